@@ -33,7 +33,8 @@ Settings
 
 Questions
     `decide_access` returns `Granted`, or a denial with its reason.
-    `standing` returns the `Standing` of a connection at an instant.
+    `standing` returns the `Standing` of a connection at an instant. Both
+    need the coordinate's era, which `present_era` finds in its binding.
 
 A running server
     help("curae_lifecycle.servers"): an endpoint with health checks, a log,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from curae_lifecycle.rules.access import Granted, decide_access
+    from curae_lifecycle.rules.binding import present_era
     from curae_lifecycle.rules.connection import Actor, Standing, standing
     from curae_lifecycle.rules.credentials import ApiKey, Caller
     from curae_lifecycle.rules.errors import ArgumentError
@@ -161,6 +163,7 @@ if TYPE_CHECKING:
         "decide_access",
         "dump",
         "load",
+        "present_era",
         "read",
         "record",
         "record_async",
@@ -177,6 +180,7 @@ __version__ = "0.1.0"
 
 _MODULES: Final = {
     "rules.access": ("Granted", "decide_access"),
+    "rules.binding": ("present_era",),
     "rules.connection": ("Actor", "Standing", "standing"),
     "rules.credentials": ("ApiKey", "Caller"),
     "rules.errors": ("ArgumentError",),

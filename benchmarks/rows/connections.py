@@ -46,33 +46,35 @@ _NO_DATA: Final = "a state alone: no deadline, no instants, no rule's name"
 
 def _authorize(_calls: int) -> Work:
     connection = pending()
-    return lambda: authorize(connection, SOON, expires_at=END)
+    return lambda: authorize(connection, SOON, expires_at=END, era=None)
 
 
 def _active() -> Connection:
-    answer = authorize(pending(), SOON, expires_at=END)
+    answer = authorize(pending(), SOON, expires_at=END, era=None)
     assert isinstance(answer, Done)
     return answer.value
 
 
 def _authorize_again(_calls: int) -> Work:
     connection = _active()
-    return lambda: authorize(connection, SOON, expires_at=END)
+    return lambda: authorize(connection, SOON, expires_at=END, era=None)
 
 
 def _authorize_late(_calls: int) -> Work:
     connection = pending()
-    return lambda: authorize(connection, LATER, expires_at=END)
+    return lambda: authorize(connection, LATER, expires_at=END, era=None)
 
 
 def _revoke(_calls: int) -> Work:
     connection, actor = _active(), Actor.APP
-    return lambda: revoke(connection, LATER, actor=actor)
+    return lambda: revoke(connection, LATER, actor=actor, era=None)
 
 
 def _reconnect(_calls: int) -> Work:
     connection, identity = _active(), connection_id(2)
-    return lambda: reconnect(connection, None, LATER, id=identity, next_action=FRESH_ACTION)
+    return lambda: reconnect(
+        connection, None, LATER, id=identity, next_action=FRESH_ACTION, era=None
+    )
 
 
 def _outcome(answer: object) -> str:
@@ -114,7 +116,7 @@ def _construct(after: Connection) -> Callable[[int], Work]:
 
 
 def _revoked() -> Connection:
-    return revoke(_active(), LATER, actor=Actor.APP).value
+    return revoke(_active(), LATER, actor=Actor.APP, era=None).value
 
 
 # --- The floors -------------------------------------------------------------------------------

@@ -81,9 +81,9 @@ def get_request() -> Request:
 
 def revoked() -> Connection:
     """A connection that a reconnect recovers."""
-    active = authorize(pending(), SOON, expires_at=END)
+    active = authorize(pending(), SOON, expires_at=END, era=None)
     assert isinstance(active, Done)
-    return revoke(active.value, SOON, actor=Actor.APP).value
+    return revoke(active.value, SOON, actor=Actor.APP, era=None).value
 
 
 def stored_record() -> Record:

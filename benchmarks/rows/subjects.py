@@ -81,6 +81,7 @@ def pending() -> Connection:
         data_packages=PACKAGES,
         now=NOW,
         next_action=NEXT_ACTION,
+        era=None,
     )
 
 

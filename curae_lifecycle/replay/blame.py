@@ -11,8 +11,11 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qs
 
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import (
+    OTHER,
     STANDING,
+    THIS,
     Connection,
     DeadlineState,
     RevocationState,
@@ -20,6 +23,7 @@ from curae_lifecycle.rules.connection import (
 )
 from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
+from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.status import PROBLEM_STATUS
@@ -28,7 +32,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer
-from curae_lifecycle.web.wire_format import format_connection
+from curae_lifecycle.web.wire_format import format_own_row
 
 _CONNECTION_TABLES: Final = ("connection", "recovery", "authorization", "expiry-record")
 """The tables whose rules change a connection."""
@@ -68,10 +72,12 @@ class Deciders:
         for write in changes.writes:
             match write:
                 case ConnectionWrite(before, after):
-                    earlier = {} if before is None else format_connection(before, now)
+                    earlier = (
+                        {} if before is None else format_own_row(before, now, WireStatus.ACTIVE)
+                    )
                     rule = _last_of(_CONNECTION_TABLES, rules) or rules[-1]
                     deciders = self._connections.setdefault(after.id, {})
-                    for name, value in format_connection(after, now).items():
+                    for name, value in format_own_row(after, now, WireStatus.ACTIVE).items():
                         if name not in earlier or earlier[name] != value:
                             deciders[name] = rule
                 case BindingWrite(before, after) if before is None or before.state != after.state:
@@ -135,14 +141,21 @@ class Deciders:
         if not isinstance(id_, str):
             return None
         connection = self._store.connection(ConnectionId(id_))
-        if name == "status" and connection is not None and _is_over(connection, now):
-            key = connection.status, RevocationState.NEVER, DeadlineState.REACHED
-            return STANDING[key].rule
+        if name == "status" and connection is not None:
+            era = present_era(self._store.binding(connection.identity.coordinate))
+            era_state = THIS if connection.identity.era == era else OTHER
+            if era_state is OTHER or _is_over(connection, now):
+                key = connection.status, _revocation(connection), era_state, DeadlineState.REACHED
+                return STANDING[key].rule
         return self._connections.get(id_, {}).get(name)
 
 
+def _revocation(connection: Connection) -> RevocationState:
+    return RevocationState.NEVER if connection.revoked_at is None else RevocationState.ONCE
+
+
 def _is_over(connection: Connection, now: datetime) -> bool:
-    deadline = next_deadline(connection)
+    deadline = next_deadline(connection, era=connection.identity.era)
     return connection.revoked_at is None and deadline is not None and deadline <= now
 
 

@@ -26,6 +26,7 @@ from curae_lifecycle.replay.blame import Deciders
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied, decide_access
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.outcomes import Done, Refused
@@ -38,7 +39,7 @@ from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.retry import RetryPolicy, RetryStats
 from curae_lifecycle.stores.serve import record, serve
@@ -284,10 +285,11 @@ class _LogRunner:
             values.parse_uuid("ask.connectionId", ask["connectionId"])
         )
         package = _text("ask.dataPackage", ask["dataPackage"])
-        connection = self._store.connection(connection_id)
+        snapshot = self._store.load(Needs(connection=connection_id)).snapshot
+        connection = snapshot.connection
         if connection is None:
             raise BrokenLineError("ask.connectionId: must be a known connection")
-        access = decide_access(connection, package, now)
+        access = decide_access(connection, package, now, era=present_era(snapshot.binding))
         if isinstance(access, Denied):
             return {"line": number, "granted": False, "reason": access.reason, "validUntil": None}
         end = access.valid_until

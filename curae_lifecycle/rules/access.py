@@ -111,13 +111,16 @@ AccessDecision = Granted | Denied
 """The answer of `decide_access`."""
 
 
-def decide_access(connection: Connection, package: str, now: datetime) -> AccessDecision:
+def decide_access(
+    connection: Connection, package: str, now: datetime, *, era: datetime | None
+) -> AccessDecision:
     """Decide if a package may be read over a connection at an instant [S].
 
     Args:
         connection: The connection as it is stored.
         package: The name of the data package to read; an unknown one is denied as not granted.
         now: The instant, in UTC.
+        era: The present era of the connection's coordinate.
 
     Returns:
         `Granted`: the package may be read. `Denied`: it may not.
@@ -127,9 +130,9 @@ def decide_access(connection: Connection, package: str, now: datetime) -> Access
     """
     check_instant("now", now)
     held = package in connection.identity.data_packages
-    row = ACCESS[standing(connection, now), GRANTED if held else NOT_GRANTED]
+    row = ACCESS[standing(connection, now, era=era), GRANTED if held else NOT_GRANTED]
     if isinstance(row.outcome, Grant):
-        return Granted(next_deadline(connection), row.rule)
+        return Granted(next_deadline(connection, era=era), row.rule)
     reason = row.outcome.reason
     values = (connection.id, package, reason)
     return Denied(reason, Problem(ProblemCode.CONNECTION_ACCESS_DENIED, values), row.rule)

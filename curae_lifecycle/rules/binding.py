@@ -1,12 +1,14 @@
 """The tie between a coordinate and a platform user.
 
 The laws of this module: **for one user a binding only rises** (LIMITED < ACTIVE <
-TOMBSTONED), and **a coordinate is never silently rebound**: another user comes only after a
-tombstone, as a new generation.
+TOMBSTONED); **a coordinate is never silently rebound**: another user comes only after a
+tombstone, as a new generation; and **a tombstone begins a new era**: a connection or session that
+was made under another era is over.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -26,7 +28,13 @@ from curae_lifecycle.rules.outcomes import (
 )
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import Coordinate, UserId
+from curae_lifecycle.rules.values import (
+    TICK,
+    Coordinate,
+    UserId,
+    check_instant,
+    clamp_happened_at,
+)
 
 
 class AccountState(StrEnum):
@@ -52,6 +60,13 @@ class UserMatch(StrEnum):
 
     SAME = "same user"
     OTHER = "other user, or none bound"
+
+
+class TombstoneReport(StrEnum):
+    """Relation of a reported tombstone to the last one of the coordinate."""
+
+    COPY = "reported with the happenedAt of the last one"
+    NEW = "any other, or without happenedAt"
 
 
 SAME, OTHER = UserMatch
@@ -87,13 +102,22 @@ BINDING: Final = Table[
     Row((GRADUATE,         ACTIVE,     UserMatch.SAME),  IGNORE,        "[O] The user graduated before."),
     Row((GRADUATE,         ACTIVE,     UserMatch.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
     Row((GRADUATE,         TOMBSTONED, ANY),             CHANGED,       "[O] The account was tombstoned in between."),
-    Row((TOMBSTONE,        UNLINKED,   ANY),             IGNORE,        "[O] Nobody is bound."),
-    Row((TOMBSTONE,        LIMITED,    ANY),             TO_TOMBSTONED, "[O] The user is gone."),
-    Row((TOMBSTONE,        ACTIVE,     ANY),             TO_TOMBSTONED, "[O] The user is gone."),
-    Row((TOMBSTONE,        TOMBSTONED, ANY),             IGNORE,        "[O] It was tombstoned before."),
+    Row((TOMBSTONE,        UNLINKED,   ANY),             TO_TOMBSTONED, "[O] A new era, without a user."),
+    Row((TOMBSTONE,        LIMITED,    ANY),             TO_TOMBSTONED, "[O] The user is gone; a new era."),
+    Row((TOMBSTONE,        ACTIVE,     ANY),             TO_TOMBSTONED, "[O] The user is gone; a new era."),
+    Row((TOMBSTONE,        TOMBSTONED, ANY),             TO_TOMBSTONED, "[O] A new era, no new event."),
     state="account",
 )
 """The table `binding`: the change that each trigger makes to a binding."""
+
+TOMBSTONE_REPORT: Final = Table[TombstoneReport, Proceed | Ignore](
+    "tombstone-report",
+    "Whether a reported tombstone is another one than the last; where it is, the table `binding` decides.",
+    Axis.of("report", TombstoneReport),
+    Row(TombstoneReport.COPY, IGNORE,  "[O] A late copy must not end the access of the next user.", name="copy"),
+    Row(TombstoneReport.NEW,  PROCEED, "[O] Without a `happenedAt` no copy can be told.",           name="new"),
+)
+"""The table `tombstone-report`: whether a reported tombstone is a copy of the last one."""
 
 GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     "graduation-handoff",
@@ -114,18 +138,30 @@ class LimitedAccountAppBinding:
 
     Attributes:
         coordinate: The coordinate; each coordinate has at most one binding.
-        user_id: The platform's user; never on the wire, and no repr shows it.
+        user_id: The platform's user; never on the wire, and no repr shows it. `None` if the
+            coordinate was tombstoned while no user was bound.
         state: The account's state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
-        generation: 1 for the first user of the coordinate, one more for each later user.
+        generation: 1 for the first user of the coordinate, one more for each later user; 0 before
+            the first.
         version: The number of writes of the binding. A write that only raises `version`, so
             that a concurrent write conflicts, counts too.
+        era: When the last tombstone of the coordinate was recorded, moved on where that would
+            repeat an era; `None` before the first. It stays when another user is bound.
+        tombstoned_at: The instant that the last tombstone counts as; `None` before the first.
+        tombstone_reported_at: The `happened_at` of the last tombstone as it was reported; `None` if
+            it was reported without one, or before the first.
+        swept: Whether the connections that the last tombstone ended are written down as REVOKED.
     """
 
     coordinate: Coordinate
-    user_id: UserId = attrs.field(repr=False)
+    user_id: UserId | None = attrs.field(repr=False)
     state: AccountState
     generation: int
     version: int = 1
+    era: datetime | None = None
+    tombstoned_at: datetime | None = None
+    tombstone_reported_at: datetime | None = None
+    swept: bool = True
 
 
 BindingTransition = (
@@ -137,6 +173,15 @@ BindingTransition = (
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
     """Return the state of the coordinate's account; without a binding it is UNLINKED [S, P]."""
     return UNLINKED if binding is None else binding.state
+
+
+def present_era(binding: LimitedAccountAppBinding | None) -> datetime | None:
+    """Return the era of a coordinate: `None` before its first tombstone [O].
+
+    Args:
+        binding: The coordinate's binding as it is stored; `None` if there is none.
+    """
+    return None if binding is None else binding.era
 
 
 def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coordinate) -> None:
@@ -219,27 +264,60 @@ def graduate(
 
 
 def tombstone(
-    binding: LimitedAccountAppBinding | None, coordinate: Coordinate
-) -> BindingTransition:
-    """Record that the bound user no longer exists [O].
+    binding: LimitedAccountAppBinding | None,
+    coordinate: Coordinate,
+    now: datetime,
+    *,
+    happened_at: datetime | None = None,
+) -> Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None]:
+    """Record that the user of a coordinate no longer exists, and begin a new era [O].
+
+    Every connection and session of the coordinate that was made before is then over, also if no
+    user is bound, and also if it is stored later.
 
     Args:
-        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        binding: The coordinate's binding as it is stored; `None` if there is none.
         coordinate: The coordinate of the binding.
+        now: When the tombstone is recorded, in UTC.
+        happened_at: When it happened, in UTC, as it was reported; `None` if that was not reported.
 
     Returns:
-        Done: the binding, now TOMBSTONED. Ignored: no user was bound, or the binding was TOMBSTONED
-        before. This trigger is never refused.
+        Done: the binding, TOMBSTONED and under a new era. Ignored: the report is a copy of the last
+        tombstone. This trigger is never refused.
 
     Raises:
-        ArgumentError: The binding belongs to another coordinate.
+        ArgumentError: An instant is not UTC, `happened_at` is more than five minutes after `now`,
+            or the binding belongs to another coordinate.
     """
-    return _bind(
-        TOMBSTONE,
-        binding=binding,
-        coordinate=coordinate,
-        user_id=None if binding is None else binding.user_id,
+    check_instant("now", now)
+    check_coordinate(binding, coordinate)
+    is_copy = (
+        binding is not None
+        and happened_at is not None
+        and happened_at == binding.tombstone_reported_at
     )
+    report = TOMBSTONE_REPORT[TombstoneReport.COPY if is_copy else TombstoneReport.NEW]
+    if isinstance(report.outcome, Ignore):
+        return Ignored(binding, report.rules)
+    counts_as = clamp_happened_at(happened_at, now)
+    user = OTHER if binding is None or binding.user_id is None else SAME
+    row = BINDING[TOMBSTONE, account_state(binding), user]
+    assert isinstance(row.outcome, MoveTo)  # noqa: S101 - the trigger's cells hold no other verdict
+    before = binding or LimitedAccountAppBinding(
+        coordinate=coordinate, user_id=None, state=row.outcome.to, generation=0, version=0
+    )
+    # A repeated era would let what was made under the last one live on.
+    era = now if before.era is None or before.era < now else before.era + TICK
+    gone = attrs.evolve(
+        before,
+        state=row.outcome.to,
+        version=before.version + 1,
+        era=era,
+        tombstoned_at=counts_as,
+        tombstone_reported_at=happened_at,
+        swept=False,
+    )
+    return Done(gone, row.rules)
 
 
 def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountState] | Refused:
@@ -265,7 +343,7 @@ def _bind(
     trigger: BindingTrigger,
     binding: LimitedAccountAppBinding | None,
     coordinate: Coordinate,
-    user_id: UserId | None,
+    user_id: UserId,
 ) -> BindingTransition:
     check_coordinate(binding, coordinate)
     state = account_state(binding)
@@ -273,14 +351,16 @@ def _bind(
     row = BINDING[trigger, state, SAME if same else OTHER]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
-        assert user_id is not None  # noqa: S101 - the table ignores the tombstone of no binding
-        generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
-        bound = LimitedAccountAppBinding(
-            coordinate=coordinate,
+        # The era and the last tombstone stay across generations.
+        before = binding or LimitedAccountAppBinding(
+            coordinate=coordinate, user_id=user_id, state=outcome.to, generation=0, version=0
+        )
+        bound = attrs.evolve(
+            before,
             user_id=user_id,
             state=outcome.to,
-            generation=generation if same else generation + 1,
-            version=version + 1,
+            generation=before.generation if same else before.generation + 1,
+            version=before.version + 1,
         )
         return Done(bound, row.rules)
     if isinstance(outcome, Ignore):

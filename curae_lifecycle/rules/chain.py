@@ -162,6 +162,7 @@ def revoke_chain(
     following: tuple[Connection, ...],
     now: datetime,
     *,
+    era: datetime | None,
     actor: Actor,
     happened_at: datetime | None = None,
 ) -> tuple[Done[Connection] | Ignored[Connection], ...]:
@@ -173,6 +174,7 @@ def revoke_chain(
         connection: The connection to revoke.
         following: Every later connection of its chain, nearest first.
         now: When the revocation is recorded, in UTC.
+        era: The present era of the connection's coordinate.
         actor: The actor that revoked; the table `revocation-reach` holds the reach of each.
         happened_at: When the revocation happened, in UTC; `None` for `now`. It becomes the
             `revoked_at` of each revoked connection, or that connection's creation if later.
@@ -189,7 +191,8 @@ def revoke_chain(
     reach = REVOCATION_REACH[actor]
     later = () if reach.outcome.value is Reach.ONE else following
     first, *others = [
-        revoke(each, now, actor=actor, happened_at=happened_at) for each in (connection, *later)
+        revoke(each, now, era=era, actor=actor, happened_at=happened_at)
+        for each in (connection, *later)
     ]
     return (attrs.evolve(first, rules=(reach.rule, *first.rules)), *others)
 
@@ -199,6 +202,7 @@ def reconnect(
     successor: Connection | None,
     now: datetime,
     *,
+    era: datetime | None,
     id: ConnectionId,  # noqa: A002 - the spec's word for it
     next_action: NextAction,
     head: Connection | None = None,
@@ -209,6 +213,7 @@ def reconnect(
         connection: The connection to recover; the recovery does not change it.
         successor: The connection that recovered `connection` before; `None` if none did.
         now: The instant of the request, in UTC.
+        era: The present era of the connection's coordinate, also that of a new successor.
         id: The id of a new successor; unused if the pending successor is reissued.
         next_action: The fresh next action of the successor.
         head: The last connection of the chain; `None` if that is `successor`.
@@ -227,19 +232,17 @@ def reconnect(
     # So it need not conflict with a concurrent write of the connection, nor read its `updated_at`.
     asked_at = now if successor is None else clamp_to_updated_at(successor, now)
     at = clamp_to_updated_at(connection, asked_at)
-    stands = standing(connection, at)
+    stands = standing(connection, at, era=era)
     asked = TRIGGERS[Trigger.RECONNECT, stands]
     if isinstance(asked.outcome, RefuseWith):
-        return Refused(build_problem(asked.outcome, connection, at), asked.rules)
+        return Refused(build_problem(asked.outcome, connection, at, era=era), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
-    row = RECOVERY[stands, successor_state(successor, asked_at)]
+    row = RECOVERY[stands, successor_state(successor, asked_at, era=era)]
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
-            return Done(
-                Minted(_successor(connection, at=at, connection_id=id, next_action=next_action)),
-                rules,
-            )
+            made = _successor(connection, at=at, era=era, connection_id=id, next_action=next_action)
+            return Done(Minted(made), rules)
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
@@ -247,13 +250,20 @@ def reconnect(
             return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return Refused(
-                build_problem(refuse, connection=connection, at=at, successor=successor, head=head),
+                build_problem(
+                    refuse, connection=connection, at=at, era=era, successor=successor, head=head
+                ),
                 rules,
             )
 
 
 def _successor(
-    recovered: Connection, at: datetime, connection_id: ConnectionId, next_action: NextAction
+    recovered: Connection,
+    *,
+    at: datetime,
+    era: datetime | None,
+    connection_id: ConnectionId,
+    next_action: NextAction,
 ) -> Connection:
     old = recovered.identity
     coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
@@ -265,6 +275,7 @@ def _successor(
         predecessor_id=old.id,
         root_id=old.root_id,
         position=position,
+        era=era,
     )
     return Connection(
         identity=identity,
@@ -274,27 +285,45 @@ def _successor(
     )
 
 
-def is_live(connection: Connection, now: datetime) -> bool:
-    """Return whether a connection is PENDING, ACTIVE or ACTION_REQUIRED at `now`, a UTC instant."""
-    return LIFE[standing(connection, now)].outcome.value is Liveness.LIVE
+def is_live(connection: Connection, now: datetime, *, era: datetime | None) -> bool:
+    """Return whether a connection is PENDING, ACTIVE or ACTION_REQUIRED at an instant.
+
+    Args:
+        connection: The connection as it is stored.
+        now: The instant, in UTC.
+        era: The present era of the connection's coordinate.
+    """
+    return LIFE[standing(connection, now, era=era)].outcome.value is Liveness.LIVE
 
 
 def _preview_reconnect(
-    connection: Connection, now: datetime, successor: Connection | None, head: Connection | None
+    connection: Connection,
+    now: datetime,
+    era: datetime | None,
+    successor: Connection | None,
+    head: Connection | None,
 ) -> Recovery:
     # No rule depends on the new id or the next action.
     action = NextAction("", LAST_INSTANT)
-    return reconnect(connection, successor, now, id=connection.id, next_action=action, head=head)
+    return reconnect(
+        connection, successor, now, era=era, id=connection.id, next_action=action, head=head
+    )
 
 
 def _preview_revoke(
-    connection: Connection, now: datetime, _: Connection | None, __: Connection | None
+    connection: Connection,
+    now: datetime,
+    era: datetime | None,
+    _: Connection | None,
+    __: Connection | None,
 ) -> Transition:
     # An app's revocation reaches one connection.
-    return revoke_chain(connection, (), now, actor=Actor.APP)[0]
+    return revoke_chain(connection, (), now, era=era, actor=Actor.APP)[0]
 
 
-RecoveryPreview = Callable[[Connection, datetime, Connection | None, Connection | None], Recovery]
+RecoveryPreview = Callable[
+    [Connection, datetime, datetime | None, Connection | None, Connection | None], Recovery
+]
 """A function that previews a reconnect; its parameters are those of `triggers.Preview`."""
 
 PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {

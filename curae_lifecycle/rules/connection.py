@@ -42,7 +42,7 @@ class Standing(StrEnum):
 
     An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING connection
     is LAPSED from its hand-off deadline; LAPSED is never stored. Any connection with a `revoked_at`
-    is REVOKED.
+    is REVOKED, and so is any that was made under another era than the present one.
     """
 
     PENDING = "PENDING"
@@ -68,6 +68,13 @@ class RevocationState(StrEnum):
     ONCE = "a revokedAt"
 
 
+class EraState(StrEnum):
+    """Relation of a connection's era to its coordinate's: the same, or another since a tombstone."""
+
+    THIS = "made under the present era"
+    OTHER = "made under another era"
+
+
 class DeadlineState(StrEnum):
     """The position of an instant relative to a connection's deadline."""
 
@@ -86,39 +93,48 @@ class Actor(StrEnum):
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 NEVER, ONCE = RevocationState
+THIS, OTHER = EraState
 BEFORE, REACHED = DeadlineState
 HANDOFF, EXPIRY, NONE = DeadlineKind
+_S: Final = Status
 INITIAL_STATUS: Final = Status.PENDING
 """The stored status of a new connection."""
 
 # fmt: off
-DEADLINE: Final = Table[tuple[Status, RevocationState], Value[DeadlineKind]](
+DEADLINE: Final = Table[tuple[Status, RevocationState, EraState], Value[DeadlineKind]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
-    (Axis.of("stored status", Status), Axis.of("revocation", RevocationState)),
-    Row((ANY,                    ONCE),  Value(NONE),    "[O] For ever, whatever stands with it.", name="revoked-at"),
-    Row((Status.PENDING,         NEVER), Value(HANDOFF), "[O] The page lives no longer.", name="pending"),
-    Row((Status.ACTIVE,          NEVER), Value(EXPIRY),  "[S] It runs out at `expiresAt`.", name="active"),
-    Row((Status.ACTION_REQUIRED, NEVER), Value(EXPIRY),  "[O] It runs out while it waits.", name="action-required"),
-    Row((Status.EXPIRED,         NEVER), Value(NONE),    "[S] Over already.", name="expired"),
-    Row((Status.REVOKED,         NEVER), Value(NONE),    "[S] For ever.", name="revoked"),
+    (Axis.of("stored status", Status), Axis.of("revocation", RevocationState), Axis.of("era", EraState)),
+    Row((ANY,                ONCE,  ANY),   Value(NONE),    "[O] For ever, whatever else it says.", name="revoked-at"),
+    Row((ANY,                NEVER, OTHER), Value(NONE),    "[O] A tombstone ended it for ever.", name="other-era"),
+    Row((_S.PENDING,         NEVER, THIS),  Value(HANDOFF), "[O] The page lives no longer.", name="pending"),
+    Row((_S.ACTIVE,          NEVER, THIS),  Value(EXPIRY),  "[S] It runs out at `expiresAt`.", name="active"),
+    Row((_S.ACTION_REQUIRED, NEVER, THIS),  Value(EXPIRY),  "[O] It runs out while it waits.", name="action-required"),
+    Row((_S.EXPIRED,         NEVER, THIS),  Value(NONE),    "[S] Over already.", name="expired"),
+    Row((_S.REVOKED,         NEVER, THIS),  Value(NONE),    "[S] For ever.", name="revoked"),
 )
 """The table `deadline`: the kind of instant at which a stored connection changes by itself."""
 
-STANDING: Final = Table[tuple[Status, RevocationState, DeadlineState], Value[Standing]](
+STANDING: Final = Table[tuple[Status, RevocationState, EraState, DeadlineState], Value[Standing]](
     "standing",
     "What a connection is at an instant. The deadline is the hand-off's while PENDING, and `expiresAt` while "
     "ACTIVE or ACTION_REQUIRED; intervals are half-open.",
-    (Axis.of("stored status", Status), Axis.of("revocation", RevocationState), Axis.of("clock", DeadlineState)),
-    Row((ANY,                    ONCE,  ANY),     Value(REVOKED), "[O] Fails closed.", name="revoked-at"),
-    Row((Status.PENDING,         NEVER, BEFORE),  Value(PENDING), "[O] The page is still open.", name="pending"),
-    Row((Status.PENDING,         NEVER, REACHED), Value(LAPSED), "[O] Derived, never stored.", name="lapsed"),
-    Row((Status.ACTIVE,          NEVER, BEFORE),  Value(ACTIVE), "[S] Authorized and not over.", name="active"),
-    Row((Status.ACTIVE,          NEVER, REACHED), Value(EXPIRED), "[O] Over: no leeway.", name="active-over"),
-    Row((Status.ACTION_REQUIRED, NEVER, BEFORE),  Value(ACTION_REQUIRED), "[S] Needs action.", name="action-required"),
-    Row((Status.ACTION_REQUIRED, NEVER, REACHED), Value(EXPIRED), "[O] It ran out.", name="action-required-over"),
-    Row((Status.EXPIRED,         NEVER, ANY),     Value(EXPIRED), "[S] A recorded expiry stands.", name="expired"),
-    Row((Status.REVOKED,         NEVER, ANY),     Value(REVOKED), "[S] Revocation is monotone.", name="revoked"),
+    (
+        Axis.of("stored status", Status),
+        Axis.of("revocation", RevocationState),
+        Axis.of("era", EraState),
+        Axis.of("clock", DeadlineState),
+    ),
+    Row((ANY,                ONCE,  ANY,   ANY),     Value(REVOKED), "[O] Fails closed.", name="revoked-at"),
+    Row((ANY,                NEVER, OTHER, ANY),     Value(REVOKED), "[O] A tombstone ended it.", name="other-era"),
+    Row((_S.PENDING,         NEVER, THIS,  BEFORE),  Value(PENDING), "[O] The page is still open.", name="pending"),
+    Row((_S.PENDING,         NEVER, THIS,  REACHED), Value(LAPSED), "[O] Derived, never stored.", name="lapsed"),
+    Row((_S.ACTIVE,          NEVER, THIS,  BEFORE),  Value(ACTIVE), "[S] Authorized and not over.", name="active"),
+    Row((_S.ACTIVE,          NEVER, THIS,  REACHED), Value(EXPIRED), "[O] Over: no leeway.", name="active-over"),
+    Row((_S.ACTION_REQUIRED, NEVER, THIS,  BEFORE),  Value(ACTION_REQUIRED), "[S] Must act.", name="action-required"),
+    Row((_S.ACTION_REQUIRED, NEVER, THIS,  REACHED), Value(EXPIRED), "[O] It ran out.", name="action-required-over"),
+    Row((_S.EXPIRED,         NEVER, THIS,  ANY),     Value(EXPIRED), "[S] A recorded expiry stands.", name="expired"),
+    Row((_S.REVOKED,         NEVER, THIS,  ANY),     Value(REVOKED), "[S] Revocation is monotone.", name="revoked"),
 )
 """The table `standing`: the standing of a connection at an instant."""
 # fmt: on
@@ -138,6 +154,8 @@ class ConnectionIdentity:
         root_id: The id of the first connection of the chain; equal to `id` for that connection.
         position: The place in the chain, counted from 1. The head is the connection with
             the highest position among those with the same `root_id`.
+        era: The era of the coordinate that the connection was made under; `None` if that was
+            before the first tombstone of the coordinate.
     """
 
     id: ConnectionId
@@ -147,6 +165,7 @@ class ConnectionIdentity:
     predecessor_id: ConnectionId | None
     root_id: ConnectionId
     position: int = 1
+    era: datetime | None = None
 
 
 @attrs.frozen
@@ -187,44 +206,79 @@ class Connection:
         return self.identity.id
 
 
-def next_deadline(connection: Connection) -> datetime | None:
+def next_deadline(connection: Connection, *, era: datetime | None) -> datetime | None:
     """Return the deadline at which the standing of a connection changes by itself.
+
+    Args:
+        connection: The connection as it is stored.
+        era: The present era of the connection's coordinate.
 
     Returns:
         The instant, which may have passed already; `None` if only an event can change the standing.
     """
-    deadline = deadline_kind(connection)
+    deadline = deadline_kind(connection, era=era)
     if deadline is HANDOFF:
         return connection.handoff_deadline
     return connection.expires_at if deadline is EXPIRY else None
 
 
-def deadline_kind(connection: Connection) -> DeadlineKind:
+def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKind:
     """Return which deadline changes the standing of a connection by itself.
 
     The deadline may still be `None`: an authorization without `expires_at` never ends.
+
+    Args:
+        connection: The connection as it is stored.
+        era: The present era of the connection's coordinate.
     """
-    return DEADLINE[connection.status, _revocation(connection)].outcome.value
+    key = connection.status, _revocation(connection), _era_state(connection, era)
+    return DEADLINE[key].outcome.value
 
 
 def _revocation(connection: Connection) -> RevocationState:
     return NEVER if connection.revoked_at is None else ONCE
 
 
-def standing(connection: Connection, now: datetime) -> Standing:
+def _era_state(connection: Connection, era: datetime | None) -> EraState:
+    # Eras are names, never compared by order.
+    return THIS if connection.identity.era == era else OTHER
+
+
+def standing(connection: Connection, now: datetime, *, era: datetime | None) -> Standing:
     """Return the standing of a connection at an instant [O; statuses S].
 
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
+        era: The present era of the connection's coordinate, which `binding.present_era` returns.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.
     """
     check_instant("now", now)
-    deadline = next_deadline(connection)
+    deadline = next_deadline(connection, era=era)
     clock = BEFORE if deadline is None or now < deadline else REACHED
-    return STANDING[connection.status, _revocation(connection), clock].outcome.value
+    key = connection.status, _revocation(connection), _era_state(connection, era), clock
+    return STANDING[key].outcome.value
+
+
+def show_ended(
+    connection: Connection, *, era: datetime | None, tombstoned_at: datetime | None
+) -> Connection:
+    """Return a connection as it is shown, with a `revoked_at` if a tombstone ended it [O].
+
+    The row of a connection that a tombstone ended may not say so yet.
+
+    Args:
+        connection: The connection as it is stored.
+        era: The present era of the connection's coordinate.
+        tombstoned_at: The instant that the last tombstone of the coordinate counts as; `None` if
+            it is not known, or there was none.
+    """
+    if _era_state(connection, era) is THIS or _revocation(connection) is ONCE:
+        return connection
+    created_at = connection.identity.created_at
+    return attrs.evolve(connection, revoked_at=max(tombstoned_at or created_at, created_at))
 
 
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
@@ -248,6 +302,7 @@ def create(
     data_packages: tuple[DataPackage, ...],
     now: datetime,
     next_action: NextAction,
+    era: datetime | None,
 ) -> Connection:
     """Return a new connection that is PENDING until its next action ends [P].
 
@@ -259,6 +314,7 @@ def create(
         data_packages: The data packages that the patient is asked for, sorted.
         now: When the connection is created, in UTC.
         next_action: The hosted page to show the patient; its end is the hand-off's deadline.
+        era: The present era of the coordinate.
 
     Raises:
         ArgumentError: `now` or the end of the next action is not a UTC instant, or the next action
@@ -272,6 +328,7 @@ def create(
         created_at=now,
         predecessor_id=None,
         root_id=id,
+        era=era,
     )
     return Connection(
         identity=identity,

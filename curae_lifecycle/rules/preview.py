@@ -80,6 +80,7 @@ def preview_trigger(
     connection: Connection,
     now: datetime,
     *,
+    era: datetime | None,
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Transition | Recovery:
@@ -92,15 +93,18 @@ def preview_trigger(
         trigger: The trigger to preview.
         connection: The connection as it is stored.
         now: The instant, in UTC.
+        era: The present era of the connection's coordinate.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
     """
-    return _PREVIEWS[trigger](connection, now, successor, head)
+    return _PREVIEWS[trigger](connection, now, era, successor, head)
 
 
 def preview_triggers(
     connection: Connection,
     now: datetime,
+    *,
+    era: datetime | None,
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> tuple[TriggerPreview, ...]:
@@ -109,6 +113,7 @@ def preview_triggers(
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
+        era: The present era of the connection's coordinate.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
 
@@ -118,7 +123,8 @@ def preview_triggers(
     return tuple(
         [
             _to_preview(
-                trigger, preview_trigger(trigger, connection, now, successor=successor, head=head)
+                trigger,
+                preview_trigger(trigger, connection, now, era=era, successor=successor, head=head),
             )
             for trigger in Trigger
         ]
@@ -126,7 +132,11 @@ def preview_triggers(
 
 
 def find_due_notices(
-    connection: Connection, now: datetime, lead_times: tuple[timedelta, ...] = DEFAULT_LEAD_TIMES
+    connection: Connection,
+    now: datetime,
+    lead_times: tuple[timedelta, ...] = DEFAULT_LEAD_TIMES,
+    *,
+    era: datetime | None,
 ) -> tuple[ExpiryNotice, ...]:
     """Return the warnings of the authorization's end that are due at an instant [O].
 
@@ -138,6 +148,7 @@ def find_due_notices(
         connection: The head of a chain, since a recovered connection needs no warning.
         now: The instant, in UTC.
         lead_times: How long before the end each warning is due.
+        era: The present era of the connection's coordinate.
 
     Returns:
         The warnings that are due, the earliest first.
@@ -150,7 +161,7 @@ def find_due_notices(
     if any(lead < _SECOND or lead % _SECOND for lead in lead_times):
         raise ArgumentError("lead_times", "whole seconds, at least one")
     since, ends_at = connection.authorized_at, connection.expires_at
-    if since is None or ends_at is None or deadline_kind(connection) is not EXPIRY:
+    if since is None or ends_at is None or deadline_kind(connection, era=era) is not EXPIRY:
         return ()
     # Compare spans, not instants: a lead time may reach back before the first instant.
     granted, left = ends_at - since, ends_at - now

@@ -21,6 +21,7 @@ from curae_lifecycle.rules.binding import (
     account_state,
     check_coordinate,
     complete_sign_up,
+    present_era,
     provision,
 )
 from curae_lifecycle.rules.connection import check_next_action
@@ -75,6 +76,7 @@ class SessionStanding(StrEnum):
 
     WAITING = "waiting"
     OVER = "over without landing"
+    OTHER_ERA = "waiting, made under another era"
     LANDED_SAME = "landed for the same user"
     LANDED_OTHER = "landed for another user"
 
@@ -99,7 +101,7 @@ class Enter:
 
 UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 PREFERRED, NOT_PREFERRED = SignUpPreference
-WAITING, OVER, LANDED_SAME, LANDED_OTHER = SessionStanding
+WAITING, OVER, OTHER_ERA, LANDED_SAME, LANDED_OTHER = SessionStanding
 A, B, C = EntryPath
 LANDED: Final = HandoffState.LANDED
 """The state of a hand-off once the hosted page has given the user over to the app."""
@@ -112,6 +114,7 @@ PATH_C_NEW: Final = Enter(C, HandoffState.NOT_REQUIRED, SessionUser.PROVISIONED)
 PATH_C_REUSED: Final = Enter(C, HandoffState.NOT_REQUIRED, SessionUser.REUSED)
 NOT_REQUIRED: Final = RefuseWith(ProblemCode.HANDOFF_NOT_REQUIRED)
 TOO_LATE: Final = RefuseWith(ProblemCode.SESSION_EXPIRED)
+CHANGED: Final = RefuseWith(ProblemCode.BINDING_CHANGED)
 OTHER_USER: Final = RefuseWith(ProblemCode.BINDING_CONFLICT)
 
 # fmt: off
@@ -136,6 +139,7 @@ COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | 
     Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.",                      name="silent-limited"),
     Row((B, WAITING),      PROCEED,      "[S] Path B requires completeHandoff.",             name="waiting"),
     Row((B, OVER),         TOO_LATE,     "[O] The hosted page was over before it happened.", name="over"),
+    Row((B, OTHER_ERA),    CHANGED,      "[O] A tombstone came after the session was minted.", name="other-era"),
     Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.",       name="landed.same"),
     Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.",             name="landed.other"),
 )
@@ -157,6 +161,8 @@ class CuraeConnectSession:
         landed_at: When the hand-off landed; `None` while the hand-off is awaited, and on Path C.
         user_id: The platform's id of the user; `None` until it is known. It is never on the
             wire, and no repr shows it.
+        era: The era of the coordinate that the session was minted under; `None` if that was before
+            the first tombstone of the coordinate.
     """
 
     id: values.SessionId
@@ -167,6 +173,7 @@ class CuraeConnectSession:
     expires_at: datetime
     landed_at: datetime | None
     user_id: values.UserId | None = attrs.field(repr=False)
+    era: datetime | None = None
 
 
 @attrs.frozen
@@ -243,6 +250,7 @@ def initiate(
         expires_at=next_action.expires_at,
         landed_at=now if enter.handoff is LANDED else None,
         user_id=None if binding is None else binding.user_id,
+        era=present_era(binding),
     )
     return Done(Initiated(session, binding), rules)
 
@@ -268,7 +276,8 @@ def complete_handoff(
         Done: the hand-off landed. Ignored: it landed for this user before. Refused:
         `HANDOFF_NOT_REQUIRED` if the session is not on Path B; `SESSION_EXPIRED` if its page ended
         before the hand-off; `BINDING_CONFLICT` if the session landed for another user or another
-        user is bound and ACTIVE; `BINDING_CHANGED` if the account is LIMITED or TOMBSTONED.
+        user is bound and ACTIVE; `BINDING_CHANGED` if the coordinate was tombstoned since the
+        session was minted, or if the account is LIMITED or TOMBSTONED.
 
     Raises:
         ArgumentError: `now` or `happened_at` is not a UTC instant, `happened_at` is more than five
@@ -279,7 +288,10 @@ def complete_handoff(
     # A hand-off that is dated before the session's creation counts as of the creation [O].
     created = session.created_at
     happened = max(values.clamp_happened_at(happened_at, max(now, created)), created)
-    row = COMPLETION[session.path, _session_standing(session, user_id, happened)]
+    row = COMPLETION[
+        session.path,
+        _session_standing(session, binding=binding, user_id=user_id, happened=happened),
+    ]
     match row.outcome:
         case Ignore():
             return Ignored(Landing(session, binding), row.rules)
@@ -295,11 +307,17 @@ def complete_handoff(
 
 
 def _session_standing(
-    session: CuraeConnectSession, user_id: values.UserId, happened: datetime
+    session: CuraeConnectSession,
+    *,
+    binding: LimitedAccountAppBinding | None,
+    user_id: values.UserId,
+    happened: datetime,
 ) -> SessionStanding:
     if session.handoff is LANDED:
         return LANDED_SAME if session.user_id == user_id else LANDED_OTHER
-    return WAITING if happened < session.expires_at else OVER
+    if happened >= session.expires_at:
+        return OVER
+    return WAITING if session.era == present_era(binding) else OTHER_ERA
 
 
 def _build_problem(
@@ -309,5 +327,6 @@ def _build_problem(
         ProblemCode.HANDOFF_NOT_REQUIRED: (session.id, session.path),
         ProblemCode.SESSION_EXPIRED: (session.id, session.expires_at),
         ProblemCode.BINDING_CONFLICT: (account_state(binding),),
+        ProblemCode.BINDING_CHANGED: (account_state(binding),),
     }
     return Problem(code, facts[code])

@@ -198,17 +198,26 @@ Transition = Done[Connection] | Ignored[Connection] | Refused
 """The answer to a fact or a revocation of one connection."""
 
 
-def successor_state(successor: Connection | None, now: datetime) -> SuccessorState:
-    """Return the state of `successor` at `now`, a UTC instant; `None` means no successor."""
+def successor_state(
+    successor: Connection | None, now: datetime, *, era: datetime | None
+) -> SuccessorState:
+    """Return the state of `successor` at `now`, a UTC instant; `None` means no successor.
+
+    Args:
+        successor: The successor as it is stored; `None` for none.
+        now: The instant, in UTC.
+        era: The present era of the coordinate.
+    """
     if successor is None:
         return NO_SUCCESSOR
-    return SUCCESSOR_PENDING if standing(successor, now) is PENDING else SUCCESSOR_OTHER
+    return SUCCESSOR_PENDING if standing(successor, now, era=era) is PENDING else SUCCESSOR_OTHER
 
 
 def authorize(
     connection: Connection,
     now: datetime,
     *,
+    era: datetime | None,
     expires_at: datetime | None = None,
     happened_at: datetime | None = None,
     successor: Connection | None = None,
@@ -219,6 +228,7 @@ def authorize(
     Args:
         connection: The connection as it is stored.
         now: When the authorization is recorded, in UTC.
+        era: The present era of the connection's coordinate.
         expires_at: When the authorization ends (exclusive); `None` for no end.
         happened_at: When the patient authorized, in UTC; `None` for `now`.
         successor: The connection that recovered `connection`; `None` if none did.
@@ -237,22 +247,27 @@ def authorize(
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
     check_expires_at(expires_at, happened)
-    chain = AUTHORIZATION[successor_state(successor, at)]
+    chain = AUTHORIZATION[successor_state(successor, at, era=era)]
     if not isinstance(chain.outcome, Proceed):
         return Refused(
             build_problem(
-                chain.outcome, connection=connection, at=at, successor=successor, head=head
+                chain.outcome,
+                connection=connection,
+                at=at,
+                era=era,
+                successor=successor,
+                head=head,
             ),
             chain.rules,
         )
-    row = TRIGGERS[AUTHORIZE, standing(connection, happened)]
+    row = TRIGGERS[AUTHORIZE, standing(connection, happened, era=era)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
         after = evolve_connection(
             connection, outcome.to, at, authorized_at=happened, expires_at=expires_at
         )
         return Done(after, row.rules)
-    return _unmoved(outcome, rules=row.rules, connection=connection, happened=happened)
+    return _unmoved(outcome, rules=row.rules, connection=connection, happened=happened, era=era)
 
 
 def check_expires_at(expires_at: datetime | None, authorized_at: datetime) -> None:
@@ -272,13 +287,19 @@ def check_expires_at(expires_at: datetime | None, authorized_at: datetime) -> No
 
 
 def require_action(
-    connection: Connection, now: datetime, *, reason: str, happened_at: datetime | None = None
+    connection: Connection,
+    now: datetime,
+    *,
+    era: datetime | None,
+    reason: str,
+    happened_at: datetime | None = None,
 ) -> Transition:
     """Record that the patient must act, for instance after a failed upstream refresh [O].
 
     Args:
         connection: The connection as it is stored.
         now: When the fact is recorded, in UTC.
+        era: The present era of the connection's coordinate.
         reason: Why the patient must act, in the server's own words; responses show it.
         happened_at: When the fact happened, in UTC; `None` for `now`.
 
@@ -292,20 +313,25 @@ def require_action(
     """
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
-    row = TRIGGERS[REQUIRE_ACTION, standing(connection, happened)]
+    row = TRIGGERS[REQUIRE_ACTION, standing(connection, happened, era=era)]
     if isinstance(row.outcome, MoveTo):
         return Done(evolve_connection(connection, row.outcome.to, at, reason=reason), row.rules)
-    return _unmoved(row.outcome, rules=row.rules, connection=connection, happened=happened)
+    return _unmoved(row.outcome, rules=row.rules, connection=connection, happened=happened, era=era)
 
 
 def expire(
-    connection: Connection, now: datetime, *, happened_at: datetime | None = None
+    connection: Connection,
+    now: datetime,
+    *,
+    era: datetime | None,
+    happened_at: datetime | None = None,
 ) -> Transition:
     """Record that the authorization ended, by the upstream or by the clock [O].
 
     Args:
         connection: The connection as it is stored.
         now: When the end is recorded, in UTC.
+        era: The present era of the connection's coordinate.
         happened_at: When the authorization ended, in UTC; `None` for `now`.
 
     Returns:
@@ -318,7 +344,7 @@ def expire(
     """
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
-    row = TRIGGERS[EXPIRE, standing(connection, happened)]
+    row = TRIGGERS[EXPIRE, standing(connection, happened, era=era)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
     if isinstance(outcome, RecordExpiry):
@@ -327,17 +353,23 @@ def expire(
         rules = (row.rule, record.rule)
     if isinstance(outcome, MoveTo):
         return Done(evolve_connection(connection, outcome.to, at), rules)
-    return _unmoved(outcome, rules=rules, connection=connection, happened=happened)
+    return _unmoved(outcome, rules=rules, connection=connection, happened=happened, era=era)
 
 
 def revoke(
-    connection: Connection, now: datetime, *, actor: Actor, happened_at: datetime | None = None
+    connection: Connection,
+    now: datetime,
+    *,
+    era: datetime | None,
+    actor: Actor,
+    happened_at: datetime | None = None,
 ) -> Done[Connection] | Ignored[Connection]:
     """Revoke one connection, for ever [S].
 
     Args:
         connection: The connection as it is stored.
         now: When the revocation is requested or recorded, in UTC.
+        era: The present era of the connection's coordinate.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
 
@@ -351,7 +383,43 @@ def revoke(
     """
     at = clamp_to_updated_at(connection, now)
     revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
-    row = TRIGGERS[REVOKE, standing(connection, at)]
+    return _revoke(connection, at, revoked_at=revoked_at, actor=actor, era=era)
+
+
+def sweep(
+    connection: Connection, now: datetime, *, tombstoned_at: datetime
+) -> Done[Connection] | Ignored[Connection]:
+    """Write down that a tombstone ended a connection, judged by its row alone [O].
+
+    Args:
+        connection: The connection as it is stored, made under another era than the present one.
+        now: When the revocation is recorded, in UTC.
+        tombstoned_at: The instant that the coordinate's last tombstone counts as.
+
+    Returns:
+        Done: the connection, now REVOKED by the platform. Ignored: it was revoked before.
+
+    Raises:
+        ArgumentError: `now` is not a UTC instant.
+    """
+    return _revoke(
+        connection,
+        clamp_to_updated_at(connection, now),
+        revoked_at=max(tombstoned_at, connection.identity.created_at),
+        actor=Actor.PLATFORM,
+        era=connection.identity.era,
+    )
+
+
+def _revoke(
+    connection: Connection,
+    at: datetime,
+    *,
+    revoked_at: datetime,
+    actor: Actor,
+    era: datetime | None,
+) -> Done[Connection] | Ignored[Connection]:
+    row = TRIGGERS[REVOKE, standing(connection, at, era=era)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
         after = evolve_connection(
@@ -368,18 +436,25 @@ def _happened(connection: Connection, happened_at: datetime, at: datetime) -> da
 
 
 def _unmoved(
-    outcome: TriggerVerdict, rules: tuple[str, ...], connection: Connection, happened: datetime
+    outcome: TriggerVerdict,
+    *,
+    rules: tuple[str, ...],
+    connection: Connection,
+    happened: datetime,
+    era: datetime | None,
 ) -> Ignored[Connection] | Refused:
     if isinstance(outcome, Ignore):
         return Ignored(connection, rules)
     assert isinstance(outcome, RefuseWith)  # noqa: S101 - the trigger's cells hold no other verdict
-    return Refused(build_problem(outcome, connection, happened), rules)
+    return Refused(build_problem(outcome, connection, happened, era=era), rules)
 
 
 def build_problem(
     verdict: RefuseWith,
     connection: Connection,
     at: datetime,
+    *,
+    era: datetime | None,
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Problem:
@@ -389,13 +464,14 @@ def build_problem(
         verdict: The verdict of the table's cell.
         connection: The connection of the request or the fact.
         at: The instant at which the table was asked, in UTC.
+        era: The present era of the connection's coordinate.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
     """
     last = head or successor
     details: dict[str, DetailValue] = {
         "connectionId": connection.id,
-        "standing": standing(connection, at),
+        "standing": standing(connection, at, era=era),
         "deadline": connection.handoff_deadline,
         "reason": verdict.reason,
         "nextConnectionId": None if successor is None else successor.id,
@@ -405,15 +481,19 @@ def build_problem(
     return Problem(verdict.code, tuple([details[key] for key in keys]))
 
 
-Preview = Callable[[Connection, datetime, Connection | None, Connection | None], Transition]
-"""A function that previews a trigger: from a connection, an instant, a successor and a head."""
+Preview = Callable[
+    [Connection, datetime, datetime | None, Connection | None, Connection | None], Transition
+]
+"""A function that previews a trigger: from a connection, an instant, an era, a successor, a head."""
 
 PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     # No rule depends on the reason or the end of an authorization.
-    AUTHORIZE: lambda connection, now, successor, head: authorize(
-        connection, now, successor=successor, head=head
+    AUTHORIZE: lambda connection, now, era, successor, head: authorize(
+        connection, now, era=era, successor=successor, head=head
     ),
-    REQUIRE_ACTION: lambda connection, now, _, __: require_action(connection, now, reason=""),
-    EXPIRE: lambda connection, now, _, __: expire(connection, now),
+    REQUIRE_ACTION: lambda connection, now, era, _, __: require_action(
+        connection, now, era=era, reason=""
+    ),
+    EXPIRE: lambda connection, now, era, _, __: expire(connection, now, era=era),
 }
 """The preview of each trigger of this module; `chain` has those of a revocation and a reconnect."""

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.operations.operation import (
@@ -75,6 +76,8 @@ class Decision:
         attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
         record: The idempotency record as loaded, which the stored response replaces, or `None`.
         settings: The settings of the server.
+        binding: The binding as loaded, by which the reply's connections are shown; `None` if there
+            is none or the operation needs none.
     """
 
     reply: Reply
@@ -85,6 +88,7 @@ class Decision:
     attempt: idempotency.Attempt | None = None
     record: idempotency.Record | None = None
     settings: Settings = DEFAULT_SETTINGS
+    binding: LimitedAccountAppBinding | None = None
 
     @property
     def replayed(self) -> bool:

@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 import attrs
 
 from curae_lifecycle.rules import chain, outcomes, triggers
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, account_state
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
+from curae_lifecycle.rules.session import LANDED, CuraeConnectSession, Initiated, Landing
 from curae_lifecycle.service.effects import (
     AccessEnded,
     Effect,
@@ -80,20 +80,6 @@ def connection_write_changes(
     return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
-def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
-    """Return the changes that store a new connection and conflict with a concurrent tombstone.
-
-    Args:
-        made: The new connection.
-        binding: The binding of its coordinate as it is stored; its version is raised. `None` if no
-            user is bound: the store then rejects the commit if a user has been bound meanwhile.
-    """
-    created = connection_write_changes(EventKind.CONNECTION_CREATED, None, made)
-    if binding is None:
-        return created
-    return Changes((BindingWrite(binding, bump_version(binding)),)) + created
-
-
 def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
     """Return the changes of a connection that needs action, expired or was revoked.
 
@@ -143,7 +129,9 @@ def revocation_changes(
     return sum(moved, NO_CHANGES) + Changes(tuple(held))
 
 
-def live_head_changes(connection: Connection, head: Connection | None, now: datetime) -> Changes:
+def live_head_changes(
+    connection: Connection, head: Connection | None, now: datetime, *, era: datetime | None
+) -> Changes:
     """Return the changes that report a head that is still live after a revocation [O].
 
     They hold a `SuccessorsLive` effect, and raise the head's version so that a concurrent end of it
@@ -153,8 +141,9 @@ def live_head_changes(connection: Connection, head: Connection | None, now: date
         connection: The connection that was revoked.
         head: The last connection of its chain; `None` if it has no successor.
         now: The instant of the revocation, in UTC.
+        era: The present era of the coordinate.
     """
-    if head is None or head.id == connection.id or not chain.is_live(head, now):
+    if head is None or head.id == connection.id or not chain.is_live(head, now, era=era):
         return NO_CHANGES
     held = ConnectionWrite(head, bump_version(head))
     return Changes((held,), (SuccessorsLive(connection.id, head.id),))
@@ -182,10 +171,12 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
     at = session.created_at
     write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
     if after is None or after is before:
-        return Changes((write,), (), (initiated,))
+        return Changes((write, *_held_for(session, after)), (), (initiated,))
+    user_id = after.user_id
+    assert user_id is not None  # noqa: S101 - a provisioned binding has a user
     return Changes(
         (write, BindingWrite(before, after)),
-        (UserProvisioned(after.user_id, session.coordinate),),
+        (UserProvisioned(user_id, session.coordinate),),
         (initiated, Event(EventKind.BINDING_PROVISIONED, after, at)),
     )
 
@@ -196,7 +187,10 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """Return the changes of a hand-off that landed: the session, and the binding if it changed.
+    """Return the changes of a hand-off that landed: the session and the binding.
+
+    A binding that did not change gets the next version, so that the landing and a concurrent
+    tombstone conflict.
 
     Args:
         session: The session as it is stored.
@@ -208,10 +202,35 @@ def landing_changes(
     landed = Event(EventKind.SESSION_LANDED, landing.session, at)
     changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
     if landing.binding is None or landing.binding is binding:
-        return changes
+        return changes + Changes(_held_for(landing.session, landing.binding))
     return changes + binding_changes(
         EventKind.BINDING_SIGNED_UP, before=binding, after=landing.binding, now=at
     )
+
+
+def _held_for(
+    session: CuraeConnectSession, binding: LimitedAccountAppBinding | None
+) -> tuple[BindingWrite, ...]:
+    if session.handoff is not LANDED or binding is None:
+        return ()
+    return (BindingWrite(binding, bump_version(binding)),)
+
+
+def tombstone_changes(
+    before: LimitedAccountAppBinding | None, after: LimitedAccountAppBinding, now: datetime
+) -> Changes:
+    """Return the changes of a tombstone: the binding, and its event if the state changed.
+
+    Args:
+        before: The binding as it is stored; `None` for a new one.
+        after: The tombstoned binding to store.
+        now: When the tombstone is recorded, in UTC.
+    """
+    if account_state(before) is AccountState.TOMBSTONED:
+        return Changes((BindingWrite(before, after),))
+    # Eras never repeat, so two tombstones at one instant have events with different ids.
+    at = after.era or now
+    return binding_changes(EventKind.BINDING_TOMBSTONED, before=before, after=after, now=at)
 
 
 def binding_changes(

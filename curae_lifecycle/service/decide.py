@@ -120,6 +120,7 @@ class _Request(OperationContext):
             attempt=self.attempt,
             record=record,
             settings=settings,
+            binding=self.snapshot.binding,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from curae_lifecycle.rules import chain, outcomes
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import (
@@ -56,8 +57,9 @@ def revoke_reached(
         The answer for each connection that was reached, the named one first, and the changes to
         commit; `NO_CHANGES` if every connection was revoked before.
     """
+    era = present_era(snapshot.binding)
     answers = chain.revoke_chain(
-        connection, snapshot.following, now, actor=actor, happened_at=happened_at
+        connection, snapshot.following, now, era=era, actor=actor, happened_at=happened_at
     )
     if not any(isinstance(answer, outcomes.Done) for answer in answers):
         return answers, NO_CHANGES
@@ -66,7 +68,7 @@ def revoke_reached(
         changes = revocation_changes(reached, answers, heads=reached[-1:])
     else:
         changes = revocation_changes((connection,), answers)
-        changes += live_head_changes(connection, snapshot.head, now)
+        changes += live_head_changes(connection, snapshot.head, now, era=era)
     return answers, changes
 
 

@@ -12,7 +12,7 @@ import attrs
 
 from curae_lifecycle.rules.access import ACCESS, Deny
 from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP
-from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF
+from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF, TOMBSTONE_REPORT
 from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH
 from curae_lifecycle.rules.connection import DEADLINE, STANDING
 from curae_lifecycle.rules.credentials import PERMISSION
@@ -32,7 +32,7 @@ TABLES: Final[dict[str, AnyTable]] = {
     for table in (
         *(DEADLINE, STANDING, TRIGGERS, EXPIRY_RECORD, AUTHORIZATION),
         *(RECOVERY, REVOCATION_REACH, LIFE, ENDING, ACCESS),
-        *(ENTRY_PATHS, BINDING, COMPLETION, GRADUATION_HANDOFF),
+        *(ENTRY_PATHS, BINDING, TOMBSTONE_REPORT, COMPLETION, GRADUATION_HANDOFF),
         *(RECORD_STANDING, IDEMPOTENCY, ATTEMPT, UPKEEP, PERMISSION),
         *(REQUEST_GATES, OPERATION_TABLE, CATALOGUE, PROBLEM_STATUS, WIRE_STATUS, STORED_STATUS),
     )

@@ -50,11 +50,14 @@ class Needs:
         record: The key of the idempotency record.
         buckets: The keys of the API key's buckets, in the order of `Settings.buckets`.
         limit: The key of the app user's limit.
-        connection: The id of a connection; load it, its successor and the head of its chain.
-        chain: The id of a connection; load it and every later connection of its chain.
+        connection: The id of a connection; load it, its successor, the head of its chain and the
+            binding of its coordinate.
+        chain: The id of a connection; load it, every later connection of its chain and the binding
+            of its coordinate.
         session: The id of a session; load it and the binding of its coordinate.
-        binding: The coordinate whose binding is loaded.
-        connections: The page of a coordinate's connections to load.
+        binding: The coordinate whose binding is loaded. `session`, `connection`, `chain` and
+            `connections` need no `binding` beside them, and name no other coordinate.
+        connections: The page of a coordinate's connections to load, with the coordinate's binding.
         page: The digest of the URL of a hosted page; load the page, even if it has expired.
     """
 
@@ -97,7 +100,8 @@ class Snapshot:
         following: Every later connection of the chain of `connection`, nearest first; loaded for
             `needs.chain`.
         session: The session that `needs.session` names.
-        binding: The binding of `needs.binding`, or of the coordinate of `session`.
+        binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
+            `connections`.
         connections: The connections of `needs.connections`; a page is in the order of the ids.
         page: The hosted page that `needs.page` names; `None` if another page replaced it or its row
             is gone.
@@ -162,6 +166,10 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
     coordinate = needs.binding
+    if needs.connections is not None:
+        coordinate = needs.connections.coordinate
+    if snapshot.connection is not None:
+        coordinate = snapshot.connection.identity.coordinate
     if needs.session is not None and snapshot.session is not None:
         _check(snapshot.session.id == needs.session, "session", "the session that was asked for")
         coordinate = snapshot.session.coordinate

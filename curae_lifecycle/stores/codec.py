@@ -162,6 +162,7 @@ def _format_headers(headers: Headers) -> list[list[str]]:
 
 _STRING: Final = FieldCodec(str)
 _INTEGER: Final = FieldCodec(int)
+_BOOLEAN: Final = FieldCodec(bool)
 _STRINGS: Final = field_codec(list, _parse_strings, _to_list)
 _TIME: Final = field_codec(str, partial(parse_time, "time"), format_time)
 _BYTES: Final = field_codec(
@@ -188,6 +189,7 @@ _CONNECTION: Final = _document_codec(
         predecessor_id=nullable(_STRING),
         root_id=_STRING,
         position=_INTEGER,
+        era=nullable(_TIME),
     ),
     status=_enum_field(Status),
     updated_at=_TIME,
@@ -209,14 +211,19 @@ _SESSION: Final = _document_codec(
     expires_at=_TIME,
     landed_at=nullable(_TIME),
     user_id=nullable(_STRING),
+    era=nullable(_TIME),
 )
 _BINDING: Final = _document_codec(
     LimitedAccountAppBinding,
     coordinate=_COORDINATE,
-    user_id=_STRING,
+    user_id=nullable(_STRING),
     state=_enum_field(AccountState),
     generation=_INTEGER,
     version=_INTEGER,
+    era=nullable(_TIME),
+    tombstoned_at=nullable(_TIME),
+    tombstone_reported_at=nullable(_TIME),
+    swept=_BOOLEAN,
 )
 
 _CALLER: Final = _document_codec(

@@ -4,7 +4,9 @@ The laws of this module:
 
 - **A load shows one moment**, and tells the instant by the store's own clock.
 - **A commit stores everything or nothing.** It stores only if every value that it replaces is still
-  as it was loaded, and if the coordinate that must be unbound (`unbound`) still has no binding.
+  as it was loaded.
+- **A connection is loaded with the binding of its coordinate**, in the same read, because the
+  binding's era says whether the connection is over.
 - **A live value is never dropped.**
 
 The loop in `serve` needs nothing else of a store.
@@ -19,11 +21,10 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.values import Coordinate, CustomerAccountId, Environment
+from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
 
 
 class StoreUnavailableError(LifecycleError, RuntimeError):
@@ -139,8 +140,7 @@ class Store(Protocol):
 
         Returns:
             True if everything was stored. False on a conflict, after which nothing was stored: a
-            value that a write replaces is no longer as it was loaded, or the coordinate that
-            `unbound` returns has a binding. Load again and decide again.
+            value that a write replaces is no longer as it was loaded. Load again and decide again.
 
         Raises:
             StoreFullError: A new value was refused, and nothing was stored.
@@ -164,30 +164,3 @@ class AsyncStore(Protocol):
     ) -> bool:
         """Commit the changes, as `Store.commit` does."""
         ...
-
-
-def unbound(writes: tuple[Write, ...]) -> Coordinate | None:
-    """Return the coordinate that must still have no binding at commit, or None.
-
-    The first connection of a chain is stored together with a write of its coordinate's binding, so
-    that a concurrent tombstone of the binding conflicts with that write. If the coordinate had no
-    binding, there is no such write, and the store must check that there is still no binding.
-    Otherwise a user could be bound meanwhile, and a tombstone that loaded before this commit would
-    miss the connection [O].
-
-    Args:
-        writes: The writes of one commit.
-
-    Returns:
-        The coordinate of a new chain whose binding `writes` does not write; `None` if `writes`
-        starts no chain or writes a binding.
-    """
-    new_identity = None
-    for write in writes:
-        if isinstance(write, BindingWrite):
-            return None
-        if isinstance(write, ConnectionWrite) and write.before is None:
-            new_identity = write.after.identity
-    if new_identity is None or new_identity.predecessor_id is not None:
-        return None
-    return new_identity.coordinate

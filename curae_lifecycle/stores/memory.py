@@ -38,9 +38,9 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import PageWrite, Write
+from curae_lifecycle.service.writes import BindingWrite, PageWrite, Write
 from curae_lifecycle.stores.clock import utc_now
-from curae_lifecycle.stores.contract import Loaded, unbound
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.hosted_pages import HostedPageTable
 from curae_lifecycle.stores.memory_accounts import Accounts, AnyCollection
 from curae_lifecycle.stores.memory_tables import (
@@ -52,6 +52,7 @@ from curae_lifecycle.stores.memory_tables import (
     Records,
     Sessions,
 )
+from curae_lifecycle.stores.serve import sweep_now
 
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, unless the server sets another [O]."""
@@ -213,7 +214,8 @@ class MemoryStore:
 
         A record, a rate limit or a hosted page is dropped five minutes after its deadline. A chain
         or a session is dropped five minutes after `ended_retention` has passed since its end.
-        Hosted pages are always dropped, but not counted.
+        Hosted pages are always dropped, but not counted. A sweep after a tombstone that was cut off
+        is finished.
 
         Args:
             now: The current instant, in UTC, at most five minutes later than the time on any clock
@@ -228,6 +230,7 @@ class MemoryStore:
         """
         now = self.clock() if now is None else now
         check_instant("now", now)
+        self._finish_sweeps()
         with self._lock:
             self._pages.drop_expired(now)
             if limit is not None:
@@ -243,6 +246,12 @@ class MemoryStore:
                 return dropped
             # Without a pause this thread would get the lock again before any waiting thread.
             self._pause.wait(PURGE_PAUSE_SECONDS)
+
+    def _finish_sweeps(self) -> None:
+        with self._lock:
+            unswept = list(self._bindings.unswept.values())
+        for coordinate in unswept:
+            sweep_now(self, coordinate)
 
     def _drop_expired(self, now: datetime, caller: Caller | None) -> None:
         check_instant("now", now)
@@ -266,7 +275,13 @@ class MemoryStore:
             following = () if connection is None else self._connections.following(connection)
         if needs.session is not None:
             session = self._sessions.get(needs.session)
-        coordinate = needs.binding if session is None else session.coordinate
+        coordinate = needs.binding
+        if needs.connections is not None:
+            coordinate = needs.connections.coordinate
+        if connection is not None:
+            coordinate = connection.identity.coordinate
+        if session is not None:
+            coordinate = session.coordinate
         return Snapshot(
             record=None if needs.record is None else self._records.of(needs.record),
             buckets=tuple([self._rates.of(key) for key in needs.buckets]),
@@ -286,6 +301,7 @@ class MemoryStore:
     def _store(self, writes: tuple[Write, ...]) -> bool:
         located: list[tuple[AnyCollection, object, Owner, Write]] = []
         new: list[tuple[Owner, Kind]] = []
+        without_limit: list[tuple[Owner, Kind]] = []
         pages: list[HostedPage] = []
         for write in writes:
             if isinstance(write, PageWrite):
@@ -298,11 +314,12 @@ class MemoryStore:
             if held != write.before:
                 return False
             if write.before is None:
-                new.append((owner, collection.kind))
+                # A tombstone never fails for lack of room.
+                is_tombstone = isinstance(write, BindingWrite) and write.after.user_id is None
+                (without_limit if is_tombstone else new).append((owner, collection.kind))
             located.append((collection, key, owner, write))
-        if self._is_bound_since(writes):
-            return False
         self._accounts.reserve(new)
+        self._accounts.count(without_limit)
         for page in pages:
             self._pages.add(page)
         for collection, key, owner, write in located:
@@ -313,10 +330,6 @@ class MemoryStore:
                     owner, collection=collection, deadline=deadline, key=checked_key
                 )
         return True
-
-    def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
-        coordinate = unbound(writes)
-        return coordinate is not None and self._bindings.of(coordinate) is not None
 
 
 def _retention_microseconds(ended_retention: timedelta) -> int:

@@ -91,6 +91,15 @@ class Accounts:
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
             account.held[kind] = held + 1
 
+    def count(self, new: list[tuple[Owner, Kind]]) -> None:
+        """Count new values that are stored whether there is room for them or not.
+
+        Args:
+            new: The owner and kind of each new value.
+        """
+        for owner, kind in new:
+            self._by_owner.setdefault(owner, Account()).held[kind] += 1
+
     def schedule_expiry_check(
         self, owner: Owner, collection: AnyCollection, deadline: datetime, key: object
     ) -> None:

@@ -225,9 +225,17 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
 
 
 class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
-    """Bindings by their coordinates. They never expire, not even those that are TOMBSTONED."""
+    """Bindings by their coordinates. They never expire, not even those that are TOMBSTONED.
+
+    Attributes:
+        unswept: The coordinates of bindings whose sweep is not finished, by their keys.
+    """
 
     kind = BindingWrite
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unswept: dict[KeyParts, Coordinate] = {}
 
     def of(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
         """Return the stored binding of a coordinate, or None if there is none."""
@@ -244,6 +252,10 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
     def set(self, key: KeyParts, write: BindingWrite) -> None:
         """Store a binding. No expiry check is returned, since bindings never expire."""
         self[key] = write.after
+        if write.after.swept:
+            self.unswept.pop(key, None)
+        else:
+            self.unswept[key] = write.after.coordinate
 
 
 class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection]):
@@ -399,8 +411,10 @@ def ended_at(connection: Connection) -> datetime | None:
 
     For a connection that is stored as ended, this is its `updated_at`.
     """
-    deadline = next_deadline(connection)
-    if deadline is None and not is_live(connection, LAST_INSTANT):
+    # A connection that a tombstone ended is kept as long as its own row says, or its sweep.
+    own_era = connection.identity.era
+    deadline = next_deadline(connection, era=own_era)
+    if deadline is None and not is_live(connection, LAST_INSTANT, era=own_era):
         return connection.updated_at
     return deadline
 

@@ -20,7 +20,7 @@ import attrs
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.values import check_type
+from curae_lifecycle.rules.values import Coordinate, check_type
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide
@@ -29,6 +29,7 @@ from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.service.writes import BindingWrite
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
     AsyncStore,
@@ -39,6 +40,7 @@ from curae_lifecycle.stores.contract import (
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.retry import Retrier, RetryStats
+from curae_lifecycle.stores.sweeping import shared_deadline, sweep, unfinished_sweep
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -297,28 +299,53 @@ async def answer_request(
 async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAnswer:
     """Record a fact; `retrier` repeats the attempts.
 
+    An unfinished sweep of the fact's coordinate is finished first. After a tombstone comes its own
+    sweep.
+
     Args:
         store: The store.
         fact: The fact.
         retrier: Runs the attempts.
 
     Returns:
-        Done, with the changes that were committed; or Ignored or Refused, with nothing committed.
+        Done, with the changes that were committed, those of the tombstone's own sweep included; or
+        Ignored or Refused, with nothing committed.
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
         StoreFullError: The fact makes a new binding, and its customer account is full.
-        StoreUnavailableError: No attempt succeeded.
+        StoreUnavailableError: No attempt succeeded, or a sweep was cut off.
     """
 
-    async def attempt() -> FactAnswer | None:
+    async def attempt() -> FactAnswer | Coordinate | None:
         loaded = await store.load(fact.needs())
+        unswept = unfinished_sweep(loaded.snapshot)
+        if unswept is not None:
+            return unswept
         answer = record_fact(fact, loaded.snapshot, loaded.now)
         if not isinstance(answer, Done):
             return answer
         return answer if await store.commit(loaded, answer.value) else None
 
-    answer: FactAnswer | None = await retrier.run(attempt)
-    if answer is None:
-        raise StoreUnavailableError("no attempt succeeded in time")
-    return answer
+    with shared_deadline(retrier) as end:
+        while True:
+            answer: FactAnswer | Coordinate | None = await retrier.run(attempt)
+            if answer is None:
+                raise StoreUnavailableError("no attempt succeeded in time")
+            if not isinstance(answer, Coordinate):
+                break
+            await sweep(store, answer, retrier=retrier, end=end)
+        tombstoned = _tombstoned_coordinate(answer)
+        if tombstoned is None:
+            return answer
+        swept = await sweep(store, tombstoned, retrier=retrier, end=end)
+    assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
+    return attrs.evolve(answer, value=answer.value + swept)
+
+
+def _tombstoned_coordinate(answer: FactAnswer) -> Coordinate | None:
+    if isinstance(answer, Done):
+        for write in answer.value.writes:
+            if isinstance(write, BindingWrite) and not write.after.swept:
+                return write.after.coordinate
+    return None

@@ -83,12 +83,14 @@ class RowQuery:
 
     Attributes:
         keys: The kind and key of each row to fetch, if the row exists.
-        line: The id of a connection: fetch its successor, and the last connection of the same
-            chain.
-        chain: The id of a connection: fetch every later connection of the same chain.
+        line: The id of a connection: fetch its successor, the last connection of the same chain,
+            and the binding of the connection's user. The connection's own row is in `keys`.
+        chain: The id of a connection: fetch every later connection of the same chain, and the
+            binding of the connection's user. The connection's own row is in `keys`.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
-        user: The key of a user's binding: fetch the user's connections.
+        user: The key of a user's binding: fetch the user's connections. The binding itself is in
+            `keys`.
         after: Fetch only those of the user's connections whose key is greater than `after`; `None`
             for no such bound.
         limit: Fetch at most this many of the user's connections, the smallest keys first; `None`
@@ -170,6 +172,8 @@ def build_row_query(needs: Needs) -> RowQuery:
         *_row_names(HostedPage, str, needs.page),
     ]
     page = needs.connections
+    if page is not None:
+        keys += _row_names(LimitedAccountAppBinding, coordinate_key, page.coordinate)
     return RowQuery(
         keys=tuple(keys),
         line=needs.connection,
@@ -197,7 +201,13 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
     later = [] if connection is None else _later(found, connection)
     has_successor = needs.connection is not None and bool(later)
     session = _find(found, kind=CuraeConnectSession, row_key=str, key=needs.session)
-    bound = needs.binding if session is None else session.coordinate
+    bound = needs.binding
+    if needs.connections is not None:
+        bound = needs.connections.coordinate
+    if connection is not None:
+        bound = connection.identity.coordinate
+    if session is not None:
+        bound = session.coordinate
     return Snapshot(
         record=_find(found, kind=Record, row_key=record_key, key=needs.record),
         buckets=tuple(

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import LostLeaseAction
-from curae_lifecycle.rules.values import NextAction
+from curae_lifecycle.rules.values import Coordinate, NextAction
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.hosted_page import HostedPage
@@ -38,6 +38,7 @@ from curae_lifecycle.stores.retry import (
     blocking_retrier,
 )
 from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY, shared_deadline, sweep
 from curae_lifecycle.stores.wiring import check_store_kind
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -206,20 +207,27 @@ def record(
 ) -> FactAnswer:
     """Record a fact: load, judge and commit, with retries.
 
+    A tombstone is one small commit, after which everything of its coordinate that was made before
+    is over. Then `record` writes down which connections ended, in batches: the sweep. A sweep that
+    was cut off is finished by the next fact about the coordinate, before anything else, or by the
+    store's `purge`.
+
     Args:
         store: The store.
         fact: The fact.
-        retry_policy: The limits of the attempts, and the pauses between them.
+        retry_policy: The limits of the attempts, and the pauses between them; a sweep shares them.
 
     Returns:
-        Done: the changes were committed. Ignored: the fact changes nothing. Refused: the fact was
-        refused with a problem, and nothing was stored. If an attempt took effect but the store
-        failed before it confirmed the commit, the next attempt returns Ignored.
+        Done: the changes were committed, those of a tombstone's sweep included. Ignored: the fact
+        changes nothing. Refused: the fact was refused with a problem, and nothing was stored. If an
+        attempt took effect but the store failed before it confirmed the commit, the next attempt
+        returns Ignored; a tombstone without `happened_at` is then recorded again.
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
-        StoreUnavailableError: No attempt succeeded. Record the fact again later; a fact that is
-            recorded late or twice does no harm.
+        StoreUnavailableError: No attempt succeeded, or a sweep was cut off by the deadline. Record
+            the fact again later; a fact that is recorded late or twice does no harm, except for a
+            tombstone without `happened_at`, which is a new one each time.
         StoreFullError: The fact makes a new binding, and its customer account is full.
     """
     check_store_kind(store, "record_async", is_async=False)
@@ -232,6 +240,27 @@ async def record_async(
     """Record a fact as `record` does, with an async store."""
     check_store_kind(store, "record", is_async=True)
     return await answer_fact(store, fact, async_retrier(retry_policy))
+
+
+def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
+    """Finish the sweep after the last tombstone of a coordinate, for as long as it takes.
+
+    `record` sweeps by itself. This is for a program that commits a tombstone in another way, and for
+    a store's `purge`.
+
+    Args:
+        store: The store.
+        coordinate: The coordinate.
+
+    Returns:
+        Everything that was committed; `NO_CHANGES` if the sweep was finished before.
+
+    Raises:
+        StoreUnavailableError: No attempt at a batch succeeded.
+    """
+    retrier = blocking_retrier(PURGE_SWEEP_POLICY)
+    with shared_deadline(retrier) as end:
+        return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier, end=end))
 
 
 def as_async_store(store: Store) -> AsyncStore:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate
@@ -40,14 +40,15 @@ def check_store(
         by_id[connection.id] = connection
         chains[connection.identity.root_id].append(connection)
     laws.check_one_pending_successor((), stored=by_id.values())
-    for chain in chains.values():
-        laws.check_chain(chain, now)
     bound: dict[Coordinate, LimitedAccountAppBinding] = {}
     for binding in bindings:
         coordinate = binding.coordinate
         if coordinate in bound:
             raise LawBrokenError(8, "it has two bindings", f"app user {coordinate.app_user_id}")
         bound[coordinate] = binding
+    for chain in chains.values():
+        era = present_era(bound.get(chain[0].identity.coordinate))
+        laws.check_chain(chain, now, era=era)
     for session in sessions:
         _check_landing(session, bound.get(session.coordinate))
 

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from curae_lifecycle.rules.access import AccessDecision
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, account_state
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import RecordKey
@@ -46,15 +46,20 @@ from curae_lifecycle.service.writes import (
 )
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import TICK, LawBrokenError
+from curae_lifecycle.testing.watch_answers import (
+    check_owner,
+    check_response_is_stored,
+    check_retry_after,
+    find_header,
+    rule_that_answers,
+    shown_revoked_at,
+)
 from curae_lifecycle.testing.watch_memory import Admissions, UsedKey
 from curae_lifecycle.web.respond import Answer
 
 _RETENTION: Final = timedelta(hours=24)
-_WINDOW: Final = timedelta(seconds=60)
-_LIMIT: Final = 10
 _INSTANTS_KEPT: Final = 64
 _LIMITS: Final = frozenset({"initiate", "graduation"})
-_EXECUTED: Final = frozenset({200, 201, 404, 409})
 _NOT_FOUND: Final = 404
 _TOO_MANY: Final = 429
 _REFUSED: Final = 400
@@ -92,9 +97,12 @@ class Watch:
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._connections_of: dict[Coordinate, list[ConnectionId]] = defaultdict(list)
-        # The connections whose user is gone, and the commit of each coordinate's latest tombstone.
-        self._orphaned: set[ConnectionId] = set()
-        self._tombstoned_at: dict[Coordinate, int] = {}
+        self._sessions_of: dict[Coordinate, list[SessionId]] = defaultdict(list)
+        # What tombstones ended, and the eras of each coordinate.
+        self._orphaned: set[ConnectionId | SessionId] = set()
+        self._eras: dict[Coordinate, list[datetime | None]] = defaultdict(lambda: [None])
+        # The commit that began the present era of each coordinate.
+        self._era_began_at: dict[Coordinate, int] = defaultdict(int)
         # For each earlier state of an account, the commit that last replaced it.
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
@@ -112,8 +120,7 @@ class Watch:
             now: The instant that the decision was made for.
             loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
                 nothing was committed since. An entry path is right if the account was in the
-                matching state at any time since the load. If a connection is created from values
-                loaded before a tombstone, the tombstone also covers that connection.
+                matching state at any time since the load.
 
         Raises:
             LawBrokenError: One of these laws is broken.
@@ -128,14 +135,15 @@ class Watch:
             if isinstance(write, SessionWrite):
                 self._check_session(write, loaded_at)
             elif isinstance(write, ConnectionWrite) and write.before is None:
-                self._note_stale_creation(write.after, loaded_at)
+                identity = write.after.identity
+                self._note_era(identity.id, identity.coordinate, identity.era, loaded_at=loaded_at)
         for write in writes:
             self._check_write(write, now, self._latest)
         for write in writes:
             if isinstance(write, ConnectionWrite) and write.before is not None:
                 self._check_chain_ended(write.before, write.after)
-            if isinstance(write, BindingWrite) and write.after.state == "TOMBSTONED":
-                self._check_tombstone(write, self._latest)
+            if isinstance(write, BindingWrite):
+                self._check_era(write, self._latest)
 
     def observe_response(
         self,
@@ -183,9 +191,9 @@ class Watch:
                 loaded_at=self.commit_count if loaded_at_commit is None else loaded_at_commit,
             )
         if needs is not None and needs.record is not None:
-            _check_response_is_stored(response, changes, needs.record)
+            check_response_is_stored(response, changes, needs.record)
         if caller is not None:
-            _check_owner(changes, caller)
+            check_owner(changes, caller)
         self.observe_commit(changes.writes, now, loaded_at_commit=loaded_at_commit)
         if revocation is not None:
             self._check_revoked_at(revocation)
@@ -226,9 +234,10 @@ class Watch:
         if held is None:
             where = f"connection {connection_id}"
             raise LawBrokenError(5, "access was decided for an unknown id", where)
+        era, decide = self._eras[held.identity.coordinate][-1], rule_that_answers(decision)
         if connection_id in self._orphaned:
-            laws.check_tombstone((held,), now, decide=lambda _held, _package, _now: decision)
-        laws.check_access(held, package, now, decide=lambda _connection, _package, _now: decision)
+            laws.check_tombstone((held,), now, era=era, decide=decide)
+        laws.check_access(held, package, now, era=era, decide=decide)
 
     def purge(self, now: datetime) -> None:
         """Forget the idempotency keys whose retention has ended.
@@ -269,12 +278,13 @@ class Watch:
                 raise LawBrokenError(2, f"revokedAt moved {moved}", where)
         self._connections[after.id] = after
         if after.id in self._orphaned:
-            laws.check_tombstone((after,), latest)
+            self._check_orphaned(after, latest)
         self._check_one_active(after, latest)
-        deadline = next_deadline(after)
+        era = self._eras[after.identity.coordinate][-1]
+        deadline = next_deadline(after, era=era)
         if deadline is not None:
             laws.check_standing_is_monotone(
-                after, (after.updated_at, deadline - TICK, deadline, deadline + TICK)
+                after, (after.updated_at, deadline - TICK, deadline, deadline + TICK), era=era
             )
 
     def _check_new_connection(self, after: Connection, latest: datetime) -> None:
@@ -303,26 +313,54 @@ class Watch:
         self._successors[older] = after.id
 
     def _check_chain_ended(self, before: Connection, after: Connection) -> None:
-        if before.status == "REVOKED" or after.revoked_by not in _ENDING_A_CHAIN:
+        # A sweep after a tombstone revokes each connection alone.
+        is_swept = self._is_of_another_era(after)
+        if before.status == "REVOKED" or after.revoked_by not in _ENDING_A_CHAIN or is_swept:
             return
         newer = self._successors.get(after.id)
         if newer is not None and self._connections[newer].status != "REVOKED":
             where = f"connection {newer}, later than {after.id}"
             raise LawBrokenError(12, f"partial revocation by {after.revoked_by}", where)
 
-    def _note_stale_creation(self, after: Connection, loaded_at: int) -> None:
-        if loaded_at < self._tombstoned_at.get(after.identity.coordinate, 0):
-            # Its creation was decided for the user who is gone since then.
-            self._orphaned.add(after.id)
+    def _note_era(
+        self,
+        new_id: ConnectionId | SessionId,
+        coordinate: Coordinate,
+        era: datetime | None,
+        *,
+        loaded_at: int,
+    ) -> None:
+        if era != self._eras[coordinate][-1]:
+            # Decided before a tombstone and stored after it.
+            self._orphaned.add(new_id)
+        elif loaded_at < self._era_began_at[coordinate]:
+            what = "it was decided before a tombstone and stored under its era"
+            raise LawBrokenError(17, what, f"{new_id} of app user {coordinate.app_user_id}")
 
-    def _check_tombstone(self, write: BindingWrite, latest: datetime) -> None:
-        if write.before is not None and write.before.state == "TOMBSTONED":
-            # The write only moved the version of an earlier tombstone.
+    def _check_era(self, write: BindingWrite, latest: datetime) -> None:
+        coordinate, era = write.after.coordinate, write.after.era
+        eras = self._eras[coordinate]
+        where = f"app user {coordinate.app_user_id}"
+        if era == eras[-1]:
+            was = account_state(write.before)
+            if write.after.state == "TOMBSTONED" != was:
+                raise LawBrokenError(17, "a tombstone began no new era", where)
             return
-        ended = self._connections_of.pop(write.after.coordinate, [])
-        self._orphaned.update(ended)
-        self._tombstoned_at[write.after.coordinate] = self.commit_count
-        laws.check_tombstone([self._connections[each] for each in ended], latest)
+        if era in eras:
+            raise LawBrokenError(17, "an era came back", where)
+        eras.append(era)
+        self._era_began_at[coordinate] = self.commit_count
+        ended = self._connections_of.pop(coordinate, [])
+        self._orphaned.update(ended, self._sessions_of.pop(coordinate, []))
+        for each in ended:
+            self._check_orphaned(self._connections[each], latest)
+
+    def _check_orphaned(self, held: Connection, latest: datetime) -> None:
+        era = self._eras[held.identity.coordinate][-1]
+        laws.check_tombstone((held,), latest, era=era)
+        if held.identity.era == era and held.status != "REVOKED":
+            what = f"{held.status} under the era of a tombstone that came after it was made"
+            raise LawBrokenError(17, what, f"connection {held.id}")
 
     def _check_one_active(self, after: Connection, latest: datetime) -> None:
         active = self._active[after.identity.root_id]
@@ -336,8 +374,9 @@ class Watch:
             raise LawBrokenError(6, f"{' and '.join(unexpired)} are ACTIVE", where)
 
     def _is_unexpired(self, connection_id: ConnectionId, latest: datetime) -> bool:
-        end = self._connections[connection_id].expires_at
-        return end is None or latest < end
+        held = self._connections[connection_id]
+        is_unexpired = held.expires_at is None or latest < held.expires_at
+        return is_unexpired and not self._is_of_another_era(held)
 
     def _check_session(self, write: SessionWrite, loaded_at: int) -> None:
         after = write.after
@@ -349,6 +388,10 @@ class Watch:
             earlier = (state for state, commit in left.items() if commit > loaded_at)
             if not any(after.path in _PATHS[state] for state in (account, *earlier)):
                 raise LawBrokenError(8, f"path {after.path} for a {account} account", where)
+            self._sessions_of[after.coordinate].append(after.id)
+            self._note_era(after.id, after.coordinate, after.era, loaded_at=loaded_at)
+        elif held.handoff == "AWAITED" and after.id in self._orphaned:
+            raise LawBrokenError(17, "it landed although a tombstone came after it", where)
         elif held.handoff == "LANDED" and held != after:
             raise LawBrokenError(1, "a landed session changed", where)
         self._sessions[after.id] = after
@@ -412,13 +455,17 @@ class Watch:
     def _check_revocation(self, response: Response) -> laws.RevocationAnswer:
         answer = laws.RevocationAnswer.read(response)
         held = self._connections.get(ConnectionId(answer.connection_id))
-        revoked = [answer.connection_id] if held is not None and held.status == "REVOKED" else []
-        laws.check_revocation((answer,), revoked=revoked)
+        is_over = held and (held.status == "REVOKED" or self._is_of_another_era(held))
+        laws.check_revocation((answer,), revoked=[answer.connection_id] if is_over else [])
         return answer
+
+    def _is_of_another_era(self, held: Connection) -> bool:
+        return held.identity.era != self._eras[held.identity.coordinate][-1]
 
     def _check_revoked_at(self, answer: laws.RevocationAnswer) -> None:
         held = self._connections[ConnectionId(answer.connection_id)]
-        stored = None if held.revoked_at is None else format_time(held.revoked_at)
+        revoked_at = shown_revoked_at(held, self._bindings.get(held.identity.coordinate))
+        stored = None if revoked_at is None else format_time(revoked_at)
         if answer.revoked_at != stored:
             what = f"revokedAt is {answer.revoked_at} in the response and {stored} in the store"
             raise LawBrokenError(2, what, f"connection {answer.connection_id}")
@@ -439,52 +486,15 @@ class Watch:
         self, response: Response, now: datetime, needs: Needs | None, loaded_at: int
     ) -> None:
         key = None if needs is None else needs.limit
-        policy = _header(response, "ratelimit").partition(";")[0].strip('"')
+        policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
         if key is None or policy not in _LIMITS:
             return
         admissions = self._admissions.get(key, Admissions([], 0))
         if admissions.last_commit > loaded_at:
             return
-        instants = admissions.instants
         where = f"{policy} of {key.app_user.app_user_id} at {now.isoformat()}"
-        if len(instants) < _LIMIT or instants[-_LIMIT] + _WINDOW <= now:
-            raise LawBrokenError(10, "refused although the limit had room", where)
-        # `Retry-After` is in whole seconds, rounded up.
-        expected = str(-((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1)))
-        retry_after = _header(response, "retry-after")
-        if retry_after != expected:
-            what = f"Retry-After is {retry_after} s instead of {expected} s"
-            raise LawBrokenError(10, what, where)
+        check_retry_after(response, admissions.instants, now, where=where)
 
 
 def _chain_key(identity: ConnectionIdentity) -> tuple[object, ...]:
     return identity.coordinate, identity.data_packages, identity.root_id
-
-
-def _header(response: Response, name: str) -> str:
-    return next(value for key, value in response.headers if key == name)
-
-
-def _check_response_is_stored(response: Response, changes: Changes, key: RecordKey) -> None:
-    if response.status not in _EXECUTED or b'"code":"IDEMPOTENCY_' in response.body:
-        return
-    records = [write for write in changes.writes if isinstance(write, RecordWrite)]
-    stored = [write.after.response for write in records if write.key == key]
-    if len(stored) != 1:
-        what = f"one execution stored {len(stored)} responses"
-        raise LawBrokenError(12, what, f"key {key.key}")
-    if isinstance(stored[0], Response):
-        laws.check_one_execution((stored[0], response), 1)
-
-
-def _check_owner(changes: Changes, caller: Caller) -> None:
-    for write in changes.writes:
-        if isinstance(write, ConnectionWrite):
-            coordinate = write.after.identity.coordinate
-        elif isinstance(write, SessionWrite | BindingWrite):
-            coordinate = write.after.coordinate
-        else:
-            continue
-        if coordinate != caller.coordinate(coordinate.app_user_id):
-            where = f"app user {coordinate.app_user_id}"
-            raise LawBrokenError(15, "another tenant's value was written", where)

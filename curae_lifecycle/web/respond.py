@@ -166,7 +166,9 @@ def _format_response(decision: Decision, reply: Reply, instance: str | None) -> 
         return Response(status, problem_headers(reply), format_json(problem))
     if isinstance(reply, NotModified):
         return Response(status, (_REVALIDATE, ("etag", reply.etag)), b"")
-    body = format_json(format_reply(reply, decision.decided_at, settings.active_spelling))
+    body = format_json(
+        format_reply(reply, decision.decided_at, settings.active_spelling, binding=decision.binding)
+    )
     headers: Headers = (_JSON, _NO_STORE) if has_next_action(reply) else (_JSON,)
     tag = reply.etag
     if tag is not None:

@@ -12,7 +12,16 @@ from functools import cache
 from typing import Final, TypeVar, cast
 
 from curae_lifecycle.rules import values
-from curae_lifecycle.rules.connection import NEVER, ONCE, Connection, ConnectionIdentity, standing
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, present_era
+from curae_lifecycle.rules.connection import (
+    NEVER,
+    ONCE,
+    Connection,
+    ConnectionIdentity,
+    Standing,
+    show_ended,
+    standing,
+)
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -34,22 +43,53 @@ Wanted = TypeVar("Wanted")
 
 
 def format_connection(
-    connection: Connection, now: datetime, active_spelling: str = WireStatus.ACTIVE
+    connection: Connection,
+    now: datetime,
+    active_spelling: str = WireStatus.ACTIVE,
+    *,
+    binding: LimitedAccountAppBinding | None,
 ) -> dict[str, Json]:
-    """Return a connection as a JSON object, with the status that `format_status` returns [S].
+    """Return a connection as a JSON object, with its standing at `now` as the status [S].
 
     Args:
         connection: The connection as it is stored.
         now: The instant for which the status is shown.
         active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
+        binding: The binding of the connection's coordinate as it is stored; `None` if there is
+            none. A connection that a tombstone ended is REVOKED since that tombstone, also if its
+            row does not say so yet.
     """
+    era = present_era(binding)
+    tombstoned_at = None if binding is None else binding.tombstoned_at
+    shown = show_ended(connection, era=era, tombstoned_at=tombstoned_at)
+    return _format_members(shown, standing(connection, now, era=era), active_spelling)
+
+
+def format_own_row(connection: Connection, now: datetime, active_spelling: str) -> dict[str, Json]:
+    """Return a connection as its own row shows it, without a look at its coordinate's binding.
+
+    It is for events, which show a connection as it was when they were recorded.
+
+    Args:
+        connection: The connection as it was stored.
+        now: The instant for which the status is shown.
+        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
+    """
+    own = standing(connection, now, era=connection.identity.era)
+    return _format_members(connection, own, active_spelling)
+
+
+def _format_members(
+    connection: Connection, stands: Standing, active_spelling: str
+) -> dict[str, Json]:
     identity = connection.identity
     coordinate = identity.coordinate
+    status = WIRE_STATUS[stands].outcome.value
     return {
         "id": identity.id,
         "customerAccountId": coordinate.customer_account_id,
         "appUserId": coordinate.app_user_id,
-        "status": format_status(connection, now, active_spelling),
+        "status": active_spelling if status is WireStatus.ACTIVE else status,
         "dataPackages": list(identity.data_packages),
         "authorizedAt": _format_optional_time(connection.authorized_at),
         "expiresAt": _format_optional_time(connection.expires_at),
@@ -58,18 +98,6 @@ def format_connection(
         "createdAt": format_time(identity.created_at),
         "updatedAt": format_time(connection.updated_at),
     }
-
-
-def format_status(connection: Connection, now: datetime, active_spelling: str) -> str:
-    """Return the status that a response shows for a connection: its standing at `now`.
-
-    Args:
-        connection: The connection as it is stored.
-        now: The instant for which the status is shown.
-        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
-    """
-    status = WIRE_STATUS[standing(connection, now)].outcome.value
-    return active_spelling if status is WireStatus.ACTIVE else status
 
 
 def format_session(session: CuraeConnectSession) -> dict[str, Json]:
@@ -97,7 +125,11 @@ def format_next_action(next_action: NextAction) -> dict[str, Json]:
 
 
 def format_reply(
-    reply: Reply, now: datetime, active_spelling: str = WireStatus.ACTIVE
+    reply: Reply,
+    now: datetime,
+    active_spelling: str = WireStatus.ACTIVE,
+    *,
+    binding: LimitedAccountAppBinding | None,
 ) -> dict[str, Json]:
     """Return the JSON body of a successful reply: one member for each field of the reply, in order.
 
@@ -105,12 +137,16 @@ def format_reply(
         reply: The reply; not a `ProblemReply`, a `Replayed` or a `NotModified`.
         now: The instant for which the status of a connection is shown.
         active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
+        binding: The binding of the coordinate of the reply's connections as it is stored; `None`
+            if there is none.
 
     Raises:
         ArgumentError: A field has a type that cannot be formatted as JSON.
     """
     return {
-        to_camel_case(name): _format_field(getattr(reply, name), now, active_spelling)
+        to_camel_case(name): _format_field(
+            getattr(reply, name), now, active_spelling, binding=binding
+        )
         for name in reply.__match_args__
     }
 
@@ -126,13 +162,19 @@ def _holds_next_action(value: object) -> bool:
     return isinstance(value, NextAction)
 
 
-def _format_field(value: object, now: datetime, active_spelling: str) -> Json:
+def _format_field(
+    value: object,
+    now: datetime,
+    active_spelling: str,
+    *,
+    binding: LimitedAccountAppBinding | None,
+) -> Json:
     if isinstance(value, tuple):
         items = cast("tuple[object, ...]", value)
-        return [_format_field(each, now, active_spelling) for each in items]
+        return [_format_field(each, now, active_spelling, binding=binding) for each in items]
     match value:
         case Connection():
-            return format_connection(value, now, active_spelling)
+            return format_connection(value, now, active_spelling, binding=binding)
         case CuraeConnectSession():
             return format_session(value)
         case NextAction():
@@ -275,6 +317,7 @@ def parse_connection(
     predecessor_id: values.ConnectionId | None = None,
     root_id: values.ConnectionId | None = None,
     position: int = 1,
+    era: datetime | None = None,
 ) -> Connection:
     """Parse a snapshot of a connection that another system sent, for instance to merge it [O].
 
@@ -293,6 +336,8 @@ def parse_connection(
         root_id: The id of the first connection of the recovery chain; by default, the connection's
             own id.
         position: The place of the connection in the chain, from 1.
+        era: The era of the coordinate that the connection was made under; `None` if that was before
+            the first tombstone.
 
     Raises:
         MalformedError: The snapshot is no object, or a member is repeated, missing or malformed. An
@@ -324,6 +369,7 @@ def parse_connection(
         predecessor_id=predecessor_id,
         root_id=parsed[_ID] if root_id is None else root_id,
         position=position,
+        era=era,
     )
     return Connection(
         identity=identity,

@@ -149,7 +149,7 @@ def _operation(
                 changes=changes,
                 rules=rules,
             )
-        says = tuple(_words(format_reply(reply, NOW)))
+        says = tuple(_words(format_reply(reply, NOW, binding=None)))
         return Answer(
             outcome="answered",
             status=decision.status,
@@ -212,7 +212,7 @@ def _fact(fact: Fact, variant: str = "") -> Asked:
 
 def _access(package: str, variant: str) -> Asked:
     def answer(state: State) -> Answer:
-        said = decide_access(states.connection(state), package, NOW)
+        said = decide_access(states.connection(state), package, NOW, era=None)
         if isinstance(said, Granted):
             return Answer(
                 outcome="granted", status=None, code=None, says=(), changes=(), rules=(said.rule,)
@@ -234,7 +234,7 @@ def _access(package: str, variant: str) -> Asked:
 
 def _standing(state: State) -> Answer:
     with count_cell_lookups([STANDING]) as looked_at:
-        standing = standing_of(states.connection(state), NOW)
+        standing = standing_of(states.connection(state), NOW, era=None)
     ((_, *cell),) = looked_at
     (rule,) = {row.rule for key, row in STANDING.cells() if list(key) == cell}
     return Answer(outcome=standing, status=None, code=None, says=(), changes=(), rules=(rule,))
@@ -315,6 +315,7 @@ ASKED: Final = (
     _fact(Graduated(COORDINATE, BOUND), " of the bound user"),
     _fact(Graduated(COORDINATE, NEW), " of another user"),
     _fact(Tombstoned(COORDINATE)),
+    _fact(Tombstoned(COORDINATE, happened_at=MADE), ", a copy of the last one"),
 )
 """Every operation and fact, with each variant that a table tells apart."""
 

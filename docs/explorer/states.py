@@ -163,7 +163,14 @@ def binding(state: State) -> LimitedAccountAppBinding | None:
     account = AccountState(state["account"])
     if account is AccountState.UNLINKED:
         return None
-    return LimitedAccountAppBinding(COORDINATE, BOUND, account, generation=1)
+    reported_at = MADE if account is AccountState.TOMBSTONED else None
+    return LimitedAccountAppBinding(
+        coordinate=COORDINATE,
+        user_id=BOUND,
+        state=account,
+        generation=1,
+        tombstone_reported_at=reported_at,
+    )
 
 
 def session(state: State) -> CuraeConnectSession:

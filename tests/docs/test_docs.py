@@ -150,7 +150,7 @@ def test_readme_chain_picture_matches_what_the_store_answers() -> None:
     def seen(connection_id: ConnectionId) -> str:
         found = store.connection(connection_id)
         assert found is not None
-        return str(standing(found, now))
+        return str(standing(found, now, era=None))
 
     a = post("", "k-1", b'{"appUserId": "ada", "dataPackages": ["labs"]}')
     statuses.append([seen(a)])

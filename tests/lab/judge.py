@@ -25,7 +25,6 @@ from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.sql.keys import rate_key
-from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution, check_rate_limit
 from curae_lifecycle.testing.store_invariants import check_store
 from curae_lifecycle.web.json import parse_json
@@ -74,7 +73,7 @@ def take_stock(engine: sa.Engine) -> Stock:
 def _read(connection: sa.Connection, kind: type[Stored], table: str) -> list[Stored]:
     documents = sa.select(sa.column("document", sa.Text)).select_from(sa.table(table))
     rows = connection.execute(documents).scalars()
-    return [load(kind, parse_json(row)) for row in rows if row != PLACEHOLDER_DOCUMENT]
+    return [load(kind, parse_json(row)) for row in rows]
 
 
 def _events(connection: sa.Connection) -> Iterator[tuple[str, str | None]]:

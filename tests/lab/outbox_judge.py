@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.stores.codec import load
-from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
 from curae_lifecycle.web.json import parse_json
 
 
@@ -72,11 +71,7 @@ def judge(url: str, journal: Path, run: Run) -> None:
         posted = {row[0] for row in table("SELECT id FROM posted")}
         left = table("SELECT id FROM curae_outbox")
         stored = [row[0] for row in table("SELECT document FROM curae_connection")]
-        bound = [
-            row[0]
-            for row in table("SELECT document FROM curae_binding")
-            if row[0] != PLACEHOLDER_DOCUMENT
-        ]
+        bound = [row[0] for row in table("SELECT document FROM curae_binding")]
     engine.dispose()
     run.posted, run.shipped = len(posted), len(posted & times.keys())
     run.doubled, run.most = times.total() - len(times), max(times.values(), default=0)

@@ -76,9 +76,9 @@ def lines() -> list[bytes]:
 def the_rest() -> None:
     """Call the functions that no log reaches, since servers call them."""
     first = pending()
-    ended = triggers.revoke(first, at(1), actor=Actor.APP).value
+    ended = triggers.revoke(first, at(1), actor=Actor.APP, era=None).value
     merging.merge(ended, first)
-    document = wire_format.format_connection(ended, at(2), "AUTHORIZED")
+    document = wire_format.format_connection(ended, at(2), "AUTHORIZED", binding=None)
     parsed = wire_format.parse_connection(
         document, environment=Environment.LIVE, app_id=COORDINATE.app_id
     )
@@ -107,12 +107,12 @@ def the_rest() -> None:
 
 def what_goes_on(first: Connection, ended: Connection) -> None:
     """Call the functions of chains and previews."""
-    chain.is_live(first, at(1))
-    next_deadline(first)
-    preview.preview_triggers(ended, at(1), successor=first)
-    active = triggers.authorize(first, at(1), expires_at=at(60))
+    chain.is_live(first, at(1), era=None)
+    next_deadline(first, era=None)
+    preview.preview_triggers(ended, at(1), successor=first, era=None)
+    active = triggers.authorize(first, at(1), expires_at=at(60), era=None)
     assert isinstance(active, Done)
-    preview.find_due_notices(active.value, at(2))
+    preview.find_due_notices(active.value, at(2), era=None)
 
 
 def what_happened() -> None:
@@ -138,7 +138,8 @@ def what_names_a_page(first: Connection) -> None:
     fact = Authorized(first.id, page_url=url)
     assert isinstance(record_fact(fact, Snapshot(connection=first, page=page), at(1)), Done)
     user = UserId("u-1")
-    assert HandoffCompleted(server.new_ids().session_id, user).page_subject()
+    about_session = HandoffCompleted(server.new_ids().session_id, user).page_subject()
+    assert about_session[0] is PageKind.SESSION
     about_user = Graduated(COORDINATE, user).page_subject()
     assert about_user is not None
     kept = attrs.evolve(page, kind=about_user[0], subject=about_user[1])

@@ -148,6 +148,11 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "duplicate_socket": {"os", "socket"},
         "wait_for_server_blocking": {"monotonic"},
     },
+    "curae_lifecycle.stores.sweeping": {
+        "<module>": {"monotonic", "time"},
+        "_Sweep._run": {"monotonic"},
+        "shared_deadline": {"monotonic"},
+    },
     "curae_lifecycle.stores.sql.clock": {
         "<module>": {"time"},
         "now_parameter": {"time", "time_ns"},

@@ -108,15 +108,16 @@ def test_tombstone_revokes_every_connection_of_its_coordinate() -> None:
     assert [shown["status"], shown["updatedAt"]] == ["REVOKED", format_time(log.now)]
 
 
-def test_ignored_tombstone_revokes_no_connection() -> None:
+def test_copy_of_a_tombstone_revokes_no_connection() -> None:
     log = Log()
     unbound = log.create()
-    assert log.tombstone() == "ignored"
+    assert log.tombstone(happened=START) == "done"
     log.bind()
-    assert log.tombstone() == "done"
     later = log.create()
-    assert log.tombstone() == "ignored"
+    assert log.tombstone(happened=START) == "ignored"
     assert [log.revoked_at(unbound), log.revoked_at(later)] == [START, None]
+    assert log.tombstone() == "done"
+    assert log.revoked_at(later) == START
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -30,6 +30,8 @@ from tests.support.logs import (
 )
 from tests.support.strategies import uuid
 
+GONE = fact(2, "binding.tombstone", happenedAt="2026-01-01T00:00:00Z")
+
 
 @pytest.mark.parametrize(
     ("lines", "outcome", "code"),
@@ -58,12 +60,13 @@ from tests.support.strategies import uuid
         ([C, fact(2, "binding.graduate", userId="u-9")], "refused", "BINDING_CONFLICT"),
         ([B, LANDED, fact(3, "binding.graduate", userId="u-1")], "ignored", None),
         ([C, TOMBSTONED], "done", None),
-        ([C, TOMBSTONED, TOMBSTONED], "ignored", None),
+        ([C, TOMBSTONED, TOMBSTONED], "done", None),
+        ([C, GONE, GONE], "ignored", None),
         ([C, fact(2, "binding.tombstone", userId="u-9")], "done", None),
-        ([TOMBSTONED], "ignored", None),
+        ([TOMBSTONED], "done", None),
         ([C, A, TOMBSTONED, fact(3, "connection.authorize")], "refused", "CONNECTION_NOT_PENDING"),
         ([C, A, TOMBSTONED, fact(3, "connection.revoke", actor="APP")], "ignored", None),
-        ([A, TOMBSTONED, fact(3, "connection.authorize")], "done", None),
+        ([A, TOMBSTONED, fact(3, "connection.authorize")], "refused", "CONNECTION_NOT_PENDING"),
     ],
 )
 def test_fact_in_a_log_is_done_ignored_or_refused_by_the_rules(

@@ -42,10 +42,10 @@ def test_access_in_each_standing_matches_the_access_table(
     for connection in STANDS[at_now]:
         before = deepcopy(connection)
         for package in packages:
-            answer = decide_access(connection, package, NOW)
+            answer = decide_access(connection, package, NOW, era=None)
             assert access_word(answer) == expected
             assert answer.rule == ACCESS[Standing(at_now), PackageGrant(held)].rule
-            assert answer == decide_access(connection, package, NOW)
+            assert answer == decide_access(connection, package, NOW, era=None)
         assert connection == before
 
 
@@ -63,7 +63,7 @@ def test_denial_reasons_match_the_specification() -> None:
 
 
 def test_denied_access_carries_problem_code_and_details() -> None:
-    answer = decide_access(pending(), "imaging", at(30))
+    answer = decide_access(pending(), "imaging", at(30), era=None)
     assert isinstance(answer, access.Denied)
     assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
     assert answer.problem.details == {
@@ -72,7 +72,7 @@ def test_denied_access_carries_problem_code_and_details() -> None:
 
 
 def test_grant_without_expiry_has_no_valid_until() -> None:
-    answer = decide_access(stored("ACTIVE"), "labs", at(10**6))
+    answer = decide_access(stored("ACTIVE"), "labs", at(10**6), era=None)
     assert isinstance(answer, Granted)
     assert answer.valid_until is None
 
@@ -80,7 +80,7 @@ def test_grant_without_expiry_has_no_valid_until() -> None:
 def test_naive_now_raises_argument_error() -> None:
     for connection in EVERY_CONNECTION:
         with pytest.raises(ArgumentError, match=r"^now: "):
-            decide_access(connection, "labs", NAIVE)
+            decide_access(connection, "labs", NAIVE, era=None)
 
 
 @pytest.mark.parametrize("years", [1, 40, 400])
@@ -90,10 +90,10 @@ def test_access_grant_ends_exactly_at_an_expiry_400_years_away(
     end = NOW.replace(year=NOW.year + years)
     connection = stored("ACTIVE", end)
     for now in (NOW, end - TICK):
-        answer = decide_access(connection, "labs", now)
+        answer = decide_access(connection, "labs", now, era=None)
         assert isinstance(answer, Granted)
-        assert answer.valid_until == next_deadline(connection) == end
-    assert access_word(decide_access(connection, "labs", end)) == "deny EXPIRED"
+        assert answer.valid_until == next_deadline(connection, era=None) == end
+    assert access_word(decide_access(connection, "labs", end, era=None)) == "deny EXPIRED"
 
 
 @pytest.mark.parametrize("status", Status)
@@ -102,7 +102,7 @@ def test_revoked_at_denies_access_in_any_status(status: Status, revoked_at: date
     for deadline in (None, NOW + TICK):
         connection = stored(status, deadline, revoked_at=revoked_at)
         for package in ("labs", "lab"):
-            answer = decide_access(connection, package, NOW)
+            answer = decide_access(connection, package, NOW, era=None)
             assert access_word(answer) == "deny REVOKED"
             assert answer.rule == "access.revoked"
 
@@ -111,22 +111,25 @@ def test_revoked_at_denies_access_in_any_status(status: Status, revoked_at: date
 def test_law_05_access_needs_active_status_and_a_granted_package(
     connection: Connection, package: str, now: datetime
 ) -> None:
-    laws.check_access(connection, package, now)
+    laws.check_access(connection, package, now, era=None)
     # No access is denied without a reason, and no grant ends before the next deadline.
-    answer = decide_access(connection, package, now)
+    answer = decide_access(connection, package, now, era=None)
     if isinstance(answer, Granted):
         end = answer.valid_until
-        assert end == connection.expires_at == next_deadline(connection)
+        assert end == connection.expires_at == next_deadline(connection, era=None)
         if end is not None:
-            assert isinstance(decide_access(connection, package, end - TICK), Granted)
-            assert access_word(decide_access(connection, package, end)) == "deny EXPIRED"
+            assert isinstance(decide_access(connection, package, end - TICK, era=None), Granted)
+            assert access_word(decide_access(connection, package, end, era=None)) == "deny EXPIRED"
     else:
-        assert standing(connection, now) != "ACTIVE" or package not in {"clinical_summary", "labs"}
+        assert standing(connection, now, era=None) != "ACTIVE" or package not in {
+            "clinical_summary",
+            "labs",
+        }
 
 
 @given(connections() | snapshots, packages, instants, st.sampled_from(Actor))
 def test_revocation_by_any_actor_denies_access(
     connection: Connection, package: str, now: datetime, actor: Actor
 ) -> None:
-    revoked = revoke(connection, now, actor=actor).value
-    assert access_word(decide_access(revoked, package, now)) == "deny REVOKED"
+    revoked = revoke(connection, now, actor=actor, era=None).value
+    assert access_word(decide_access(revoked, package, now, era=None)) == "deny REVOKED"

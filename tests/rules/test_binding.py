@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import datetime, timedelta
 
 import attrs
 import pytest
@@ -17,8 +18,8 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import Environment, UserId
 from tests.proof.reference import tables
 from tests.support import specimens
-from tests.support.specimens import BOUND, bind, binding_in
-from tests.support.strategies import COORDINATE
+from tests.support.specimens import BOUND, NOW, bind, binding_in
+from tests.support.strategies import COORDINATE, TICK, at
 
 
 @pytest.mark.parametrize("state", AccountState)
@@ -38,7 +39,7 @@ def test_binding_of_another_coordinate_raises_argument_error() -> None:
         lambda: rules.provision(bound, elsewhere, BOUND),
         lambda: rules.complete_sign_up(bound, elsewhere, BOUND),
         lambda: rules.graduate(bound, elsewhere, BOUND),
-        lambda: rules.tombstone(bound, elsewhere),
+        lambda: rules.tombstone(bound, elsewhere, NOW),
     )
     for call in calls:
         with pytest.raises(ArgumentError, match="binding: must be the binding of the coordinate"):
@@ -69,17 +70,21 @@ def test_each_trigger_moves_a_binding_as_the_table_says(
         assert answer.problem.details == {"lifecycleState": state}
     else:
         assert isinstance(answer, Done)
-        new = state in FREE
+        new = state in FREE and trigger != "tombstone"
         generation = {"UNLINKED": 1}.get(state, 4) if new else 3
-        assert answer.value == LimitedAccountAppBinding(
+        held = None if binding is None else BOUND
+        after = LimitedAccountAppBinding(
             coordinate=COORDINATE,
-            user_id=user if new else BOUND,
+            user_id=user if new else held,
             state=AccountState(expected),
-            generation=generation,
+            generation=0 if held is None and not new else generation,
             version=1 if binding is None else 6,
         )
-    which = BOUND if trigger == "tombstone" else user
-    same = rules.UserMatch.SAME if binding is not None and which == BOUND else rules.UserMatch.OTHER
+        if trigger == "tombstone":
+            after = attrs.evolve(after, era=NOW, tombstoned_at=NOW, swept=False)
+        assert answer.value == after
+    is_bound = binding is not None and (trigger == "tombstone" or user == BOUND)
+    same = rules.UserMatch.SAME if is_bound else rules.UserMatch.OTHER
     assert (
         answer.rules
         == rules.BINDING[rules.BindingTrigger(trigger), AccountState(state), same].rules
@@ -101,6 +106,71 @@ def test_start_graduation_is_refused_unless_account_is_limited(
         assert answer.problem.details == {"lifecycleState": state}
 
 
+ERA = NOW - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("state", [each for each in AccountState if each != "UNLINKED"])
+def test_copy_of_the_last_tombstone_is_ignored(state: AccountState) -> None:
+    held = binding_in(state)
+    assert held is not None
+    bound = attrs.evolve(held, era=ERA, tombstone_reported_at=at(1))
+    answer = rules.tombstone(bound, COORDINATE, NOW, happened_at=at(1))
+    assert answer == Ignored(bound, ("tombstone-report.copy",))
+    assert answer.value is bound
+
+
+@pytest.mark.parametrize("state", AccountState)
+@pytest.mark.parametrize(
+    ("last", "reported"), [(None, None), (at(1), None), (at(1), at(2)), (None, at(1))]
+)
+def test_other_tombstone_begins_a_new_era(
+    state: AccountState, last: datetime | None, reported: datetime | None
+) -> None:
+    bound = binding_in(state)
+    if bound is not None:
+        bound = attrs.evolve(bound, era=ERA, tombstone_reported_at=last)
+    answer = rules.tombstone(bound, COORDINATE, NOW, happened_at=reported)
+    assert isinstance(answer, Done)
+    after = answer.value
+    assert (after.era, after.state, after.swept) == (NOW, AccountState.TOMBSTONED, False)
+    assert (after.tombstone_reported_at, after.tombstoned_at) == (reported, reported or NOW)
+    assert answer.rules == (f"binding.tombstone.{state.lower()}",)
+
+
+@pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
+def test_era_of_a_repeated_instant_moves_on(last: datetime, era: datetime) -> None:
+    held = binding_in("ACTIVE")
+    assert held is not None
+    bound = attrs.evolve(held, era=last)
+    answer = rules.tombstone(bound, COORDINATE, NOW)
+    assert isinstance(answer, Done)
+    assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
+
+
+def test_tombstone_reported_ahead_counts_as_now_and_keeps_the_report() -> None:
+    ahead = NOW + timedelta(minutes=5)
+    answer = rules.tombstone(None, COORDINATE, NOW, happened_at=ahead)
+    assert isinstance(answer, Done)
+    assert (answer.value.tombstoned_at, answer.value.tombstone_reported_at) == (NOW, ahead)
+    with pytest.raises(ArgumentError, match="five minutes"):
+        rules.tombstone(None, COORDINATE, NOW, happened_at=ahead + TICK)
+
+
+def test_era_and_last_tombstone_stay_across_generations() -> None:
+    gone = rules.tombstone(binding_in("ACTIVE"), COORDINATE, NOW, happened_at=at(1)).value
+    bound = rules.provision(gone, COORDINATE, OTHER)
+    assert isinstance(bound, Done)
+    graduated = rules.graduate(bound.value, COORDINATE, OTHER)
+    assert isinstance(graduated, Done)
+    for each in (bound.value, graduated.value):
+        assert rules.present_era(each) == NOW
+        assert (each.tombstoned_at, each.tombstone_reported_at) == (at(1), at(1))
+
+
+def test_coordinate_without_a_binding_has_no_era() -> None:
+    assert rules.present_era(None) is None
+
+
 RANK = {"LIMITED": 0, "ACTIVE": 1, "TOMBSTONED": 2}
 happenings = st.lists(
     st.tuples(
@@ -118,7 +188,8 @@ def test_binding_state_never_falls_until_a_tombstone_is_rebound(
     binding: LimitedAccountAppBinding | None = None
     for step, (trigger, whose) in enumerate(happened):
         new = trigger == "provision" or whose == "a new user"
-        user = UserId(f"u-{step}") if binding is None or new else binding.user_id
+        held = None if binding is None or new else binding.user_id
+        user = held or UserId(f"u-{step}")
         answer = bind(trigger, binding, user)
         if not isinstance(answer, Done):
             assert isinstance(answer, Refused) or answer.value is binding
@@ -127,7 +198,12 @@ def test_binding_state_never_falls_until_a_tombstone_is_rebound(
         assert after.coordinate is COORDINATE
         assert after.version == (1 if binding is None else binding.version + 1)
         if binding is None:
-            assert after.generation == 1
+            assert after.generation == (0 if trigger == "tombstone" else 1)
+        elif trigger == "tombstone":
+            assert after.state is AccountState.TOMBSTONED
+            assert (after.user_id, after.generation) == (binding.user_id, binding.generation)
+            assert after.era is not None
+            assert binding.era is None or after.era > binding.era
         elif after.user_id == binding.user_id:
             assert RANK[after.state] > RANK[binding.state]
             assert after.generation == binding.generation

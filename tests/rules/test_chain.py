@@ -61,7 +61,7 @@ def test_positions_count_up_in_chains_of_any_length(length: int) -> None:
         :-1
     ]
     assert {each.version for each in made} == {1}
-    laws.check_chain(tuple(made), made[-1].updated_at)
+    laws.check_chain(tuple(made), made[-1].updated_at, era=None)
 
 
 @pytest.mark.parametrize("length", [2, 3, 300])
@@ -69,7 +69,7 @@ def test_refusal_for_an_older_connection_names_the_chain_head(length: int) -> No
     made = specimens.chain_of(length)
     head = made[-1]
     for now in (head.updated_at, head.updated_at + NEXT_ACTION_LIFETIME):
-        pending_head = standing(head, now) == "PENDING"
+        pending_head = standing(head, now, era=None) == "PENDING"
         for place, (old, next_one) in enumerate(pairwise(made), start=1):
             ids = {
                 "connectionId": old.id,
@@ -83,12 +83,12 @@ def test_refusal_for_an_older_connection_names_the_chain_head(length: int) -> No
             else:
                 assert isinstance(answer, Refused)
                 assert answer.problem.details == ids
-            late = authorize(old, now, successor=next_one, head=head)
+            late = authorize(old, now, successor=next_one, head=head, era=None)
             assert isinstance(late, Refused)
             assert late.problem.details == ids
             # If the successor is the head, `head` may be omitted.
             if next_one is head:
-                assert authorize(old, now, successor=next_one) == late
+                assert authorize(old, now, successor=next_one, era=None) == late
                 assert specimens.reconnect(old, next_one, now) == answer
 
 
@@ -155,16 +155,18 @@ def test_reconnect_of_pending_or_active_is_refused(at_now: str, reason: str) -> 
 
 def test_reconnect_with_a_next_action_ending_now_mints_a_lapsed() -> None:
     answer = chain.reconnect(
-        stored("EXPIRED"), None, NOW, id=NEW_ID, next_action=next_action(NOW, 0 * TICK)
+        stored("EXPIRED"), None, NOW, id=NEW_ID, next_action=next_action(NOW, 0 * TICK), era=None
     )
     assert isinstance(answer, Done)
-    assert standing(answer.value.connection, NOW) == "LAPSED"
+    assert standing(answer.value.connection, NOW, era=None) == "LAPSED"
 
 
 def test_reconnect_with_a_next_action_ended_before_now_raises() -> None:
     for connection in specimens.EVERY_CONNECTION:
         with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
-            chain.reconnect(connection, None, NOW, id=NEW_ID, next_action=next_action(NOW, -TICK))
+            chain.reconnect(
+                connection, None, NOW, id=NEW_ID, next_action=next_action(NOW, -TICK), era=None
+            )
 
 
 @pytest.mark.parametrize(
@@ -174,9 +176,9 @@ def test_reconnect_and_revoke_chain_reject_times_not_in_utc(wrong: datetime) -> 
     with pytest.raises(ArgumentError, match=r"^now: "):
         specimens.reconnect(stored("EXPIRED"), None, wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
-        chain.reconnect(pending(), None, NOW, id=NEW_ID, next_action=next_action(wrong))
+        chain.reconnect(pending(), None, NOW, id=NEW_ID, next_action=next_action(wrong), era=None)
     with pytest.raises(ArgumentError, match=r"^now: "):
-        revoke_chain(pending(), (), wrong, actor=Actor.PATIENT)
+        revoke_chain(pending(), (), wrong, actor=Actor.PATIENT, era=None)
 
 
 # --- Reissues ----------------------------------------------------------------------------------
@@ -189,13 +191,15 @@ def test_reissue_takes_the_deadline_of_the_newest_next_action(lifetime: timedelt
     # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
-    answer = chain.reconnect(old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW, lifetime))
+    answer = chain.reconnect(
+        old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW, lifetime), era=None
+    )
     assert isinstance(answer, Done)
     again = answer.value.connection
     assert again == attrs.evolve(
         waiting, updated_at=NOW, handoff_deadline=NOW + lifetime, version=waiting.version + 1
     )
-    assert standing(again, NOW) == ("PENDING" if lifetime else "LAPSED")
+    assert standing(again, NOW, era=None) == ("PENDING" if lifetime else "LAPSED")
 
 
 def test_each_reissue_increments_the_version_by_one() -> None:
@@ -221,7 +225,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
     action = next_action(seen)
 
     def reconnect(old: Connection, after: Connection | None, now: datetime) -> chain.Recovery:
-        return chain.reconnect(old, after, now, id=NEW_ID, next_action=action)
+        return chain.reconnect(old, after, now, id=NEW_ID, next_action=action, era=None)
 
     for at_now, connections in STANDS.items():
         for each in connections:
@@ -277,7 +281,7 @@ def test_reconnect_is_refused_if_the_successor_has_revoked_at(
     answer = specimens.reconnect(stored("EXPIRED"), after)
     assert isinstance(answer, Refused)
     assert answer.problem.code == "CONNECTION_SUPERSEDED"
-    assert not chain.is_live(after, NOW)
+    assert not chain.is_live(after, NOW, era=None)
 
 
 # --- Revocation --------------------------------------------------------------------------------
@@ -291,13 +295,13 @@ def test_patient_or_platform_revocation_ends_rest_of_the_chain(
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))
-    answers = revoke_chain(named, later, NOW, actor=Actor[actor])
+    answers = revoke_chain(named, later, NOW, actor=Actor[actor], era=None)
     assert (named, later) == before
     reached = (named,) if reach == "that connection" else (named, *later)
     assert [type(answer) for answer in answers] == [Done, Ignored, Done][: len(reached)]
     trails = [(f"revocation-reach.{actor.lower()}",), *[()] * len(later)]
     for connection, answer, trail in zip(reached, answers, trails[: len(reached)], strict=True):
-        alone = revoke(connection, NOW, actor=Actor[actor])
+        alone = revoke(connection, NOW, actor=Actor[actor], era=None)
         assert answer == attrs.evolve(alone, rules=(*trail, *alone.rules))
 
 
@@ -314,14 +318,19 @@ def test_chain_revocation_is_never_dated_before_created_at() -> None:
         (at(25), [NOW, NOW]),
     ):
         answers = revoke_chain(
-            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=happened_at
+            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=happened_at, era=None
         )
         assert [answer.value.revoked_at for answer in answers] == expected
         assert [answer.value.updated_at for answer in answers] == [NOW, NOW]
         assert [answer.value.version for answer in answers] == [8, 8]
     with pytest.raises(ArgumentError, match=r"^happened_at: "):
         revoke_chain(
-            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=at(25) + TICK
+            stored("EXPIRED"),
+            (young,),
+            NOW,
+            actor=Actor.PATIENT,
+            happened_at=at(25) + TICK,
+            era=None,
         )
 
 
@@ -330,11 +339,11 @@ def test_chain_revocation_is_never_dated_before_created_at() -> None:
 def test_chain_revocation_ends_lapsed_connections_and_the_head(length: int, actor: Actor) -> None:
     *lapsed, head = specimens.chain_of(length)
     now = head.updated_at + TICK
-    assert {standing(each, now) for each in lapsed} == {"LAPSED"}
+    assert {standing(each, now, era=None) for each in lapsed} == {"LAPSED"}
     for place, named in enumerate(lapsed):
         if place not in {0, 1, length - 2}:
             continue
-        answers = revoke_chain(named, (*lapsed[place + 1 :], head), now, actor=actor)
+        answers = revoke_chain(named, (*lapsed[place + 1 :], head), now, actor=actor, era=None)
         assert len(answers) == length - place
         for before, answer in zip((*lapsed[place:], head), answers, strict=True):
             assert answer.value == attrs.evolve(
@@ -349,21 +358,23 @@ def test_chain_revocation_ends_lapsed_connections_and_the_head(length: int, acto
 
 def test_chain_revocation_by_a_slow_clock_is_dated_updated_at() -> None:
     made = specimens.chain_of(3)
-    answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT)
+    answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT, era=None)
     assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]
     assert {type(answer) for answer in answers} == {Done}
 
 
 @pytest.mark.parametrize(("cell", "life"), LIFE.items())
 def test_only_pending_active_or_action_required_counts_as_live(cell: tuple[str], life: str) -> None:
-    assert {chain.is_live(each, NOW) for each in STANDS[cell[0]]} == {life == "live"}
+    assert {chain.is_live(each, NOW, era=None) for each in STANDS[cell[0]]} == {life == "live"}
 
 
 # --- Chains of any length ----------------------------------------------------------------------
 
 
 @given(
-    st.sampled_from(NOT_PENDING).filter(lambda connection: standing(connection, NOW) != "ACTIVE"),
+    st.sampled_from(NOT_PENDING).filter(
+        lambda connection: standing(connection, NOW, era=None) != "ACTIVE"
+    ),
     st.lists(st.integers(0, NEXT_ACTION_LIFETIME // TICK - 1), min_size=1, max_size=12),
 )
 def test_law_07_repeated_reconnects_yield_one_pending_successor(
@@ -376,7 +387,12 @@ def test_law_07_repeated_reconnects_yield_one_pending_successor(
     for number, wait in enumerate(waits, start=10):
         now += wait * TICK
         answer = chain.reconnect(
-            connection, successor, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+            connection,
+            successor,
+            now,
+            id=ConnectionId(uuid(number)),
+            next_action=next_action(now),
+            era=None,
         )
         assert isinstance(answer, Done)
         assert isinstance(answer.value, Minted if successor is None else Reissued)

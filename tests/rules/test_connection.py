@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import cast
 
 import attrs
@@ -37,58 +38,86 @@ from tests.support.strategies import (
 
 REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
 """Any `revoked_at`, even one in the future, means revoked."""
+ERAS = {
+    "made under the present era": (None,),
+    "made under another era": (START, NOW - TICK, NOW, NOW + TICK),
+}
+"""The present era, while a stored connection has none; eras have no order."""
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDING.items())
 def test_standing_matches_the_table_and_changes_at_the_deadline(
-    cell: tuple[str, str, str], expected: str
+    cell: tuple[str, str, str, str], expected: str
 ) -> None:
-    status, revocation, clock = cell
+    status, revocation, made_under, clock = cell
     early, late = (None, NOW + TICK), (NOW, NOW - TICK)
     for deadline in early if clock.startswith("before") else late:
-        for revoked_at in REVOCATIONS[revocation]:
-            assert standing(stored(status, deadline, revoked_at=revoked_at), NOW) == expected
+        for revoked_at, era in product(REVOCATIONS[revocation], ERAS[made_under]):
+            connection = stored(status, deadline, revoked_at=revoked_at)
+            assert standing(connection, NOW, era=era) == expected
 
 
 @pytest.mark.parametrize(("cell", "waits_for"), DEADLINE.items())
 def test_next_deadline_of_each_status_matches_the_table(
-    cell: tuple[str, str], waits_for: str
+    cell: tuple[str, str, str], waits_for: str
 ) -> None:
-    status, revocation = cell
+    status, revocation, made_under = cell
     instants = {"the hand-off's deadline": at(21), "expiresAt": at(22), "none": None}
-    for revoked_at in REVOCATIONS[revocation]:
+    for revoked_at, era in product(REVOCATIONS[revocation], ERAS[made_under]):
         connection = stored(status, revoked_at=revoked_at)
-        assert rules.next_deadline(connection) is None
+        assert rules.next_deadline(connection, era=era) is None
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
-        assert rules.next_deadline(both) == instants[waits_for]
+        assert rules.next_deadline(both, era=era) == instants[waits_for]
+
+
+def test_connection_of_an_era_is_over_before_the_first_tombstone() -> None:
+    # Only a coordinate that was erased forgets its era.
+    made = pending()
+    made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
+    assert standing(made, NOW, era=START) == "PENDING"
+    assert standing(made, NOW, era=None) == "REVOKED"
+
+
+def test_shown_connection_of_another_era_has_the_tombstone_as_revoked_at() -> None:
+    made = stored("ACTIVE")
+    for tombstoned_at, shown in ((NOW, NOW), (START - TICK, START), (None, START)):
+        ended = rules.show_ended(made, era=NOW, tombstoned_at=tombstoned_at)
+        assert ended == attrs.evolve(made, revoked_at=shown)
+    assert rules.show_ended(made, era=None, tombstoned_at=NOW) is made
+    revoked = stored("REVOKED", revoked_at=at(1))
+    assert rules.show_ended(revoked, era=NOW, tombstoned_at=NOW) is revoked
 
 
 def test_statuses_and_standings_are_listed_in_rank_order() -> None:
     assert list(Status.__members__) == [
-        status for status, revoked in DEADLINE if revoked == "no revokedAt"
+        status
+        for status, revoked, made_under in DEADLINE
+        if (revoked, made_under) == ("no revokedAt", "made under the present era")
     ]
     assert list(Standing.__members__) == list(STANDS)
     for name, connections in STANDS.items():
-        assert {standing(each, NOW) for each in connections} == {name}
+        assert {standing(each, NOW, era=None) for each in connections} == {name}
 
 
 @given(snapshots, st.lists(instants, min_size=2, max_size=6))
 def test_law_04_standing_never_moves_back_as_time_passes(
     connection: Connection, times: list[datetime]
 ) -> None:
-    laws.check_standing_is_monotone(connection, times)
+    laws.check_standing_is_monotone(connection, times, era=None)
 
 
 @given(snapshots, instants)
 def test_standing_changes_with_time_only_at_next_deadline(
     connection: Connection, now: datetime
 ) -> None:
-    deadline = rules.next_deadline(connection)
-    first = standing(connection, START - TICK)
+    deadline = rules.next_deadline(connection, era=None)
+    first = standing(connection, START - TICK, era=None)
     if deadline is None or now < deadline:
-        assert standing(connection, now) == first
+        assert standing(connection, now, era=None) == first
     else:
-        assert standing(connection, now) == standing(connection, deadline) != first
+        assert (
+            standing(connection, now, era=None) == standing(connection, deadline, era=None) != first
+        )
 
 
 # --- Distant instants --------------------------------------------------------------------------
@@ -99,15 +128,15 @@ def test_standing_changes_with_time_only_at_next_deadline(
 def test_connection_expires_to_the_tick_even_400_years_away(status: str, years: int) -> None:
     end = START.replace(year=START.year + years)
     connection = stored(status, end)
-    assert rules.next_deadline(connection) == end
-    assert standing(connection, end - TICK) == status
-    assert standing(connection, end) == "EXPIRED"
-    assert standing(connection, LAST_INSTANT) == "EXPIRED"
+    assert rules.next_deadline(connection, era=None) == end
+    assert standing(connection, end - TICK, era=None) == status
+    assert standing(connection, end, era=None) == "EXPIRED"
+    assert standing(connection, LAST_INSTANT, era=None) == "EXPIRED"
 
 
 def test_connection_without_expiry_is_active_at_last_instant() -> None:
-    assert standing(stored("ACTIVE"), LAST_INSTANT) == "ACTIVE"
-    assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK) == "ACTIVE"
+    assert standing(stored("ACTIVE"), LAST_INSTANT, era=None) == "ACTIVE"
+    assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK, era=None) == "ACTIVE"
 
 
 # --- Clock skew --------------------------------------------------------------------------------
@@ -171,6 +200,7 @@ def test_create_with_a_next_action_ended_before_now_raises() -> None:
             data_packages=(DataPackage("labs"),),
             now=NOW,
             next_action=next_action(NOW, -TICK),
+            era=None,
         )
 
 
@@ -179,7 +209,7 @@ def test_times_not_in_utc_raise_argument_error(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         pending(wrong)
     with pytest.raises(ArgumentError, match=r"^now: "):
-        standing(pending(), wrong)
+        standing(pending(), wrong, era=None)
     with pytest.raises(ArgumentError, match=r"^now: "):
         rules.clamp_to_updated_at(pending(), wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):

@@ -93,16 +93,16 @@ def test_merge_with_a_sparser_snapshot_loses_nothing(status: Status) -> None:
 def test_merge_with_a_revoked_at_in_any_status_is_revoked(status: Status, other: Status) -> None:
     contradiction = stored(status, revoked_at=at(3))
     for merged in (merge(contradiction, stored(other)), merge(stored(other), contradiction)):
-        assert standing(merged, NOW) == "REVOKED"
+        assert standing(merged, NOW, era=None) == "REVOKED"
         assert merged.revoked_at == at(3)
 
 
 def test_merge_of_lapsed_with_a_late_authorization_is_active() -> None:
-    authorized = triggers.authorize(pending(), at(29))
+    authorized = triggers.authorize(pending(), at(29), era=None)
     assert isinstance(authorized, Done)
-    assert standing(pending(), at(40)) == "LAPSED"
+    assert standing(pending(), at(40), era=None) == "LAPSED"
     merged = merge(pending(), authorized.value)
-    assert standing(merged, at(40)) == "ACTIVE"
+    assert standing(merged, at(40), era=None) == "ACTIVE"
 
 
 OTHER_IDENTITIES = [

@@ -49,10 +49,14 @@ def answers(
 ) -> dict[Trigger, triggers.Transition | chain.Recovery]:
     """Return the answer of each real call, with arguments that are always accepted."""
     return {
-        Trigger.AUTHORIZE: triggers.authorize(connection, now, successor=successor, head=head),
-        Trigger.REQUIRE_ACTION: triggers.require_action(connection, now, reason="portal_login"),
-        Trigger.EXPIRE: triggers.expire(connection, now),
-        Trigger.REVOKE: chain.revoke_chain(connection, (), now, actor=Actor.APP)[0],
+        Trigger.AUTHORIZE: triggers.authorize(
+            connection, now, successor=successor, head=head, era=None
+        ),
+        Trigger.REQUIRE_ACTION: triggers.require_action(
+            connection, now, reason="portal_login", era=None
+        ),
+        Trigger.EXPIRE: triggers.expire(connection, now, era=None),
+        Trigger.REVOKE: chain.revoke_chain(connection, (), now, actor=Actor.APP, era=None)[0],
         Trigger.RECONNECT: chain.reconnect(
             connection,
             successor,
@@ -60,6 +64,7 @@ def answers(
             id=NEW_ID,
             next_action=NextAction("https://connect.example/1", LAST_INSTANT),
             head=head,
+            era=None,
         ),
     }
 
@@ -89,7 +94,7 @@ def check_allowed(
     head: Connection | None = None,
 ) -> None:
     before = deepcopy((connection, successor, head))
-    found = preview_triggers(connection, now=now, successor=successor, head=head)
+    found = preview_triggers(connection, now=now, successor=successor, head=head, era=None)
     really = answers(connection, now=now, successor=successor, head=head)
     assert found == tuple(expected_preview(trigger, answer) for trigger, answer in really.items())
     assert [each.trigger for each in found] == list(Trigger)
@@ -111,8 +116,8 @@ def test_trigger_preview_matches_the_real_call_in_each_standing(at_now: str, now
 def test_reconnect_preview_equals_a_call_with_placeholder_ids() -> None:
     connection = stored("EXPIRED")
     placeholder = NextAction("", LAST_INSTANT)
-    assert preview_trigger(Trigger.RECONNECT, connection, NOW) == chain.reconnect(
-        connection, None, NOW, id=connection.id, next_action=placeholder
+    assert preview_trigger(Trigger.RECONNECT, connection, NOW, era=None) == chain.reconnect(
+        connection, None, NOW, id=connection.id, next_action=placeholder, era=None
     )
 
 
@@ -161,7 +166,7 @@ def test_previewed_refusals_name_the_chain_head(length: int) -> None:
     now = head.updated_at + timedelta(days=1)
     refusals = {
         each.trigger: each.refused
-        for each in preview_triggers(first, now=now, successor=second, head=head)
+        for each in preview_triggers(first, now=now, successor=second, head=head, era=None)
         if each.refused
     }
     assert refusals.keys() == {Trigger.AUTHORIZE, Trigger.RECONNECT}
@@ -177,7 +182,8 @@ def test_previewed_refusals_name_the_chain_head(length: int) -> None:
 def test_preview_lists_done_ignored_or_refused_for_each_trigger() -> None:
     def words(connection: Connection) -> dict[str, str]:
         return {
-            each.trigger.value: each.outcome.value for each in preview_triggers(connection, NOW)
+            each.trigger.value: each.outcome.value
+            for each in preview_triggers(connection, NOW, era=None)
         }
 
     assert words(stored("PENDING")) == {
@@ -238,8 +244,8 @@ def test_expiry_notice_is_due_from_its_lead_time_until_expiry(
 ) -> None:
     connection = ending(status)
     before = deepcopy(connection)
-    assert find_due_notices(connection, now) == due
-    assert find_due_notices(connection, now, (7 * DAY, 30 * DAY, 7 * DAY)) == due, (
+    assert find_due_notices(connection, now, era=None) == due
+    assert find_due_notices(connection, now, (7 * DAY, 30 * DAY, 7 * DAY), era=None) == due, (
         "sorted, and each once"
     )
     assert connection == before
@@ -247,44 +253,48 @@ def test_expiry_notice_is_due_from_its_lead_time_until_expiry(
 
 def test_expiry_notice_ids_are_fixed_and_ignore_later_changes() -> None:
     assert DEFAULT_LEAD_TIMES == (30 * DAY, 7 * DAY)
-    assert [each.id for each in find_due_notices(ending(), END - TICK)] == [
+    assert [each.id for each in find_due_notices(ending(), END - TICK, era=None)] == [
         "00000000-0000-4000-8000-000000000001.ends-in.2592000",
         "00000000-0000-4000-8000-000000000001.ends-in.604800",
     ]
     # Other changes to the connection do not matter.
     moved = attrs.evolve(ending("ACTION_REQUIRED"), updated_at=at(99), version=300)
-    assert find_due_notices(moved, END - TICK) == find_due_notices(ending(), END - TICK)
+    assert find_due_notices(moved, END - TICK, era=None) == find_due_notices(
+        ending(), END - TICK, era=None
+    )
 
 
 def test_expiry_notice_due_before_authorization_is_omitted() -> None:
     since = at(5)
     for days, expected in ((7, [7]), (30, [30, 7]), (8, [7])):
         end = since + days * DAY
-        due = find_due_notices(ending(end=end), end - TICK)
+        due = find_due_notices(ending(end=end), end - TICK, era=None)
         assert due == tuple(notice(lead * DAY, end) for lead in expected)
     end = since + 7 * DAY - TICK
-    assert find_due_notices(ending(end=end), end - TICK) == ()
-    assert find_due_notices(ending(end=since + 7 * DAY), since) == (
+    assert find_due_notices(ending(end=end), end - TICK, era=None) == ()
+    assert find_due_notices(ending(end=since + 7 * DAY), since, era=None) == (
         notice(7 * DAY, since + 7 * DAY),
     )
     # A lead time that reaches before year 1 is also omitted.
-    assert find_due_notices(ending(), END - TICK, (timedelta.max // SECOND * SECOND, 7 * DAY)) == (
-        WEEK,
-    )
+    assert find_due_notices(
+        ending(), END - TICK, (timedelta.max // SECOND * SECOND, 7 * DAY), era=None
+    ) == (WEEK,)
 
 
 @pytest.mark.parametrize("years", [40, 400])
 def test_expiry_notice_centuries_ahead_is_due_to_the_tick(years: int) -> None:
     end = END.replace(year=END.year + years)
     for lead in (30 * DAY, 3650 * DAY):
-        assert find_due_notices(ending(end=end), end - lead - TICK, (lead,)) == ()
-        assert find_due_notices(ending(end=end), end - lead, (lead,)) == (notice(lead, end),)
+        assert find_due_notices(ending(end=end), end - lead - TICK, (lead,), era=None) == ()
+        assert find_due_notices(ending(end=end), end - lead, (lead,), era=None) == (
+            notice(lead, end),
+        )
 
 
 def test_notice_lead_times_may_be_empty_or_one_second() -> None:
-    assert find_due_notices(ending(), END - TICK, ()) == ()
-    assert find_due_notices(ending(), END - SECOND, (SECOND,)) == (notice(SECOND),)
-    assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,)) == ()
+    assert find_due_notices(ending(), END - TICK, (), era=None) == ()
+    assert find_due_notices(ending(), END - SECOND, (SECOND,), era=None) == (notice(SECOND),)
+    assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,), era=None) == ()
 
 
 @pytest.mark.parametrize(
@@ -309,7 +319,7 @@ def test_notice_lead_times_may_be_empty_or_one_second() -> None:
 )
 def test_connection_that_will_not_expire_has_no_expiry_notices(connection: Connection) -> None:
     for now in (START, END - 30 * DAY, END - TICK, END):
-        assert find_due_notices(connection, now) == ()
+        assert find_due_notices(connection, now, era=None) == ()
 
 
 leads = st.lists(st.integers(1, 10**5).map(lambda seconds: seconds * SECOND), max_size=4)
@@ -319,9 +329,9 @@ leads = st.lists(st.integers(1, 10**5).map(lambda seconds: seconds * SECOND), ma
 def test_expiry_notices_lie_between_authorization_and_expiry(
     connection: Connection, now: datetime, wanted: list[timedelta]
 ) -> None:
-    due = find_due_notices(connection, now, tuple(wanted))
+    due = find_due_notices(connection, now, tuple(wanted), era=None)
     since, end = connection.authorized_at, connection.expires_at
-    running = standing(connection, now) in {"ACTIVE", "ACTION_REQUIRED"}
+    running = standing(connection, now, era=None) in {"ACTIVE", "ACTION_REQUIRED"}
     expected = {
         end - lead
         for lead in wanted
@@ -340,7 +350,7 @@ def test_notice_lead_time_not_in_whole_seconds_raises(
     connection: Connection, lead: timedelta
 ) -> None:
     with pytest.raises(ArgumentError, match=r"^lead_times: must be whole seconds, at least one$"):
-        find_due_notices(connection, NOW, (7 * DAY, lead))
+        find_due_notices(connection, NOW, (7 * DAY, lead), era=None)
 
 
 @pytest.mark.parametrize("wrong", [specimens.NAIVE, specimens.ELSEWHERE])
@@ -348,4 +358,4 @@ def test_previews_and_notices_reject_a_now_that_is_not_utc(wrong: datetime) -> N
     for connection in EVERY_CONNECTION:
         for ask in (preview_triggers, find_due_notices):
             with pytest.raises(ArgumentError, match=r"^now: "):
-                ask(connection, wrong)
+                ask(connection, wrong, era=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import cast
 
 import attrs
@@ -36,6 +37,11 @@ from tests.support.strategies import (
     pending,
     snapshots,
 )
+
+authorize = partial(triggers.authorize, era=None)
+expire = partial(triggers.expire, era=None)
+require_action = partial(triggers.require_action, era=None)
+revoke = partial(triggers.revoke, era=None)
 
 
 def test_hand_written_table_covers_every_trigger_and_standing() -> None:
@@ -97,12 +103,12 @@ def test_authorize_of_a_connection_with_a_successor_is_refused(
     for connection in STANDS[at_now]:
         for successor in specimens.successors(connection)[kind[0]]:
             if successor is None:
-                answer = triggers.authorize(connection, NOW)
+                answer = authorize(connection, NOW)
                 assert expected == "proceed"
                 assert answer.rules[0].startswith("connection.authorize.")
                 continue
             for head in (None, successor, pending(number=9)):
-                answer = triggers.authorize(connection, NOW, successor=successor, head=head)
+                answer = authorize(connection, NOW, successor=successor, head=head)
                 assert isinstance(answer, Refused)
                 assert specimens.refusal(answer) == expected
                 assert answer.rules == (rule,)
@@ -129,46 +135,46 @@ def test_revoke_ends_access_or_cancels_the_handoff_by_status(cell: tuple[str], e
 @pytest.mark.parametrize("at_now", ["ACTION_REQUIRED", "EXPIRED", "REVOKED"])
 def test_refused_authorization_names_the_standing(at_now: str) -> None:
     for connection in STANDS[at_now]:
-        answer = triggers.authorize(connection, NOW)
+        answer = authorize(connection, NOW)
         assert isinstance(answer, Refused)
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
 def test_authorization_after_the_deadline_is_refused_naming_it() -> None:
-    answer = triggers.authorize(pending(), at(31))
+    answer = triggers.authorize(pending(), at(31), era=None)
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 
 
 def test_authorization_without_expiry_never_expires() -> None:
-    answer = triggers.authorize(pending(), NOW)
+    answer = authorize(pending(), NOW)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is None
-    assert standing(answer.value, at(10**6)) == "ACTIVE"
+    assert standing(answer.value, at(10**6), era=None) == "ACTIVE"
 
 
 # --- Facts recorded late -----------------------------------------------------------------------
 
 
 def test_authorization_reported_late_is_judged_at_happened_at() -> None:
-    answer = triggers.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
+    answer = authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
-    assert standing(answer.value, at(90)) == "EXPIRED"
-    late = triggers.authorize(pending(), at(90), happened_at=at(30))
+    assert standing(answer.value, at(90), era=None) == "EXPIRED"
+    late = authorize(pending(), at(90), happened_at=at(30))
     assert isinstance(late, Refused)
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
 def test_action_or_expiry_reported_late_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
-    in_time = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
+    in_time = require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
     assert in_time.value.updated_at == at(90)
-    too_late = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW)
+    too_late = require_action(over, at(90), reason="portal_login", happened_at=NOW)
     assert isinstance(too_late, Ignored)
-    early = triggers.expire(over, at(90), happened_at=NOW - TICK)
-    recorded = triggers.expire(over, at(90), happened_at=NOW)
+    early = expire(over, at(90), happened_at=NOW - TICK)
+    recorded = expire(over, at(90), happened_at=NOW)
     assert isinstance(early, Done)
     assert isinstance(recorded, Done)
     assert early.value == recorded.value
@@ -176,7 +182,7 @@ def test_action_or_expiry_reported_late_is_judged_at_happened_at() -> None:
 
 
 def test_revocation_reported_late_counts_now_dated_happened_at() -> None:
-    answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
+    answer = revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
     assert answer.rules == (TRIGGERS[Trigger.REVOKE, Standing.LAPSED].rule,)
@@ -204,10 +210,10 @@ def test_happened_at_before_creation_counts_as_created_at(trigger: str, before: 
     for connection in specimens.EVERY_CONNECTION:
         early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
         assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
-    authorized = triggers.authorize(pending(), NOW, happened_at=START - before)
+    authorized = authorize(pending(), NOW, happened_at=START - before)
     assert isinstance(authorized, Done)
     assert authorized.value.authorized_at == START
-    revoked = triggers.revoke(pending(), NOW, actor=Actor.PATIENT, happened_at=START - before)
+    revoked = revoke(pending(), NOW, actor=Actor.PATIENT, happened_at=START - before)
     assert revoked.value.revoked_at == START
 
 
@@ -252,7 +258,7 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
             (NOW, at(30), at(30)),
             (SEEN - TICK, SEEN + TICK, SEEN),
         ):
-            answer = triggers.revoke(connection, now, actor=actor, happened_at=happened_at)
+            answer = revoke(connection, now, actor=actor, happened_at=happened_at)
             assert isinstance(answer, Done)
             assert answer.value == attrs.evolve(
                 connection,
@@ -266,25 +272,25 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
 
 def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
-    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is end
     for nothing in ("2026-03-01T00:00:00Z", 1_772_323_200):
         with pytest.raises(ArgumentError, match=r"^expires_at: "):
-            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
+            authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
 def test_expires_at_must_be_after_the_stored_authorized_at() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
-        triggers.authorize(connection, START, expires_at=at(10))
-    answer = triggers.authorize(connection, START, expires_at=at(10) + TICK)
+        authorize(connection, START, expires_at=at(10))
+    answer = authorize(connection, START, expires_at=at(10) + TICK)
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(10), at(10))
-    early = triggers.authorize(pending(), NOW, expires_at=START + TICK, happened_at=START - TICK)
+    early = authorize(pending(), NOW, expires_at=START + TICK, happened_at=START - TICK)
     assert isinstance(early, Done)
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
-        triggers.authorize(pending(), NOW, expires_at=START, happened_at=START - TICK)
+        authorize(pending(), NOW, expires_at=START, happened_at=START - TICK)
 
 
 # --- Contradictory statuses --------------------------------------------------------------------
@@ -320,11 +326,11 @@ def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: st
 @pytest.mark.parametrize("years", [30, 400])
 def test_authorization_for_400_years_expires_to_the_tick(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
-    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
-    assert standing(answer.value, end - TICK) == "ACTIVE"
-    recorded = triggers.expire(answer.value, end)
-    early = triggers.expire(answer.value, end - TICK)
+    assert standing(answer.value, end - TICK, era=None) == "ACTIVE"
+    recorded = expire(answer.value, end)
+    early = expire(answer.value, end - TICK)
     assert isinstance(recorded, Done)
     assert isinstance(early, Done)
     assert len(recorded.rules) == 2
@@ -366,14 +372,10 @@ def test_expires_at_not_after_authorization_raises(
     for connection in specimens.EVERY_CONNECTION:
         for successor in (None, specimens.successor_of(connection, pending())):
             with pytest.raises(ArgumentError, match=r"^expires_at: "):
-                triggers.authorize(
-                    connection,
-                    NOW,
-                    expires_at=expires_at,
-                    happened_at=at(10),
-                    successor=successor,
+                authorize(
+                    connection, NOW, expires_at=expires_at, happened_at=at(10), successor=successor
                 )
-        triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
+        authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
 
 
 # --- Histories of one connection ---------------------------------------------------------------
@@ -449,7 +451,7 @@ def test_each_write_adds_one_version_and_no_time_goes_back(
 
 def test_superseded_problem_names_next_connection_and_head() -> None:
     named = triggers.build_problem(
-        triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2)
+        triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2), era=None
     )
     assert named.detail_values == (pending().id, pending(number=2).id, pending(number=2).id)
     long = triggers.build_problem(
@@ -458,5 +460,6 @@ def test_superseded_problem_names_next_connection_and_head() -> None:
         at=START,
         successor=pending(number=2),
         head=pending(number=3),
+        era=None,
     )
     assert long.detail_values == (pending().id, pending(number=2).id, pending(number=3).id)

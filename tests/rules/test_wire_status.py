@@ -17,8 +17,8 @@ from tests.support.strategies import COORDINATE, TICK, at, pending
 @pytest.mark.parametrize(("cell", "expected"), tables.WIRE_STATUS.items())
 def test_each_standing_formats_as_its_wire_status(cell: tuple[str], expected: str) -> None:
     for connection in STANDS[cell[0]]:
-        assert format_connection(connection, NOW)["status"] == expected
-        other = format_connection(connection, NOW, "AUTHORIZED")["status"]
+        assert format_connection(connection, NOW, binding=None)["status"] == expected
+        other = format_connection(connection, NOW, "AUTHORIZED", binding=None)["status"]
         assert other == ("AUTHORIZED" if expected == "ACTIVE" else expected)
 
 
@@ -45,7 +45,7 @@ def test_each_wire_status_parses_as_the_table_says(
 ) -> None:
     status, revocation, trace = cell
     revoked_at = None if revocation == "no revokedAt" else at(10)
-    page = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW)
+    page = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW, binding=None)
     page |= {**members, "status": status}
     made = parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
     to, _, lapsed = expected.partition(", ")
@@ -62,15 +62,15 @@ def test_each_wire_status_parses_as_the_table_says(
 def test_lapsed_connection_round_trips_as_lapsed() -> None:
     deadline = pending().handoff_deadline
     assert deadline is not None
-    page = format_connection(pending(), deadline)
+    page = format_connection(pending(), deadline, binding=None)
     made = parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
     assert page["status"] == "EXPIRED"
     assert made.status is Status.PENDING
-    assert standing(made, deadline + TICK) == "LAPSED"
+    assert standing(made, deadline + TICK, era=None) == "LAPSED"
 
 
 @pytest.mark.parametrize("status", ["LAPSED", "active", "", "GRANTED", None, 1])
 def test_unknown_wire_status_raises_malformed_error(status: Json) -> None:
-    page = format_connection(stored("ACTIVE"), NOW) | {"status": status}
+    page = format_connection(stored("ACTIVE"), NOW, binding=None) | {"status": status}
     with pytest.raises(MalformedError, match=r"^status: "):
         parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)

@@ -130,7 +130,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
 
 
 def test_revocation_changes_with_too_few_or_many_answers_raise() -> None:
-    answer = revoke(pending(), at(1), actor=Actor.APP)
+    answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
         changes.revocation_changes((pending(), pending(number=2)), (answer,))
@@ -146,13 +146,13 @@ def test_live_head_changes_report_only_a_live_chain_head() -> None:
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)
     for head in (second, third):
-        named = changes.live_head_changes(first, head, at(5))
+        named = changes.live_head_changes(first, head, at(5), era=None)
         held = ConnectionWrite(head, changes.bump_version(head))
         assert named == changes.Changes((held,), (SuccessorsLive(first.id, head.id),))
     over = apply_trigger(third, "APP", at(5))
     for absent in (None, first, over):
-        assert changes.live_head_changes(first, absent, at(5)) == changes.NO_CHANGES
-    assert changes.live_head_changes(first, third, at(34) - TICK) != changes.NO_CHANGES
-    assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, (
+        assert changes.live_head_changes(first, absent, at(5), era=None) == changes.NO_CHANGES
+    assert changes.live_head_changes(first, third, at(34) - TICK, era=None) != changes.NO_CHANGES
+    assert changes.live_head_changes(first, third, at(34), era=None) == changes.NO_CHANGES, (
         "its page has expired"
     )

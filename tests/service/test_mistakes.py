@@ -26,7 +26,6 @@ from curae_lifecycle.rules.values import Coordinate, SessionId, UserId
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -34,7 +33,13 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.service.snapshot import (
+    ConnectionsPage,
+    LandedHandoff,
+    Needs,
+    Snapshot,
+    check_snapshot,
+)
 from tests.service.exact import (
     ACTIVE,
     BUCKET,
@@ -46,7 +51,7 @@ from tests.service.exact import (
     decide_request,
 )
 from tests.service.facts.test_exact import LANDED
-from tests.support.server import CALLER, ID, LIMITED, PACKAGES, USER, call
+from tests.support.server import CALLER, ID, LIMITED, LIMITED_USER, PACKAGES, USER, call
 from tests.support.strategies import COORDINATE, START, TICK, at, next_action, pending, uuid
 
 ELSEWHERE: Final = Coordinate(
@@ -91,12 +96,12 @@ class Unlimited(Revoke):
 
 MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("reason", lambda: values.parse_opaque("reason", "")),
-    ("now", lambda: rules.standing(ACTIVE, NAIVE)),
+    ("now", lambda: rules.standing(ACTIVE, NAIVE, era=None)),
     ("next_action.expires_at", lambda: rules.check_next_action(next_action(START), at(31))),
-    ("expires_at", lambda: triggers.authorize(pending(), NOW, expires_at=NOW)),
-    ("happened_at", lambda: triggers.expire(ACTIVE, NOW, happened_at=at(15) + TICK)),
-    ("user_id", lambda: provision(GONE, COORDINATE, LIMITED.user_id)),
-    ("binding", lambda: complete_sign_up(STRANGE, COORDINATE, LIMITED.user_id)),
+    ("expires_at", lambda: triggers.authorize(pending(), NOW, expires_at=NOW, era=None)),
+    ("happened_at", lambda: triggers.expire(ACTIVE, NOW, happened_at=at(15) + TICK, era=None)),
+    ("user_id", lambda: provision(GONE, COORDINATE, LIMITED_USER)),
+    ("binding", lambda: complete_sign_up(STRANGE, COORDINATE, LIMITED_USER)),
     ("binding", lambda: minted(STRANGE)),
     (
         "happened_at",
@@ -145,7 +150,9 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ),
     (
         "snapshot.connections",
-        lambda: record_fact(Tombstoned(ELSEWHERE), Snapshot(connections=(ACTIVE,)), NOW),
+        lambda: check_snapshot(
+            Needs(connections=ConnectionsPage(ELSEWHERE)), Snapshot(connections=(ACTIVE,))
+        ),
     ),
     (
         "snapshot.buckets",

@@ -155,7 +155,6 @@ def test_sql_row_has_the_kind_and_key_of_its_value() -> None:
             ("Record", record_key(record[0])),
             ("BucketState", rate_key(bucket)),
             ("Connection", uuid(2)),
-            (binding, coordinate_key(COORDINATE)),
             ("Record", record_key(record[1])),
             ("Connection", uuid(2)),
         ]
@@ -238,9 +237,12 @@ class Rows:
         for name, row in self.rows.items():
             if row.kind == "Connection" and self._is_wanted(row, need):
                 named.add(name)
-        session = self.rows.get(("CuraeConnectSession", need.session or ""))
-        if session is not None:
-            named.add(("LimitedAccountAppBinding", session.user or ""))
+        for owned in (
+            ("CuraeConnectSession", need.session or ""),
+            ("Connection", need.line or need.chain or ""),
+        ):
+            if owned in self.rows:
+                named.add(("LimitedAccountAppBinding", self.rows[owned].user or ""))
         return shuffled({name: self.rows[name] for name in named if name in self.rows}, order)
 
     def _is_wanted(self, row: Row, need: RowQuery) -> bool:

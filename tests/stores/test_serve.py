@@ -25,6 +25,7 @@ from curae_lifecycle.rules.values import AppId, Coordinate
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.new_ids import IdFactory
@@ -63,7 +64,7 @@ def ask(made: Faulty, asked: Request, mint: Numbered | None = None) -> Answer:
 
 def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
     """Return the ids of all connections of a user."""
-    held = made.store.load(curae.Tombstoned(coordinate).needs()).snapshot
+    held = made.store.load(Needs(connections=ConnectionsPage(coordinate))).snapshot
     return sorted(each.id for each in held.connections)
 
 

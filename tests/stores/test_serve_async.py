@@ -28,6 +28,7 @@ from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores import external_call
 from curae_lifecycle.stores.external_call import AsyncRenew, Renew
 from curae_lifecycle.web.respond import Answer
@@ -208,7 +209,7 @@ def test_async_serve_retries_a_hanging_store_call(call: str, fault: Fault, time:
     answer = ask(made, request("create"), time)
     assert answer.response.status == 201
     assert PATIENCE.attempt_seconds < time.passed < PATIENCE.seconds
-    held = made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections
+    held = made.store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections
     assert len(held) == 1, "also where it hung after it had done its work"
 
 

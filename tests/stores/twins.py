@@ -401,7 +401,7 @@ def check_packages(place: Place) -> None:
         granted = [
             each
             for each in (*PACKAGE_TWINS, *_twins(package)[1:])
-            if isinstance(decide_access(stored, each, stored.updated_at), Granted)
+            if isinstance(decide_access(stored, each, stored.updated_at, era=None), Granted)
         ]
         assert set(granted) == {package}
     for twin in {*_twins("labs")} - {"labs"}:

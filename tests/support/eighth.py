@@ -81,5 +81,7 @@ class ConsentWithdrawn(fact.ConnectionFact):
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         connection = fact.require_connection(snapshot)
-        answer = revoke(connection, now, actor=Actor.PATIENT, happened_at=self.happened_at)
+        answer = revoke(
+            connection, now, actor=Actor.PATIENT, happened_at=self.happened_at, era=None
+        )
         return fact.to_connection_fact_answer(EventKind.CONNECTION_REVOKED, connection, answer)

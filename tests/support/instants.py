@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import EPOCH, ConnectionId
 from curae_lifecycle.service.changes import Changes
@@ -76,7 +77,10 @@ def access_at(
 ) -> AccessDecision | None:
     """Decide access to a stored connection at an instant, or return None for an unknown id."""
     connection = store.connection(connection_id)
-    return None if connection is None else decide_access(connection, package, now)
+    if connection is None:
+        return None
+    era = present_era(store.binding(connection.identity.coordinate))
+    return decide_access(connection, package, now, era=era)
 
 
 def commit_writes(store: MemoryStore, writes: tuple[Write, ...]) -> bool:

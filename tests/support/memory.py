@@ -14,7 +14,7 @@ from curae_lifecycle.rules.values import (
     ApiKeyId,
     CustomerAccountId,
 )
-from curae_lifecycle.service.writes import ConnectionWrite, Write
+from curae_lifecycle.service.writes import ConnectionWrite, PageWrite, Write
 from curae_lifecycle.stores.memory_accounts import AnyCollection
 from curae_lifecycle.stores.memory_tables import Kind, Owner
 from curae_lifecycle.testing.store_invariants import check_store
@@ -41,14 +41,6 @@ NEIGHBOUR: Final = attrs.evolve(
     CALLER, api_key_id=ApiKeyId("key-2"), customer_account_id=CustomerAccountId(uuid(99))
 )
 NEIGHBOURS_KEY: Final = curae.ApiKey("cae_live_k2")
-
-
-class LooksForNobody(curae.MemoryStore):
-    """A store that skips the check that a coordinate is still unbound."""
-
-    def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
-        del writes
-        return False
 
 
 class Store(curae.MemoryStore):
@@ -207,11 +199,16 @@ def compares_all_but(made: curae.MemoryStore, *kinds: Kind) -> None:
 
 def is_current(made: curae.MemoryStore, write: Write) -> bool:
     """Return whether the stored value equals the one that a write replaces."""
+    if isinstance(write, PageWrite):
+        return made._pages.get(write.after.digest) == write.before
     return made._by_kind[type(write)].locate(write)[1] == write.before
 
 
 def overwrite(made: curae.MemoryStore, write: Write) -> None:
     """Store a write over any value."""
+    if isinstance(write, PageWrite):
+        made._pages.add(write.after)
+        return
     kept = made._by_kind[type(write)]
     kept.set(kept.locate(write)[0], write)
 

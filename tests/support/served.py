@@ -11,6 +11,7 @@ from typing import Protocol
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId, Environment
@@ -144,7 +145,15 @@ class Served(FactHooks):
     def may_read(self, connection_id: str, package: str) -> bool:
         loaded = self.store.load(Needs(connection=ConnectionId(connection_id)))
         assert loaded.snapshot.connection is not None
-        return isinstance(decide_access(loaded.snapshot.connection, package, loaded.now), Granted)
+        return isinstance(
+            decide_access(
+                loaded.snapshot.connection,
+                package,
+                loaded.now,
+                era=present_era(loaded.snapshot.binding),
+            ),
+            Granted,
+        )
 
     def server(self, environment: Environment | None = None) -> Server:
         return attrs.evolve(

@@ -181,8 +181,9 @@ def written(writes: tuple[Write, ...]) -> list[str]:
 ID: Final = ConnectionId(uuid(1))
 USER: Final = COORDINATE.app_user_id
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
+LIMITED_USER: Final = UserId("u-1")
 LIMITED: Final = LimitedAccountAppBinding(
-    coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.LIMITED, generation=1
+    coordinate=COORDINATE, user_id=LIMITED_USER, state=AccountState.LIMITED, generation=1
 )
 
 
@@ -205,7 +206,7 @@ def third(recovered: Connection, now: datetime) -> Connection:
     """Return connection number 3, which recovers a revoked one."""
     revoked = apply_trigger(recovered, "APP", now)
     answer = chain.reconnect(
-        revoked, None, now, id=ConnectionId(uuid(3)), next_action=next_action(now)
+        revoked, None, now, id=ConnectionId(uuid(3)), next_action=next_action(now), era=None
     )
     assert isinstance(answer, Done)
     return answer.value.connection

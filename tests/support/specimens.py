@@ -146,16 +146,16 @@ def happen(
     match trigger:
         case "authorize":
             return triggers.authorize(
-                connection, now, expires_at=expires_at, happened_at=happened_at
+                connection, now, expires_at=expires_at, happened_at=happened_at, era=None
             )
         case "require_action":
             return triggers.require_action(
-                connection, now, reason="consent_withdrawn", happened_at=happened_at
+                connection, now, reason="consent_withdrawn", happened_at=happened_at, era=None
             )
         case "expire":
-            return triggers.expire(connection, now, happened_at=happened_at)
+            return triggers.expire(connection, now, happened_at=happened_at, era=None)
         case _:
-            return triggers.revoke(connection, now, actor=actor, happened_at=happened_at)
+            return triggers.revoke(connection, now, actor=actor, happened_at=happened_at, era=None)
 
 
 def reconnect(
@@ -167,7 +167,7 @@ def reconnect(
 ) -> chain.Recovery:
     """Reconnect with a unique id and next action."""
     return chain.reconnect(
-        connection, successor, now, id=NEW_ID, next_action=next_action(now), head=head
+        connection, successor, now, id=NEW_ID, next_action=next_action(now), head=head, era=None
     )
 
 
@@ -207,7 +207,7 @@ def bind(
         case "graduate":
             return bindings.graduate(binding, COORDINATE, user)
         case _:
-            return bindings.tombstone(binding, COORDINATE)
+            return bindings.tombstone(binding, COORDINATE, NOW)
 
 
 def mint(

@@ -52,6 +52,7 @@ def pending(now: datetime = START, *, number: int = 1) -> Connection:
         data_packages=(DataPackage("clinical_summary"), DataPackage("labs")),
         now=now,
         next_action=next_action(now),
+        era=None,
     )
 
 
@@ -85,16 +86,16 @@ def apply_trigger(connection: Connection, trigger: str, now: datetime) -> Connec
     match trigger:
         case "authorize":
             answer = triggers.authorize(
-                connection, now, expires_at=at(60) if now < at(60) else None
+                connection, now, expires_at=at(60) if now < at(60) else None, era=None
             )
         case "authorize for ever":
-            answer = triggers.authorize(connection, now)
+            answer = triggers.authorize(connection, now, era=None)
         case "require action":
-            answer = triggers.require_action(connection, now, reason="portal_login")
+            answer = triggers.require_action(connection, now, reason="portal_login", era=None)
         case "expire":
-            answer = triggers.expire(connection, now)
+            answer = triggers.expire(connection, now, era=None)
         case _:
-            answer = triggers.revoke(connection, now, actor=Actor[trigger])
+            answer = triggers.revoke(connection, now, actor=Actor[trigger], era=None)
     return connection if isinstance(answer, Refused) else answer.value
 
 

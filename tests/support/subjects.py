@@ -25,8 +25,8 @@ from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service.facts.fact import Fact
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
-from tests.support.server import ID, LIMITED
+from curae_lifecycle.service.snapshot import Needs
+from tests.support.server import ID, LIMITED, LIMITED_USER
 from tests.support.strategies import (
     COORDINATE,
     START,
@@ -38,7 +38,7 @@ from tests.support.strategies import (
 )
 
 SESSION: Final = SessionId(uuid(1001))
-USER: Final = LIMITED.user_id
+USER: Final = LIMITED_USER
 REASON: Final = "portal_login"
 OF_A_CONNECTION: Final[dict[str, Fact]] = {
     "authorize": Authorized(ID),
@@ -49,7 +49,7 @@ OF_A_CONNECTION: Final[dict[str, Fact]] = {
 OTHERS: Final[list[tuple[Fact, Needs]]] = [
     (HandoffCompleted(SESSION, USER), Needs(session=SESSION)),
     (Graduated(COORDINATE), Needs(binding=COORDINATE)),
-    (Tombstoned(COORDINATE), Needs(binding=COORDINATE, connections=ConnectionsPage(COORDINATE))),
+    (Tombstoned(COORDINATE), Needs(binding=COORDINATE)),
 ]
 """The other facts, and the needs of each."""
 
@@ -57,7 +57,7 @@ OTHERS: Final[list[tuple[Fact, Needs]]] = [
 def recovered(connection: Connection, now: datetime, number: int) -> Connection:
     """Return the successor of a connection, with a number."""
     answer = reconnect(
-        connection, None, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+        connection, None, now, id=ConnectionId(uuid(number)), next_action=next_action(now), era=None
     )
     assert isinstance(answer, Done)
     assert isinstance(answer.value, Minted)

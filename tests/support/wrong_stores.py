@@ -18,7 +18,7 @@ from curae_lifecycle.service.writes import (
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from tests.support.instants import commit_writes
-from tests.support.memory import LooksForNobody, compares_all_but
+from tests.support.memory import compares_all_but
 
 
 class ComparesNothing(MemoryStore):
@@ -29,7 +29,7 @@ class ComparesNothing(MemoryStore):
         compares_all_but(self, *self._by_kind)
 
 
-class Lazy(LooksForNobody):
+class Lazy(MemoryStore):
     """A store that skips writes that only bump a version."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
@@ -44,7 +44,7 @@ def only_counts(write: Write) -> bool:
     return attrs.evolve(write.after, version=write.before.version) == write.before
 
 
-class Stepping(LooksForNobody):
+class Stepping(MemoryStore):
     """A store that commits each write separately."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:

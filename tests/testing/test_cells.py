@@ -31,7 +31,7 @@ def test_rule_table_cell_names_are_unique() -> None:
 
 def test_cell_coverage_counts_only_cells_that_are_looked_up() -> None:
     with count_cell_lookups() as counts:
-        revoke(pending(), at(1), actor=Actor.APP)
+        revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert counts["connection", "revoke", "PENDING"] > 0
     assert ("connection", "revoke", "REVOKED") not in counts
     assert {cell[0] for cell in counts} == {"deadline", "standing", "connection"}
@@ -46,14 +46,14 @@ def test_cell_coverage_counts_a_row_whose_rules_are_read() -> None:
 
 def test_cell_coverage_counts_only_the_named_tables() -> None:
     with count_cell_lookups([TABLES["entry-path"]]) as counts:
-        standing(pending(), START)
+        standing(pending(), START, era=None)
         assert ENTRY_PATHS[AccountState.ACTIVE, SignUpPreference.SIGN_UP].outcome is not None
     assert {cell[0] for cell in counts} == {"entry-path"}
 
 
 def broken_off(expected: object) -> None:
     with count_cell_lookups():
-        assert revoke(pending(), at(1), actor=Actor.APP) == expected
+        assert revoke(pending(), at(1), actor=Actor.APP, era=None) == expected
         assert [row.rule for row in ENTRY_PATHS.values()] == [
             ENTRY_PATHS[key].rule for key in ENTRY_PATHS
         ]
@@ -64,6 +64,6 @@ def broken_off(expected: object) -> None:
 def test_cell_coverage_changes_no_result_and_restores_the_tables() -> None:
     before = list(rows())
     with pytest.raises(ZeroDivisionError):
-        broken_off(revoke(pending(), at(1), actor=Actor.APP))
+        broken_off(revoke(pending(), at(1), actor=Actor.APP, era=None))
     after = list(rows())
     assert all(a[2] is b[2] for a, b in zip(before, after, strict=True))

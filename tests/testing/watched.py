@@ -28,7 +28,7 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 from tests.support.instants import caller_at, clock_at, commit_writes
-from tests.support.server import CALLER, LIMITED, new_ids, world
+from tests.support.server import CALLER, LIMITED_USER, new_ids, world
 from tests.support.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 
 REVOKED = apply_trigger(pending(), "APP", START)
@@ -129,7 +129,7 @@ def call_of(asked: Request) -> Call:
 
 
 def session(
-    *, handoff: HandoffState = HandoffState.LANDED, user_id: UserId = LIMITED.user_id
+    *, handoff: HandoffState = HandoffState.LANDED, user_id: UserId = LIMITED_USER
 ) -> CuraeConnectSession:
     return CuraeConnectSession(
         id=SessionId(uuid(5)),

@@ -247,7 +247,7 @@ SUMMARIES: dict[str, str] = {
     "binding.provisioned": "A LIMITED user was provisioned.",
     "binding.signed_up": "A user signed up and is bound.",
     "binding.graduated": "The LIMITED user became ACTIVE.",
-    "binding.tombstoned": "The bound user is gone.",
+    "binding.tombstoned": "The user is gone: whatever was made before is over.",
 }
 MEMBERS = {
     "id": {

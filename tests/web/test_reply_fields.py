@@ -86,15 +86,17 @@ def test_reply_field_schema_follows_from_its_type(name: str, schema: Schema) -> 
     ids=["empty", "tuples", "set", "pages"],
 )
 def test_formatted_reply_is_valid_by_its_schema(reply: Many) -> None:
-    body = json.loads(json.dumps(format_reply(reply, START)))
+    body = json.loads(json.dumps(format_reply(reply, START, binding=None)))
     schema = {**reply_schema(Many), "components": {"schemas": SHARED}}
     Draft202012Validator(schema).validate(body)
 
 
 def test_reply_tuple_is_formatted_as_a_list_in_order() -> None:
     first, second = pending(number=2), pending(number=1)
-    body = format_reply(Many(connections=(first, second)), START)
-    assert body["connections"] == [format_connection(each, START) for each in (first, second)]
+    body = format_reply(Many(connections=(first, second)), START, binding=None)
+    assert body["connections"] == [
+        format_connection(each, START, binding=None) for each in (first, second)
+    ]
     assert body["nested"] == []
 
 
@@ -113,7 +115,7 @@ def test_reply_with_a_next_action_in_a_tuple_is_recognised(reply: Many, *, expec
 @pytest.mark.parametrize("value", [object(), (object(),), {"a": 1}, 1.5])
 def test_reply_field_of_an_unknown_type_raises(value: object) -> None:
     with pytest.raises(ArgumentError, match="reply: must be made of connections"):
-        format_reply(Many(anything=value), START)
+        format_reply(Many(anything=value), START, binding=None)
 
 
 def test_or_null_schema_accepts_null_and_what_it_accepted_before() -> None:

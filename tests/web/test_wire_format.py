@@ -43,7 +43,7 @@ def test_connection_json_has_exactly_the_documented_members() -> None:
         apply_trigger(pending(), "authorize", at(1)), "require action", at(2)
     )
     connection = apply_trigger(connection, "PATIENT", at(3) + timedelta(microseconds=500))
-    assert format_connection(connection, at(4)) == {
+    assert format_connection(connection, at(4), binding=None) == {
         "id": uuid(1),
         "customerAccountId": "d8c60791-7301-441c-98e8-5bea9a162d9b",
         "appUserId": "user-1",
@@ -82,22 +82,22 @@ def read_back(document: Json) -> Connection:
 def test_connection_json_shows_its_standing_and_parses_back(
     connection: Connection, now: datetime, spelling: str
 ) -> None:
-    document = format_connection(connection, now, spelling)
-    shown = WIRE_STATUS[standing(connection, now),]
+    document = format_connection(connection, now, spelling, binding=None)
+    shown = WIRE_STATUS[standing(connection, now, era=None),]
     assert list(document) == MEMBERS
     assert document["status"] == (spelling if shown == "ACTIVE" else shown)
     parsed = parse_json(format_json(document))
     assert isinstance(parsed, dict)
     again = read_back(parsed)
-    assert format_connection(again, max(now, again.updated_at), spelling) == document
+    assert format_connection(again, max(now, again.updated_at), spelling, binding=None) == document
     assert again.identity == connection.identity
     assert merge(connection, again).status >= "", "it merges with the stored connection"
 
 
 def test_expired_json_never_authorized_parses_as_lapsed() -> None:
     stored = pending()
-    snapshot = read_back(format_connection(stored, at(31)))
-    assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
+    snapshot = read_back(format_connection(stored, at(31), binding=None))
+    assert (snapshot.status, standing(snapshot, at(31), era=None)) == ("PENDING", Standing.LAPSED)
     healed = apply_trigger(stored, "authorize for ever", at(29))
     assert merge(snapshot, healed).status == "ACTIVE"
 
@@ -106,7 +106,7 @@ def test_expired_json_with_a_reason_parses_as_expired() -> None:
     stored = attrs.evolve(
         pending(), status=Status.EXPIRED, action_required_reason="portal_login", updated_at=at(2)
     )
-    document = format_connection(stored, at(3))
+    document = format_connection(stored, at(3), binding=None)
     assert (document["authorizedAt"], document["actionRequiredReason"]) == (None, "portal_login")
     assert read_back(document).status == "EXPIRED"
 
@@ -131,9 +131,9 @@ def test_connection_json_with_revoked_at_denies_access_for_ever() -> None:
     read = read_back(SAMPLE)
     assert read.status == "REVOKED"
     for now in (START, at(10**6)):
-        assert standing(read, now) == "REVOKED"
-        assert not isinstance(decide_access(read, DataPackage("labs"), now), Granted)
-    assert format_connection(read, START) == {
+        assert standing(read, now, era=None) == "REVOKED"
+        assert not isinstance(decide_access(read, DataPackage("labs"), now, era=None), Granted)
+    assert format_connection(read, START, binding=None) == {
         **SAMPLE,
         "status": "REVOKED",
         "dataPackages": ["clinical_summary", "labs"],
@@ -145,22 +145,24 @@ def test_any_status_in_json_with_revoked_at_parses_as_revoked(status: str) -> No
     for trace in ({}, {"authorizedAt": None, "actionRequiredReason": None}):
         read = read_back({**SAMPLE, **trace, "status": status})
         assert (read.status, read.handoff_deadline) == ("REVOKED", None)
-        assert standing(read, START) == "REVOKED"
+        assert standing(read, START, era=None) == "REVOKED"
 
 
 def test_status_authorized_and_upper_case_ids_are_parsed() -> None:
-    document = format_connection(apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
+    document = format_connection(
+        apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED", binding=None
+    )
     assert document["status"] == "AUTHORIZED"
     again = read_back({**document, "id": uuid(1).upper()})
     assert (again.status, again.id) == ("ACTIVE", uuid(1))
-    assert decide_access(again, DataPackage("labs"), at(2)) == decide_access(
-        apply_trigger(pending(), "authorize", at(1)), DataPackage("labs"), at(2)
+    assert decide_access(again, DataPackage("labs"), at(2), era=None) == decide_access(
+        apply_trigger(pending(), "authorize", at(1)), DataPackage("labs"), at(2), era=None
     )
 
 
 def test_members_missing_in_json_come_from_arguments_or_defaults() -> None:
     chained = parse_connection(
-        format_connection(pending(number=3), START),
+        format_connection(pending(number=3), START, binding=None),
         environment=COORDINATE.environment,
         app_id=COORDINATE.app_id,
         predecessor_id=ConnectionId(uuid(2)),
@@ -169,7 +171,7 @@ def test_members_missing_in_json_come_from_arguments_or_defaults() -> None:
     )
     assert (chained.identity.predecessor_id, chained.identity.root_id) == (uuid(2), uuid(1))
     assert chained.identity.position == 3
-    alone = read_back(format_connection(pending(number=3), START))
+    alone = read_back(format_connection(pending(number=3), START, binding=None))
     assert (alone.identity.root_id, alone.identity.position) == (uuid(3), 1)
     # The wire has neither the actor of a revocation nor the version.
     assert (alone.revoked_by, alone.version) == (None, 1)
@@ -180,7 +182,7 @@ NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_wrong_member_is_refused_and_missing_nullable_is_null(member: str) -> None:
-    document = format_connection(pending(), START)
+    document = format_connection(pending(), START, binding=None)
     wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
     for value in wrong:
         assert fault(partial(read_back, {**document, member: value})) == (member, "INVALID")
@@ -198,7 +200,7 @@ def test_wrong_member_is_refused_and_missing_nullable_is_null(member: str) -> No
 @example({"tenantId": "t-1"})
 @example({"ID": 7, "Status": None, "revoked_at": "2026-01-01T00:00:00Z"})
 def test_unknown_members_of_connection_json_are_ignored(more: dict[str, Json]) -> None:
-    document = format_connection(pending(), START)
+    document = format_connection(pending(), START, binding=None)
     assert read_back({**more, **document}) == read_back({**document, **more}) == read_back(document)
 
 
@@ -236,7 +238,7 @@ def test_repeated_member_of_connection_json_is_refused() -> None:
 @example("LAPSED")
 @example("active")
 def test_unknown_status_in_connection_json_is_invalid(status: str) -> None:
-    document = format_connection(pending(), START)
+    document = format_connection(pending(), START, binding=None)
     assert fault(lambda: read_back({**document, "status": status})) == ("status", "INVALID")
 
 
@@ -276,7 +278,7 @@ def test_session_json_has_no_user_id() -> None:
 
 def test_next_action_json_has_its_type_url_and_expiry() -> None:
     action = NextAction("https://connect.example/1", at(30))
-    assert wire_format.format_reply(GraduationStarted(action), START) == {
+    assert wire_format.format_reply(GraduationStarted(action), START, binding=None) == {
         "nextAction": {
             "type": "open_webview",
             "url": "https://connect.example/1",
@@ -337,9 +339,9 @@ def test_each_reply_field_is_formatted_by_its_type(since: datetime | None, spell
         spelled="as it is",
         of_kind=None if since is None else Actor.PATIENT,
     )
-    printed = wire_format.format_reply(reply, at(2), spelling)
+    printed = wire_format.format_reply(reply, at(2), spelling, binding=None)
     assert list(printed.items()) == [
-        ("connection", format_connection(connection, at(2), spelling)),
+        ("connection", format_connection(connection, at(2), spelling, binding=None)),
         ("connectSession", wire_format.format_session(SESSION)),
         ("nextAction", wire_format.format_next_action(action)),
         ("sinceWhen", None if since is None else "2026-01-01T00:03:00Z"),
@@ -348,11 +350,13 @@ def test_each_reply_field_is_formatted_by_its_type(since: datetime | None, spell
         ("spelled", "as it is"),
         ("ofKind", None if since is None else "PATIENT"),
     ]
-    assert printed["connection"] == format_connection(connection, at(2)) | {"status": spelling}
+    assert printed["connection"] == format_connection(connection, at(2), binding=None) | {
+        "status": spelling
+    }
     assert wire_format.has_next_action(reply)
     assert not wire_format.has_next_action(Unprintable({"a"}))
 
 
 def test_reply_with_an_unknown_type_raises_argument_error() -> None:
     with pytest.raises(ArgumentError, match="reply: must be made of connections, sessions"):
-        wire_format.format_reply(Unprintable({"a"}), START)
+        wire_format.format_reply(Unprintable({"a"}), START, binding=None)

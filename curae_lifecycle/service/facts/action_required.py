@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.triggers import Trigger, require_action
 from curae_lifecycle.rules.values import ConnectionId, parse_opaque
 from curae_lifecycle.service.events import EventKind
@@ -48,7 +49,10 @@ class ActionRequired(fact.ConnectionFact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Move the connection to ACTION_REQUIRED if it was ACTIVE when the fact happened."""
         connection = fact.require_connection(snapshot)
-        answer = require_action(connection, now, reason=self.reason, happened_at=self.happened_at)
+        era = present_era(snapshot.binding)
+        answer = require_action(
+            connection, now, era=era, reason=self.reason, happened_at=self.happened_at
+        )
         return fact.to_connection_fact_answer(
             EventKind.CONNECTION_ACTION_REQUIRED, connection, answer
         )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.triggers import Trigger, expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
@@ -36,5 +37,6 @@ class Expired(fact.ConnectionFact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED; else ignore the fact."""
         connection = fact.require_connection(snapshot)
-        answer = expire(connection, now, happened_at=self.happened_at)
+        era = present_era(snapshot.binding)
+        answer = expire(connection, now, era=era, happened_at=self.happened_at)
         return fact.to_connection_fact_answer(EventKind.CONNECTION_EXPIRED, connection, answer)

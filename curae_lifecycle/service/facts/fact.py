@@ -142,7 +142,7 @@ class ConnectionFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return needs that name the connection, to load with its successor and chain's head."""
+        """Return needs that name the connection, loaded with its successor, head and binding."""
         return Needs(connection=self.connection_id, page=self.page_digest())
 
     def page_subject(self) -> tuple[PageKind, str]:

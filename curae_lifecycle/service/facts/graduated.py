@@ -83,9 +83,9 @@ class Graduated(fact.Fact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Move a LIMITED binding to ACTIVE if the user who graduated is the bound user."""
         binding = snapshot.binding
-        # Without a binding the table refuses every user.
-        bound = UserId("") if binding is None else binding.user_id
-        user_id = bound if self.user_id is None else self.user_id
+        # Without a bound user the table refuses every user.
+        bound = None if binding is None else binding.user_id
+        user_id = self.user_id or bound or UserId("")
         answer = graduate(binding, self.coordinate, user_id)
         return fact.to_fact_answer(
             answer,

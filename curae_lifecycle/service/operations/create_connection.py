@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Connection, create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import AppUserId, DataPackage, NextAction
-from curae_lifecycle.service.changes import created_changes
+from curae_lifecycle.service.changes import connection_write_changes
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import APP_USER_ID, DATA_PACKAGES
 from curae_lifecycle.service.operations import example_values, operation
 
@@ -54,6 +56,7 @@ class CreateConnection(operation.UserOperation):
             data_packages=self.data_packages,
             now=context.now,
             next_action=new_ids.next_action,
+            era=present_era(context.snapshot.binding),
         )
-        changes = created_changes(made, context.snapshot.binding)
+        changes = connection_write_changes(EventKind.CONNECTION_CREATED, None, made)
         return operation.Ruling(ConnectionCreated(made, new_ids.next_action), (), changes)

@@ -49,10 +49,13 @@ CONNECTION: Final = create(
     data_packages=PACKAGES,
     now=NOW - timedelta(days=1),
     next_action=NextAction("https://connect.example/0", NOW + timedelta(minutes=5)),
+    era=None,
 )
 """A pending connection of `USER`."""
 
-REVOKED_CONNECTION: Final = revoke(CONNECTION, NOW - timedelta(hours=1), actor=Actor.APP).value
+REVOKED_CONNECTION: Final = revoke(
+    CONNECTION, NOW - timedelta(hours=1), era=None, actor=Actor.APP
+).value
 """`CONNECTION` after a revocation."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.rules import outcomes, triggers, values
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
@@ -58,6 +59,7 @@ class GetConnection(operation.ConnectionOperation):
         healed = triggers.authorize(
             connection,
             context.now,
+            era=present_era(context.snapshot.binding),
             expires_at=landed.expires_at,
             happened_at=landed.happened_at,
             successor=context.snapshot.successor,

@@ -302,7 +302,7 @@ class ConnectionOperation(Operation):
     connection_id: ConnectionId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return needs that name the connection, to load with its successor and chain's head."""
+        """Return needs that name the connection, loaded with its successor, head and binding."""
         del caller
         return Needs(connection=self.connection_id)
 

@@ -55,10 +55,6 @@ class LoadedRow(NamedTuple):
     document: str
 
 
-PLACEHOLDER_DOCUMENT: Final = "null"
-"""The document of a placeholder row in `curae_binding`, for a coordinate without a bound user."""
-
-
 class Versions(dict[tuple[str, str], int]):
     """The version of each loaded row, by table name and key.
 
@@ -96,20 +92,26 @@ class _UnionBuilder:
         self.values.append(key)
 
     def add_connection_in_chain(self, key: str) -> None:
-        """Add a connection, its successor and the head of its chain."""
+        """Add a connection, its successor, the head of its chain and its coordinate's binding."""
+        self.add_binding_of("curae_connection", key)
         self.add_connections("connection", "id = ?", key)
         self.add_connections("successor", "predecessor_id = ?", key)
         self.add_first("head", _CHAIN_END, key)
 
     def add_chain(self, key: str) -> None:
-        """Add a connection and every later connection of its chain."""
+        """Add a connection, every later connection of its chain and its coordinate's binding."""
+        self.add_binding_of("curae_connection", key)
         where = f"root_id = {_ROOT} AND position >= {_POSITION}"
         self.add_connections("chain", where, key, key)
 
     def add_session(self, key: str) -> None:
         """Add a session and the binding of its coordinate."""
         self.add("session", "curae_session", "id = ?", key)
-        bound = "id = (SELECT coordinate FROM curae_session WHERE id = ?)"
+        self.add_binding_of("curae_session", key)
+
+    def add_binding_of(self, table: str, key: str) -> None:
+        """Add the binding of the coordinate of a connection or session."""
+        bound = f"id = (SELECT coordinate FROM {table} WHERE id = ?)"
         self.add("binding", "curae_binding", bound, key)
 
     def add_row(self, part: str, table: str, key: str | None) -> None:
@@ -118,7 +120,8 @@ class _UnionBuilder:
             self.add(part, table, "id = ?", key)
 
     def add_page(self, page: ConnectionsPage) -> None:
-        """Add the connections of a coordinate, or one page of them."""
+        """Add the connections of a coordinate, or one page of them, and its binding."""
+        self.add("binding", "curae_binding", "id = ?", coordinate_key(page.coordinate))
         where, values = "coordinate = ?", [coordinate_key(page.coordinate)]
         if page.after is not None:
             where, values = f"{where} AND id > ?", [*values, id_key(page.after)]
@@ -167,16 +170,17 @@ def load_statement(
         union.add_bucket(rate_key(bucket))
     if needs.limit is not None:
         union.add("log", "curae_log", "id = ?", rate_key(needs.limit))
+    # The first of these that finds a binding decides which one the snapshot holds.
+    if needs.session is not None:
+        union.add_session(id_key(needs.session))
     if needs.connection is not None:
         union.add_connection_in_chain(id_key(needs.connection))
     if needs.chain is not None:
         union.add_chain(id_key(needs.chain))
-    if needs.session is not None:
-        union.add_session(id_key(needs.session))
-    if needs.binding is not None:
-        union.add("binding", "curae_binding", "id = ?", coordinate_key(needs.binding))
     if needs.connections is not None:
         union.add_page(needs.connections)
+    if needs.binding is not None:
+        union.add("binding", "curae_binding", "id = ?", coordinate_key(needs.binding))
     return union.statement()
 
 
@@ -223,9 +227,9 @@ class _Result:
         return from_epoch_microseconds(self.parts["now"][0].version)
 
     def one(self, part: str, kind: type[_Stored]) -> _Stored | None:
-        """Return the value of a part's first row, or None for no row or a placeholder row."""
+        """Return the value of a part's first row, or None if there is no row."""
         rows = self.parts.get(part)
-        if rows is None or rows[0].document == PLACEHOLDER_DOCUMENT:
+        if rows is None:
             return None
         return load(kind, parse_json(rows[0].document))
 

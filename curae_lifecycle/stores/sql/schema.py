@@ -11,7 +11,7 @@ The laws of this module:
 | --- | --- |
 | `curae_connection.id` | one value per id (law 1) |
 | `curae_connection.predecessor_id` | one successor per connection (laws 6 and 7) |
-| `curae_binding.id` | one user per coordinate (law 8), or one placeholder row (law 17) |
+| `curae_binding.id` | one user and one era per coordinate (laws 8 and 17) |
 | `curae_record.id` | one execution per key and owner (laws 9 and 12) |
 | `curae_log.id`, `curae_bucket.id` | one state per limit (law 10) |
 | `curae_page.subject` | one hosted page per connection, session or user |
@@ -53,6 +53,8 @@ _TABLES: Final = {
         # The place in the chain. It finds the head of a chain of any length by index.
         "position NUMBER NOT NULL",
         "coordinate DIGEST NOT NULL",
+        # The era that it was made under: microseconds since 1970, or 0 before the first tombstone.
+        "era NUMBER NOT NULL",
         "document DOCUMENT NOT NULL",
         "UNIQUE (root_id, position)",
     ),
@@ -60,12 +62,23 @@ _TABLES: Final = {
         "id ID NOT NULL PRIMARY KEY",
         "version NUMBER NOT NULL",
         "coordinate DIGEST NOT NULL",
+        "era NUMBER NOT NULL",
         "document DOCUMENT NOT NULL",
     ),
     "curae_binding": (
         "id DIGEST NOT NULL PRIMARY KEY",
         "version NUMBER NOT NULL",
+        # 1 if the sweep after the last tombstone is not finished, else 0.
+        "unswept NUMBER NOT NULL",
         "document DOCUMENT NOT NULL",
+    ),
+    "curae_erasure": (
+        # The coordinate of an app user whose rows a purge deletes.
+        "id DIGEST NOT NULL PRIMARY KEY",
+        # The era that the erasure began. Rows of it and of the present era stay.
+        "era NUMBER NOT NULL",
+        # When the rows may be deleted: microseconds since 1970.
+        "due_at NUMBER NOT NULL",
     ),
     "curae_record": (
         "id DIGEST NOT NULL PRIMARY KEY",
@@ -118,6 +131,7 @@ _TABLES: Final = {
 _INDEXES: Final = {
     "curae_connection_coordinate": "curae_connection (coordinate, id)",
     "curae_session_coordinate":    "curae_session (coordinate)",
+    "curae_binding_unswept":       "curae_binding (unswept, id)",
     "curae_record_expires_at":     "curae_record (expires_at)",
     "curae_log_expires_at":        "curae_log (expires_at)",
     "curae_page_expires_at":       "curae_page (expires_at)",

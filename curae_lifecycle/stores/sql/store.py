@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Final, Protocol
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage, url_digest
 from curae_lifecycle.service.json_schema import Json
@@ -20,15 +19,22 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.stores.sql import loading, outbox_statements, storing
 from curae_lifecycle.stores.sql.buckets import check_sizes
 from curae_lifecycle.stores.sql.clock import now_parameter
+from curae_lifecycle.stores.sql.purging import purge_database
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.transactions import BlockingTransactions
+from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 CALLER_CACHE_SIZE: Final = 10_000
 """The number of callers that a store caches."""
+
 
 Rows = Sequence[Sequence[object]]
 """The rows of a query's result, each a sequence of the values of its columns."""
@@ -236,13 +242,23 @@ class SqlStore:
         return outbox_statements.documents(rows)
 
     def purge(self) -> None:
-        """Delete records, rate limits and pages that expired at least five minutes ago."""
+        """Delete what expired at least five minutes ago, and finish what was cut off.
+
+        This deletes records, rate limits and pages that expired, and the rows of app users that
+        were erased, once their messages were delivered. It finishes the sweeps after tombstones.
+
+        Raises:
+            StoreUnavailableError: The database failed. Call `purge` again.
+        """
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
-        for purge in storing.purges(to_epoch_microseconds(now)):
-            batch_end: Rows | None = None
-            while batch_end is None or batch_end:
-                batch_end = self._database.rows(purge.batch_end())
-                self._database.run_transaction([purge.drop(batch_end)])
+        run_sync(
+            purge_database(
+                BlockingTransactions(self._database),
+                as_async_store(self),
+                now=now,
+                retrier=blocking_retrier(PURGE_SWEEP_POLICY),
+            )
+        )
 
 
 class AsyncSqlStore:
@@ -334,10 +350,15 @@ class AsyncSqlStore:
         return outbox_statements.documents(rows)
 
     async def purge(self) -> None:
-        """Delete records, rate limits and pages that expired at least five minutes ago."""
+        """Delete what expired at least five minutes ago, and finish what was cut off.
+
+        This deletes records, rate limits and pages that expired, and the rows of app users that
+        were erased, once their messages were delivered. It finishes the sweeps after tombstones.
+
+        Raises:
+            StoreUnavailableError: The database failed. Call `purge` again.
+        """
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
-        for purge in storing.purges(to_epoch_microseconds(now)):
-            batch_end: Rows | None = None
-            while batch_end is None or batch_end:
-                batch_end = await self._database.rows(purge.batch_end())
-                await self._database.run_transaction([purge.drop(batch_end)])
+        await purge_database(
+            self._database, self, now=now, retrier=async_retrier(PURGE_SWEEP_POLICY)
+        )

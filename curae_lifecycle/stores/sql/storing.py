@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from operator import itemgetter
 from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.json_schema import Json
@@ -38,12 +40,12 @@ from curae_lifecycle.service.writes import (
 )
 from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
-from curae_lifecycle.stores.contract import Loaded, unbound
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.formats import number_document
 from curae_lifecycle.stores.outbox import MESSAGE, Message
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
-from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT, Versions
+from curae_lifecycle.stores.sql.loading import Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 
 _MESSAGES_PER_STATEMENT: Final = 100
@@ -91,9 +93,6 @@ def commit_statements(
         _write_statements(dialect, versions=versions, write=write, at=at)
         for write in changes.writes
     ]
-    coordinate = unbound(changes.writes)
-    if coordinate is not None:
-        ordered.append(_placeholder_statements(versions, coordinate))
     ordered.sort(key=itemgetter(0))
     for _, each in ordered:
         statements += each
@@ -175,27 +174,13 @@ def _write_statements(
         return (len(_ORDER), False, key), charge
     table, key, fixed, columns = _row(write)
     columns["document"] = format_document(dump(write.after))
-    # A new binding may find a placeholder row, which it updates.
-    has_placeholder = isinstance(write, BindingWrite) and (table, key) in versions
-    is_new = write.before is None and not has_placeholder
+    is_new = write.before is None
     place = _ORDER.index(table), is_new, key
     if is_new:
         return place, [_insert(table, {"id": key, "version": 1, **fixed, **columns})]
     if (table, key) not in versions:
         raise ArgumentError("changes", "decided from the loaded values")
     return place, [_update(table, columns=columns, key=key, version=versions[table, key])]
-
-
-def _placeholder_statements(
-    versions: Versions, coordinate: Coordinate
-) -> tuple[_Place, list[Statement]]:
-    # Writes a placeholder row, or bumps its version, so that a concurrent bind conflicts.
-    table, key = "curae_binding", coordinate_key(coordinate)
-    version = versions.get((table, key))
-    place = _ORDER.index(table), version is None, key
-    if version is None:
-        return place, [_insert(table, {"id": key, "version": 1, "document": PLACEHOLDER_DOCUMENT})]
-    return place, [_update(table, columns={}, key=key, version=version)]
 
 
 _ORDER: Final = (
@@ -225,12 +210,16 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
                 "root_id": identity.root_id,
                 "position": identity.position,
                 "coordinate": coordinate_key(identity.coordinate),
+                "era": format_era(identity.era),
             }
             return "curae_connection", identity.id, fixed, {}
         case SessionWrite(_, after):
-            return "curae_session", after.id, {"coordinate": coordinate_key(after.coordinate)}, {}
+            where = coordinate_key(after.coordinate)
+            made: _Columns = {"coordinate": where, "era": format_era(after.era)}
+            return "curae_session", after.id, made, {}
         case BindingWrite(_, after):
-            return "curae_binding", coordinate_key(after.coordinate), {}, {}
+            unswept: _Columns = {"unswept": 0 if after.swept else 1}
+            return "curae_binding", coordinate_key(after.coordinate), {}, unswept
         case PageWrite(_, after):
             return "curae_page", after.digest, {}, {}
         case RecordWrite(name, _, after):
@@ -239,6 +228,11 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
         case RateWrite(name):
             until = to_epoch_microseconds(write.expires_at)
             return "curae_log", rate_key(name), {}, {"expires_at": until}
+
+
+def format_era(era: datetime | None) -> int:
+    """Return an era as the columns `era` hold it: 0 before the first tombstone."""
+    return 0 if era is None else to_epoch_microseconds(era)
 
 
 def _insert(table: str, columns: _Columns) -> Statement:
@@ -270,6 +264,32 @@ def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Stat
     """
     columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}
     return _upsert(dialect, table="curae_caller", unique="id", columns=columns)
+
+
+def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> Statement:
+    """Build the upsert that leaves the rows of an erased app user to a purge.
+
+    Args:
+        dialect: The database's dialect.
+        key: The key of the coordinate.
+        era: The era that the erasure began, as `format_era` returns it.
+        due_at: When the rows may be deleted, in microseconds since 1970.
+    """
+    columns: _Columns = {"id": key, "era": era, "due_at": due_at}
+    return _upsert(dialect, table="curae_erasure", unique="id", columns=columns)
+
+
+def clear_user_statement(key: str, version: int, binding: LimitedAccountAppBinding) -> Statement:
+    """Build the UPDATE that removes the user from the binding of an erased coordinate.
+
+    Args:
+        key: The key of the coordinate.
+        version: The version of the binding's row.
+        binding: The binding as it is stored.
+    """
+    after = attrs.evolve(binding, user_id=None, version=binding.version + 1)
+    columns: _Columns = {"document": format_document(dump(after))}
+    return _update("curae_binding", columns=columns, key=key, version=version)
 
 
 def withdrawal_statement(digest: str) -> Statement:

@@ -107,6 +107,12 @@ _NO_INSTANT: Final = (
     "stored has none."
 )
 
+_SWEPT: Final = (
+    "A server sweeps at once after a tombstone, so no client sees by which rule a connection is "
+    "REVOKED."
+)
+_NO_REPORT: Final = "The hook `tombstone` reports no instant, so no tombstone is a copy."
+
 _NO_FAILURE: Final = "A correct server has no failure to show."
 
 _BY_TABLE: Final = {
@@ -116,6 +122,7 @@ _BY_TABLE: Final = {
     "record-standing": _OUTSIDE_TRANSACTION,
     "record-upkeep": _BY_OPERATOR,
     "stored-status": _READING,
+    "tombstone-report": _NO_REPORT,
 }
 _BY_RULE: Final = {
     "idempotency.in-flight.same": _RACING,
@@ -143,6 +150,8 @@ _BY_RULE: Final = {
     "problem.binding-conflict": _ONLY_BY_HOOK,
     "deadline.revoked": _NO_INSTANT,
     "standing.revoked": _NO_INSTANT,
+    "deadline.other-era": _SWEPT,
+    "standing.other-era": _SWEPT,
     "problem.internal": _NO_FAILURE,
     "problem-status.failed": _NO_FAILURE,
     "request.room": (

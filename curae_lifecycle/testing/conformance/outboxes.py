@@ -127,7 +127,7 @@ def _account_events(app: App) -> Steps[None]:
     same(sorted(_kinds(events)), sorted(landed), "the list of events of a sign-up")
 
 
-@CHECKS.add("outbox.nothing", laws=(9, 11), hooks=("outbox", "authorize", "tombstone"))
+@CHECKS.add("outbox.nothing", laws=(9, 11), hooks=("outbox", "authorize"))
 def _no_event(app: App) -> Steps[None]:
     """Replayed, refused and ignored requests and facts leave no event, nor do reads."""
     create, initiate = app.create("user"), app.initiate("user", prefer_signup=True)
@@ -141,7 +141,6 @@ def _no_event(app: App) -> Steps[None]:
         yield from client.success(request, client.CREATED)
     yield from happens("authorize", connection_id, None, said="ignored")
     yield from happens("authorize", revoked, None, said="CONNECTION_NOT_PENDING")
-    yield from happens("tombstone", app.coordinate("user"), said="ignored")
     yield from app.revoked(revoked)
     for refused in (app.reconnect(connection_id), app.graduate("user"), app.create("user", ())):
         answer = yield from send(refused)

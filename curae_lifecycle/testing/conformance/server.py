@@ -81,7 +81,7 @@ class Server:
             and the platform's user id.
         graduate: Records that the LIMITED user of a coordinate became ACTIVE. Takes the coordinate
             and the id of the user who graduated; `None` means the bound user.
-        tombstone: Records that the user who is bound to a coordinate is gone.
+        tombstone: Records that the user of a coordinate is gone, as a new tombstone each time.
         record_fact: Records any fact of the library now. Takes the fact. The kit calls it for facts
             that no other hook records.
         may_read: Returns whether the server would now let a data package be read. Takes the

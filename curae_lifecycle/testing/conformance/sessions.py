@@ -265,6 +265,13 @@ def _new_generation(app: App) -> Steps[None]:
 # --- Completing a hand-off ------------------------------------------------------------------
 
 
+_NEEDED: Final[dict[SessionStanding, tuple[str, ...]]] = {
+    SessionStanding.OVER: ("pass_time",),
+    SessionStanding.OTHER_ERA: ("tombstone",),
+}
+"""The hooks that bring a session into a state, beside `complete_handoff`."""
+
+
 def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[None]:
     name = app.names.word("user")
     signs_up = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
@@ -278,6 +285,8 @@ def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[
         yield from client.happens("complete_handoff", session, USER)
     if completion is SessionStanding.OVER:
         yield from wait(client.lifetime(answer))
+    if completion is SessionStanding.OTHER_ERA:
+        yield from client.happens("tombstone", app.coordinate(name))
     before = yield from app.state(name)
     user_id = OTHER_USER if completion is SessionStanding.LANDED_OTHER else USER
     reported = yield from use("complete_handoff", session, user_id)
@@ -297,7 +306,7 @@ CHECKS.extend(
         COMPLETION[path, completion],
         f"Complete a session on {path} that is {completion}",
         partial(_completes, path, completion),
-        hooks=("complete_handoff", *(("pass_time",) if completion is SessionStanding.OVER else ())),
+        hooks=("complete_handoff", *_NEEDED.get(completion, ())),
         time_needed=HALF_AN_HOUR if completion is SessionStanding.OVER else NO_TIME,
     )
     # One check for each row, by the first of its keys.

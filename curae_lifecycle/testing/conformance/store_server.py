@@ -12,6 +12,7 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.outcomes import Ignored
@@ -154,7 +155,8 @@ class StoreHooks(FactHooks):
         connection = loaded.snapshot.connection
         if connection is None:
             return False
-        return isinstance(decide_access(connection, package, loaded.now), Granted)
+        era = present_era(loaded.snapshot.binding)
+        return isinstance(decide_access(connection, package, loaded.now, era=era), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         """Replace the standard buckets of every API key, all full."""

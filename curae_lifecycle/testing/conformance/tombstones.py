@@ -9,6 +9,7 @@ from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, same
 from curae_lifecycle.testing.conformance.revocation import revoked_together
+from curae_lifecycle.testing.conformance.sessions import USER, expect_state, session_id
 from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import Steps, later
 
@@ -62,17 +63,43 @@ def _next_user(app: App) -> Steps[None]:
 
 
 @CHECKS.add(
-    "law-17.ignored",
-    laws=(11, 17),
+    "law-17.nobody-bound",
+    laws=(17,),
     rules=("binding.tombstone.unlinked", "binding.tombstone.tombstoned"),
     hooks=("tombstone",),
 )
-def _ignored(app: App) -> Steps[None]:
-    """Tombstones of a coordinate without a living user are ignored and revoke nothing."""
+def _nobody_bound(app: App) -> Steps[None]:
+    """Tombstones of a coordinate without a living user end what was made before, nothing else."""
+    connection_id = ""
     for _ in range(2):
         connection_id = client.id_of((yield from app.created("user")))
-        yield from happens("tombstone", app.coordinate("user"), said="ignored")
-        yield from app.shows(connection_id, "PENDING")
-        yield from app.initiated("user")
         yield from happens("tombstone", app.coordinate("user"))
         yield from app.shows(connection_id, "REVOKED")
+        yield from expect_state(app, "user", "TOMBSTONED")
+    new = client.id_of((yield from app.created("user")))
+    recovered = yield from client.made(app.reconnect(connection_id))
+    for each in (new, recovered):
+        yield from app.shows(each, "PENDING")
+    yield from app.initiated("user", prefer_signup=True)
+    yield from expect_state(app, "user", "LIMITED")
+
+
+@CHECKS.add(
+    "law-17.waiting-session",
+    laws=(17,),
+    rules=("completion.other-era",),
+    hooks=("tombstone", "complete_handoff", "graduate"),
+)
+def _waiting_session(app: App) -> Steps[None]:
+    """Sessions that waited at a tombstone never complete, also for the next user."""
+    user = f"{USER}-before"
+    session = session_id((yield from app.initiated("user", prefer_signup=True)))
+    yield from happens("tombstone", app.coordinate("user"))
+    yield from happens("complete_handoff", session, user, said="BINDING_CHANGED")
+    yield from expect_state(app, "user", "TOMBSTONED")
+    yield from app.initiated("user")
+    yield from happens("complete_handoff", session, user, said="BINDING_CHANGED")
+    yield from expect_state(app, "user", "LIMITED")
+    yield from happens("graduate", app.coordinate("user"), None)
+    yield from happens("complete_handoff", session, user, said="BINDING_CHANGED")
+    yield from expect_state(app, "user", "ACTIVE")

@@ -80,7 +80,7 @@ def settable_members(trigger: Trigger) -> frozenset[str]:
     """
     fact = FACT_BY_TRIGGER.get(trigger)
     named = [] if fact is None else [member.name for member in fact.members]
-    shown = format_connection(example_values.CONNECTION, example_values.NOW)
+    shown = format_connection(example_values.CONNECTION, example_values.NOW, binding=None)
     members = {name for name in named if name in shown}
     for status in Status:
         members |= _set_by_rule(trigger, attrs.evolve(example_values.CONNECTION, status=status))
@@ -89,8 +89,9 @@ def settable_members(trigger: Trigger) -> frozenset[str]:
 
 def _set_by_rule(trigger: Trigger, before: Connection) -> set[str]:
     now = example_values.NOW
-    answer = preview_trigger(trigger, before, now)
+    answer = preview_trigger(trigger, before, now, era=None)
     if not isinstance(answer, Done) or not isinstance(answer.value, Connection):
         return set()
-    old, new = format_connection(before, now), format_connection(answer.value, now)
+    old = format_connection(before, now, binding=None)
+    new = format_connection(answer.value, now, binding=None)
     return {name for name in new if new[name] != old[name]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -22,6 +22,27 @@ from curae_lifecycle.testing.laws.wire import (
     parse_object,
     require_object,
 )
+
+
+class StandingRule(Protocol):
+    """A function that returns the standing of a connection at an instant, under an era."""
+
+    def __call__(
+        self, connection: Connection, now: datetime, /, *, era: datetime | None
+    ) -> Standing:
+        """Return the standing."""
+        ...
+
+
+class AccessRule(Protocol):
+    """A function that decides access over a connection to a data package, under an era."""
+
+    def __call__(
+        self, connection: Connection, package: str, now: datetime, /, *, era: datetime | None
+    ) -> AccessDecision:
+        """Return the decision."""
+        ...
+
 
 _REVOKED_MEMBERS: Final = frozenset({"connection", "revokedNow"})
 
@@ -164,7 +185,8 @@ def check_standing_is_monotone(
     connection: Connection,
     instants: Iterable[datetime],
     *,
-    standing: Callable[[Connection, datetime], Standing] = rules.standing,
+    era: datetime | None,
+    standing: StandingRule = rules.standing,
 ) -> None:
     """Check law 4: time alone only moves a standing forward.
 
@@ -173,6 +195,7 @@ def check_standing_is_monotone(
     Args:
         connection: The connection, which stays the same.
         instants: The instants at which to compare the connection's standings, in any order.
+        era: The era of the connection's coordinate, which stays the same, too.
         standing: The function to check, which returns the standing of a connection at an instant.
 
     Raises:
@@ -180,7 +203,7 @@ def check_standing_is_monotone(
     """
     before: str | None = None
     for now in sorted(instants):
-        after = str(standing(connection, now))
+        after = str(standing(connection, now, era=era))
         if before is not None and before != after and (before, after) not in _MAY_BECOME:
             where = f"connection {connection.id} at {now.isoformat()}"
             raise LawBrokenError(4, f"{before} became {after}", where)
@@ -192,7 +215,8 @@ def check_access(
     package: str,
     now: datetime,
     *,
-    decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
+    era: datetime | None,
+    decide: AccessRule = decide_access,
 ) -> None:
     """Check law 5: access is granted only while a connection is ACTIVE and for its packages.
 
@@ -202,13 +226,14 @@ def check_access(
         connection: The connection.
         package: The data package.
         now: The instant to decide for.
+        era: The present era of the connection's coordinate.
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
         LawBrokenError: The decision grants access that the connection does not allow at `now`,
             until an instant that has passed, or for longer than the connection lasts.
     """
-    decision = decide(connection, package, now)
+    decision = decide(connection, package, now, era=era)
     if not isinstance(decision, Granted):
         return
     where = f"connection {connection.id}, package {package!r} at {now.isoformat()}"
@@ -233,14 +258,16 @@ def check_tombstone(
     gone: Iterable[Connection],
     now: datetime,
     *,
-    decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
+    era: datetime | None,
+    decide: AccessRule = decide_access,
 ) -> None:
-    """Check law 17: no connection of a tombstoned user grants access.
+    """Check law 17: no connection that was made before a tombstone grants access.
 
     Args:
-        gone: The connections that existed when the account was tombstoned, and those that were
-            created later from values loaded before the tombstone.
+        gone: The connections of the coordinate that existed when the tombstone was recorded, and
+            those that were created later from values loaded before it.
         now: An instant that is not before the tombstone.
+        era: The present era of the coordinate.
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
@@ -248,20 +275,23 @@ def check_tombstone(
     """
     for each in gone:
         for package in each.identity.data_packages:
-            if isinstance(decide(each, package, now), Granted):
+            if isinstance(decide(each, package, now, era=era), Granted):
                 where = f"connection {each.id}, package {package!r} at {now.isoformat()}"
-                raise LawBrokenError(17, "granted although its user is gone", where)
+                raise LawBrokenError(
+                    17, "granted although a tombstone came after it was made", where
+                )
 
 
-def check_chain(connections: Sequence[Connection], now: datetime) -> None:
+def check_chain(connections: Sequence[Connection], now: datetime, *, era: datetime | None) -> None:
     """Check law 6: a chain is linear, and only its newest connection is PENDING.
 
     A PENDING connection past the deadline of its hand-off does not count as PENDING. An ACTIVE one
-    past its `expires_at` does not count as ACTIVE.
+    past its `expires_at` does not count as ACTIVE. One that was made under another era is neither.
 
     Args:
         connections: All connections of one chain, in any order.
         now: The instant to judge at. No stored instant may be later.
+        era: The present era of the chain's coordinate.
 
     Raises:
         LawBrokenError: The chain has a fork, a cycle, a gap, a wrong root id, a second coordinate
@@ -275,6 +305,8 @@ def check_chain(connections: Sequence[Connection], now: datetime) -> None:
         pending = each.status == "PENDING"
         end = each.handoff_deadline if pending else each.expires_at
         if each.status not in {"PENDING", "ACTIVE"} or (end is not None and end <= now):
+            continue
+        if each.identity.era != era:
             continue
         if each.status in alive:
             raise LawBrokenError(6, f"a second {each.status}", where)

@@ -16,6 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew, resolve
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import (
     Attempt,
@@ -30,6 +31,7 @@ from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
@@ -37,6 +39,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snaps
 from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
 from curae_lifecycle.testing.watch import Watch
@@ -246,8 +249,12 @@ class SimulatedServer:
         """
         fact, loaded, now = transaction.fact, transaction.loaded, transaction.now
         answer = _without_error(lambda: record_fact(fact, loaded.snapshot, now))
-        if isinstance(answer, Done) and not self._commit_changes(loaded, answer.value):
-            return None
+        if isinstance(answer, Done):
+            if not self._commit_changes(loaded, answer.value):
+                return None
+            if isinstance(fact, Tombstoned):
+                swept = sweep_now(self._store, fact.coordinate)
+                answer = attrs.evolve(answer, value=answer.value + swept)
         outcome = type(answer).__name__.lower()
         if isinstance(answer, Refused):
             outcome = f"{status_of(answer.problem)} {answer.problem.code}"
@@ -272,10 +279,11 @@ class SimulatedServer:
             otherwise the status and the reason of the denial, with a space between them.
         """
         self._store.now = now
-        connection = self._store.load(Needs(connection=connection_id)).snapshot.connection
+        snapshot = self._store.load(Needs(connection=connection_id)).snapshot
+        connection = snapshot.connection
         if connection is None or not caller.owns(connection):
             return str(_NOT_FOUND)
-        decision = decide_access(connection, package, now)
+        decision = decide_access(connection, package, now, era=present_era(snapshot.binding))
         if self._watch is not None:
             self._watch.observe_access_decision(connection_id, package, now, decision=decision)
         if isinstance(decision, Granted):

@@ -49,7 +49,7 @@ def bindings(
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _bind_next(binding, coordinate, number, graduated=draw(st.booleans()))
-        binding = _binding_of(rules.tombstone(binding, coordinate))
+        binding = _binding_of(rules.tombstone(binding, coordinate, START))
     tombstoned = state is AccountState.TOMBSTONED
     graduated = state is AccountState.ACTIVE or (tombstoned and draw(st.booleans()))
     if binding is None and graduated and draw(st.booleans()):
@@ -57,7 +57,7 @@ def bindings(
         binding = _binding_of(rules.complete_sign_up(None, coordinate, values.user_of(1)))
     else:
         binding = _bind_next(binding, coordinate, generation, graduated=graduated)
-    return _binding_of(rules.tombstone(binding, coordinate)) if tombstoned else binding
+    return _binding_of(rules.tombstone(binding, coordinate, START)) if tombstoned else binding
 
 
 def _bind_next(
@@ -70,7 +70,7 @@ def _bind_next(
     limited = _binding_of(rules.provision(binding, coordinate, values.user_of(generation)))
     if not graduated:
         return limited
-    return _binding_of(rules.graduate(limited, coordinate, limited.user_id))
+    return _binding_of(rules.graduate(limited, coordinate, values.user_of(generation)))
 
 
 def _binding_of(answer: BindingTransition) -> LimitedAccountAppBinding:
@@ -209,7 +209,7 @@ def _play(coordinate: Coordinate, moves: list[_Move]) -> CoordinateHistory:
     for number, (offset, act, nth_newest, by_other_user) in enumerate(ordered, 1):
         now = START + offset
         # User 100 acts if no user is bound. No initiate binds user 99.
-        own_user = values.user_of(100) if binding is None else binding.user_id
+        own_user = (None if binding is None else binding.user_id) or values.user_of(100)
         user = values.user_of(99) if by_other_user else own_user
         answer: CoordinateAnswer
         match act:
@@ -236,7 +236,7 @@ def _play(coordinate: Coordinate, moves: list[_Move]) -> CoordinateHistory:
             case CoordinateAct.GRADUATE:
                 answer = rules.graduate(binding, coordinate, user)
             case CoordinateAct.TOMBSTONE:
-                answer = rules.tombstone(binding, coordinate)
+                answer = rules.tombstone(binding, coordinate, now)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now=now, act=act, answer=answer, binding=binding))

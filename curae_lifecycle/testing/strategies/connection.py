@@ -181,6 +181,7 @@ def new_connections() -> st.SearchStrategy[Connection]:
         data_packages=values.data_packages(),
         now=st.just(START),
         next_action=st.just(values.next_action_at(START)),
+        era=st.none(),
     )
 
 
@@ -261,7 +262,15 @@ def _reconnect(chain: list[Connection], index: int, now: datetime) -> None:
     successor = chain[index + 1] if index + 1 < len(chain) else None
     new_id = ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain)))
     action = values.next_action_at(now)
-    answer = reconnect(chain[index], successor, now, id=new_id, next_action=action, head=chain[-1])
+    answer = reconnect(
+        chain[index],
+        successor,
+        now,
+        era=None,
+        id=new_id,
+        next_action=action,
+        head=chain[-1],
+    )
     if isinstance(answer, Refused):
         return
     if isinstance(answer.value, Minted):

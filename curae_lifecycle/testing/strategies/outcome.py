@@ -87,7 +87,7 @@ def refused_transitions() -> st.SearchStrategy[Refused]:
     """
     return connection_histories().map(
         lambda history: _last_answer(
-            Refused, history, authorize(history.created, START + NEXT_ACTION_LIFETIME)
+            Refused, history, authorize(history.created, START + NEXT_ACTION_LIFETIME, era=None)
         )
     )
 
@@ -102,7 +102,7 @@ def _last_answer(
 def _revoke(
     connection: Connection, now: datetime = START
 ) -> Done[Connection] | Ignored[Connection]:
-    return revoke(connection, now, actor=Actor.APP)
+    return revoke(connection, now, era=None, actor=Actor.APP)
 
 
 def recoveries() -> st.SearchStrategy[Minted | Reissued]:
@@ -132,7 +132,9 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
     ended = _revoke(connection, _AFTER_HISTORIES).value
     new_id = ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF))
     next_action = values.next_action_at(_AFTER_HISTORIES)
-    return reconnect(ended, successor, _AFTER_HISTORIES, id=new_id, next_action=next_action)
+    return reconnect(
+        ended, successor, _AFTER_HISTORIES, era=None, id=new_id, next_action=next_action
+    )
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
@@ -152,7 +154,7 @@ def _preview(
     recovered: bool,  # noqa: FBT001 - `st.builds` passes it
 ) -> TriggerPreview:
     successor = _mint(connection).connection if recovered else None
-    previews = preview_triggers(connection, now=now, successor=successor, head=successor)
+    previews = preview_triggers(connection, now, era=None, successor=successor, head=successor)
     return next(each for each in previews if each.trigger is trigger)
 
 
@@ -163,8 +165,10 @@ def notices() -> st.SearchStrategy[ExpiryNotice]:
 
 def _notice(connection: Connection, days: int) -> ExpiryNotice:
     start, lead = connection.identity.created_at, timedelta(days=days)
-    active = expect_done(Connection, authorize(connection, start, expires_at=start + lead))
-    return find_due_notices(active, start + lead - TICK, (lead,))[0]
+    active = expect_done(
+        Connection, authorize(connection, start, era=None, expires_at=start + lead)
+    )
+    return find_due_notices(active, start + lead - TICK, (lead,), era=None)[0]
 
 
 def initiations() -> st.SearchStrategy[Initiated]:
@@ -209,13 +213,15 @@ def _landing(coordinate: Coordinate, session_id: SessionId, delay: timedelta) ->
 def grants() -> st.SearchStrategy[Granted]:
     """Draw decisions that grant access at `START`, for half an hour or without an end."""
     ends = st.sampled_from((None, START + NEXT_ACTION_LIFETIME))
-    return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_grant)
+    return st.builds(
+        authorize, new_connections(), st.just(START), era=st.none(), expires_at=ends
+    ).map(_grant)
 
 
 def _grant(answer: Transition) -> Granted:
     connection = expect_done(Connection, answer)
     return expect_type(
-        Granted, decide_access(connection, connection.identity.data_packages[0], START)
+        Granted, decide_access(connection, connection.identity.data_packages[0], START, era=None)
     )
 
 
@@ -230,7 +236,9 @@ def access_decisions() -> st.SearchStrategy[AccessDecision]:
 
     The patient need not have granted the package. The instant is at most 3 hours after `START`.
     """
-    return st.builds(decide_access, connections(), values.data_package(), values.instants())
+    return st.builds(
+        decide_access, connections(), values.data_package(), values.instants(), era=st.none()
+    )
 
 
 def replays() -> st.SearchStrategy[KnownResponse]:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
-from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.binding import AccountState, present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
@@ -42,6 +42,7 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -54,6 +55,7 @@ from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.factories import build, can_build
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.connection import FACT_TEMPLATES, FactTemplate
@@ -368,6 +370,8 @@ class _Play:
         answer = record_fact(fact, loaded.snapshot, now)
         if isinstance(answer, Done):
             self._commit(loaded, answer.value)
+            if isinstance(fact, Tombstoned):
+                sweep_now(self._store, fact.coordinate)
         return RecordedFact(
             now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
         )
@@ -385,7 +389,8 @@ class _Play:
         package = (*PACKAGES, DataPackage("imaging"))[turn.user]
         if connection is None:
             return None
-        answer = decide_access(connection, package, now)
+        era = present_era(self._store.binding(connection.identity.coordinate))
+        answer = decide_access(connection, package, now, era=era)
         return AccessQuestion(now=now, connection=connection, package=package, answer=answer)
 
     def _exchange(self, turn: TrafficStep, operation: Operation, now: datetime) -> Exchange:

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from curae_lifecycle.rules.chain import Liveness, Mint
-from curae_lifecycle.rules.connection import DeadlineState, RevocationState, Standing, Status
+from curae_lifecycle.rules.connection import (
+    DeadlineState,
+    EraState,
+    RevocationState,
+    Standing,
+    Status,
+)
 from curae_lifecycle.rules.outcomes import RefuseWith, Value
 from curae_lifecycle.rules.triggers import Recover, SuccessorState, Trigger
 from curae_lifecycle.service.rulebook import TABLES
@@ -52,7 +58,9 @@ def _refusals() -> Iterator[str]:
 
 
 def _creation() -> Iterator[Arrow]:
-    stands = TABLES["standing"][Status.PENDING, RevocationState.NEVER, DeadlineState.BEFORE]
+    stands = TABLES["standing"][
+        Status.PENDING, RevocationState.NEVER, EraState.THIS, DeadlineState.BEFORE
+    ]
     for (name,), row in TABLES["operation"].cells():
         if name == "create-connection":
             yield Arrow(
@@ -63,9 +71,11 @@ def _creation() -> Iterator[Arrow]:
 def _clock() -> Iterator[Arrow]:
     standing = TABLES["standing"]
     for status in Status:
-        before = standing[status, RevocationState.NEVER, DeadlineState.BEFORE].outcome
-        reached = standing[status, RevocationState.NEVER, DeadlineState.REACHED]
-        deadline = TABLES["deadline"][status, RevocationState.NEVER]
+        before = standing[
+            status, RevocationState.NEVER, EraState.THIS, DeadlineState.BEFORE
+        ].outcome
+        reached = standing[status, RevocationState.NEVER, EraState.THIS, DeadlineState.REACHED]
+        deadline = TABLES["deadline"][status, RevocationState.NEVER, EraState.THIS]
         if reached.outcome != before:
             rules = (*reached.rules, *deadline.rules)
             words = f"{deadline.outcome} is reached"

@@ -72,7 +72,8 @@ _ROUTES: Final[dict[str, dict[RouteKey, Route]]] = {
         ("UNLINKED", "ACTIVE", "move"): Route(
             ((78, 170), (78, 250), (330, 250)), (200, 243), "middle"
         ),
-        ("LIMITED", "ACTIVE", "move"): Route(((370, 70), (370, 230)), (378, 155)),
+        ("UNLINKED", "TOMBSTONED", "move"): Route(((126, 150), (680, 150)), (560, 143), "middle"),
+        ("LIMITED", "ACTIVE", "move"): Route(((370, 70), (370, 230)), (378, 110)),
         ("LIMITED", "TOMBSTONED", "move"): Route(
             ((419, 60), (700, 60), (700, 130)), (560, 78), "middle"
         ),
@@ -80,7 +81,10 @@ _ROUTES: Final[dict[str, dict[RouteKey, Route]]] = {
             ((760, 130), (760, 40), (419, 40)), (560, 33), "middle"
         ),
         ("ACTIVE", "TOMBSTONED", "move"): Route(
-            ((412, 250), (735, 250), (735, 170)), (560, 243), "middle"
+            ((412, 250), (700, 250), (700, 170)), (560, 243), "middle"
+        ),
+        ("TOMBSTONED", "TOMBSTONED", "move"): Route(
+            ((735, 170), (735, 190), (765, 190), (765, 170)), (750, 206), "middle", letters=11
         ),
     }
 }

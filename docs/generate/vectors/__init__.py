@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from docs.generate.vectors import (
+    access,
     accounts,
     bodies,
     chains,
@@ -63,7 +64,7 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     ),
     "access": (
         "Only an ACTIVE connection grants, only a granted package, and only until it ends.",
-        connections.accesses,
+        access.accesses,
     ),
     "merge": (
         "Snapshots of one connection join to the same value in whatever order they arrive.",
@@ -86,8 +87,12 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
         accounts.bindings,
     ),
     "tombstone": (
-        "After a tombstone nothing that was authorized before it grants access.",
+        "After a tombstone nothing that was made before it grants access, whoever is bound.",
         accounts.tombstones,
+    ),
+    "tombstone-report": (
+        "A copy of the last tombstone changes nothing.",
+        accounts.tombstone_reports,
     ),
     "completion": ("A hand-off lands once, and in time.", accounts.completions),
     "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),

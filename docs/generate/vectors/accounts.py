@@ -15,10 +15,12 @@ import attrs
 from curae_lifecycle.rules.binding import (
     BINDING,
     GRADUATION_HANDOFF,
+    TOMBSTONE_REPORT,
     AccountState,
     BindingTransition,
     BindingTrigger,
     LimitedAccountAppBinding,
+    TombstoneReport,
     UserMatch,
     complete_sign_up,
     graduate,
@@ -51,6 +53,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.sweep import sweep_changes
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from docs.generate.vectors.cases import (
     BOUNDARY,
@@ -122,15 +125,14 @@ def bindings() -> Iterator[Case]:
         gone = trigger is BindingTrigger.PROVISION and state is AccountState.TOMBSTONED
         if user is UserMatch.SAME and (state is AccountState.UNLINKED or gone):
             continue
-        if (
-            trigger is BindingTrigger.TOMBSTONE
-            and user is UserMatch.OTHER
-            and bound(state) is not None
-        ):
-            continue
+        binding = bound(state)
+        if trigger is BindingTrigger.TOMBSTONE and user is UserMatch.OTHER and binding is not None:
+            if state is not AccountState.TOMBSTONED:
+                continue
+            binding = attrs.evolve(binding, user_id=None, generation=0)
         user_id = _USER if user is UserMatch.SAME else _OTHER
         name = cell_id(BINDING.name, (trigger, state, user))
-        yield _binding(name, trigger=trigger, binding=bound(state), user_id=user_id)
+        yield _binding(name, trigger=trigger, binding=binding, user_id=user_id)
     yield _binding(
         "binding/mistake/the-tombstoned-user-again",
         trigger=BindingTrigger.PROVISION,
@@ -156,9 +158,11 @@ def _binding(
             case BindingTrigger.GRADUATE:
                 return graduate(binding, COORDINATE, user_id)
             case BindingTrigger.TOMBSTONE:
-                return tombstone(binding, COORDINATE)
+                return tombstone(binding, COORDINATE, _NOW)
 
-    if trigger is not BindingTrigger.TOMBSTONE:
+    if trigger is BindingTrigger.TOMBSTONE:
+        given["now"] = format_time(_NOW)
+    else:
         given["userId"] = user_id
     return make_case(
         id, given, show_result(try_call(run), lambda after: {"binding": stored(after)})
@@ -197,6 +201,8 @@ def completions() -> Iterator[Case]:
     """Yield completions of a hand-off: in time, late, repeated, and by another user."""
     for path, completion in COMPLETION:
         session = _session(path, completion)
+        if completion is SessionStanding.OTHER_ERA:
+            session = attrs.evolve(session, era=START)
         user_id = _OTHER if completion is SessionStanding.LANDED_OTHER else _USER
         now = _END if completion is SessionStanding.OVER else _NOW
         binding = bound(AccountState.ACTIVE) if session.user_id is not None else None
@@ -287,7 +293,7 @@ def _landing(landing: Landing) -> Members:
 
 
 def tombstones() -> Iterator[Case]:
-    """Yield the effect of a tombstone on the connections of its coordinate."""
+    """Yield the effect of a tombstone on its coordinate, and of the sweep on the connections."""
     everything = (
         make(Status.REVOKED),
         make(Status.ACTIVE, number=2, after=1),
@@ -308,6 +314,43 @@ def tombstones() -> Iterator[Case]:
         happened=late,
         comment="Access ended when the user was gone, however late that is recorded.",
     )
+    again = attrs.evolve(gone_before(), state=AccountState.ACTIVE, user_id=_OTHER, generation=2)
+    yield _tombstone(
+        "tombstone/copy",
+        again,
+        everything,
+        happened=START,
+        comment="A late copy does not end the access of the next user.",
+    )
+    yield _tombstone("tombstone/without-happened-at", again, everything)
+    yield _tombstone(
+        "tombstone/era-would-repeat",
+        attrs.evolve(gone_before(), era=CONNECTIONS_NOW),
+        (),
+        comment="The era moves on by a microsecond.",
+    )
+
+
+def tombstone_reports() -> Iterator[Case]:
+    """Yield a copy of the last tombstone, and another one."""
+    for report, happened in ((TombstoneReport.COPY, START), (TombstoneReport.NEW, _NOW)):
+        yield _tombstone(
+            cell_id(TOMBSTONE_REPORT.name, (report,)), gone_before(), (), happened=happened
+        )
+
+
+def gone_before() -> LimitedAccountAppBinding:
+    """Return a TOMBSTONED binding whose last tombstone was reported as of `START`."""
+    return LimitedAccountAppBinding(
+        coordinate=COORDINATE,
+        user_id=_USER,
+        state=AccountState.TOMBSTONED,
+        generation=1,
+        version=3,
+        era=START,
+        tombstoned_at=START,
+        tombstone_reported_at=START,
+    )
 
 
 def _tombstone(
@@ -324,15 +367,16 @@ def _tombstone(
         "now": format_time(CONNECTIONS_NOW),
         "happenedAt": time_or_null(happened),
     }
-    snapshot = Snapshot(binding=binding, connections=connections)
+    snapshot = Snapshot(binding=binding)
     result = record_fact(Tombstoned(COORDINATE, happened), snapshot, CONNECTIONS_NOW)
-    return make_case(id, given=given, answer=show_result(result, _stored), comment=comment)
 
+    def swept(changes: Changes) -> Members:
+        (gone,) = [each.after for each in changes.writes if isinstance(each, BindingWrite)]
+        sweep = sweep_changes(gone, connections, CONNECTIONS_NOW)
+        after = [each.after for each in sweep.writes if isinstance(each, ConnectionWrite)]
+        return {"binding": stored(gone), "connections": [stored(each) for each in after]}
 
-def _stored(changes: Changes) -> Members:
-    after = [each.after for each in changes.writes if isinstance(each, ConnectionWrite)]
-    (gone,) = [each.after for each in changes.writes if isinstance(each, BindingWrite)]
-    return {"binding": stored(gone), "connections": [stored(each) for each in after]}
+    return make_case(id, given=given, answer=show_result(result, swept), comment=comment)
 
 
 def graduations() -> Iterator[Case]:

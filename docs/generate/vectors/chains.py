@@ -81,7 +81,7 @@ def revocations() -> Iterator[Case]:
                 make(Status.ACTION_REQUIRED, number=2, after=1),
                 make(Status.PENDING, number=3, after=2),
             )
-            answers = revoke_chain(connection, following, NOW, actor=actor)
+            answers = revoke_chain(connection, following, NOW, actor=actor, era=None)
             cell = cell_id(REVOCATION_REACH.name, (actor,))
             yield Case(
                 id=cell if number else f"{cell}/again",
@@ -89,6 +89,7 @@ def revocations() -> Iterator[Case]:
                     "connection": stored(connection),
                     "following": [stored(each) for each in following],
                     "actor": actor,
+                    "era": None,
                     "now": format_time(NOW),
                 },
                 answer={
@@ -104,8 +105,8 @@ def lives() -> Iterator[Case]:
     for at, row in LIFE.items():
         status, now = AT[at]
         connection = make(status, number=2, after=1)
-        given = {"connection": stored(connection), "now": format_time(now)}
-        answer = {"live": is_live(connection, now)}
+        given = {"connection": stored(connection), "era": None, "now": format_time(now)}
+        answer = {"live": is_live(connection, now, era=None)}
         yield Case(id=cell_id(LIFE.name, (at,)), input=given, answer=answer, rule=row.rule)
 
 

@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.access import ACCESS, Granted, PackageGrant, decide_access
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
 from curae_lifecycle.rules.connection import (
     DEADLINE,
@@ -21,6 +20,7 @@ from curae_lifecycle.rules.connection import (
     Connection,
     ConnectionIdentity,
     DeadlineState,
+    EraState,
     RevocationState,
     Standing,
     Status,
@@ -82,7 +82,7 @@ NOW: Final = add_microseconds(START, 40 * MINUTE)
 """An instant before `END` and after every other event."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-_LATER: Final = add_microseconds(END, 24 * HOUR)
+LATER: Final = add_microseconds(END, 24 * HOUR)
 
 AT: Final = {
     Standing.PENDING: (Status.PENDING, NOW),
@@ -145,30 +145,35 @@ _ODD: Final[dict[tuple[Status, RevocationState], str]] = {
 }
 
 
+_ERAS: Final = {EraState.THIS: None, EraState.OTHER: START}
+"""The present era by how a connection stands to it: every stored one was made before any."""
+
+
 def standings() -> Iterator[Case]:
     """Yield the standing of each stored status, also around its deadline."""
-    for (status, revocation, clock), row in STANDING.items():
+    for (status, revocation, made_under, clock), row in STANDING.items():
         now = NOW if clock is DeadlineState.BEFORE else END
-        name = cell_id(STANDING.name, (status, revocation, clock))
+        name = cell_id(STANDING.name, (status, revocation, made_under, clock))
         connection = _carrying(status, revocation)
         yield _standing(
             name,
             connection=connection,
             now=now,
+            era=_ERAS[made_under],
             rule=row.rule,
             comment=_ODD.get((status, revocation)),
         )
     for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
         for word, ticks in BOUNDARY.items():
             clock = DeadlineState.BEFORE if ticks < 0 else DeadlineState.REACHED
-            rule = STANDING[status, RevocationState.NEVER, clock].rule
+            rule = STANDING[status, RevocationState.NEVER, EraState.THIS, clock].rule
             at = add_microseconds(END, ticks)
             yield _standing(
                 f"standing/boundary/{status}/{word}", connection=make(status), now=at, rule=rule
             )
-        rule = STANDING[status, RevocationState.NEVER, DeadlineState.BEFORE].rule
+        rule = STANDING[status, RevocationState.NEVER, EraState.THIS, DeadlineState.BEFORE].rule
         yield _standing(
-            f"standing/no-deadline/{status}", connection=make(status, None), now=_LATER, rule=rule
+            f"standing/no-deadline/{status}", connection=make(status, None), now=LATER, rule=rule
         )
 
 
@@ -177,27 +182,47 @@ def _standing(
     connection: Connection,
     now: datetime,
     rule: str,
+    *,
+    era: datetime | None = None,
     comment: str | None = None,
 ) -> Case:
     answer = {
-        "standing": standing(connection, now),
-        "nextDeadline": time_or_null(next_deadline(connection)),
+        "standing": standing(connection, now, era=era),
+        "nextDeadline": time_or_null(next_deadline(connection, era=era)),
     }
-    given = {"connection": stored(connection), "now": format_time(now)}
+    given = {
+        "connection": stored(connection),
+        "era": time_or_null(era),
+        "now": format_time(now),
+    }
     return Case(id=id, input=given, answer=answer, rule=rule, comment=comment)
 
 
 def deadlines() -> Iterator[Case]:
     """Yield the deadline of each stored status."""
-    for (status, revocation), row in DEADLINE.items():
-        connection = _carrying(status, revocation)
+    for (status, revocation, made_under), row in DEADLINE.items():
+        connection, era = _carrying(status, revocation), _ERAS[made_under]
         answer = {
             "deadline": row.outcome.value,
-            "nextDeadline": time_or_null(next_deadline(connection)),
+            "nextDeadline": time_or_null(next_deadline(connection, era=era)),
         }
-        given = {"connection": stored(connection)}
-        name, comment = cell_id(DEADLINE.name, (status, revocation)), _ODD.get((status, revocation))
+        given = {"connection": stored(connection), "era": time_or_null(era)}
+        name = cell_id(DEADLINE.name, (status, revocation, made_under))
+        comment = _ODD.get((status, revocation))
         yield Case(id=name, input=given, answer=answer, rule=row.rule, comment=comment)
+
+
+def _under_another_era() -> Iterator[Case]:
+    for trigger in Trigger:
+        for status in Status:
+            yield drive(
+                f"connection/other-era/{trigger}/{status}",
+                trigger=trigger,
+                connection=make(status),
+                now=NOW,
+                era=START,
+                comment="A tombstone came after the connection was made, so it is REVOKED.",
+            )
 
 
 def triggers() -> Iterator[Case]:
@@ -207,6 +232,7 @@ def triggers() -> Iterator[Case]:
         yield drive(
             cell_id(TRIGGERS.name, (trigger, at)), trigger=trigger, connection=make(status), now=now
         )
+    yield from _under_another_era()
     for trigger in Trigger:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             for word, ticks in BOUNDARY.items():
@@ -221,7 +247,7 @@ def triggers() -> Iterator[Case]:
                 f"connection/late/{trigger}/{status}",
                 trigger=trigger,
                 connection=make(status),
-                now=_LATER,
+                now=LATER,
                 happened=NOW,
                 comment="It happened before the deadline and is recorded after it.",
             )
@@ -262,7 +288,7 @@ def triggers() -> Iterator[Case]:
             f"connection/late/deadline/{word}",
             trigger=Trigger.AUTHORIZE,
             connection=make(Status.PENDING),
-            now=_LATER,
+            now=LATER,
             happened=add_microseconds(END, ticks),
             comment="A pending connection heals where the patient finished in time.",
         )
@@ -283,20 +309,22 @@ def drive(
     now: datetime,
     *,
     happened: datetime | None = None,
-    expires: datetime | None = _LATER,
+    expires: datetime | None = LATER,
     successor: Connection | None = None,
     head: Connection | None = None,
+    era: datetime | None = None,
     comment: str | None = None,
 ) -> Case:
     """Return the case of one trigger, computed by its function."""
     given: dict[str, object] = {
         "trigger": trigger,
         "connection": stored(connection),
+        "era": time_or_null(era),
         "now": format_time(now),
     }
     if trigger is not Trigger.RECONNECT:
         given["happenedAt"] = time_or_null(happened)
-    if expires is _LATER and happened is None:
+    if expires is LATER and happened is None:
         expires = add_microseconds(now, HOUR)
 
     def run() -> Transition | Recovery:
@@ -312,17 +340,18 @@ def drive(
                     happened_at=happened,
                     successor=successor,
                     head=head,
+                    era=era,
                 )
             case Trigger.REQUIRE_ACTION:
                 given["reason"] = "token_refresh_failed"
                 return require_action(
-                    connection, now, reason="token_refresh_failed", happened_at=happened
+                    connection, now, reason="token_refresh_failed", happened_at=happened, era=era
                 )
             case Trigger.EXPIRE:
-                return expire(connection, now, happened_at=happened)
+                return expire(connection, now, happened_at=happened, era=era)
             case Trigger.REVOKE:
                 given["actor"] = Actor.PATIENT
-                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened)
+                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened, era=era)
             case Trigger.RECONNECT:
                 given["successor"] = stored(successor)
                 given["newId"] = connection_id(9)
@@ -335,6 +364,7 @@ def drive(
                     id=connection_id(9),
                     next_action=next_action(now),
                     head=head,
+                    era=era,
                 )
 
     answer = answer_of(try_call(run))
@@ -439,33 +469,3 @@ def _effect(effect: Effect) -> Members:
             return {"kind": "hand-off cancelled", "connectionId": cancelled}
         case _:
             raise AssertionError("only these effects end a connection")
-
-
-def accesses() -> Iterator[Case]:
-    """Yield access decisions for each standing and package, also around the end."""
-    for at, package in ACCESS:
-        status, now = AT[at]
-        name = PACKAGES[0] if package is PackageGrant.GRANTED else "genome"
-        yield _access(
-            cell_id(ACCESS.name, (at, package)), connection=make(status), package=name, now=now
-        )
-    for word, ticks in BOUNDARY.items():
-        yield _access(
-            f"access/boundary/{word}",
-            connection=make(Status.ACTIVE),
-            package=PACKAGES[0],
-            now=add_microseconds(END, ticks),
-        )
-    yield _access(
-        "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=_LATER
-    )
-
-
-def _access(id: str, connection: Connection, package: str, now: datetime) -> Case:  # noqa: A002 - see `Case`
-    given = {"connection": stored(connection), "dataPackage": package, "now": format_time(now)}
-    decision = decide_access(connection, package, now)
-    rules = (decision.rule,)
-    if isinstance(decision, Granted):
-        until = time_or_null(decision.valid_until)
-        return make_case(id, given, {"outcome": "granted", "validUntil": until, "rules": rules})
-    return make_case(id, given, {"outcome": "denied", "reason": decision.reason, "rules": rules})

@@ -45,7 +45,7 @@ def spellings() -> Iterator[Case]:
             yield Case(
                 id=cell if spelling is WireStatus.ACTIVE else f"{cell}/as-authorized",
                 input=given,
-                answer={"connection": format_connection(make(status), now, spelling)},
+                answer={"connection": format_connection(make(status), now, spelling, binding=None)},
                 rule=row.rule,
             )
 
@@ -61,7 +61,7 @@ def readings() -> Iterator[Case]:
             verdict=Verdict.ACCEPTABLE if spelled is WireStatus.AUTHORIZED else Verdict.VALID,
             comment=_CONTRADICTS if contradicts else _UNPRINTED.get((spelled, trace)),
         )
-    lapsed = format_connection(make(Status.PENDING), END)
+    lapsed = format_connection(make(Status.PENDING), END, binding=None)
     reason = {**lapsed, "actionRequiredReason": "portal_login"}
     rule = STORED_STATUS[
         WireStatus.EXPIRED, RevocationState.NEVER, AuthorizationEvidence.SHOWN
@@ -69,7 +69,7 @@ def readings() -> Iterator[Case]:
     yield _reading(
         "stored-status/expired-with-reason", document=reason, rule=rule, verdict=Verdict.VALID
     )
-    active = format_connection(make(Status.ACTIVE), NOW)
+    active = format_connection(make(Status.ACTIVE), NOW, binding=None)
     tolerated: dict[str, Members] = {
         "unknown-member": {**active, "userId": "u-1"},
         "missing-reason": {name: active[name] for name in active if name != "actionRequiredReason"},
@@ -117,7 +117,10 @@ def _printed(
     status = STORED_STATUS[spelled, RevocationState.NEVER, trace].outcome.status
     lapsed = spelled is WireStatus.EXPIRED and trace is AuthorizationEvidence.NONE
     revoked_at = format_time(NOW) if revocation is RevocationState.ONCE else None
-    shown = {**format_connection(make(status), END if lapsed else NOW), "revokedAt": revoked_at}
+    shown = {
+        **format_connection(make(status), END if lapsed else NOW, binding=None),
+        "revokedAt": revoked_at,
+    }
     printed: dict[str, object] = {**shown, "status": spelled}
     if trace is AuthorizationEvidence.NONE:
         return printed | dict.fromkeys(("authorizedAt", "expiresAt", "actionRequiredReason"))

@@ -12,7 +12,13 @@ import attrs
 
 from curae_lifecycle.rules.access import decide_access
 from curae_lifecycle.rules.attempt import complete, forget, release, renew, resolve
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, provision
+from curae_lifecycle.rules.binding import (
+    AccountState,
+    LimitedAccountAppBinding,
+    present_era,
+    provision,
+    tombstone,
+)
 from curae_lifecycle.rules.chain import RECOVERABLE
 from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, next_deadline
 from curae_lifecycle.rules.credentials import Caller
@@ -43,7 +49,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.wire_format import parse_connection
 from docs.generate.vectors import connections, keys, wire
-from docs.generate.vectors.accounts import bound
+from docs.generate.vectors.accounts import bound, gone_before
 from docs.generate.vectors.cases import (
     COORDINATE,
     HANDOFF,
@@ -117,6 +123,9 @@ def standing_of(stands: Standing) -> tuple[Connection, datetime]:
 # --- By table ----------------------------------------------------------------------------------
 
 
+TOMBSTONED: Final = gone_before()
+
+
 def stored_connections() -> Iterator[Scene]:
     """Yield reads of every stored status, with and without a `revokedAt`, before and at its end."""
     for status, revoked, now in product(Status, (False, True), (NOW, END)):
@@ -125,6 +134,7 @@ def stored_connections() -> Iterator[Scene]:
         who = Actor.APP if revoked else None
         connection = attrs.evolve(connection, revoked_at=at, revoked_by=who)
         yield ask("get-connection", Snapshot(connection=connection), now)
+    yield ask("get-connection", Snapshot(connection=make(Status.ACTIVE), binding=TOMBSTONED))
 
 
 def waits() -> Iterator[Scene]:
@@ -134,7 +144,9 @@ def waits() -> Iterator[Scene]:
         connection = scene.snapshot.connection
         assert connection is not None
         given = {"connection": connection}
-        yield CallScene("next_deadline(connection)", given, partial(next_deadline, connection))
+        era = present_era(scene.snapshot.binding)
+        call = "next_deadline(connection, era=era)"
+        yield CallScene(call, {**given, "era": era}, partial(next_deadline, connection, era=era))
 
 
 def happenings() -> Iterator[Scene]:
@@ -255,6 +267,20 @@ def completions() -> Iterator[Scene]:
         binding = bound(AccountState.ACTIVE) if landed else None
         snapshot = Snapshot(session=session, binding=binding)
         yield FactScene(HandoffCompleted(SESSION, user), snapshot, now)
+    over = Snapshot(session=AWAITED, binding=TOMBSTONED)
+    yield FactScene(HandoffCompleted(SESSION, USER), over, SOON)
+
+
+def tombstones() -> Iterator[Scene]:
+    """Yield a copy of the last tombstone, and another one."""
+    for happened in (START, SOON):
+        yield FactScene(Tombstoned(COORDINATE, happened), Snapshot(binding=TOMBSTONED))
+    given = {"binding": TOMBSTONED, "coordinate": COORDINATE, "now": SOON}
+    yield CallScene(
+        "tombstone(binding, coordinate, now)",
+        given,
+        partial(tombstone, TOMBSTONED, COORDINATE, SOON),
+    )
 
 
 def graduations() -> Iterator[Scene]:
@@ -319,9 +345,9 @@ def accesses() -> Iterator[Scene]:
     for stands, package in product(Standing, packages):
         connection, now = standing_of(stands)
         yield CallScene(
-            "decide_access(connection, package, now)",
-            {"connection": connection, "package": package, "now": now},
-            partial(decide_access, connection, package, now),
+            "decide_access(connection, package, now, era=era)",
+            {"connection": connection, "package": package, "now": now, "era": None},
+            partial(decide_access, connection, package, now, era=None),
         )
 
 
@@ -417,6 +443,7 @@ SCENES: Final[dict[str, Callable[[], Iterator[Scene]]]] = {
     "access": accesses,
     "entry-path": entries,
     "binding": bindings,
+    "tombstone-report": tombstones,
     "completion": completions,
     "graduation-handoff": graduations,
     "record-standing": keyed,

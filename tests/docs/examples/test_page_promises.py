@@ -383,7 +383,7 @@ def test_hosted_pages_of_a_tombstoned_user_change_nothing(app: App) -> None:
         assert app.press(page, "finish") == (409, "Nothing to share", ENDED)
     for each in (connection_id, waits):
         held = app.connection(each)
-        assert not isinstance(decide_access(held, "labs", app.clock.now), Granted)
+        assert not isinstance(decide_access(held, "labs", app.clock.now, era=None), Granted)
     # A new user is bound, and the earlier sign-up page does not apply to it.
     app.ask("initiate")
     assert app.visit(signed) == (410, "The account changed", CHANGED)

@@ -55,7 +55,7 @@ class Walk:
     def graduates(self) -> None:
         answer, bound = self.app.ask("graduation"), self.app.store.binding(COORDINATE)
         self._take(answer)
-        if answer.status == 201 and bound is not None:
+        if answer.status == 201 and bound is not None and bound.user_id is not None:
             self.bound[self.urls[-1]] = bound.user_id
 
     def finishes(self, url: str) -> None:

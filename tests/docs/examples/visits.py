@@ -145,7 +145,7 @@ class App:
         return held
 
     def is_now(self, connection_id: ConnectionId) -> Standing:
-        return standing(self.connection(connection_id), self.clock.now)
+        return standing(self.connection(connection_id), self.clock.now, era=None)
 
     def account(self) -> str:
         return str(json.loads(self.ask("account-state").body)["lifecycleState"])

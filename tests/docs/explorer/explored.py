@@ -55,6 +55,7 @@ from curae_lifecycle.service.writes import (
     SessionWrite,
 )
 from curae_lifecycle.web.respond import respond
+from docs.explorer.states import MADE
 from tests.support import specimens
 from tests.support.server import CALLER
 from tests.support.specimens import (
@@ -225,6 +226,7 @@ FACTS_ASKED: Final[dict[str, Fact]] = {
     "binding.graduate of the bound user": Graduated(COORDINATE, BOUND),
     "binding.graduate of another user": Graduated(COORDINATE, NEW_USER),
     "binding.tombstone": Tombstoned(COORDINATE),
+    "binding.tombstone, a copy of the last one": Tombstoned(COORDINATE, happened_at=MADE),
 }
 QUESTIONS: Final = ("standing", "access", "access to another package")
 NAMES: Final = [*QUESTIONS, *OPERATIONS_ASKED, *FACTS_ASKED]
@@ -365,10 +367,13 @@ def question_answer(name: str, state: State) -> Shown:
     connection = connection_of(state)
     if name == "standing":
         return shown(
-            name, said=standing(connection, NOW), changes="", rules=(standing_rule(connection),)
+            name,
+            said=standing(connection, NOW, era=None),
+            changes="",
+            rules=(standing_rule(connection),),
         )
     package = "labs" if name == "access" else "other"
-    answer = decide_access(connection, package, NOW)
+    answer = decide_access(connection, package, NOW, era=None)
     if isinstance(answer, Granted):
         return shown(name, said="granted", changes="", rules=(answer.rule,))
     said = line("denied", answer.problem.code, *details(dict(answer.problem.details)))
@@ -377,7 +382,7 @@ def question_answer(name: str, state: State) -> Shown:
 
 def standing_rule(connection: Connection) -> str:
     """Return the rule of the standing, except for the deadline of an ended connection."""
-    deadline = next_deadline(connection)
+    deadline = next_deadline(connection, era=None)
     key = (
         connection.status,
         "no revokedAt" if connection.revoked_at is None else "a revokedAt",

@@ -23,7 +23,7 @@ REASON = RefusalReason["ALREADY_AUTHORIZED"]
 
 
 def check_refusal() -> None:
-    answer = authorize(pending(), at(1))
+    answer = authorize(pending(), at(1), era=None)
     assert not isinstance(answer, Refused)
     active = answer.value
     fact = example_fact(FACT_BY_TRIGGER[DECLINE], active.id)
@@ -31,7 +31,7 @@ def check_refusal() -> None:
     assert isinstance(refused, Refused)
     assert refused.problem == Problem(CODE, (active.id, REASON))
     assert refused.problem.detail.endswith(f"any more: {REASON}.")
-    shown = {each.trigger: each for each in preview_triggers(active, at(2))}
+    shown = {each.trigger: each for each in preview_triggers(active, at(2), era=None)}
     assert shown[DECLINE].outcome is PreviewOutcome.REFUSED
 
 

@@ -34,7 +34,7 @@ def check_table() -> None:
 
 
 def check_previews() -> None:
-    shown = {each.trigger: each for each in preview_triggers(pending(), START)}
+    shown = {each.trigger: each for each in preview_triggers(pending(), START, era=None)}
     assert list(shown) == list(Trigger)
     assert shown[DECLINE].rules == ("connection.decline.pending",)
 

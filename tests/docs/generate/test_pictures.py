@@ -72,7 +72,7 @@ def ways(name: str) -> Ways:
 
 # --- Contents --------------------------------------------------------------------------------
 
-STATUSES: Final = {status for status, _ in tables.DEADLINE}
+STATUSES: Final = {status for status, *_ in tables.DEADLINE}
 LATE: Final = "at or after the deadline"
 STATES: Final = {
     "IN_FLIGHT": "in flight, lease running",
@@ -95,8 +95,8 @@ def arrows_of_a_connection() -> Ways:
             ("nothing", "PENDING", "create-connection"),
             *((a, b, by if b == verdict else f"{by}: {verdict}") for a, b, by, verdict in moves),
             *(
-                (status, tables.STANDING[status, revoked, LATE], f"{deadline} is reached")
-                for (status, revoked), deadline in tables.DEADLINE.items()
+                (status, tables.STANDING[status, revoked, era, LATE], f"{deadline} is reached")
+                for (status, revoked, era), deadline in tables.DEADLINE.items()
                 if deadline != "none"
             ),
             ("LAPSED", "ACTIVE", "authorize that happened before the hand-off's deadline"),

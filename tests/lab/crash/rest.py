@@ -21,7 +21,6 @@ from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.formats import FORMAT
 from curae_lifecycle.stores.keys import rate_key
-from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
 from curae_lifecycle.web.json import parse_json
 from tests.lab.crash.world import Place, Posted, Rest
 
@@ -90,8 +89,6 @@ class Reader:
         self, connection: sa.Connection, kind: type[Stored], table: str
     ) -> Iterator[tuple[Place, Storable]]:
         for key, text in connection.exec_driver_sql(f"SELECT id, document FROM {table}"):  # noqa: S608 - one of a few
-            if text == PLACEHOLDER_DOCUMENT:
-                continue
             place = (kind.__name__, key)
             known = self.known.get(place)
             if known is None or known[0] != text:

@@ -18,7 +18,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import next_deadline
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, next_deadline
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
@@ -91,6 +92,7 @@ class _Node:
     world: World
     order: int
     moves: Iterator[tuple[int, World]]
+    """Each next operation as its bit, or 0 for a commit of a sweep, and the world after it."""
 
 
 class Search:
@@ -118,7 +120,9 @@ class Search:
         self._ahead, self._until = ahead, until
         self._budget = budget
         self._executed = 0
-        self._told = sorted(_told(rest))
+        self._told = sorted(_told(rest) | _eras(rest))
+        # One instant is enough for a sweep that revokes nothing.
+        self._swept_at = sorted({at(until), *[each.updated_at for each in rest.connections]})
         made = [step for each in operations for step in self._steps(each)]
         self._made = sorted(made, key=lambda step: step.hint)
         self._sure = sum(1 << number for number, each in enumerate(self._made) if each.is_sure)
@@ -151,8 +155,8 @@ class Search:
             if move is None:
                 stack.pop()
                 continue
-            number, world = move
-            done = node.done | 1 << number
+            bit, world = move
+            done = node.done | bit
             mark = (done & self._told_apart, *world.mark())
             if mark not in seen:
                 seen.add(mark)
@@ -192,7 +196,18 @@ class Search:
                     if mark in alike:
                         continue
                     alike.add(mark)
-                yield number, after
+                yield 1 << number, after
+        for after in self._swept(world):
+            yield 0, after
+
+    def _swept(self, world: World) -> Iterator[World]:
+        # The worlds after one more commit of the sweep after a tombstone.
+        for now in self._swept_at:
+            for changes in world.sweeps(now):
+                self._executed += 1
+                after = world.after(changes, self._rest)
+                if after is not None:
+                    yield after
 
     def _order(self, number: int) -> tuple[bool, int]:
         is_alike = _has_twins(self._made[number])
@@ -353,7 +368,7 @@ class Search:
             log = world.log(asked.limit)
             yield from () if log is None else _edges(log, step)
         connection = None if asked.connection is None else world.connection(asked.connection)
-        deadline = None if connection is None else next_deadline(connection)
+        deadline = None if connection is None else _deadline_of(connection)
         if deadline is not None:
             yield deadline
             yield deadline - TICK
@@ -383,6 +398,24 @@ def _edges(log: LogState, step: _Step) -> Iterator[datetime]:
 def _told(rest: Rest) -> set[datetime]:
     # The instants of the facts, from their events.
     return {at for posted in rest.posted.values() for at in _instants_of(posted)}
+
+
+def _eras(rest: Rest) -> set[datetime]:
+    # The instants of tombstones, also of those without an event.
+    found: set[datetime | None] = {each.revoked_at for each in rest.connections}
+    for value in rest.values.values():
+        match value:
+            case Connection():
+                found.add(value.identity.era)
+            case CuraeConnectSession() | LimitedAccountAppBinding():
+                found.add(value.era)
+            case _:
+                pass
+    return {each for each in found if each is not None}
+
+
+def _deadline_of(connection: Connection) -> datetime | None:
+    return next_deadline(connection, era=connection.identity.era)
 
 
 def _instants_of(posted: Iterable[Posted]) -> set[datetime]:

@@ -3,13 +3,14 @@
 The law of this module: **`decide` and `record_fact` define each operation**; this module only
 loads their input and applies their result.
 
-Buckets are left out: they belong to an API key, not to a user, and are judged separately.
+Buckets are left out: they belong to an API key, not to a user, and are judged separately. After a
+tombstone the loop sweeps in commits of its own, which are no part of the operation.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -37,6 +38,7 @@ from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.service.sweep import sweep_changes, swept_changes
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
@@ -134,6 +136,29 @@ class World:
             moved[place] = write.after
         return World(self.base, moved, posted)
 
+    def sweeps(self, now: datetime) -> Iterator[Changes]:
+        """Yield what may be committed next to write down what a tombstone ended.
+
+        The loop revokes ACTIVE connections first, then all. A connection that arrives late may miss
+        the sweep, so the sweep may end at any time.
+        """
+        for binding in self._bindings():
+            if binding.swept:
+                continue
+            held = self._page(binding.coordinate)
+            active = tuple([each for each in held if each.status is Status.ACTIVE])
+            for connections in (active, held):
+                changes = sweep_changes(binding, connections, now)
+                if changes.writes:
+                    yield changes
+            yield swept_changes(binding)
+
+    def _bindings(self) -> Iterator[LimitedAccountAppBinding]:
+        for place in {*self.base.values, *self.moved}:
+            found = self.find(place)
+            if isinstance(found, LimitedAccountAppBinding):
+                yield found
+
     # --- Loads --------------------------------------------------------------------------------
 
     def snapshot(self, asked: Needs) -> Snapshot:
@@ -144,8 +169,14 @@ class World:
             connection = self.connection(asked.chain)
             following = () if connection is None else tuple(self._later(connection))
         session = None if asked.session is None else self._session(asked.session)
-        user = asked.binding if session is None else session.coordinate
         page = asked.connections
+        user = asked.binding
+        if session is not None:
+            user = session.coordinate
+        elif connection is not None:
+            user = connection.identity.coordinate
+        elif page is not None:
+            user = page.coordinate
         return Snapshot(
             record=self._record(asked),
             limit=None if asked.limit is None else self.log(asked.limit),

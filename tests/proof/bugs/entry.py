@@ -12,7 +12,6 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.session import EntryPath, HandoffState
 from curae_lifecycle.rules.values import LAST_INSTANT, Coordinate, UserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
@@ -238,19 +237,6 @@ class TombstoneUnlinks(Service):
         return answer
 
 
-class TombstoneOfNobody(Service):
-    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
-        if isinstance(fact, Tombstoned) and snapshot.binding is None:
-            nobody = LimitedAccountAppBinding(
-                coordinate=fact.coordinate,
-                user_id=UserId("nobody"),
-                state=AccountState.TOMBSTONED,
-                generation=1,
-            )
-            return Done(Changes((BindingWrite(None, nobody),)), ())
-        return super().judge_fact(fact, snapshot, now)
-
-
 class HalfLanding(Service):
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         if call is None and any(isinstance(write, SessionWrite) for write in writes):
@@ -365,7 +351,7 @@ BUGS: Final = (
         wrong="A sign-up that began before the tombstone brings the account back.",
         breaks="binding.complete-sign-up.tombstoned",
         seen="jikig-ai/soleur#2190",
-        found_by=("binding.complete-sign-up.tombstoned",),
+        found_by=("binding.complete-sign-up.tombstoned", "law-17.waiting-session"),
         make=SignUpOverTombstone,
     ),
     VisibleBug(
@@ -410,13 +396,6 @@ BUGS: Final = (
             "binding.tombstone.limited",
         ),
         make=TombstoneUnlinks,
-    ),
-    VisibleBug(
-        name="tombstone-of-nobody",
-        wrong="A tombstone where nobody is bound makes a tombstoned account.",
-        breaks="binding.tombstone.unlinked",
-        found_by=("binding.tombstone.unlinked",),
-        make=TombstoneOfNobody,
     ),
     VisibleBug(
         name="half-landing",

@@ -17,9 +17,10 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from tests.proof.bugs.bug import VisibleBug
@@ -54,6 +55,13 @@ class FinishedAgain(Service):
         longer = attrs.evolve(held, expires_at=held.expires_at + _DAYS)
         overwrite(self.memory, ConnectionWrite(held, longer))
         return "done"
+
+
+class FactsOfAnyPage(Service):
+    def record(self, fact: Fact) -> FactAnswer:
+        if isinstance(fact, Authorized | HandoffCompleted | Revoked):
+            fact = attrs.evolve(fact, page_url=None)
+        return super().record(fact)
 
 
 class _Opened(Hosted):
@@ -232,6 +240,13 @@ BUGS: Final = (
         breaks="law 1; connection.authorize.revoked",
         found_by=("page.finish.revoked",),
         make=FinishedAfterARevocation,
+    ),
+    VisibleBug(
+        name="facts-of-any-page",
+        wrong="A fact that names a hosted page is recorded without looking at the page.",
+        breaks="section 2, a page that was replaced cannot act",
+        found_by=("page.fact.replaced", "page.fact.session"),
+        make=FactsOfAnyPage,
     ),
     VisibleBug(
         name="sign-up-unheard",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, cast
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.json_schema import Json
@@ -77,10 +78,11 @@ class HeadIsTheRevoked(_Tells):
         return message
 
 
-class TombstoneTellsTheAccount(_Tells):
-    def leave(self, changes: Changes) -> None:
-        gone = [each for each in changes.events if each.kind == "binding.tombstoned"]
-        super().leave(Changes((), (), tuple(gone)) if gone else changes)
+class TombstoneTellsTheAccount(Service):
+    def sweep(self, binding: LimitedAccountAppBinding) -> None:
+        told = self.outbox()
+        super().sweep(binding)
+        self.left = told
 
 
 class ReplayLeavesAgain(Service):

@@ -22,13 +22,13 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.proof.bugs.bug import VisibleBug
 from tests.proof.bugs.service import Service, collated, header_of
+from tests.proof.bugs.tombstones import WithoutEras
 
 
 class _Owners(Service):
@@ -60,7 +60,9 @@ class AccountsCut(Service):
             return snapshot
         mine = attrs.evolve(coordinate, customer_account_id=CustomerAccountId(own))
         identity = attrs.evolve(held.identity, coordinate=mine)
-        return attrs.evolve(snapshot, connection=attrs.evolve(held, identity=identity))
+        held = attrs.evolve(held, identity=identity)
+        # The binding of the other account comes with its connection.
+        return attrs.evolve(snapshot, connection=held, binding=None)
 
 
 class GraduatesTwins(Service):
@@ -83,7 +85,7 @@ class UsersCollated(Service):
             return super().record(fact)
         session = self.memory.session(fact.session_id)
         bound = None if session is None else self.memory.binding(session.coordinate)
-        if session is not None and bound is not None:
+        if session is not None and bound is not None and bound.user_id is not None:
             users = [
                 collated(attrs.evolve(session.coordinate, app_user_id=AppUserId(each)))
                 for each in (fact.user_id, bound.user_id)
@@ -151,12 +153,12 @@ class RevokesFromTheRoot(Service):
         return super().record(fact)
 
 
-class EndsSixteen(Service):
-    def load_fact(self, fact: Fact) -> Snapshot:
-        snapshot = super().load_fact(fact)
-        if not isinstance(fact, Tombstoned):
-            return snapshot
-        return attrs.evolve(snapshot, connections=snapshot.connections[-16:])
+class EndsSixteen(WithoutEras):
+    def reached(
+        self, coordinate: Coordinate, held: tuple[Connection, ...]
+    ) -> tuple[Connection, ...]:
+        del coordinate
+        return held[-16:]
 
 
 class ReadsOverTheHead(Service):

@@ -47,13 +47,13 @@ RecordFact = Callable[[Fact, Snapshot, datetime], FactAnswer]
 
 
 def _active() -> Connection:
-    answer = authorize(pending(), START)
+    answer = authorize(pending(), START, era=None)
     assert isinstance(answer, Done)
     return answer.value
 
 
 def _revoked() -> Connection:
-    return revoke(_active(), START, actor=Actor.APP).value
+    return revoke(_active(), START, actor=Actor.APP, era=None).value
 
 
 def probe_ignored(record: RecordFact) -> None:
@@ -81,6 +81,7 @@ def probe_endings(record: RecordFact) -> None:
         now,
         id=new_ids(2, now).connection_id,
         next_action=new_ids(2, now).next_action,
+        era=None,
     )
     assert isinstance(recovery, Done)
     successor = recovery.value.connection

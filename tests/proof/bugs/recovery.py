@@ -79,7 +79,7 @@ class SuccessorPerRecovery(Service):
         snapshot = super().load(call)
         if not _is_reconnect(call) or snapshot.successor is None:
             return snapshot
-        pending = standing(snapshot.successor, self.now()) is Standing.PENDING
+        pending = standing(snapshot.successor, self.now(), era=None) is Standing.PENDING
         return snapshot if pending else alone(snapshot)
 
 
@@ -137,7 +137,7 @@ class LapsedNotRecovered(_Misread):
 
 class ExpiredNotRecovered(_Misread):
     def misread(self, connection: Connection, call: Call) -> Connection:
-        if _is_reconnect(call) and standing(connection, self.now()) is Standing.EXPIRED:
+        if _is_reconnect(call) and standing(connection, self.now(), era=None) is Standing.EXPIRED:
             return attrs.evolve(connection, status=Status.ACTIVE, expires_at=None)
         return connection
 

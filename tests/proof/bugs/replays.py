@@ -169,7 +169,9 @@ class ReplayShowsTheLatest(_Replayed):
         latest = self.memory.connection(shown)
         if latest is None or RANK[latest.status] == 0:
             return response
-        return with_body(response, {**body, "connection": format_connection(latest, self.now())})
+        return with_body(
+            response, {**body, "connection": format_connection(latest, self.now(), binding=None)}
+        )
 
 
 class _KeepsHeader(Service):

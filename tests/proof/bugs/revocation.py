@@ -98,7 +98,7 @@ class PendingNotRevocable(Service):
         if (
             isinstance(decision.reply, ConnectionRevoked)
             and connection is not None
-            and standing(connection, now) is Standing.PENDING
+            and standing(connection, now, era=None) is Standing.PENDING
         ):
             return refused(
                 decision, ProblemCode.CONNECTION_NOT_RECONNECTABLE, connection.id, "STILL_PENDING"
@@ -113,7 +113,7 @@ class AppRevokesTheChain(Service):
         if not isinstance(decision.reply, ConnectionRevoked) or connection is None:
             return decision
         following = self.memory._connections.following(connection)
-        answers = [revoke(each, now, actor=Actor.APP) for each in following]
+        answers = [revoke(each, now, actor=Actor.APP, era=None) for each in following]
         return with_writes(
             decision,
             *(
@@ -143,7 +143,9 @@ class PatientRevokesSixteen(PatientRevokesOne):
 class PatientStopsAtALapse(PatientRevokesOne):
     def reached(self, following: tuple[Connection, ...]) -> tuple[Connection, ...]:
         now = self.now()
-        return tuple(takewhile(lambda each: standing(each, now) is not Standing.LAPSED, following))
+        return tuple(
+            takewhile(lambda each: standing(each, now, era=None) is not Standing.LAPSED, following)
+        )
 
 
 class FailedRefreshRevokes(Service):

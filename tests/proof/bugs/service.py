@@ -14,6 +14,7 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
 from curae_lifecycle.rules.outcomes import Done
@@ -37,8 +38,9 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
-from curae_lifecycle.service.writes import RateWrite, RecordWrite, Write
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, NewIds, Snapshot
+from curae_lifecycle.service.sweep import sweep_changes, swept_changes
+from curae_lifecycle.service.writes import BindingWrite, RateWrite, RecordWrite, Write
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.testing.conformance import ApiKeyRequest
@@ -171,7 +173,21 @@ class Service:
         if not self.store(None, answer.value.writes):
             return False
         self.leave(answer.value)
+        for write in answer.value.writes:
+            if isinstance(write, BindingWrite) and not write.after.swept:
+                self.sweep(write.after)
         return True
+
+    def sweep(self, binding: LimitedAccountAppBinding) -> None:
+        # What a tombstone ended is written down, in one commit.
+        page = ConnectionsPage(binding.coordinate)
+        held = self.memory.load(Needs(connections=page)).snapshot.connections
+        changes = self.swept(binding, held)
+        assert commit_writes(self.memory, (changes + swept_changes(binding)).writes)
+        self.leave(changes)
+
+    def swept(self, binding: LimitedAccountAppBinding, held: tuple[Connection, ...]) -> Changes:
+        return sweep_changes(binding, held, self.now())
 
     def leave(self, changes: Changes) -> None:
         self.left += [each.document for each in messages(changes, self.settings)]
@@ -288,7 +304,8 @@ class Service:
         return self.memory.load(fact.needs()).snapshot
 
     def access(self, connection: Connection, package: str, now: datetime) -> bool:
-        return isinstance(decide_access(connection, package, now), Granted)
+        era = present_era(self.memory.binding(connection.identity.coordinate))
+        return isinstance(decide_access(connection, package, now, era=era), Granted)
 
     def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         return record_fact(fact, snapshot, now)

@@ -78,7 +78,7 @@ class LapseIsStored(Service):
         if (
             isinstance(call.operation, GetConnection)
             and connection is not None
-            and standing(connection, now) is Standing.LAPSED
+            and standing(connection, now, era=None) is Standing.LAPSED
         ):
             lapsed = attrs.evolve(connection, status=Status.EXPIRED)
             return with_writes(decision, ConnectionWrite(connection, lapsed))
@@ -137,7 +137,7 @@ class SecondAuthorizationMovesTheEnd(MisreadFact):
 class LapsedSpelledOut(Service):
     def sent(self, request: Request, response: Response) -> Response:
         connection = _shown(request, response, self)
-        if connection is None or standing(connection, self.now()) is not Standing.LAPSED:
+        if connection is None or standing(connection, self.now(), era=None) is not Standing.LAPSED:
             return response
         return with_members(response, "connection", status="LAPSED")
 

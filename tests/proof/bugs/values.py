@@ -43,6 +43,7 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
+from curae_lifecycle.testing.laws.connections import AccessRule, StandingRule
 from tests.proof.bugs.bug import HiddenBug
 from tests.proof.bugs.service import LIFETIME, START
 
@@ -63,11 +64,12 @@ def pending(number: int = 1, at: datetime = START) -> Connection:
         data_packages=(DataPackage("labs"),),
         now=at,
         next_action=NextAction("https://connect.example/1", at + LIFETIME),
+        era=None,
     )
 
 
 def _active(until: datetime | None) -> Connection:
-    answer = triggers.authorize(pending(), START, expires_at=until)
+    answer = triggers.authorize(pending(), START, expires_at=until, era=None)
     assert isinstance(answer, Done)
     return answer.value
 
@@ -78,8 +80,8 @@ def _snapshots() -> tuple[Connection, ...]:
     return (
         made,
         active,
-        triggers.revoke(made, START + timedelta(minutes=1), actor=Actor.APP).value,
-        triggers.revoke(active, START + timedelta(minutes=2), actor=Actor.PATIENT).value,
+        triggers.revoke(made, START + timedelta(minutes=1), actor=Actor.APP, era=None).value,
+        triggers.revoke(active, START + timedelta(minutes=2), actor=Actor.PATIENT, era=None).value,
         attrs.evolve(active, updated_at=START + timedelta(minutes=3)),
     )
 
@@ -129,8 +131,8 @@ def _latest_revocation(left: Connection, right: Connection) -> Connection:
 
 # --- Standing and access ----------------------------------------------------------------------
 
-StandingAt = Callable[[Connection, datetime], Standing]
-Decide = Callable[[Connection, str, datetime], AccessDecision]
+StandingAt = StandingRule
+Decide = AccessRule
 
 END: Final = START + timedelta(hours=1)
 INSTANTS: Final = [
@@ -145,28 +147,34 @@ INSTANTS: Final = [
 
 def probe_standing(standing: StandingAt) -> None:
     for connection in SNAPSHOTS:
-        check_standing_is_monotone(connection, INSTANTS, standing=standing)
+        check_standing_is_monotone(connection, INSTANTS, standing=standing, era=None)
 
 
 def probe_access(decide: Decide) -> None:
     for connection in (*SNAPSHOTS, _active(None), _active(END)):
         for package, now in product(("labs", "vitals"), INSTANTS):
-            check_access(connection, package, now, decide=decide)
+            check_access(connection, package, now, decide=decide, era=None)
 
 
-def _skew_with_the_wrong_sign(connection: Connection, now: datetime) -> Standing:
+def _skew_with_the_wrong_sign(
+    connection: Connection, now: datetime, /, *, era: datetime | None
+) -> Standing:
     end = connection.expires_at
     if end is not None and abs(now - end) > timedelta(minutes=5):
-        return rules.standing(attrs.evolve(connection, expires_at=None), now)
-    return rules.standing(connection, now)
+        return rules.standing(attrs.evolve(connection, expires_at=None), now, era=era)
+    return rules.standing(connection, now, era=era)
 
 
-def _end_included(connection: Connection, package: str, now: datetime) -> AccessDecision:
-    return decide_access(connection, package, now - TICK)
+def _end_included(
+    connection: Connection, package: str, now: datetime, /, *, era: datetime | None
+) -> AccessDecision:
+    return decide_access(connection, package, now - TICK, era=era)
 
 
-def _grant_without_end(connection: Connection, package: str, now: datetime) -> AccessDecision:
-    decision = decide_access(connection, package, now)
+def _grant_without_end(
+    connection: Connection, package: str, now: datetime, /, *, era: datetime | None
+) -> AccessDecision:
+    decision = decide_access(connection, package, now, era=era)
     return attrs.evolve(decision, valid_until=None) if isinstance(decision, Granted) else decision
 
 
@@ -181,7 +189,7 @@ def probe_provision(provide: Provision) -> None:
     """Check that the binding of a user only rises, and another user is a new generation."""
     first = provide(None, COORDINATE, UserId("u-1"))
     assert isinstance(first, Done)
-    dead = tombstone(first.value, COORDINATE)
+    dead = tombstone(first.value, COORDINATE, START)
     assert isinstance(dead, Done)
     history = [first.value, dead.value]
     for user in ("u-1", "u-2"):

@@ -29,6 +29,9 @@ def states(size: int) -> tuple[State, ...]:
     return tuple(product(STATUSES, marks(size), marks(size), (None, 0)))
 
 
+THIS_ERA: Final = "made under the present era"
+
+
 def revocation(state: State) -> str:
     return "no revokedAt" if state[3] is None else "a revokedAt"
 
@@ -36,7 +39,7 @@ def revocation(state: State) -> str:
 def waits_for(state: State) -> Mark:
     """Return the instant at which a connection changes by itself."""
     status, deadline, end, _ = state
-    which = tables.DEADLINE[status, revocation(state)]
+    which = tables.DEADLINE[status, revocation(state), THIS_ERA]
     return {"the hand-off's deadline": deadline, "expiresAt": end, "none": None}[which]
 
 
@@ -45,7 +48,7 @@ def stands(state: State, now: int) -> str:
     over_at = waits_for(state)
     early = over_at is None or now < over_at
     clock = "before the deadline, or none set" if early else "at or after the deadline"
-    return tables.STANDING[state[0], revocation(state), clock]
+    return tables.STANDING[state[0], revocation(state), THIS_ERA, clock]
 
 
 def stored(state: State, seen: int = 0) -> Connection:
@@ -68,9 +71,9 @@ def standings(size: int) -> int:
     cases = 0
     for state in states(size):
         connection = stored(state)
-        assert rules.next_deadline(connection) == instant(waits_for(state))
+        assert rules.next_deadline(connection, era=None) == instant(waits_for(state))
         for now in range(size):
-            assert rules.standing(connection, TICKS[now]) == stands(state, now)
+            assert rules.standing(connection, TICKS[now], era=None) == stands(state, now)
             cases += 1
     return cases
 
@@ -80,7 +83,7 @@ def accesses(size: int) -> int:
     for state, now in product(states(size), range(size)):
         connection = stored(state)
         for package in ("clinical_summary", "labs", "lab"):
-            answer = decide_access(connection, package, TICKS[now])
+            answer = decide_access(connection, package, TICKS[now], era=None)
             held = "package not granted" if package == "lab" else "package granted"
             expected = tables.ACCESS[stands(state, now), held]
             if expected == "grant":
@@ -105,13 +108,15 @@ def happen(
     at, when = TICKS[now], instant(happened)
     match trigger:
         case "authorize":
-            return triggers.authorize(connection, at, expires_at=TICKS[99], happened_at=when)
+            return triggers.authorize(
+                connection, at, expires_at=TICKS[99], happened_at=when, era=None
+            )
         case "require_action":
-            return triggers.require_action(connection, at, reason="new", happened_at=when)
+            return triggers.require_action(connection, at, reason="new", happened_at=when, era=None)
         case "expire":
-            return triggers.expire(connection, at, happened_at=when)
+            return triggers.expire(connection, at, happened_at=when, era=None)
         case _:
-            return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when)
+            return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when, era=None)
 
 
 def moved(trigger: str, before: Connection, now: int, happened: int) -> Connection:
@@ -165,7 +170,7 @@ def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, 
         assert isinstance(answer, Refused)
         details = {
             "HANDOFF_LAPSED": connection.handoff_deadline,
-            "CONNECTION_NOT_PENDING": rules.standing(connection, TICKS[happened]),
+            "CONNECTION_NOT_PENDING": rules.standing(connection, TICKS[happened], era=None),
         }
         code = verdict.removeprefix("refuse ")
         assert answer.problem.code == code
@@ -232,7 +237,9 @@ def check_reconnect(
     asked = now if other is None else max(now, later_seen)
     at = max(asked, seen)
     standing = stands(state, at)
-    answer = chains.reconnect(old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action)
+    answer = chains.reconnect(
+        old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action, era=None
+    )
     verdict = tables.CONNECTION["reconnect", standing]
     if verdict != "recover":
         assert isinstance(answer, Refused)
@@ -285,7 +292,12 @@ def revocations(size: int) -> int:
             named, *following = [stored(state) for state in states_of_links]
             for actor, past in product(Actor, (None, 3)):
                 answers = chains.revoke_chain(
-                    named, tuple(following), TICKS[5], actor=actor, happened_at=instant(past)
+                    named,
+                    tuple(following),
+                    TICKS[5],
+                    actor=actor,
+                    happened_at=instant(past),
+                    era=None,
                 )
                 reach = 1 if tables.REVOCATION_REACH[actor,] == "that connection" else length
                 assert len(answers) == reach

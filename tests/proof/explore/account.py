@@ -198,7 +198,8 @@ class Account:
             now=store.now,
             new_ids=new_ids(1, store.now),
         )
-        for user in (STRANGER, UserId("" if store.binding is None else store.binding.user_id)):
+        bound = None if store.binding is None else store.binding.user_id
+        for user in (STRANGER, bound or UserId("")):
             if store.binding is not None and store.binding.state is not AccountState.TOMBSTONED:
                 bindings.provision(store.binding, COORDINATE, user)
             bindings.complete_sign_up(store.binding, COORDINATE, user)
@@ -243,6 +244,7 @@ class Account:
         return attrs.evolve(
             store,
             now=store.now - by,
+            binding=_earlier_binding(store.binding, by),
             sessions=tuple(_earlier(each, by) for each in store.sessions),
         )
 
@@ -256,7 +258,7 @@ class Account:
                     _earlier(write.after, by),
                 )
                 if isinstance(write, SessionWrite)
-                else write
+                else _earlier_write(write, by)
                 for write in client.writes
             ),
         )
@@ -438,7 +440,24 @@ def _earlier(session: CuraeConnectSession, by: timedelta) -> CuraeConnectSession
         created_at=session.created_at - by,
         expires_at=session.expires_at - by,
         landed_at=None if session.landed_at is None else session.landed_at - by,
+        era=None if session.era is None else session.era - by,
     )
+
+
+def _earlier_binding(
+    binding: LimitedAccountAppBinding | None, by: timedelta
+) -> LimitedAccountAppBinding | None:
+    if binding is None or binding.era is None or binding.tombstoned_at is None:
+        return binding
+    return attrs.evolve(binding, era=binding.era - by, tombstoned_at=binding.tombstoned_at - by)
+
+
+def _earlier_write(write: Write, by: timedelta) -> Write:
+    if not isinstance(write, BindingWrite):
+        return write
+    after = _earlier_binding(write.after, by)
+    assert after is not None
+    return BindingWrite(_earlier_binding(write.before, by), after)
 
 
 def _fault(store: AccountStore) -> AccountStore:

@@ -291,7 +291,7 @@ class Chain:
     def clock_steps(self, store: ChainStore, busy: bool) -> Iterator[Change[ChainStore]]:  # noqa: FBT001 - the parameter says which
         """Move to the last instant before the newest connection's deadline, and to the deadline."""
         del busy
-        ends = connections.next_deadline(store.chain[-1])
+        ends = connections.next_deadline(store.chain[-1], era=None)
         if ends is None or len(store.chain) == 1:
             return
         for instant in (ends - TICK, ends):
@@ -412,7 +412,7 @@ def _compared_and_set(
 def _check_connections(before: tuple[Connection, ...], after: ChainStore) -> None:
     check_rank_never_falls([*before, *after.chain])
     check_one_pending_successor((), stored=after.chain)
-    check_chain(after.chain, after.now)
+    check_chain(after.chain, after.now, era=None)
     for old, new in zip(before, after.chain, strict=False):
         if old.revoked_at is not None:
             seen = RevocationAnswer(new.id, revoked_now=False, revoked_at=new.revoked_at)
@@ -421,7 +421,7 @@ def _check_connections(before: tuple[Connection, ...], after: ChainStore) -> Non
             )
     for each in after.chain:
         for package in (*PACKAGES, "other"):
-            check_access(each, package, after.now)
+            check_access(each, package, after.now, era=None)
 
 
 def _check_clock_of_predecessor(

@@ -94,9 +94,10 @@ def _connection_ends() -> Iterator[End]:
         data_packages=PACKAGES,
         now=START,
         next_action=new_ids(1, START).next_action,
+        era=None,
     )
-    active = _done(triggers.authorize(pending, START, expires_at=ENDS))
-    failed = _done(triggers.require_action(active, START, reason="portal_login"))
+    active = _done(triggers.authorize(pending, START, expires_at=ENDS, era=None))
+    failed = _done(triggers.require_action(active, START, reason="portal_login", era=None))
     for standing, connection in (
         (Standing.PENDING, pending),
         (Standing.ACTIVE, active),
@@ -105,14 +106,14 @@ def _connection_ends() -> Iterator[End]:
         yield End(f"the standing {standing}", ENDS, _no_longer(standing, connection))
 
     def announced(now: datetime) -> bool:
-        deadline = connections.next_deadline(active)
+        deadline = connections.next_deadline(active, era=None)
         return deadline is not None and deadline <= now
 
     def lapsed(now: datetime) -> bool:
-        return isinstance(triggers.authorize(pending, LATER, happened_at=now), Refused)
+        return isinstance(triggers.authorize(pending, LATER, happened_at=now, era=None), Refused)
 
     def denied(now: datetime) -> bool:
-        return not isinstance(decide_access(active, PACKAGES[0], now), Granted)
+        return not isinstance(decide_access(active, PACKAGES[0], now, era=None), Granted)
 
     yield End("the deadline that is announced", ENDS, announced)
     yield End("the time for a hand-off that is reported late", ENDS, lapsed)
@@ -120,7 +121,7 @@ def _connection_ends() -> Iterator[End]:
 
 
 def _no_longer(standing: Standing, connection: Connection) -> Callable[[datetime], bool]:
-    return lambda now: connections.standing(connection, now) is not standing
+    return lambda now: connections.standing(connection, now, era=None) is not standing
 
 
 def _session_end() -> End:

@@ -122,7 +122,7 @@ def uncounted(root: str, *tasks: Task) -> Clients[RaceStore, Racer]:
 
 
 class _Asked(Protocol):
-    def __call__(self, *given: object) -> object: ...
+    def __call__(self, *given: object, **named: object) -> object: ...
 
 
 @attrs.frozen
@@ -142,9 +142,12 @@ class Shifted:
     def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = cast("_Asked", getattr(self.modules[0], self.name))
 
-        def shifted(*given: object) -> object:
+        def shifted(*given: object, **named: object) -> object:
+            if "happened" in named:
+                named["happened"] = cast("datetime", named["happened"]) + self.by
+                return asked(*given, **named)
             *first, last = given
-            return asked(*first, cast("datetime", last) + self.by)
+            return asked(*first, cast("datetime", last) + self.by, **named)
 
         for module in self.modules:
             monkeypatch.setattr(module, self.name, shifted)

@@ -38,22 +38,25 @@ def old_connection(what: str) -> Connection:
         data_packages=PACKAGES,
         now=made,
         next_action=new_ids(1, made).next_action,
+        era=None,
     )
     soon = made + TICK
     match what:
         case "LAPSED":
             return old
         case "ACTION_REQUIRED":
-            authorized = triggers.authorize(old, soon, expires_at=None)
+            authorized = triggers.authorize(old, soon, expires_at=None, era=None)
             assert isinstance(authorized, Done)
-            answer = triggers.require_action(authorized.value, soon, reason="portal_login")
+            answer = triggers.require_action(
+                authorized.value, soon, reason="portal_login", era=None
+            )
         case "EXPIRED":
-            answer = triggers.authorize(old, soon, expires_at=START)
+            answer = triggers.authorize(old, soon, expires_at=START, era=None)
         case "EXPIRED EARLY":
-            authorized = triggers.authorize(old, soon, expires_at=START)
+            authorized = triggers.authorize(old, soon, expires_at=START, era=None)
             assert isinstance(authorized, Done)
-            answer = triggers.expire(authorized.value, soon)
+            answer = triggers.expire(authorized.value, soon, era=None)
         case _:
-            answer = triggers.revoke(old, soon, actor=Actor.APP)
+            answer = triggers.revoke(old, soon, actor=Actor.APP, era=None)
     assert isinstance(answer, Done)
     return answer.value

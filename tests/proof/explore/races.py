@@ -23,7 +23,7 @@ import attrs
 from curae_lifecycle.rules import binding as bindings
 from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, present_era
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, UserId, format_time
@@ -249,7 +249,8 @@ class Races:
             (_LANDS, Authorized(newest.id, store.now + HOUR, in_time)),
             (_REVOKED, Revoked(newest.id, Actor.APP)),
         ):
-            answer = record_fact(fact, loaded_for(fact, store.connections), store.now)
+            snapshot = loaded_for(fact, store.connections, store.binding)
+            answer = record_fact(fact, snapshot, store.now)
             if isinstance(answer, Done):
                 after = _stored(store, answer.value.writes)
                 assert after is not None
@@ -329,13 +330,15 @@ def _old_chain(pasts: tuple[str, ...]) -> Connections:
     if len(pasts) == 1:
         return (first,)
     new = new_ids(2, START)
-    made = chains.reconnect(first, None, START, id=new.connection_id, next_action=new.next_action)
+    made = chains.reconnect(
+        first, None, START, id=new.connection_id, next_action=new.next_action, era=None
+    )
     assert isinstance(made, Done)
     second = made.value.connection
     first = bump_version(first)
     if pasts[1] == "PENDING":
         return first, second
-    return first, triggers.revoke(second, START, actor=Actor.APP).value
+    return first, triggers.revoke(second, START, actor=Actor.APP, era=None).value
 
 
 def _asked(
@@ -374,10 +377,11 @@ def _check_connections(before: Connections, after: RaceStore) -> None:
     connections = after.connections
     # Clocks may be ahead of the true time.
     now = max([after.now, *[each.updated_at for each in connections]])
+    era = present_era(after.binding)
     check_rank_never_falls([*before, *connections])
     check_one_pending_successor((), stored=connections)
     for root in {each.identity.root_id: None for each in connections}:
-        check_chain([each for each in connections if each.identity.root_id == root], now)
+        check_chain([each for each in connections if each.identity.root_id == root], now, era=era)
     for old, new in zip(before, connections, strict=False):
         _check_move(old, new)
     for each in connections[len(before) :]:
@@ -387,11 +391,11 @@ def _check_connections(before: Connections, after: RaceStore) -> None:
                 raise RuleBrokenError("clock", "it was made before what it recovers", each.id)
     for each in connections:
         for package in (*PACKAGES, "other"):
-            check_access(each, package, now)
-        if each.id in after.revoked and each.revoked_at is None:
+            check_access(each, package, now, era=era)
+        if each.id in after.revoked and each.revoked_at is None and each.identity.era == era:
             what = f"a connection of the chain is {each.status}"
             raise RuleBrokenError("chain-revocation", what, f"connection {each.id}")
-    check_tombstone([each for each in connections if each.id in after.gone], now)
+    check_tombstone([each for each in connections if each.id in after.gone], now, era=era)
 
 
 def _check_move(old: Connection, new: Connection) -> None:
@@ -410,15 +414,18 @@ def _check_move(old: Connection, new: Connection) -> None:
 def _check_taken(store: RaceStore, racer: Racer) -> None:
     first = store.connections[0]
     later = following(store.connections, first.id)
-    lost = False
+    lost, era = False, present_era(store.binding)
     match racer.task:
         case Task.REVOKE:
-            lost = any(each.revoked_at is None for each in (first, *later))
+            # A tombstone revoked the others before.
+            alive = [each for each in (first, *later) if each.identity.era == era]
+            lost = any(each.revoked_at is None for each in alive)
         case Task.TOMBSTONE:
             assert store.binding is not None
             lost = store.binding.generation == 1 and store.binding.state != "TOMBSTONED"
         case Task.REPORT:
-            lost = first.status == "PENDING" and not later
+            is_over = first.identity.era != era
+            lost = first.status == "PENDING" and not later and not is_over
         case _:
             pass
     if lost:

@@ -63,15 +63,15 @@ def loaded_for(
 ) -> Snapshot:
     """Load exactly what a fact needs."""
     asked = fact.needs()
-    bound = None if asked.binding is None else binding
     everything = () if asked.connections is None else connections
     named = asked.connection or asked.chain
     if named is None:
-        return Snapshot(binding=bound, connections=everything)
-    line = loaded(connections, named)
+        return Snapshot(binding=binding, connections=everything)
+    line = loaded(connections, named, binding)
     if asked.chain is not None:
-        return Snapshot(connection=line.connection, following=following(connections, named))
-    return Snapshot(connection=line.connection, successor=line.successor, head=line.head)
+        later = following(connections, named)
+        return Snapshot(connection=line.connection, following=later, binding=binding)
+    return line
 
 
 def compared_and_set(

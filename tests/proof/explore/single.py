@@ -92,32 +92,32 @@ def _authorized(
     def happen(connection: Connection, now: datetime, successor: Connection | None) -> Answer:
         end = ends if ends is None or ends > (happened_at or now) else None
         return triggers.authorize(
-            connection, now, expires_at=end, happened_at=happened_at, successor=successor
+            connection, now, expires_at=end, happened_at=happened_at, successor=successor, era=None
         )
 
     return happen
 
 
 def _needs_action(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return triggers.require_action(connection, now, reason="portal_login")
+    return triggers.require_action(connection, now, reason="portal_login", era=None)
 
 
 def _needed_action(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return triggers.require_action(connection, now, reason="refresh", happened_at=IN_TIME)
+    return triggers.require_action(connection, now, reason="refresh", happened_at=IN_TIME, era=None)
 
 
 def _expires(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return triggers.expire(connection, now)
+    return triggers.expire(connection, now, era=None)
 
 
 def _expired(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return triggers.expire(connection, now, happened_at=IN_TIME)
+    return triggers.expire(connection, now, happened_at=IN_TIME, era=None)
 
 
 def _revokes(actor: Actor) -> Callable[[Connection, datetime, Connection | None], Answer]:
     def happen(connection: Connection, now: datetime, successor: Connection | None) -> Answer:
         later = () if successor is None else (successor,)
-        return chains.revoke_chain(connection, later, now, actor=actor)[0]
+        return chains.revoke_chain(connection, later, now, actor=actor, era=None)[0]
 
     return happen
 
@@ -180,13 +180,14 @@ class Single:
             data_packages=PACKAGES,
             now=START,
             next_action=new_ids(1, START).next_action,
+            era=None,
         )
         yield SingleState(0, made)
 
     def settled(self, state: SingleState) -> bool:
         """Return whether the connection is ACTIVE, or recovered or recoverable."""
         now = INSTANTS[state.place]
-        active = connections.standing(state.connection, now) is Standing.ACTIVE
+        active = connections.standing(state.connection, now, era=None) is Standing.ACTIVE
         return active or state.successor is not None
 
     def steps(self, state: SingleState) -> Iterator[tuple[Label, bool, SingleState]]:
@@ -239,16 +240,21 @@ def _held(before: Connection, answer: Answer, now: datetime) -> Connection:
         check_revocation(
             [first, attrs.evolve(first, revoked_at=after.revoked_at)], revoked=[before.id]
         )
-    check_standing_is_monotone(after, INSTANTS)
+    check_standing_is_monotone(after, INSTANTS, era=None)
     for package in (*PACKAGES, "other"):
-        check_access(after, package, now)
+        check_access(after, package, now, era=None)
     return after
 
 
 def _reconnected(state: SingleState, now: datetime) -> SingleState:
     action = new_ids(2, now).next_action
     answer = chains.reconnect(
-        state.connection, state.successor, now, id=ConnectionId(uuid(2)), next_action=action
+        state.connection,
+        state.successor,
+        now,
+        id=ConnectionId(uuid(2)),
+        next_action=action,
+        era=None,
     )
     if isinstance(answer, Refused):
         return state

@@ -244,28 +244,6 @@ UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
             "client 2: revokes the chain: stored",
         ),
     ),
-    "a connection that is recovered past a tombstone": (
-        ("REVOKED", Task.RECOVER_FIRST, Task.TOMBSTONE),
-        "law 17 is broken: granted although its user is gone",
-        (
-            "client 1: recovers the first: decided",
-            "client 2: tombstones: decided",
-            "client 1: recovers the first: stored",
-            "client 2: tombstones: stored",
-            "server: the newest hand-off lands",
-        ),
-    ),
-    "a connection that is created past a tombstone": (
-        ("LAPSED", Task.CREATE, Task.TOMBSTONE),
-        "law 17 is broken: granted although its user is gone",
-        (
-            "client 1: creates: decided",
-            "client 2: tombstones: decided",
-            "client 1: creates: stored",
-            "client 2: tombstones: stored",
-            "server: the newest hand-off lands",
-        ),
-    ),
 }
 
 

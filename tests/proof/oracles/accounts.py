@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Final
 
@@ -14,13 +14,17 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.session import EntryPath, HandoffState, complete_handoff
 from curae_lifecycle.rules.values import UserId
 from tests.proof.oracles.oracle import UNREACHABLE, Answer, answered, said
-from tests.support.specimens import BOUND, NEW_USER, Key, bind, binding_in, mint, waiting
-from tests.support.strategies import START, TICK
+from tests.support.specimens import BOUND, NEW_USER, NOW, Key, bind, binding_in, mint, waiting
+from tests.support.strategies import COORDINATE, START, TICK
 
 
 def account_bindings() -> list[Answer]:
     def bound(trigger: str, state: str, user: UserId) -> tuple[str, Key]:
-        answer = bind(trigger, binding_in(state), user)
+        binding = binding_in(state)
+        if trigger == "tombstone" and binding is not None and user != BOUND:
+            # It was tombstoned while nobody was bound.
+            binding = attrs.evolve(binding, user_id=None)
+        answer = bind(trigger, binding, user)
         moved = None if isinstance(answer, Refused) else answer.value
         return said(answer, "" if moved is None else moved.state), answer.rules
 
@@ -29,6 +33,24 @@ def account_bindings() -> list[Answer]:
         answered((trigger, state, beside), bound, trigger, state, user)
         for trigger, state, (beside, user) in product(BindingTrigger, AccountState, users)
         if ("binding", trigger, state, beside) not in UNREACHABLE
+    ]
+
+
+def tombstone_reports() -> list[Answer]:
+    def reported(happened_at: datetime | None) -> tuple[str, Key]:
+        binding = binding_in("ACTIVE")
+        assert binding is not None
+        last = attrs.evolve(binding, era=NOW, tombstone_reported_at=START)
+        answer = bindings.tombstone(last, COORDINATE, NOW, happened_at=happened_at)
+        return said(answer, "proceed"), answer.rules
+
+    return [
+        answered((str(report),), reported, happened_at)
+        for report, instants in (
+            (bindings.TombstoneReport.COPY, (START,)),
+            (bindings.TombstoneReport.NEW, (None, START + TICK, NOW)),
+        )
+        for happened_at in instants
     ]
 
 
@@ -68,6 +90,7 @@ def entry_paths() -> list[Answer]:
 COMPLETIONS: Final = (
     ("waiting", -TICK, None),
     ("over without landing", timedelta(), None),
+    ("waiting, made under another era", -TICK, None),
     ("landed for the same user", -TICK, "u-1"),
     ("landed for the same user", timedelta(), "u-1"),
     ("landed for another user", -TICK, "u-2"),
@@ -77,8 +100,11 @@ COMPLETIONS: Final = (
 
 
 def completions() -> list[Answer]:
-    def completed(path: EntryPath, at_end: timedelta, landed_for: str | None) -> tuple[str, Key]:
-        session = attrs.evolve(waiting(), path=path)
+    def completed(
+        path: EntryPath, state: str, at_end: timedelta, landed_for: str | None
+    ) -> tuple[str, Key]:
+        era = START if "era" in state else None
+        session = attrs.evolve(waiting(), path=path, era=era)
         if landed_for is not None:
             session = attrs.evolve(
                 session, handoff=HandoffState.LANDED, landed_at=START, user_id=UserId(landed_for)
@@ -89,6 +115,6 @@ def completions() -> list[Answer]:
         return said(answer, "proceed"), answer.rules
 
     return [
-        answered((path, completion), completed, path, at_end, landed_for)
+        answered((path, completion), completed, path, completion, at_end, landed_for)
         for path, (completion, at_end, landed_for) in product(EntryPath, COMPLETIONS)
     ]

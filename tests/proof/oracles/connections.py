@@ -19,7 +19,7 @@ from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, Succe
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.wire_format import format_connection, parse_connection
-from tests.proof.oracles.oracle import UNREACHABLE, Answer, answered, said
+from tests.proof.oracles.oracle import OTHER_ERA, THIS_ERA, UNREACHABLE, Answer, answered, said
 from tests.support import specimens
 from tests.support.specimens import NEXT_ID, NOW, OLD_ID, STANDS, Key, stored, successor_of
 from tests.support.strategies import COORDINATE, TICK, at, pending
@@ -29,33 +29,39 @@ CLOCKS = {
     "at or after the deadline": (NOW, NOW - TICK),
 }
 REVOCATIONS = {"no revokedAt": None, "a revokedAt": at(10)}
+ERAS = {THIS_ERA: None, OTHER_ERA: at(5)}
 
 
 def deadlines() -> list[Answer]:
-    def waits(status: Status, revoked_at: datetime | None) -> tuple[str, Key]:
+    def waits(status: Status, revoked_at: datetime | None, era: datetime | None) -> tuple[str, Key]:
         connection = stored(status, revoked_at=revoked_at)
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
         words = {at(21): "the hand-off's deadline", at(22): "expiresAt", None: "none"}
-        return words[next_deadline(both)], ()
+        return words[next_deadline(both, era=era)], ()
 
     return [
-        answered((status, revocation), waits, status, revoked_at)
-        for status, (revocation, revoked_at) in product(Status, REVOCATIONS.items())
+        answered((status, revocation, made_under), waits, status, revoked_at, era)
+        for status, (revocation, revoked_at), (made_under, era) in product(
+            Status, REVOCATIONS.items(), ERAS.items()
+        )
     ]
 
 
 def standings() -> list[Answer]:
-    def stood(connection: Connection) -> tuple[str, Key]:
-        return standing(connection, NOW), ()
+    def stood(connection: Connection, era: datetime | None) -> tuple[str, Key]:
+        return standing(connection, NOW, era=era), ()
 
     return [
         answered(
-            (status, revocation, clock), stood, stored(status, deadline, revoked_at=revoked_at)
+            (status, revocation, made_under, clock),
+            stood,
+            stored(status, deadline, revoked_at=revoked_at),
+            era,
         )
-        for status, (revocation, revoked_at), (clock, both) in product(
-            Status, REVOCATIONS.items(), CLOCKS.items()
+        for status, (revocation, revoked_at), (made_under, era), (clock, both) in product(
+            Status, REVOCATIONS.items(), ERAS.items(), CLOCKS.items()
         )
-        if ("standing", status, revocation, clock) not in UNREACHABLE
+        if ("standing", status, revocation, made_under, clock) not in UNREACHABLE
         for deadline in both
     ]
 
@@ -84,7 +90,7 @@ def _status(answer: triggers.Transition) -> str:
 
 def expiries() -> list[Answer]:
     def expired(connection: Connection) -> tuple[str, Key]:
-        answer = triggers.expire(connection, NOW)
+        answer = triggers.expire(connection, NOW, era=None)
         return said(answer, _status(answer)), answer.rules
 
     return [
@@ -95,7 +101,7 @@ def expiries() -> list[Answer]:
 
 def authorizations() -> list[Answer]:
     def authorized(successor: Connection | None) -> tuple[str, Key]:
-        answer = triggers.authorize(pending(), NOW, successor=successor)
+        answer = triggers.authorize(pending(), NOW, successor=successor, era=None)
         return said(answer, "proceed"), answer.rules
 
     return [
@@ -123,7 +129,7 @@ def recoveries() -> list[Answer]:
 def reaches() -> list[Answer]:
     def reached(actor: Actor) -> tuple[str, Key]:
         later = successor_of(pending(), pending())
-        count = len(chain.revoke_chain(pending(), (later,), NOW, actor=actor))
+        count = len(chain.revoke_chain(pending(), (later,), NOW, actor=actor, era=None))
         return ("that connection", "that connection and every later one")[count - 1], ()
 
     return [answered((actor,), reached, actor) for actor in Actor]
@@ -132,7 +138,7 @@ def reaches() -> list[Answer]:
 def lives() -> list[Answer]:
     def lived(later: Connection) -> tuple[str, Key]:
         head = successor_of(pending(), later)
-        made = changes.live_head_changes(pending(), head, NOW)
+        made = changes.live_head_changes(pending(), head, NOW, era=None)
         assert made.effects in {(), (SuccessorsLive(OLD_ID, NEXT_ID),)}
         return "live" if made.effects else "over", ()
 
@@ -160,7 +166,7 @@ def endings() -> list[Answer]:
 
 def accesses() -> list[Answer]:
     def asked(connection: Connection, package: str) -> tuple[str, Key]:
-        answer = decide_access(connection, package, NOW)
+        answer = decide_access(connection, package, NOW, era=None)
         deed = "grant" if isinstance(answer, Granted) else f"deny {answer.reason}"
         return deed, (answer.rule,)
 
@@ -174,7 +180,7 @@ def accesses() -> list[Answer]:
 
 def wire_statuses() -> list[Answer]:
     def shown(connection: Connection) -> tuple[str, Key]:
-        return str(format_connection(connection, NOW)["status"]), ()
+        return str(format_connection(connection, NOW, binding=None)["status"]), ()
 
     return [
         answered((at_now,), shown, connection)
@@ -198,7 +204,9 @@ def stored_statuses() -> list[Answer]:
     def read(
         status: str, revoked_at: datetime | None, authorized_at: str | None, reason: str | None
     ) -> tuple[str, Key]:
-        page: dict[str, Json] = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW)
+        page: dict[str, Json] = format_connection(
+            stored("ACTIVE", revoked_at=revoked_at), NOW, binding=None
+        )
         page |= {"status": status, "authorizedAt": authorized_at, "actionRequiredReason": reason}
         made = parse_connection(page, environment=Environment.LIVE, app_id=COORDINATE.app_id)
         deadline = made.handoff_deadline

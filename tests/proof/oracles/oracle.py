@@ -53,16 +53,19 @@ def said(answer: Done[object] | Ignored[object] | Refused, to: str = "") -> str:
 NOBODY: Final = "Nobody is bound to an UNLINKED coordinate, so no user can be the bound one."
 TOMBSTONED: Final = "`tombstone` takes no user: it is the bound one that is gone."
 NO_DEADLINE: Final = "`deadline` gives it no end, so no instant is at or after it."
+THIS_ERA: Final = "made under the present era"
+OTHER_ERA: Final = "made under another era"
 NEVER_ENDING: Final = (
-    ("EXPIRED", "no revokedAt"),
-    ("REVOKED", "no revokedAt"),
-    *((status, "a revokedAt") for status in Status),
+    ("EXPIRED", "no revokedAt", THIS_ERA),
+    ("REVOKED", "no revokedAt", THIS_ERA),
+    *((status, "no revokedAt", OTHER_ERA) for status in Status),
+    *((status, "a revokedAt", era) for status in Status for era in (THIS_ERA, OTHER_ERA)),
 )
-"""Stored status and revocation without a deadline."""
+"""Stored status, revocation and era without a deadline."""
 UNREACHABLE: Final[dict[Key, str]] = {
     **{
-        ("standing", status, revocation, "at or after the deadline"): NO_DEADLINE
-        for status, revocation in NEVER_ENDING
+        ("standing", status, revocation, era, "at or after the deadline"): NO_DEADLINE
+        for status, revocation, era in NEVER_ENDING
     },
     ("binding", "provision", "UNLINKED", "same user"): NOBODY,
     ("binding", "complete sign-up", "UNLINKED", "same user"): NOBODY,
@@ -70,7 +73,6 @@ UNREACHABLE: Final[dict[Key, str]] = {
     ("binding", "tombstone", "UNLINKED", "same user"): NOBODY,
     ("binding", "tombstone", "LIMITED", "other user, or none bound"): TOMBSTONED,
     ("binding", "tombstone", "ACTIVE", "other user, or none bound"): TOMBSTONED,
-    ("binding", "tombstone", "TOMBSTONED", "other user, or none bound"): TOMBSTONED,
     ("binding", "provision", "TOMBSTONED", "same user"): (
         "`provision` raises for the tombstoned user before the table is asked."
     ),

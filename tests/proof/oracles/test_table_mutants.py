@@ -164,6 +164,7 @@ SUBJECTS: Final = (
     subject(access.ACCESS, connections.accesses),
     subject(session.ENTRY_PATHS, accounts.entry_paths),
     subject(binding.BINDING, accounts.account_bindings),
+    subject(binding.TOMBSTONE_REPORT, accounts.tombstone_reports),
     subject(session.COMPLETION, accounts.completions),
     subject(binding.GRADUATION_HANDOFF, accounts.graduations),
     subject(idempotency.RECORD_STANDING, records.record_standings),
@@ -205,7 +206,8 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
-    assert list(inspect.signature(binding.tombstone).parameters) == ["binding", "coordinate"]
+    taken = list(inspect.signature(binding.tombstone).parameters)
+    assert taken == ["binding", "coordinate", "now", "happened_at"]
     if state == "TOMBSTONED":
         with pytest.raises(ArgumentError, match="user_id"):
             binding.provision(bound, COORDINATE, BOUND)
@@ -213,11 +215,15 @@ def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None
 
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
-def test_deadline_cells_of_ended_statuses_are_unreachable(over: str, revocation: str) -> None:
+@pytest.mark.parametrize("made_under", connection.EraState)
+def test_deadline_cells_of_ended_statuses_are_unreachable(
+    over: str, revocation: str, made_under: str
+) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)
-    waits = connection.next_deadline(asked) is not None
-    cell = ("standing", over, revocation, "at or after the deadline")
+    era = None if made_under == connection.EraState.THIS else NOW
+    waits = connection.next_deadline(asked, era=era) is not None
+    cell = ("standing", over, revocation, made_under, "at or after the deadline")
     assert waits is (cell not in UNREACHABLE)
 
 
@@ -276,13 +282,13 @@ def test_every_table_mutant_is_killed_or_unreachable(of: Subject) -> None:
 
 
 def test_killed_and_unreachable_table_mutants_add_up_to_all() -> None:
-    assert tuple(map(sum, zip(*COUNTS.values(), strict=True))) == (2035, 1960, 0, 75)
+    assert tuple(map(sum, zip(*COUNTS.values(), strict=True))) == (2184, 2064, 0, 120)
 
 
 # table: mutants, killed, misprinted, unreachable
 COUNTS: Final = {
-    "deadline": (20, 20, 0, 0),
-    "standing": (100, 65, 0, 35),
+    "deadline": (40, 40, 0, 0),
+    "standing": (200, 115, 0, 85),
     "connection": (300, 300, 0, 0),
     "expiry-record": (3, 3, 0, 0),
     "authorization": (3, 3, 0, 0),
@@ -292,8 +298,9 @@ COUNTS: Final = {
     "ending": (4, 4, 0, 0),
     "access": (72, 72, 0, 0),
     "entry-path": (24, 24, 0, 0),
-    "binding": (160, 120, 0, 40),
-    "completion": (48, 48, 0, 0),
+    "binding": (160, 125, 0, 35),
+    "tombstone-report": (2, 2, 0, 0),
+    "completion": (75, 75, 0, 0),
     "graduation-handoff": (4, 4, 0, 0),
     "record-standing": (80, 80, 0, 0),
     "idempotency": (70, 70, 0, 0),

@@ -28,7 +28,7 @@ from curae_lifecycle.service.response import ResponseReference
 
 
 def record_authorization(connection: Connection, now: datetime) -> Connection:
-    match authorize(connection, now):
+    match authorize(connection, now, era=None):
         case Done(after) | Ignored(after):
             return after
         case Refused(problem):
@@ -36,7 +36,7 @@ def record_authorization(connection: Connection, now: datetime) -> Connection:
 
 
 def revoked_now(connection: Connection, now: datetime) -> bool:
-    match revoke(connection, now, actor=Actor.APP):
+    match revoke(connection, now, actor=Actor.APP, era=None):
         case Done():
             return True
         case Ignored():
@@ -50,7 +50,7 @@ def recovered(
     id: ConnectionId,
     next_action: NextAction,
 ) -> Connection | str:
-    answer = reconnect(connection, successor, now, id=id, next_action=next_action)
+    answer = reconnect(connection, successor, now, id=id, next_action=next_action, era=None)
     match answer:
         case Done(Minted(made)):
             return made
@@ -65,7 +65,7 @@ def recovered(
 
 
 def may_read(connection: Connection, now: datetime) -> str:
-    decision = decide_access(connection, "labs", now)
+    decision = decide_access(connection, "labs", now, era=None)
     match decision:
         case Granted(valid_until):
             return "for ever" if valid_until is None else valid_until.isoformat()

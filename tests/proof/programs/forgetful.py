@@ -39,7 +39,7 @@ from curae_lifecycle.service.response import status_of_stored
 
 
 def authorize_without_refused(connection: Connection, now: datetime) -> Connection:
-    answer = authorize(connection, now)
+    answer = authorize(connection, now, era=None)
     match answer:
         case Done(after) | Ignored(after):
             return after
@@ -48,7 +48,7 @@ def authorize_without_refused(connection: Connection, now: datetime) -> Connecti
 
 
 def authorize_without_ignored(connection: Connection, now: datetime) -> Connection:
-    answer = authorize(connection, now)
+    answer = authorize(connection, now, era=None)
     match answer:
         case Done(after):
             return after
@@ -59,17 +59,17 @@ def authorize_without_ignored(connection: Connection, now: datetime) -> Connecti
 
 
 def authorize_and_fall_through(connection: Connection, now: datetime) -> Connection:  # error: [return]
-    match authorize(connection, now):
+    match authorize(connection, now, era=None):
         case Done(after) | Ignored(after):
             return after
 
 
 def authorize_and_hope(connection: Connection, now: datetime) -> Connection:
-    return authorize(connection, now).value  # error: [union-attr]
+    return authorize(connection, now, era=None).value  # error: [union-attr]
 
 
 def expire_without_done(connection: Connection, now: datetime) -> Connection:
-    answer = expire(connection, now)
+    answer = expire(connection, now, era=None)
     if isinstance(answer, Ignored):
         return answer.value
     if isinstance(answer, Refused):
@@ -78,7 +78,7 @@ def expire_without_done(connection: Connection, now: datetime) -> Connection:
 
 
 def revoke_without_ignored(connection: Connection, now: datetime) -> Connection:
-    answer = revoke(connection, now, actor=Actor.APP)
+    answer = revoke(connection, now, actor=Actor.APP, era=None)
     match answer:
         case Done(after):
             return after
@@ -89,7 +89,7 @@ def revoke_without_ignored(connection: Connection, now: datetime) -> Connection:
 def reconnect_without_refused(
     connection: Connection, now: datetime, id: ConnectionId, next_action: NextAction
 ) -> Connection:
-    answer = reconnect(connection, None, now, id=id, next_action=next_action)
+    answer = reconnect(connection, None, now, id=id, next_action=next_action, era=None)
     match answer:
         case Done(recovery):
             return recovery.connection
@@ -100,7 +100,7 @@ def reconnect_without_refused(
 def reconnect_without_reissued(
     connection: Connection, now: datetime, id: ConnectionId, next_action: NextAction
 ) -> Connection | None:
-    answer = reconnect(connection, None, now, id=id, next_action=next_action)
+    answer = reconnect(connection, None, now, id=id, next_action=next_action, era=None)
     if isinstance(answer, Refused):
         return None
     match answer.value:
@@ -146,7 +146,7 @@ def release_without_lease_lost(record: Record, attempt: Attempt, now: datetime) 
 
 
 def access_without_denied(connection: Connection, now: datetime) -> datetime | None:
-    decision = decide_access(connection, "labs", now)
+    decision = decide_access(connection, "labs", now, era=None)
     match decision:
         case Granted(valid_until):
             return valid_until
@@ -155,7 +155,7 @@ def access_without_denied(connection: Connection, now: datetime) -> datetime | N
 
 
 def access_without_a_reason(connection: Connection, now: datetime) -> str:
-    return decide_access(connection, "labs", now).reason  # error: [union-attr]
+    return decide_access(connection, "labs", now, era=None).reason  # error: [union-attr]
 
 
 def limits_without_limited(charges: tuple[Charge, ...], now: datetime) -> Admitted:

@@ -43,16 +43,16 @@ def a_change_in_place(connection: Connection) -> None:
 
 
 def nobody_revoked(connection: Connection, now: datetime) -> None:
-    revoke(connection, now)  # error: [call-arg]
+    revoke(connection, now, era=None)  # error: [call-arg]
     Revoked(connection.id, "PATIENT")  # error: [arg-type]
 
 
 def an_instant_in_words(connection: Connection) -> None:
-    authorize(connection, "now")  # error: [arg-type]
+    authorize(connection, "now", era=None)  # error: [arg-type]
 
 
 def what_a_reconnect_needs(connection: Connection, now: datetime, action: NextAction) -> None:
-    reconnect(connection, None, now, next_action=action)  # error: [call-arg]
+    reconnect(connection, None, now, next_action=action, era=None)  # error: [call-arg]
 
 
 def a_secret_that_is_read(api_key: ApiKey) -> None:
@@ -64,7 +64,7 @@ def an_initiate_by_truth(user: AppUserId) -> Initiate:
 
 
 def the_wrong_value(connection: Connection, now: datetime) -> None:
-    answer = authorize(connection, now)
+    answer = authorize(connection, now, era=None)
     if isinstance(answer, Done):
         status: str | None = answer.value.revoked_at  # error: [assignment]
         print(status)

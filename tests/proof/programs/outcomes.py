@@ -51,13 +51,13 @@ from curae_lifecycle.web.respond import Answer
 
 
 def facts(connection: Connection, now: datetime) -> None:
-    answer = authorize(connection, now)
+    answer = authorize(connection, now, era=None)
     assert_type(answer, Done[Connection] | Ignored[Connection] | Refused)
     assert_type(
-        require_action(connection, now, reason="portal_login"),
+        require_action(connection, now, reason="portal_login", era=None),
         Done[Connection] | Ignored[Connection] | Refused,
     )
-    assert_type(expire(connection, now), Done[Connection] | Ignored[Connection] | Refused)
+    assert_type(expire(connection, now, era=None), Done[Connection] | Ignored[Connection] | Refused)
     if isinstance(answer, Refused):
         assert_type(answer.problem, Problem)
     else:
@@ -69,14 +69,14 @@ def facts(connection: Connection, now: datetime) -> None:
 def commands(connection: Connection, now: datetime, next_action: NextAction) -> None:
     # A revocation is never refused, a reconnect never ignored.
     assert_type(
-        revoke(connection, now, actor=Actor.APP), Done[Connection] | Ignored[Connection]
+        revoke(connection, now, actor=Actor.APP, era=None), Done[Connection] | Ignored[Connection]
     )
     assert_type(
-        reconnect(connection, None, now, id=ConnectionId("x"), next_action=next_action),
+        reconnect(connection, None, now, id=ConnectionId("x"), next_action=next_action, era=None),
         Done[Minted | Reissued] | Refused,
     )
     assert_type(merge(connection, connection), Connection)
-    assert_type(next_deadline(connection), datetime | None)
+    assert_type(next_deadline(connection, era=None), datetime | None)
 
 
 def handoffs(
@@ -109,7 +109,7 @@ def idempotency(
 
 
 def access(connection: Connection, now: datetime) -> None:
-    decision = decide_access(connection, "labs", now)
+    decision = decide_access(connection, "labs", now, era=None)
     assert_type(decision, Granted | Denied)
     assert_type(decision, AccessDecision)
     if isinstance(decision, Granted):

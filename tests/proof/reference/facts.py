@@ -47,6 +47,8 @@ class Connection(TypedDict):
     updated_at: datetime
     deadline: datetime
     previous: str | None
+    over: bool
+    """Whether it was made under another era than the present one."""
 
 
 class Session(TypedDict):
@@ -57,6 +59,8 @@ class Session(TypedDict):
     created_at: datetime
     expires_at: datetime
     landed_user: str | None
+    over: bool
+    """Whether it was made under another era than the present one."""
 
 
 def deadline_of(connection: Connection) -> datetime | None:
@@ -66,18 +70,22 @@ def deadline_of(connection: Connection) -> datetime | None:
         "expiresAt": connection["expires_at"],
         "none": None,
     }
-    return instants[tables.DEADLINE[connection["status"], revocation(connection)]]
+    return instants[tables.DEADLINE[connection["status"], revocation(connection), era(connection)]]
 
 
 def revocation(connection: Connection) -> str:
     return "no revokedAt" if connection["revoked_at"] is None else "a revokedAt"
 
 
+def era(connection: Connection) -> str:
+    return "made under another era" if connection["over"] else "made under the present era"
+
+
 def standing(connection: Connection, now: datetime) -> str:
     end = deadline_of(connection)
     early = end is None or now < end
     clock = "before the deadline, or none set" if early else "at or after the deadline"
-    return tables.STANDING[connection["status"], revocation(connection), clock]
+    return tables.STANDING[connection["status"], revocation(connection), era(connection), clock]
 
 
 def outcome(verdict: str) -> tuple[str, str | None]:
@@ -125,6 +133,7 @@ class Platform:
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
         self.bindings: dict[Coordinate, tuple[str, str]] = {}
+        self.last_tombstones: dict[Coordinate, object] = {}
 
     def _successor(self, connection: Connection) -> Connection | None:
         for other in self.connections.values():
@@ -192,7 +201,7 @@ class Platform:
                 # Reading: a binding has no creation, so `happenedAt` may be any earlier time, and the
                 # binding is judged as it is when the fact is recorded.
                 return self._bind("graduate", coordinate, user)
-            return self._tombstone(coordinate, now, happened)
+            return self._tombstone(coordinate, now, happened, given.get("happenedAt"))
 
         reason = require_text(given["reason"]) if "reason" in given else ""
         actor = given.get("actor", "APP")
@@ -290,8 +299,10 @@ class Platform:
         if session["landed_user"] is not None:
             whose = "the same" if session["landed_user"] == user else "another"
             stands = f"landed for {whose} user"
+        elif happened >= session["expires_at"]:
+            stands = "over without landing"
         else:
-            stands = "waiting" if happened < session["expires_at"] else "over without landing"
+            stands = "waiting, made under another era" if session["over"] else "waiting"
         verdict = tables.COMPLETION[session["path"], stands]
         if verdict == "proceed":
             result = self._bind("complete sign-up", session["coordinate"], user)
@@ -313,18 +324,31 @@ class Platform:
         return outcome(verdict)
 
     def _tombstone(
-        self, coordinate: Coordinate, now: datetime, happened: datetime
+        self, coordinate: Coordinate, now: datetime, happened: datetime, reported: object
     ) -> tuple[str, str | None]:
         # Reading: a tombstone may name a user, as the log's line kind shows it, but no cell of its
         # table asks for one.
+        # Reading: a copy repeats the instant, however it is spelled.
+        when = None if reported is None else require_time(reported)
+        is_copy = when is not None and when == self.last_tombstones.get(coordinate)
+        verdict = tables.TOMBSTONE_REPORT[
+            "reported with the happenedAt of the last one"
+            if is_copy
+            else "any other, or without happenedAt",
+        ]
+        if verdict == "ignore":
+            return outcome(verdict)
         result = self._bind("tombstone", coordinate, None)
-        if result[0] == "ignored":
-            return result
+        self.last_tombstones[coordinate] = when
+        for session in self.sessions.values():
+            if session["coordinate"] == coordinate:
+                session["over"] = True
         # Reading: every connection that exists when the tombstone is recorded, even one created
         # after the tombstone happened.
         for connection in self.connections.values():
             if coordinate_of(connection) == coordinate:
                 self._revoke(connection, now, happened)
+                connection["over"] = True
         return result
 
     def _ask(self, now: datetime, value: object) -> dict[str, object]:

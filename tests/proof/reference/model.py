@@ -402,6 +402,7 @@ class Model(Limits, Recorded):
             "updated_at": now,
             "deadline": deadline,
             "previous": previous,
+            "over": False,
         }
         self.connections[connection["id"]] = connection
         return connection
@@ -470,6 +471,7 @@ class Model(Limits, Recorded):
             "created_at": now,
             "expires_at": end,
             "landed_user": user if landed else None,
+            "over": False,
         }
         session = {
             "id": session_id,

@@ -46,26 +46,41 @@ def verdict(cell: str) -> str:
 # Connections ------------------------------------------------------------------------------
 
 DEADLINE = table("""
-status          | no revokedAt            | a revokedAt
-PENDING         | the hand-off's deadline | none
-ACTIVE          | expiresAt               | none
-ACTION_REQUIRED | expiresAt               | none
-EXPIRED         | none                    | none
-REVOKED         | none                    | none
+status × revocation            | made under the present era | made under another era
+PENDING × no revokedAt         | the hand-off's deadline    | none
+ACTIVE × no revokedAt          | expiresAt                  | none
+ACTION_REQUIRED × no revokedAt | expiresAt                  | none
+EXPIRED × no revokedAt         | none                       | none
+REVOKED × no revokedAt         | none                       | none
+PENDING × a revokedAt          | none                       | none
+ACTIVE × a revokedAt           | none                       | none
+ACTION_REQUIRED × a revokedAt  | none                       | none
+EXPIRED × a revokedAt          | none                       | none
+REVOKED × a revokedAt          | none                       | none
 """)
 STANDING = table("""
-status × revocation            | before the deadline, or none set | at or after the deadline
-PENDING × no revokedAt         | PENDING                          | LAPSED
-ACTIVE × no revokedAt          | ACTIVE                           | EXPIRED
-ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED                  | EXPIRED
-EXPIRED × no revokedAt         | EXPIRED                          | EXPIRED
-REVOKED × no revokedAt         | REVOKED                          | REVOKED
-PENDING × a revokedAt          | REVOKED                          | REVOKED
-ACTIVE × a revokedAt           | REVOKED                          | REVOKED
-ACTION_REQUIRED × a revokedAt  | REVOKED                          | REVOKED
-EXPIRED × a revokedAt          | REVOKED                          | REVOKED
-REVOKED × a revokedAt          | REVOKED                          | REVOKED
-""")
+status × revocation × era                                   | before the deadline, or none set | at or after the deadline
+PENDING × no revokedAt × made under the present era         | PENDING                          | LAPSED
+ACTIVE × no revokedAt × made under the present era          | ACTIVE                           | EXPIRED
+ACTION_REQUIRED × no revokedAt × made under the present era | ACTION_REQUIRED                  | EXPIRED
+EXPIRED × no revokedAt × made under the present era         | EXPIRED                          | EXPIRED
+REVOKED × no revokedAt × made under the present era         | REVOKED                          | REVOKED
+PENDING × no revokedAt × made under another era             | REVOKED                          | REVOKED
+ACTIVE × no revokedAt × made under another era              | REVOKED                          | REVOKED
+ACTION_REQUIRED × no revokedAt × made under another era     | REVOKED                          | REVOKED
+EXPIRED × no revokedAt × made under another era             | REVOKED                          | REVOKED
+REVOKED × no revokedAt × made under another era             | REVOKED                          | REVOKED
+PENDING × a revokedAt × made under the present era          | REVOKED                          | REVOKED
+ACTIVE × a revokedAt × made under the present era           | REVOKED                          | REVOKED
+ACTION_REQUIRED × a revokedAt × made under the present era  | REVOKED                          | REVOKED
+EXPIRED × a revokedAt × made under the present era          | REVOKED                          | REVOKED
+REVOKED × a revokedAt × made under the present era          | REVOKED                          | REVOKED
+PENDING × a revokedAt × made under another era              | REVOKED                          | REVOKED
+ACTIVE × a revokedAt × made under another era               | REVOKED                          | REVOKED
+ACTION_REQUIRED × a revokedAt × made under another era      | REVOKED                          | REVOKED
+EXPIRED × a revokedAt × made under another era              | REVOKED                          | REVOKED
+REVOKED × a revokedAt × made under another era              | REVOKED                          | REVOKED
+""")  # noqa: E501 - a row is one line
 RECORDS_EXPIRY = "EXPIRED (records it) or ignore"
 """The verdict that the table `expiry-record` decides."""
 CONNECTION = turned(
@@ -182,18 +197,25 @@ graduate × UNLINKED           | BINDING_CHANGED! | BINDING_CHANGED!
 graduate × LIMITED            | ACTIVE           | BINDING_CONFLICT!
 graduate × ACTIVE             | ignore           | BINDING_CONFLICT!
 graduate × TOMBSTONED         | BINDING_CHANGED! | BINDING_CHANGED!
-tombstone × UNLINKED          | ignore           | ignore
+tombstone × UNLINKED          | TOMBSTONED       | TOMBSTONED
 tombstone × LIMITED           | TOMBSTONED       | TOMBSTONED
 tombstone × ACTIVE            | TOMBSTONED       | TOMBSTONED
-tombstone × TOMBSTONED        | ignore           | ignore
+tombstone × TOMBSTONED        | TOMBSTONED       | TOMBSTONED
 """)
+TOMBSTONE_REPORT = table("""
+report                                       |
+reported with the happenedAt of the last one | ignore
+any other, or without happenedAt             | proceed
+""")
+"""Whether a tombstone is a copy of the last one; on `proceed`, the table `binding` decides."""
 COMPLETION = turned(
     table("""
-session                  | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED
-waiting                  | HANDOFF_NOT_REQUIRED!   | proceed                   | HANDOFF_NOT_REQUIRED!
-over without landing     | HANDOFF_NOT_REQUIRED!   | SESSION_EXPIRED!          | HANDOFF_NOT_REQUIRED!
-landed for the same user | HANDOFF_NOT_REQUIRED!   | ignore                    | HANDOFF_NOT_REQUIRED!
-landed for another user  | HANDOFF_NOT_REQUIRED!   | BINDING_CONFLICT!         | HANDOFF_NOT_REQUIRED!
+session                         | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED
+waiting                         | HANDOFF_NOT_REQUIRED!   | proceed                   | HANDOFF_NOT_REQUIRED!
+over without landing            | HANDOFF_NOT_REQUIRED!   | SESSION_EXPIRED!          | HANDOFF_NOT_REQUIRED!
+waiting, made under another era | HANDOFF_NOT_REQUIRED!   | BINDING_CHANGED!          | HANDOFF_NOT_REQUIRED!
+landed for the same user        | HANDOFF_NOT_REQUIRED!   | ignore                    | HANDOFF_NOT_REQUIRED!
+landed for another user         | HANDOFF_NOT_REQUIRED!   | BINDING_CONFLICT!         | HANDOFF_NOT_REQUIRED!
 """)
 )
 """The outcome of completing a hand-off; on `proceed`, the table `binding` decides."""
@@ -360,6 +382,7 @@ TABLES: dict[str, Table] = {
     "access": ACCESS,
     "entry-path": ENTRY_PATH,
     "binding": BINDING,
+    "tombstone-report": TOMBSTONE_REPORT,
     "completion": COMPLETION,
     "graduation-handoff": GRADUATION_HANDOFF,
     "record-standing": RECORD_STANDING,

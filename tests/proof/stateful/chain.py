@@ -112,6 +112,7 @@ class ChainMoves(CountedMachine):
             data_packages=tuple(map(DataPackage, PACKAGES)),
             now=self.now,
             next_action=NextAction("https://connect.example/1", deadline),
+            era=None,
         )
         self.model.mint(uuid(1), self.now, deadline, *PACKAGES)
         self._store(made)
@@ -136,7 +137,7 @@ class ChainMoves(CountedMachine):
 
     @rule(n=which, tick=ticks)
     def time_comes_to_a_deadline(self, n: int, tick: int) -> None:
-        deadline = rules.next_deadline(self.line[self._at(n)])
+        deadline = rules.next_deadline(self.line[self._at(n)], era=None)
         if deadline is not None:
             self.now = max(self.now, deadline + tick * TICK)
 
@@ -154,7 +155,13 @@ class ChainMoves(CountedMachine):
             fact="authorize",
             given={"happenedAt": happened} | ({} if end is None else {"expiresAt": end}),
             record=lambda: triggers.authorize(
-                before, now, expires_at=end, happened_at=happened, successor=successor, head=head
+                before,
+                now,
+                expires_at=end,
+                happened_at=happened,
+                successor=successor,
+                head=head,
+                era=None,
             ),
         )
 
@@ -168,7 +175,7 @@ class ChainMoves(CountedMachine):
             fact="require_action",
             given={"happenedAt": happened, "reason": reason},
             record=lambda: triggers.require_action(
-                before, now, reason=reason, happened_at=happened
+                before, now, reason=reason, happened_at=happened, era=None
             ),
         )
 
@@ -181,7 +188,7 @@ class ChainMoves(CountedMachine):
             n,
             fact="expire",
             given={"happenedAt": happened},
-            record=lambda: triggers.expire(before, now, happened_at=happened),
+            record=lambda: triggers.expire(before, now, happened_at=happened, era=None),
         )
 
     def _fact(
@@ -219,7 +226,9 @@ class ChainMoves(CountedMachine):
         said = self._said(n, "revoke", {"happenedAt": happened, "actor": str(actor)})
 
         def record() -> tuple[Done[Connection] | Ignored[Connection], ...]:
-            return chains.revoke_chain(before, following, now, actor=actor, happened_at=happened)
+            return chains.revoke_chain(
+                before, following, now, actor=actor, happened_at=happened, era=None
+            )
 
         if said == MISTAKE:
             agree("a revocation out of order is a mistake", True, is_mistake(record))
@@ -229,7 +238,7 @@ class ChainMoves(CountedMachine):
         whole = actor in {Actor.PATIENT, Actor.PLATFORM}
         changes = revocation_changes(reached, answers, heads=reached[-1:] if whole else ())
         if not whole and isinstance(answers[0], Done):
-            changes += live_head_changes(before, head, now)
+            changes += live_head_changes(before, head, now, era=None)
         ended = any(isinstance(answer, Done) for answer in answers)
         agree(f"revoked by {actor}", said, ("done" if ended else "ignored", None))
         effects = self._effects(stored, n, n + len(reached), whole=whole)
@@ -278,6 +287,7 @@ class ChainMoves(CountedMachine):
             id=ConnectionId(new_id),
             next_action=NextAction("https://connect.example/1", deadline),
             head=head,
+            era=None,
         )
         said = self.model.reconnect(n, self.now, new_id, deadline=deadline)
         if isinstance(said, ProblemReply):
@@ -305,25 +315,25 @@ class ChainMoves(CountedMachine):
     def the_chain_is_the_model_s(self) -> None:
         agree("the stored chain", self.model.chain, list(map(shown, self.line)))
         for connection, stored in zip(self.line, self.model.chain, strict=True):
-            at_now = str(rules.standing(connection, self.now))
+            at_now = str(rules.standing(connection, self.now, era=None))
             agree(f"the standing of {connection.id}", standing(stored, self.now), at_now)
             lives_on = tables.LIFE[standing(stored, self.now),] == "live"
-            agree(f"the life of {connection.id}", lives_on, is_live(connection, self.now))
-            deadline = rules.next_deadline(connection)
+            agree(f"the life of {connection.id}", lives_on, is_live(connection, self.now, era=None))
+            deadline = rules.next_deadline(connection, era=None)
             agree(f"the deadline of {connection.id}", deadline_of(stored), deadline)
 
     @invariant()
     def laws_4_and_6_hold_of_the_chain(self) -> None:
-        check_chain(self.line, max(self.now, *(each.updated_at for each in self.line)))
+        check_chain(self.line, max(self.now, *(each.updated_at for each in self.line)), era=None)
         *older, newest = self.line
         # Stricter than law 6: a connection with a successor is never authorized again.
-        standings = {str(rules.standing(each, self.now)) for each in older}
+        standings = {str(rules.standing(each, self.now, era=None)) for each in older}
         agree("an older connection is active", False, "ACTIVE" in standings)
         positions = [each.identity.position for each in self.line]
         agree("the positions", [*range(1, len(self.line) + 1)], positions)
-        deadline = rules.next_deadline(newest) or self.now
+        deadline = rules.next_deadline(newest, era=None) or self.now
         around = (deadline - TICK, deadline, deadline + TICK, self.now)
-        check_standing_is_monotone(newest, around)
+        check_standing_is_monotone(newest, around, era=None)
 
     # Helpers --------------------------------------------------------------------------------
 
@@ -383,4 +393,5 @@ def shown(connection: Connection) -> Stored:
         "updated_at": connection.updated_at,
         "deadline": connection.handoff_deadline,
         "previous": identity.predecessor_id,
+        "over": False,
     }

@@ -40,7 +40,7 @@ class ChainMachine(ChainMoves):
         """Show less or more of a connection to another server, in either spelling."""
         n = self._at(n)
         for active in ("ACTIVE", "AUTHORIZED"):
-            document = format_connection(self.line[n], self.now, active)
+            document = format_connection(self.line[n], self.now, active, binding=None)
             since = document["authorizedAt"] or document["createdAt"]
             self._read(n, document | {"authorizedAt": since})
             self._read(n, document | {"authorizedAt": None, "actionRequiredReason": None})
@@ -53,9 +53,13 @@ class ChainMachine(ChainMoves):
         for status in rules.Status:
             at = None if status is rules.Status.REVOKED else connection.updated_at
             torn = attrs.evolve(connection, status=status, revoked_at=at)
-            agree("the standing of a contradiction", "REVOKED", str(rules.standing(torn, now)))
-            agree("the deadline of a contradiction", None, rules.next_deadline(torn))
-        document = format_connection(connection, now)
+            agree(
+                "the standing of a contradiction",
+                "REVOKED",
+                str(rules.standing(torn, now, era=None)),
+            )
+            agree("the deadline of a contradiction", None, rules.next_deadline(torn, era=None))
+        document = format_connection(connection, now, binding=None)
         since = document["updatedAt"]
         for spelled in WireStatus:
             revoked = None if spelled is WireStatus.REVOKED else since
@@ -71,8 +75,8 @@ class ChainMachine(ChainMoves):
 
     def _ask(self, n: int, package: str) -> None:
         said = self.model.ask(n, self.now, package)
-        answer = decide_access(self.line[n], package, self.now)
-        check_access(self.line[n], package, self.now)
+        answer = decide_access(self.line[n], package, self.now, era=None)
+        check_access(self.line[n], package, self.now, era=None)
         if isinstance(answer, Granted):
             until = format_time(answer.valid_until)
             agree("access", said, {"granted": True, "reason": None, "validUntil": until})
@@ -87,7 +91,7 @@ class ChainMachine(ChainMoves):
 
     def _send(self, n: int, active: str) -> None:
         """Send a snapshot over the wire and keep the receiver's value."""
-        document = format_connection(self.line[n], self.now, active)
+        document = format_connection(self.line[n], self.now, active, binding=None)
         expected = on_the_wire(self.model.chain[n], self.now)
         if expected["status"] == "ACTIVE":
             expected["status"] = active
@@ -104,7 +108,7 @@ class ChainMachine(ChainMoves):
         )
         lapsed = ", its hand-off over" if read.handoff_deadline == read.updated_at else ""
         agree("a snapshot read from the wire", tables.STORED_STATUS[cell], read.status + lapsed)
-        again = format_connection(read, self.now)
+        again = format_connection(read, self.now, binding=None)
         spelled = {"status": "ACTIVE"} if document["status"] == "AUTHORIZED" else {}
         agree("a snapshot sent on", document | spelled, again)
         return read

@@ -57,6 +57,8 @@ class CoordinateMachine(CountedMachine):
         self.sessions: list[CuraeConnectSession] = []
         self.model = DrivenModel(COORDINATE)
         self.numbered = 0
+        self.reported: datetime | None = None
+        """The `happened_at` of the last tombstone."""
 
     @initialize(
         waiting=st.integers(0, 3),
@@ -93,6 +95,7 @@ class CoordinateMachine(CountedMachine):
             "created_at": START,
             "expires_at": end,
             "landed_user": None if landed is None else user,
+            "over": False,
         }
 
     # Time -----------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ class CoordinateMachine(CountedMachine):
         self.numbered += 1
         session_id, end = uuid(self.numbered), self.now + life * TICK
         before, gone = self.model.binding
-        if before == "TOMBSTONED":
+        if before == "TOMBSTONED" and gone:
             wrong = is_mistake(self._initiated, session_id, end, gone, prefers=prefers)
             agree("a tombstoned user is never provisioned again", True, wrong)
         # The model numbers the users that it provisions.
@@ -217,10 +220,25 @@ class CoordinateMachine(CountedMachine):
         said = self.model.bind("graduate", user_id)
         self._moved("graduate", said, bindings.graduate(self.binding, COORDINATE, user_id))
 
-    @rule()
-    def tombstone(self) -> None:
-        said = self.model.bind("tombstone")
-        self._moved("tombstone", said, bindings.tombstone(self.binding, COORDINATE))
+    @rule(moment=st.sampled_from(["unknown", "now", "before", "the last one", "soon"]))
+    def tombstone(self, moment: str) -> None:
+        happened = {
+            "now": self.now,
+            "before": self.now - 7 * TICK,
+            "the last one": self.reported,
+            "soon": self.now + SKEW + TICK,
+        }.get(moment)
+        said = self.model.tombstone(self.now, happened)
+        if said == MISTAKE:
+            wrong = is_mistake(
+                bindings.tombstone, self.binding, COORDINATE, self.now, happened_at=happened
+            )
+            agree("tombstoned further ahead than clocks may be apart", True, wrong)
+            return
+        answer = bindings.tombstone(self.binding, COORDINATE, self.now, happened_at=happened)
+        self._moved("tombstone", said, answer)
+        if isinstance(answer, Done):
+            self.reported = happened
 
     @precondition(lambda self: self.binding is not None and self.numbered == 2)
     @rule()
@@ -233,16 +251,17 @@ class CoordinateMachine(CountedMachine):
     @invariant()
     def what_is_stored_is_the_model_s(self) -> None:
         state = str(bindings.account_state(self.binding))
-        user = "" if self.binding is None else self.binding.user_id
+        user = "" if self.binding is None else self.binding.user_id or ""
         agree("the binding", self.model.binding, (state, user))
-        agree("the sessions", list(self.model.sessions.values()), list(map(shown, self.sessions)))
+        stored = [shown(each, self.binding) for each in self.sessions]
+        agree("the sessions", list(self.model.sessions.values()), stored)
 
     # Helpers --------------------------------------------------------------------------------
 
     def _user(self, user: str) -> str:
         if user != "the bound one":
             return user
-        return "u-1" if self.binding is None else self.binding.user_id
+        return (None if self.binding is None else self.binding.user_id) or "u-1"
 
     def _moved(self, trigger: str, said: Said, answer: BindingTransition) -> None:
         agree(trigger, said, heard(answer))
@@ -255,15 +274,16 @@ class CoordinateMachine(CountedMachine):
             rises = after.generation > self.binding.generation or RISING.index(
                 after.state
             ) > RISING.index(self.binding.state)
-            agree("a binding only rises, or is a new generation", True, rises)
+            begins = after.era != self.binding.era
+            agree("a binding rises, has a new generation or a new era", True, rises or begins)
         self.binding = after
 
 
 RISING: Final = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
 
 
-def shown(session: CuraeConnectSession) -> Session:
-    """Return a session in the model's words."""
+def shown(session: CuraeConnectSession, binding: LimitedAccountAppBinding | None) -> Session:
+    """Return a session in the model's words, with the binding as it is now."""
     coordinate = session.coordinate
     return {
         "path": str(session.path),
@@ -276,4 +296,5 @@ def shown(session: CuraeConnectSession) -> Session:
         "created_at": session.created_at,
         "expires_at": session.expires_at,
         "landed_user": session.user_id if session.handoff is HandoffState.LANDED else None,
+        "over": session.era != bindings.present_era(binding),
     }

@@ -97,6 +97,19 @@ class DrivenModel(Model):
         """Apply a trigger to the binding; no user stands for the bound one."""
         return self._bind(trigger, self.coordinate, user)
 
+    def tombstone(self, now: datetime, happened: datetime | None) -> tuple[str, str | None]:
+        """Record a tombstone; without `happened` it is reported without that member."""
+        environment, app, account, user = self.coordinate
+        return self.fact(
+            now,
+            "binding.tombstone",
+            environment=environment,
+            appId=app,
+            customerAccountId=account,
+            appUserId=user,
+            **({} if happened is None else {"happenedAt": happened}),
+        )
+
     @property
     def binding(self) -> tuple[str, str]:
         """Return the state of the account, and its user."""

@@ -32,7 +32,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.service.writes import ConnectionWrite, RecordWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
@@ -267,7 +267,7 @@ class Serving:
         while self.runs:
             self.runs[0].faults, self.runs[0].load_fails = [], False
             self._send(self.runs[0])
-        held = self.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot
+        held = self.store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot
         bindings = [] if held.binding is None else [held.binding]
         sessions = list(self.store._sessions.values())
         check_store(held.connections, sessions=sessions, bindings=bindings, now=self.clock.now)

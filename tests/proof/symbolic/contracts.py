@@ -67,7 +67,7 @@ def a_pending_connection_ends_at_its_deadline(after: int) -> None:
     deadline = connection.handoff_deadline
     assert deadline is not None
     now = add_microseconds(START, after)
-    over = standing(connection, now) is Standing.LAPSED
+    over = standing(connection, now, era=None) is Standing.LAPSED
     assert over == (now >= deadline)
 
 

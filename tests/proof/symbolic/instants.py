@@ -59,7 +59,7 @@ def standing_ends(status: Status, before: Standing, over: Standing) -> Callable[
             handoff_deadline=as_datetime(end) if status is Status.PENDING else None,
             expires_at=None if status is Status.PENDING else as_datetime(end),
         )
-        at = connection.standing(held, as_datetime(now))
+        at = connection.standing(held, as_datetime(now), era=None)
         require(at is (before if now < end else over), "half-open: at its end it is over")
 
     return check

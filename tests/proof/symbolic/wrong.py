@@ -27,7 +27,7 @@ def a_deadline_is_the_last_instant(after: int) -> None:
     deadline = connection.handoff_deadline
     assert deadline is not None
     now = add_microseconds(START, after)
-    assert (standing(connection, now) is Standing.LAPSED) == (now > deadline)
+    assert (standing(connection, now, era=None) is Standing.LAPSED) == (now > deadline)
 
 
 def a_log_admits_a_tick_early(held: int) -> None:

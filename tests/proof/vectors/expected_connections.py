@@ -20,17 +20,23 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     ),
     "standing/boundary/ACTION_REQUIRED/at": ("valid", {"standing": "EXPIRED"}),
     "standing/no-deadline/ACTIVE": ("valid", {"standing": "ACTIVE", "nextDeadline": None}),
-    "deadline/PENDING/no-revokedAt": (
+    "deadline/PENDING/no-revokedAt/made-under-the-present-era": (
         "valid",
         {"deadline": "the hand-off's deadline", "nextDeadline": "2030-01-01T01:00:00Z"},
     ),
-    "deadline/ACTION_REQUIRED/no-revokedAt": (
+    "deadline/ACTION_REQUIRED/no-revokedAt/made-under-the-present-era": (
         "valid",
         {"deadline": "expiresAt", "nextDeadline": "2030-01-01T01:00:00Z"},
     ),
-    "deadline/REVOKED/no-revokedAt": ("valid", {"deadline": "none", "nextDeadline": None}),
-    "deadline/ACTIVE/a-revokedAt": ("valid", {"deadline": "none", "nextDeadline": None}),
-    "standing/ACTIVE/a-revokedAt/before-the-deadline-or-none-set": (
+    "deadline/REVOKED/no-revokedAt/made-under-the-present-era": (
+        "valid",
+        {"deadline": "none", "nextDeadline": None},
+    ),
+    "deadline/ACTIVE/a-revokedAt/made-under-the-present-era": (
+        "valid",
+        {"deadline": "none", "nextDeadline": None},
+    ),
+    "standing/ACTIVE/a-revokedAt/made-under-the-present-era/before-the-deadline-or-none-set": (
         "valid",
         {"standing": "REVOKED", "nextDeadline": None},
     ),
@@ -316,8 +322,37 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
         {"session.landedAt": "2030-01-01T00:01:00Z"},
     ),
     "completion/mistake/from-the-future": ("invalid", {"argument": "happenedAt"}),
-    "tombstone/UNLINKED": ("valid", {"outcome": "ignored"}),
-    "tombstone/TOMBSTONED": ("valid", {"outcome": "ignored"}),
+    "standing/ACTIVE/no-revokedAt/made-under-another-era/before-the-deadline-or-none-set": (
+        "valid",
+        {"standing": "REVOKED", "nextDeadline": None},
+    ),
+    "access/other-era": ("invalid", {"outcome": "denied", "reason": "REVOKED"}),
+    "connection/other-era/revoke/ACTIVE": ("valid", {"outcome": "ignored", "revokedNow": False}),
+    "connection/other-era/authorize/PENDING": (
+        "invalid",
+        {"problem.code": "CONNECTION_NOT_PENDING"},
+    ),
+    "connection/other-era/reconnect/PENDING": (
+        "valid",
+        {"made": "minted", "connection.identity.era": "2030-01-01T00:00:00Z"},
+    ),
+    "completion/NEW_ACTIVE_SIGNUP_HANDOFF/waiting-made-under-another-era": (
+        "invalid",
+        {"problem.code": "BINDING_CHANGED"},
+    ),
+    "tombstone/UNLINKED": (
+        "valid",
+        {
+            "binding.state": "TOMBSTONED",
+            "binding.userId": None,
+            "binding.generation": 0,
+            "binding.era": "2030-01-01T00:40:00Z",
+        },
+    ),
+    "tombstone/TOMBSTONED": ("valid", {"outcome": "done", "binding.era": "2030-01-01T00:40:00Z"}),
+    "tombstone/copy": ("valid", {"outcome": "ignored"}),
+    "tombstone/without-happened-at": ("valid", {"outcome": "done"}),
+    "tombstone/era-would-repeat": ("valid", {"binding.era": "2030-01-01T00:40:00.000001Z"}),
     "tombstone/connection/ACTIVE": ("valid", {"binding.state": "TOMBSTONED"}),
     "completion/binding/LIMITED/same": ("invalid", {"problem.code": "BINDING_CHANGED"}),
     "completion/binding/ACTIVE/other": ("invalid", {"problem.code": "BINDING_CONFLICT"}),

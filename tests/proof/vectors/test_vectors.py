@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import cast
 
 import pytest
@@ -89,7 +90,10 @@ def test_every_rule_named_by_a_vector_is_in_a_table() -> None:
 
 # --- The cells -----------------------------------------------------------------------------
 
-SILENT = {"authorization/no-successor": "connection.authorize.pending"}
+SILENT = {
+    "authorization/no-successor": "connection.authorize.pending",
+    "tombstone-report/any-other-or-without-happenedAt": "binding.tombstone.tombstoned",
+}
 """The cells without a rule in the trail, and the rule that then decides."""
 
 CELLS = {cell_id(name, key): row for name, page in TABLES.items() for key, row in page.cells()}
@@ -169,17 +173,24 @@ def as_stored(kind: type[Storable], value: Json) -> Json:
 
 def run_standing(given: Object) -> Object:
     connection = load(Connection, as_stored(Connection, given["connection"]))
-    return {"standing": standing(connection, parse_time("now", given["now"]))}
+    now = parse_time("now", given["now"])
+    return {"standing": standing(connection, now, era=era_of(given))}
+
+
+def era_of(given: Object) -> datetime | None:
+    era = given["era"]
+    return None if era is None else parse_time("era", era)
 
 
 def run_deadline(given: Object) -> Object:
-    deadline = next_deadline(load(Connection, as_stored(Connection, given["connection"])))
+    connection = load(Connection, as_stored(Connection, given["connection"]))
+    deadline = next_deadline(connection, era=era_of(given))
     return {"nextDeadline": None if deadline is None else format_time(deadline)}
 
 
 def run_life(given: Object) -> Object:
     connection = load(Connection, as_stored(Connection, given["connection"]))
-    return {"live": is_live(connection, parse_time("now", given["now"]))}
+    return {"live": is_live(connection, parse_time("now", given["now"]), era=era_of(given))}
 
 
 def run_record_standing(given: Object) -> Object:
@@ -190,7 +201,8 @@ def run_record_standing(given: Object) -> Object:
 def run_access(given: Object) -> Object:
     connection = load(Connection, as_stored(Connection, given["connection"]))
     package = cast("str", given["dataPackage"])
-    decision = decide_access(connection, package, parse_time("now", given["now"]))
+    now = parse_time("now", given["now"])
+    decision = decide_access(connection, package, now, era=era_of(given))
     if not isinstance(decision, Granted):
         return {"outcome": "denied", "reason": decision.reason}
     until = decision.valid_until

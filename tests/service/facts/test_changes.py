@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import attrs
 import pytest
 
@@ -262,6 +264,11 @@ def test_handoff_completion_that_cannot_land_changes_nothing(
     )
 
 
+def copied(reported_at: datetime) -> LimitedAccountAppBinding:
+    """Return a binding whose last tombstone was reported with an instant."""
+    return attrs.evolve(subjects.TOMBSTONED, era=at(1), tombstone_reported_at=reported_at)
+
+
 BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
     (curae.Graduated(COORDINATE), None, "refused BINDING_CHANGED"),
     (curae.Graduated(COORDINATE), LIMITED, "done binding.graduated"),
@@ -274,10 +281,12 @@ BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
     (curae.Graduated(COORDINATE), subjects.ACTIVE, "ignored"),
     (curae.Graduated(COORDINATE, curae.UserId("u-2")), subjects.ACTIVE, "refused BINDING_CONFLICT"),
     (curae.Graduated(COORDINATE), subjects.TOMBSTONED, "refused BINDING_CHANGED"),
-    (curae.Tombstoned(COORDINATE), None, "ignored"),
+    (curae.Tombstoned(COORDINATE), None, "done binding.tombstoned"),
     (curae.Tombstoned(COORDINATE), LIMITED, "done binding.tombstoned"),
     (curae.Tombstoned(COORDINATE), subjects.ACTIVE, "done binding.tombstoned"),
-    (curae.Tombstoned(COORDINATE), subjects.TOMBSTONED, "ignored"),
+    (curae.Tombstoned(COORDINATE, at(1)), copied(at(1)), "ignored"),
+    (curae.Tombstoned(COORDINATE), copied(at(1)), "done"),
+    (curae.Tombstoned(COORDINATE, at(2)), copied(at(1)), "done"),
 ]
 
 
@@ -291,7 +300,11 @@ def test_each_binding_fact_matches_the_binding_table(
         state = (
             AccountState.ACTIVE if isinstance(fact, curae.Graduated) else AccountState.TOMBSTONED
         )
-        assert answer.value.writes == (BindingWrite(binding, subjects.bound(state, version=2)),)
+        (write,) = answer.value.writes
+        assert isinstance(write, BindingWrite)
+        user_id = None if binding is None else USER
+        assert (write.before, write.after.state) == (binding, state)
+        assert (write.after.user_id, write.after.version) == (user_id, 2 if binding else 1)
 
 
 PAGE_URL = "https://connect.example/1"

@@ -30,7 +30,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from tests.service.exact import ACTIVE, NEXT, NOW, REVOKED, event, with_next_version
 from tests.support.server import ID, LIMITED
-from tests.support.strategies import COORDINATE, START, at, pending, uuid
+from tests.support.strategies import COORDINATE, START, TICK, at, pending, uuid
 
 
 def test_authorized_fact_activates_and_emits_one_event() -> None:
@@ -216,7 +216,11 @@ def test_handoff_completed_fact_lands_once_and_binds_if_unbound() -> None:
         ("completion.waiting", "binding.complete-sign-up.unlinked"),
     )
     assert record_fact(COMPLETED, Snapshot(session=WAITING, binding=BOUND), NOW) == Done(
-        Changes((SessionWrite(WAITING, LANDED),), (), (SESSION_LANDED,)),
+        Changes(
+            (SessionWrite(WAITING, LANDED), BindingWrite(BOUND, with_next_version(BOUND))),
+            (),
+            (SESSION_LANDED,),
+        ),
         ("completion.waiting", "binding.complete-sign-up.active.same"),
     )
     assert record_fact(COMPLETED, Snapshot(session=LANDED, binding=BOUND), NOW) == Ignored(
@@ -226,7 +230,13 @@ def test_handoff_completed_fact_lands_once_and_binds_if_unbound() -> None:
 
 def test_graduated_and_tombstoned_facts_move_a_binding_only_once() -> None:
     active = attrs.evolve(with_next_version(LIMITED), state=AccountState.ACTIVE)
-    tombstoned = attrs.evolve(with_next_version(LIMITED), state=AccountState.TOMBSTONED)
+    tombstoned = attrs.evolve(
+        with_next_version(LIMITED),
+        state=AccountState.TOMBSTONED,
+        era=NOW,
+        tombstoned_at=NOW,
+        swept=False,
+    )
     bound, unbound = Snapshot(binding=LIMITED), Snapshot()
     assert record_fact(Graduated(COORDINATE), bound, NOW) == Done(
         Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", active),)),
@@ -241,8 +251,19 @@ def test_graduated_and_tombstoned_facts_move_a_binding_only_once() -> None:
         ),
         ("binding.tombstone.limited",),
     )
-    assert record_fact(Tombstoned(COORDINATE), unbound, NOW) == Ignored(
-        Changes(), ("binding.tombstone.unlinked",)
+    alone = attrs.evolve(tombstoned, user_id=None, generation=0, version=1)
+    assert record_fact(Tombstoned(COORDINATE), unbound, NOW) == Done(
+        Changes((BindingWrite(None, alone),), (), (event("binding.tombstoned", alone),)),
+        ("binding.tombstone.unlinked",),
+    )
+    earlier = attrs.evolve(tombstoned, tombstone_reported_at=at(7))
+    again = attrs.evolve(with_next_version(earlier), era=NOW + TICK, tombstone_reported_at=None)
+    assert record_fact(Tombstoned(COORDINATE), Snapshot(binding=earlier), NOW) == Done(
+        Changes((BindingWrite(earlier, again),)), ("binding.tombstone.tombstoned",)
+    )
+    copy = Tombstoned(COORDINATE, at(7))
+    assert record_fact(copy, Snapshot(binding=earlier), NOW) == Ignored(
+        Changes(), ("tombstone-report.copy",)
     )
 
 

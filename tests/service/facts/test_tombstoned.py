@@ -1,212 +1,168 @@
-"""Tombstones of accounts: they end every connection of the user."""
+"""Tombstones: whatever was made at a coordinate before one is over, whoever is bound."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import curae_lifecycle as curae
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.access import Denied
+from curae_lifecycle.rules.binding import AccountState, present_era, provision
+from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.preview import find_due_notices, preview_triggers
+from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled, SuccessorsLive
 from curae_lifecycle.service.events import EventKind
-from curae_lifecycle.service.facts.fact import FactAnswer
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
-from curae_lifecycle.service.snapshot import LandedHandoff
-from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
-from tests.service.exact import event, with_next_version
+from curae_lifecycle.web.json import parse_json
+from tests.service.exact import with_next_version
 from tests.support import subjects
 from tests.support.instants import caller_at, commit_writes, handle_at, record_at
-from tests.support.server import ID, LIMITED, new_ids, request, world
+from tests.support.server import ID, LIMITED, USER, call, new_ids, request, world
 from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 from tests.support.subjects import ACTIVE, STANDINGS, TOMBSTONED
 
 NOW = at(61)
+ERA = at(60)
+"""The present era; a connection of this module was made before it."""
+GONE: Final = attrs.evolve(TOMBSTONED, era=ERA, tombstoned_at=at(59), swept=False)
+OLD: Final = pending()
 
 
-def tombstoned(
-    *connections: Connection,
-    binding: LimitedAccountAppBinding | None = LIMITED,
-    happened_at: datetime | None = None,
-    now: datetime = NOW,
-) -> FactAnswer:
-    """Record a tombstone for a user with these connections."""
-    snapshot = curae.Snapshot(binding=binding, connections=connections)
-    return curae.record_fact(Tombstoned(COORDINATE, happened_at), snapshot, now)
+# --- The fact ---------------------------------------------------------------------------------
 
 
-def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> Connection:
-    return attrs.evolve(
-        with_next_version(connection),
-        status=Status.REVOKED,
-        updated_at=now,
-        revoked_at=revoked_at,
-        revoked_by=curae.Actor.PLATFORM,
-    )
-
-
-# --- Ended connections ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("binding", [LIMITED, ACTIVE], ids=["LIMITED", "ACTIVE"])
-@pytest.mark.parametrize("standing", [each for each in STANDINGS if each != "REVOKED"])
-def test_tombstone_revokes_a_connection_in_any_standing(
-    standing: str, binding: LimitedAccountAppBinding
-) -> None:
-    connection, _ = STANDINGS[standing]
-    after = attrs.evolve(with_next_version(binding), state=AccountState.TOMBSTONED)
-    gone = ended(connection, at(59))
-    over: Effect = AccessEnded(ID, at(59))
-    if connection.status is Status.PENDING:
-        over = HandoffCancelled(ID)
-    assert tombstoned(connection, binding=binding, happened_at=at(59)) == curae.Done(
-        changes.Changes(
-            (BindingWrite(binding, after), ConnectionWrite(connection, gone)),
-            (over,),
-            (event("binding.tombstoned", after, 61), event("connection.revoked", gone, 61)),
-        ),
-        (
-            f"binding.tombstone.{binding.state.lower()}",
-            f"connection.revoke.{rule_of(connection)}",
-        ),
-    )
-
-
-def rule_of(connection: Connection) -> str:
-    """Return the connection's standing at `NOW`, as rule names spell it."""
-    return curae.standing(connection, NOW).lower().replace("_", "-")
-
-
-def test_tombstone_without_connections_writes_the_binding_only() -> None:
-    answer = tombstoned()
+def test_tombstone_writes_the_binding_only() -> None:
+    answer = curae.record_fact(Tombstoned(COORDINATE), curae.Snapshot(binding=LIMITED), NOW)
     assert isinstance(answer, curae.Done)
     assert [type(write) for write in answer.value.writes] == [BindingWrite]
     assert [each.kind for each in answer.value.events] == [EventKind.BINDING_TOMBSTONED]
     assert answer.value.effects == ()
 
 
-def test_tombstone_only_bumps_the_version_of_a_revoked_head() -> None:
-    revoked, _ = STANDINGS["REVOKED"]
-    answer = tombstoned(revoked)
-    assert isinstance(answer, curae.Done)
-    assert answer.value.writes[1:] == (ConnectionWrite(revoked, with_next_version(revoked)),)
-    assert [each.kind for each in answer.value.events] == [EventKind.BINDING_TOMBSTONED]
-    assert answer.value.effects == ()
-    assert answer.rules == ("binding.tombstone.limited", "connection.revoke.revoked")
+def test_second_tombstone_at_one_instant_has_another_event_id() -> None:
+    first = curae.record_fact(Tombstoned(COORDINATE), curae.Snapshot(), NOW)
+    assert isinstance(first, curae.Done)
+    (write,) = first.value.writes
+    assert isinstance(write, BindingWrite)
+    bound = provision(write.after, COORDINATE, curae.UserId("u-2"))
+    assert isinstance(bound, curae.Done)
+    second = curae.record_fact(Tombstoned(COORDINATE), curae.Snapshot(binding=bound.value), NOW)
+    assert isinstance(second, curae.Done)
+    assert first.value.events[0].id != second.value.events[0].id
 
 
-def test_tombstone_ends_all_chains_in_whatever_order_loaded() -> None:
-    lapsed = pending()
-    second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
-    third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
-    first_gone = apply_trigger(pending(number=4), "APP", at(1))
-    last_gone = apply_trigger(subjects.recovered(first_gone, at(2), 5), "PATIENT", at(3))
-    alone = apply_trigger(pending(number=6), "authorize for ever", at(1))
-    everything = (lapsed, second, third, first_gone, last_gone, alone)
-    for connections in (everything, everything[::-1]):
-        answer = tombstoned(*connections)
-        assert isinstance(answer, curae.Done)
-        written = {write.before: write.after for write in answer.value.writes[1:]}
-        moved = {each: ended(each, NOW) for each in (lapsed, second, third, alone)}
-        assert written == {**moved, last_gone: with_next_version(last_gone)}, (
-            "the head of the revoked chain"
-        )
-        revoked = [each.subject for each in answer.value.events[1:]]
-        assert revoked == [moved[each] for each in connections if each in moved]
-        assert {each.kind for each in answer.value.events[1:]} == {EventKind.CONNECTION_REVOKED}
-        assert len(answer.value.effects) == 4
-        assert not any(isinstance(each, SuccessorsLive) for each in answer.value.effects)
+# --- What is over -----------------------------------------------------------------------------
 
 
-def test_tombstone_ends_hundreds_of_connections_in_one_commit() -> None:
-    chain = [apply_trigger(pending(), "APP", START)]
-    for number in range(2, 300):
-        made = subjects.recovered(chain[-1], at(number), number)
-        chain.append(apply_trigger(made, "APP", at(number)) if number < 299 else made)
-    others = [pending(at(1), number=number) for number in range(300, 600)]
-    answer = tombstoned(*chain, *others, now=at(400))
-    assert isinstance(answer, curae.Done)
-    assert len(answer.value.writes) == 1 + 1 + len(others)
-    assert len(answer.value.events) == 1 + 1 + len(others)
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_connection_of_another_era_is_revoked_for_every_rule(standing: str) -> None:
+    connection, now = STANDINGS[standing]
+    assert curae.standing(connection, now, era=ERA) is curae.Standing.REVOKED
+    assert next_deadline(connection, era=ERA) is None
+    denied = curae.decide_access(connection, "labs", now, era=ERA)
+    assert isinstance(denied, Denied)
+    assert denied.reason == "REVOKED"
+    named = {
+        str(each.trigger): str(each.outcome) for each in preview_triggers(connection, now, era=ERA)
+    }
+    assert named == {
+        "authorize": "refused",
+        "require_action": "ignored",
+        "expire": "ignored",
+        "revoke": "ignored",
+        "reconnect": "done",
+    }
+    assert find_due_notices(connection, now, era=ERA) == ()
 
 
-@pytest.mark.parametrize("binding", [None, TOMBSTONED], ids=["UNLINKED", "TOMBSTONED"])
-def test_ignored_tombstone_revokes_nothing(
-    binding: LimitedAccountAppBinding | None,
-) -> None:
-    live, _ = STANDINGS["ACTIVE"]
-    answer = tombstoned(live, pending(number=2), binding=binding)
-    state = "unlinked" if binding is None else "tombstoned"
-    assert answer == curae.Ignored(changes.NO_CHANGES, (f"binding.tombstone.{state}",))
+def test_get_of_an_unswept_connection_shows_the_tombstone() -> None:
+    for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
+        binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
+        snapshot = curae.Snapshot(connection=OLD, binding=binding)
+        body = answer_to(GetConnection(ID), snapshot)["connection"]
+        assert isinstance(body, dict)
+        assert (body["status"], body["revokedAt"]) == ("REVOKED", format_time(shown))
 
 
-# --- Times ------------------------------------------------------------------------------------
+def test_revoke_of_an_unswept_connection_is_not_the_first() -> None:
+    snapshot = curae.Snapshot(connection=OLD, binding=GONE)
+    body = answer_to(Revoke(ID), snapshot)
+    assert body["revokedNow"] is False
+    shown = body["connection"]
+    assert isinstance(shown, dict)
+    assert shown["revokedAt"] == format_time(at(59))
 
 
-@pytest.mark.parametrize(
-    ("happened_at", "revoked_at"),
-    [
-        (None, at(20)),
-        (at(20), at(20)),
-        (at(20) - TICK, at(20) - TICK),
-        (at(25), at(20)),
-        (at(10), at(10)),
-        (at(10) - TICK, at(10)),
-        (START - timedelta(days=9000), at(10)),
-    ],
-)
-def test_tombstone_revoked_at_is_between_created_at_and_now(
-    happened_at: datetime | None, revoked_at: datetime
-) -> None:
-    answer = tombstoned(pending(at(10)), happened_at=happened_at, now=at(20))
-    assert isinstance(answer, curae.Done)
-    gone = answer.value.writes[1].after
-    assert isinstance(gone, Connection)
-    assert (gone.revoked_at, gone.updated_at) == (revoked_at, at(20))
+def test_reconnect_of_an_unswept_connection_mints_in_the_present_era() -> None:
+    decision = curae.decide(
+        call(Reconnect(ID)),
+        snapshot=curae.Snapshot(connection=OLD, binding=GONE),
+        now=NOW,
+        new_ids=new_ids(2, NOW),
+    )
+    held, made = decision.changes.writes
+    assert isinstance(held, ConnectionWrite)
+    assert held.after == with_next_version(OLD)
+    assert isinstance(made, ConnectionWrite)
+    assert made.after.identity.era == ERA
+    assert made.after.identity.predecessor_id == ID
 
 
-def test_tombstone_by_a_slow_clock_keeps_updated_at() -> None:
-    seen = apply_trigger(pending(), "authorize for ever", at(20))
-    answer = tombstoned(seen, now=at(18))
-    assert isinstance(answer, curae.Done)
-    gone = answer.value.writes[1].after
-    assert isinstance(gone, Connection)
-    assert (gone.revoked_at, gone.updated_at) == (at(20), at(20))
+def test_landed_handoff_of_an_unswept_connection_does_not_heal_it() -> None:
+    snapshot = curae.Snapshot(
+        connection=OLD, binding=GONE, landed_handoff=LandedHandoff(at(1), None)
+    )
+    decision = curae.decide(call(GetConnection(ID), None), snapshot, NOW)
+    assert decision.changes == changes.NO_CHANGES
+    assert decision.rules[-1] == "connection.authorize.revoked"
+
+
+@pytest.mark.parametrize("state", [AccountState.TOMBSTONED, AccountState.ACTIVE])
+def test_waiting_session_of_another_era_is_refused(state: AccountState) -> None:
+    binding = attrs.evolve(GONE, state=state, user_id=subjects.USER)
+    landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER)
+    snapshot = curae.Snapshot(session=subjects.WAITING, binding=binding)
+    answer = curae.record_fact(landed, snapshot, at(2))
+    assert isinstance(answer, curae.Refused)
+    assert answer.problem.code == "BINDING_CHANGED"
+    assert answer.rules == ("completion.other-era",)
+    late = curae.record_fact(landed, snapshot, subjects.WAITING.expires_at)
+    assert isinstance(late, curae.Refused)
+    assert late.problem.code == "SESSION_EXPIRED"
+
+
+def answer_to(operation: Operation, snapshot: curae.Snapshot) -> dict[str, Json]:
+    """Return the body of the response to a request."""
+    asked = call(operation, None if isinstance(operation, GetConnection) else "k-1")
+    decision = curae.decide(asked, snapshot=snapshot, now=NOW, new_ids=new_ids(2, NOW))
+    body = parse_json(curae.respond(decision).response.body)
+    assert isinstance(body, dict)
+    return body
 
 
 # --- Law 17 and concurrency -------------------------------------------------------------------
 
 
-@given(
-    st.lists(draw.connections(), max_size=4),
-    st.sampled_from([LIMITED, ACTIVE]),
-    draw.instants(),
-    draw.offsets(),
-)
+@given(draw.connections(), draw.instants(), draw.offsets())
 def test_law_17_tombstone_ends_access_of_every_connection(
-    drawn: list[Connection],
-    binding: LimitedAccountAppBinding,
-    now: datetime,
-    after: timedelta,
+    connection: Connection, now: datetime, after: timedelta
 ) -> None:
-    owned = [
-        attrs.evolve(each, identity=attrs.evolve(each.identity, coordinate=COORDINATE))
-        for each in {each.id: each for each in drawn}.values()
-    ]
-    answer = tombstoned(*owned, binding=binding, now=now)
-    assert isinstance(answer, curae.Done)
-    written = {write.before: write.after for write in answer.value.writes[1:]}
-    held = [written.get(each, each) for each in owned]
-    left = [each for each in held if isinstance(each, Connection)]
-    assert {each.status for each in left} <= {Status.REVOKED}
-    laws.check_tombstone(left, max([now, *(each.updated_at for each in left)]) + after)
+    laws.check_tombstone([connection], now + after, era=now)
 
 
 def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
@@ -219,7 +175,7 @@ def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
     handle_at(made, request("initiate", key="k-3"), at(3), new_ids=new_ids(10, at(3)))
     bound = made.binding(COORDINATE)
     assert bound is not None
-    assert (bound.state, bound.generation) == (AccountState.LIMITED, 2)
+    assert (bound.state, bound.generation, bound.era) == (AccountState.LIMITED, 2, at(2))
     handle_at(made, request("create", key="k-4"), at(3), new_ids=new_ids(2, at(3)))
     assert isinstance(
         record_at(made, curae.Authorized(curae.ConnectionId(uuid(2))), at(4)), curae.Done
@@ -227,13 +183,13 @@ def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
     old, new = made.connection(ID), made.connection(curae.ConnectionId(uuid(2)))
     assert old is not None
     assert new is not None
-    laws.check_tombstone([old], at(5))
-    assert curae.standing(new, at(5)) is curae.Standing.ACTIVE
+    laws.check_tombstone([old], at(5), era=at(2))
+    assert curae.standing(new, at(5), era=at(2)) is curae.Standing.ACTIVE
     # A reconnect of the old one yields a connection that must be authorized anew.
     handle_at(made, request("reconnect", key="k-5"), at(5), new_ids=new_ids(3, at(5)))
     recovered = made.connection(curae.ConnectionId(uuid(3)))
     assert recovered is not None
-    laws.check_tombstone([old, recovered], at(5))
+    laws.check_tombstone([old, recovered], at(5), era=at(2))
     # The next tombstone ends both, and leaves the first connection unchanged.
     assert isinstance(record_at(made, Tombstoned(COORDINATE), at(6)), curae.Done)
     for number, since in ((1, at(2)), (2, at(6)), (3, at(6))):
@@ -245,43 +201,68 @@ def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
 RACES = {
     "a create": (request("create", key="k-2"), None),
     "a reconnect": (request("reconnect", key="k-2"), "APP"),
-    "a reconnect of what needs action": (request("reconnect", key="k-2"), "require action"),
-    "a get that heals": (request("get"), None),
 }
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_write_decided_before_a_tombstone_fails_to_commit(race: str) -> None:
+def test_connection_decided_before_a_tombstone_arrives_over(race: str) -> None:
     asked, past = RACES[race]
     connection = pending()
     if past is not None:
         connection = apply_trigger(apply_trigger(connection, "authorize", START), past, START)
     made = world(curae.Settings(), connection)
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
-    call = curae.read(asked, caller_at(made, curae.bearer(asked)), at(1))
-    assert not isinstance(call, curae.Decision)
-    loaded = made.load(call.needs).snapshot
-    if race == "a get that heals":
-        loaded = attrs.evolve(loaded, landed_handoff=LandedHandoff(at(1), None))
+    call_ = curae.read(asked, caller_at(made, curae.bearer(asked)), at(1))
+    assert not isinstance(call_, curae.Decision)
     slow = curae.respond(
-        curae.decide(call, snapshot=loaded, now=at(2), new_ids=new_ids(2, at(2)))
+        curae.decide(
+            call_, snapshot=made.load(call_.needs).snapshot, now=at(2), new_ids=new_ids(2, at(2))
+        )
     ).changes.writes
-    assert any(isinstance(write, ConnectionWrite | BindingWrite) for write in slow)
     assert isinstance(record_at(made, Tombstoned(COORDINATE), at(1)), curae.Done)
-    assert not commit_writes(made, slow), (
-        "it would leave a connection that the tombstone did not see"
+    assert commit_writes(made, slow)
+    late = made.load(Needs(connection=curae.ConnectionId(uuid(2)))).snapshot
+    assert late.connection is not None
+    era = present_era(late.binding)
+    assert curae.standing(late.connection, at(2), era=era) is curae.Standing.REVOKED
+
+
+def test_heal_decided_before_a_tombstone_fails_to_commit() -> None:
+    made = world(curae.Settings(), pending())
+    assert commit_writes(made, (BindingWrite(None, LIMITED),))
+    asked = request("get")
+    call_ = curae.read(asked, caller_at(made, curae.bearer(asked)), at(1))
+    assert not isinstance(call_, curae.Decision)
+    loaded = attrs.evolve(
+        made.load(call_.needs).snapshot, landed_handoff=LandedHandoff(at(1), None)
     )
+    slow = curae.respond(
+        curae.decide(call_, snapshot=loaded, now=at(2), new_ids=new_ids(2, at(2)))
+    ).changes.writes
+    assert isinstance(record_at(made, Tombstoned(COORDINATE), at(1)), curae.Done)
+    assert not commit_writes(made, slow), "the sweep has written the connection"
 
 
-def test_tombstone_retries_after_a_concurrent_create() -> None:
+@pytest.mark.parametrize("preferring", [True, False])
+def test_path_a_decided_before_a_tombstone_fails_to_commit(preferring: bool) -> None:  # noqa: FBT001 - a parameter
+    made = world()
+    assert commit_writes(made, (BindingWrite(None, ACTIVE),))
+    snapshot = curae.Snapshot(binding=ACTIVE)
+    decision = curae.decide(
+        call(Initiate(USER, preferring)), snapshot=snapshot, now=at(1), new_ids=new_ids(2, at(1))
+    )
+    slow = tuple(
+        each for each in decision.changes.writes if isinstance(each, SessionWrite | BindingWrite)
+    )
+    assert isinstance(record_at(made, Tombstoned(COORDINATE), at(1)), curae.Done)
+    assert not commit_writes(made, slow)
+
+
+def test_create_after_the_load_does_not_stop_a_tombstone() -> None:
     made = world()
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     fact = Tombstoned(COORDINATE)
     slow = curae.record_fact(fact, made.load(fact.needs()).snapshot, at(1))
     assert isinstance(slow, curae.Done)
     handle_at(made, request("create"), at(1), new_ids=new_ids(1, at(1)))
-    assert not commit_writes(made, slow.value.writes)
-    assert isinstance(record_at(made, fact, at(1)), curae.Done)
-    gone = made.connection(ID)
-    assert gone is not None
-    assert gone.status is Status.REVOKED
+    assert commit_writes(made, slow.value.writes)

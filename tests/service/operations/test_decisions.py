@@ -46,17 +46,17 @@ def event_names(decision: Decision) -> list[str]:
     return [event.kind for event in decision.changes.events]
 
 
-def test_create_connection_increments_the_version_of_the_binding() -> None:
+@pytest.mark.parametrize("era", [None, at(-5)])
+def test_create_keeps_the_era_and_writes_no_binding(era: datetime | None) -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
-        binding = attrs.evolve(LIMITED, state=state)
+        binding = attrs.evolve(LIMITED, state=state, era=era)
         snapshot = Snapshot(binding=binding)
         decision = decide(
             call(CreateConnection(USER, PACKAGES)), snapshot=snapshot, now=START, new_ids=new_ids(2)
         )
-        assert decision.changes.writes == (
-            BindingWrite(binding, attrs.evolve(binding, version=2)),
-            ConnectionWrite(None, pending(number=2)),
-        )
+        made = pending(number=2)
+        made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=era))
+        assert decision.changes.writes == (ConnectionWrite(None, made),)
         assert event_names(decision) == ["connection.created"], (
             "there is no event about the binding"
         )
@@ -255,6 +255,8 @@ def test_initiate_creates_a_session_and_binds_a_user_if_needed(
         writes = (*writes, BindingWrite(binding, provisioned))
         effects = (UserProvisioned(UserId(user), COORDINATE),)
         events.append("binding.provisioned")
+    if handoff == "LANDED" and binding is not None:
+        writes = (*writes, BindingWrite(binding, attrs.evolve(binding, version=8)))
     assert decision.changes.writes[1:] == writes, "after the charge of the app user's limit"
     assert decision.changes.effects == effects
     assert event_names(decision) == events

@@ -7,11 +7,11 @@ import re
 import attrs
 import pytest
 
-import curae_lifecycle as curae
 from curae_lifecycle import ArgumentError, NewIds, NextAction, RetryPolicy, serve_with_external_call
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.values import elapsed
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores import external_call
 from curae_lifecycle.stores.external_call import Renew
@@ -220,7 +220,9 @@ def test_idempotency_key_is_released_if_the_second_commit_fails(time: FakeTime) 
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
     assert (called.times, state(made)) == (1, RecordState.RELEASED)
-    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
+    assert (
+        made.store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections == ()
+    )
     assert len(time.pauses) == 19, "the key is let go in one attempt"
     assert retry(made, request("create"), called).response.status == 201
 

@@ -11,6 +11,7 @@ from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import AppId
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.external_call import Renew
 from curae_lifecycle.web.respond import Answer
@@ -196,7 +197,9 @@ def test_record_erased_during_external_call_gives_key_forgotten() -> None:
 
     answer = ask(made, request("create"), Called(made, meanwhile))
     assert code(answer) == "IDEMPOTENCY_KEY_FORGOTTEN"
-    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
+    assert (
+        made.store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections == ()
+    )
 
 
 # --- Other events during the call -----------------------------------------------------------
@@ -243,7 +246,9 @@ def test_api_key_reregistered_in_external_call_stores_nothing(caller: curae.Call
     called = Called(made, lambda _: made.store.register(ApiKey(API_KEY), caller))
     check_given_up(ask(made, request("create"), called))
     assert state(made) is RecordState.RELEASED
-    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
+    assert (
+        made.store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections == ()
+    )
     # The new caller of the key decides about the retry.
     statuses = {frozenset(): 403, CALLER.scopes: 201}
     answer = retry(made, request("create"), Called(made))

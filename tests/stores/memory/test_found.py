@@ -18,6 +18,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.changes import bump_version
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.memory_tables import Connections
 from tests.support.instants import access_at, commit_writes, handle_at, record_at
@@ -134,15 +135,17 @@ def test_connections_of_a_user_are_found_without_a_scan() -> None:
     ]
     made = world(curae.Settings(), *theirs, *mine)
     counted(made)
-    fact = curae.Tombstoned(COORDINATE)
-    assert made.load(fact.needs()).snapshot.connections == tuple(mine)
-    assert made.load(curae.Tombstoned(other).needs()).snapshot.connections == tuple(theirs)
+    needs = Needs(connections=ConnectionsPage(COORDINATE))
+    assert made.load(needs).snapshot.connections == tuple(mine)
+    assert made.load(Needs(connections=ConnectionsPage(other))).snapshot.connections == tuple(
+        theirs
+    )
     nobody = attrs.evolve(COORDINATE, environment=curae.Environment.TEST)
-    assert made.load(curae.Tombstoned(nobody).needs()).snapshot.connections == ()
+    assert made.load(Needs(connections=ConnectionsPage(nobody))).snapshot.connections == ()
     assert made.load(curae.Graduated(COORDINATE).needs()).snapshot.connections == ()
     moved = bump_version(mine[1])
     assert commit_writes(made, (ConnectionWrite(mine[1], moved),))
-    assert set(made.load(fact.needs()).snapshot.connections) == {mine[0], moved, mine[2]}
+    assert set(made.load(needs).snapshot.connections) == {mine[0], moved, mine[2]}
 
 
 OWNERS = [

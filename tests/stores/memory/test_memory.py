@@ -109,7 +109,9 @@ def test_memory_store_stores_facts_and_ignores_a_repeat() -> None:
     )
     assert made.binding(COORDINATE) == bound
     assert isinstance(record_at(made, curae.Tombstoned(COORDINATE), at(3)), curae.Done)
-    assert made.binding(COORDINATE) == attrs.evolve(bound, state=AccountState.TOMBSTONED, version=2)
+    assert made.binding(COORDINATE) == attrs.evolve(
+        bound, state=AccountState.TOMBSTONED, version=3, era=at(3), tombstoned_at=at(3)
+    )
     assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Refused)
 
 

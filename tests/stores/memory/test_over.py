@@ -12,6 +12,7 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite, SessionWrite
 from tests.support import subjects
 from tests.support.instants import clock_at, commit_writes, handle_at, record_at
@@ -130,7 +131,8 @@ def test_purge_keeps_another_chain_of_the_same_user() -> None:
     assert made.purge(START + 3 * MONTH) == 1
     tombstoned = curae.Tombstoned(COORDINATE)
     commit_writes(made, (BindingWrite(None, LIMITED),))
-    assert [each.id for each in made.load(tombstoned.needs()).snapshot.connections] == [uuid(2)]
+    page = Needs(connections=ConnectionsPage(COORDINATE))
+    assert [each.id for each in made.load(page).snapshot.connections] == [uuid(2)]
     assert isinstance(record_at(made, tombstoned, START + 3 * MONTH), curae.Done)
 
 

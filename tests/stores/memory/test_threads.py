@@ -22,6 +22,7 @@ from curae_lifecycle.rules.values import (
     DataPackage,
 )
 from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
@@ -72,7 +73,9 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
     "binding": lambda made: made.binding(COORDINATE),
     "access": lambda made: access_at(made, ID, DataPackage("labs"), now=at(3)),
     "load": lambda made: made.load(call(Reconnect(ID)).needs),
-    "load for a fact": lambda made: made.load(curae.Tombstoned(COORDINATE).needs()).snapshot,
+    "load for a fact": lambda made: (
+        made.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot
+    ),
     "store": lambda made: commit_writes(made, (ConnectionWrite(None, pending(number=8)),)),
     "replace the buckets": lambda made: made.replace_buckets(()),
     "purge": lambda made: made.purge(START + 3 * MONTH),

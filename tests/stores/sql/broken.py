@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-import pytest
 
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.sql import storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
 from tests.support.wrong_stores import only_counts
@@ -57,7 +55,4 @@ class LazyStore(SqlStore):
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([each for each in changes.writes if not only_counts(each)])
-        with pytest.MonkeyPatch.context() as patched:
-            # It skips the check that the coordinate is still unbound, too.
-            patched.setattr(storing, "unbound", lambda _: None)
-            return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)

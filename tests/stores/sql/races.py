@@ -40,9 +40,10 @@ Tables = dict[str, list[tuple[object, ...]]]
 
 _COLUMNS: Final = {
     "curae_caller": "id, version, document",
-    "curae_connection": "id, version, predecessor_id, root_id, position, coordinate, document",
-    "curae_session": "id, version, coordinate, document",
-    "curae_binding": "id, version, document",
+    "curae_connection": "id, version, predecessor_id, root_id, position, coordinate, era, document",
+    "curae_session": "id, version, coordinate, era, document",
+    "curae_binding": "id, version, unswept, document",
+    "curae_erasure": "id, era, due_at",
     "curae_record": "id, version, expires_at, document",
     "curae_log": "id, version, expires_at, document",
     "curae_bucket": "id, full_at, part",

@@ -11,6 +11,7 @@ import pytest
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
@@ -36,8 +37,9 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.run_sync import run_sync
-from curae_lifecycle.stores.serve import as_async_store
+from curae_lifecycle.stores.serve import as_async_store, record
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -46,6 +48,7 @@ from curae_lifecycle.web.request import Request
 from tests.stores.sql.worlds import SqlWorld
 from tests.stores.twins import FEW, LONGEST, TWINS, check_all, unusual
 from tests.support.page_rows import check_pages
+from tests.support.patiently import PATIENCE
 from tests.support.replaced_pages import check_replaced_pages
 from tests.support.server import API_KEY, CALLER
 from tests.support.sql.databases import Clocked
@@ -233,17 +236,14 @@ def test_chain_of_200_connections_is_revoked_in_one_commit(database: SqlDatabase
         commit_with_retries(store, asks(CREATE, number))
     posted = Statement("SELECT COUNT(*) FROM curae_outbox")
     before = int(str(database.rows(posted)[0][0]))
-    gone = fact_action(Tombstoned(COORDINATE))(store)
-    assert store.commit(gone.loaded, gone.changes)
-    emitted = len(gone.changes.effects) + len(gone.changes.events)
+    gone = record(store, Tombstoned(COORDINATE), retry_policy=RetryPolicy(seconds=PATIENCE))
+    assert isinstance(gone, Done)
+    emitted = len(gone.value.effects) + len(gone.value.events)
     assert emitted > 200
     assert database.rows(posted)[0][0] == before + emitted
     left = store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections
     assert len(left) == 320
     assert {each.status for each in left} == {Status.REVOKED}
-    # Nothing is stored if one row has changed.
-    assert not store.commit(gone.loaded, gone.changes)
-    assert database.rows(posted)[0][0] == before + emitted
 
 
 # --- The last instants --------------------------------------------------------------------------

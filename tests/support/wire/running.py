@@ -18,6 +18,7 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ApiKeyId, ConnectionId, Environment
@@ -273,9 +274,10 @@ class Behind(FactHooks):
 
     def may_read(self, connection_id: str, package: str) -> bool:
         asked = Needs(connection=ConnectionId(connection_id))
-        held = self.store.load(asked).snapshot.connection
+        loaded = self.store.load(asked).snapshot
+        held, era = loaded.connection, present_era(loaded.binding)
         assert held is not None
-        return isinstance(decide_access(held, package, self.now()), Granted)
+        return isinstance(decide_access(held, package, self.now(), era=era), Granted)
 
 
 def conformance_server(

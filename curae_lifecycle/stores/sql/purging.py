@@ -1,0 +1,220 @@
+"""The purge of a SQL store: expired rows, unfinished sweeps, and rows of erased app users.
+
+The laws of this module: **a live row is never deleted**; **nothing is deleted before its end was
+delivered**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.values import Coordinate, to_epoch_microseconds
+from curae_lifecycle.service.hosted_page import PageKind
+from curae_lifecycle.stores.codec import load
+from curae_lifecycle.stores.contract import AsyncStore
+from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.outbox import coordinate_subject
+from curae_lifecycle.stores.retry import Retrier
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.stores.sql.statement import Statement, Value
+from curae_lifecycle.stores.sql.storing import (
+    clear_user_statement,
+    format_era,
+    purges,
+)
+from curae_lifecycle.stores.sql.transactions import AsyncTransactions
+from curae_lifecycle.stores.sweeping import shared_deadline, sweep
+from curae_lifecycle.web.json import parse_json
+
+_ROWS_PER_STATEMENT: Final = 100
+
+
+async def purge_database(
+    database: AsyncTransactions, store: AsyncStore, *, now: datetime, retrier: Retrier
+) -> None:
+    """Delete what has expired, finish the sweeps that were cut off, and delete erased rows.
+
+    Args:
+        database: The database.
+        store: The store on this database.
+        now: The database's instant.
+        retrier: Repeats each batch of a sweep.
+    """
+    instant = to_epoch_microseconds(now)
+    for purge in purges(instant):
+        batch_end: Sequence[Sequence[object]] | None = None
+        while batch_end is None or batch_end:
+            batch_end = await database.rows(purge.batch_end())
+            await database.run_transaction([purge.drop(batch_end)])
+    with shared_deadline(retrier) as end:
+        await _finish_sweeps(database, store, retrier=retrier, end=end)
+    await _purge_erasures(database, instant)
+
+
+async def _finish_sweeps(
+    database: AsyncTransactions, store: AsyncStore, *, retrier: Retrier, end: float
+) -> None:
+    after = ""
+    while True:
+        rows = await database.rows(
+            Statement(
+                "SELECT id, document FROM curae_binding WHERE unswept = 1 AND id > ? "
+                f"ORDER BY id LIMIT {_ROWS_PER_STATEMENT}",
+                (after,),
+            )
+        )
+        for id_, document in rows:
+            after = str(id_)
+            binding = _parse_binding(document)
+            if binding is not None:
+                await sweep(store, binding.coordinate, retrier=retrier, end=end)
+        if not rows:
+            return
+
+
+def _parse_binding(document: object) -> LimitedAccountAppBinding | None:
+    # A purge leaves a binding that only a newer release can read to that release.
+    try:
+        return load(LimitedAccountAppBinding, parse_json(str(document)))
+    except NewerFormatError:
+        return None
+
+
+@attrs.frozen
+class Erased:
+    """The rows of an erased app user that a purge deletes.
+
+    Attributes:
+        connections: The ids of the connections.
+        sessions: The ids of the connect sessions.
+        coordinate: The coordinate, if messages about it are waited for, too; else `None`.
+    """
+
+    connections: tuple[str, ...]
+    sessions: tuple[str, ...]
+    coordinate: Coordinate | None
+
+    def message_batches(self) -> Iterator[tuple[str, ...]]:
+        """Yield the subjects of the messages that must be delivered before the rows are deleted."""
+        about = [*self.connections, *self.sessions]
+        if self.coordinate is not None:
+            about.append(coordinate_subject(self.coordinate))
+        yield from _batches([key_of(each) for each in about])
+
+    def deletions(self) -> Iterator[Statement]:
+        """Yield the statements that delete the rows and their hosted pages."""
+        pages = [key_of(PageKind.CONNECTION, each) for each in self.connections]
+        pages += [key_of(PageKind.SESSION, each) for each in self.sessions]
+        yield from _deletions("curae_connection", "id", self.connections)
+        yield from _deletions("curae_session", "id", self.sessions)
+        yield from _deletions("curae_page", "subject", pages)
+
+
+def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, Statement]:
+    """Build the SELECTs of the connections and the sessions that an erasure reaches.
+
+    Args:
+        key: The key of the coordinate.
+        kept_eras: The eras whose rows stay: that of the erasure, and the present one.
+    """
+    where = f"coordinate = ? AND era NOT IN ({_placeholders(kept_eras)})"
+    connections, sessions = [
+        Statement(f"SELECT id FROM {table} WHERE {where}", (key, *kept_eras))
+        for table in ("curae_connection", "curae_session")
+    ]
+    return connections, sessions
+
+
+def count_statement(subjects: tuple[str, ...]) -> Statement:
+    """Build the SELECT that counts the messages about some subjects."""
+    text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({_placeholders(subjects)})"
+    return Statement(text, subjects)
+
+
+async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
+    after = ""
+    while True:
+        rows = await database.rows(
+            Statement(
+                "SELECT e.id, e.era, b.version, b.document FROM curae_erasure e "
+                "LEFT JOIN curae_binding b ON b.id = e.id "
+                f"WHERE e.due_at <= ? AND e.id > ? ORDER BY e.id LIMIT {_ROWS_PER_STATEMENT}",
+                (now, after),
+            )
+        )
+        for id_, era, version, document in rows:
+            after = str(id_)
+            assert isinstance(era, int)  # noqa: S101 - the column holds integers
+            if document is None:
+                await database.run_transaction([_erasure_deletion(after, era)])
+                continue
+            binding = _parse_binding(document)
+            if binding is not None:
+                assert isinstance(version, int)  # noqa: S101 - as `era`
+                await _purge_erasure(database, after, era=era, version=version, binding=binding)
+        if not rows:
+            return
+
+
+async def _purge_erasure(
+    database: AsyncTransactions,
+    key: str,
+    *,
+    era: int,
+    version: int,
+    binding: LimitedAccountAppBinding,
+) -> None:
+    present = format_era(binding.era)
+    is_last = binding.state is AccountState.TOMBSTONED and present == era
+    connections, sessions = [
+        tuple(str(id_) for (id_,) in await database.rows(each))
+        for each in erased_statements(key, (era, present))
+    ]
+    erased = Erased(connections, sessions, binding.coordinate if is_last else None)
+    for batch in erased.message_batches():
+        ((waiting,),) = await database.rows(count_statement(batch))
+        if waiting:
+            return
+    statements = [*erased.deletions()]
+    if not is_last:
+        # Another user is bound, or another tombstone came: the binding is no longer the erased one.
+        statements.append(_erasure_deletion(key, era))
+    elif not await _is_used(database, key, era):
+        gone = Statement(
+            "DELETE FROM curae_binding WHERE id = ? AND version = ?", (key, version), 1
+        )
+        statements += [gone, _erasure_deletion(key, era)]
+    elif binding.user_id is not None:
+        statements.append(clear_user_statement(key, version, binding))
+    await database.run_transaction(statements)
+
+
+async def _is_used(database: AsyncTransactions, key: str, era: int) -> bool:
+    for table in ("curae_connection", "curae_session"):
+        text = f"SELECT id FROM {table} WHERE coordinate = ? AND era = ? LIMIT 1"
+        if await database.rows(Statement(text, (key, era))):
+            return True
+    return False
+
+
+def _erasure_deletion(key: str, era: int) -> Statement:
+    return Statement("DELETE FROM curae_erasure WHERE id = ? AND era = ?", (key, era))
+
+
+def _batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for first in range(0, len(keys), _ROWS_PER_STATEMENT):
+        yield tuple(keys[first : first + _ROWS_PER_STATEMENT])
+
+
+def _deletions(table: str, column: str, keys: Sequence[str]) -> Iterator[Statement]:
+    for batch in _batches(keys):
+        yield Statement(f"DELETE FROM {table} WHERE {column} IN ({_placeholders(batch)})", batch)
+
+
+def _placeholders(values: Sequence[Value]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,163 @@
+"""The sweep after a tombstone, on any store: in batches, ACTIVE connections first.
+
+The laws of this module: **a sweep can be cut off at any point**, and the next one goes on where
+it is needed; **a batch is one commit**, so each effect and event is there once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from time import monotonic
+from typing import Final, TypeVar
+
+import attrs
+
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.values import ConnectionId, Coordinate
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.sweep import sweep_changes, swept_changes
+from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
+from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, Retrier, RetryPolicy
+
+SWEEP_BATCH: Final = 200
+"""How many connections a sweep loads, and revokes in one commit, at most."""
+
+_Result = TypeVar("_Result")
+
+PURGE_SWEEP_POLICY: Final = RetryPolicy(seconds=3600.0)
+"""The limits of a sweep that `purge` finishes; no caller waits for it."""
+
+
+def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
+    """Return the coordinate of a loaded binding whose sweep is not finished, or None."""
+    binding = snapshot.binding
+    return None if binding is None or binding.swept else binding.coordinate
+
+
+@contextmanager
+def shared_deadline(retrier: Retrier) -> Generator[float]:
+    """Limit several runs of a retrier to the seconds of one.
+
+    Args:
+        retrier: The retrier.
+
+    Yields:
+        The instant of `time.monotonic` after which no further run should start.
+    """
+    seconds = retrier.policy.seconds
+    end = min(monotonic() + seconds, current_deadline())
+    with deadline_scope(seconds + ATTEMPT_GRACE_SECONDS):
+        yield end
+
+
+async def sweep(
+    store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier, end: float
+) -> Changes:
+    """Write down every connection that the last tombstone of a coordinate ended.
+
+    Args:
+        store: The store.
+        coordinate: The coordinate.
+        retrier: Repeats each batch on a conflict or a store failure.
+        end: The instant of `time.monotonic` after which no further batch starts.
+
+    Returns:
+        Everything that this call committed.
+
+    Raises:
+        StoreUnavailableError: No attempt at a batch succeeded, or `end` was reached. What was
+            committed until then stays, and a later sweep does the rest.
+    """
+    run = _Sweep(store=store, coordinate=coordinate, retrier=retrier, end=end)
+    while not await run.try_to_finish():
+        pass
+    return run.changes
+
+
+@attrs.define
+class _Batch:
+    """The result of one batch: the place of the next one, and whether connections are left."""
+
+    last: ConnectionId | None
+    passed_over: bool
+    changes: Changes
+
+
+@attrs.define
+class _Sweep:
+    """One call of `sweep`, with what it has committed."""
+
+    store: AsyncStore
+    coordinate: Coordinate
+    retrier: Retrier
+    end: float
+    changes: Changes = NO_CHANGES
+
+    async def try_to_finish(self) -> bool:
+        """Sweep all connections; return False if another tombstone was recorded meanwhile."""
+        loaded = await self._run(partial(self.store.load, Needs(binding=self.coordinate)))
+        binding = loaded.snapshot.binding
+        if binding is None or binding.swept:
+            return True
+        # Access that was granted is ended first. The others are read again only if there are any.
+        if await self._sweep_all(active_first=True):
+            await self._sweep_all(active_first=False)
+
+        async def finish() -> Changes | bool | None:
+            # False if another tombstone was recorded meanwhile, None on a conflict.
+            loaded = await self.store.load(Needs(binding=self.coordinate))
+            found = loaded.snapshot.binding
+            if found is None or found.swept or found.era != binding.era:
+                return found is None or found.swept
+            changes = swept_changes(found)
+            return changes if await self.store.commit(loaded, changes) else None
+
+        finished: Changes | bool = await self._run(finish)
+        if isinstance(finished, Changes):
+            self.changes += finished
+            return True
+        return finished
+
+    async def _sweep_all(self, *, active_first: bool) -> bool:
+        # Returns whether connections were passed over.
+        after: ConnectionId | None = None
+        passed_over = False
+        while True:
+            page = ConnectionsPage(self.coordinate, after, SWEEP_BATCH)
+            batch = await self._run(partial(self._sweep_page, page, active_first=active_first))
+            self.changes += batch.changes
+            passed_over |= batch.passed_over
+            if batch.last is None:
+                return passed_over
+            after = batch.last
+
+    async def _sweep_page(self, page: ConnectionsPage, *, active_first: bool) -> _Batch | None:
+        loaded = await self.store.load(Needs(connections=page))
+        binding, found = loaded.snapshot.binding, loaded.snapshot.connections
+        last = found[-1].id if len(found) == page.limit else None
+        if binding is None:
+            return _Batch(None, passed_over=False, changes=NO_CHANGES)
+        everything = sweep_changes(binding, found, loaded.now)
+        changes = everything
+        if active_first:
+            changes = sweep_changes(binding, tuple(filter(_is_active, found)), loaded.now)
+        passed_over = len(changes.writes) < len(everything.writes)
+        if changes.writes and not await self.store.commit(loaded, changes):
+            return None
+        return _Batch(last, passed_over=passed_over, changes=changes)
+
+    async def _run(self, attempt: Callable[[], Awaitable[_Result | None]]) -> _Result:
+        if monotonic() >= self.end:
+            raise StoreUnavailableError("the sweep after a tombstone was cut off")
+        result = await self.retrier.run(attempt)
+        if result is None:
+            raise StoreUnavailableError("no attempt at a sweep succeeded in time")
+        return result
+
+
+def _is_active(connection: Connection) -> bool:
+    return connection.status is Status.ACTIVE

@@ -1,0 +1,137 @@
+"""Checks of one answer that need no history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from curae_lifecycle.rules.access import AccessDecision
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import RecordKey
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RecordWrite,
+    SessionWrite,
+)
+from curae_lifecycle.testing import laws
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.laws.connections import AccessRule
+
+_EXECUTED: Final = frozenset({200, 201, 404, 409})
+_WINDOW: Final = timedelta(seconds=60)
+_LIMIT: Final = 10
+
+
+def find_header(response: Response, name: str) -> str:
+    """Return the value of the first header with a name.
+
+    Args:
+        response: The response.
+        name: The name of the header, in lower case.
+    """
+    return next(value for key, value in response.headers if key == name)
+
+
+def check_response_is_stored(response: Response, changes: Changes, key: RecordKey) -> None:
+    """Check that a response that executed a request is stored under its key.
+
+    Args:
+        response: The response.
+        changes: What was committed with it.
+        key: The idempotency key of the request.
+
+    Raises:
+        LawBrokenError: One execution stored no response, several, or another one.
+    """
+    if response.status not in _EXECUTED or b'"code":"IDEMPOTENCY_' in response.body:
+        return
+    records = [write for write in changes.writes if isinstance(write, RecordWrite)]
+    stored = [write.after.response for write in records if write.key == key]
+    if len(stored) != 1:
+        what = f"one execution stored {len(stored)} responses"
+        raise LawBrokenError(12, what, f"key {key.key}")
+    if isinstance(stored[0], Response):
+        laws.check_one_execution((stored[0], response), 1)
+
+
+def check_owner(changes: Changes, caller: Caller) -> None:
+    """Check law 15: every written value belongs to the caller.
+
+    Args:
+        changes: What was committed for a request.
+        caller: The caller of the request.
+
+    Raises:
+        LawBrokenError: A value of another tenant was written.
+    """
+    for write in changes.writes:
+        if isinstance(write, ConnectionWrite):
+            coordinate = write.after.identity.coordinate
+        elif isinstance(write, SessionWrite | BindingWrite):
+            coordinate = write.after.coordinate
+        else:
+            continue
+        if coordinate != caller.coordinate(coordinate.app_user_id):
+            where = f"app user {coordinate.app_user_id}"
+            raise LawBrokenError(15, "another tenant's value was written", where)
+
+
+def check_retry_after(
+    response: Response, instants: Sequence[datetime], now: datetime, *, where: str
+) -> None:
+    """Check the `Retry-After` of a request that the app user's limit refused.
+
+    Args:
+        response: The response, a 429.
+        instants: The instants at which the limit admitted requests, in order.
+        now: The instant that the request was decided for.
+        where: The limit and the app user, for the error's message.
+
+    Raises:
+        LawBrokenError: The limit had room, or `Retry-After` is not exact.
+    """
+    if len(instants) < _LIMIT or instants[-_LIMIT] + _WINDOW <= now:
+        raise LawBrokenError(10, "refused although the limit had room", where)
+    # `Retry-After` is in whole seconds, rounded up.
+    expected = str(-((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1)))
+    retry_after = find_header(response, "retry-after")
+    if retry_after != expected:
+        what = f"Retry-After is {retry_after} s instead of {expected} s"
+        raise LawBrokenError(10, what, where)
+
+
+def rule_that_answers(decision: AccessDecision) -> AccessRule:
+    """Return an access rule that gives one decision, so that the laws check that decision.
+
+    Args:
+        decision: The decision.
+    """
+
+    def decide(
+        _held: Connection, _package: str, _now: datetime, /, *, era: datetime | None
+    ) -> AccessDecision:
+        del era
+        return decision
+
+    return decide
+
+
+def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None) -> datetime | None:
+    """Return the `revokedAt` that a response must show for a connection that is over.
+
+    Until a connection is swept, that is the tombstone that ended it.
+
+    Args:
+        held: The connection as it is stored.
+        binding: The binding of its coordinate; `None` if there is none.
+    """
+    ended = None if binding is None else binding.tombstoned_at
+    if held.revoked_at is not None or ended is None:
+        return held.revoked_at
+    return max(ended, held.identity.created_at)
