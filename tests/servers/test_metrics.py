@@ -86,6 +86,8 @@ def test_store_failures_are_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["curae_attempts_total ended=conflict"] == 1
     assert found["curae_attempts_total ended=unavailable"] == 1
     assert found["curae_attempts_total ended=done"] == 2
+    # A conflict is no failure of the store.
+    assert "curae_store_failures_total kind=conflict" not in found
     assert found["curae_store_failures_total kind=unavailable"] == 1
     assert found["curae_store_failures_total kind=store_full"] == 1
     assert found["curae_store_failures_total kind=unexpected"] == 1
