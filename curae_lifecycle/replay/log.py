@@ -322,7 +322,9 @@ class _LogRunner:
             raise BrokenLineError(f"names: {match[0]} must lead to a string of an answer")
         self._name_room -= len(value)
         if self._name_room < 0:
-            raise BrokenLineError(f"names: must make no more than {_NAMED_MAX} characters of a line")
+            raise BrokenLineError(
+                f"names: must make no more than {_NAMED_MAX} characters of a line"
+            )
         return value
 
 

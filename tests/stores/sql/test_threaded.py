@@ -65,10 +65,13 @@ def test_threaded_database_keeps_the_deadline_of_its_caller() -> None:
 
     class Noting(Waiting):
         def note(self, what: str, statements: Sequence[Statement]) -> None:
+            super().note(what, statements)
             ends.append(current_deadline())
 
     async def ask() -> float:
-        database = ThreadedDatabase(Noting())
+        noting = Noting()
+        noting.go_on.set()
+        database = ThreadedDatabase(noting)
         with deadline_scope(7):
             await database.rows(ASKED)
             await database.run_ddl([ASKED])
