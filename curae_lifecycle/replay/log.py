@@ -155,6 +155,7 @@ class _LogRunner:
         self._deciders = Deciders(self._store)
         self._last_time: datetime | None = None
         self._named: dict[str, _NamedAnswer] = {}
+        self._name_room = 0
         self._numbers = count(1)
 
     def answer_line(self, number: int, raw: bytes) -> LineAnswer:
@@ -168,6 +169,7 @@ class _LogRunner:
         if self._named:
             # The name that a line gives to its own answer is not replaced.
             name = document.get("as") if isinstance(document, dict) else None
+            self._name_room = _NAMED_MAX
             document = self._resolve_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
@@ -300,10 +302,7 @@ class _LogRunner:
         # Replaces names of answers in all strings of a value; members' names stay as they are.
         # Comprehensions would add a second frame to the stack for each level of nesting.
         if isinstance(value, str):
-            text = _NAME.sub(self._named_value, value)
-            if len(text) > max(len(value), _NAMED_MAX):
-                raise BrokenLineError(f"names: must make no text longer than {_NAMED_MAX}")
-            return text
+            return _NAME.sub(self._named_value, value)
         if isinstance(value, list):
             return list(map(self._resolve_names, value))
         if isinstance(value, DuplicateKeyObject):
@@ -321,13 +320,19 @@ class _LogRunner:
         value = named.value_at(path) if path else None
         if not isinstance(value, str):
             raise BrokenLineError(f"names: {match[0]} must lead to a string of an answer")
+        self._name_room -= len(value)
+        if self._name_room < 0:
+            raise BrokenLineError(
+                f"names: must make no more than {_NAMED_MAX} characters of a line"
+            )
         return value
 
 
 _NAMED_MAX: Final = 65_536
-"""The longest text that resolved names may make [O].
+"""The number of characters that the names of one line may stand for, in all [O].
 
-Without a limit, a text that contains itself twice would double with each line.
+Without a limit, a text that contains itself twice would double with each line, and a line that
+repeats the name of a long text would fill the memory.
 """
 
 _UNBOUNDED: Final = 2**62

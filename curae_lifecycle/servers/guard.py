@@ -6,6 +6,8 @@ The laws of this module:
   sends half of a request holds no thread and no slot.
 - **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
   long.
+- **Every request that the guard refuses, cuts off or drops is a log line and is counted.** The line
+  holds nothing of the request.
 
 The server software bounds the headers and idle connections.
 """
@@ -13,11 +15,16 @@ The server software bounds the headers and idle connections.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
-from typing import Final, Never, cast
+from enum import StrEnum
+from typing import Final, Never, Protocol, cast
 
+from curae_lifecycle.stores.request_loop import log_error
 from curae_lifecycle.web.request import BODY_MAX
+
+_LOG: Final = logging.getLogger(__name__)
 
 AsgiMessage = MutableMapping[str, object]
 """A message between an ASGI server and an ASGI app; also the scope of a request."""
@@ -57,6 +64,33 @@ Meanwhile the client can read the response before the connection closes.
 """
 
 
+class GuardEvent(StrEnum):
+    """The reason why a guard refused a request, cut its body off or dropped it."""
+
+    BODY_TIMEOUT = "body_timeout"
+    """The body did not arrive in time: 408."""
+
+    BODY_BROKEN = "body_broken"
+    """A chunk was malformed, or the client stopped sending before the end of the body: 400."""
+
+    BODY_TOO_LONG = "body_too_long"
+    """The body is longer than `BODY_MAX`, so the app got a part of it."""
+
+    QUEUE_TIMEOUT = "queue_timeout"
+    """No slot became free in time: 503."""
+
+    CLIENT_LEFT = "client_left"
+    """The client disconnected while its request waited for a slot; the app did not get it."""
+
+
+class GuardCounters(Protocol):
+    """The interface of counters for a guard, such as `servers.metrics.Metrics`."""
+
+    def count_guard_event(self, event: GuardEvent) -> None:
+        """Count an event of a guard."""
+        ...
+
+
 class Guard:
     """ASGI middleware that bounds the time, size and number of the requests that an app gets.
 
@@ -65,10 +99,15 @@ class Guard:
     that the app sees that the body is too long. After the response to a cut-off body, the
     connection closes.
 
-    The guard itself responds in two cases, with an RFC 9457 problem that has no `code`:
+    The guard itself responds in three cases, with an RFC 9457 problem that has no `code`. The app
+    does not get the request:
 
+    - 400 if a chunk of the body is malformed or the body ends too early; the connection closes.
     - 408 if the body did not arrive in time; the connection closes.
-    - 503 with `Retry-After` if no slot became free in time; the app did not get the request.
+    - 503 with `Retry-After` if no slot became free in time.
+
+    A request whose client disconnects while it waits for a slot is dropped. One that has a slot
+    keeps it until the app returns: the app may be in the middle of a commit.
 
     The guard refuses WebSockets. Lifespan messages go to the app. If the app raises because it does
     not support them, the guard answers them.
@@ -81,6 +120,7 @@ class Guard:
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
         queue_seconds: Seconds that a request waits for a free slot, at most.
+        counters: Counts the requests that the guard refuses, cuts off or drops. `None` for none.
     """
 
     def __init__(
@@ -91,12 +131,14 @@ class Guard:
         drain: Callable[[], None] | None = None,
         body_seconds: float = BODY_SECONDS,
         queue_seconds: float = QUEUE_SECONDS,
+        counters: GuardCounters | None = None,
     ) -> None:
         self._app = cast("AsgiApp", app)
         self._drain = drain
         self._slots = asyncio.Semaphore(max_concurrent)
         self._body_seconds = body_seconds
         self._queue_seconds = queue_seconds
+        self._counters = counters
 
     async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         """Pass a complete request on to the app, or answer it with an error."""
@@ -123,37 +165,92 @@ class Guard:
             async with asyncio.timeout(self._body_seconds):
                 body, is_complete = await _read_body(receive)
         except TimeoutError:
-            await _refuse(
-                send, status=408, title=b"Request Timeout", header=(b"connection", b"close")
-            )
+            self._note(GuardEvent.BODY_TIMEOUT)
+            await _refuse(send, status=408, title=b"Request Timeout", header=_CLOSE)
             return
         if body is None:
-            # The client disconnected before its request was complete.
+            self._note(GuardEvent.BODY_BROKEN)
+            # Without a response, granian would send a 500. A client that is gone gets nothing.
+            with suppress(OSError):
+                await _refuse(send, status=400, title=b"Bad Request", header=_CLOSE)
             return
-        if not await self._take_slot():
-            await _refuse(
-                send, status=503, title=b"Service Unavailable", header=(b"retry-after", b"1")
-            )
-            return
+        if not is_complete:
+            self._note(GuardEvent.BODY_TOO_LONG)
+        headers = _with_length(cast("Headers", scope["headers"]), len(body))
+        leaving: asyncio.Future[AsgiMessage] | None = None
+        if self._slots.locked() and is_complete:
+            leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            headers = _with_length(cast("Headers", scope["headers"]), len(body))
-            send_or_linger = send if is_complete else _LingeringSend(receive, send)
-            await self._app(
-                {**scope, "headers": headers}, _BodyReceive(body, receive), send_or_linger
-            )
+            failure = await self._take_slot(leaving)
+            if failure is None:
+                app_receive = _BodyReceive(body, receive, leaving)
+                app_send = send if is_complete else _LingeringSend(receive, send)
+                await self._run_app({**scope, "headers": headers}, app_receive, app_send)
+                return
+            self._note(failure)
+            if failure is GuardEvent.QUEUE_TIMEOUT:
+                header = (b"retry-after", b"1")
+                await _refuse(send, status=503, title=b"Service Unavailable", header=header)
+        finally:
+            if leaving is not None:
+                leaving.cancel()
+
+    async def _run_app(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        # The request has a slot.
+        try:
+            await self._app(scope, receive, send)
         finally:
             self._slots.release()
 
-    async def _take_slot(self) -> bool:
-        # Returns whether a slot became free in time.
+    async def _take_slot(self, leaving: asyncio.Future[AsgiMessage] | None) -> GuardEvent | None:
+        # Returns the reason if no slot was taken. `leaving` ends when the client disconnects.
         if not self._slots.locked():
             # A free slot is taken without waiting, so it needs no timer.
-            return await self._slots.acquire()
+            await self._slots.acquire()
+            return None
         try:
-            async with asyncio.timeout(self._queue_seconds):
-                return await self._slots.acquire()
+            async with asyncio.timeout(self._queue_seconds) as limit:
+                if leaving is not None:
+                    leaving.add_done_callback(lambda _: _end_now(limit))
+                await self._slots.acquire()
         except TimeoutError:
-            return False
+            has_left = leaving is not None and leaving.done()
+            return GuardEvent.CLIENT_LEFT if has_left else GuardEvent.QUEUE_TIMEOUT
+        return None
+
+    def _note(self, event: GuardEvent) -> None:
+        _LOG.warning("the guard %s", _LINES[event])
+        if self._counters is None:
+            return
+        try:
+            self._counters.count_guard_event(event)
+        except Exception as error:  # noqa: BLE001 - a response matters more than its count
+            log_error("a request was not counted", error)
+
+
+_LINES: Final = {
+    GuardEvent.BODY_TIMEOUT: "answered 408: a body did not arrive in time",
+    GuardEvent.BODY_BROKEN: "answered 400: a body was malformed or broke off",
+    GuardEvent.BODY_TOO_LONG: "cut a body off: it was too long",
+    GuardEvent.QUEUE_TIMEOUT: "answered 503: no slot became free in time",
+    GuardEvent.CLIENT_LEFT: "dropped a request: its client left before it had a slot",
+}
+
+_CLOSE: Final = (b"connection", b"close")
+
+
+async def _wait_for_disconnect(receive: Receive) -> AsgiMessage:
+    # Drops the rest of a body that is too long.
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return message
+
+
+def _end_now(limit: asyncio.Timeout) -> None:
+    # The wait may be over already.
+    with suppress(RuntimeError):
+        limit.reschedule(0)
 
 
 async def _read_body(receive: Receive) -> tuple[bytes | None, bool]:
@@ -179,19 +276,21 @@ def _with_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> Headers:
 
 class _BodyReceive:
     # Gives the app the body in one message, and then only the client's disconnect.
-    def __init__(self, body: bytes, receive: Receive) -> None:
+    def __init__(
+        self, body: bytes, receive: Receive, leaving: asyncio.Future[AsgiMessage] | None
+    ) -> None:
         self._body: bytes | None = body
         self._receive = receive
+        self._leaving = leaving
 
     async def __call__(self) -> AsgiMessage:
         body, self._body = self._body, None
         if body is not None:
             return {"type": "http.request", "body": body, "more_body": False}
-        while True:
-            message = await self._receive()
-            # Drop the rest of a body that is too long.
-            if message["type"] == "http.disconnect":
-                return message
+        if self._leaving is not None:
+            # A server's `receive` is called once at a time.
+            return await asyncio.shield(self._leaving)
+        return await _wait_for_disconnect(self._receive)
 
 
 class _LingeringSend:

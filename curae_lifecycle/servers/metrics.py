@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from curae_lifecycle import __version__
+from curae_lifecycle.servers.guard import GuardEvent
 from curae_lifecycle.servers.log import RequestLine
 from curae_lifecycle.stores.retry import RetryStats
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
@@ -68,6 +69,9 @@ class Metrics:
         )
         self._limits = counter("limits_reached", "Requests that a limit refused.", ("limit",))
         self._failures = counter("store_failures", "Store failures by kind.", ("kind",))
+        self._guard_events = counter(
+            "guard_events", "Requests that the guard refused, cut off or dropped.", ("event",)
+        )
 
     def count(self, line: RequestLine, stats: RetryStats) -> None:
         """Count a request that finished or was cancelled.
@@ -96,6 +100,10 @@ class Metrics:
             self._refusals.labels(line.rules[-1].partition(".")[0]).inc()
         if line.limit is not None:
             self._limits.labels(line.limit).inc()
+
+    def count_guard_event(self, event: GuardEvent) -> None:
+        """Count an event of a guard."""
+        self._guard_events.labels(event).inc()
 
     def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
         """Return the media type of the Prometheus text format, and all counters in that format.

@@ -42,7 +42,8 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
     At SIGTERM each worker serves for one more second, in which every response closes its
     connection. Then the worker accepts no more connections, finishes its requests within
     `DRAIN_SECONDS` and ends. At SIGHUP a new worker starts for each old one, which then ends in the
-    same way. A worker that dies is replaced.
+    same way. A worker that dies is replaced at once. If its replacement dies within 5.5 seconds,
+    the server ends, so a supervisor has to restart it.
 
     Args:
         target: The module and the name of the app's `Guard`, as `module:name`. Each worker imports
@@ -52,7 +53,8 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
         workers: The number of worker processes. Each listens on the same port.
 
     Raises:
-        SystemExit: A worker could not be started, or died repeatedly.
+        SystemExit: A replacement died within 5.5 seconds; the status is 1. The other workers
+            finish their requests first.
     """
     Granian(
         target,

@@ -51,7 +51,7 @@ async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-served = Guard(app, max_concurrent=POOL, drain=endpoint.drain)
+served = Guard(app, max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -36,7 +36,9 @@ configure_logging()
 store, backlog = SqlStore(DjangoDatabase(), SETTINGS), Outbox(DjangoDatabase()).backlog
 api, pages = with_limits(store), partial(hosted_pages.serve, store)
 endpoint = Endpoint(api, MINT, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog)
-served = Guard(wsgi_to_asgi(wsgi, POOL), max_concurrent=POOL, drain=endpoint.drain)
+served = Guard(
+    wsgi_to_asgi(wsgi, POOL), max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS
+)
 
 
 @csrf_exempt  # no cookie tells who calls: the API goes by its key, a hosted page by its URL

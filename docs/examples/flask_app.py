@@ -46,7 +46,9 @@ def route() -> Response:
     return Response(answer.body, answer.status, list(answer.headers))
 
 
-served = Guard(wsgi_to_asgi(app, POOL), max_concurrent=POOL, drain=endpoint.drain)
+served = Guard(
+    wsgi_to_asgi(app, POOL), max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS
+)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from curae_lifecycle import Settings
-from curae_lifecycle.servers.endpoint import Counters
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.stores.sql.store import AsyncDatabase
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+
+if TYPE_CHECKING:
+    from curae_lifecycle.servers.metrics import Metrics
 
 HOST: Final = os.environ.get("HOST", "127.0.0.1")
 PORT: Final = int(os.environ.get("PORT", "8000"))
@@ -36,7 +38,7 @@ SETTINGS: Final = Settings()
 MINT: Final = RandomIds(f"{PUBLIC_URL}/pages/")
 
 
-def counters() -> Counters | None:
+def counters() -> Metrics | None:
     """What `/metrics` answers, where METRICS is set: nothing protects it but your network."""
     if os.environ.get("METRICS") is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -122,10 +123,36 @@ def test_line_whose_references_exceed_65536_characters_fails() -> None:
     doubled = [created(n, key=f"k-{n}", response=page(url)) for n, url in enumerate(urls, 1)]
     *fine, broken = answers(K1, *doubled)[1:]
     assert [answer["status"] for answer in fine] == [201, 201, 201]
-    assert broken["error"] == "names: must make no text longer than 65536"
+    assert broken["error"] == "names: must make no more than 65536 characters of a line"
     # A text that is long without a reference is accepted.
     assert last(created(1), created(2, "c2", response=page("u" * 70_000 + "{c1}")))["error"]
     assert last(created(1, response=page("u" * 70_000)))["status"] == 201
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_repeated_reference_to_a_long_text_breaks_the_line(*, together: bool) -> None:
+    def page(url: str) -> Json:
+        return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
+
+    first = created(1, response=page("u" * 60_000))
+    # The line would take over a gigabyte: 521 kB of references, each to a text of 60 kB.
+    number = 521_000 // len("{c1.nextAction.url}x")
+    packages: Json = (
+        ["{c1.nextAction.url}x" * number] if together else ["{c1.nextAction.url}x"] * number
+    )
+    body: Json = {"appUserId": "user-1", "dataPackages": packages}
+    line = sent(2, method="POST", path="connections", body=body)
+    tracemalloc.start()
+    try:
+        answer = last(first, line)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer["error"] == "names: must make no more than 65536 characters of a line"
+    assert peak < 50 * len(line)
+    # Each line has the whole limit.
+    again = [created(n, key=f"k-{n}", response=page("{c1.nextAction.url}")) for n in range(3, 6)]
+    assert [each["status"] for each in answers(K1, first, *again)[2:]] == [201] * 3
 
 
 def test_reference_to_a_name_given_twice_means_the_later_answer() -> None:

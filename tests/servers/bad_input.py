@@ -89,3 +89,6 @@ REFUSED_BEFORE: dict[str, bytes] = {
     "a space before the colon": b"Idempotency-Key : one",
 }
 """Headers that the server software refuses before any app sees the request."""
+
+BROKEN_BODIES = (b"", b"{", b"zz\r\n{", b"2\r\n{}XX\r\n0\r\n\r\n", b"2\r\n{}\r\n", b"-1\r\n{}\r\n")
+"""Bodies that end too early by their declared length; as chunks they are malformed or end too early."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from time import sleep
@@ -9,9 +10,9 @@ from time import sleep
 import pytest
 
 from curae_lifecycle.testing.conformance import ApiKeyRequest
-from tests.servers.bad_input import ANSWERED, CONNECTIONS, REFUSED_BEFORE, UPPER
+from tests.servers.bad_input import ANSWERED, BROKEN_BODIES, CONNECTIONS, REFUSED_BEFORE, UPPER
 from tests.support.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
-from tests.support.wire.running import PATIENCE, Behind, engine_of, running_server, sqlite
+from tests.support.wire.running import PATIENCE, Behind, engine_of, running_server, said, sqlite
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 APPS = (
@@ -34,6 +35,27 @@ def test_malformed_header_gives_400_before_the_app(wire: Wire, name: str) -> Non
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"])
 def test_malformed_request_line_gives_400_before_the_app(wire: Wire, sent: bytes) -> None:
     assert wire.answer_to(sent) == "400"
+
+
+@pytest.mark.parametrize("part", BROKEN_BODIES)
+@pytest.mark.parametrize("framing", [b"Content-Length: 60", b"Transfer-Encoding: chunked"])
+def test_body_that_breaks_off_gives_a_problem_and_a_line(
+    wire: Wire, framing: bytes, part: bytes
+) -> None:
+    before = len(said(wire.server.log))
+    sent = wire.request(b"POST", CONNECTIONS, key(32), body=b"").replace(
+        b"Content-Length: 0", framing
+    )
+    with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
+        connection.sendall(sent + part)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as stream:
+            head, _, body = stream.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in head
+    assert json.loads(body) == {"type": "about:blank", "title": "Bad Request", "status": 400}
+    (line,) = said(wire.server.log)[before:]
+    assert "the guard answered 400" in line
 
 
 def test_body_sent_in_parts_is_read_whole_and_executed(wire: Wire) -> None:

@@ -6,10 +6,9 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
 
 from curae_lifecycle.servers.guard import (
@@ -17,88 +16,18 @@ from curae_lifecycle.servers.guard import (
     AsgiApp,
     AsgiMessage,
     Guard,
-    Headers,
     Receive,
     Send,
 )
 from curae_lifecycle.servers.shutdown import GracefulShutdown
 from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from curae_lifecycle.web.request import BODY_MAX
+from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, run, scope_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PART = 10_000
-
-
-def part(body: bytes, *, more: bool) -> AsgiMessage:
-    return {"type": "http.request", "body": body, "more_body": more}
-
-
-GONE: AsgiMessage = {"type": "http.disconnect"}
-
-
-@attrs.define
-class Client:
-    """A client that sends messages, then nothing more, and records the responses."""
-
-    sends: list[AsgiMessage]
-    heard: list[AsgiMessage] = attrs.field(factory=list)
-
-    async def receive(self) -> AsgiMessage:
-        if not self.sends:
-            await asyncio.Event().wait()
-        return self.sends.pop(0)
-
-    async def send(self, message: AsgiMessage) -> None:
-        self.heard.append(message)
-
-    def headers(self) -> dict[bytes, bytes]:
-        headers = self.heard[0]["headers"]
-        assert isinstance(headers, list)
-        return dict(headers)
-
-    def body(self) -> bytes:
-        return b"".join([as_bytes(each["body"]) for each in self.heard[1:]])
-
-
-def as_bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def scope_of(*headers: tuple[bytes, bytes]) -> AsgiMessage:
-    return {"type": "http", "method": "POST", "headers": list(headers)}
-
-
-async def answer(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
-    await send({"type": "http.response.body", "body": body[:1], "more_body": True})
-    await send({"type": "http.response.body", "body": body[1:]})
-
-
-@attrs.define
-class Seen:
-    """An app that records its input and answers with the length of the body."""
-
-    scopes: list[AsgiMessage] = attrs.field(factory=list)
-    messages: list[AsgiMessage] = attrs.field(factory=list)
-
-    async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise NotImplementedError
-        self.scopes.append(scope)
-        self.messages.append(await receive())
-        await answer(send, str(len(as_bytes(self.messages[0]["body"]))).encode())
-
-    def headers(self) -> Headers:
-        headers = self.scopes[0]["headers"]
-        assert isinstance(headers, list)
-        return headers
-
-
-def run(made: Coroutine[object, object, None]) -> None:
-    asyncio.run(made)
 
 
 def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None:
@@ -168,10 +97,24 @@ def test_too_long_body_that_stalls_has_its_connection_closed(
     assert client.heard[-1] == {"type": "http.response.body", "body": b""}
 
 
-def test_disconnect_during_the_body_never_calls_the_app() -> None:
-    app, client = Seen(), Client([part(b"{", more=True), GONE])
+@pytest.mark.parametrize("sends", [[GONE], [part(b"{", more=True), GONE]])
+def test_body_that_breaks_off_gives_400_and_never_calls_the_app(sends: list[AsgiMessage]) -> None:
+    # A server reports a malformed chunk and a client that stopped sending in the same way.
+    app, client = Seen(), Client(sends)
     guarded(app, client)
-    assert (app.scopes, client.heard) == ([], [])
+    assert app.scopes == []
+    assert client.heard[0]["status"] == 400
+    assert client.headers()[b"connection"] == b"close"
+    problem = {"type": "about:blank", "title": "Bad Request", "status": 400}
+    assert json.loads(client.body()) == problem
+
+
+def test_client_that_is_gone_during_its_body_raises_nothing() -> None:
+    class Gone(Client):
+        async def send(self, message: AsgiMessage) -> None:
+            raise OSError(message)
+
+    guarded(Seen(), Gone([part(b"{", more=True), GONE]))
 
 
 def test_body_that_never_arrives_gives_408_and_closes(
@@ -206,59 +149,6 @@ def test_app_receives_a_too_long_body_once_and_then_disconnect() -> None:
     client = Client([long, part(b"more", more=True), GONE])
     guarded(app, client)
     assert [each["type"] for each in heard] == ["http.request", "http.disconnect"]
-
-
-# --- Turns ----------------------------------------------------------------------------------
-
-
-def test_request_waiting_too_long_in_the_queue_gets_503() -> None:
-    async def scenario() -> None:
-        entered, leave = asyncio.Event(), asyncio.Event()
-
-        async def app(_: AsgiMessage, __: Receive, send: Send) -> None:
-            entered.set()
-            await leave.wait()
-            await answer(send, b"ok")
-
-        guard = Guard(app, max_concurrent=1, queue_seconds=0.01)
-
-        def asked() -> tuple[Client, asyncio.Task[None]]:
-            client = Client([part(b"", more=False)])
-            return client, asyncio.create_task(ask(guard, client))
-
-        first, waits = asked()
-        await entered.wait()
-        second, refused = asked()
-        await refused
-        assert second.heard[0]["status"] == 503
-        assert second.headers()[b"retry-after"] == b"1"
-        assert json.loads(second.body())["title"] == "Service Unavailable"
-        leave.set()
-        await waits
-        assert first.body() == b"ok"
-        third, served = asked()
-        await served
-        assert third.body() == b"ok"
-
-    run(scenario())
-
-
-async def ask(guard: AsgiApp, client: Client) -> None:
-    await guard(scope_of(), client.receive, client.send)
-
-
-def test_app_that_raises_frees_its_slot_for_the_next_request() -> None:
-    async def failing(_: AsgiMessage, __: Receive, ___: Send) -> None:
-        raise RuntimeError("a mistake")
-
-    async def scenario() -> None:
-        guard = Guard(failing, max_concurrent=1, queue_seconds=0.01)
-        for _ in range(2):
-            client = Client([part(b"", more=False)])
-            with pytest.raises(RuntimeError, match="a mistake"):
-                await ask(guard, client)
-
-    run(scenario())
 
 
 # --- Other ASGI scopes ----------------------------------------------------------------------

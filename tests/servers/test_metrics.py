@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from curae_lifecycle import Bucket, Request, Settings, __version__
+from curae_lifecycle.servers.guard import GuardEvent
 from curae_lifecycle.servers.metrics import MEDIA_TYPE, SECONDS, Metrics
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
@@ -86,11 +87,22 @@ def test_store_failures_are_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["curae_attempts_total ended=conflict"] == 1
     assert found["curae_attempts_total ended=unavailable"] == 1
     assert found["curae_attempts_total ended=done"] == 2
+    # A conflict is no failure of the store.
+    assert "curae_store_failures_total kind=conflict" not in found
     assert found["curae_store_failures_total kind=unavailable"] == 1
     assert found["curae_store_failures_total kind=store_full"] == 1
     assert found["curae_store_failures_total kind=unexpected"] == 1
     assert found["curae_waited_seconds_total"] == pytest.approx(0.015)
     assert "curae_outbox_messages" not in found
+
+
+def test_events_of_the_guard_are_counted_by_name() -> None:
+    metrics = Metrics()
+    for event in (*GuardEvent, GuardEvent.QUEUE_TIMEOUT):
+        metrics.count_guard_event(event)
+    found = samples(metrics.render()[1].decode())
+    counts = {event: found[f"curae_guard_events_total event={event}"] for event in GuardEvent}
+    assert counts == {event: 1 + (event is GuardEvent.QUEUE_TIMEOUT) for event in GuardEvent}
 
 
 def test_unknown_paths_methods_and_keys_add_no_metric_label() -> None:

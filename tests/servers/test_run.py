@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -11,8 +15,10 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers import guard
 from curae_lifecycle.servers import run as running
 from curae_lifecycle.servers.shutdown import GracefulShutdown
-from curae_lifecycle.web.request import BODY_MAX
+from curae_lifecycle.web.request import BODY_MAX, Request
 from tests.support.paths import ROOT
+from tests.support.wire.launched import Launched, launched
+from tests.support.wire.running import PATIENCE, send, sqlite
 
 TARGET = f"{__name__}:served"
 
@@ -50,6 +56,46 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
     assert app._app is served
     with pytest.raises(ArgumentError, match="the module and the name of a Guard"):
         Started.loader(f"{__name__}:plain")
+
+
+@pytest.mark.heavy
+def test_crash_loop_of_one_worker_ends_the_server_with_status_1(tmp_path: Path) -> None:
+    with launched("asgi", sqlite(tmp_path), tmp_path, workers=2) as server:
+        known = worker_pids(server)
+        assert len(known) == 2
+        os.kill(min(known), signal.SIGKILL)
+        new = wait_for_workers(server, known)
+        assert len(new) == 1
+        assert send(server.place, Request("GET", "/")).status == 401
+        # After a pause of the machine between two kills, the server goes on.
+        while new:
+            os.kill(min(new), signal.SIGKILL)
+            known |= new
+            new = wait_for_workers(server, known)
+        assert server.ended() == 1
+        assert worker_pids(server) == set()
+    assert "crash loop" in server.log.read_text()
+
+
+def worker_pids(server: Launched) -> set[int]:
+    """Return the process ids of a server's workers; none if the server has ended."""
+    pid = server.process.pid
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return set()
+    return {int(each) for each in listed.split()}
+
+
+def wait_for_workers(server: Launched, known: set[int]) -> set[int]:
+    """Return the new workers once there is one, or none once the server has ended."""
+    end = monotonic() + PATIENCE
+    while monotonic() < end and server.process.poll() is None:
+        new = worker_pids(server) - known
+        if new:
+            return new
+        sleep(0.02)
+    return set()
 
 
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")

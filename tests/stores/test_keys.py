@@ -428,6 +428,9 @@ def test_outbox_command_lists_and_revives_dead_messages(
     assert ask("outbox", "--revive", number) == (0, [], "")
     status, _, error = ask("outbox", "--revive", number)
     assert (status, "no dead message has the number" in error) == (1, True)
+    for unknown in ("0", "-1", str(2**63), "99999999999999999999999"):
+        status, _, error = ask("outbox", f"--revive={unknown}")
+        assert (status, f"no dead message has the number {unknown}\n" in error) == (1, True)
     assert [each["number"] for each in ask("outbox", "--once")[1]] == [int(number)]
     assert len(ask("outbox", "--dead")[1]) == 2
 

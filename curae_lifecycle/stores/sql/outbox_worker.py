@@ -98,6 +98,9 @@ _MAX_COUNT: Final = 1000
 
 _MAX_SECONDS: Final = 366 * 24 * 3600.0
 
+_MAX_NUMBER: Final = 2**63 - 1
+"""The largest number that a message can have."""
+
 DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 """The default settings of a worker."""
 
@@ -335,6 +338,9 @@ async def _backlog(database: _OutboxDatabase) -> Backlog:
 
 
 async def _revive(database: _OutboxDatabase, number: int) -> bool:
+    if not 0 < number <= _MAX_NUMBER:
+        # The drivers refuse an integer that no column can hold.
+        return False
     return await database.run_transaction(
         [outbox_statements.revival_statement(database.dialect, number)]
     )

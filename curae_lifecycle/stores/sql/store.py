@@ -17,7 +17,7 @@ from curae_lifecycle.service.hosted_page import HostedPage, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
 from curae_lifecycle.stores.run_sync import run_sync
@@ -120,6 +120,14 @@ class _Statements:
             if len(self._callers) > CALLER_CACHE_SIZE:
                 self._callers.popitem(last=False)
 
+    def forget_caller(self, digest: str | None, error: Exception) -> None:
+        """Drop the cached caller of an API key after a failed load, unless the failure may pass.
+
+        The values of an outdated caller can be the ones that cannot be loaded.
+        """
+        if digest is not None and not isinstance(error, StoreUnavailableError):
+            self._cache_caller(digest, None)
+
     def load(self, needs: Needs, key_digest: str | None) -> Statement:
         """Build the statement that loads everything in `needs`."""
         clock = now_parameter(self._dialect)
@@ -209,8 +217,12 @@ class SqlStore:
             needs: The values to load.
             key_digest: The digest of the API key whose caller to load; `None` for a fact.
         """
-        rows = self._database.rows(self._statements.load(needs, key_digest))
-        return self._statements.loaded(needs, rows, key_digest)
+        try:
+            rows = self._database.rows(self._statements.load(needs, key_digest))
+            return self._statements.loaded(needs, rows, key_digest)
+        except Exception as error:
+            self._statements.forget_caller(key_digest, error)
+            raise
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Store the changes and the page in one transaction.
@@ -315,8 +327,12 @@ class AsyncSqlStore:
             needs: The values to load.
             key_digest: The digest of the API key whose caller to load; `None` for a fact.
         """
-        rows = await self._database.rows(self._statements.load(needs, key_digest))
-        return self._statements.loaded(needs, rows, key_digest)
+        try:
+            rows = await self._database.rows(self._statements.load(needs, key_digest))
+            return self._statements.loaded(needs, rows, key_digest)
+        except Exception as error:
+            self._statements.forget_caller(key_digest, error)
+            raise
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None

@@ -11,6 +11,7 @@ import pytest
 
 import curae_lifecycle
 from curae_lifecycle.servers.endpoint import METRICS_PATH, REQUEST_ID_HEADER
+from curae_lifecycle.servers.guard import GuardEvent
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_TIMEOUT_SECONDS
 from curae_lifecycle.servers.log import _PATH_LOGGERS, RequestLine
 from curae_lifecycle.servers.metrics import Metrics
@@ -127,6 +128,7 @@ def test_observing_docs_page_lists_every_metric_with_its_labels() -> None:
             seconds_waited=1.0,
         ),
     )
+    metrics.count_guard_event(GuardEvent.BODY_TIMEOUT)
     text = metrics.render(Backlog(1, 1, 1.0))[1].decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(curae_\w+)(?:\{(.*?)\})? ", text, re.MULTILINE):

@@ -320,6 +320,46 @@ def test_outbox_message_never_starts_in_second_half_of_a_lease(database: SqlData
     assert Outbox(database).deliver_batch(seen.append) >= 2
 
 
+class Impatient(threading.Event):
+    """The stop of a worker, which passes each wait at once and is set by the fifth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        if len(self.waits) == 5:
+            self.set()
+        return self.is_set()
+
+
+class Down(Breaking):
+    """A database that fails and counts the queries for due messages; it ends a busy loop."""
+
+    def __init__(self, database: Database, breaks: str, stop: threading.Event) -> None:
+        super().__init__(database, breaks)
+        self.looks = 0
+        self.stop = stop
+
+    def rows(self, statement: Statement) -> Rows:
+        self.looks += 1
+        if self.looks == 100:
+            self.stop.set()
+        return super().rows(statement)
+
+
+@pytest.mark.parametrize("breaks", ["", "UPDATE"], ids=["no connection", "read-only"])
+def test_worker_waits_between_looks_while_its_database_is_down(
+    database: SqlDatabase, breaks: str
+) -> None:
+    post(database, "one")
+    stop = Impatient()
+    down = Down(database, breaks, stop)
+    Outbox(down, DeliverySettings(poll_seconds=7)).run(raising, stop)
+    assert (down.looks, stop.waits) == (5, [7.0] * 5)
+
+
 # --- Workers that go on -----------------------------------------------------------------------
 
 

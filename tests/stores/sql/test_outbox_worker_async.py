@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 
+from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
@@ -65,6 +67,32 @@ def test_async_outbox_worker_polls_until_stopped(database: SqlDatabase) -> None:
     outbox = AsyncOutbox(Idle(database), DeliverySettings(poll_seconds=0.01))
     asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
     assert len(looked) == 2
+
+
+def test_async_worker_waits_between_looks_while_database_is_down(database: SqlDatabase) -> None:
+    looks = waits = 0
+
+    class Impatient(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            nonlocal waits
+            waits += 1
+            if waits == 5:
+                self.set()
+            raise TimeoutError
+
+    stop = Impatient()
+
+    class Down(ThreadedDatabase):
+        async def rows(self, _: Statement) -> Rows:
+            nonlocal looks
+            looks += 1
+            if looks == 100:
+                stop.set()
+            raise StoreUnavailableError("it is down")
+
+    outbox = AsyncOutbox(Down(database), DeliverySettings(poll_seconds=7))
+    asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
+    assert (looks, waits) == (5, 5)
 
 
 def test_async_outbox_handler_is_cancelled_after_half_its_lease(

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -57,3 +58,26 @@ def test_threaded_database_runs_blocking_calls_in_another_thread() -> None:
     assert database.dialect is Dialect.SQLITE
     told = [("rows", [ASKED]), ("create", [ASKED]), ("change", [ASKED]), ("change", [])]
     assert waiting.ran == [(*each, False) for each in told]
+
+
+def test_threaded_database_keeps_the_deadline_of_its_caller() -> None:
+    ends: list[float] = []
+
+    class Noting(Waiting):
+        def note(self, what: str, statements: Sequence[Statement]) -> None:
+            super().note(what, statements)
+            ends.append(current_deadline())
+
+    async def ask() -> float:
+        noting = Noting()
+        noting.go_on.set()
+        database = ThreadedDatabase(noting)
+        with deadline_scope(7):
+            await database.rows(ASKED)
+            await database.run_ddl([ASKED])
+            await database.run_transaction([ASKED])
+            return current_deadline()
+
+    end = asyncio.run(ask())
+    assert end < float("inf")
+    assert ends == [end] * 3

@@ -1,0 +1,242 @@
+"""Tests of what the guard does with requests that wait, and of what it counts and logs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import attrs
+import pytest
+
+from curae_lifecycle.servers.guard import AsgiMessage, Guard, GuardEvent, Receive, Send
+from curae_lifecycle.web.request import BODY_MAX
+from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, run, scope_of
+
+# --- Slots ----------------------------------------------------------------------------------
+
+
+def test_request_waiting_too_long_in_the_queue_gets_503() -> None:
+    async def scenario() -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def app(_: AsgiMessage, __: Receive, send: Send) -> None:
+            entered.set()
+            await leave.wait()
+            await answer(send, b"ok")
+
+        guard = Guard(app, max_concurrent=1, queue_seconds=0.01)
+
+        def asked() -> tuple[Client, asyncio.Task[None]]:
+            client = Client([part(b"", more=False)])
+            return client, asyncio.create_task(ask(guard, client))
+
+        first, waits = asked()
+        await entered.wait()
+        second, refused = asked()
+        await refused
+        assert second.heard[0]["status"] == 503
+        assert second.headers()[b"retry-after"] == b"1"
+        assert json.loads(second.body())["title"] == "Service Unavailable"
+        leave.set()
+        await waits
+        assert first.body() == b"ok"
+        third, served = asked()
+        await served
+        assert third.body() == b"ok"
+
+    run(scenario())
+
+
+@attrs.define
+class Hanging:
+    """An app that records paths and answers when it is told to."""
+
+    leave: asyncio.Event = attrs.field(factory=asyncio.Event)
+    entered: asyncio.Event = attrs.field(factory=asyncio.Event)
+    paths: list[object] = attrs.field(factory=list)
+
+    async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        self.entered.set()
+        await self.leave.wait()
+        await receive()
+        await answer(send, b"ok")
+
+
+@attrs.define
+class Remote(Client):
+    """A client that disconnects when it is told to."""
+
+    hang_up: asyncio.Event = attrs.field(factory=asyncio.Event)
+    listened: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def receive(self) -> AsgiMessage:
+        if self.sends:
+            return self.sends.pop(0)
+        self.listened.set()
+        await self.hang_up.wait()
+        return GONE
+
+
+def called(guard: Guard, path: str) -> tuple[Remote, asyncio.Task[None]]:
+    client = Remote([part(b"", more=False)])
+    scope = {**scope_of(), "path": path}
+    return client, asyncio.create_task(guard(scope, client.receive, client.send))
+
+
+def test_clients_that_hang_up_leave_the_queue_at_once() -> None:
+    async def scenario() -> None:
+        app, counted = Hanging(), Counted()
+        guard = Guard(app, max_concurrent=1, queue_seconds=60, counters=counted)
+        first, served = called(guard, "/first")
+        await app.entered.wait()
+        strangers = [called(guard, "/stranger") for _ in range(50)]
+        last, waits = called(guard, "/last")
+        for client, task in strangers:
+            await client.listened.wait()
+            client.hang_up.set()
+            await task
+            assert client.heard == []
+        assert counted.events == [GuardEvent.CLIENT_LEFT] * 50
+        app.leave.set()
+        await asyncio.gather(served, waits)
+        assert app.paths == ["/first", "/last"]
+        assert (first.body(), last.body()) == (b"ok", b"ok")
+
+    run(scenario())
+
+
+def test_started_request_keeps_its_slot_if_its_client_hangs_up() -> None:
+    async def scenario() -> None:
+        app = Hanging()
+        guard = Guard(app, max_concurrent=1, queue_seconds=0.01)
+        first, served = called(guard, "/first")
+        await app.entered.wait()
+        first.hang_up.set()
+        second, refused = called(guard, "/second")
+        await refused
+        assert second.heard[0]["status"] == 503
+        app.leave.set()
+        await served
+        assert app.paths == ["/first"]
+
+    run(scenario())
+
+
+def test_app_of_a_request_that_queued_still_learns_of_a_disconnect() -> None:
+    async def scenario() -> None:
+        entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
+
+        async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
+            await receive()
+            entered.set()
+            await leave.wait()
+            heard.append(await receive())
+            await answer(send, b"ok")
+
+        guard = Guard(app, max_concurrent=1)
+        first, one = called(guard, "/first")
+        await entered.wait()
+        second, two = called(guard, "/second")
+        await second.listened.wait()
+        leave.set()
+        first.hang_up.set()
+        await one
+        second.hang_up.set()
+        await two
+        assert heard == [GONE] * 2
+
+    run(scenario())
+
+
+def test_request_cancelled_in_the_queue_takes_no_slot() -> None:
+    async def scenario() -> None:
+        app = Hanging()
+        guard = Guard(app, max_concurrent=1, queue_seconds=60)
+        _, served = called(guard, "/first")
+        await app.entered.wait()
+        second, cancelled = called(guard, "/second")
+        await second.listened.wait()
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        app.leave.set()
+        await served
+        third, waits = called(guard, "/third")
+        await waits
+        assert (app.paths, third.body()) == (["/first", "/third"], b"ok")
+
+    run(scenario())
+
+
+def test_app_that_raises_frees_its_slot_for_the_next_request() -> None:
+    async def failing(_: AsgiMessage, __: Receive, ___: Send) -> None:
+        raise RuntimeError("a mistake")
+
+    async def scenario() -> None:
+        guard = Guard(failing, max_concurrent=1, queue_seconds=0.01)
+        for _ in range(2):
+            client = Client([part(b"", more=False)])
+            with pytest.raises(RuntimeError, match="a mistake"):
+                await ask(guard, client)
+
+    run(scenario())
+
+
+# --- What the guard tells ---------------------------------------------------------------------
+
+
+@attrs.define
+class Counted:
+    """Counters that record the events of a guard, and then fail if they are told to."""
+
+    events: list[GuardEvent] = attrs.field(factory=list)
+    fails: bool = False
+
+    def count_guard_event(self, event: GuardEvent) -> None:
+        self.events.append(event)
+        if self.fails:
+            raise RuntimeError("a secret")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(
+    ("sends", "event", "status"),
+    [
+        ([], GuardEvent.BODY_TIMEOUT, 408),
+        ([part(b"a secret", more=True), GONE], GuardEvent.BODY_BROKEN, 400),
+        ([part(b"x" * (BODY_MAX + 1), more=True), GONE], GuardEvent.BODY_TOO_LONG, 200),
+        ([part(b"a secret", more=False)], GuardEvent.QUEUE_TIMEOUT, 503),
+    ],
+)
+def test_each_refusal_of_the_guard_is_counted_and_logged(
+    sends: list[AsgiMessage],
+    event: GuardEvent,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    fails: bool,
+) -> None:
+    client, counted = Client([*sends]), Counted(fails=fails)
+
+    async def scenario() -> None:
+        guard = Guard(
+            Seen(), max_concurrent=1, body_seconds=0.05, queue_seconds=0.01, counters=counted
+        )
+        if event is GuardEvent.QUEUE_TIMEOUT:
+            await guard._slots.acquire()
+        await guard(scope_of(), client.receive, client.send)
+
+    run(scenario())
+    assert (counted.events, client.heard[0]["status"]) == ([event], status)
+    lines = [each.getMessage() for each in caplog.records if each.name.endswith("guard")]
+    assert len(lines) == 1
+    assert lines[0].startswith("the guard ")
+    assert "a secret" not in caplog.text
+
+
+def test_request_that_the_guard_passes_on_is_neither_logged_nor_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    counted, client = Counted(), Client([part(b"", more=False)])
+    run(Guard(Seen(), max_concurrent=1, counters=counted)(scope_of(), client.receive, client.send))
+    assert (counted.events, caplog.records) == ([], [])
