@@ -69,7 +69,10 @@ TOP: Final = {
 }
 """The files of the top folder that are pages of the site, and their names there."""
 
-LISTS: Final = ("tables/README", "problems/README", "reference/README", "api/README")
+LISTS: Final = (
+    *("tables/README", "problems/README", "reference/README", "api/README"),
+    "testing-the-library",
+)
 """The pages that list the others of their folder."""
 
 SAME_NAMES: Final = frozenset(

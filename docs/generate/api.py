@@ -285,7 +285,7 @@ def front_page(document: Object) -> str:
         f"# {info['title']}\n\n{info['summary']} {info['description']}\n\n"
         "These pages are written from [`openapi.json`](../openapi.json) and "
         "[`asyncapi.json`](../asyncapi.json), which other tools read: `python -m docs.generate api`. "
-        "A client in TypeScript takes [its types](../typescript.md) from them.\n\n"
+        "A client in TypeScript takes [its types](../clients.md#typescript) from them.\n\n"
         f"## Operations\n\n{markdown_table(('operation', 'request', 'about'), rows)}\n"
         f"{markdown_table(('about', 'is'), [(str(tag['name']), str(tag['description'])) for tag in tags])}\n"
         "## Values and events\n\n"

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import attrs
 import pytest
@@ -36,8 +35,7 @@ from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.web.request import Request
-from tests.support.commands import Command, run_page
-from tests.support.paths import ROOT
+from tests.support.commands import Command
 
 MINT = RandomIds("https://pages.example/")
 ACCOUNT = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
@@ -475,10 +473,3 @@ def test_outbox_command_prints_messages_until_sigterm(url: str, database: SqlDat
         assert running.wait(60) == 0
     assert "UserProvisioned" in kinds
     assert database.rows(Statement("SELECT id FROM curae_outbox")) == []
-
-
-@pytest.mark.heavy
-def test_commands_of_the_api_keys_docs_page_run(tmp_path: Path) -> None:
-    page = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
-    printed = run_page(page, tmp_path)
-    assert [each["scopes"] for each in printed] == [[CONNECTION_WRITE]] * 2 + [[]] * 2

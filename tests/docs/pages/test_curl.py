@@ -16,7 +16,9 @@ from curae_lifecycle.service.json_schema import Json
 from tests.support.paths import ROOT
 from tests.support.wire.trying import PATIENCE, started
 
-PAGE: Final = (ROOT / "docs" / "curl.md").read_text(encoding="utf-8")
+PAGE: Final = (
+    (ROOT / "docs" / "clients.md").read_text(encoding="utf-8").partition("\n## TypeScript\n")[0]
+)
 PRINTED, START, BEFORE, CALL = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 LOCAL: Final = "http://127.0.0.1:8000"

@@ -1,4 +1,4 @@
-"""Tests that the programs of the Django page and of the databases page run."""
+"""Tests that the programs for a Django project and of the databases page run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(block: str) -> dict[str, object]:
 
 
 def test_django_page_view_serves_in_at_most_15_lines(url: str) -> None:
-    _, views = blocks("django.md")
+    _, views = blocks("frameworks.md")[-2:]
     with database(url) as alias, override_settings(CURAE_LIFECYCLE_DATABASE=alias):
         page = run(views)
         store = cast("SqlStore", page["STORE"])
@@ -61,7 +61,7 @@ def test_django_page_view_serves_in_at_most_15_lines(url: str) -> None:
 
 
 def test_django_page_settings_pass_the_system_checks() -> None:
-    settings, _ = blocks("django.md")
+    settings, _ = blocks("frameworks.md")[-2:]
     databases = cast("dict[str, dict[str, dict[str, object]]]", run(settings)["DATABASES"])
     assert [*checks._check_postgresql("it", databases["default"]["OPTIONS"])] == []
 

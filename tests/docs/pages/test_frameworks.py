@@ -25,7 +25,11 @@ from tests.support.ports import free_port, wait_for
 from tests.support.server import API_KEY, BASE
 from tests.support.wire.running import send
 
-PAGE: Final = (ROOT / "docs/frameworks.md").read_text(encoding="utf-8")
+PAGE: Final = (
+    (ROOT / "docs/frameworks.md")
+    .read_text(encoding="utf-8")
+    .partition("\n## An existing Django project\n")[0]
+)
 API, SERVE, *_ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 PROGRAMS: Final[dict[str, str]] = dict(
     re.findall(r"^## (\w+)\n(?:.*\n)*?```python\n((?:.*\n)*?)```", PAGE, re.MULTILINE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from tests.support.commands import run_page
 from tests.support.paths import ROOT
 
@@ -27,9 +28,11 @@ def test_metrics_of_the_operating_docs_page_exist_with_labels() -> None:
 @pytest.mark.heavy
 def test_commands_of_the_operating_docs_page_run_in_order(tmp_path: Path) -> None:
     printed = run_page(PAGE, tmp_path)
-    assert [each.get("apiKeyId") for each in printed[:2]] == ["partner-7"] * 2
-    assert printed[2]["code"] == "NOT_FOUND"
-    assert printed[3] == {"connections": 0, "sessions": 0, "bindings": 0, "waiting": 0}
+    # The withdrawn key, the listed one, and that one narrowed and withdrawn.
+    assert [each.get("apiKeyId") for each in printed[:4]] == ["partner-7"] * 4
+    assert [each["scopes"] for each in printed[:4]] == [[CONNECTION_WRITE]] * 2 + [[]] * 2
+    assert printed[4]["code"] == "NOT_FOUND"
+    assert printed[5] == {"connections": 0, "sessions": 0, "waiting": 0}
     first, second = (
         json.loads((tmp_path / f"{each}.json").read_text()) for each in ("first", "second")
     )

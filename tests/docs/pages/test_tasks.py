@@ -38,10 +38,18 @@ def typed(block: str, folder: Path, package: Path = PACKAGE) -> str:
     return ended.stdout
 
 
-def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
-    """Run the blocks of a page in order, apply its diffs to the package, and count the blocks."""
+def part_of(page: str, begin: str = "", end: str = "") -> str:
+    """Return the text of a page between two headings of the second level."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    if begin:
+        text = text.partition(f"\n## {begin}\n")[2]
+    return text.partition(f"\n## {end}\n")[0] if end else text
+
+
+def walk(text: str, folder: Path, package: Path = PACKAGE) -> int:
+    """Run the blocks of a text in order, apply its diffs to the package, and count the blocks."""
     namespace: dict[str, object] = {}
-    blocks = BLOCKS.findall((DOCS / page).read_text(encoding="utf-8"))
+    blocks = BLOCKS.findall(text)
     for kind, block in blocks:
         if kind == "python":
             exec(block, namespace)  # noqa: S102 - the page's own code
@@ -55,24 +63,23 @@ def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
 
 
 @pytest.mark.parametrize(
-    ("page", "count"),
+    ("page", "section", "count"),
     [
-        ("ahead.md", 4),
-        ("merging.md", 3),
+        ("ahead.md", "", 4),
+        ("outbox.md", "Merge what arrives in any order", 3),
         # This page starts three processes.
-        pytest.param("replay.md", 5, marks=pytest.mark.heavy),
+        pytest.param("replay.md", "", 5, marks=pytest.mark.heavy),
     ],
 )
 def test_task_docs_page_programs_print_the_shown_output(
-    page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, section: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert walk(page, tmp_path) == count
+    assert walk(part_of(page, section), tmp_path) == count
 
 
-def test_changing_docs_page_lists_every_setting() -> None:
-    page = (DOCS / "changing.md").read_text(encoding="utf-8")
-    table = page.partition("## What is a setting")[2].partition("```python")[0]
+def test_extending_docs_page_lists_every_setting() -> None:
+    table = part_of("extending.md", "Settings").partition("```python")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert named == [each.name for each in attrs.fields(Settings)]
 
@@ -81,4 +88,5 @@ def test_changing_docs_page_lists_every_setting() -> None:
 def test_table_diff_reports_only_the_changed_rule(tmp_path: Path) -> None:
     package = tmp_path / "curae_lifecycle"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    assert walk("changing.md", tmp_path, package) == 4
+    changes = part_of("extending.md", "Settings", "An operation")
+    assert walk(changes, tmp_path, package) == 4

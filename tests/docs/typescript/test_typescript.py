@@ -18,7 +18,7 @@ from tests.support.wire.trying import started
 
 DOCS: Final = ROOT / "docs"
 DEFINITIONS: Final = DOCS / "api.d.ts"
-PAGE: Final = (DOCS / "typescript.md").read_text(encoding="utf-8")
+PAGE: Final = (DOCS / "clients.md").read_text(encoding="utf-8")
 SOURCES: Final = Path(__file__).parent
 
 RUN: Final = """

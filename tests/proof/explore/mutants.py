@@ -7,7 +7,7 @@ The law of this module: **a mutant is killed by the first check that notices it*
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -82,7 +82,7 @@ def verdict(run: Callable[[], object]) -> str:
     return "holds"
 
 
-def killed_by(runs: Sequence[str], then: dict[str, Figures]) -> str:
+def killed_by(runs: Sequence[str], then: Mapping[str, Figures]) -> str:
     """Return the first kind of check that notices: safety, liveness, figures or ends."""
     seen = set[str]()
     for name in runs:

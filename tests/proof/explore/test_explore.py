@@ -56,7 +56,16 @@ from tests.proof.explore.mutants import (
     uncounted,
     verdict,
 )
-from tests.proof.explore.published import EITHER, FEW, LARGEST, PUBLISHED, SMALL, Figures
+from tests.proof.explore.published import (
+    EITHER,
+    FEW,
+    FIGURES,
+    LARGEST,
+    LONG,
+    PUBLISHED,
+    SMALL,
+    Figures,
+)
 from tests.proof.explore.races import Races, Task
 from tests.proof.explore.single import Single
 from tests.proof.oracles.oracle import UNASKED_CASES, UNREACHABLE_CASES
@@ -69,8 +78,10 @@ Store = TypeVar("Store", bound=Hashable)
 Client = TypeVar("Client", bound=Hashable)
 
 
-def figures() -> dict[str, Figures]:
-    rows = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| ([\d,]+) \| (\d+) \|", PAGE, re.MULTILINE)
+def shown_figures() -> dict[str, Figures]:
+    """Return the figures of each run that the page lists."""
+    listed = PAGE.partition("\n### Figures\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| ([\d,]+) \| (\d+) \|", listed, re.MULTILINE)
     return {
         name: Figures(*(int(number.replace(",", "")) for number in numbers))
         for name, *numbers in rows
@@ -93,20 +104,26 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     [pytest.param(name, marks=pytest.mark.heavy) if name in LARGEST else name for name in SMALL],
 )
 def test_small_exploration_visits_the_published_state_count(name: str) -> None:
-    assert small_run(name)[0] == figures()[name]
+    assert small_run(name)[0] == FIGURES[name]
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_full_exploration_visits_the_published_state_count(name: str) -> None:
-    assert PUBLISHED[name]() == figures()[name]
+    assert PUBLISHED[name]() == FIGURES[name]
 
 
 def test_exploration_docs_page_lists_every_run_and_state_count() -> None:
-    page = figures()
-    assert page.keys() >= {*SMALL, *PUBLISHED}
-    assert sum(page[name].states for name in PUBLISHED) > 1_000_000
-    assert sum(each.states for each in page.values()) > 10_000_000
+    assert FIGURES.keys() == {*SMALL, *PUBLISHED, *LONG}
+    assert shown_figures() == {name: FIGURES[name] for name in PUBLISHED}
+    small, published, long = (
+        sum(FIGURES[name].states for name in runs) for runs in (SMALL, PUBLISHED, LONG)
+    )
+    assert f"fourteen small runs, {small:,} states" in PAGE
+    assert f"visited {long:,} states" in PAGE
+    assert (len(SMALL), len(LONG)) == (14, 5)
+    assert published > 1_000_000
+    assert long > 10_000_000
 
 
 def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
@@ -202,7 +219,7 @@ def test_exploration_kills_the_mutant_of_each_table_cell(
     run: str, table: str, key: Key, like: Key, killer: str
 ) -> None:
     with mutant(table, key, like):
-        assert killed_by([run], figures()) == killer
+        assert killed_by([run], FIGURES) == killer
 
 
 @pytest.mark.parametrize("shifted", SHIFTED, ids=lambda each: f"{each.name} {each.by}")
@@ -290,7 +307,7 @@ def test_exploring_one_order_judges_mutants_like_all_orders(most: int) -> None:
 
 @pytest.mark.heavy
 def test_exploration_docs_page_states_the_killed_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
-    then = figures()
+    then = FIGURES
     looked = {name: small_run(name)[1] for name in SMALL}
     # Smaller runs come first.
     cheap = sorted(SMALL, key=lambda name: then[name].transitions)
