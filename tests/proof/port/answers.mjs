@@ -14,14 +14,6 @@ import { decide, permit } from "./requests.mjs";
 import * as texts from "./text.mjs";
 import { readConnection, showConnection } from "./wire.mjs";
 
-// Inputs with no coordinate are about this one, as the page of the vectors says.
-const COORDINATE = {
-  environment: "live",
-  appId: "app-1",
-  customerAccountId: "11111111-1111-4111-8111-111111111111",
-  appUserId: "user-1",
-};
-
 // An answer whose last rule had the last word.
 const ruled = (answer) => ({ answer, rule: answer.rules?.at(-1) ?? null });
 
@@ -71,11 +63,11 @@ const TRIGGERS_OF_BINDINGS = {
 };
 
 function binding({ binding: before, trigger: name, ...given }) {
-  return ruled(TRIGGERS_OF_BINDINGS[name](before, { coordinate: COORDINATE, ...given }));
+  return ruled(TRIGGERS_OF_BINDINGS[name](before, given));
 }
 
-function tombstone({ binding: before, connections: loaded, happenedAt, now }) {
-  const answer = bindings.tombstone(before, { coordinate: COORDINATE, happenedAt, now });
+function tombstone({ binding: before, connections: loaded, now, ...given }) {
+  const answer = bindings.tombstone(before, { now, ...given });
   if (answer.outcome === "done") {
     answer.connections = bindings.sweep(answer.binding, { connections: loaded, now });
   }
@@ -84,7 +76,7 @@ function tombstone({ binding: before, connections: loaded, happenedAt, now }) {
 
 // The rule is that of the path, also where the path provisions a user.
 function entryPath({ binding: before, ...given }) {
-  const answer = bindings.enter(before, { coordinate: COORDINATE, ...given });
+  const answer = bindings.enter(before, given);
   return { answer, rule: answer.rules[0] };
 }
 
@@ -94,7 +86,8 @@ function recordStanding({ record, now }) {
 }
 
 function request(input) {
-  const { method, target, body } = input;
+  const { method, target, body: text, spaces = 0 } = input;
+  const body = text === undefined ? undefined : text + " ".repeat(spaces);
   const found = route(method, target);
   if (found === null) return ruled(problems.refuse(["request.route"], "NOT_FOUND"));
   const values = readValues(found, { target, body });

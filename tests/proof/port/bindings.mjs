@@ -1,6 +1,6 @@
 // The user behind a coordinate: bindings, entry paths, hand-offs and tombstones.
 
-import { kebab, written } from "./connection.mjs";
+import { kebab, raisedClock, written } from "./connection.mjs";
 import { clamp, later } from "./instants.mjs";
 import { Mistake, refuse } from "./problems.mjs";
 
@@ -68,19 +68,16 @@ export function tombstone(binding, { coordinate, happenedAt = null, now }) {
   return { outcome: "done", binding: { ...before, ...changes, version: before.version + 1 }, rules };
 }
 
-/** Return what a sweep writes: each connection of another era, revoked once, ACTIVE ones first. */
+/** Return what a sweep writes: each connection of another era, revoked once, in the order given. */
 export function sweep(binding, { connections, now }) {
   const { era, tombstonedAt } = binding;
-  const ended = connections.filter((connection) => {
-    const { status, revokedAt, identity } = connection;
+  const ended = connections.filter(({ identity, status, revokedAt }) => {
     return identity.era !== era && status !== "REVOKED" && revokedAt === null;
   });
-  const active = ended.filter((connection) => connection.status === "ACTIVE");
-  const others = ended.filter((connection) => connection.status !== "ACTIVE");
-  return [...active, ...others].map((connection) => {
+  return ended.map((connection) => {
     const revokedAt = later(tombstonedAt, connection.identity.createdAt);
     const changes = { status: "REVOKED", revokedAt, revokedBy: "PLATFORM" };
-    return written(connection, changes, later(now, connection.updatedAt));
+    return written(connection, changes, raisedClock(connection, now));
   });
 }
 

@@ -1,7 +1,7 @@
 // Chains of connections: recovery, how far a revocation goes, life, and merged snapshots.
 
 import { isDeepStrictEqual } from "node:util";
-import { kebab, revoke, standing, superseded } from "./connection.mjs";
+import { kebab, raisedClock, revoke, standing, superseded, written } from "./connection.mjs";
 import { earlier, later } from "./instants.mjs";
 import { Mistake, refuse } from "./problems.mjs";
 import { compareCodePoints } from "./text.mjs";
@@ -26,7 +26,7 @@ export function newConnection(identity, handoffDeadline) {
 
 /** Reconnect: mint one successor, or give the pending one a new hand-off. */
 export function reconnect(connection, { successor, head, newId, nextActionExpiresAt, now, era }) {
-  const found = standing(connection, { now, era }).standing;
+  const found = standing(connection, { now: raisedClock(connection, now), era }).standing;
   const rules = [`connection.reconnect.${kebab(found)}`];
   const connectionId = connection.identity.id;
   if (found in NOT_RECONNECTABLE) {
@@ -41,21 +41,17 @@ export function reconnect(connection, { successor, head, newId, nextActionExpire
       id: newId,
       predecessorId: identity.id,
       position: identity.position + 1,
-      createdAt: later(now, connection.updatedAt),
+      createdAt: raisedClock(connection, now),
       era,
     };
     const minted = newConnection(successorIdentity, nextActionExpiresAt);
     return { outcome: "done", made: "minted", connection: minted, rules: recovery("none") };
   }
-  if (standing(successor, { now, era }).standing !== "PENDING") {
+  const instant = raisedClock(successor, now);
+  if (standing(successor, { now: instant, era }).standing !== "PENDING") {
     return superseded(recovery("other"), { connection, successor, head });
   }
-  const reissued = {
-    ...successor,
-    handoffDeadline: nextActionExpiresAt,
-    updatedAt: later(now, successor.updatedAt),
-    version: successor.version + 1,
-  };
+  const reissued = written(successor, { handoffDeadline: nextActionExpiresAt }, instant);
   return { outcome: "done", made: "reissued", connection: reissued, rules: recovery("pending") };
 }
 

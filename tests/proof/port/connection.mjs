@@ -17,21 +17,16 @@ export function deadline(connection, era) {
   return { waitsFor: "expiresAt", at: expiresAt, rule };
 }
 
-/** Return the standing at an instant, and its rule. */
-export function standingAt(connection, { instant, era }) {
+/** Return the standing at an instant, and its rule. A read asks at its own clock, as it is. */
+export function standing(connection, { now, era }) {
   const { status, revokedAt, identity } = connection;
   if (revokedAt !== null) return { standing: "REVOKED", rule: "standing.revoked-at" };
   if (identity.era !== era) return { standing: "REVOKED", rule: "standing.other-era" };
   const { at } = deadline(connection, era);
-  const over = at !== null && instant >= at;
+  const over = at !== null && now >= at;
   if (!over) return { standing: status, rule: `standing.${kebab(status)}` };
   if (status === "PENDING") return { standing: "LAPSED", rule: "standing.lapsed" };
   return { standing: "EXPIRED", rule: `standing.${kebab(status)}-over` };
-}
-
-/** Return the standing now. A clock that is behind the connection's last write is raised to it. */
-export function standing(connection, { now, era }) {
-  return standingAt(connection, { instant: later(now, connection.updatedAt), era });
 }
 
 /** Decide about access to one data package. */
@@ -108,9 +103,12 @@ function move(connection, { trigger, found, now, changes }) {
   return { outcome: "done", connection: written(connection, { status: does, ...changes }, now), rules };
 }
 
+/** Raise a clock that is behind a connection's last write. */
+export const raisedClock = (connection, now) => later(now, connection.updatedAt);
+
 // Return the raised clock and the instant at which a fact counts.
 function instants(connection, { now, happenedAt }) {
-  const raised = later(now, connection.updatedAt);
+  const raised = raisedClock(connection, now);
   const at = clamp({ happenedAt, now: raised, madeAt: connection.identity.createdAt });
   return { now: raised, at };
 }
@@ -120,11 +118,11 @@ export function authorize(connection, { expiresAt, successor, head, era, ...cloc
   const { now, at } = instants(connection, clock);
   if (expiresAt !== null && expiresAt <= at) throw new Mistake({ argument: "expiresAt" });
   if (successor !== null) {
-    const next = standing(successor, { now: clock.now, era }).standing;
+    const next = standing(successor, { now, era }).standing;
     const rule = `authorization.successor-${next === "PENDING" ? "pending" : "other"}`;
     return superseded([rule], { connection, successor, head });
   }
-  const found = standingAt(connection, { instant: at, era }).standing;
+  const found = standing(connection, { now: at, era }).standing;
   const changes = { authorizedAt: at, expiresAt };
   return move(connection, { trigger: "authorize", found, now, changes });
 }
@@ -133,7 +131,7 @@ export function authorize(connection, { expiresAt, successor, head, era, ...cloc
 export function requireAction(connection, { reason, era, ...clock }) {
   if (reason === "") throw new Mistake({ argument: "reason" });
   const { now, at } = instants(connection, clock);
-  const found = standingAt(connection, { instant: at, era }).standing;
+  const found = standing(connection, { now: at, era }).standing;
   const changes = { actionRequiredReason: reason };
   return move(connection, { trigger: "require_action", found, now, changes });
 }
@@ -141,14 +139,14 @@ export function requireAction(connection, { reason, era, ...clock }) {
 /** Record an expiry. */
 export function expire(connection, { era, ...clock }) {
   const { now, at } = instants(connection, clock);
-  const found = standingAt(connection, { instant: at, era }).standing;
+  const found = standing(connection, { now: at, era }).standing;
   return move(connection, { trigger: "expire", found, now, changes: {} });
 }
 
 /** Revoke one connection. It is judged now, also where the revocation happened earlier. */
 export function revoke(connection, { actor, era, ...clock }) {
   const { now, at } = instants(connection, clock);
-  const found = standingAt(connection, { instant: now, era }).standing;
+  const found = standing(connection, { now, era }).standing;
   const changes = { revokedAt: at, revokedBy: actor };
   return move(connection, { trigger: "revoke", found, now, changes });
 }

@@ -1,6 +1,7 @@
 // One key, one execution: what a record is, what a request gets, and what an attempt may do.
 
 import { isDeepStrictEqual } from "node:util";
+import { valuesOf } from "./headers.mjs";
 import { DAY, later, SECOND, wholeSeconds } from "./instants.mjs";
 import { refuse } from "./problems.mjs";
 
@@ -83,7 +84,10 @@ const NEVER_KEPT = [
 
 /** Return a response as a record stores it. Order and repetition of its headers are kept. */
 export function stored({ status, headers, body }) {
-  const kept = headers.filter(([name]) => !NEVER_KEPT.includes(name.toLowerCase()));
+  // A header that `Connection` names is about one hop, too.
+  const named = valuesOf(headers, "connection").flatMap((value) => value.toLowerCase().split(","));
+  const dropped = [...NEVER_KEPT, ...named.map((name) => name.trim())];
+  const kept = headers.filter(([name]) => !dropped.includes(name.toLowerCase()));
   return { status, headers: kept, body: Buffer.from(body, "utf8").toString("base64") };
 }
 

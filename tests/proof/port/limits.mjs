@@ -77,7 +77,8 @@ export function charge(charges, { cost, now }) {
     const named = refusing.reduce((worst, check) => (check.wait > worst.wait ? check : worst));
     const headers = limitHeaders(named.policy, named.wait);
     const retryAfterMicroseconds = Number(named.wait);
-    return { outcome: "limited", availableBefore, policy: named.policy.name, headers, retryAfterMicroseconds };
+    const states = charges.map(({ state }) => state);
+    return { outcome: "limited", availableBefore, policy: named.policy.name, headers, retryAfterMicroseconds, states };
   }
   const states = checks.map((check) => check.state);
   return { outcome: "admitted", availableBefore, states, stateExpiresAt: checks.map((check) => check.expiresAt) };

@@ -2,11 +2,12 @@
 // `node mutants.mjs FOLDER [SIZE SEED]` prints each survivor as a JSON line, then the counts. SIZE and SEED
 // draw a sample. `node mutants.mjs --list` prints all mutants instead.
 
-import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { load } from "./vectors.mjs";
 
 const PORT = dirname(fileURLToPath(import.meta.url));
 const NOT_MUTATED = ["answers.mjs", "mutants.mjs", "vectors.mjs"];
@@ -142,35 +143,75 @@ function sample(all, size, seed) {
 }
 
 /** Run the vectors on one mutant: "caught", "survived", or "broken" where it is no program. */
-function judge({ file, source }, { copy, folder }) {
-  const path = join(copy, file);
-  const original = readFileSync(path, "utf8");
-  writeFileSync(path, source);
-  const command = [join(copy, "vectors.mjs"), folder, "first"];
-  const done = spawnSync(process.execPath, command, { encoding: "utf8", timeout: PATIENCE });
-  writeFileSync(path, original);
-  if (done.status === 0) return "survived";
-  return done.stdout === "" && done.signal === null ? "broken" : "caught";
+async function judge({ file, source }, { folder, documents }) {
+  const copy = join(folder, `${file}-${judged++}`);
+  cpSync(PORT, copy, { recursive: true });
+  writeFileSync(join(copy, file), source);
+  let mutated;
+  try {
+    mutated = await import(pathToFileURL(join(copy, "vectors.mjs")));
+  } catch {
+    return "broken";
+  }
+  return mutated.differences(documents).next().done ? "survived" : "caught";
 }
 
-const [folder, size, seed] = process.argv.slice(2);
-const files = readdirSync(PORT).filter((file) => file.endsWith(".mjs") && !NOT_MUTATED.includes(file));
-const all = files.flatMap(mutantsOf);
-if (folder === "--list") {
-  for (const { file, mutant } of all) console.log(JSON.stringify({ file, mutant }));
-} else {
-  const copy = mkdtempSync(join(tmpdir(), "port-"));
+let judged = 0;
+
+// A worker judges one mutant after the other, and says so after each.
+async function work({ vectors, folder, mutants }) {
+  const documents = load(vectors);
+  for (const mutant of mutants) parentPort.postMessage(await judge(mutant, { folder, documents }));
+}
+
+// Start a worker, and another one where a mutant never ends: that is a difference too.
+async function verdictsOf(mutants, { vectors, folder }) {
+  const verdicts = [];
+  while (verdicts.length < mutants.length) {
+    const rest = mutants.slice(verdicts.length);
+    const worker = new Worker(fileURLToPath(import.meta.url), { workerData: { vectors, folder, mutants: rest } });
+    await new Promise((resolve, reject) => {
+      const stop = () => {
+        verdicts.push("caught");
+        resolve(worker.terminate());
+      };
+      let timer = setTimeout(stop, PATIENCE);
+      worker.on("message", (verdict) => {
+        verdicts.push(verdict);
+        clearTimeout(timer);
+        timer = setTimeout(stop, PATIENCE);
+      });
+      worker.on("error", reject);
+      worker.on("exit", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+  return verdicts;
+}
+
+async function main([vectors, size, seed]) {
+  const files = readdirSync(PORT).filter((file) => file.endsWith(".mjs") && !NOT_MUTATED.includes(file));
+  const all = files.flatMap(mutantsOf);
+  const mutants = size === undefined ? all : sample(all, Number(size), Number(seed));
+  if (vectors === "--list") {
+    for (const { file, mutant } of all) console.log(JSON.stringify({ file, mutant }));
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "port-"));
   const counts = {};
   try {
-    cpSync(PORT, copy, { recursive: true });
-    for (const mutant of size === undefined ? all : sample(all, Number(size), Number(seed))) {
-      const verdict = judge(mutant, { copy, folder });
-      counts[mutant.kind] ??= { caught: 0, survived: 0, broken: 0 };
-      counts[mutant.kind][verdict] += 1;
-      if (verdict === "survived") console.log(JSON.stringify({ file: mutant.file, mutant: mutant.mutant }));
-    }
+    const verdicts = await verdictsOf(mutants, { vectors, folder });
+    mutants.forEach(({ file, kind, mutant }, place) => {
+      counts[kind] ??= { caught: 0, survived: 0, broken: 0 };
+      counts[kind][verdicts[place]] += 1;
+      if (verdicts[place] === "survived") console.log(JSON.stringify({ file, mutant }));
+    });
   } finally {
-    rmSync(copy, { recursive: true });
+    rmSync(folder, { recursive: true });
   }
   console.log(JSON.stringify(counts));
 }
+
+await (isMainThread ? main(process.argv.slice(2)) : work(workerData));

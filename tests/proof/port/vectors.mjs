@@ -1,15 +1,15 @@
 // Run the port on all vectors: `node vectors.mjs FOLDER`. It prints each difference as a JSON line,
-// then how many cases each document has. A second argument `first` stops at the first difference.
+// then how many cases each document has.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import { DOCUMENTS } from "./answers.mjs";
 import { formatTime, parseTime } from "./instants.mjs";
 import { Mistake } from "./problems.mjs";
 
 const VERSION = 1;
-const [folder, mode] = process.argv.slice(2);
 
 // Members of stored values that hold a time. Wire documents and texts are left to the port.
 const TIMES = [
@@ -76,33 +76,41 @@ function compare(name, { input, answer, rule }) {
   return equal ? null : { answer: given, rule: found.rule, wanted: answer, wantedRule: rule };
 }
 
-function load() {
+/** Read the documents of a folder. A document or a version that is not known is an error. */
+export function load(folder) {
   const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
   const documents = files.map((file) => JSON.parse(readFileSync(join(folder, file), "utf8")));
   for (const { name, version } of documents) {
-    if (version !== VERSION || !Object.hasOwn(DOCUMENTS, name)) throw new Error(`unknown document ${name} ${version}`);
+    const known = version === VERSION && Object.hasOwn(DOCUMENTS, name);
+    if (!known) throw new Error(`unknown document ${name} ${version}`);
   }
   // These two are first, because they show the fingerprints that stored records hold.
   const isFirst = ({ name }) => name === "request-body" || name === "request-target";
   return [...documents.filter(isFirst), ...documents.filter((document) => !isFirst(document))];
 }
 
-const counts = {};
-let differences = 0;
-for (const { name, cases } of load()) {
-  counts[name] = cases.length;
-  for (const one of cases) {
-    let difference;
-    try {
-      difference = compare(name, one);
-    } catch (error) {
-      difference = { raised: String(error.stack).split("\n").slice(0, 3) };
+/** Yield each case whose answer or rule is another one than the port's. */
+export function* differences(documents) {
+  for (const { name, cases } of documents) {
+    for (const one of cases) {
+      let difference;
+      try {
+        difference = compare(name, one);
+      } catch (error) {
+        difference = { raised: String(error.stack).split("\n").slice(0, 3) };
+      }
+      if (difference !== null) yield { id: one.id, ...difference };
     }
-    if (difference === null) continue;
-    differences += 1;
-    console.log(JSON.stringify({ id: one.id, ...difference }));
-    if (mode === "first") process.exit(1);
   }
 }
-console.log(JSON.stringify(counts));
-process.exitCode = differences > 0 ? 1 : 0;
+
+function main(folder) {
+  const documents = load(folder);
+  for (const difference of differences(documents)) {
+    console.log(JSON.stringify(difference));
+    process.exitCode = 1;
+  }
+  console.log(JSON.stringify(Object.fromEntries(documents.map(({ name, cases }) => [name, cases.length]))));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv[2]);

@@ -41,7 +41,7 @@ const STATUSES = {
 };
 
 function readStatus(value) {
-  if (!Object.hasOwn(STATUSES, value)) throw new Mistake({});
+  if (typeof value !== "string" || !Object.hasOwn(STATUSES, value)) throw new Mistake({});
   return value;
 }
 
