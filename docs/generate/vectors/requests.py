@@ -64,6 +64,7 @@ from docs.generate.vectors.cases import (
     stored,
     time_or_null,
 )
+from docs.generate.vectors.changes import show_changes
 from docs.generate.vectors.connections import NOW, make
 from docs.generate.vectors.texts import CALLER
 
@@ -377,6 +378,7 @@ def request_case(
         "body": response.body.decode() if response.status < _FAULT else _contract(response.body),
         "replayed": answer.replayed,
         "rules": answer.rules,
+        "changes": show_changes(answer.changes),
     }
     verdict = Verdict.VALID if response.status < _FAULT else Verdict.INVALID
     return Case(

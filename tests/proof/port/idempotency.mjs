@@ -129,3 +129,8 @@ export function upkeep(record, { act: name, response, now }) {
   const changed = { ...record, ...change(response), seenAt: clock(record, now) };
   return { outcome: "done", record: changed, rules };
 }
+
+/** Return the record of a request that was answered at once, without its fingerprint and response. */
+export function completed({ token, firstUsedAt }, { key, now }) {
+  return { key, token, firstUsedAt, seenAt: now, leaseUntil: null, lostLease: "execute", state: "COMPLETED" };
+}

@@ -1,13 +1,14 @@
 // One whole request: its gates in their order, then the operation, then the answer.
 
 import { accountState, enter, eraOf, startGraduation } from "./bindings.mjs";
-import { newConnection, reconnect, revokeChain } from "./chains.mjs";
+import { life, newConnection, reconnect, revokeChain } from "./chains.mjs";
+import { bindingEvent, connectionEvent, endingEffects, nothing, sessionEvent, showSession, touch, write } from "./changes.mjs";
 import { authorize } from "./connection.mjs";
 import { matches, readIdempotencyKey, valuesOf } from "./headers.mjs";
-import { begin } from "./idempotency.mjs";
+import { begin, completed } from "./idempotency.mjs";
 import { formatTime } from "./instants.mjs";
 import { charge } from "./limits.mjs";
-import { problemDocument, problem, refuse } from "./problems.mjs";
+import { isKept, problem, problemDocument, refuse } from "./problems.mjs";
 import { fingerprint, OPERATIONS, readValues, route } from "./reading.mjs";
 import { showConnection } from "./wire.mjs";
 
@@ -28,29 +29,34 @@ export function permit(caller, { neededScope, servedEnvironment }) {
 }
 
 // Write a body's exact text: instants as times, members in the order given.
-function write(value) {
+function writeText(value) {
   return JSON.stringify(value, (name, part) => (typeof part === "bigint" ? formatTime(part) : part));
 }
 
-function answer({ status, headers, body, rules, replayed = false }) {
-  return { status, headers, body, rules, replayed };
+function answer({ status, headers, body, rules, replayed = false, changes = nothing() }) {
+  return { status, headers, body, rules, replayed, changes };
 }
 
-function answerProblem({ problem: given, rules }, limit = {}) {
+function answerProblem({ problem: given, rules }, { limit = {}, changes } = {}) {
   const headers = [PROBLEM_TYPE];
   if (given.status === 401) headers.push(["www-authenticate", "Bearer"]);
   if (given.status === 429) headers.push(NO_STORE);
   if (given.code === "IDEMPOTENCY_KEY_IN_FLIGHT") headers.push(["retry-after", String(given.details.retryAfter)]);
   headers.push(...Object.entries(limit));
-  return answer({ status: given.status, headers, body: problemDocument(given), rules });
+  return answer({ status: given.status, headers, body: problemDocument(given), rules, changes });
 }
 
-// Charge some limits; return the answer of a refusal, or null.
-function limited(charges, { now, rule }) {
+// Charge some limits: note what is written, or return the answer of a refusal.
+function limited(charges, { now, rule, changes }) {
   const charged = charge(charges, { cost: 1, now });
-  if (charged.outcome === "admitted") return null;
+  if (charged.outcome === "admitted") {
+    const written = charges.map(({ policy }, place) => [policy.name, charged.states[place]]);
+    changes.writes.push(...written.map(([policy, after]) => ({ kind: "limit", policy, after })));
+    return null;
+  }
   const details = { policy: charged.policy, retryAfter: Number(charged.headers["retry-after"]) };
-  return answerProblem({ problem: problem("RATE_LIMITED", details), rules: [rule] }, charged.headers);
+  const refused = { problem: problem("RATE_LIMITED", details), rules: [rule] };
+  return answerProblem(refused, { limit: charged.headers, changes });
 }
 
 // Pass the gate of the key: nothing where none is looked at, else the key's record decides.
@@ -75,31 +81,44 @@ export function decide({ caller, method, target, headers, body, buckets, stored,
   if (read.outcome === "refused") return answerProblem(read);
   const keyed = passKey(operation, headers);
   if (keyed.outcome === "refused") return answerProblem(keyed);
+  const changes = nothing();
   const policies = buckets.map((policy) => ({ kind: "token bucket", ...policy }));
   const charges = policies.map((policy, place) => ({ policy, state: stored.buckets[place] ?? null }));
-  const overcharged = limited(charges, { now, rule: "request.buckets" });
+  const overcharged = limited(charges, { now, rule: "request.buckets", changes });
   if (overcharged !== null) return overcharged;
-  const rules = [];
-  if (keyed.key !== null) {
-    const begun = begin(stored.record, { fingerprint: fingerprint(read), now });
-    if (begun.outcome === "replay") return answer({ ...begun.response, rules: begun.rules, replayed: true });
-    if (begun.outcome === "refused") return answerProblem(begun);
-    rules.push(...begun.rules);
+  if (keyed.key === null) return execute(found, { caller, read, stored, now, newIds, headers, rules: [], changes });
+  const begun = begin(stored.record, { fingerprint: fingerprint(read), now });
+  const { rules } = begun;
+  if (begun.outcome === "replay") return answer({ ...begun.response, rules, replayed: true, changes });
+  if (begun.outcome === "refused") return answerProblem(begun, { changes });
+  const done = execute(found, { caller, read, stored, now, newIds, headers, rules, changes });
+  const retryable = done.body.retryable ?? false;
+  if (isKept(done.status, retryable)) {
+    const { apiKeyId, appId, customerAccountId, environment } = caller;
+    const key = { key: keyed.key, owner: { apiKeyId, appId, customerAccountId, environment } };
+    done.changes.writes.push(write("record", completed(begun, { key, now })));
   }
+  return done;
+}
+
+// Pass the app user's limit and the ownership, then run the operation.
+function execute(found, { caller, read, stored, now, newIds, headers, rules: before, changes }) {
+  const operation = OPERATIONS[found.name];
   if (operation.limit !== null) {
     const policy = { kind: "exact log", name: operation.limit, limit: 10, seconds: 60 };
-    const refused = limited([{ policy, state: stored.limit }], { now, rule: "request.limit" });
+    const refused = limited([{ policy, state: stored.limit }], { now, rule: "request.limit", changes });
     if (refused !== null) return refused;
   }
-  rules.push(`operation.${found.name}`);
+  const rules = [...before, `operation.${found.name}`];
   if (found.id !== null && !owns(caller, { connection: stored.connection, id: read.values.connectionId })) {
-    return answerProblem(refuse([...rules, "request.ownership"], "NOT_FOUND"));
+    return answerProblem(refuse([...rules, "request.ownership"], "NOT_FOUND"), { changes });
   }
   const run = RUNS[found.name]({ caller, values: read.values, stored, now, newIds, headers });
   rules.push(...run.rules);
-  if (run.outcome === "refused") return answerProblem({ ...run, rules });
+  if (run.outcome === "refused") return answerProblem({ ...run, rules }, { changes });
+  for (const name of ["writes", "effects", "events"]) changes[name].push(...(run[name] ?? []));
   const given = run.headers ?? [JSON_TYPE];
-  return answer({ status: run.status ?? operation.status, headers: given, body: run.body, rules });
+  return answer({ status: run.status ?? operation.status, headers: given, body: run.body, rules, changes });
 }
 
 // A connection of another app, account or environment is as good as unknown.
@@ -124,9 +143,9 @@ function show(connection, { stored, now }) {
 const actionOf = ({ nextAction }) => ({ type: "open_webview", url: nextAction.url, expiresAt: nextAction.expiresAt });
 
 // Answer with a next action last, which no cache may store.
-function withAction(members, { newIds, rules }) {
-  const body = write({ ...members, nextAction: actionOf(newIds) });
-  return { outcome: "done", headers: [JSON_TYPE, NO_STORE], body, rules };
+function withAction(members, { newIds, ...run }) {
+  const body = writeText({ ...members, nextAction: actionOf(newIds) });
+  return { outcome: "done", headers: [JSON_TYPE, NO_STORE], body, ...run };
 }
 
 function createConnection({ caller, values, stored, now, newIds }) {
@@ -141,21 +160,28 @@ function createConnection({ caller, values, stored, now, newIds }) {
     rootId: id,
     position: 1,
   };
-  const connection = show(newConnection(identity, newIds.nextAction.expiresAt), { stored, now });
-  return withAction({ connection }, { newIds, rules: [] });
+  const made = newConnection(identity, newIds.nextAction.expiresAt);
+  const writes = [write("connection", made)];
+  const events = [connectionEvent("connection.created", made, now)];
+  return withAction({ connection: show(made, { stored, now }) }, { newIds, rules: [], writes, events });
 }
 
 function getConnection({ stored, now }) {
   const { landed, successor, head } = stored;
-  let { connection } = stored;
-  let rules = [];
-  if (landed !== null) {
-    // A hand-off that landed is the fact authorize, however late it is read.
-    const healed = authorize(connection, { ...landed, successor, head, now, era: eraOf(stored.binding) });
-    ({ rules } = healed);
-    connection = healed.connection ?? connection;
+  if (landed === null) {
+    return { outcome: "done", body: writeText({ connection: show(stored.connection, { stored, now }) }), rules: [] };
   }
-  return { outcome: "done", body: write({ connection: show(connection, { stored, now }) }), rules };
+  // A hand-off that landed is the fact authorize, however late it is read.
+  const era = eraOf(stored.binding);
+  const { connection, rules } = authorize(stored.connection, { ...landed, successor, head, now, era });
+  const shown = show(connection ?? stored.connection, { stored, now });
+  const healed = connection === undefined ? {} : authorized(connection);
+  return { outcome: "done", body: writeText({ connection: shown }), rules, ...healed };
+}
+
+function authorized(connection) {
+  const events = [connectionEvent("connection.authorized", connection, connection.updatedAt)];
+  return { writes: [write("connection", connection)], events };
 }
 
 function runReconnect({ stored, now, newIds }) {
@@ -166,7 +192,16 @@ function runReconnect({ stored, now, newIds }) {
   const done = reconnect(connection, given);
   if (done.outcome === "refused") return done;
   const members = { connection: show(done.connection, { stored, now }), previousConnectionId: connection.identity.id };
-  return withAction(members, { newIds, rules: done.rules });
+  const minted = done.made === "minted";
+  const kind = minted ? "connection.created" : "connection.reissued";
+  return withAction(members, {
+    newIds,
+    rules: done.rules,
+    // A new successor relies on its predecessor, whose version moves.
+    writes: [write("connection", done.connection), ...(minted ? [touch("connection", connection)] : [])],
+    effects: minted ? [] : [{ kind: "NextActionReplaced", connectionId: successor.identity.id }],
+    events: [connectionEvent(kind, done.connection, done.connection.updatedAt)],
+  });
 }
 
 function runRevoke({ stored, now }) {
@@ -174,11 +209,25 @@ function runRevoke({ stored, now }) {
   const [done] = revokeChain(stored.connection, { actor: "APP", following: [], now, era }).answers;
   const connection = show(done.connection ?? stored.connection, { stored, now });
   const revokedNow = done.outcome === "done";
-  return { outcome: "done", body: write({ connection, revokedNow }), rules: done.rules };
+  const changes = revokedNow ? revoked(done.connection, { stored, now, era }) : {};
+  return { outcome: "done", body: writeText({ connection, revokedNow }), rules: done.rules, ...changes };
+}
+
+// What a revocation of one connection changes. A live head is named, and relied on.
+function revoked(connection, { stored, now, era }) {
+  const writes = [write("connection", connection)];
+  const effects = endingEffects(stored.connection, connection.revokedAt);
+  const { head } = stored;
+  if (head !== null && life(head, { now, era }).live) {
+    writes.push(touch("connection", head));
+    const connectionId = connection.identity.id;
+    effects.push({ kind: "SuccessorsLive", connectionId, headConnectionId: head.identity.id });
+  }
+  return { writes, effects, events: [connectionEvent("connection.revoked", connection, connection.updatedAt)] };
 }
 
 function initiate({ caller, values, stored, now, newIds }) {
-  const { session, rules } = enter(stored.binding, {
+  const { binding, session, rules } = enter(stored.binding, {
     coordinate: coordinateOf(caller, values.appUserId),
     preferSignup: values.preferSignup,
     newSessionId: newIds.sessionId,
@@ -186,10 +235,16 @@ function initiate({ caller, values, stored, now, newIds }) {
     nextActionExpiresAt: newIds.nextAction.expiresAt,
     now,
   });
-  const { id, coordinate, path, handoff, createdAt, expiresAt, landedAt } = session;
-  const { customerAccountId, appUserId } = coordinate;
-  const shown = { id, customerAccountId, appUserId, path, handoff, createdAt, expiresAt, landedAt };
-  return withAction({ session: shown }, { newIds, rules });
+  const writes = [write("session", session)];
+  const events = [sessionEvent("connect_session.initiated", session, now)];
+  const effects = [];
+  if (session.handoff === "LANDED") writes.push(touch("binding", binding));
+  if (binding !== stored.binding) {
+    writes.push(write("binding", binding));
+    events.push(bindingEvent("binding.provisioned", binding, now));
+    effects.push({ kind: "UserProvisioned", userId: binding.userId, coordinate: binding.coordinate });
+  }
+  return withAction({ session: showSession(session) }, { newIds, rules, writes, effects, events });
 }
 
 function readAccountState({ stored, headers }) {
@@ -199,7 +254,7 @@ function readAccountState({ stored, headers }) {
   if (matches(valuesOf(headers, "if-none-match"), etag)) {
     return { outcome: "done", status: 304, headers: cached, body: "", rules: [] };
   }
-  return { outcome: "done", headers: [JSON_TYPE, ...cached], body: write({ lifecycleState }), rules: [] };
+  return { outcome: "done", headers: [JSON_TYPE, ...cached], body: writeText({ lifecycleState }), rules: [] };
 }
 
 function graduationHandoff({ stored, newIds }) {
