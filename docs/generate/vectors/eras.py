@@ -140,10 +140,17 @@ def completions() -> Iterator[Case]:
     )
 
 
-def _made(number: int, status: Status, **changed: datetime | None) -> Connection:
-    """Return a connection with its identity changed."""
-    connection = make(status, number=number)
-    return attrs.evolve(connection, identity=attrs.evolve(connection.identity, **changed))
+def _made_under(number: int, era: datetime) -> Connection:
+    """Return a connection that was made under an era."""
+    connection = make(Status.ACTIVE, number=number)
+    return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=era))
+
+
+def _made_at(created_at: datetime) -> Connection:
+    """Return a pending connection that was made at an instant."""
+    connection = make(Status.PENDING)
+    identity = attrs.evolve(connection.identity, created_at=created_at)
+    return attrs.evolve(connection, identity=identity)
 
 
 def tombstones() -> Iterator[Case]:
@@ -190,11 +197,11 @@ def tombstones() -> Iterator[Case]:
             make(Status.ACTIVE, number=5),
         ),
         "earlier-eras": (
-            _made(1, Status.ACTIVE, era=START),
-            _made(2, Status.ACTIVE, era=add_microseconds(NOW, -1)),
+            _made_under(1, START),
+            _made_under(2, add_microseconds(NOW, -1)),
         ),
-        "this-era": (_made(1, Status.ACTIVE, era=NOW), make(Status.PENDING, number=2)),
-        "made-after-it-happened": (_made(1, Status.PENDING, created_at=NOW),),
+        "this-era": (_made_under(1, NOW), make(Status.PENDING, number=2)),
+        "made-after-it-happened": (_made_at(NOW),),
         "written-by-a-clock-ahead": (
             attrs.evolve(make(Status.ACTIVE), updated_at=add_microseconds(NOW, MINUTE)),
         ),

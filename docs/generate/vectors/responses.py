@@ -136,27 +136,29 @@ def gate_pairs() -> Iterator[Case]:
         _post(_GRADUATE, _USER),
         Snapshot(limit=_FULL, binding=bound(AccountState.ACTIVE)),
     )
-    for name in ("app", "account", "environment"):
+    for name, connection in _of_another().items():
         yield request_case(
             f"request/pair/ownership-and-rule/{name}",
             _RECONNECT,
-            Snapshot(connection=_of_another(name)),
+            Snapshot(connection=connection),
             comment="Byte for byte what an unknown id is answered.",
         )
 
 
-def _of_another(name: str) -> Connection:
-    """Return a pending connection whose app, account or environment is another one."""
+def _of_another() -> dict[str, Connection]:
+    """Return pending connections whose app, account or environment is another one."""
     pending = make(Status.PENDING)
-    changed = {
-        "app": {"app_id": AppId("app-2")},
-        "account": {
-            "customer_account_id": CustomerAccountId("33333333-3333-4333-8333-333333333333")
-        },
-        "environment": {"environment": Environment.TEST},
-    }[name]
-    coordinate = attrs.evolve(pending.identity.coordinate, **changed)
-    return attrs.evolve(pending, identity=attrs.evolve(pending.identity, coordinate=coordinate))
+    coordinate = pending.identity.coordinate
+    other = CustomerAccountId("33333333-3333-4333-8333-333333333333")
+    coordinates = {
+        "app": attrs.evolve(coordinate, app_id=AppId("app-2")),
+        "account": attrs.evolve(coordinate, customer_account_id=other),
+        "environment": attrs.evolve(coordinate, environment=Environment.TEST),
+    }
+    return {
+        name: attrs.evolve(pending, identity=attrs.evolve(pending.identity, coordinate=each))
+        for name, each in coordinates.items()
+    }
 
 
 def keys_and_limits() -> Iterator[Case]:
