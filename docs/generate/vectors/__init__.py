@@ -26,8 +26,9 @@ from docs.generate.vectors import (
     wire,
 )
 from docs.generate.vectors.cases import VERSION, Case, Verdict, format_document
+from docs.generate.vectors.schemas import schema_file
 
-__all__ = ["VERSION", "Case", "Verdict", "files"]
+__all__ = ["VERSION", "Case", "Verdict", "files", "schema_files"]
 
 _DOCUMENTS: Final[dict[str, tuple[str, *tuple[Callable[[], Iterator[Case]], ...]]]] = {
     "deadline": (
@@ -170,3 +171,8 @@ def files() -> dict[str, str]:
         )
         for name, (law, *sources) in _DOCUMENTS.items()
     }
+
+
+def schema_files() -> dict[str, str]:
+    """Return the JSON Schema of the cases of every document, by its file name."""
+    return schema_file(files().values())
