@@ -26,6 +26,12 @@ _GRADUATION: Final = "/api/sdk/v1/curae-connect/graduation-handoff"
 _STATE: Final = "/api/sdk/v1/curae-connect/account-state"
 _REVOKE: Final = f"{_CREATE}/{_ID}:revoke"
 
+
+def _nested(depth: int) -> str:
+    """Return objects inside each other, so many deep, as the value of an unknown member."""
+    return '{"a":' * depth + "1" + "}" * depth
+
+
 _BODIES: Final[Mapping[str, tuple[str, str]]] = {
     "initiate/plain": (_INITIATE, '{"appUserId":"user-1"}'),
     "initiate/preference": (_INITIATE, '{"appUserId":"user-1","preferSignup":true}'),
@@ -97,6 +103,17 @@ _BODIES: Final[Mapping[str, tuple[str, str]]] = {
     "initiate/unknown-escape": (_INITIATE, '{"appUserId":"\\x41"}'),
     "initiate/short-escape": (_INITIATE, '{"appUserId":"\\u41"}'),
     "initiate/escape-without-digits": (_INITIATE, '{"appUserId":"\\u004g"}'),
+    "initiate/question-mark-in-front": (_INITIATE, '?{"appUserId":"user-1"}'),
+    "initiate/control-character-before-a-letter": (_INITIATE, '{"appUserId":"user\nn"}'),
+    "initiate/unopened-name": (_INITIATE, '{xappUserId":"user-1"}'),
+    "initiate/slash": (_INITIATE, '{"appUserId":"a/b"}'),
+    "initiate/escaped-slash": (_INITIATE, '{"appUserId":"a\\/b"}'),
+    "initiate/escaped-quote": (_INITIATE, '{"appUserId":"a\\"b"}'),
+    "initiate/quote-by-its-number": (_INITIATE, '{"appUserId":"a\\u0022b"}'),
+    "initiate/escaped-backslash": (_INITIATE, '{"appUserId":"a\\\\b"}'),
+    "initiate/backslash-by-its-number": (_INITIATE, '{"appUserId":"a\\u005Cb"}'),
+    "initiate/objects-too-deep": (_INITIATE, _nested(DEPTH_MAX + 1)),
+    "initiate/deepest-objects": (_INITIATE, _nested(DEPTH_MAX)),
     # Numbers: those that can be read are INVALID, the others are no JSON.
     "initiate/integer": (_INITIATE, '{"appUserId":-10}'),
     "initiate/zero": (_INITIATE, '{"appUserId":0}'),
@@ -180,6 +197,12 @@ _TARGETS: Final[Mapping[str, str]] = {
     "trailing-slash": f"{_CREATE}/{_ID}/",
     "other-action": f"{_CREATE}/{_ID}:pause",
     "action-by-get": f"{_CREATE}/{_ID}:revoke",
+    "encoded-space": f"{_STATE}?appUserId=user%201",
+    "letter": f"{_STATE}?appUserId=a",
+    "percent-in-upper-case": f"{_STATE}?appUserId=a%2Bb",
+    "encoded-percent": f"{_STATE}?appUserId=a%25zzb",
+    "encoded-equals": f"{_STATE}?appUserId=a%3Db",
+    "prefix-of-a-path": f"/api/sdk/v1/x{_CREATE.rpartition('/')[2]}/{_ID}",
     "not-hexadecimal": f"{_STATE}?appUserId=a%zzb",
     "percent-alone": f"{_STATE}?appUserId=a%",
     "percent-and-one-digit": f"{_STATE}?appUserId=a%4",

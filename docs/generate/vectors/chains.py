@@ -212,6 +212,9 @@ def merges() -> Iterator[Case]:
         "one-reason-in-front-of-the-other": tuple(
             attrs.evolve(asked, action_required_reason=reason) for reason in ("portal", "portal_a")
         ),
+        "reasons-of-one-length": tuple(
+            attrs.evolve(asked, action_required_reason=reason) for reason in ("xa", "xb")
+        ),
         "reason-of-the-lower-rank": (
             attrs.evolve(make(Status.EXPIRED), action_required_reason="b"),
             attrs.evolve(asked, action_required_reason="a"),

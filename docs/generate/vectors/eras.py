@@ -7,7 +7,7 @@ over, whoever is bound; a later user is a new generation of the same coordinate.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -160,6 +160,7 @@ def tombstones() -> Iterator[Case]:
     for name, happened in (
         ("five-minutes-ahead", ahead),
         ("from-the-future", add_microseconds(ahead, 1)),
+        ("before-1970", datetime(1969, 12, 31, tzinfo=UTC)),
         ("before-the-last-one", add_microseconds(START, -1)),
         ("after-the-last-one", add_microseconds(START, 1)),
     ):

@@ -56,7 +56,7 @@ export function graduate(binding, { userId }) {
 
 /** Record a tombstone: a new era of the coordinate, whoever is bound. */
 export function tombstone(binding, { coordinate, happenedAt = null, now }) {
-  const tombstonedAt = clamp({ happenedAt, now, madeAt: 0n });
+  const tombstonedAt = clamp(happenedAt, now);
   if (happenedAt !== null && happenedAt === (binding?.tombstoneReportedAt ?? null)) {
     return { outcome: "ignored", rules: ["tombstone-report.copy"] };
   }
@@ -139,7 +139,7 @@ function completionRefused(session, { binding, userId, at }) {
 
 /** Complete the hand-off of a session: session and binding land together. */
 export function completeHandoff(session, { binding, userId, happenedAt, now }) {
-  const at = clamp({ happenedAt, now, madeAt: session.createdAt });
+  const at = later(clamp(happenedAt, now), session.createdAt);
   const refused = completionRefused(session, { binding, userId, at });
   if (refused !== null) return refused;
   const signed = completeSignUp(binding, { coordinate: session.coordinate, userId });

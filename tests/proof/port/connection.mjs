@@ -109,7 +109,7 @@ export const raisedClock = (connection, now) => later(now, connection.updatedAt)
 // Return the raised clock and the instant at which a fact counts.
 function instants(connection, { now, happenedAt }) {
   const raised = raisedClock(connection, now);
-  const at = clamp({ happenedAt, now: raised, madeAt: connection.identity.createdAt });
+  const at = later(clamp(happenedAt, raised), connection.identity.createdAt);
   return { now: raised, at };
 }
 
@@ -129,7 +129,6 @@ export function authorize(connection, { expiresAt, successor, head, era, ...cloc
 
 /** Record that the patient must act. */
 export function requireAction(connection, { reason, era, ...clock }) {
-  if (reason === "") throw new Mistake({ argument: "reason" });
   const { now, at } = instants(connection, clock);
   const found = standing(connection, { now: at, era }).standing;
   const changes = { actionRequiredReason: reason };

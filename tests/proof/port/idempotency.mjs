@@ -39,7 +39,7 @@ export function recordStanding(record, now) {
   return { standing: "in flight, lease over", rule: "record-standing.lease-over" };
 }
 
-const EXECUTES = ["absent", "released", "lease-over"];
+const EXECUTES = ["released", "lease-over"];
 
 /** Decide what a request with a key gets. */
 export function begin(record, { fingerprint, now }) {

@@ -45,8 +45,8 @@ export function wholeSeconds(wait) {
 }
 
 /** Return the instant at which a fact counts. Clocks may disagree by five minutes. */
-export function clamp({ happenedAt, now, madeAt }) {
-  if (happenedAt === null) return later(now, madeAt);
+export function clamp(happenedAt, now) {
+  if (happenedAt === null) return now;
   if (happenedAt > now + SKEW) throw new Mistake({ argument: "happenedAt" });
-  return later(earlier(happenedAt, now), madeAt);
+  return earlier(happenedAt, now);
 }

@@ -18,7 +18,7 @@ function checkLog(policy, { state, cost, now }) {
   const longest = Math.max(policy.limit, instants.length);
   const dropped = Math.max(instants.length + cost - longest, 0);
   const kept = [...instants.slice(dropped), ...Array(cost).fill(now)];
-  kept.sort((one, other) => (one < other ? -1 : Number(one > other)));
+  kept.sort((one, other) => Number(one - other));
   const expiresAt = kept.at(-1) + span;
   return { available, wait: null, state: { instants: kept.map(Number) }, expiresAt };
 }

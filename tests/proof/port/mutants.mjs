@@ -1,6 +1,6 @@
 // Change one operator, constant or condition of the port at a time, and count what the vectors catch.
 // `node mutants.mjs FOLDER [SIZE SEED]` prints each survivor as a JSON line, then the counts. SIZE and SEED
-// draw a sample. `node mutants.mjs --list` prints all mutants instead.
+// draw a sample; `listed` in place of SIZE takes those of survivors.json. `node mutants.mjs --list` prints all.
 
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,7 +45,7 @@ const SWAPS = {
 // Pieces of code, the first that fits: comments, regular expressions, texts, numbers, words, operators.
 const PIECES = [
   ["comment", /\/\/.*|\/\*[^]*?\*\//y],
-  ["regex", /(?<=(?:[(=,:[]|return)\s*)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y],
+  ["regex", /(?<=(?:[(=,:[!]|return)\s*)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y],
   ["text", /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y],
   ["template", /`(?:[^`\\]|\\.)*`/y],
   ["number", /\b[0-9][0-9_]*n?\b/y],
@@ -191,10 +191,18 @@ async function verdictsOf(mutants, { vectors, folder }) {
   return verdicts;
 }
 
+function chosen(all, size, seed) {
+  if (size === undefined) return all;
+  if (size !== "listed") return sample(all, Number(size), Number(seed));
+  const listed = JSON.parse(readFileSync(join(PORT, "survivors.json"), "utf8"));
+  const isListed = ({ file, mutant }) => listed.some((each) => each.file === file && each.mutant === mutant);
+  return all.filter(isListed);
+}
+
 async function main([vectors, size, seed]) {
   const files = readdirSync(PORT).filter((file) => file.endsWith(".mjs") && !NOT_MUTATED.includes(file));
   const all = files.flatMap(mutantsOf);
-  const mutants = size === undefined ? all : sample(all, Number(size), Number(seed));
+  const mutants = chosen(all, size, seed);
   if (vectors === "--list") {
     for (const { file, mutant } of all) console.log(JSON.stringify({ file, mutant }));
     return;

@@ -82,7 +82,7 @@ export function problemRule(code) {
   return `problem.${short.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** Say whether a response is kept: the rule itself reached it, and a retry would not help. */
-export function isKept(status, retryable = false) {
-  return (status >= 200 && status < 300) || status === 404 || (status === 409 && !retryable);
+/** Say whether a response is kept: the rule itself reached it. No operation gives a 409 that may pass. */
+export function isKept(status) {
+  return (status >= 200 && status < 300) || status === 404 || status === 409;
 }

@@ -66,7 +66,7 @@ function passKey(operation, headers) {
   if (operation.key === "not allowed" && values.length > 0) {
     return refuse(["request.key-not-allowed"], "IDEMPOTENCY_KEY_NOT_ALLOWED");
   }
-  return { outcome: "done", key: null };
+  return { key: null };
 }
 
 /** Decide one request. `stored` holds what the server loaded for it. */
@@ -92,8 +92,7 @@ export function decide({ caller, method, target, headers, body, buckets, stored,
   if (begun.outcome === "replay") return answer({ ...begun.response, rules, replayed: true, changes });
   if (begun.outcome === "refused") return answerProblem(begun, { changes });
   const done = execute(found, { caller, read, stored, now, newIds, headers, rules, changes });
-  const retryable = done.body.retryable ?? false;
-  if (isKept(done.status, retryable)) {
+  if (isKept(done.status)) {
     const { apiKeyId, appId, customerAccountId, environment } = caller;
     const key = { key: keyed.key, owner: { apiKeyId, appId, customerAccountId, environment } };
     done.changes.writes.push(write("record", completed(begun, { key, now })));
@@ -145,7 +144,7 @@ const actionOf = ({ nextAction }) => ({ type: "open_webview", url: nextAction.ur
 // Answer with a next action last, which no cache may store.
 function withAction(members, { newIds, ...run }) {
   const body = writeText({ ...members, nextAction: actionOf(newIds) });
-  return { outcome: "done", headers: [JSON_TYPE, NO_STORE], body, ...run };
+  return { headers: [JSON_TYPE, NO_STORE], body, ...run };
 }
 
 function createConnection({ caller, values, stored, now, newIds }) {
@@ -169,14 +168,14 @@ function createConnection({ caller, values, stored, now, newIds }) {
 function getConnection({ stored, now }) {
   const { landed, successor, head } = stored;
   if (landed === null) {
-    return { outcome: "done", body: writeText({ connection: show(stored.connection, { stored, now }) }), rules: [] };
+    return { body: writeText({ connection: show(stored.connection, { stored, now }) }), rules: [] };
   }
   // A hand-off that landed is the fact authorize, however late it is read.
   const era = eraOf(stored.binding);
   const { connection, rules } = authorize(stored.connection, { ...landed, successor, head, now, era });
   const shown = show(connection ?? stored.connection, { stored, now });
   const healed = connection === undefined ? {} : authorized(connection);
-  return { outcome: "done", body: writeText({ connection: shown }), rules, ...healed };
+  return { body: writeText({ connection: shown }), rules, ...healed };
 }
 
 function authorized(connection) {
@@ -210,7 +209,7 @@ function runRevoke({ stored, now }) {
   const connection = show(done.connection ?? stored.connection, { stored, now });
   const revokedNow = done.outcome === "done";
   const changes = revokedNow ? revoked(done.connection, { stored, now, era }) : {};
-  return { outcome: "done", body: writeText({ connection, revokedNow }), rules: done.rules, ...changes };
+  return { body: writeText({ connection, revokedNow }), rules: done.rules, ...changes };
 }
 
 // What a revocation of one connection changes. A live head is named, and relied on.
@@ -252,9 +251,9 @@ function readAccountState({ stored, headers }) {
   const etag = `"account-${lifecycleState.toLowerCase()}"`;
   const cached = [["cache-control", "private, no-cache"], ["etag", etag]];
   if (matches(valuesOf(headers, "if-none-match"), etag)) {
-    return { outcome: "done", status: 304, headers: cached, body: "", rules: [] };
+    return { status: 304, headers: cached, body: "", rules: [] };
   }
-  return { outcome: "done", headers: [JSON_TYPE, ...cached], body: writeText({ lifecycleState }), rules: [] };
+  return { headers: [JSON_TYPE, ...cached], body: writeText({ lifecycleState }), rules: [] };
 }
 
 function graduationHandoff({ stored, newIds }) {
