@@ -46,7 +46,7 @@ def _document(name: str) -> dict[str, str]:
 
 
 GENERATORS: Final = {
-    "tables": Files("docs/tables", ("*.md", "*.svg"), tables.files),
+    "tables": Files("docs/tables", ("*.md", "*.svg", tables.DOCUMENT), tables.files),
     "worked": Files("docs/tables/worked", ("*.md",), _worked_files),
     "problems": Files("docs/problems", ("*.md",), problems.files),
     "reference": Files(
@@ -57,6 +57,7 @@ GENERATORS: Final = {
     "api": Files("docs/api", ("*.md",), api.files),
     "typescript": Files("docs", ("api.d.ts",), typescript.files),
     "vectors": Files("docs/vectors", ("*.json",), vectors.files),
+    "vector-schemas": Files("docs/vectors/schemas", ("*.json",), vectors.schema_files),
     "traceability": Files("docs", ("traceability.md",), traceability.files),
     "tour": Files("docs", ("tour.svg",), tour.files),
     "seeded-bugs": Files("docs", ("seeded-bugs.md",), _seeded_bugs_files),

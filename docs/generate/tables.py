@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from curae_lifecycle.cli.table_formats import heading, markdown_table, rule_lines
+from curae_lifecycle.cli.table_formats import heading, markdown_table, rule_lines, to_document
 from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.service.rulebook import TABLES
 from docs.generate.drawing import Picture, to_svg
@@ -16,11 +16,15 @@ from docs.generate.pictures import pictures
 WORKED: Final = "worked"
 """The folder beside the pages that holds the worked examples."""
 
+DOCUMENT: Final = "tables.json"
+"""The file that holds all tables as one JSON document."""
+
 _INDEX: Final = """\
 # Tables
 
 Every rule of the package. These pages and their pictures are printed from the objects that the
-functions look up: `python -m docs.generate tables`.
+functions look up: `python -m docs.generate tables`. `tables.json` beside them holds all tables of this version
+for programs, and `released.json` those of the last release.
 
 """
 _WORKED_INDEX: Final = """\
@@ -39,6 +43,7 @@ def files() -> dict[str, str]:
     found = {"README.md": _INDEX + index() + _WORKED_INDEX + examples}
     for name, table in TABLES.items():
         found[f"{name}.md"] = _page(table, drawn.get(name))
+    found[DOCUMENT] = to_document(TABLES.values())
     return found | {f"{name}.svg": to_svg(picture) for name, picture in drawn.items()}
 
 

@@ -7,6 +7,7 @@ that decide, have the same bytes on every machine, and cover every cell that a f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 from docs.generate.vectors import (
@@ -14,18 +15,22 @@ from docs.generate.vectors import (
     accounts,
     bodies,
     chains,
+    clocks,
     connections,
+    eras,
     keys,
     limits,
     requests,
+    responses,
     texts,
     wire,
 )
 from docs.generate.vectors.cases import VERSION, Case, Verdict, format_document
+from docs.generate.vectors.schemas import schema_file
 
-__all__ = ["VERSION", "Case", "Verdict", "files"]
+__all__ = ["VERSION", "Case", "Verdict", "files", "schema_files"]
 
-_DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
+_DOCUMENTS: Final[dict[str, tuple[str, *tuple[Callable[[], Iterator[Case]], ...]]]] = {
     "deadline": (
         "A connection waits for its hand-off's end, then for its authorization's, then for none.",
         connections.deadlines,
@@ -33,10 +38,12 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     "standing": (
         "A standing follows from what is stored and the instant; intervals are half-open.",
         connections.standings,
+        clocks.standings,
     ),
     "connection": (
         "A connection's stored rank never falls, whatever happens in whatever order.",
         connections.triggers,
+        clocks.triggers,
     ),
     "expiry-record": (
         "An expiry that the clock brought is written down once.",
@@ -45,10 +52,12 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     "authorization": (
         "A connection with a successor is never authorized.",
         connections.authorizations,
+        clocks.authorizations,
     ),
     "recovery": (
         "A recovery makes one new connection, however often it is asked for.",
         chains.recoveries,
+        clocks.recoveries,
     ),
     "revocation-reach": (
         "An app or an upstream revokes one id, a patient or the platform the rest of its chain.",
@@ -65,6 +74,7 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     "access": (
         "Only an ACTIVE connection grants, only a granted package, and only until it ends.",
         access.accesses,
+        clocks.accesses,
     ),
     "merge": (
         "Snapshots of one connection join to the same value in whatever order they arrive.",
@@ -81,20 +91,27 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     "entry-path": (
         "The path is a function of the account's state and the app's preference alone.",
         accounts.paths,
+        eras.paths,
     ),
     "binding": (
         "For one user a binding only rises, and a coordinate is never silently rebound.",
         accounts.bindings,
+        eras.bindings,
     ),
     "tombstone": (
         "After a tombstone nothing that was made before it grants access, whoever is bound.",
         accounts.tombstones,
+        eras.tombstones,
     ),
     "tombstone-report": (
         "A copy of the last tombstone changes nothing.",
         accounts.tombstone_reports,
     ),
-    "completion": ("A hand-off lands once, and in time.", accounts.completions),
+    "completion": (
+        "A hand-off lands once, and in time.",
+        accounts.completions,
+        eras.completions,
+    ),
     "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),
     "record-standing": (
         "What a record is follows from what is stored and the latest instant it has seen.",
@@ -111,11 +128,24 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     "token-bucket": ("A bucket is full at the start and never rounds.", limits.buckets),
     "several-limits": ("Several limits are all or nothing.", limits.several),
     "permission": ("The environment is asked before the scope.", requests.permissions),
-    "request": ("A request passes its gates in one order.", requests.gates),
+    "request": (
+        "A request passes its gates in one order.",
+        requests.gates,
+        responses.gate_pairs,
+        responses.keys_and_limits,
+    ),
     "request-body": ("A body is read strictly, and only its values count.", bodies.bodies),
     "request-target": ("A path and a query are read strictly.", bodies.targets),
-    "operation": ("Every operation answers with its own status and members.", requests.operations),
-    "entity-tag": ("An account state that has not moved is not sent again.", requests.entity_tags),
+    "operation": (
+        "Every operation answers with its own status and members.",
+        requests.operations,
+        responses.answers,
+    ),
+    "entity-tag": (
+        "An account state that has not moved is not sent again.",
+        requests.entity_tags,
+        responses.entity_tags,
+    ),
     "problems": ("A problem is a code and the values that its code allows.", requests.problems),
     "problem-status": (
         "A problem's kind decides its HTTP status, and whether its answer is kept.",
@@ -136,6 +166,13 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
 def files() -> dict[str, str]:
     """Return the text of every document by its file name."""
     return {
-        f"{name}.json": format_document(name, law, cases())
-        for name, (law, cases) in _DOCUMENTS.items()
+        f"{name}.json": format_document(
+            name, law, chain.from_iterable(cases() for cases in sources)
+        )
+        for name, (law, *sources) in _DOCUMENTS.items()
     }
+
+
+def schema_files() -> dict[str, str]:
+    """Return the JSON Schema of the cases of every document, by its file name."""
+    return schema_file(files().values())

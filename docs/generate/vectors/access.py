@@ -25,20 +25,20 @@ def accesses() -> Iterator[Case]:
     for at, package in ACCESS:
         status, now = AT[at]
         name = PACKAGES[0] if package is PackageGrant.GRANTED else "genome"
-        yield _access(
+        yield access_case(
             cell_id(ACCESS.name, (at, package)), connection=make(status), package=name, now=now
         )
     for word, ticks in BOUNDARY.items():
-        yield _access(
+        yield access_case(
             f"access/boundary/{word}",
             connection=make(Status.ACTIVE),
             package=PACKAGES[0],
             now=add_microseconds(END, ticks),
         )
-    yield _access(
+    yield access_case(
         "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=LATER
     )
-    yield _access(
+    yield access_case(
         "access/other-era",
         connection=make(Status.ACTIVE),
         package=PACKAGES[0],
@@ -47,13 +47,14 @@ def accesses() -> Iterator[Case]:
     )
 
 
-def _access(
+def access_case(
     id: str,  # noqa: A002 - see `Case`
     connection: Connection,
     package: str,
     now: datetime,
     era: datetime | None = None,
 ) -> Case:
+    """Return the case of one access decision."""
     given = {
         "connection": stored(connection),
         "era": time_or_null(era),

@@ -44,6 +44,7 @@ from curae_lifecycle.rules.session import (
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
     MINUTE,
+    Coordinate,
     SessionId,
     UserId,
     add_microseconds,
@@ -65,6 +66,7 @@ from docs.generate.vectors.cases import (
     cell_id,
     make_case,
     next_action,
+    show_coordinate,
     show_result,
     stored,
     time_or_null,
@@ -90,33 +92,47 @@ def bound(state: AccountState) -> LimitedAccountAppBinding | None:
 def paths() -> Iterator[Case]:
     """Yield the path of a connect session for each account and preference."""
     for state, preference in ENTRY_PATHS:
-        prefers = preference is SignUpPreference.SIGN_UP
-        binding = bound(state)
-        done = initiate(
-            binding,
-            COORDINATE,
-            START,
-            prefer_signup=prefers,
-            id=_SESSION,
-            user_id=_OTHER,
-            next_action=next_action(START),
+        yield path_case(
+            cell_id(ENTRY_PATHS.name, (state, preference)),
+            binding=bound(state),
+            prefers=preference is SignUpPreference.SIGN_UP,
         )
-        name = cell_id(ENTRY_PATHS.name, (state, preference))
-        given = {
-            "binding": stored(binding),
-            "preferSignup": prefers,
-            "now": format_time(START),
-            "newSessionId": _SESSION,
-            "newUserId": _OTHER,
-            "nextActionExpiresAt": format_time(_END),
-        }
-        answer = {
-            "outcome": "done",
-            "session": stored(done.value.session),
-            "binding": stored(done.value.binding),
-            "rules": done.rules,
-        }
-        yield Case(id=name, input=given, answer=answer, rule=done.rules[0])
+
+
+def path_case(
+    id: str,  # noqa: A002 - see `Case`
+    *,
+    binding: LimitedAccountAppBinding | None,
+    prefers: bool,
+    coordinate: Coordinate = COORDINATE,
+    comment: str | None = None,
+) -> Case:
+    """Return the case of one session."""
+    done = initiate(
+        binding,
+        coordinate,
+        START,
+        prefer_signup=prefers,
+        id=_SESSION,
+        user_id=_OTHER,
+        next_action=next_action(START),
+    )
+    given = {
+        "binding": stored(binding),
+        "coordinate": show_coordinate(coordinate),
+        "preferSignup": prefers,
+        "now": format_time(START),
+        "newSessionId": _SESSION,
+        "newUserId": _OTHER,
+        "nextActionExpiresAt": format_time(_END),
+    }
+    answer = {
+        "outcome": "done",
+        "session": stored(done.value.session),
+        "binding": stored(done.value.binding),
+        "rules": done.rules,
+    }
+    return Case(id=id, input=given, answer=answer, rule=done.rules[0], comment=comment)
 
 
 def bindings() -> Iterator[Case]:
@@ -132,8 +148,8 @@ def bindings() -> Iterator[Case]:
             binding = attrs.evolve(binding, user_id=None, generation=0)
         user_id = _USER if user is UserMatch.SAME else _OTHER
         name = cell_id(BINDING.name, (trigger, state, user))
-        yield _binding(name, trigger=trigger, binding=binding, user_id=user_id)
-    yield _binding(
+        yield binding_case(name, trigger=trigger, binding=binding, user_id=user_id)
+    yield binding_case(
         "binding/mistake/the-tombstoned-user-again",
         trigger=BindingTrigger.PROVISION,
         binding=bound(AccountState.TOMBSTONED),
@@ -141,35 +157,42 @@ def bindings() -> Iterator[Case]:
     )
 
 
-def _binding(
+def binding_case(
     id: str,  # noqa: A002 - see `Case`
     trigger: BindingTrigger,
     binding: LimitedAccountAppBinding | None,
     user_id: UserId,
+    *,
+    coordinate: Coordinate = COORDINATE,
+    comment: str | None = None,
 ) -> Case:
-    given: dict[str, object] = {"trigger": trigger, "binding": stored(binding)}
+    """Return the case of one trigger on a binding."""
+    given: dict[str, object] = {
+        "trigger": trigger,
+        "binding": stored(binding),
+        "coordinate": show_coordinate(coordinate),
+    }
 
     def run() -> BindingTransition:
         match trigger:
             case BindingTrigger.PROVISION:
-                return provision(binding, COORDINATE, user_id)
+                return provision(binding, coordinate, user_id)
             case BindingTrigger.COMPLETE_SIGN_UP:
-                return complete_sign_up(binding, COORDINATE, user_id)
+                return complete_sign_up(binding, coordinate, user_id)
             case BindingTrigger.GRADUATE:
-                return graduate(binding, COORDINATE, user_id)
+                return graduate(binding, coordinate, user_id)
             case BindingTrigger.TOMBSTONE:
-                return tombstone(binding, COORDINATE, _NOW)
+                return tombstone(binding, coordinate, _NOW)
 
     if trigger is BindingTrigger.TOMBSTONE:
         given["now"] = format_time(_NOW)
     else:
         given["userId"] = user_id
-    return make_case(
-        id, given, show_result(try_call(run), lambda after: {"binding": stored(after)})
-    )
+    answer = show_result(try_call(run), lambda after: {"binding": stored(after)})
+    return make_case(id, given=given, answer=answer, comment=comment)
 
 
-_WAITING: Final = CuraeConnectSession(
+WAITING: Final = CuraeConnectSession(
     id=_SESSION,
     coordinate=COORDINATE,
     path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
@@ -179,10 +202,11 @@ _WAITING: Final = CuraeConnectSession(
     landed_at=None,
     user_id=None,
 )
+"""A session on path B that waits for its user."""
 
 
 def _session(path: EntryPath, completion: SessionStanding) -> CuraeConnectSession:
-    session = attrs.evolve(_WAITING, path=path)
+    session = attrs.evolve(WAITING, path=path)
     if completion in {SessionStanding.LANDED_SAME, SessionStanding.LANDED_OTHER}:
         return attrs.evolve(session, handoff=HandoffState.LANDED, landed_at=START, user_id=_USER)
     silent = path is EntryPath.SILENT_LIMITED
@@ -209,53 +233,53 @@ def completions() -> Iterator[Case]:
         minted = (path, completion) not in _NEVER_MINTED
         comment = None if minted else "No session is minted like this; the table is total."
         name = cell_id(COMPLETION.name, (path, completion))
-        yield _completion(
+        yield completion_case(
             name, session=session, binding=binding, user_id=user_id, now=now, comment=comment
         )
     for state in AccountState:
         for user_id, whose in ((_USER, "same"), (_OTHER, "other")):
-            yield _completion(
+            yield completion_case(
                 f"completion/binding/{state}/{whose}",
-                session=_WAITING,
+                session=WAITING,
                 binding=bound(state),
                 user_id=user_id,
                 now=_NOW,
             )
     for word, ticks in BOUNDARY.items():
         at = add_microseconds(_END, ticks)
-        yield _completion(
-            f"completion/boundary/{word}", session=_WAITING, binding=None, user_id=_USER, now=at
+        yield completion_case(
+            f"completion/boundary/{word}", session=WAITING, binding=None, user_id=_USER, now=at
         )
-        yield _completion(
+        yield completion_case(
             f"completion/late/{word}",
-            session=_WAITING,
+            session=WAITING,
             binding=None,
             user_id=_USER,
             now=add_microseconds(_END, MINUTE),
             happened=at,
             comment="What counts is when it happened, not when it is recorded.",
         )
-        yield _completion(
+        yield completion_case(
             f"completion/created/{word}",
-            session=_WAITING,
+            session=WAITING,
             binding=None,
             user_id=_USER,
             now=_NOW,
             happened=add_microseconds(START, ticks),
             comment="What is said to have happened before it was minted happened at its minting.",
         )
-    yield _completion(
+    yield completion_case(
         "completion/clocks/five-minutes-ahead",
-        session=_WAITING,
+        session=WAITING,
         binding=None,
         user_id=_USER,
         now=_NOW,
         happened=add_microseconds(_NOW, CLOCK_TOLERANCE),
         comment="Clocks disagree: it is taken as of `now`.",
     )
-    yield _completion(
+    yield completion_case(
         "completion/mistake/from-the-future",
-        session=_WAITING,
+        session=WAITING,
         binding=None,
         user_id=_USER,
         now=_NOW,
@@ -263,7 +287,7 @@ def completions() -> Iterator[Case]:
     )
 
 
-def _completion(
+def completion_case(
     id: str,  # noqa: A002 - see `Case`
     session: CuraeConnectSession,
     binding: LimitedAccountAppBinding | None,
@@ -273,6 +297,7 @@ def _completion(
     happened: datetime | None = None,
     comment: str | None = None,
 ) -> Case:
+    """Return the case of one completion."""
     given = {
         "session": stored(session),
         "binding": stored(binding),
@@ -300,14 +325,14 @@ def tombstones() -> Iterator[Case]:
         make(Status.PENDING, number=4),
     )
     for state in AccountState:
-        yield _tombstone(f"tombstone/{state}", bound(state), everything)
+        yield tombstone_case(f"tombstone/{state}", bound(state), everything)
     for status in Status:
-        yield _tombstone(
+        yield tombstone_case(
             f"tombstone/connection/{status}", bound(AccountState.ACTIVE), (make(status),)
         )
-    yield _tombstone("tombstone/no-connection", bound(AccountState.LIMITED), ())
+    yield tombstone_case("tombstone/no-connection", bound(AccountState.LIMITED), ())
     late = add_microseconds(CONNECTIONS_NOW, -MINUTE)
-    yield _tombstone(
+    yield tombstone_case(
         "tombstone/late",
         bound(AccountState.ACTIVE),
         everything,
@@ -315,15 +340,15 @@ def tombstones() -> Iterator[Case]:
         comment="Access ended when the user was gone, however late that is recorded.",
     )
     again = attrs.evolve(gone_before(), state=AccountState.ACTIVE, user_id=_OTHER, generation=2)
-    yield _tombstone(
+    yield tombstone_case(
         "tombstone/copy",
         again,
         everything,
         happened=START,
         comment="A late copy does not end the access of the next user.",
     )
-    yield _tombstone("tombstone/without-happened-at", again, everything)
-    yield _tombstone(
+    yield tombstone_case("tombstone/without-happened-at", again, everything)
+    yield tombstone_case(
         "tombstone/era-would-repeat",
         attrs.evolve(gone_before(), era=CONNECTIONS_NOW),
         (),
@@ -334,7 +359,7 @@ def tombstones() -> Iterator[Case]:
 def tombstone_reports() -> Iterator[Case]:
     """Yield a copy of the last tombstone, and another one."""
     for report, happened in ((TombstoneReport.COPY, START), (TombstoneReport.NEW, _NOW)):
-        yield _tombstone(
+        yield tombstone_case(
             cell_id(TOMBSTONE_REPORT.name, (report,)), gone_before(), (), happened=happened
         )
 
@@ -353,26 +378,30 @@ def gone_before() -> LimitedAccountAppBinding:
     )
 
 
-def _tombstone(
+def tombstone_case(
     id: str,  # noqa: A002 - see `Case`
     binding: LimitedAccountAppBinding | None,
     connections: tuple[Connection, ...],
     *,
+    now: datetime = CONNECTIONS_NOW,
     happened: datetime | None = None,
+    coordinate: Coordinate = COORDINATE,
     comment: str | None = None,
 ) -> Case:
+    """Return the case of one tombstone and its sweep."""
     given = {
         "binding": stored(binding),
+        "coordinate": show_coordinate(coordinate),
         "connections": [stored(each) for each in connections],
-        "now": format_time(CONNECTIONS_NOW),
+        "now": format_time(now),
         "happenedAt": time_or_null(happened),
     }
     snapshot = Snapshot(binding=binding)
-    result = record_fact(Tombstoned(COORDINATE, happened), snapshot, CONNECTIONS_NOW)
+    result = try_call(lambda: record_fact(Tombstoned(coordinate, happened), snapshot, now))
 
     def swept(changes: Changes) -> Members:
         (gone,) = [each.after for each in changes.writes if isinstance(each, BindingWrite)]
-        sweep = sweep_changes(gone, connections, CONNECTIONS_NOW)
+        sweep = sweep_changes(gone, connections, now)
         after = [each.after for each in sweep.writes if isinstance(each, ConnectionWrite)]
         return {"binding": stored(gone), "connections": [stored(each) for each in after]}
 

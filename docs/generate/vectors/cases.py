@@ -128,6 +128,16 @@ def stored(value: Storable | None) -> Members | None:
     return cast("Members", _camels(members))
 
 
+def show_coordinate(coordinate: Coordinate) -> Members:
+    """Return the members of a coordinate."""
+    return {
+        "environment": coordinate.environment,
+        "appId": coordinate.app_id,
+        "customerAccountId": coordinate.customer_account_id,
+        "appUserId": coordinate.app_user_id,
+    }
+
+
 def time_or_null(instant: datetime | None) -> str | None:
     """Return an instant as the wire prints it, or None."""
     return None if instant is None else format_time(instant)

@@ -7,6 +7,7 @@ can reach. Snapshots are merged in both orders.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import attrs
 
@@ -15,7 +16,15 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.merge import MergeError, merge
 from curae_lifecycle.rules.triggers import SuccessorState, Trigger
 from curae_lifecycle.rules.values import HOUR, add_microseconds, format_time
-from docs.generate.vectors.cases import BOUNDARY, START, Case, Verdict, cell_id, stored
+from docs.generate.vectors.cases import (
+    BOUNDARY,
+    START,
+    Case,
+    Verdict,
+    cell_id,
+    stored,
+    time_or_null,
+)
 from docs.generate.vectors.connections import (
     AT,
     AUTHORIZED,
@@ -70,6 +79,31 @@ def recoveries() -> Iterator[Case]:
             successor=make(Status.PENDING, END, number=2, after=1),
             comment="A successor that lapsed is recovered itself; its id is named.",
         )
+    for number in (2, 3, 4):
+        yield drive(
+            f"recovery/position/{number}",
+            trigger=Trigger.RECONNECT,
+            connection=make(Status.EXPIRED, number=number, after=number - 1),
+            now=END,
+            comment="The root stays, the place in the chain grows.",
+        )
+    yield drive(
+        "recovery/successor-without-a-head",
+        trigger=Trigger.RECONNECT,
+        connection=make(Status.EXPIRED),
+        now=END,
+        successor=SUCCESSORS[SuccessorState.OTHER],
+    )
+    yield drive(
+        "recovery/successor-of-another-era",
+        trigger=Trigger.RECONNECT,
+        connection=make(Status.EXPIRED),
+        now=NOW,
+        successor=SUCCESSORS[SuccessorState.PENDING],
+        head=SUCCESSORS[SuccessorState.PENDING],
+        era=START,
+        comment="A tombstone ended the successor too.",
+    )
 
 
 def revocations() -> Iterator[Case]:
@@ -98,6 +132,37 @@ def revocations() -> Iterator[Case]:
                 },
                 rule=row.rule,
             )
+    chain = (
+        make(Status.REVOKED, number=2, after=1),
+        make(Status.EXPIRED, number=3, after=2),
+        attrs.evolve(make(Status.PENDING, number=4, after=3), updated_at=END),
+    )
+    for name, era, now in (("mixed", None, NOW), ("another-era", START, NOW), ("late", None, END)):
+        yield _revocation(f"revocation-reach/PATIENT/{name}", chain=chain, era=era, now=now)
+
+
+def _revocation(
+    id: str,  # noqa: A002 - see `Case`
+    *,
+    chain: tuple[Connection, ...],
+    era: datetime | None,
+    now: datetime,
+) -> Case:
+    connection, actor = make(Status.ACTIVE), Actor.PATIENT
+    answers = revoke_chain(connection, chain, now, actor=actor, era=era)
+    row = REVOCATION_REACH[actor]
+    return Case(
+        id=id,
+        input={
+            "connection": stored(connection),
+            "following": [stored(each) for each in chain],
+            "actor": actor,
+            "era": time_or_null(era),
+            "now": format_time(now),
+        },
+        answer={"reach": row.outcome.value, "answers": [answer_of(each) for each in answers]},
+        rule=row.rule,
+    )
 
 
 def lives() -> Iterator[Case]:
@@ -122,7 +187,7 @@ def merges() -> Iterator[Case]:
     other = attrs.evolve(asked, action_required_reason="consent_renewal")
     open_end = make(Status.ACTIVE, None)
     new_ids = make(Status.PENDING, add_microseconds(END, HOUR))
-    pairs = {
+    pairs: dict[str, tuple[Connection, ...]] = {
         "earliest-revocation": (revoked, early),
         "revoked-at-once-by-two": (revoked, same),
         "actor-unknown": (revoked, attrs.evolve(revoked, revoked_by=None)),
@@ -138,6 +203,45 @@ def merges() -> Iterator[Case]:
         "latest-version": (make(Status.ACTIVE), attrs.evolve(make(Status.ACTIVE), version=7)),
         "another-id": (make(Status.ACTIVE), make(Status.ACTIVE, number=2)),
         "another-predecessor": (make(Status.ACTIVE), make(Status.ACTIVE, after=7)),
+    }
+    plane, private = "\U0001f9ec", "\uff5e"
+    pairs |= {
+        "reasons-beyond-the-plane": tuple(
+            attrs.evolve(asked, action_required_reason=reason) for reason in (plane, private)
+        ),
+        "one-reason-in-front-of-the-other": tuple(
+            attrs.evolve(asked, action_required_reason=reason) for reason in ("portal", "portal_a")
+        ),
+        "reasons-of-one-length": tuple(
+            attrs.evolve(asked, action_required_reason=reason) for reason in ("xa", "xb")
+        ),
+        "reason-of-the-lower-rank": (
+            attrs.evolve(make(Status.EXPIRED), action_required_reason="b"),
+            attrs.evolve(asked, action_required_reason="a"),
+        ),
+        "revocation-without-an-instant": (
+            attrs.evolve(revoked, revoked_at=None, revoked_by=Actor.APP),
+            attrs.evolve(revoked, revoked_by=Actor.PATIENT),
+        ),
+        "two-revocations-without-an-instant": (
+            attrs.evolve(revoked, revoked_at=None, revoked_by=Actor.UPSTREAM),
+            attrs.evolve(revoked, revoked_at=None, revoked_by=Actor.PATIENT),
+        ),
+        "earliest-revocation-of-no-one": (revoked, attrs.evolve(early, revoked_by=None)),
+        "deadline-known-to-one": (
+            make(Status.PENDING, None),
+            make(Status.PENDING),
+        ),
+        "authorization-known-to-one": (
+            attrs.evolve(make(Status.ACTIVE), authorized_at=None),
+            make(Status.ACTIVE),
+        ),
+        "another-era": (
+            make(Status.ACTIVE),
+            attrs.evolve(
+                make(Status.ACTIVE), identity=attrs.evolve(make(Status.ACTIVE).identity, era=START)
+            ),
+        ),
     }
     for name, (left, right) in pairs.items():
         yield _merge(f"merge/{name}", left, right)

@@ -155,7 +155,7 @@ def standings() -> Iterator[Case]:
         now = NOW if clock is DeadlineState.BEFORE else END
         name = cell_id(STANDING.name, (status, revocation, made_under, clock))
         connection = _carrying(status, revocation)
-        yield _standing(
+        yield standing_case(
             name,
             connection=connection,
             now=now,
@@ -168,16 +168,16 @@ def standings() -> Iterator[Case]:
             clock = DeadlineState.BEFORE if ticks < 0 else DeadlineState.REACHED
             rule = STANDING[status, RevocationState.NEVER, EraState.THIS, clock].rule
             at = add_microseconds(END, ticks)
-            yield _standing(
+            yield standing_case(
                 f"standing/boundary/{status}/{word}", connection=make(status), now=at, rule=rule
             )
         rule = STANDING[status, RevocationState.NEVER, EraState.THIS, DeadlineState.BEFORE].rule
-        yield _standing(
+        yield standing_case(
             f"standing/no-deadline/{status}", connection=make(status, None), now=LATER, rule=rule
         )
 
 
-def _standing(
+def standing_case(
     id: str,  # noqa: A002 - see `Case`
     connection: Connection,
     now: datetime,
@@ -186,6 +186,7 @@ def _standing(
     era: datetime | None = None,
     comment: str | None = None,
 ) -> Case:
+    """Return the case of one standing."""
     answer = {
         "standing": standing(connection, now, era=era),
         "nextDeadline": time_or_null(next_deadline(connection, era=era)),

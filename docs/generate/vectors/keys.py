@@ -47,7 +47,15 @@ from curae_lifecycle.rules.idempotency import (
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import SECOND, add_microseconds, format_time
+from curae_lifecycle.rules.values import (
+    SECOND,
+    ApiKeyId,
+    AppId,
+    CustomerAccountId,
+    Environment,
+    add_microseconds,
+    format_time,
+)
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.status import is_kept
 from docs.generate.vectors.cases import (
@@ -131,6 +139,8 @@ def standings() -> Iterator[Case]:
             yield _standing(name, record=record, now=at, rule=rule if ticks < 0 else None)
     seen = attrs.evolve(_record(RecordState.IN_FLIGHT), seen_at=_LEASE_END)
     rule = RECORD_STANDING[RecordState.IN_FLIGHT, LeaseState.OVER, LostLeaseAction.EXECUTE].rule
+    used_late = attrs.evolve(_record(RecordState.COMPLETED), seen_at=_RETENTION_END)
+    yield _standing("record-standing/seen-at-its-end", record=used_late, now=START, rule=None)
     yield _standing("record-standing/clock-that-steps-back", record=seen, now=START, rule=rule)
 
 
@@ -193,6 +203,34 @@ def begins() -> Iterator[Case]:
         yield _begin(
             f"idempotency/retention/other/{word}", record=record, fingerprint=_VALUES, now=at_end
         )
+    for name, record, fingerprint, now in _older():
+        yield _begin(f"idempotency/{name}", record=record, fingerprint=fingerprint, now=now)
+
+
+_LATER_LIFE: Final = attrs.evolve(
+    _record(RecordState.IN_FLIGHT),
+    token=7,
+    seen_at=add_microseconds(START, 20 * SECOND),
+)
+"""A record that an eighth attempt would take over."""
+
+
+def _older() -> Iterator[tuple[str, Record, Fingerprint, datetime]]:
+    """Yield records of several attempts, and clocks that are behind them."""
+    seen = add_microseconds(START, 20 * SECOND)
+    for state in (RecordState.RELEASED, RecordState.IN_FLIGHT, RecordState.COMPLETED):
+        record = attrs.evolve(_record(state), token=7, seen_at=seen)
+        yield f"older/{state}/clock-behind", record, _SAME, START
+        yield f"older/{state}/lease-over", record, _SAME, _LEASE_END
+        for word, ticks in BOUNDARY.items():
+            at = add_microseconds(_RETENTION_END, ticks)
+            yield f"older/{state}/retention/{word}", record, _SAME, at
+    seen_late = attrs.evolve(_record(RecordState.IN_FLIGHT), seen_at=_LEASE_END)
+    yield "clock-behind/lease-over", seen_late, _SAME, START
+    forgotten = attrs.evolve(_record(RecordState.COMPLETED), seen_at=_RETENTION_END)
+    yield "clock-behind/retention-over", forgotten, _SAME, START
+    both = Fingerprint.of("reconnect", ["00000000-0000-4000-8000-000000000002"])
+    yield "both-differ", _record(RecordState.COMPLETED), both, _NOW
 
 
 def _begin(
@@ -255,6 +293,72 @@ def attempts() -> Iterator[Case]:
                 first_used_at=START,
                 now=at_end,
             )
+    for act in AttemptAction:
+        for name, record, attempt, now in _rivals():
+            yield _act(
+                f"attempt/{name}/{act}",
+                act=act,
+                record=record,
+                token=attempt.token,
+                first_used_at=attempt.first_used_at,
+                now=now,
+                key=attempt.key,
+            )
+    headers = (
+        ("Link", "<a>"),
+        ("Date", "Tue, 01 Jan 2030 00:00:00 GMT"),
+        ("link", "<b>"),
+        ("Set-Cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("Connection", "close, x-trace"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Authenticate", "Basic"),
+        ("Proxy-Authorization", "Basic Y2Fl"),
+        ("Proxy-Connection", "close"),
+        ("TE", "trailers"),
+        ("Trailer", "x-trace"),
+        ("Transfer-Encoding", "chunked"),
+        ("Upgrade", "h2c"),
+        ("X-Trace", "1"),
+        ("content-type", "application/json"),
+        ("link", "<a>"),
+    )
+    yield _act(
+        "attempt/headers-that-are-kept",
+        act=AttemptAction.COMPLETE,
+        record=running,
+        token=1,
+        first_used_at=START,
+        now=_NOW,
+        response=Response(201, headers, "\u00e9".encode()),
+        comment="Order and repetition stay; some headers are never kept.",
+    )
+
+
+def _rivals() -> Iterator[tuple[str, Record, Attempt, datetime]]:
+    """Yield attempts beside a record that they do not hold, or that saw a later instant."""
+    attempt = Attempt(
+        key=_KEY, fingerprint=_SAME, token=7, first_used_at=START, started_at=START, rules=()
+    )
+    yield "older/this-attempt", _LATER_LIFE, attempt, _NOW
+    yield "older/an-earlier-attempt", _LATER_LIFE, attrs.evolve(attempt, token=6), _NOW
+    yield "older/clock-behind", _LATER_LIFE, attempt, START
+    over = attrs.evolve(_LATER_LIFE, seen_at=_LEASE_END)
+    yield "older/clock-behind-its-lease", over, attempt, START
+    owner = _KEY.owner
+    elsewhere = {
+        "api-key": attrs.evolve(owner, api_key_id=ApiKeyId("key-2")),
+        "app": attrs.evolve(owner, app_id=AppId("app-2")),
+        "account": attrs.evolve(
+            owner, customer_account_id=CustomerAccountId("33333333-3333-4333-8333-333333333333")
+        ),
+        "environment": attrs.evolve(owner, environment=Environment.TEST),
+    }
+    for word, other in elsewhere.items():
+        key = attrs.evolve(_KEY, owner=other)
+        yield f"another-{word}", _LATER_LIFE, attrs.evolve(attempt, key=key), _NOW
+    other_key = attrs.evolve(_KEY, key=IdempotencyKey("k-2"))
+    yield "another-key", _LATER_LIFE, attrs.evolve(attempt, key=other_key), _NOW
 
 
 def _act(
@@ -264,10 +368,13 @@ def _act(
     token: int,
     first_used_at: datetime,
     now: datetime,
+    *,
+    key: RecordKey = _KEY,
+    response: Response = _RESPONSE,
     comment: str | None = None,
 ) -> Case:
     attempt = Attempt(
-        key=_KEY,
+        key=key,
         fingerprint=_SAME,
         token=token,
         first_used_at=first_used_at,
@@ -278,7 +385,7 @@ def _act(
         "act": act,
         "record": stored(record),
         "attempt": {
-            "key": _key(_KEY),
+            "key": _key(key),
             "token": token,
             "firstUsedAt": format_time(first_used_at),
         },
@@ -291,8 +398,8 @@ def _act(
                 given["leaseSeconds"] = DEFAULT_LEASE // SECOND
                 return renew(record, attempt, now)
             case AttemptAction.COMPLETE:
-                given["response"] = _response(_RESPONSE)
-                return complete(record, attempt=attempt, response=_RESPONSE, now=now)
+                given["response"] = _response(response)
+                return complete(record, attempt=attempt, response=response, now=now)
             case AttemptAction.RELEASE:
                 return release(record, attempt, now)
 
@@ -307,6 +414,12 @@ def upkeep() -> Iterator[Case]:
     for act in UpkeepAction:
         yield _upkeep(
             f"record-upkeep/no-record/{act.replace(' ', '-')}", act=act, record=None, now=_NOW
+        )
+        yield _upkeep(
+            f"record-upkeep/clock-behind/{act.replace(' ', '-')}",
+            act=act,
+            record=attrs.evolve(_record(RecordState.IN_FLIGHT), seen_at=_LEASE_END, token=7),
+            now=START,
         )
 
 

@@ -55,6 +55,8 @@ from docs.generate.vectors.cases import (
 _WINDOW: Final = INITIATE_LIMIT.seconds * SECOND
 _FULL: Final = LogState.of(add_microseconds(START, second * SECOND) for second in range(10))
 _BURST: Final = LogState.of((START,) * 10)
+_FOUR: Final = Bucket(name="four", capacity=10, refill=4, seconds=2)
+_FAST: Final = Bucket(name="fast", capacity=5, refill=2_000_000, seconds=1)
 _BUCKETS: Final = (
     Bucket(name="platform", capacity=3, refill=1, seconds=1),
     Bucket(name="odd", capacity=7, refill=3, seconds=10),
@@ -92,6 +94,34 @@ def logs() -> Iterator[Case]:
     for word, ticks in BOUNDARY.items():
         at = add_microseconds(START, SECOND + ticks)
         yield _admit(f"exact-log/one-a-second/{word}", ((second, LogState.of((START,))),), at)
+    twelve = LogState.of(add_microseconds(START, second * SECOND) for second in range(12))
+    for name, seconds, cost in (
+        ("full", 12, 1),
+        ("some-expired", 61, 1),
+        ("room-for-one", 63, 1),
+        ("room-for-one-asked-two", 63, 2),
+        ("all-expired", 120, 3),
+    ):
+        yield _admit(
+            f"exact-log/lowered/{name}",
+            ((INITIATE_LIMIT, twelve),),
+            add_microseconds(START, seconds * SECOND),
+            cost=cost,
+            comment="A log that is longer than the limit keeps its length.",
+        )
+    five = LogState.of(_FULL.instants[:5])
+    expired = add_microseconds(START, 2 * _WINDOW)
+    yield _admit(
+        "exact-log/expired-with-room",
+        ((INITIATE_LIMIT, five),),
+        expired,
+        comment="Expired instants stay until a new one needs their place.",
+    )
+    yield _admit("exact-log/expired-with-room/most", ((INITIATE_LIMIT, five),), expired, cost=10)
+    ahead = LogState.of(add_microseconds(START, _WINDOW * 10) for _ in range(10))
+    yield _admit("exact-log/clock-ahead", ((INITIATE_LIMIT, ahead),), START)
+    half = add_microseconds(START, 9 * SECOND + SECOND // 2)
+    yield _admit("exact-log/retry-after-rounded-up", ((INITIATE_LIMIT, _FULL),), half)
 
 
 def buckets() -> Iterator[Case]:
@@ -121,6 +151,24 @@ def buckets() -> Iterator[Case]:
         back = add_microseconds(START, -SECOND)
         yield _admit(f"token-bucket/{bucket.name}/clock-back", ((bucket, state),), back)
         yield from _clock_put_right(bucket)
+    for bucket in (_FOUR, _FAST):
+        state = FULL_BUCKET
+        for used in range(3):
+            yield _admit(f"token-bucket/{bucket.name}/used/{used}", ((bucket, state),), START)
+            state = _charged(bucket, used + 1)
+        spent = _charged(bucket, bucket.capacity)
+        yield _admit(f"token-bucket/{bucket.name}/spent", ((bucket, spent),), START)
+        before = add_microseconds(START, 1)
+        yield _admit(f"token-bucket/{bucket.name}/a-tick-later", ((bucket, spent),), before, cost=2)
+    part = BucketState(to_epoch_microseconds(START) + 10_000_000, 2)
+    for cost in (4, 5):
+        yield _admit(
+            f"token-bucket/odd/part/{cost}",
+            ((_BUCKETS[1], part),),
+            START,
+            cost=cost,
+            comment="Two of three parts of a microsecond count.",
+        )
 
 
 def _clock_put_right(bucket: Bucket) -> Iterator[Case]:
@@ -162,7 +210,26 @@ def several() -> Iterator[Case]:
     }
     for name, charges in every.items():
         yield _admit(f"several-limits/{name}", charges, START)
+    costs: dict[str, tuple[tuple[Policy, RateState], ...]] = {
+        "first-too-small": ((slow, FULL_BUCKET), (quick, FULL_BUCKET)),
+        "second-too-small": ((odd, FULL_BUCKET), (slow, FULL_BUCKET)),
+        "refusing-and-too-small": ((odd, empty[odd]), (slow, empty[slow])),
+        "two-of-each": ((odd, FULL_BUCKET), (quick, FULL_BUCKET), (INITIATE_LIMIT, FRESH_LOG)),
+    }
+    for name, charges in costs.items():
+        yield _admit(f"several-limits/cost/{name}", charges, START, cost=2)
+    yield _admit("several-limits/cost/none-to-charge", (), START, cost=0)
+    slow_log = ExactLog("log", 1, 60)
+    full_log = LogState.of((START,))
+    for name, charges in (
+        ("log-first", ((slow_log, full_log), (slow, empty[slow]))),
+        ("bucket-first", ((slow, empty[slow]), (slow_log, full_log))),
+    ):
+        yield _admit(f"several-limits/equal-waits/{name}", charges, START)
     far = BucketState(to_epoch_microseconds(START) + 365 * DAY * SECOND)
+    charges = ((quick, far), (odd, FULL_BUCKET))
+    comment = "The first bucket admits by a clock that was put right, and is left empty."
+    yield _admit("several-limits/clock-put-right/all-admit", charges, START, comment=comment)
     charges = ((quick, far), (odd, empty[odd]))
     comment = "The first bucket admits by a clock that was put right, and keeps its state."
     yield _admit("several-limits/clock-put-right", charges, START, comment=comment)
@@ -220,6 +287,7 @@ def _answer(result: Admitted | RateLimited) -> Members:
         "outcome": "limited",
         "policy": result.policy.name,
         "retryAfterMicroseconds": result.retry_after,
+        "states": [_state(state) for state in result.states],
         "headers": {
             "retry-after": str(ceil_seconds(result.retry_after)),
             "ratelimit-policy": format_rate_limit_policy(result.policy),

@@ -64,6 +64,7 @@ from docs.generate.vectors.cases import (
     stored,
     time_or_null,
 )
+from docs.generate.vectors.changes import show_changes
 from docs.generate.vectors.connections import NOW, make
 from docs.generate.vectors.texts import CALLER
 
@@ -73,12 +74,14 @@ _BUCKET: Final = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 _BUCKETED: Final = Settings(buckets=(_BUCKET,))
 _INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
 _GRADUATION: Final = "/api/sdk/v1/curae-connect/graduation-handoff"
-_NEW_IDS: Final = NewIds(
+NEW_IDS: Final = NewIds(
     connection_id=connection_id(9),
     session_id=SessionId("22222222-2222-4222-8222-222222222222"),
     user_id=UserId("u-9"),
     next_action=next_action(NOW),
 )
+"""The ids that the server of the vectors has at hand."""
+
 _BODY: Final = ParsedBody({"appUserId": "user-1"})
 
 
@@ -117,41 +120,41 @@ def gates() -> Iterator[Case]:
         cast("Call", read(initiate, CALLER, START)),
         snapshot=Snapshot(),
         now=START,
-        new_ids=_NEW_IDS,
+        new_ids=NEW_IDS,
     )
     kept = cast("Record", respond(first).changes.writes[-1].after)
     other = Request(
         method="POST", target=_INITIATE, headers=(_KEY,), body=ParsedBody({"appUserId": "user-2"})
     )
     name = REQUEST_GATES.name
-    yield _request(cell_id(name, (Gate.CREDENTIALS,)), initiate, caller=None)
-    yield _request(cell_id(name, (Gate.ROUTE,)), Request("PUT", _INITIATE))
+    yield request_case(cell_id(name, (Gate.CREDENTIALS,)), initiate, caller=None)
+    yield request_case(cell_id(name, (Gate.ROUTE,)), Request("PUT", _INITIATE))
     no_scope = attrs.evolve(CALLER, scopes=frozenset())
-    yield _request(cell_id(name, (Gate.PERMISSION,)), initiate, caller=no_scope)
+    yield request_case(cell_id(name, (Gate.PERMISSION,)), initiate, caller=no_scope)
     wrong = Request(
         method="POST", target=_INITIATE, headers=(_KEY,), body=ParsedBody({"appUserId": " "})
     )
-    yield _request(cell_id(name, (Gate.BODY,)), wrong)
+    yield request_case(cell_id(name, (Gate.BODY,)), wrong)
     with_key = Request(method="POST", target=_GRADUATION, headers=(_KEY,), body=_BODY)
-    yield _request(cell_id(name, (Gate.KEY_ALLOWED,)), with_key)
-    yield _request(
+    yield request_case(cell_id(name, (Gate.KEY_ALLOWED,)), with_key)
+    yield request_case(
         cell_id(name, (Gate.KEY_GIVEN,)),
         Request(method="POST", target=_INITIATE, headers=(), body=_BODY),
     )
     unread = Request(
         method="POST", target=_INITIATE, headers=(("idempotency-key", '"k'),), body=_BODY
     )
-    yield _request(cell_id(name, (Gate.KEY_READABLE,)), unread)
-    yield _request(
+    yield request_case(cell_id(name, (Gate.KEY_READABLE,)), unread)
+    yield request_case(
         cell_id(name, (Gate.BUCKETS,)), initiate, Snapshot(buckets=(spent,)), settings=_BUCKETED
     )
-    yield _request(cell_id(name, (Gate.IDEMPOTENCY,)), other, Snapshot(record=kept))
+    yield request_case(cell_id(name, (Gate.IDEMPOTENCY,)), other, Snapshot(record=kept))
     full = LogState.of((NOW,) * 10)
-    yield _request(cell_id(name, (Gate.LIMIT,)), initiate, Snapshot(limit=full))
-    yield _request(cell_id(name, (Gate.OWNERSHIP,)), Request("POST", revoke, (_KEY,)))
+    yield request_case(cell_id(name, (Gate.LIMIT,)), initiate, Snapshot(limit=full))
+    yield request_case(cell_id(name, (Gate.OWNERSHIP,)), Request("POST", revoke, (_KEY,)))
     pending = Snapshot(connection=make(Status.PENDING))
-    yield _request(cell_id(name, (Gate.RULE,)), Request("POST", reconnect, (_KEY,)), pending)
-    yield _request(
+    yield request_case(cell_id(name, (Gate.RULE,)), Request("POST", reconnect, (_KEY,)), pending)
+    yield request_case(
         f"{name}/replay-at-the-limit",
         initiate,
         Snapshot(record=kept, limit=full),
@@ -159,7 +162,7 @@ def gates() -> Iterator[Case]:
     )
     foreign = attrs.evolve(CALLER, app_id=AppId("app-2"))
     owned = Snapshot(connection=make(Status.ACTIVE))
-    yield _request(
+    yield request_case(
         f"{name}/another-app",
         Request("POST", revoke, (_KEY,)),
         owned,
@@ -191,10 +194,10 @@ def operations() -> Iterator[Case]:
             method=rule.method, target=path, headers=headers, body=bodies.get(operation, b"")
         )
         name = cell_id(OPERATION_TABLE.name, (operation,))
-        yield _request(name, request, snapshots.get(operation, Snapshot()))
+        yield request_case(name, request, snapshots.get(operation, Snapshot()))
     lapsed = make(Status.PENDING, add_microseconds(NOW, -1))
     for word, ticks in BOUNDARY.items():
-        yield _request(
+        yield request_case(
             f"{OPERATION_TABLE.name}/get-connection/landed/{word}",
             Request("GET", f"/api/sdk/v1/connections/{_ID}"),
             Snapshot(
@@ -222,7 +225,7 @@ def entity_tags() -> Iterator[Case]:
     path = "/api/sdk/v1/curae-connect/account-state?appUserId=user-1"
     for word, values in fields.items():
         headers = tuple(("If-None-Match", value) for value in values)
-        yield _request(f"entity-tag/{word}", Request("GET", path, headers))
+        yield request_case(f"entity-tag/{word}", Request("GET", path, headers))
 
 
 def problems() -> Iterator[Case]:
@@ -278,7 +281,7 @@ _VALUES: Final[dict[str, DetailValue]] = {
     "headConnectionId": connection_id(3),
     "standing": "EXPIRED",
     "deadline": START,
-    "sessionId": _NEW_IDS.session_id,
+    "sessionId": NEW_IDS.session_id,
     "expiresAt": START,
     "path": "SILENT_LIMITED",
     "lifecycleState": "ACTIVE",
@@ -308,7 +311,7 @@ def statuses() -> Iterator[Case]:
         )
 
 
-def _request(
+def request_case(
     id: str,  # noqa: A002 - see `Case`
     request: Request,
     snapshot: Snapshot | None = None,
@@ -317,11 +320,12 @@ def _request(
     settings: Settings | None = None,
     comment: str | None = None,
 ) -> Case:
+    """Return the case of one whole request."""
     loaded = snapshot or Snapshot()
     chosen = settings or Settings()
     call = read(request, caller=caller, now=NOW, settings=chosen)
     decision = (
-        decide(call, snapshot=loaded, now=NOW, new_ids=_NEW_IDS) if isinstance(call, Call) else call
+        decide(call, snapshot=loaded, now=NOW, new_ids=NEW_IDS) if isinstance(call, Call) else call
     )
     answer = respond(decision)
     response = answer.response
@@ -332,6 +336,7 @@ def _request(
         "headers": [list(pair) for pair in request.headers],
         "body": body.value if isinstance(body, ParsedBody) else None,
         "caller": None if caller is None else _caller(caller),
+        "servedEnvironment": chosen.environment,
         "now": format_time(NOW),
         "buckets": [
             {
@@ -344,7 +349,7 @@ def _request(
         ],
         "stored": {
             "record": stored(loaded.record),
-            "buckets": [stored(each) for each in loaded.buckets],
+            "buckets": [None if each is None else stored(each) for each in loaded.buckets],
             "limit": stored(loaded.limit),
             "connection": stored(loaded.connection),
             "successor": stored(loaded.successor),
@@ -358,12 +363,12 @@ def _request(
             },
         },
         "newIds": {
-            "connectionId": _NEW_IDS.connection_id,
-            "sessionId": _NEW_IDS.session_id,
-            "userId": _NEW_IDS.user_id,
+            "connectionId": NEW_IDS.connection_id,
+            "sessionId": NEW_IDS.session_id,
+            "userId": NEW_IDS.user_id,
             "nextAction": {
-                "url": _NEW_IDS.next_action.url,
-                "expiresAt": format_time(_NEW_IDS.next_action.expires_at),
+                "url": NEW_IDS.next_action.url,
+                "expiresAt": format_time(NEW_IDS.next_action.expires_at),
             },
         },
     }
@@ -373,6 +378,7 @@ def _request(
         "body": response.body.decode() if response.status < _FAULT else _contract(response.body),
         "replayed": answer.replayed,
         "rules": answer.rules,
+        "changes": show_changes(answer.changes),
     }
     verdict = Verdict.VALID if response.status < _FAULT else Verdict.INVALID
     return Case(

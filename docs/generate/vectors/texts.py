@@ -65,6 +65,17 @@ _USERS: Final[Mapping[str, object]] = {
     "number": 1,
     "null": None,
     "list": ["user-1"],
+    "name-of-a-prototype": "__proto__",
+    "zero-width-space-at-the-end": "user-1\u200b",
+    "byte-order-mark-in-front": "\ufeffuser-1",
+    "old-white-space-at-the-end": "user-1\u180e",
+    "too-long-in-code-points": "\U0001f9ec" * (APP_USER_ID_MAX_LENGTH + 1),
+    "line-separator-at-the-end": "user-1\u2028",
+    "narrow-no-break-space-in-front": "\u202fuser-1",
+    "information-separator": "user\x1f1",
+    "last-control-character": "user\x9f1",
+    "true": True,
+    "object": {},
 }
 _UUIDS: Final[Mapping[str, object]] = {
     "lower-case": "0f8fad5b-d9cb-469f-a165-70867728950e",
@@ -82,6 +93,13 @@ _UUIDS: Final[Mapping[str, object]] = {
     "empty": "",
     "number": 7,
     "null": None,
+    "hyphens-elsewhere": "0f8fad5bd-9cb-469f-a165-70867728950e",
+    "first-group-too-long": "0f8fad5b0-d9cb-469f-a165-70867728950e",
+    "second-group-too-long": "0f8fad5b-d9cb0-469f-a165-70867728950e",
+    "third-group-too-long": "0f8fad5b-d9cb-469f0-a165-70867728950e",
+    "fourth-group-too-long": "0f8fad5b-d9cb-469f-a1650-70867728950e",
+    "leading-space": " 0f8fad5b-d9cb-469f-a165-70867728950e",
+    "list": ["0f8fad5b-d9cb-469f-a165-70867728950e"],
 }
 _SETS: Final[Mapping[str, object]] = {
     "one": ["labs"],
@@ -107,6 +125,12 @@ _SETS: Final[Mapping[str, object]] = {
     "number-inside": ["labs", 1],
     "text": "labs",
     "null": None,
+    "name-of-a-prototype": ["constructor"],
+    "one-letter": ["a"],
+    "order-of-code-points": ["ab", "a_b", "a1", "a10", "a2"],
+    "leading-line-feed": ["\nlabs"],
+    "list-inside": [["labs"]],
+    "object": {"labs": True},
 }
 _TIMES: Final[Mapping[str, object]] = {
     "whole-second": "2030-01-01T00:00:00Z",
@@ -139,6 +163,18 @@ _TIMES: Final[Mapping[str, object]] = {
     "empty": "",
     "number": 1893456000,
     "null": None,
+    "century-with-leap-day": "2000-02-29T00:00:00Z",
+    "before-1970": "1969-12-31T23:59:59.999999Z",
+    "last-of-its-day": "2030-12-31T23:59:59Z",
+    "century-without-leap-day": "2100-02-29T00:00:00Z",
+    "second-60": "2030-01-01T00:00:60Z",
+    "hour-25": "2030-01-01T25:00:00Z",
+    "day-0": "2030-01-00T00:00:00Z",
+    "day-31-of-30": "2030-04-31T00:00:00Z",
+    "month-0": "2030-00-01T00:00:00Z",
+    "one-digit-month": "2030-1-01T00:00:00Z",
+    "leading-space": " 2030-01-01T00:00:00Z",
+    "nine-digits": "2030-01-01T00:00:00.123456789Z",
 }
 _KEYS: Final[Mapping[str, list[str]]] = {
     "plain": ["k-1"],
@@ -165,6 +201,18 @@ _KEYS: Final[Mapping[str, list[str]]] = {
     "control-character": ["k\x011"],
     "not-ascii": ["k\u00e9"],
     "two-headers": ["k-1", "k-1"],
+    "parameter-after-a-bare-key": ["k;a=1"],
+    "comma": ["k,l"],
+    "white-space-around-quotes": ['\t"k-1" '],
+    "name-of-a-prototype": ["__proto__"],
+    "quote-alone": ['"'],
+    "quote-inside-quotes": ['"k"1"'],
+    "backslash-at-the-end": ['"k\\"'],
+    "white-space-inside-quotes": ['" k"'],
+    "no-break-space-around": ["\u00a0k"],
+    "delete": ["k\x7f"],
+    "quoted-delete": ['"k\x7f"'],
+    "two-different-headers": ["k-1", "k-2"],
 }
 _CREDENTIALS: Final[Mapping[str, list[str]]] = {
     "plain": ["Bearer cae_live_k1"],
@@ -179,6 +227,15 @@ _CREDENTIALS: Final[Mapping[str, list[str]]] = {
     "space-inside": ["Bearer cae_live k1"],
     "not-ascii": ["Bearer cae_live_\u00e9"],
     "two-headers": ["Bearer cae_live_k1", "Bearer cae_live_k1"],
+    "upper-case-scheme": ["BEARER cae_live_k1"],
+    "every-visible-character": ["Bearer !#$%&'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~\""],
+    "space-alone-after-the-scheme": ["Bearer "],
+    "tab-after-the-scheme": ["Bearer\tcae_live_k1"],
+    "no-space-after-the-scheme": ["Bearercae_live_k1"],
+    "scheme-not-in-front": ["x Bearer cae_live_k1"],
+    "delete": ["Bearer cae_live_k1\x7f"],
+    "two-keys-in-one-header": ["Bearer cae_live_k1, Bearer cae_live_k2"],
+    "two-different-headers": ["Bearer cae_live_k1", "Basic Y2FlOmsx"],
 }
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from curae_lifecycle.rules.connection import RevocationState, Status
-from curae_lifecycle.rules.values import format_time
+import attrs
+
+from curae_lifecycle.rules.connection import RevocationState, Standing, Status
+from curae_lifecycle.rules.values import add_microseconds, format_time
 from curae_lifecycle.rules.wire_status import (
     STORED_STATUS,
     WIRE_STATUS,
@@ -48,6 +50,19 @@ def spellings() -> Iterator[Case]:
                 answer={"connection": format_connection(make(status), now, spelling, binding=None)},
                 rule=row.rule,
             )
+    behind = attrs.evolve(make(Status.ACTIVE), updated_at=add_microseconds(END, 1))
+    given = {
+        "connection": stored(behind),
+        "now": format_time(NOW),
+        "activeSpelling": WireStatus.ACTIVE,
+    }
+    yield Case(
+        id="wire-status/clock-behind",
+        input=given,
+        answer={"connection": format_connection(behind, NOW, binding=None)},
+        rule=WIRE_STATUS[Standing.ACTIVE].rule,
+        comment="A read asks at its own clock.",
+    )
 
 
 def readings() -> Iterator[Case]:
@@ -69,11 +84,25 @@ def readings() -> Iterator[Case]:
     yield _reading(
         "stored-status/expired-with-reason", document=reason, rule=rule, verdict=Verdict.VALID
     )
+    moved = attrs.evolve(make(Status.PENDING), updated_at=NOW)
+    lapsed_row = STORED_STATUS[
+        WireStatus.EXPIRED, RevocationState.NEVER, AuthorizationEvidence.NONE
+    ]
+    yield _reading(
+        "stored-status/lapsed-after-a-reissue",
+        document=format_connection(moved, END, binding=None),
+        rule=lapsed_row.rule,
+        verdict=Verdict.VALID,
+        comment="Its hand-off's deadline is its `updatedAt`.",
+    )
     active = format_connection(make(Status.ACTIVE), NOW, binding=None)
     tolerated: dict[str, Members] = {
         "unknown-member": {**active, "userId": "u-1"},
         "missing-reason": {name: active[name] for name in active if name != "actionRequiredReason"},
         "missing-revoked-at": {name: active[name] for name in active if name != "revokedAt"},
+        "upper-case-id": {**active, "id": connection_id(10).upper()},
+        "packages-in-any-order": {**active, "dataPackages": ["labs", "clinical_summary", "labs"]},
+        "fraction-with-offset": {**active, "createdAt": "2030-01-01T00:00:00.500+00:00"},
         "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
     }
     rule = STORED_STATUS[WireStatus.ACTIVE, RevocationState.NEVER, AuthorizationEvidence.SHOWN].rule
@@ -94,10 +123,32 @@ def readings() -> Iterator[Case]:
         "id-without-hyphens": {**active, "id": connection_id(1).replace("-", "")},
         "time-with-another-offset": {**active, "createdAt": "2030-01-01T01:00:00+01:00"},
     }
+    broken |= _faults(active)
     for name, document in broken.items():
         yield _reading(
             f"stored-status/{name}", document=document, rule=None, verdict=Verdict.INVALID
         )
+
+
+def _faults(active: Members) -> dict[str, Members]:
+    """Return documents with one or two members at fault."""
+    required = ("id", "customerAccountId", "appUserId", "status", "dataPackages", "createdAt")
+    faults: dict[str, Members] = {}
+    for name in (*required, "updatedAt"):
+        faults[f"fault/{name}/missing"] = {key: active[key] for key in active if key != name}
+        faults[f"fault/{name}/null"] = {**active, name: None}
+        faults[f"fault/{name}/invalid"] = {**active, name: ""}
+    for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
+        faults[f"fault/{name}/invalid"] = {**active, name: ""}
+        faults[f"fault/{name}/number"] = {**active, name: 1}
+    pairs = (("id", "updatedAt"), ("status", "customerAccountId"), ("createdAt", "expiresAt"))
+    for one, two in pairs:
+        faults[f"fault/{one}/and/{two}"] = {**active, one: "", two: ""}
+    faults["fault/status/name-of-a-prototype"] = {**active, "status": "__proto__"}
+    faults["fault/status/name-of-a-method"] = {**active, "status": "toString"}
+    faults["fault/status/list"] = {**active, "status": ["ACTIVE"]}
+    faults["fault/createdAt/minus-zero"] = {**active, "createdAt": "2030-01-01T00:00:00-00:00"}
+    return faults
 
 
 _ODD: Final = "No connection of the rules is printed like this; it is read as it is spelled."

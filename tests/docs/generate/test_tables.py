@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from curae_lifecycle import __version__
+from curae_lifecycle.cli.release import parse_release
 from curae_lifecycle.cli.table_formats import to_markdown
 from curae_lifecycle.service.rulebook import TABLES
 from docs.generate.drawing import to_svg
@@ -26,7 +28,8 @@ def test_docs_index_has_a_line_for_each_rule_table() -> None:
 def test_each_rule_table_has_a_docs_page_and_picture_file() -> None:
     written = files()
     drawn = {f"{name}.svg": to_svg(picture) for name, picture in pictures().items()}
-    assert list(written) == ["README.md", *(f"{name}.md" for name in TABLES), *drawn]
+    pages = [f"{name}.md" for name in TABLES]
+    assert list(written) == ["README.md", *pages, "tables.json", *drawn]
     assert {name: written[name] for name in drawn} == drawn
     assert written["README.md"].startswith("# Tables\n\n")
     assert index() in written["README.md"]
@@ -38,6 +41,12 @@ def test_each_rule_table_has_a_docs_page_and_picture_file() -> None:
         assert plain.startswith(f"{before}rules.\n\n")
         assert plain.endswith(after)
         assert (f"]({name}.svg)" in page) is (f"{name}.svg" in drawn)
+
+
+def test_rule_tables_of_this_version_are_one_json_document() -> None:
+    release = parse_release(files()["tables.json"])
+    assert release.version == __version__
+    assert list(release.tables) == list(TABLES)
 
 
 def test_rule_table_docs_pages_link_to_worked_examples() -> None:
