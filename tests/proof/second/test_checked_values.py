@@ -162,7 +162,7 @@ def test_no_request_of_a_client_raises(
 
 
 @pytest.mark.parametrize(
-    "token", ["", " ", "cae_live_k1 ", "ä", "\ud800", "cae_live_k1\x00", "x" * 10_000]
+    "token", ["", " ", "ä", "\ud800", "cae_live_k1\x00", "x" * 10_000]
 )
 def test_no_api_key_of_a_client_raises(token: str) -> None:
     world = in_memory()

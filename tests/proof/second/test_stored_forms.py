@@ -41,6 +41,7 @@ class Database:
 
     world: World
     path: Path
+    originals: dict[tuple[str, int], str] = attrs.Factory(dict)
 
     def renew(self, table: str, where: str = "1", **members: object) -> int:
         """Store documents of a table in a form of the future; return how many."""
@@ -49,6 +50,7 @@ class Database:
                 f"SELECT rowid, document FROM {table} WHERE {where}"  # noqa: S608 - a test's own text
             ).fetchall()
             for number, document in rows:
+                self.originals[table, number] = document
                 newer = {**json.loads(document), "format": 99, **members}
                 database.execute(
                     f"UPDATE {table} SET document = ? WHERE rowid = ?",  # noqa: S608 - a test's own text
@@ -56,9 +58,14 @@ class Database:
                 )
         return len(rows)
 
-    def restore(self, table: str) -> None:
-        """Store documents of a table in the first form again."""
-        self.renew(table, format=1)
+    def restore(self) -> None:
+        """Store each document again as this release stored it."""
+        with closing(sqlite3.connect(self.path)) as database, database:
+            for (table, number), document in self.originals.items():
+                database.execute(
+                    f"UPDATE {table} SET document = ? WHERE rowid = ?",  # noqa: S608 - a test's own text
+                    (document, number),
+                )
 
 
 @pytest.fixture
@@ -117,7 +124,7 @@ def test_caller_of_a_later_form_is_not_served(stored: Database) -> None:
     for answer in (stored.world.create(), stored.world.revoke(made)):
         assert answer.response.status == 500
         assert code_of(answer) == "INTERNAL"
-    stored.restore("curae_caller")
+    stored.restore()
     assert stored.world.get(made)["status"] == "PENDING"
 
 
@@ -209,7 +216,7 @@ def test_newer_message_goes_back_untried_and_others_go_on(stored: Database) -> N
         stored.world.step(HOUR)
     subjects = [each.document["subject"] for each in got]
     assert [each["id"] for each in subjects if isinstance(each, dict)] == [other]
-    stored.restore("curae_outbox")
+    stored.restore()
     got.clear()
     worker(stored).deliver_batch(got.append)
     worker(stored).deliver_batch(got.append)
