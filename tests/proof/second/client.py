@@ -47,13 +47,13 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.sql import clock as sql_clock
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.testing.numbered_ids import NumberedIds
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.respond import Answer
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -82,9 +82,7 @@ class ServerStore(Protocol):
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
     def caller_of(self, key_digest: str) -> Caller | None: ...
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded: ...
-    def commit(
-        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
-    ) -> bool: ...
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool: ...
     def hosted_page(self, url: str) -> HostedPage | None: ...
     def purge(self) -> object: ...
 
@@ -136,7 +134,7 @@ class World:
     clock: Clock
     read_messages: Callable[[], list[dict[str, Json]]]
     database: SqlDatabase | None = None
-    settings: Settings = Settings()
+    settings: Settings = attrs.field(factory=Settings)
     store: FaultyStore = attrs.field(
         init=False, default=attrs.Factory(lambda self: FaultyStore(self.inner), takes_self=True)
     )
@@ -212,8 +210,11 @@ class World:
             )
         )
 
-    def complete(self, session_id: str, user: str = "u-1", **members: datetime) -> FactAnswer:
-        return self.record(HandoffCompleted(SessionId(session_id), UserId(user), **members))
+    def complete(
+        self, session_id: str, user: str = "u-1", happened_at: datetime | None = None
+    ) -> FactAnswer:
+        fact = HandoffCompleted(SessionId(session_id), UserId(user), happened_at=happened_at)
+        return self.record(fact)
 
     def tombstone(self, user: str = "ada", happened_at: datetime | None = None) -> FactAnswer:
         return self.record(Tombstoned(coordinate(user), happened_at=happened_at))
@@ -225,7 +226,9 @@ class World:
         self.store.commits_left = commits
         try:
             with pytest.raises(StoreUnavailableError):
-                self.record(Tombstoned(coordinate(user), happened_at=happened_at), policy=ONE_ATTEMPT)
+                self.record(
+                    Tombstoned(coordinate(user), happened_at=happened_at), policy=ONE_ATTEMPT
+                )
         finally:
             self.store.commits_left = None
 
@@ -295,7 +298,7 @@ def wire(at: datetime) -> str:
     return f"{text}{digits}Z"
 
 
-def in_memory(settings: Settings | None = None, **members: int) -> World:
+def in_memory(settings: Settings | None = None, *, capacity: int = 100_000) -> World:
     """Return a world on an empty store in memory."""
     clock = Clock()
     settings = settings or Settings()
@@ -304,7 +307,7 @@ def in_memory(settings: Settings | None = None, **members: int) -> World:
     def deliver(changes: Changes) -> None:
         told.extend(each.document for each in messages(changes, settings))
 
-    store = MemoryStore(settings, clock=clock, deliver=deliver, **members)
+    store = MemoryStore(settings, clock=clock, deliver=deliver, capacity=capacity)
     store.register(ApiKey("cae_live_k1"), CALLER)
     return World(store, clock, lambda: told, settings=settings)
 

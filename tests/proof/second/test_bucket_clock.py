@@ -104,9 +104,7 @@ def test_drained_far_ahead_admits_one_and_is_empty(world: World, ahead: timedelt
 
 
 @pytest.mark.parametrize("ahead", [SECOND, MINUTE, TOLERANCE])
-def test_drained_near_ahead_refuses_to_the_exact_instant(
-    world: World, ahead: timedelta
-) -> None:
+def test_drained_near_ahead_refuses_to_the_exact_instant(world: World, ahead: timedelta) -> None:
     limited(world).step(ahead)
     assert admitted_in_a_row(world) == 10
     world.step(-ahead)
@@ -184,9 +182,7 @@ def test_large_buckets_reset_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_workers_with_different_clocks_admit_nothing_extra(
-    world: World, apart: timedelta
-) -> None:
+def test_workers_with_different_clocks_admit_nothing_extra(world: World, apart: timedelta) -> None:
     limited(world)
     total = 0
     for _ in range(12):
@@ -290,9 +286,7 @@ def test_same_numbers_in_two_buckets_are_two_states(world: World) -> None:
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_log_believes_instants_of_a_clock_that_ran_ahead(
-    world: World, ahead: timedelta
-) -> None:
+def test_log_believes_instants_of_a_clock_that_ran_ahead(world: World, ahead: timedelta) -> None:
     world.step(ahead)
     assert [world.initiate().response.status for _ in range(3)] == [201] * 3
     world.step(-ahead)

@@ -161,9 +161,7 @@ def test_no_request_of_a_client_raises(
     assert response.status != 500
 
 
-@pytest.mark.parametrize(
-    "token", ["", " ", "ä", "\ud800", "cae_live_k1\x00", "x" * 10_000]
-)
+@pytest.mark.parametrize("token", ["", " ", "ä", "\ud800", "cae_live_k1\x00", "x" * 10_000])
 def test_no_api_key_of_a_client_raises(token: str) -> None:
     world = in_memory()
     request = Request(

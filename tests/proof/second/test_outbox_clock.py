@@ -71,6 +71,7 @@ def test_untried_message_waits_until_it_is_first_of_its_subject(sqlite: World) -
     worker(sqlite).deliver_batch(fail)
     assert delivered(sqlite) == []
     sqlite.step(-YEAR)
+    got: list[Delivery] = []
     for _ in range(3):
         sqlite.step(LONGEST)
         got = delivered(sqlite)
@@ -81,9 +82,7 @@ def test_untried_message_waits_until_it_is_first_of_its_subject(sqlite: World) -
 
 
 @pytest.mark.parametrize("ahead", [HOUR, YEAR])
-def test_retry_is_due_at_most_the_longest_pause_after_now(
-    sqlite: World, ahead: timedelta
-) -> None:
+def test_retry_is_due_at_most_the_longest_pause_after_now(sqlite: World, ahead: timedelta) -> None:
     sqlite.create()
     sqlite.step(ahead)
     worker(sqlite).deliver_batch(fail)
@@ -124,9 +123,7 @@ def test_claim_is_exclusive_within_its_lease(sqlite: World, step: timedelta) -> 
 
 
 @pytest.mark.parametrize("step", [LEASE + 2 * SECOND, -TOLERANCE - 2 * SECOND, -HOUR, -YEAR])
-def test_claim_is_over_past_its_lease_or_too_far_ahead(
-    sqlite: World, step: timedelta
-) -> None:
+def test_claim_is_over_past_its_lease_or_too_far_ahead(sqlite: World, step: timedelta) -> None:
     sqlite.create()
     (again,) = taken_meanwhile(sqlite, lambda: sqlite.step(step))
     assert again.attempt == 2

@@ -168,9 +168,7 @@ def test_session_completes_by_its_own_page_alone(world: World) -> None:
     one, other = world.initiate(prefer_signup=True), world.initiate(prefer_signup=True)
 
     def completed(url: str) -> FactAnswer:
-        return world.record(
-            HandoffCompleted(SessionId(id_of(one)), UserId("u-1"), page_url=url)
-        )
+        return world.record(HandoffCompleted(SessionId(id_of(one)), UserId("u-1"), page_url=url))
 
     assert is_not_found(completed(url_of(other)))
     assert isinstance(completed(url_of(one)), Done)
@@ -218,9 +216,7 @@ def test_page_of_an_earlier_user_graduates_no_later_one(world: World) -> None:
     url, first = graduation_url(world), bound_user(world)
     world.tombstone()
     world.initiate()
-    assert is_not_found(
-        world.record(Graduated(coordinate(), bound_user(world), page_url=url))
-    )
+    assert is_not_found(world.record(Graduated(coordinate(), bound_user(world), page_url=url)))
     answer = world.record(Graduated(coordinate(), first, page_url=url))
     assert isinstance(answer, Refused)
     assert world.account_state() == "LIMITED"
@@ -292,8 +288,9 @@ def test_empty_page_url_breaks_a_line_of_a_log() -> None:
 def test_page_of_a_tombstone_breaks_a_line_of_a_log() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     members = {"customerAccountId": account, "appId": "app-1", "appUserId": "ada"}
-    line = {"fact": {"type": "binding.tombstone", **members}}
-    named = {"fact": {**line["fact"], "pageUrl": "https://x.example/"}}
+    fact = {"type": "binding.tombstone", **members}
+    line: dict[str, object] = {"fact": fact}
+    named: dict[str, object] = {"fact": {**fact, "pageUrl": "https://x.example/"}}
     done, broken = run(REGISTER, line, named)[1:]
     assert done["outcome"] == "done"
     assert "error" in broken

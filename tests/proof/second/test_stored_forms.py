@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from curae_lifecycle import ApiKey, Authorized, ConnectionId, Done, SessionId, dump, load
+from curae_lifecycle import ApiKey, ApiKeyId, Authorized, ConnectionId, Done, SessionId, dump, load
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
@@ -20,6 +20,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.callers import format_caller, parse_caller
+from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
@@ -75,7 +76,7 @@ def stored(tmp_path: Path) -> Iterator[Database]:
         yield Database(world, path)
 
 
-def values(world: World) -> list[object]:
+def values(world: World) -> list[Storable | None]:
     """Return a stored value of each kind that has a document."""
     made = world.create()
     session = world.initiate(prefer_signup=True)
@@ -140,7 +141,7 @@ def test_caller_of_a_later_form_is_not_served_to_a_new_worker(tmp_path: Path) ->
 def test_rest_of_the_callers_still_lists(
     stored: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = attrs.evolve(CALLER, api_key_id="key-2")
+    other = attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2"))
     stored.world.inner.register(ApiKey("cae_live_k2"), other)
     stored.renew("curae_caller", "document LIKE '%key-1%'")
     main(["keys", "list", "--database", f"sqlite:///{stored.path}"])

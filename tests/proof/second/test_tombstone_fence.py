@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-
 import pytest
 
 from curae_lifecycle import (
@@ -27,7 +25,7 @@ from curae_lifecycle import (
     standing,
 )
 from curae_lifecycle.rules import preview
-from curae_lifecycle.rules.access import Denied, DenialReason
+from curae_lifecycle.rules.access import DenialReason, Denied
 from curae_lifecycle.rules.connection import Status, next_deadline
 from curae_lifecycle.service.facts.fact import FactAnswer
 from curae_lifecycle.service.snapshot import Needs
@@ -334,7 +332,8 @@ def test_eras_are_compared_for_equality_only(world: World) -> None:
         preview.find_due_notices,
     ],
 )
-def test_connection_cannot_be_judged_without_an_era(function: Callable[..., object]) -> None:
+def test_connection_cannot_be_judged_without_an_era(function: object) -> None:
+    assert callable(function)
     era = inspect.signature(function).parameters["era"]
     assert era.kind is inspect.Parameter.KEYWORD_ONLY
     assert era.default is inspect.Parameter.empty
@@ -413,7 +412,7 @@ def test_landing_of_a_bound_user_moves_the_version(world: World) -> None:
 
 
 @pytest.mark.parametrize("prefer_signup", [True, False])
-def test_entry_after_a_tombstone_takes_path_c(world: World, prefer_signup: bool) -> None:
+def test_entry_after_a_tombstone_takes_path_c(world: World, *, prefer_signup: bool) -> None:
     world.tombstone()
     session = body_of(world.initiate(prefer_signup=prefer_signup))["session"]
     assert isinstance(session, dict)
