@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import attrs
 import pytest
@@ -25,8 +27,8 @@ from curae_lifecycle import (
 )
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.merge import merge
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.respond import Answer
 from curae_lifecycle.web.wire_format import parse_connection
 from tests.proof.second.client import (
@@ -120,10 +122,11 @@ def test_successor_counts_when_the_authorization_is_recorded(world: World) -> No
 # Merge
 
 
-def merged(world: World, *others: dict[str, object]) -> set[Connection]:
+def merged(*others: Callable[[Connection], Connection]) -> set[Connection]:
     """Return what all orders of some snapshots of one connection merge to."""
+    world = in_memory()
     row = world.row(id_of(world.create()))
-    snapshots = [attrs.evolve(row, **each) for each in others]
+    snapshots = [change(row) for change in others]
     return {
         merge(merge(one, two), three)
         for one, two, three in itertools.permutations([row, *snapshots], 3)
@@ -131,23 +134,25 @@ def merged(world: World, *others: dict[str, object]) -> set[Connection]:
 
 
 def test_merge_of_one_instant_names_the_first_actor() -> None:
-    revoked = {"status": Status.REVOKED, "revoked_at": START}
+    def by(actor: Actor | None) -> Callable[[Connection], Connection]:
+        revoked = partial(attrs.evolve, status=Status.REVOKED, revoked_at=START)
+        return lambda row: revoked(row, revoked_by=actor)
+
     for actor, other, first in (
         (Actor.PLATFORM, Actor.APP, Actor.APP),
         (None, Actor.UPSTREAM, Actor.UPSTREAM),
         (Actor.PATIENT, Actor.PLATFORM, Actor.PATIENT),
     ):
-        (one,) = merged(
-            in_memory(), {**revoked, "revoked_by": actor}, {**revoked, "revoked_by": other}
-        )
+        (one,) = merged(by(actor), by(other))
         assert one.revoked_by is first
 
 
 def test_merge_keeps_the_smallest_reason_whatever_wins() -> None:
     (one,) = merged(
-        in_memory(),
-        {"status": Status.REVOKED, "revoked_at": START, "action_required_reason": "b"},
-        {"status": Status.ACTION_REQUIRED, "action_required_reason": "a"},
+        lambda row: attrs.evolve(
+            row, status=Status.REVOKED, revoked_at=START, action_required_reason="b"
+        ),
+        lambda row: attrs.evolve(row, status=Status.ACTION_REQUIRED, action_required_reason="a"),
     )
     assert (one.status, one.action_required_reason) == (Status.REVOKED, "a")
 
