@@ -41,12 +41,12 @@ MEMBERS: dict[str, object] = {
 
 
 def caller(**members: object) -> Callable[[], object]:
-    return lambda: Caller(**{**MEMBERS, **members})  # type: ignore[arg-type]  # wrong on purpose
+    return lambda: Caller(**{**MEMBERS, **members})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
 
 
 def request(**members: object) -> Callable[[], object]:
     values: dict[str, object] = {"method": "GET", "target": "/", **members}
-    return lambda: Request(**values)  # type: ignore[arg-type]  # wrong on purpose
+    return lambda: Request(**values)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
 
 
 WRONG: dict[str, tuple[str, Callable[[], object]]] = {
@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[str, Callable[[], object]]] = {
     "body as a dict": ("body", request(body={})),
     "empty user of a graduation": (
         "user_id",
-        lambda: Graduated(coordinate(), user_id=""),  # type: ignore[arg-type]  # wrong on purpose
+        lambda: Graduated(coordinate(), user_id=""),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
     ),
 }
 

@@ -343,7 +343,7 @@ class Pair:
 def test_fence_in_memory_is_as_its_model_says() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=50)
+    @settings(max_examples=20)
     @given(COMMANDS)
     def check(commands: list[Command]) -> None:
         Pair(in_memory(), "ada", seen).run(commands)
@@ -355,7 +355,7 @@ def test_fence_on_sqlite_is_as_its_model_says(sqlite: World) -> None:
     users = iter(range(10**6))
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=10)
+    @settings(max_examples=4)
     @given(COMMANDS)
     def check(commands: list[Command]) -> None:
         sqlite.clock.now = START

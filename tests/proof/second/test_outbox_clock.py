@@ -139,7 +139,7 @@ def test_nothing_is_lost_over_many_steps(sqlite: World) -> None:
     while more := delivered(sqlite):
         got.extend(more)
     subjects = [each.document["subject"] for each in got]
-    assert {each["id"] for each in subjects if isinstance(each, dict)} == made
+    assert {str(each["id"]) for each in subjects if isinstance(each, dict)} == made
     assert len(got) == 4
 
 

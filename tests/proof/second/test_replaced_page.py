@@ -224,7 +224,10 @@ def test_page_of_an_earlier_user_graduates_no_later_one(world: World) -> None:
 
 def test_tombstone_cannot_name_a_page() -> None:
     with pytest.raises(TypeError):
-        Tombstoned(coordinate(), page_url="https://connect.example/1")  # type: ignore[call-arg]  # the test's point
+        Tombstoned(  # type: ignore[call-arg]  # it has no such argument
+            coordinate(),
+            page_url="https://connect.example/1",  # pyright: ignore[reportCallIssue] - as above
+        )
 
 
 def test_page_url_is_in_no_repr() -> None:

@@ -157,7 +157,7 @@ def test_merge_keeps_the_smallest_reason_whatever_wins() -> None:
     assert (one.status, one.action_required_reason) == (Status.REVOKED, "a")
 
 
-def snapshot(**members: object) -> Connection:
+def snapshot(**members: str) -> Connection:
     """Return a snapshot as it is read from the wire."""
     document: dict[str, Json] = {
         "id": "00000000-0000-4000-8000-000000000001",
@@ -169,7 +169,7 @@ def snapshot(**members: object) -> Connection:
         "updatedAt": wire(START + MINUTE),
     }
     return parse_connection(
-        {**document, **members},  # type: ignore[dict-item]  # JSON in each test
+        {**document, **members},
         environment=Environment.LIVE,
         app_id=AppId("app-1"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import datetime
 
 import pytest
 
@@ -108,9 +109,9 @@ def test_era_after_a_clock_step_back_moves_a_tick(world: World) -> None:
     ],
 )
 def test_reported_and_counted_instants_are_both_kept(
-    world: World, reported: object, counts_as: object
+    world: World, reported: datetime | None, counts_as: datetime
 ) -> None:
-    world.tombstone(happened_at=reported)  # type: ignore[arg-type]  # None, or an instant
+    world.tombstone(happened_at=reported)
     kept = world.binding()
     assert kept is not None
     assert (kept.tombstone_reported_at, kept.tombstoned_at) == (reported, counts_as)
@@ -147,12 +148,12 @@ def test_connection_and_session_keep_their_era(world: World) -> None:
 @pytest.mark.parametrize("reported", [None, START - MINUTE])
 @pytest.mark.parametrize("state", STATES)
 def test_any_other_tombstone_is_done_and_tombstones(
-    world: World, state: str, reported: object
+    world: World, state: str, reported: datetime | None
 ) -> None:
     bring_to(world, state)
     before = world.binding()
     world.step(SECOND)
-    answer = world.tombstone(happened_at=reported)  # type: ignore[arg-type]  # None, or an instant
+    answer = world.tombstone(happened_at=reported)
     assert isinstance(answer, Done)
     after = world.binding()
     assert after is not None
