@@ -186,14 +186,17 @@ def revoke_chain(
 
     Raises:
         ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after
-            `now` (or after a connection's `updated_at`, if that is later).
+            `now` (or after the `updated_at` of `connection`, if that is later).
     """
     reach = REVOCATION_REACH[actor]
     later = () if reach.outcome.value is Reach.ONE else following
-    first, *others = [
-        revoke(each, now, era=era, actor=actor, happened_at=happened_at)
-        for each in (connection, *later)
-    ]
+    first = revoke(connection, now, era=era, actor=actor, happened_at=happened_at)
+    others: list[Done[Connection] | Ignored[Connection]] = []
+    for each in later:
+        at = clamp_to_updated_at(each, now)
+        # `connection` may have seen a later instant than `each`; that loses no revocation [O].
+        happened = None if happened_at is None else min(happened_at, at)
+        others.append(revoke(each, now, era=era, actor=actor, happened_at=happened))
     return (attrs.evolve(first, rules=(reach.rule, *first.rules)), *others)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Self, TypeVar
 
-from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.connection import Connection, clamp_to_updated_at
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import (
@@ -103,6 +103,9 @@ class Fact(ABC):
     def check(self, now: datetime) -> None:
         """Check the fact without loaded values, before it is recorded at `now`.
 
+        Args:
+            now: The instant, in UTC; at least what the fact's connection or session has seen.
+
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
                 minutes after `now`.
@@ -167,7 +170,7 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         ArgumentError: An instant is out of order or not UTC, or the snapshot holds other values
             than `fact.needs()` names.
     """
-    fact.check(now)
+    fact.check(_raise_to_seen(snapshot, now))
     needs = fact.needs()
     check_snapshot(needs, snapshot)
     names_connection = needs.connection is not None or needs.chain is not None
@@ -183,6 +186,14 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     if isinstance(answer, Done):
         return Done(changes.page_changes(page) + answer.value, answer.rules)
     return answer
+
+
+def _raise_to_seen(snapshot: Snapshot, now: datetime) -> datetime:
+    # If the clock was put back, an instant that the value has seen already is not ahead [O].
+    if snapshot.connection is not None:
+        return clamp_to_updated_at(snapshot.connection, now)
+    check_instant("now", now)
+    return now if snapshot.session is None else max(now, snapshot.session.created_at)
 
 
 def require_connection(snapshot: Snapshot) -> Connection:

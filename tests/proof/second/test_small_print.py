@@ -1,0 +1,366 @@
+"""Sentences that were wrong, silent or double, and now say one thing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import attrs
+import pytest
+
+from curae_lifecycle import (
+    ActionRequired,
+    Actor,
+    AppId,
+    ArgumentError,
+    ConnectionId,
+    Done,
+    Environment,
+    Expired,
+    ProblemCode,
+    Refused,
+    Request,
+    Revoked,
+    serve,
+)
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.merge import merge
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.web.respond import Answer
+from curae_lifecycle.web.wire_format import parse_connection
+from tests.proof.second.client import (
+    CALLER,
+    CONNECT,
+    CONNECTIONS,
+    HOUR,
+    MINUTE,
+    PACKAGE,
+    SECOND,
+    START,
+    World,
+    body_of,
+    buckets,
+    id_of,
+    in_memory,
+    wire,
+)
+
+ACCOUNT = f"{CONNECT}/account-state"
+
+
+# Clocks
+
+
+def test_now_is_raised_to_the_last_update_and_facts_are_not(world: World) -> None:
+    made = id_of(world.create())
+    world.step(10 * MINUTE)
+    world.authorize(made)
+    world.step(-9 * MINUTE)
+    revoked = world.record(Revoked(ConnectionId(made), Actor.UPSTREAM, happened_at=START + SECOND))
+    assert revoked.rules[-1] == "connection.revoke.active"
+    shown = world.get(made)
+    assert shown["revokedAt"] == wire(START + SECOND)
+    assert shown["updatedAt"] == wire(START + 10 * MINUTE)
+
+
+def test_five_minutes_count_from_the_raised_now(world: World) -> None:
+    made = id_of(world.create())
+    world.step(10 * MINUTE)
+    world.authorize(made)
+    world.step(-9 * MINUTE)
+    late, later = START + 15 * MINUTE, START + 15 * MINUTE + SECOND
+    with pytest.raises(ArgumentError):
+        world.record(ActionRequired(ConnectionId(made), "portal_login", happened_at=later))
+    world.record(ActionRequired(ConnectionId(made), "portal_login", happened_at=late))
+    assert world.get(made)["status"] == "ACTION_REQUIRED"
+
+
+def test_patients_no_from_a_clock_ahead_ends_the_chain(world: World) -> None:
+    old = id_of(world.create())
+    world.step(HOUR)
+    world.record(Expired(ConnectionId(old)))
+    successor = id_of(world.reconnect(old))
+    world.step(HOUR)
+    world.record(Revoked(ConnectionId(old), Actor.UPSTREAM))
+    world.step(-HOUR)
+    no = Revoked(ConnectionId(old), Actor.PATIENT, happened_at=START + 2 * HOUR)
+    assert isinstance(world.record(no), Done)
+    assert world.get(successor)["revokedAt"] == wire(START + HOUR)
+
+
+def test_hand_off_date_counts_from_the_making_of_the_session(world: World) -> None:
+    world.step(HOUR)
+    session = id_of(world.initiate(prefer_signup=True))
+    world.step(-HOUR)
+    answer = world.complete(session, happened_at=START + HOUR + MINUTE)
+    assert isinstance(answer, Done)
+
+
+def test_revoke_is_judged_at_the_raised_now(world: World) -> None:
+    made = id_of(world.create())
+    world.step(10 * MINUTE)
+    world.authorize(made)
+    world.step(-9 * MINUTE)
+    world.revoke(made)
+    assert world.get(made)["revokedAt"] == wire(START + 10 * MINUTE)
+
+
+def test_successor_counts_when_the_authorization_is_recorded(world: World) -> None:
+    made = id_of(world.create())
+    world.step(HOUR)
+    successor = id_of(world.reconnect(made))
+    for _ in range(2):
+        answer = world.authorize(made, happened_at=START + MINUTE)
+        assert isinstance(answer, Refused)
+        assert answer.problem.code is ProblemCode.CONNECTION_SUPERSEDED
+        world.revoke(successor)
+
+
+# Merge
+
+
+def merged(*others: Callable[[Connection], Connection]) -> set[Connection]:
+    """Return what all orders of some snapshots of one connection merge to."""
+    world = in_memory()
+    row = world.row(id_of(world.create()))
+    snapshots = [change(row) for change in others]
+    return {
+        merge(merge(one, two), three)
+        for one, two, three in itertools.permutations([row, *snapshots], 3)
+    }
+
+
+def test_merge_of_one_instant_names_the_first_actor() -> None:
+    def by(actor: Actor | None) -> Callable[[Connection], Connection]:
+        revoked = partial(attrs.evolve, status=Status.REVOKED, revoked_at=START)
+        return lambda row: revoked(row, revoked_by=actor)
+
+    for actor, other, first in (
+        (Actor.PLATFORM, Actor.APP, Actor.APP),
+        (None, Actor.UPSTREAM, Actor.UPSTREAM),
+        (Actor.PATIENT, Actor.PLATFORM, Actor.PATIENT),
+    ):
+        (one,) = merged(by(actor), by(other))
+        assert one.revoked_by is first
+
+
+def test_merge_keeps_the_smallest_reason_whatever_wins() -> None:
+    (one,) = merged(
+        lambda row: attrs.evolve(
+            row, status=Status.REVOKED, revoked_at=START, action_required_reason="b"
+        ),
+        lambda row: attrs.evolve(row, status=Status.ACTION_REQUIRED, action_required_reason="a"),
+    )
+    assert (one.status, one.action_required_reason) == (Status.REVOKED, "a")
+
+
+def snapshot(**members: str) -> Connection:
+    """Return a snapshot as it is read from the wire."""
+    document: dict[str, Json] = {
+        "id": "00000000-0000-4000-8000-000000000001",
+        "customerAccountId": CALLER.customer_account_id,
+        "appUserId": "ada",
+        "status": "EXPIRED",
+        "dataPackages": [PACKAGE],
+        "createdAt": wire(START),
+        "updatedAt": wire(START + MINUTE),
+    }
+    return parse_connection(
+        {**document, **members},
+        environment=Environment.LIVE,
+        app_id=AppId("app-1"),
+    )
+
+
+def test_lapsed_snapshot_has_its_update_as_deadline() -> None:
+    read = snapshot()
+    assert (read.status, read.handoff_deadline) == (Status.PENDING, START + MINUTE)
+
+
+def test_empty_reason_of_a_snapshot_is_invalid() -> None:
+    with pytest.raises(ValueError, match="actionRequiredReason"):
+        snapshot(status="ACTION_REQUIRED", actionRequiredReason="")
+
+
+def test_sample_of_all_members_reads_as_revoked() -> None:
+    read = snapshot(status="PENDING", revokedAt=wire(START), actionRequiredReason="x")
+    assert read.revoked_at == START
+
+
+# The order of faults
+
+
+def fault(answer: Answer) -> tuple[Json, Json]:
+    """Return the fault and the member that a 400 names."""
+    assert answer.response.status == 400
+    details = body_of(answer)["details"]
+    assert isinstance(details, dict)
+    return details.get("fault", details.get("reason")), details.get("member")
+
+
+def sent(world: World, body: bytes, target: str = CONNECTIONS) -> Answer:
+    """Send the exact bytes of a body."""
+    lines = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", "k"))
+    request = Request(method="POST", target=target, headers=lines, body=body)
+    return serve(world.store, request, world.ids, settings=world.settings)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"{", ("NOT_JSON", None)),
+        (b" " * 65_537, ("NOT_JSON", None)),
+        (b"[]", ("NOT_AN_OBJECT", None)),
+        (b'{"x":1,"appUserId":"a","appUserId":"b"}', ("REPEATED", "appUserId")),
+        (b'{"x":1,"x":2,"appUserId":null}', ("REPEATED", None)),
+        (b'{"x":1,"appUserId":null}', ("UNKNOWN", None)),
+        (b'{"dataPackages":null}', ("MISSING", "appUserId")),
+        (b'{"dataPackages":7,"appUserId":null}', ("NULL", "appUserId")),
+        (b'{"dataPackages":7,"appUserId":"ada"}', ("INVALID", "dataPackages")),
+        (b'{"appUserId":1e999}', ("NOT_JSON", None)),
+        (b'{"appUserId":-1e999,"dataPackages":[]}', ("NOT_JSON", None)),
+        (b'{"appUserId":1e300,"dataPackages":[]}', ("INVALID", "appUserId")),
+        (b'{"appUserId":' + b"9" * 400 + b',"dataPackages":[]}', ("INVALID", "appUserId")),
+        (b'{"appUserId":' + b"9" * 5_000 + b',"dataPackages":[]}', ("NOT_JSON", None)),
+        (b'{"appUserId":' + b"9" * 4_300 + b',"dataPackages":[]}', ("INVALID", "appUserId")),
+        (b'{"appUserId":' + b"9" * 4_301 + b',"dataPackages":[]}', ("NOT_JSON", None)),
+    ],
+)
+def test_first_fault_of_a_body_is_named(body: bytes, named: tuple[Json, Json]) -> None:
+    assert fault(sent(in_memory(), body)) == named
+
+
+def test_body_is_faulted_before_the_id_of_the_path() -> None:
+    answer = sent(in_memory(), b'{"x":1}', f"{CONNECTIONS}/no-uuid:revoke")
+    assert fault(answer) == ("UNKNOWN", None)
+    (kind, member) = fault(sent(in_memory(), b"{}", f"{CONNECTIONS}/no-uuid:revoke"))
+    assert kind == "INVALID"
+    assert member is not None
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("", ("MISSING", "appUserId")),
+        ("?appUserId=a&appUserId=a", ("REPEATED", "appUserId")),
+        ("?appUserId=", ("INVALID", "appUserId")),
+        ("?x=1&x=2", ("MISSING", "appUserId")),
+    ],
+)
+def test_first_fault_of_a_query_is_named(query: str, named: tuple[Json, Json]) -> None:
+    assert fault(in_memory().send("GET", f"{ACCOUNT}{query}")) == named
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"),
+    [
+        (("{etag}",), 304),
+        (("W/{etag}",), 304),
+        (('"x", {etag}',), 304),
+        ((",, {etag},",), 304),
+        (('"x"', "{etag}"), 304),
+        (("*",), 304),
+        (("{etag}, x",), 200),
+        (("x", "{etag}"), 200),
+        ((",",), 200),
+        (("",), 200),
+        (('"x"',), 200),
+    ],
+)
+def test_if_none_match_lists_are_read(tags: tuple[str, ...], status: int) -> None:
+    world = in_memory()
+    target = f"{ACCOUNT}?appUserId=ada"
+    etag = dict(world.send("GET", target).response.headers)["etag"]
+    lines = tuple(("If-None-Match", each.format(etag=etag)) for each in tags)
+    answer = world.send("GET", target, headers=lines).response
+    assert answer.status == status
+    if status == 304:
+        assert not answer.body
+        assert [name for name, _ in answer.headers] == ["cache-control", "etag"]
+
+
+def names(answer: Answer) -> list[str]:
+    return [name for name, _ in answer.response.headers]
+
+
+def test_headers_come_in_the_listed_order() -> None:
+    world = in_memory()
+    made = world.create()
+    assert names(made) == ["content-type", "cache-control"]
+    assert names(world.send("GET", f"{ACCOUNT}?appUserId=ada")) == [
+        "content-type",
+        "cache-control",
+        "etag",
+    ]
+    assert names(world.revoke(id_of(made))) == ["content-type"]
+    assert names(world.send("GET", f"{CONNECTIONS}/{id_of(made)}")) == ["content-type"]
+    assert names(world.send("GET", "/none")) == ["content-type"]
+
+
+def test_429_carries_its_headers_in_order() -> None:
+    world = in_memory()
+    for _ in range(10):
+        world.initiate()
+    world.step(SECOND / 2)
+    answer = world.initiate()
+    assert answer.response.headers[1:] == (
+        ("cache-control", "no-store"),
+        ("retry-after", "60"),
+        ("ratelimit-policy", '"initiate";q=10;w=60'),
+        ("ratelimit", '"initiate";r=0;t=60'),
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_unknown_path_charges_no_bucket(method: str) -> None:
+    world = in_memory()
+    world.settings = buckets(("platform", 1, 1, 60))
+    for target in ("/none", f"{CONNECTIONS}/", "/api/sdk/v1/connections/x/y"):
+        assert world.send(method, target, {}).response.status == 404
+    assert world.create().response.status == 201
+    assert world.create().response.status == 429
+
+
+def test_404_of_an_id_charges_the_bucket() -> None:
+    world = in_memory()
+    world.settings = buckets(("platform", 1, 1, 60))
+    unknown = f"{CONNECTIONS}/00000000-0000-4000-8000-00000000ffff"
+    assert world.send("GET", unknown).response.status == 404
+    assert world.send("GET", unknown).response.status == 429
+
+
+def test_w_of_a_bucket_is_rounded_up() -> None:
+    world = in_memory()
+    world.settings = buckets(("platform", 1, 7, 10))
+    world.create()
+    policy = dict(world.create().response.headers)["ratelimit-policy"]
+    assert policy == '"platform";q=1;w=2'
+
+
+def test_ignored_fact_carries_no_changes(world: World) -> None:
+    made = id_of(world.create())
+    world.authorize(made)
+    before = world.inner.load(Needs(connection=ConnectionId(made))).snapshot
+    answer = world.authorize(made)
+    assert not isinstance(answer, Refused)
+    assert (answer.value.writes, answer.value.effects, answer.value.events) == ((), (), ())
+    assert world.inner.load(Needs(connection=ConnectionId(made))).snapshot == before
+
+
+@pytest.mark.parametrize("back", [timedelta(0), -MINUTE, -HOUR])
+def test_reissue_moves_the_deadline_to_the_newest_action(world: World, back: timedelta) -> None:
+    made = id_of(world.create())
+    world.step(HOUR)
+    successor = id_of(world.reconnect(made))
+    world.step(back)
+    action = body_of(world.reconnect(made))["nextAction"]
+    assert isinstance(action, dict)
+    deadline = world.row(successor).handoff_deadline
+    assert isinstance(deadline, datetime)
+    assert action["expiresAt"] == wire(deadline) == wire(world.now + 30 * MINUTE)
