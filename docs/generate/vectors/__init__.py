@@ -17,6 +17,7 @@ from docs.generate.vectors import (
     connections,
     keys,
     limits,
+    pages,
     requests,
     texts,
     wire,
@@ -95,6 +96,7 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
         accounts.tombstone_reports,
     ),
     "completion": ("A hand-off lands once, and in time.", accounts.completions),
+    "page-fact": ("A page that was replaced cannot act.", pages.page_facts),
     "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),
     "record-standing": (
         "What a record is follows from what is stored and the latest instant it has seen.",
