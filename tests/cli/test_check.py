@@ -64,7 +64,7 @@ FOUND_BY = {
     "Lazy": {"races"},
     "Stepping": {"races", "simulation"},
     "Forgetful": {"kit", "races", "simulation"},
-    "LooksForNoPage": {"kit", "races"},
+    "LooksForNoPage": {"kit", "races", "simulation"},
     "LoadsNoPage": {"kit"},
     "MovesNoPage": {"races"},
     "AnswersAnyway": {"races", "simulation"},
