@@ -1,4 +1,4 @@
-"""What a `Watch` remembers about rate limits, and its checks of law 10.
+"""The admissions of rate limits that a `Watch` remembers, and its checks of law 10.
 
 The law of this module: **a refusal is judged by the admissions before it**. The state of a limit is
 never read.
