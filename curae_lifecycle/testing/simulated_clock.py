@@ -94,6 +94,10 @@ class SimulatedClockStore:
         """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._store.commit(loaded, changes, page)
 
+    def keep_since(self, now: datetime) -> None:
+        """Set the store's clock to `now`, if it is `Purgeable`, without a purge."""
+        self._purged_at = now
+
     def purge(self, now: datetime) -> int:
         """Set the store's clock to `now` and purge the store, if it is `Purgeable`.
 

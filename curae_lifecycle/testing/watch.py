@@ -33,7 +33,6 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import FactAnswer
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
-from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import (
@@ -49,17 +48,14 @@ from curae_lifecycle.testing.laws import TICK, LawBrokenError
 from curae_lifecycle.testing.watch_answers import (
     check_owner,
     check_response_is_stored,
-    check_retry_after,
-    find_header,
     rule_that_answers,
     shown_revoked_at,
 )
-from curae_lifecycle.testing.watch_memory import Admissions, UsedKey
+from curae_lifecycle.testing.watch_limits import LimitHistory
+from curae_lifecycle.testing.watch_memory import UsedKey
 from curae_lifecycle.web.respond import Answer
 
 _RETENTION: Final = timedelta(hours=24)
-_INSTANTS_KEPT: Final = 64
-_LIMITS: Final = frozenset({"initiate", "graduation"})
 _NOT_FOUND: Final = 404
 _TOO_MANY: Final = 429
 _REFUSED: Final = 400
@@ -107,7 +103,7 @@ class Watch:
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
         self._keys_by_age: deque[tuple[datetime, RecordKey]] = deque()
-        self._admissions: dict[LimitKey, Admissions] = {}
+        self._limits = LimitHistory()
         self._first_not_found: Response | None = None
 
     def observe_commit(
@@ -156,10 +152,10 @@ class Watch:
     ) -> None:
         """Check the answer to a request and its commit.
 
-        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`. Two checks are looser if
-        commits came between the load and the answer. The `Retry-After` of a 429 is checked only if
-        the limit admitted nothing since the load. A replay of a response that was erased since the
-        load breaks no law.
+        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`. Three checks are looser if
+        commits came between the load and the answer. A 429 is checked only if the limit that refused
+        admitted nothing since the load. A `revokedAt` is checked only if no tombstone was recorded
+        since the load. A replay of a response that was erased since the load breaks no law.
 
         Args:
             answer: The answer. The store has committed its changes.
@@ -172,6 +168,7 @@ class Watch:
             LawBrokenError: One of these laws is broken.
         """
         response, changes = answer.response, answer.changes
+        loaded_at = self.commit_count if loaded_at_commit is None else loaded_at_commit
         if answer.replayed:
             self._check_replay(response, changes=changes, needs=needs, loaded_at=loaded_at_commit)
             self.observe_commit(changes.writes, now, loaded_at_commit=loaded_at_commit)
@@ -184,19 +181,14 @@ class Watch:
         if response.status == _NOT_FOUND:
             self._check_not_found(response, caller, needs)
         if response.status == _TOO_MANY:
-            self._check_retry_after(
-                response,
-                now=now,
-                needs=needs,
-                loaded_at=self.commit_count if loaded_at_commit is None else loaded_at_commit,
-            )
+            self._limits.check_refusal(response, now, needs, loaded_at)
         if needs is not None and needs.record is not None:
             check_response_is_stored(response, changes, needs.record)
         if caller is not None:
             check_owner(changes, caller)
         self.observe_commit(changes.writes, now, loaded_at_commit=loaded_at_commit)
         if revocation is not None:
-            self._check_revoked_at(revocation)
+            self._check_revoked_at(revocation, loaded_at)
 
     def observe_fact(self, answer: FactAnswer, now: datetime) -> None:
         """Check a recorded fact and its commit (law 11, and those of `observe_commit`).
@@ -259,8 +251,8 @@ class Watch:
                 self._check_binding(write.after)
             case RecordWrite():
                 self._check_record(write)
-            case RateWrite(LimitKey() as key):
-                self._check_admission(key, now)
+            case RateWrite():
+                self._limits.observe_charge(write.key, now, self.commit_count)
             case _:
                 pass
 
@@ -390,6 +382,8 @@ class Watch:
                 raise LawBrokenError(8, f"path {after.path} for a {account} account", where)
             self._sessions_of[after.coordinate].append(after.id)
             self._note_era(after.id, after.coordinate, after.era, loaded_at=loaded_at)
+            if after.handoff == "LANDED" and after.id in self._orphaned:
+                raise LawBrokenError(17, "it landed as it was made, after a tombstone", where)
         elif held.handoff == "AWAITED" and after.id in self._orphaned:
             raise LawBrokenError(17, "it landed although a tombstone came after it", where)
         elif held.handoff == "LANDED" and held != after:
@@ -431,13 +425,6 @@ class Watch:
             self._used_keys[key] = UsedKey(after.first_used_at, after.response, erased_at)
             self._keys_by_age.append((after.first_used_at, key))
 
-    def _check_admission(self, key: LimitKey, now: datetime) -> None:
-        admissions = self._admissions.setdefault(key, Admissions([], 0))
-        admissions.last_commit = self.commit_count
-        instants = sorted([*admissions.instants, now])
-        laws.check_rate_limit(instants)
-        admissions.instants = instants[-_INSTANTS_KEPT:]
-
     def _check_replay(
         self, response: Response, changes: Changes, needs: Needs | None, loaded_at: int | None
     ) -> None:
@@ -462,8 +449,12 @@ class Watch:
     def _is_of_another_era(self, held: Connection) -> bool:
         return held.identity.era != self._eras[held.identity.coordinate][-1]
 
-    def _check_revoked_at(self, answer: laws.RevocationAnswer) -> None:
+    def _check_revoked_at(self, answer: laws.RevocationAnswer, loaded_at: int) -> None:
         held = self._connections[ConnectionId(answer.connection_id)]
+        if self._era_began_at[held.identity.coordinate] > loaded_at:
+            # A connection that arrived after a tombstone shows that tombstone's instant until the
+            # next tombstone sweeps it.
+            return
         revoked_at = shown_revoked_at(held, self._bindings.get(held.identity.coordinate))
         stored = None if revoked_at is None else format_time(revoked_at)
         if answer.revoked_at != stored:
@@ -481,19 +472,6 @@ class Watch:
         if held is not None and caller is not None and caller.owns(held):
             what = f"404 although it is stored as {held.status} and belongs to the caller"
             raise LawBrokenError(1, what, f"connection {held.id}")
-
-    def _check_retry_after(
-        self, response: Response, now: datetime, needs: Needs | None, loaded_at: int
-    ) -> None:
-        key = None if needs is None else needs.limit
-        policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
-        if key is None or policy not in _LIMITS:
-            return
-        admissions = self._admissions.get(key, Admissions([], 0))
-        if admissions.last_commit > loaded_at:
-            return
-        where = f"{policy} of {key.app_user.app_user_id} at {now.isoformat()}"
-        check_retry_after(response, admissions.instants, now, where=where)
 
 
 def _chain_key(identity: ConnectionIdentity) -> tuple[object, ...]:

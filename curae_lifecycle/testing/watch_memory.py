@@ -1,4 +1,4 @@
-"""Values that a `Watch` remembers about idempotency keys and rate limits."""
+"""Values that a `Watch` remembers about idempotency keys."""
 
 from __future__ import annotations
 
@@ -24,17 +24,3 @@ class UsedKey:
     first_used_at: datetime
     response: StoredResponse | None
     erased_at: int | None = None
-
-
-@attrs.define
-class Admissions:
-    """The latest admissions by one rate limit of one app user.
-
-    Attributes:
-        instants: The instants of the admissions, earliest first.
-        last_commit: The value of `Watch.commit_count` just after the commit that stored the latest
-            admission; 0 if there is none.
-    """
-
-    instants: list[datetime]
-    last_commit: int

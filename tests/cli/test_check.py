@@ -71,7 +71,7 @@ FOUND_BY = {
     "Lazy": {"races"},
     "Stepping": {"races", "simulation"},
     "Forgetful": {"kit", "races", "simulation"},
-    "LooksForNoPage": {"kit", "races"},
+    "LooksForNoPage": {"kit", "races", "simulation"},
     "LoadsNoPage": {"kit"},
     "LoadsNoEra": {"kit", "races", "simulation"},
     "MovesNoPage": {"races"},

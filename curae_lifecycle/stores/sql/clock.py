@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Final
 
 from curae_lifecycle.stores.sql.statement import Dialect
@@ -16,10 +18,17 @@ NOW_SQL: Final = {
 """The SQL expression for the current instant in microseconds since 1970, by dialect."""
 
 
+SQLITE_CLOCK: Final[ContextVar[Callable[[], int] | None]] = ContextVar("SQLITE_CLOCK", default=None)
+"""The clock of SQLite in microseconds since 1970, which a simulation may set; this machine's if None."""
+
+
 def now_parameter(dialect: Dialect) -> int | None:
     """Return the value for the `?` in `NOW_SQL`, in microseconds since 1970.
 
-    The value is this machine's clock for SQLite. It is None for the other databases, whose
-    `NOW_SQL` has no `?` and reads the database's clock.
+    The value is this machine's clock for SQLite, or `SQLITE_CLOCK` if that is set. It is None for
+    the other databases, whose `NOW_SQL` has no `?` and reads the database's clock.
     """
-    return time.time_ns() // 1000 if dialect is Dialect.SQLITE else None
+    if dialect is not Dialect.SQLITE:
+        return None
+    clock = SQLITE_CLOCK.get()
+    return time.time_ns() // 1000 if clock is None else clock()

@@ -76,6 +76,29 @@ class User:
         return self.connections.setdefault(client.caller.app_id, [])
 
 
+@attrs.define
+class ClientRequest:
+    """A request of a client, which the client may send several times.
+
+    Attributes:
+        operation: The short name of the operation, such as "create".
+        client: The client.
+        user: The app user.
+        request: The HTTP request.
+        key: The idempotency key; `None` if the operation takes none.
+        makes_external_call: Whether the server makes an external call for each try.
+        tries: The number of tries so far.
+    """
+
+    operation: str
+    client: Client
+    user: User
+    request: Request
+    key: str | None
+    makes_external_call: bool
+    tries: int = 0
+
+
 class Population:
     """All clients of a world, and the current users of each customer account.
 

@@ -10,9 +10,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.connection import Actor, ConnectionIdentity
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate, UserId
+from curae_lifecycle.rules.values import (
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    NextAction,
+    SessionId,
+    UserId,
+)
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -21,12 +28,19 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.testing.simulation.clients import uuid_of
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap
 
 DelayedFact = tuple[float, Fact]
 """The seconds until a fact happens, and the fact."""
 
+_LIFETIME: Final = timedelta(minutes=30, seconds=2)
 _ENDS: Final = (None, timedelta(hours=1), timedelta(days=1), timedelta(days=30))
+_NAMED: Final = 0.7
+"""The probability that a fact of a hosted page names the page."""
+
 _REASONS: Final = ("portal_login", "consent_renewal")
 _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, Actor.UPSTREAM)
 
@@ -43,6 +57,16 @@ class HostedPages:
         self._dice = dice
         self._numbers = numbers
 
+    def new_ids(self, now: datetime) -> NewIds:
+        """Return unused ids, and a next action with the URL of a new page."""
+        number = next(self._numbers)
+        return NewIds(
+            connection_id=ConnectionId(uuid_of(0xC, number)),
+            session_id=SessionId(uuid_of(0x5, number)),
+            user_id=UserId(f"limited-{number}"),
+            next_action=NextAction(f"https://connect.example/{number}", now + _LIFETIME),
+        )
+
     def seconds_on_page(self) -> float | None:
         """Draw the seconds until a patient authorizes; `None` if the patient never does."""
         fate = self._dice.chance.random()
@@ -51,23 +75,47 @@ class HostedPages:
         # One in ten authorizes after the page has expired.
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
-    def authorization(self, connection_id: ConnectionId, now: datetime) -> Authorized:
+    def named(self, url: str | None) -> str | None:
+        """Draw whether a fact names the page with this URL; return the URL, or None."""
+        return url if self._dice.likely(_NAMED) else None
+
+    def authorization(
+        self, identity: ConnectionIdentity, now: datetime, url: str | None
+    ) -> Authorized:
         """Draw the fact that the patient authorizes a connection now.
 
+        The authorization ends an hour, a day or 30 days later, or never.
+
         Args:
-            connection_id: The id of the connection.
-            now: The instant of the authorization, which ends an hour, a day or 30 days later, or
-                never.
+            identity: The identity of the connection.
+            now: The instant of the authorization. If the clocks were put back since the connection
+                was made, the authorization counts from when the connection was made.
+            url: The URL of the page that the fact names; `None` if it names none.
         """
         ends = self._dice.chance.choice(_ENDS)
-        return Authorized(connection_id, None if ends is None else now + ends, now)
+        begins = max(now, identity.created_at)
+        return Authorized(identity.id, None if ends is None else begins + ends, now, url)
 
-    def sign_ups(self, user: AppUserId, session: CuraeConnectSession) -> Iterator[DelayedFact]:
+    def graduation(self, page: HostedPage, url: str | None) -> DelayedFact:
+        """Draw the fact that the patient graduates, which the page about the user causes.
+
+        Args:
+            page: The page.
+            url: The URL of the page.
+        """
+        return self._dice.around(300), Graduated(
+            page.coordinate, page.user_id, page_url=self.named(url)
+        )
+
+    def sign_ups(
+        self, user: AppUserId, session: CuraeConnectSession, url: str | None
+    ) -> Iterator[DelayedFact]:
         """Yield facts that complete the hand-off of a session, if any.
 
         Args:
             user: The id of the app user.
             session: The session.
+            url: The URL of the page about the session; `None` if it has none.
 
         Yields:
             The completion by the patient, and sometimes a later one by another user. Each is a
@@ -77,7 +125,8 @@ class HostedPages:
         if session.handoff != "AWAITED" and not dice.strikes(Mishap.UNEXPECTED_FACT):
             return
         seconds = 5 + dice.around(300) if dice.likely(0.85) else 1900
-        yield seconds, HandoffCompleted(session.id, UserId(f"patient-{user}"))
+        signed_up = UserId(f"patient-{user}")
+        yield seconds, HandoffCompleted(session.id, signed_up, page_url=self.named(url))
         if dice.strikes(Mishap.UNEXPECTED_FACT):
             other = UserId(f"patient-{next(self._numbers)}")
             yield seconds + dice.around(100), HandoffCompleted(session.id, other)

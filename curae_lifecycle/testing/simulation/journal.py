@@ -9,18 +9,35 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
+import attrs
+
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import AppUser, format_time
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, AppUser, format_time
+from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
 from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
 
 Line = dict[str, Json]
 _Entry = tuple[datetime, Request | Fact, Response | None]
+
+_TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
+_NOT_REPLAYABLE: Final = (
+    *("request.buckets", "idempotency.released.", "idempotency.in-flight."),
+    *("idempotency.lease-over.", "idempotency.unknown.", "idempotency.forgotten."),
+)
+"""Prefixes of rules that refuse for a reason that the log of one app user does not hold.
+
+Those refusals change nothing, so the log can leave them out.
+"""
 
 
 class Journal:
@@ -55,6 +72,28 @@ class Journal:
         """
         self._entries[user].append((at, entry, response))
 
+    def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
+        """Add an answered request, unless it was refused for a reason that the log does not hold.
+
+        If a get healed a connection, because the server knew of a hand-off that no fact had
+        recorded, the log says so by a fact before the request.
+
+        Args:
+            user: The app user that the request is about.
+            at: The instant that the request was decided for.
+            request: The request.
+            answer: The answer.
+        """
+        for write in answer.changes.writes:
+            match write:
+                case ConnectionWrite(Connection(status="PENDING"), Connection(status="ACTIVE")):
+                    after = write.after
+                    self.add(user, at, Authorized(after.id, after.expires_at, after.authorized_at))
+                case _:
+                    pass
+        if not answer.rules[-1].startswith(_NOT_REPLAYABLE):
+            self.add(user, at, request, answer.response)
+
     def drop(self, user: AppUser) -> None:
         """Drop all entries of an app user."""
         self._entries.pop(user, None)
@@ -74,7 +113,18 @@ class Journal:
         for at, entry, response in entries:
             # Workers' clocks disagree, but the times of a log must not run backwards.
             latest = at if latest is None else max(latest, at)
-            yield _to_json({"at": format_time(latest), **_format_entry(entry, response)})
+            put_back = latest - at > _TOLERANCE
+            shown = _authorized_at(entry, latest) if put_back else entry
+            yield _to_json({"at": format_time(latest), **_format_entry(shown, response)})
+
+
+def _authorized_at(entry: Request | Fact, at: datetime) -> Request | Fact:
+    """Return an authorization of the same length that begins at `at`; other entries unchanged."""
+    match entry:
+        case Authorized(_, datetime() as expires_at, datetime() as happened_at):
+            return attrs.evolve(entry, expires_at=at + (expires_at - happened_at))
+        case _:
+            return entry
 
 
 def _to_json(line: Line) -> str:

@@ -33,6 +33,7 @@ class Mishap(StrEnum):
     CRASH_AFTER_STORE = "the worker dies after it stored"
     CLOCK_MOVED = "a worker's clock jumps"
     CLOCKS_APART = "a worker's clock is minutes ahead or behind"
+    CLOCKS_STEPPED = "all clocks are stepped by a minute, an hour or a year"
     EXTERNAL_CALL = "the worker makes an external call"
     DIED_DURING_CALL = "the worker dies during an external call"
     ANSWER_ERASED = "an operator erases a response"
@@ -46,7 +47,9 @@ class Mishap(StrEnum):
     RECORDED_LATE = "a fact is recorded late"
     RECORDED_TWICE = "a fact is recorded twice"
     UNEXPECTED_FACT = "an unexpected fact happens"
+    SHIPPER_DIED = "an outbox worker dies"
     CONCURRENT_REQUEST = "a request runs while a fact is recorded"
+    CONCURRENT_TOMBSTONE = "a tombstone is recorded during a request or a fact"
 
 
 _ABSENT: Final = 0.25

@@ -32,6 +32,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
@@ -39,9 +40,12 @@ from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snaps
 from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
+from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox
+from curae_lifecycle.testing.simulation.summary import RuleBrokenError
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -62,6 +66,8 @@ class Transaction:
         loaded_at_commit: The number of commits that the `Watch` had observed when the values were
             loaded; 0 without a `Watch`.
         attempt: The attempt that makes an external call; `None` until it has begun.
+        page: The hosted page of the decided reply; `None` if it has none.
+        page_url: The URL of `page`.
     """
 
     digest: str
@@ -69,6 +75,8 @@ class Transaction:
     loaded: Loaded
     loaded_at_commit: int
     attempt: Attempt | None = None
+    page: HostedPage | None = None
+    page_url: str = ""
 
     @property
     def now(self) -> datetime:
@@ -106,6 +114,8 @@ class SimulatedServer:
         watch: The `Watch` that observes every commit and answer; `None` to check no laws.
 
     Attributes:
+        outbox: The messages of every commit.
+        shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
         unrecorded: The hand-offs that have landed and that no fact records yet, by connection id.
         conflicts: The number of commits that the store refused because of a conflict.
         facts: The number of judged facts, by kind and outcome.
@@ -116,6 +126,9 @@ class SimulatedServer:
         self._settings = settings
         self._watch = watch
         self._not_found: Response | None = None
+        self.outbox = SimulatedOutbox(settings)
+        self.shown: tuple[HostedPage, str] | None = None
+        self._newest_urls: dict[tuple[PageKind, str], str] = {}
         self.unrecorded: dict[ConnectionId, LandedHandoff] = {}
         self.conflicts = 0
         self.facts: Counter[str] = Counter()
@@ -137,7 +150,7 @@ class SimulatedServer:
             lambda: read(request, caller=caller, now=now, settings=self._settings)
         )
         if isinstance(call, Decision):
-            answer = respond(call)
+            answer, self.shown = respond(call), None
             if self._watch is not None:
                 self._watch.observe_response(answer, now, caller=caller)
             return answer
@@ -252,8 +265,10 @@ class SimulatedServer:
         if isinstance(answer, Done):
             if not self._commit_changes(loaded, answer.value):
                 return None
+            self._check_page(fact)
             if isinstance(fact, Tombstoned):
                 swept = sweep_now(self._store, fact.coordinate)
+                self.outbox.post(swept, now)
                 answer = attrs.evolve(answer, value=answer.value + swept)
         outcome = type(answer).__name__.lower()
         if isinstance(answer, Refused):
@@ -315,6 +330,10 @@ class SimulatedServer:
         loaded = self._load_record("", key, now)
         self._commit_upkeep(loaded, forget(loaded.snapshot.record, now))
 
+    def keep_since(self, now: datetime) -> None:
+        """Let the store drop only values that had expired at `now`, since its clock was stepped."""
+        self._store.keep_since(now)
+
     def purge(self, now: datetime) -> int:
         """Forget the expired idempotency keys of the `Watch`, if there is one, and purge the store.
 
@@ -338,6 +357,8 @@ class SimulatedServer:
         landed = self.unrecorded.get(operation.connection_id)
         if landed is None:
             return loaded
+        # A clock that ran ahead may have reported the landing, and has been put right since.
+        landed = attrs.evolve(landed, happened_at=min(landed.happened_at, now))
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed_handoff=landed))
 
     def _decide(self, transaction: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
@@ -348,11 +369,19 @@ class SimulatedServer:
         self, transaction: Transaction, snapshot: Snapshot, new_ids: NewIds
     ) -> Answer:
         decision = self._decide(transaction, snapshot, new_ids)
+        transaction.page = hosted_page_for(transaction.call, decision.reply, snapshot.binding)
+        transaction.page_url = new_ids.next_action.url
         return _without_error(lambda: respond(decision))
 
     def _commit(self, transaction: Transaction, answer: Answer) -> Answer | None:
-        if answer.changes.writes and not self._commit_changes(transaction.loaded, answer.changes):
+        page, self.shown = transaction.page, None
+        if (answer.changes.writes or page is not None) and not self._commit_changes(
+            transaction.loaded, answer.changes, page
+        ):
             return None
+        if page is not None:
+            self.shown = page, transaction.page_url
+            self._newest_urls[page.kind, page.subject] = transaction.page_url
         if self._watch is not None:
             self._watch.observe_response(
                 answer,
@@ -384,9 +413,21 @@ class SimulatedServer:
             self._watch.observe_commit(changes.writes, loaded.now)
         return True
 
-    def _commit_changes(self, loaded: Loaded, changes: Changes) -> bool:
-        accepted = self._store.commit(loaded, changes)
+    def _check_page(self, fact: Fact) -> None:
+        subject = fact.page_subject()
+        if fact.page_url is None or subject is None:
+            return
+        if self._newest_urls.get(subject) != fact.page_url:
+            what = f"the fact {fact.kind} of a hosted page that was replaced was recorded"
+            raise RuleBrokenError(what, f"{subject[0]} {subject[1]}")
+
+    def _commit_changes(
+        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+    ) -> bool:
+        accepted = self._store.commit(loaded, changes, page)
         self.conflicts += not accepted
+        if accepted:
+            self.outbox.post(changes, loaded.now)
         return accepted
 
     def _commit_count(self) -> int:

@@ -8,16 +8,36 @@ from datetime import datetime
 
 import attrs
 
+from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
+
+
+class RuleBrokenError(LifecycleError, AssertionError):
+    """An observation that breaks a rule which is no numbered law.
+
+    Attributes:
+        what: A phrase that says what was observed.
+        where: The place of the observation.
+    """
+
+    def __init__(self, what: str, where: str) -> None:
+        """Store the observation and its place."""
+        super().__init__(what, where)
+        self.what = what
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"a rule is broken: {self.what}\n  where: {self.where}"
 
 
 @attrs.frozen
 class Violation:
-    """A broken law.
+    """A broken law or rule.
 
     Attributes:
         message: The text of the error: the law, the observation and its place.
-        law: The number of the law.
+        law: The number of the law; `None` for a rule that is no numbered law, such as the order of
+            the outbox.
         at: The simulated instant at which the law was broken.
         log: The log of the app user whose step broke the law, as JSON lines that `replay` reads: the
             registrations of API keys, then the committed requests and facts.
@@ -26,7 +46,7 @@ class Violation:
     """
 
     message: str
-    law: int
+    law: int | None
     at: datetime
     log: tuple[str, ...]
     environment: Environment | None
@@ -49,6 +69,7 @@ class Summary:
         mishaps: The number of mishaps by kind.
         conflicts: The number of commits that the store refused because of a conflict.
         purged: The number of expired values that the store reported as dropped.
+        shipped: The number of messages that the outbox shipped.
         violation: The broken law; `None` if every law held.
     """
 
@@ -64,6 +85,7 @@ class Summary:
     mishaps: Counter[str] = attrs.field(factory=Counter[str])
     conflicts: int = 0
     purged: int = 0
+    shipped: int = 0
     violation: Violation | None = None
 
     @property
@@ -81,6 +103,7 @@ class Summary:
         self.replays += other.replays
         self.conflicts += other.conflicts
         self.purged += other.purged
+        self.shipped += other.shipped
         for mine, theirs in zip(self._counts(), other._counts(), strict=True):
             mine.update(theirs)
 

@@ -23,26 +23,33 @@ from typing import Final, TypeVarTuple
 import attrs
 
 from curae_lifecycle.rules import values
-from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.connection import ConnectionIdentity
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, LostLeaseAction, RecordKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
-from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import LandedHandoff, NewIds
+from curae_lifecycle.service.snapshot import LandedHandoff
 from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.testing.factories import with_happened_at
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
-from curae_lifecycle.testing.simulation.clients import PACKAGES, Client, Population, User, uuid_of
+from curae_lifecycle.testing.simulation.clients import (
+    PACKAGES,
+    Client,
+    ClientRequest,
+    Population,
+    User,
+)
+from curae_lifecycle.testing.simulation.clocks import Clocks
 from curae_lifecycle.testing.simulation.hosted_pages import DelayedFact, HostedPages
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap, WorldProfile
 from curae_lifecycle.testing.simulation.server import FactTransaction, SimulatedServer, Transaction
-from curae_lifecycle.testing.simulation.summary import Summary, Violation
+from curae_lifecycle.testing.simulation.summary import RuleBrokenError, Summary, Violation
 from curae_lifecycle.testing.watch import Watch
-from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
 Args = TypeVarTuple("Args")
@@ -53,22 +60,14 @@ START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
-_NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30, seconds=2)
-_PURGE_MARGIN: Final = timedelta(hours=1)
-_WORKERS: Final = 4
+_PURGE_MARGIN: Final = timedelta(hours=3)
 _CLOCK_TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
+_STEP_SECONDS: Final = 600
+_MEAN_SECONDS_WRONG: Final = 1200
+_MEAN_SECONDS_TO_SHIP: Final = 60
 _MAX_TRIES: Final = 5
 _KNOWN_IDS: Final = 5
 _TOO_MANY: Final = 429
-_NOT_REPLAYABLE: Final = (
-    *("request.buckets", "idempotency.released.", "idempotency.in-flight."),
-    *("idempotency.lease-over.", "idempotency.unknown.", "idempotency.forgotten."),
-)
-"""Prefixes of rules that refuse for a reason that the log of one app user does not hold.
-
-Those refusals change nothing, so the log can leave them out.
-"""
-
 _OPERATION_WEIGHTS: Final = {
     "create": 15,
     "get": 14,
@@ -82,29 +81,6 @@ _OPERATION_WEIGHTS: Final = {
 
 _ACCESS_PERCENT: Final = 10
 """The percentage of a client's acts that are access questions instead of requests."""
-
-
-@attrs.define
-class ClientRequest:
-    """A request of a client, which the client may send several times.
-
-    Attributes:
-        operation: The short name of the operation, such as "create".
-        client: The client.
-        user: The app user.
-        request: The HTTP request.
-        key: The idempotency key; `None` if the operation takes none.
-        makes_external_call: Whether the server makes an external call for each try.
-        tries: The number of tries so far.
-    """
-
-    operation: str
-    client: Client
-    user: User
-    request: Request
-    key: str | None
-    makes_external_call: bool
-    tries: int = 0
 
 
 class Simulation:
@@ -145,7 +121,7 @@ class Simulation:
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._step_numbers = count()
         self._numbers = count(1)
-        self._clock_errors = [timedelta(0)] * _WORKERS
+        self._clocks = Clocks(self._dice)
         # The app user of the running step, whose log explains a violation.
         self._current_user: values.AppUser | None = None
         self._population = Population(
@@ -167,6 +143,8 @@ class Simulation:
         for client in self._population.clients:
             self._schedule_in(self._dice.around(60), self._act, client)
         self._schedule_in(1800, self._purge)
+        self._schedule_in(_STEP_SECONDS, self._step_clocks)
+        self._schedule_in(_MEAN_SECONDS_TO_SHIP, self._ship)
         try:
             for hour in range(1, self._hours + 1):
                 end = START + hour * _HOUR
@@ -175,15 +153,18 @@ class Simulation:
                     step()
                 self.summary.hours = hour
                 yield hour
-        except LawBrokenError as broken:
+        except (LawBrokenError, RuleBrokenError) as broken:
             self.summary.violation = Violation(
                 message=str(broken),
-                law=broken.law,
+                law=broken.law if isinstance(broken, LawBrokenError) else None,
                 at=self._now,
                 log=tuple(self._journal.lines(self._current_user)),
                 environment=self._profile.settings.environment,
             )
+        finally:
+            self._server.outbox.close()
         self.summary.conflicts = self._server.conflicts
+        self.summary.shipped = self._server.outbox.shipped
         self.summary.facts = self._server.facts
         self.summary.mishaps = Counter({str(k): n for k, n in self._dice.counts.items()})
 
@@ -222,7 +203,20 @@ class Simulation:
     def _purge(self) -> None:
         self._schedule_in(3600, self._purge)
         # No worker's clock and no transaction is behind by as much as the margin.
-        self.summary.purged += self._server.purge(self._now - _PURGE_MARGIN)
+        self.summary.purged += self._server.purge(self._clocks.earliest(self._now) - _PURGE_MARGIN)
+
+    def _ship(self) -> None:
+        self._schedule_in(self._dice.around(_MEAN_SECONDS_TO_SHIP), self._ship)
+        clock = self._clocks.shown(self._now)
+        self._server.outbox.ship(
+            self._now, clock, dies=lambda: self._dice.strikes(Mishap.SHIPPER_DIED)
+        )
+
+    def _step_clocks(self) -> None:
+        self._schedule_in(_STEP_SECONDS, self._step_clocks)
+        if self._clocks.may_step():
+            self._server.keep_since(self._clocks.earliest(self._now) - _PURGE_MARGIN)
+            self._schedule_in(self._dice.around(_MEAN_SECONDS_WRONG), self._clocks.put_right)
 
     # --- Clients ------------------------------------------------------------------------------
 
@@ -268,7 +262,8 @@ class Simulation:
             return
         self._current_user = user.app_user
         package = self._random.choice((*PACKAGES, "genomics"))
-        answer = self._server.decide_access(client.caller, connection_id, package, self._now)
+        now = self._clocks.shown(self._now)
+        answer = self._server.decide_access(client.caller, connection_id, package, now)
         self.summary.access[answer] += 1
 
     # --- The network --------------------------------------------------------------------------
@@ -290,15 +285,6 @@ class Simulation:
 
     # --- The workers --------------------------------------------------------------------------
 
-    def _worker_clock(self) -> datetime:
-        worker = self._random.randrange(_WORKERS)
-        if self._dice.strikes(Mishap.CLOCK_MOVED):
-            self._clock_errors[worker] = timedelta(milliseconds=self._random.randint(-1500, 1500))
-        if self._dice.strikes(Mishap.CLOCKS_APART):
-            # Half of the tolerance, so that no two clocks are further apart than all of it.
-            self._clock_errors[worker] = self._random.choice((-1, 1)) * _CLOCK_TOLERANCE / 2
-        return self._now + self._clock_errors[worker]
-
     def _receive(self, sent: ClientRequest) -> None:
         self.summary.requests += 1
         self.summary.asked[sent.operation] += 1
@@ -306,7 +292,7 @@ class Simulation:
 
     def _load(self, sent: ClientRequest) -> None:
         self._current_user = sent.user.app_user
-        now = self._worker_clock()
+        now = self._clocks.draw_worker(self._now)
         loaded = self._server.load(sent.request, now)
         if isinstance(loaded, Answer):
             self._handle_answer(sent, loaded, now)
@@ -314,7 +300,9 @@ class Simulation:
         if sent.makes_external_call:
             self._schedule_in(self._dice.around(0.02), self._begin_external_call, sent, loaded)
             return
-        delay = self._dice.around(40) if self._dice.strikes(Mishap.SLOW_WORKER) else 0
+        meets = sent.key is not None and self._may_meet_tombstone(sent.user, sent.client)
+        slow = meets or self._dice.strikes(Mishap.SLOW_WORKER)
+        delay = self._dice.around(40) if slow else 0
         self._schedule_in(delay + self._dice.around(0.03), self._commit, sent, loaded)
 
     def _commit(self, sent: ClientRequest, transaction: Transaction) -> None:
@@ -322,7 +310,7 @@ class Simulation:
             self._retry(sent)
             return
         self._current_user = sent.user.app_user
-        answer = self._server.commit(transaction, self._new_ids(transaction.now))
+        answer = self._server.commit(transaction, self._pages.new_ids(transaction.now))
         if answer is None:
             self._load(sent)
         else:
@@ -333,7 +321,10 @@ class Simulation:
         unknown = self._dice.likely(0.5)
         lost_lease = LostLeaseAction.UNKNOWN if unknown else LostLeaseAction.EXECUTE
         answer = self._server.begin_external_call(
-            transaction, self._new_ids(transaction.now), lease=values.MINUTE, lost_lease=lost_lease
+            transaction,
+            self._pages.new_ids(transaction.now),
+            lease=values.MINUTE,
+            lost_lease=lost_lease,
         )
         if answer is not None:
             self._handle_answer(sent, answer, transaction.now)
@@ -361,40 +352,30 @@ class Simulation:
             self._retry(sent)
 
     def _renew_lease(self, transaction: Transaction, attempt: Attempt) -> None:
-        now = self._worker_clock()
+        now = self._clocks.draw_worker(self._now)
         self._server.renew_lease(transaction, attempt, now=now, lease=2 * values.MINUTE)
 
     def _finish_external_call(
         self, sent: ClientRequest, transaction: Transaction, attempt: Attempt
     ) -> None:
         self._current_user = sent.user.app_user
-        now = self._worker_clock()
+        now = self._clocks.draw_worker(self._now)
         answer = self._server.finish_external_call(
-            transaction, attempt, now=now, new_ids=self._new_ids(now)
+            transaction, attempt, now=now, new_ids=self._pages.new_ids(now)
         )
         if answer is None:
             self._retry(sent)
         else:
             self._handle_answer(sent, answer, transaction.now)
 
-    def _new_ids(self, now: datetime) -> NewIds:
-        number = next(self._numbers)
-        return NewIds(
-            connection_id=values.ConnectionId(uuid_of(0xC, number)),
-            session_id=values.SessionId(uuid_of(0x5, number)),
-            user_id=values.UserId(f"limited-{number}"),
-            next_action=values.NextAction(
-                f"https://connect.example/{number}", now + _NEXT_ACTION_LIFETIME
-            ),
-        )
-
     def _erase_response(self, key: RecordKey, user: User) -> None:
         self._current_user = user.app_user
-        self._server.erase_response(key, self._now)
+        self._server.erase_response(key, self._clocks.shown(self._now))
 
     def _resolve_attempt(self, key: RecordKey, user: User) -> None:
         self._current_user = user.app_user
-        self._server.resolve_attempt(key, self._now, took_effect=self._dice.likely(0.2))
+        now = self._clocks.shown(self._now)
+        self._server.resolve_attempt(key, now, took_effect=self._dice.likely(0.2))
 
     def _handle_answer(self, sent: ClientRequest, answer: Answer, now: datetime) -> None:
         response = answer.response
@@ -403,53 +384,50 @@ class Simulation:
             code = " " + response.body.partition(b'"code":"')[2].partition(b'"')[0].decode()
         self.summary.answers[f"{response.status}{code}"] += 1
         self.summary.replays += answer.replayed
-        self._log_answer(sent, answer, now)
+        self._journal.add_answer(sent.user.app_user, now, sent.request, answer)
         for write in answer.changes.writes:
             match write:
-                case ConnectionWrite(before, after) if after.status == "PENDING":
-                    if before is None:
-                        known = sent.user.ids_known_by(sent.client)
-                        known.append(after.id)
-                        del known[:-_KNOWN_IDS]
-                    self._show_page(sent.user, after.id)
-                case SessionWrite(None, after):
-                    self._schedule_facts(sent.user, *self._pages.sign_ups(sent.user.name, after))
+                case ConnectionWrite(None, after):
+                    known = sent.user.ids_known_by(sent.client)
+                    known.append(after.id)
+                    del known[:-_KNOWN_IDS]
                 case _:
                     pass
-        if sent.operation == "graduation" and response.status < 400:  # noqa: PLR2004 - HTTP's own
-            graduated = Graduated(sent.client.caller.coordinate(sent.user.name))
-            self._schedule_facts(sent.user, (self._dice.around(300), graduated))
+        self._follow_page(sent, answer)
         strikes = self._dice.strikes
         lost = strikes(Mishap.CRASH_AFTER_STORE) or strikes(Mishap.ANSWER_LOST)
         if lost or response.status == _TOO_MANY or code == " IDEMPOTENCY_KEY_IN_FLIGHT":
             self._retry(sent)
 
-    def _log_answer(self, sent: ClientRequest, answer: Answer, now: datetime) -> None:
-        user = sent.user.app_user
-        for write in answer.changes.writes:
-            match write:
-                case ConnectionWrite(Connection(status="PENDING"), Connection(status="ACTIVE")):
-                    # A get healed the connection, because the server knew of an unrecorded
-                    # hand-off. A log can only say so by a fact.
-                    after = write.after
-                    healed = Authorized(after.id, after.expires_at, after.authorized_at)
-                    self._journal.add(user, now, healed)
-                case _:
-                    pass
-        if not answer.rules[-1].startswith(_NOT_REPLAYABLE):
-            self._journal.add(user, now, sent.request, answer.response)
-
     # --- Hosted pages and upstreams -----------------------------------------------------------
 
-    def _show_page(self, user: User, connection_id: values.ConnectionId) -> None:
+    def _follow_page(self, sent: ClientRequest, answer: Answer) -> None:
+        page, url = self._server.shown or (None, None)
+        for write in answer.changes.writes:
+            match write:
+                case ConnectionWrite(_, after) if after.status == "PENDING":
+                    self._show_page(sent.user, after.identity, url)
+                case SessionWrite(None, after):
+                    sign_ups = self._pages.sign_ups(sent.user.name, after, url)
+                    self._schedule_facts(sent.user, *sign_ups)
+                case _:
+                    pass
+        if page is not None and page.kind is PageKind.USER:
+            self._schedule_facts(sent.user, self._pages.graduation(page, url))
+
+    def _show_page(self, user: User, identity: ConnectionIdentity, url: str | None) -> None:
         seconds = self._pages.seconds_on_page()
         if seconds is not None:
-            self._schedule_in(seconds, self._land_handoff, user, connection_id)
+            self._schedule_in(seconds, self._land_handoff, user, identity, url)
 
-    def _land_handoff(self, user: User, connection_id: values.ConnectionId) -> None:
-        fact = self._pages.authorization(connection_id, self._now)
-        if self._dice.strikes(Mishap.RECORDED_LATE):
-            self._server.unrecorded[connection_id] = LandedHandoff(self._now, fact.expires_at)
+    def _land_handoff(self, user: User, identity: ConnectionIdentity, url: str | None) -> None:
+        now = self._clocks.shown(self._now)
+        late = self._dice.strikes(Mishap.RECORDED_LATE)
+        # A fact that is reported later, or by another way, names no page.
+        named = None if late else self._pages.named(url)
+        fact = self._pages.authorization(identity, now, named)
+        if late:
+            self._server.unrecorded[identity.id] = LandedHandoff(now, fact.expires_at)
             self._schedule_facts(user, (self._dice.around(2400), fact))
         else:
             self._record_fact(user, fact)
@@ -460,7 +438,7 @@ class Simulation:
 
     def _record_fact(self, user: User, fact: Fact) -> None:
         if self._dice.strikes(Mishap.RECORDED_LATE):
-            fact = with_happened_at(fact, fact.happened_at or self._now)
+            fact = with_happened_at(fact, fact.happened_at or self._clocks.shown(self._now))
             self._schedule_in(self._dice.around(900), self._load_fact, user, fact)
         else:
             self._load_fact(user, fact)
@@ -468,21 +446,36 @@ class Simulation:
             self._schedule_in(self._dice.around(30), self._load_fact, user, fact)
 
     def _load_fact(self, user: User, fact: Fact) -> None:
-        transaction = self._server.load_fact(fact, self._worker_clock())
+        now = self._clocks.draw_worker(self._now)
+        if fact.happened_at is not None and fact.happened_at > now + _CLOCK_TOLERANCE:
+            # A clock that ran ahead reported this instant, and has been put right since.
+            fact = with_happened_at(fact, now)
+        transaction = self._server.load_fact(fact, now)
         concurrent = self._dice.strikes(Mishap.CONCURRENT_REQUEST)
         if concurrent:
             self._start_concurrent_request(user)
-        slow = concurrent or self._dice.strikes(Mishap.SLOW_WORKER)
+        meets = self._may_meet_tombstone(user, self._random.choice(self._clients_of(user)))
+        slow = concurrent or meets or self._dice.strikes(Mishap.SLOW_WORKER)
         delay = self._dice.around(40) if slow else 0
         self._schedule_in(delay + self._dice.around(0.03), self._commit_fact, user, transaction)
 
     def _start_concurrent_request(self, user: User) -> None:
-        account = user.app_user.customer_account_id
-        clients = [
-            each for each in self._population.clients if each.caller.customer_account_id == account
-        ]
+        client = self._random.choice(self._clients_of(user))
         operation = self._random.choice(("reconnect", "reconnect", "reconnect", "initiate"))
-        self._start_request(operation, self._random.choice(clients), user)
+        self._start_request(operation, client, user)
+
+    def _may_meet_tombstone(self, user: User, client: Client) -> bool:
+        """Record a tombstone during a request or a fact if that mishap happens now."""
+        if not self._dice.strikes(Mishap.CONCURRENT_TOMBSTONE):
+            return False
+        tombstone = Tombstoned(client.caller.coordinate(user.name))
+        self._schedule_facts(user, (self._dice.around(1), tombstone))
+        return True
+
+    def _clients_of(self, user: User) -> list[Client]:
+        account = user.app_user.customer_account_id
+        clients = self._population.clients
+        return [each for each in clients if each.caller.customer_account_id == account]
 
     def _commit_fact(self, user: User, transaction: FactTransaction) -> None:
         self._current_user = user.app_user

@@ -20,6 +20,7 @@ from docs.generate.vectors import (
     eras,
     keys,
     limits,
+    pages,
     requests,
     responses,
     texts,
@@ -112,6 +113,7 @@ _DOCUMENTS: Final[dict[str, tuple[str, *tuple[Callable[[], Iterator[Case]], ...]
         accounts.completions,
         eras.completions,
     ),
+    "page-fact": ("A page that was replaced cannot act.", pages.page_facts),
     "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),
     "record-standing": (
         "What a record is follows from what is stored and the latest instant it has seen.",

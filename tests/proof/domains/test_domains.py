@@ -9,11 +9,15 @@ and verdicts are words. `benchmarks/small_domains.py` runs the largest sizes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 import attrs
 import pytest
 
+from curae_lifecycle.rules import chain
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.values import ConnectionId, NextAction
 from tests.proof.domains import connections, limits, merges, records, sessions, values
 from tests.support.paths import ROOT
 
@@ -62,6 +66,28 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
 def test_every_input_of_a_small_domain_is_answered_by_the_rules(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
+
+
+def test_reconnect_judged_on_the_wrong_clock_fails_a_domain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reconnect = chain.reconnect
+
+    def on_the_predecessors_clock(
+        held: Connection,
+        successor: Connection | None,
+        now: datetime,
+        *,
+        era: datetime | None,
+        id: ConnectionId,  # noqa: A002 - the name of the argument
+        next_action: NextAction,
+    ) -> chain.Recovery:
+        later = now if successor is None else max(now, held.updated_at)
+        return reconnect(held, successor, later, era=era, id=id, next_action=next_action)
+
+    monkeypatch.setattr(chain, "reconnect", on_the_predecessors_clock)
+    with pytest.raises(AssertionError):
+        connections.clocks(2)
 
 
 def test_testing_docs_page_states_the_number_of_compared_answers() -> None:

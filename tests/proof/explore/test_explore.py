@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Final, TypeVar
 
@@ -13,6 +14,8 @@ import pytest
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules import chain, ratelimit, triggers
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
@@ -384,6 +387,28 @@ def test_exploration_violation_without_a_law_names_its_rule() -> None:
     torn = broken_by(STORES["a part of what is written"])
     assert isinstance(torn.broken, RuleBrokenError)
     assert torn.broken.rule == "landing"
+
+
+@pytest.mark.heavy
+def test_reconnect_on_the_wrong_clock_is_explored(monkeypatch: pytest.MonkeyPatch) -> None:
+    reconnect = chain.reconnect
+
+    def on_the_predecessors_clock(
+        held: Connection,
+        successor: Connection | None,
+        now: datetime,
+        *,
+        era: datetime | None,
+        id: ConnectionId,  # noqa: A002 - the name of the argument
+        next_action: NextAction,
+        head: Connection | None = None,
+    ) -> chain.Recovery:
+        at = now if successor is None else max(now, held.updated_at)
+        return reconnect(held, successor, at, era=era, id=id, next_action=next_action, head=head)
+
+    monkeypatch.setattr(chain, "reconnect", on_the_predecessors_clock)
+    with pytest.raises(AssertionError):
+        SMALL["one predecessor, 2 clients, everybody acts, clocks step back"]()
 
 
 def test_exploration_liveness_violation_names_the_broken_promise() -> None:

@@ -309,6 +309,33 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
         {"problem.code": "BINDING_CONFLICT"},
     ),
     "binding/mistake/the-tombstoned-user-again": ("invalid", {"argument": "userId"}),
+    "page-fact/connection.authorize/live": (
+        "valid",
+        {
+            "outcome": "done",
+            "connection.status": "ACTIVE",
+            "pages": [
+                {
+                    "url": "https://connect.example.com/h/2",
+                    "kind": "connection",
+                    "subject": "00000000-0000-4000-8000-000000000001",
+                    "version": 2,
+                }
+            ],
+        },
+    ),
+    "page-fact/connection.authorize/replaced": ("invalid", {"problem.code": "NOT_FOUND"}),
+    "page-fact/connection.authorize/row-gone": ("invalid", {"problem.status": 404}),
+    "page-fact/connection.authorize/none-named": ("valid", {"outcome": "done", "pages": []}),
+    "page-fact/connection.authorize/repeated": ("valid", {"outcome": "ignored"}),
+    "page-fact/connection.revoke/about-another": ("invalid", {"problem.code": "NOT_FOUND"}),
+    "page-fact/handoff.complete/replaced": ("invalid", {"problem.code": "NOT_FOUND"}),
+    "page-fact/handoff.complete/live": ("valid", {"session.handoff": "LANDED"}),
+    "page-fact/binding.graduate/live": ("valid", {"binding.state": "ACTIVE"}),
+    "page-fact/binding.graduate/made-while-nobody-was-bound": (
+        "invalid",
+        {"problem.code": "NOT_FOUND"},
+    ),
     "completion/boundary/before": (
         "valid",
         {"session.handoff": "LANDED", "session.landedAt": "2030-01-01T00:29:59.999999Z"},

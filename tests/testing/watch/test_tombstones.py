@@ -118,6 +118,16 @@ def test_law_17_waiting_session_that_lands_fails() -> None:
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
 
 
+def test_law_17_session_that_lands_as_it_is_made_fails() -> None:
+    active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
+    watch = stored(BindingWrite(None, active))
+    read_at = watch.commit_count
+    watch.observe_commit((TOMBSTONE,), at(1))
+    made = attrs.evolve(session(), path=EntryPath.EXISTING_ACTIVE_HANDOFF)
+    with broken(17, "it landed as it was made, after a tombstone"):
+        watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
+
+
 def test_unswept_connection_shows_the_tombstone_as_revoked_at() -> None:
     early = attrs.evolve(GONE, tombstoned_at=at(-9))
     assert shown_revoked_at(ACTIVE, GONE) == ERA

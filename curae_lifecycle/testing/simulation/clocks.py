@@ -1,0 +1,67 @@
+"""The clocks of a world's workers, which disagree, and which are stepped and put right.
+
+The law of this module: **a step moves all clocks by the same span**, so that two clocks are never
+further apart than five minutes. A step is a minute, an hour or a year, ahead or back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from curae_lifecycle.rules import values
+from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap
+
+_WORKERS: Final = 4
+_TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
+_SPANS: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=365))
+STEPS: Final = tuple(sign * span for sign in (1, -1) for span in _SPANS)
+"""The spans by which all clocks may be wrong after a step."""
+
+_RIGHT: Final = timedelta(0)
+
+
+class Clocks:
+    """The clocks of a world.
+
+    Args:
+        dice: The source of chance.
+
+    Attributes:
+        wrong_by: The span by which the latest step made all clocks wrong; zero if they are right.
+    """
+
+    def __init__(self, dice: Dice) -> None:
+        self._dice = dice
+        self._errors = [_RIGHT] * _WORKERS
+        self.wrong_by = _RIGHT
+
+    def shown(self, now: datetime) -> datetime:
+        """Return the instant that a clock without an error of its own shows at the instant `now`."""
+        return now + self.wrong_by
+
+    def earliest(self, now: datetime) -> datetime:
+        """Return `now`, or the instant that the clocks show if they were stepped back."""
+        return now + min(self.wrong_by, _RIGHT)
+
+    def draw_worker(self, now: datetime) -> datetime:
+        """Draw a worker, and return the instant that its clock shows at the instant `now`."""
+        chance = self._dice.chance
+        worker = chance.randrange(_WORKERS)
+        if self._dice.strikes(Mishap.CLOCK_MOVED):
+            self._errors[worker] = timedelta(milliseconds=chance.randint(-1500, 1500))
+        if self._dice.strikes(Mishap.CLOCKS_APART):
+            # Half of the tolerance, so that no two clocks are further apart than all of it.
+            self._errors[worker] = chance.choice((-1, 1)) * _TOLERANCE / 2
+        return self.shown(now) + self._errors[worker]
+
+    def may_step(self) -> bool:
+        """Step all clocks if that mishap happens now, and return whether it does."""
+        if not self._dice.strikes(Mishap.CLOCKS_STEPPED):
+            return False
+        self.wrong_by = self._dice.chance.choice(STEPS)
+        return True
+
+    def put_right(self) -> None:
+        """Put all clocks right, except for the errors of the single workers."""
+        self.wrong_by = _RIGHT

@@ -1,0 +1,151 @@
+"""The admissions of rate limits that a `Watch` remembers, and its checks of law 10.
+
+The law of this module: **a refusal is judged by the admissions before it**. The state of a limit is
+never read.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.testing import laws
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.watch_answers import check_retry_after, find_header
+
+_INSTANTS_KEPT: Final = 64
+_LIMITS: Final = frozenset({"initiate", "graduation"})
+_SECOND: Final = timedelta(seconds=1)
+_TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
+
+
+@attrs.define
+class Admissions:
+    """The latest admissions by one rate limit of one app user.
+
+    Attributes:
+        instants: The instants of the admissions, earliest first.
+        last_commit: The number of the commit that stored the latest admission; 0 if there is none.
+    """
+
+    instants: list[datetime]
+    last_commit: int
+
+
+@attrs.frozen
+class LastCharge:
+    """The latest request that one bucket of an API key admitted.
+
+    Attributes:
+        at: The instant of the request.
+        commit: The number of the commit that stored the charge.
+    """
+
+    at: datetime
+    commit: int
+
+
+class LimitHistory:
+    """The admissions of every rate limit of one store."""
+
+    def __init__(self) -> None:
+        """Start without admissions."""
+        self._admissions: dict[LimitKey, Admissions] = {}
+        self._charges: dict[BucketKey, LastCharge] = {}
+
+    def observe_charge(self, key: RateKey, now: datetime, commit: int) -> None:
+        """Remember an admission, and check it if it is one of an app user.
+
+        Args:
+            key: The key of the limit.
+            now: The instant that the decision was made for.
+            commit: The number of the commit.
+
+        Raises:
+            LawBrokenError: The limit admitted more than it may.
+        """
+        if isinstance(key, BucketKey):
+            self._charges[key] = LastCharge(now, commit)
+            return
+        admissions = self._admissions.setdefault(key, Admissions([], 0))
+        admissions.last_commit = commit
+        instants = sorted([*admissions.instants, now])
+        laws.check_rate_limit(instants)
+        admissions.instants = instants[-_INSTANTS_KEPT:]
+
+    def check_refusal(
+        self, response: Response, now: datetime, needs: Needs | None, loaded_at: int
+    ) -> None:
+        """Check a 429, unless the refusing limit admitted a request since the load.
+
+        Args:
+            response: The response.
+            now: The instant that the request was decided for.
+            needs: The needs of the request; `None` if it was refused before the load.
+            loaded_at: The number of commits before the load.
+
+        Raises:
+            LawBrokenError: The limit had room, or `Retry-After` is wrong.
+        """
+        if needs is None:
+            return
+        policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
+        for bucket in needs.buckets:
+            if bucket.bucket.name == policy:
+                self._check_bucket(response, bucket, now, loaded_at)
+        if needs.limit is not None and policy in _LIMITS:
+            self._check_limit(response, needs.limit, now, loaded_at)
+
+    def _check_limit(
+        self, response: Response, key: LimitKey, now: datetime, loaded_at: int
+    ) -> None:
+        admissions = self._admissions.get(key, Admissions([], 0))
+        if admissions.last_commit > loaded_at:
+            return
+        where = f"{key.policy} of {key.app_user.app_user_id} at {now.isoformat()}"
+        check_retry_after(response, admissions.instants, now, where=where)
+
+    def _check_bucket(
+        self, response: Response, key: BucketKey, now: datetime, loaded_at: int
+    ) -> None:
+        last = self._charges.get(key)
+        if last is not None and last.commit > loaded_at:
+            return
+        check_bucket_refusal(response, key.bucket, now, last=None if last is None else last.at)
+
+
+def check_bucket_refusal(
+    response: Response, bucket: Bucket, now: datetime, *, last: datetime | None
+) -> None:
+    """Check that a bucket may still refuse, however its clock was stepped, and its `Retry-After`.
+
+    A charge leaves the bucket full again after its window at the latest. So a bucket refuses only
+    less than its window after its last charge, and no clock within five minutes of this one charged
+    it later than the window and five minutes from now.
+
+    Args:
+        response: The response, a 429.
+        bucket: The bucket that refused.
+        now: The instant that the request was decided for.
+        last: The instant of the bucket's last charge; `None` if there is none.
+
+    Raises:
+        LawBrokenError: The bucket must admit the request, or the wait is longer than the window and
+            five minutes.
+    """
+    where = f"bucket {bucket.name} at {now.isoformat()}"
+    window = timedelta(seconds=bucket.window)
+    if last is None or not -window < last - now <= window + _TOLERANCE:
+        raise LawBrokenError(10, f"refused although its last charge was at {last}", where)
+    retry_after = find_header(response, "retry-after")
+    # `Retry-After` is in whole seconds, rounded up.
+    if int(retry_after) * _SECOND > window + _TOLERANCE:
+        what = f"Retry-After is {retry_after} s, more than the window and five minutes"
+        raise LawBrokenError(10, what, where)
