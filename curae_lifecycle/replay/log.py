@@ -300,6 +300,8 @@ class _LogRunner:
         # Replaces names of answers in all strings of a value; members' names stay as they are.
         # Comprehensions would add a second frame to the stack for each level of nesting.
         if isinstance(value, str):
+            if "{" not in value:
+                return value
             text = _NAME.sub(self._named_value, value)
             if len(text) > max(len(value), _NAMED_MAX):
                 raise BrokenLineError(f"names: must make no text longer than {_NAMED_MAX}")
@@ -457,18 +459,13 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
             unknown members.
         ArgumentError: A member is malformed.
     """
-    kinds = {each.kind: each for each in facts}
     name = value.get("type") if isinstance(value, dict) else None
-    kind = kinds.get(name) if isinstance(name, str) else None
+    kind = next((each for each in facts if each.kind == name), None)
     if kind is None:
-        raise BrokenLineError(f"fact.type: must be one of {', '.join(kinds)}")
-    required = {"type"} | {each.name for each in kind.members if not each.optional}
-    members = _object(
-        "fact",
-        value=value,
-        required=required,
-        allowed=required | {each.name for each in kind.members},
-    )
+        raise BrokenLineError(f"fact.type: must be one of {', '.join(each.kind for each in facts)}")
+    required = {"type", *(each.name for each in kind.members if not each.optional)}
+    allowed = {"type", *(each.name for each in kind.members)}
+    members = _object("fact", value=value, required=required, allowed=allowed)
     given = {
         each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
     }
