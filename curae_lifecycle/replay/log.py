@@ -312,7 +312,10 @@ class _LogRunner:
             names, held = zip(*value.pairs, strict=True)
             return DuplicateKeyObject(list(zip(names, map(self._resolve_names, held), strict=True)))
         if isinstance(value, dict):
-            return dict(zip(value, map(self._resolve_names, value.values()), strict=True))
+            resolved: dict[str, Json] = {}
+            for name, inner in value.items():
+                resolved[name] = self._resolve_names(inner)
+            return resolved
         return value
 
     def _named_value(self, match: re.Match[str]) -> str:
