@@ -237,9 +237,7 @@ def _deadline(connection: Connection, kind: DeadlineKind) -> datetime | None:
     return connection.expires_at if kind is EXPIRY else None
 
 
-def _cell(
-    connection: Connection, era: datetime | None
-) -> tuple[Status, RevocationState, EraState]:
+def _cell(connection: Connection, era: datetime | None) -> tuple[Status, RevocationState, EraState]:
     revocation = NEVER if connection.revoked_at is None else ONCE
     # Eras are names, never compared by order.
     era_state = THIS if connection.identity.era == era else OTHER
