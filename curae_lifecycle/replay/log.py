@@ -302,14 +302,17 @@ class _LogRunner:
         # Replaces names of answers in all strings of a value; members' names stay as they are.
         # Comprehensions would add a second frame to the stack for each level of nesting.
         if isinstance(value, str):
-            return _NAME.sub(self._named_value, value)
+            return _NAME.sub(self._named_value, value) if "{" in value else value
         if isinstance(value, list):
             return list(map(self._resolve_names, value))
         if isinstance(value, DuplicateKeyObject):
             names, held = zip(*value.pairs, strict=True)
             return DuplicateKeyObject(list(zip(names, map(self._resolve_names, held), strict=True)))
         if isinstance(value, dict):
-            return dict(zip(value, map(self._resolve_names, value.values()), strict=True))
+            resolved: dict[str, Json] = {}
+            for name, inner in value.items():
+                resolved[name] = self._resolve_names(inner)
+            return resolved
         return value
 
     def _named_value(self, match: re.Match[str]) -> str:
@@ -462,18 +465,13 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
             unknown members.
         ArgumentError: A member is malformed.
     """
-    kinds = {each.kind: each for each in facts}
     name = value.get("type") if isinstance(value, dict) else None
-    kind = kinds.get(name) if isinstance(name, str) else None
+    kind = next((each for each in facts if each.kind == name), None)
     if kind is None:
-        raise BrokenLineError(f"fact.type: must be one of {', '.join(kinds)}")
-    required = {"type"} | {each.name for each in kind.members if not each.optional}
-    members = _object(
-        "fact",
-        value=value,
-        required=required,
-        allowed=required | {each.name for each in kind.members},
-    )
+        raise BrokenLineError(f"fact.type: must be one of {', '.join(each.kind for each in facts)}")
+    required = {"type", *(each.name for each in kind.members if not each.optional)}
+    allowed = {"type", *(each.name for each in kind.members)}
+    members = _object("fact", value=value, required=required, allowed=allowed)
     given = {
         each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
     }

@@ -351,17 +351,19 @@ def _bind(
     row = BINDING[trigger, state, SAME if same else OTHER]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
-        # The era and the last tombstone stay across generations.
-        before = binding or LimitedAccountAppBinding(
-            coordinate=coordinate, user_id=user_id, state=outcome.to, generation=0, version=0
-        )
-        bound = attrs.evolve(
-            before,
-            user_id=user_id,
-            state=outcome.to,
-            generation=before.generation if same else before.generation + 1,
-            version=before.version + 1,
-        )
+        if binding is None:
+            bound = LimitedAccountAppBinding(
+                coordinate=coordinate, user_id=user_id, state=outcome.to, generation=1
+            )
+        else:
+            # The era and the last tombstone stay across generations.
+            bound = attrs.evolve(
+                binding,
+                user_id=user_id,
+                state=outcome.to,
+                generation=binding.generation if same else binding.generation + 1,
+                version=binding.version + 1,
+            )
         return Done(bound, row.rules)
     if isinstance(outcome, Ignore):
         return Ignored(binding, row.rules)

@@ -216,10 +216,7 @@ def next_deadline(connection: Connection, *, era: datetime | None) -> datetime |
     Returns:
         The instant, which may have passed already; `None` if only an event can change the standing.
     """
-    deadline = deadline_kind(connection, era=era)
-    if deadline is HANDOFF:
-        return connection.handoff_deadline
-    return connection.expires_at if deadline is EXPIRY else None
+    return _deadline(connection, deadline_kind(connection, era=era))
 
 
 def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKind:
@@ -231,17 +228,20 @@ def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKi
         connection: The connection as it is stored.
         era: The present era of the connection's coordinate.
     """
-    key = connection.status, _revocation(connection), _era_state(connection, era)
-    return DEADLINE[key].outcome.value
+    return DEADLINE[_cell(connection, era)].outcome.value
 
 
-def _revocation(connection: Connection) -> RevocationState:
-    return NEVER if connection.revoked_at is None else ONCE
+def _deadline(connection: Connection, kind: DeadlineKind) -> datetime | None:
+    if kind is HANDOFF:
+        return connection.handoff_deadline
+    return connection.expires_at if kind is EXPIRY else None
 
 
-def _era_state(connection: Connection, era: datetime | None) -> EraState:
+def _cell(connection: Connection, era: datetime | None) -> tuple[Status, RevocationState, EraState]:
+    revocation = NEVER if connection.revoked_at is None else ONCE
     # Eras are names, never compared by order.
-    return THIS if connection.identity.era == era else OTHER
+    era_state = THIS if connection.identity.era == era else OTHER
+    return connection.status, revocation, era_state
 
 
 def standing(connection: Connection, now: datetime, *, era: datetime | None) -> Standing:
@@ -256,10 +256,11 @@ def standing(connection: Connection, now: datetime, *, era: datetime | None) -> 
         ArgumentError: `now` is not a UTC instant.
     """
     check_instant("now", now)
-    deadline = next_deadline(connection, era=era)
+    status, revocation, era_state = _cell(connection, era)
+    waits_for = DEADLINE[status, revocation, era_state].outcome.value
+    deadline = _deadline(connection, waits_for)
     clock = BEFORE if deadline is None or now < deadline else REACHED
-    key = connection.status, _revocation(connection), _era_state(connection, era), clock
-    return STANDING[key].outcome.value
+    return STANDING[status, revocation, era_state, clock].outcome.value
 
 
 def show_ended(
@@ -275,7 +276,7 @@ def show_ended(
         tombstoned_at: The instant that the last tombstone of the coordinate counts as; `None` if
             it is not known, or there was none.
     """
-    if _era_state(connection, era) is THIS or _revocation(connection) is ONCE:
+    if connection.revoked_at is not None or connection.identity.era == era:
         return connection
     created_at = connection.identity.created_at
     return attrs.evolve(connection, revoked_at=max(tombstoned_at or created_at, created_at))

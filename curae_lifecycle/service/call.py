@@ -25,11 +25,16 @@ from curae_lifecycle.service.status import status_of
 def _needs(call: Call) -> Needs:
     own = call.operation.needs(call.caller)
     owner = call.caller.key_owner
-    return attrs.evolve(
-        own,
+    return Needs(
         record=None if call.key is None else idempotency.RecordKey(owner, call.key),
         buckets=tuple([BucketKey(owner, bucket) for bucket in call.settings.buckets]),
         limit=_limit_key(call.operation, own),
+        connection=own.connection,
+        chain=own.chain,
+        session=own.session,
+        binding=own.binding,
+        connections=own.connections,
+        page=own.page,
     )
 
 

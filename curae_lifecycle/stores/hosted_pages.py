@@ -9,14 +9,17 @@ import heapq
 import hmac
 from datetime import datetime
 from itertools import count
+from typing import Final
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, NextAction, add_microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, TICK, NextAction
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest, user_subject
 from curae_lifecycle.service.operations.operation import Reply
+
+_TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
 
 def csrf_token(url: str) -> str:
@@ -113,7 +116,7 @@ class HostedPageTable:
 
     def drop_expired(self, now: datetime) -> None:
         """Drop the pages that expired at least five minutes before `now`."""
-        while self._expiries and add_microseconds(self._expiries[0][0], CLOCK_TOLERANCE) <= now:
+        while self._expiries and now - self._expiries[0][0] >= _TOLERANCE:
             self._drop(heapq.heappop(self._expiries)[2])
 
     def _drop(self, page: HostedPage) -> None:

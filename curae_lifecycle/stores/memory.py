@@ -181,7 +181,7 @@ class MemoryStore:
             now = self.clock()
             caller = None if key_digest is None else self.caller_of(key_digest)
             self._drop_expired(now, caller)
-            return Loaded(snapshot=self._snapshot(needs), now=now, caller=caller)
+            return Loaded(self._snapshot(needs), now, caller)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Commit all changes or none, as `Store.commit` does.

@@ -13,6 +13,7 @@ import attrs
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import (
     SECOND,
+    TICK,
     ConnectionId,
     NextAction,
     SessionId,
@@ -24,8 +25,6 @@ from curae_lifecycle.service.snapshot import NewIds
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
 """The default lifetime of a next action [O]."""
-
-_TICK: Final = timedelta(microseconds=1)
 
 _SLASHES: Final = len("///")
 """The number of slashes in a URL that ends after its host and `/`."""
@@ -75,7 +74,7 @@ class RandomIds:
             user_id=UserId(str(uuid4())),
             next_action=NextAction(
                 self.hosted_page_base_url + token_urlsafe(32),
-                add_microseconds(now, self.lifetime // _TICK),
+                add_microseconds(now, self.lifetime // TICK),
             ),
         )
 

@@ -91,7 +91,7 @@ def header_values(request: Request, name: str) -> list[str]:
         name: The header's name, in lower case.
     """
     # A few other letters become ASCII in lower case, such as the Kelvin sign.
-    return [value for key, value in request.headers if key.isascii() and key.lower() == name]
+    return [value for key, value in request.headers if key.lower() == name and key.isascii()]
 
 
 def bearer(request: Request) -> ApiKey | None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from curae_lifecycle import ArgumentError, Bucket, ConnectionId, Settings, Snapshot
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate, SessionId
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, fingerprint
@@ -24,7 +25,7 @@ from curae_lifecycle.service.operations.operation import Operation, ProblemReply
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.respond import respond
 from tests.support import server
@@ -70,6 +71,30 @@ NEEDED = {
     "graduation-handoff": {"binding"},
 }
 RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyKey("k-1"))
+EVERY_NEED = Needs(
+    connection=ID,
+    chain=ID,
+    session=SessionId(uuid(1)),
+    binding=COORDINATE,
+    connections=ConnectionsPage(COORDINATE),
+    page="digest",
+)
+
+
+class GetEverything(GetConnection):
+    """An operation that needs a value of each kind."""
+
+    def needs(self, caller: Caller) -> Needs:
+        """Return a key of each kind, whoever calls."""
+        del caller
+        return EVERY_NEED
+
+
+def test_call_keeps_each_need_of_its_operation() -> None:
+    names = {field.name for field in attrs.fields(Needs)} - {"record", "buckets", "limit"}
+    kept = call(GetEverything(ID)).needs
+    for name in names:
+        assert getattr(kept, name) == getattr(EVERY_NEED, name) is not None, name
 
 
 # --- Records of keys -----------------------------------------------------------------------
