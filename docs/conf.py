@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from enum import Enum
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
@@ -25,9 +26,12 @@ DOCS: Final = Path(__file__).resolve().parent
 ROOT: Final = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
+from curae_lifecycle import __version__ as release  # noqa: E402 - the folder is added above
+from docs.summaries import PROJECT, llms_text, meta_tags, summaries  # noqa: E402 - the same
+
 project = "curae_lifecycle"
 author = "The curae_lifecycle authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 # Docstrings set code in single backticks.
 default_role = "code"
@@ -40,7 +44,14 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 html_theme = "furo"
-html_title = "curae_lifecycle"
+html_title = f"curae_lifecycle {release}"
+html_logo = "logo.svg"
+html_favicon = "logo.svg"
+# Only commands are copied from a console, without their prompts.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_line_continuation_character = "\\"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
@@ -70,6 +81,8 @@ with a `Value` of their own, which no type links to."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 _ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')
+_SUMMARIES: Final = summaries((DOCS / "index.md").read_text(encoding="utf-8"))
+_TAG: Final = re.compile(r"<[^>]*>")
 _PICTURE: Final = re.compile(r"^!\[[^]]*\]\((?!https?:)(\S+\.svg)\)$", re.MULTILINE)
 
 
@@ -194,6 +207,14 @@ def _scripts(app: Sphinx, name: str, *_: object) -> None:
         app.add_js_file("explorer.js", loading_method="defer")
 
 
+def _describe(
+    _: Sphinx, name: str, _template: str, context: dict[str, object], _doctree: object
+) -> None:
+    title = _TAG.sub("", str(context.get("title", ""))) or "curae_lifecycle"
+    summary = _SUMMARIES.get(name, f"{title}: {PROJECT}")
+    context["metatags"] = f"{context.get('metatags') or ''}{meta_tags(unescape(title), summary)}"
+
+
 def _skips(
     _: Sphinx, _what: str, _name: str, value: object, _skip: object, _options: object
 ) -> bool | None:
@@ -256,6 +277,8 @@ def _finished(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.name == "html":
         from docs.mending import mend  # noqa: PLC0415 - the tests need nothing of it
 
+        index = (DOCS / "index.md").read_text(encoding="utf-8")
+        Path(app.outdir, "llms.txt").write_text(llms_text(index), encoding="utf-8")
         mend(Path(app.outdir))
         wrong = faults(Path(app.outdir))
         if wrong:
@@ -266,6 +289,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx what to ask of this module, and that it may ask in several processes."""
     app.connect("builder-inited", _explorer)
     app.connect("html-page-context", _scripts)
+    app.connect("html-page-context", _describe)
     app.connect("source-read", _read)
     app.connect("doctree-read", _anchors)
     app.connect("autodoc-skip-member", _skips)

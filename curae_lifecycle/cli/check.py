@@ -32,7 +32,15 @@ from curae_lifecycle.testing.blocking import (
 from curae_lifecycle.testing.conformance import CHECKS, DEFAULT_TIMEOUT, Report
 from curae_lifecycle.testing.conformance.results import list_names
 from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, check_store
-from curae_lifecycle.testing.races import SCENARIOS, RaceResult, StoreArena, race_all
+from curae_lifecycle.testing.races import (
+    SCENARIOS,
+    THREE_WAY_RACES,
+    RaceResult,
+    StoreArena,
+    ThreeWayResult,
+    race_all,
+    race_three,
+)
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 
 _REQUIRED_METHODS: Final = ("register", "caller_of", "load", "commit")
@@ -236,7 +244,25 @@ def _races(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
         for difference in result.differences[:_MAX_SHOWN]:
             say(f"  {difference}", "asked")
     _say_rest(len(wrong))
-    return PartResult(findings=len(wrong))
+    return PartResult(findings=len(wrong) + _three_way_races(arena))
+
+
+def _three_way_races(arena: StoreArena) -> int:
+    # Returns the number of findings.
+    run, wrong = 0, list[ThreeWayResult]()
+    for name, actions in THREE_WAY_RACES:
+        for result in race_three(arena, name, actions):
+            run += 1
+            if result.differences:
+                wrong.append(result)
+    say(f"three-way races: {run:,} schedules run, {len(wrong):,} failed", "title")
+    _say_run("; ".join([", ".join(actions) for _, actions in THREE_WAY_RACES]))
+    for result in wrong[:_MAX_SHOWN]:
+        say(f"{result.scenario}: {result}", "rule")
+        for difference in result.differences[:_MAX_SHOWN]:
+            say(f"  {difference}", "asked")
+    _say_rest(len(wrong))
+    return len(wrong)
 
 
 def _simulation(make_store: MakeStore, options: argparse.Namespace) -> PartResult:

@@ -11,6 +11,9 @@
   const tableOf = new Map(
     tables.flatMap((table) => table.rows.map((row) => [row.rule, table.name])),
   );
+  const reasonOf = new Map(
+    tables.flatMap((table) => table.rows.map((row) => [row.rule, row.why])),
+  );
 
   // --- Elements ---------------------------------------------------------------------------------
 
@@ -66,14 +69,18 @@
     const said = element("p", { className: "answer" });
     const changes = element("p", { className: "changes" });
     const rules = element("p", { className: "rules" });
-    const line = element("li", {}, element("h4", {}, question.name), said, changes, rules);
-    return { question, line, said, changes, rules };
+    const reasons = element("p", { className: "reasons" });
+    const line = element("li", {}, element("h4", {}, question.name), said, changes, rules, reasons);
+    return { question, line, said, changes, rules, reasons };
   });
 
+  // Returns whether the answer differs from the one that was shown.
   function show(shown) {
-    const { question, said, changes, rules } = shown;
+    const { question, line, said, changes, rules, reasons } = shown;
     const answer = answerTo(question);
-    if (answer === shown.answer) return;
+    const differs = shown.answer !== undefined && answer !== shown.answer;
+    line.classList.toggle("changed", differs);
+    if (answer === shown.answer) return false;
     shown.answer = answer;
     const outcome = element("strong", {}, answer.outcome);
     const words = [answer.status, answer.code, ...answer.says].filter(Boolean);
@@ -81,6 +88,9 @@
     changes.replaceChildren(answer.changes.join(" · "));
     const links = answer.rules.flatMap((rule) => [" → ", linkTo(rule)]);
     rules.replaceChildren(...links.slice(1));
+    const whys = answer.rules.flatMap((rule) => [" → ", ...prose(reasonOf.get(rule))]);
+    reasons.replaceChildren(...whys.slice(1));
+    return differs;
   }
 
   // --- The tables -------------------------------------------------------------------------------
@@ -152,8 +162,12 @@
 
   // --- The page ---------------------------------------------------------------------------------
 
+  const changed = element("p", { className: "difference" });
+  changed.setAttribute("role", "status");
+
   function refresh() {
-    lines.forEach(show);
+    const count = lines.filter(show).length;
+    changed.textContent = count ? `${count} of ${lines.length} answers changed; they are marked.` : "";
     light();
     link.value = address();
     copied.textContent = "";
@@ -178,7 +192,7 @@
     const groups = [...new Set(asked.map((question) => question.group))];
     place.append(
       element("h2", {}, "The state"),
-      fields,
+      element("div", { className: "controls" }, fields, changed),
       element("div", { className: "link" }, label, link, button, copied),
       element("h2", {}, "The answers"),
       ...groups.flatMap((group) => {

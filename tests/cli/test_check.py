@@ -18,7 +18,7 @@ from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import CHECKS
 from curae_lifecycle.testing.conformance.store_kit import check_store
-from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
+from curae_lifecycle.testing.races import SCENARIOS, THREE_WAY_RACES, StoreArena, race_all
 from tests.support import serving, wrong_stores
 from tests.support.paths import ROOT
 from tests.support.strategies import START
@@ -28,6 +28,7 @@ RIGHT = "curae_lifecycle:MemoryStore"
 REPLAYS = [each.name for each in CHECKS if each.name.startswith("idempotency.replay.")]
 PAGES = [each.name for each in CHECKS if each.name.startswith("page.")]
 BOUND = "a user is bound, one connection is pending"
+FEW = (THREE_WAY_RACES[0], THREE_WAY_RACES[-1])
 LAPSED, LAST = "the pending connection has lapsed", "the key has one request left"
 
 
@@ -37,6 +38,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     few = tuple([each for each in CHECKS if each.name in REPLAYS])
     monkeypatch.setattr(check, "CHECKS", few)
     monkeypatch.setattr(check, "SCENARIOS", {LAPSED: SCENARIOS[LAPSED]})
+    monkeypatch.setattr(check, "THREE_WAY_RACES", FEW)
     monkeypatch.setattr(check, "_HOURS", 2)
 
 
@@ -47,7 +49,9 @@ def wrong(name: str) -> str:
 @pytest.mark.usefixtures("_small")
 def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
-    kit, replays, races, lapsed, *worlds, last = capsys.readouterr().out.splitlines()
+    kit, replays, races, lapsed, three_way, trios, *worlds, last = (
+        capsys.readouterr().out.splitlines()
+    )
     assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed, 0 not run"
     assert replays == f"  run: idempotency {len(REPLAYS)}"
     pairs = re.fullmatch(r"races: (\d+) pairs run, 0 failed", races)
@@ -55,6 +59,9 @@ def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFi
     # Every ordered pair of at least ten actions.
     assert int(pairs[1]) == isqrt(int(pairs[1])) ** 2 >= 100
     assert lapsed == f"  run: {LAPSED}"
+    # Two loads and commits of three actions each can be ordered in 6! / 2!^3 ways.
+    assert three_way == f"three-way races: {2 * 90} schedules run, 0 failed"
+    assert trios == f"  run: {'; '.join(', '.join(actions) for _, actions in FEW)}"
     assert [line[:19] for line in worlds] == ["simulation: seed 0:", "simulation: seed 1:"]
     assert last == "findings: 0"
 
@@ -66,6 +73,7 @@ FOUND_BY = {
     "Forgetful": {"kit", "races", "simulation"},
     "LooksForNoPage": {"kit", "races"},
     "LoadsNoPage": {"kit"},
+    "LoadsNoEra": {"kit", "races", "simulation"},
     "MovesNoPage": {"races"},
     "AnswersAnyway": {"races", "simulation"},
 }
@@ -75,11 +83,14 @@ BY_CHANCE = {"ComparesNothing", "Lazy", "Stepping", "AnswersAnyway"}
 """Stores that the kit finds only if its threads happen to race."""
 
 
+BY_THREE = "LoadsNoEra"
+"""The store that only races of three find among the races."""
+
 BY_PAGE = [name for name in FOUND_BY if name.endswith("NoPage")]
 """Stores that ignore the hosted page that a fact names."""
 
 
-@pytest.mark.parametrize("name", [name for name in FOUND_BY if name not in BY_PAGE])
+@pytest.mark.parametrize("name", [name for name in FOUND_BY if name not in (*BY_PAGE, BY_THREE)])
 @pytest.mark.usefixtures("_small")
 def test_races_part_of_check_finds_every_store_with_a_bug(
     name: str, capsys: pytest.CaptureFixture[str]
@@ -89,6 +100,23 @@ def test_races_part_of_check_finds_every_store_with_a_bug(
     assert re.fullmatch(r"races: \d{3,} pairs run, [1-9]\d* failed", headline)
     assert first.startswith(f"{LAPSED}: ")
     assert part.startswith("  ")
+
+
+@pytest.mark.usefixtures("_small")
+def test_races_of_three_find_a_store_that_loads_no_era(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["check", wrong(BY_THREE), "--only", "races"]) == 1
+    pairs, _, three_way, _, first, part, *_, rest, last = capsys.readouterr().out.splitlines()
+    assert pairs.endswith(" pairs run, 0 failed")
+    assert re.fullmatch(r"three-way races: \d+ schedules run, 15 failed", three_way)
+    begin, second = FEW[-1][0], FEW[-1][1][0]
+    assert first == (
+        f"{begin}: initiate loads, initiate commits, tombstone loads, tombstone commits, "
+        f"{second} loads, {second} commits"
+    )
+    assert part.startswith("  ")
+    assert (rest, last) == ("and 10 more", "findings: 15")
 
 
 @pytest.mark.parametrize("name", BY_PAGE)

@@ -43,7 +43,7 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_log_lines_that_the_broken_cases_change_are_valid() -> None:
+def test_every_line_that_later_tests_break_is_valid_unbroken() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 

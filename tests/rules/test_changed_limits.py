@@ -143,7 +143,7 @@ any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
 
 
 @given(turns(any_logs))
-def test_log_keeps_as_many_instants_as_the_largest_limit_needs(
+def test_log_state_forgets_instants_beyond_the_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG

@@ -50,7 +50,7 @@ from tests.service.exact import (
     call_with_bucket,
     decide_request,
 )
-from tests.service.facts.test_exact import LANDED
+from tests.service.facts.test_whole_answers import LANDED
 from tests.support.server import CALLER, ID, LIMITED, LIMITED_USER, PACKAGES, USER, call
 from tests.support.strategies import COORDINATE, START, TICK, at, next_action, pending, uuid
 

@@ -114,7 +114,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_reply_opens_a_hosted_page_only_for_a_user() -> None:
+def test_hosted_page_is_made_of_a_custom_reply_about_a_user_only() -> None:
     reply = Elsewhere(new_ids().next_action)
     assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
     about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)

@@ -267,7 +267,7 @@ def test_keys_command_withdraws_an_api_key_by_its_text(ask: Command) -> None:
 
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_key_reregistered_during_a_command_is_read_again(
+def test_command_reads_a_key_again_if_it_was_changed_meanwhile(
     act: str, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = ("--api-key-id", "key-1")

@@ -85,6 +85,16 @@ class LoadsNoPage(MemoryStore):
         return super().load(attrs.evolve(needs, page=None), key_digest)
 
 
+class LoadsNoEra(MemoryStore):
+    """A store that loads a connection without the binding that holds its coordinate's era."""
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        loaded = super().load(needs, key_digest)
+        if needs.binding is None and (needs.connection or needs.chain):
+            return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
+        return loaded
+
+
 class MovesNoPage(MemoryStore):
     """A store that skips the writes of hosted pages."""
 

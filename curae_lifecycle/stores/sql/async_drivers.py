@@ -210,9 +210,14 @@ class AsyncpgConnection:
         # asyncpg has no public way to its socket.
         found = self.driver._transport.get_extra_info("socket")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
         handle = None if found is None else duplicate_socket(found.fileno())
-        with suppress(TimeoutError):
-            await self.driver.close(timeout=_CANCEL_SECONDS)
-        await wait_for_server(handle)
+        try:
+            # The server may have closed the connection, without having closed its socket.
+            with suppress(Exception):
+                await self.driver.close(timeout=_CANCEL_SECONDS)
+            await wait_for_server(handle)
+        finally:
+            if handle is not None:
+                handle.close()
 
 
 # --- SQLite and MariaDB -----------------------------------------------------------------------

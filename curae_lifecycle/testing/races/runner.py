@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain, product
 from typing import TypeVar
@@ -88,7 +88,7 @@ def race_all(
 
     @cache
     def content_after(first: str, second: str) -> Content:
-        return _run_in_sequence(reference, scenario=scenario, first=first, second=second)
+        return run_in_sequence(reference, scenario, (first, second))
 
     for first, second in product(names, repeat=2):
         differences = _find_differences(
@@ -110,20 +110,20 @@ def _find_differences(
 ) -> tuple[str, ...]:
     first, second = names
     try:
-        accepted, actual, has_page = _race(
+        accepted, actual, meets_page = _race(
             arena, scenario=scenario, names=names, interleave=interleave
         )
-        # If one commit alone was accepted, its action comes first. If both were and the second one
-        # names a hosted page, the page led there after the first commit. Otherwise either order is
-        # right.
+        # If one commit alone was accepted, its action comes first. If both were, the first opened
+        # a hosted page and the second names one, then the second found its page not replaced.
+        # Otherwise either order is right.
         expected: list[Content] = []
         if accepted != (False, True):
             expected.append(content_after(first, second))
-        if accepted != (True, False) and not (accepted == (True, True) and has_page):
+        if accepted != (True, False) and not (accepted == (True, True) and meets_page):
             expected.append(content_after(second, first))
     except Exception as error:  # noqa: BLE001 - any error of a store is a result
         return (f"raised {type(error).__name__}: {error}",)
-    return min([_compare(actual, each) for each in expected], key=len)
+    return min([compare_contents(actual, each) for each in expected], key=len)
 
 
 def _race(
@@ -132,7 +132,8 @@ def _race(
     names: tuple[str, str],
     interleave: Interleaving[AnyStore],
 ) -> tuple[tuple[bool, bool], Content, bool]:
-    # Returns which commits were accepted, the contents, and whether the second names a page.
+    # Returns which commits were accepted, the contents, and whether the first opened a hosted page
+    # and the second names one.
     tenant, stores = arena.set_up(scenario), arena.stores()
     actions = [tenant.actions()[name] for name in names]
     one, two = actions[0](stores[0]), actions[1](stores[1])
@@ -141,14 +142,16 @@ def _race(
     for store, action, was_accepted in zip(stores, actions, accepted, strict=True):
         if not was_accepted:
             decided += commit_with_retries(store, action)
-    has_page = any(isinstance(write, PageWrite) for write in two.changes.writes)
-    return accepted, arena.content(tenant, _writes_of(decided)), has_page
+    names_page = any(isinstance(write, PageWrite) for write in two.changes.writes)
+    meets_page = names_page and one.page is not None
+    return accepted, arena.content(tenant, _writes_of(decided)), meets_page
 
 
-def _run_in_sequence(arena: Arena[Store], scenario: Scenario, first: str, second: str) -> Content:
+def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str]) -> Content:
+    """Run actions one after the other in a scenario, and return the contents afterwards."""
     tenant, (store, _) = arena.set_up(scenario), arena.stores()
     decided: list[PendingCommit] = []
-    for name in (first, second):
+    for name in names:
         decided += commit_with_retries(store, tenant.actions()[name])
     return arena.content(tenant, _writes_of(decided))
 
@@ -157,7 +160,8 @@ def _writes_of(decided: list[PendingCommit]) -> Iterator[Write]:
     return chain.from_iterable([each.changes.writes for each in decided])
 
 
-def _compare(actual: Content, expected: Content) -> tuple[str, ...]:
+def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:
+    """Return the parts that differ, each as "part: value, not expected value"."""
     return tuple(
         [
             f"{name}: {actual.get(name, 'absent')}, not {expected.get(name, 'absent')}"

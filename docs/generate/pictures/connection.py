@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, cast
 
-from curae_lifecycle.rules.chain import Liveness, Mint
+from curae_lifecycle.rules.access import GRANT
+from curae_lifecycle.rules.chain import Mint
 from curae_lifecycle.rules.connection import (
     DeadlineState,
     EraState,
@@ -13,7 +14,7 @@ from curae_lifecycle.rules.connection import (
     Standing,
     Status,
 )
-from curae_lifecycle.rules.outcomes import RefuseWith, Value
+from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.triggers import Recover, SuccessorState, Trigger
 from curae_lifecycle.service.rulebook import TABLES
 from docs.generate.drawing import Arrow, Box, Picture, Route, RouteKey, merge_arrows
@@ -21,7 +22,7 @@ from docs.generate.pictures.moves import move_arrows
 
 LEGEND: Final = (
     "Solid: a request or a fact. Dashed, blue: the clock. Dotted, violet: another connection comes. "
-    "Green: alive."
+    "Green: access is granted."
 )
 ANOTHER: Final = "another connection"
 START: Final = "nothing"
@@ -31,10 +32,11 @@ def draw_connection() -> Picture:
     """Draw a connection's life: its creation, triggers, clocks and recoveries."""
     arrows = [*_creation(), *move_arrows(TABLES["connection"]), *_clock(), *_late()]
     arrows += _recoveries()
-    alive = {at: row.outcome for (at,), row in TABLES["life"].cells()}
+    access = TABLES["access"].cells()
+    granting = {standing for (standing, _), row in access if row.outcome == GRANT}
     boxes = [Box(name=START, at=(134, 22), size=(14, 14), lines=(), kind="start")]
     for name, (at, size) in _BOXES.items():
-        kind = "live" if alive.get(name) == Value(Liveness.LIVE) else "state"
+        kind = "live" if name in granting else "state"
         lines = (f"{ANOTHER}, which begins {Standing.PENDING}" if name == ANOTHER else name,)
         boxes.append(Box(name=name, at=at, size=size, lines=lines, kind=kind))
     words = "Every move of a connection: what is stored, and what the clock makes of it."

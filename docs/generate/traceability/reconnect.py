@@ -16,7 +16,7 @@ LIFECYCLE: Final = Part(
             code=("service.operations.reconnect:Reconnect",),
             tests=(
                 "service/operations/test_decisions::test_operations_are_listed_by_name_in_documented_order",
-                "service/operations/test_exact::test_reconnect_decision_of_a_chain_head_writes_a_successor",
+                "service/operations/test_whole_decisions::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
             names=("reconnect",),
         ),
@@ -27,7 +27,7 @@ LIFECYCLE: Final = Part(
             code=("rules.chain:reconnect", "rules.chain:RECOVERY"),
             tests=(
                 "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
-                "service/operations/test_exact::test_reconnect_decision_of_a_chain_head_writes_a_successor",
+                "service/operations/test_whole_decisions::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
         ),
         Statement(
@@ -57,7 +57,7 @@ LIFECYCLE: Final = Part(
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect"),
             tests=(
                 "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
-                "service/operations/test_exact::test_reconnect_decision_of_a_chain_head_writes_a_successor",
+                "service/operations/test_whole_decisions::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
             names=("REVOKED",),
         ),

@@ -16,7 +16,7 @@ REVOKE: Final = Part(
             code=("service.operations.revoke:Revoke",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
-                "service/operations/test_exact::test_revoke_decision_is_200_and_ends_access",
+                "service/operations/test_whole_decisions::test_revoke_decision_is_200_and_ends_access",
             ),
             names=("revoke", "POST"),
         ),
@@ -91,7 +91,7 @@ INITIATE: Final = Part(
             code=("service.operations.initiate:Initiate",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
-                "service/operations/test_exact::test_initiate_decision_writes_session_binding_and_limit",
+                "service/operations/test_whole_decisions::test_initiate_decision_writes_session_binding_and_limit",
             ),
             names=("initiate", "POST"),
         ),
@@ -286,7 +286,7 @@ INITIATE: Final = Part(
             code=("rules.ratelimit:Bucket", "service.settings:Settings"),
             tests=(
                 "service/test_gates::test_429_names_the_bucket_before_the_app_user_limit",
-                "service/operations/test_exact::test_empty_bucket_gets_429_and_writes_nothing",
+                "service/operations/test_whole_decisions::test_empty_bucket_gets_429_and_writes_nothing",
             ),
         ),
         Statement(

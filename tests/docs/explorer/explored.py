@@ -7,8 +7,11 @@ from functools import cache
 from itertools import product
 from typing import Final, NamedTuple
 
+import attrs
+
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import forget, release
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, next_deadline, standing
 from curae_lifecycle.rules.idempotency import (
     Attempt,
@@ -163,6 +166,14 @@ def session_of(state: State) -> CuraeConnectSession:
             return specimens.mint("LIMITED", prefer_signup=True).value.session
 
 
+def binding_of(state: State) -> LimitedAccountAppBinding | None:
+    binding = specimens.binding_in(state.account)
+    if binding is None or state.account != "TOMBSTONED":
+        return binding
+    # The page's copy of a tombstone is one of this tombstone.
+    return attrs.evolve(binding, tombstone_reported_at=MADE)
+
+
 def record_of(state: State, operation: Operation, key: RecordKey) -> Record | None:
     same = state.request == "same fingerprint"
     wanted = fingerprint(operation) if same else Fingerprint.of(operation.rule.name, ["others"])
@@ -290,10 +301,22 @@ class Shown(NamedTuple):
     said: str
     changes: str
     rules: str
+    reasons: str
+
+
+REASONS: Final = {
+    row.rule: row.why.replace("`", "") for table in TABLES.values() for row in table.rows
+}
 
 
 def shown(name: str, said: str, changes: str, rules: tuple[str, ...]) -> Shown:
-    return Shown(name=name, said=said, changes=changes, rules=" → ".join(rules))
+    return Shown(
+        name=name,
+        said=said,
+        changes=changes,
+        rules=" → ".join(rules),
+        reasons=" → ".join([REASONS[rule] for rule in rules]),
+    )
 
 
 def word(body: dict[str, object], path: str) -> str:
@@ -320,7 +343,7 @@ def operation_answer(name: str, state: State) -> Shown:
         connection=connection_of(state) if asked.connection else None,
         successor=successor,
         head=successor,
-        binding=specimens.binding_in(state.account) if asked.binding else None,
+        binding=binding_of(state) if asked.binding else None,
         landed_handoff=LandedHandoff(START, None) if "landed in time" in name else None,
     )
     answer = respond(decide(call, snapshot=snapshot, now=NOW, new_ids=NEW_IDS))
@@ -349,7 +372,7 @@ def fact_answer(name: str, state: State) -> Shown:
         head=successor if asked.connection else None,
         following=tuple(chain[1:]) if asked.chain else (),
         session=session_of(state) if asked.session else None,
-        binding=specimens.binding_in(state.account) if asked.binding or asked.session else None,
+        binding=binding_of(state) if asked.binding or asked.session else None,
         connections=tuple(chain) if asked.connections else (),
     )
     answer = record_fact(fact, snapshot, NOW)
@@ -386,6 +409,7 @@ def standing_rule(connection: Connection) -> str:
     key = (
         connection.status,
         "no revokedAt" if connection.revoked_at is None else "a revokedAt",
+        "made under the present era",
         "before the deadline, or none set"
         if deadline is None or deadline > NOW
         else "at or after the deadline",

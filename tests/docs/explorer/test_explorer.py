@@ -142,6 +142,24 @@ def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> 
 
 
 @pytest.mark.browser
+def test_explorer_marks_the_answers_that_a_choice_changed(page: Page) -> None:
+    marks = (
+        'return [...document.querySelectorAll(".answers .changed h4")].map((e) => e.textContent)'
+    )
+    page.opens()
+    assert page.browser.execute_script(marks) == []
+    before = page.says()
+    status = Select(page.browser.find_element(By.NAME, "stored status"))
+    status.select_by_visible_text("ACTIVE")
+    after = page.says()
+    changed = [name for name in NAMES if before[name] != after[name]]
+    assert page.browser.execute_script(marks) == changed
+    assert 0 < len(changed) < len(NAMES)
+    told = page.browser.find_element(By.CSS_SELECTOR, ".difference").text
+    assert told == f"{len(changed)} of {len(NAMES)} answers changed; they are marked."
+
+
+@pytest.mark.browser
 def test_copied_explorer_link_restores_its_state(page: Page) -> None:
     page.opens()
     first = State(*(values[0] for values in CHOICES.values()))

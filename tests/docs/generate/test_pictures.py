@@ -16,11 +16,12 @@ from xml.etree import ElementTree as ET
 import attrs
 import pytest
 
+from curae_lifecycle.rules.access import GRANT
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.chain import REISSUE, Liveness
+from curae_lifecycle.rules.chain import REISSUE
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.idempotency import EXECUTE, RecordState
-from curae_lifecycle.rules.outcomes import IGNORE, MoveTo, RefuseWith, Value
+from curae_lifecycle.rules.outcomes import IGNORE, MoveTo, RefuseWith
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.session import COMPLETION, ENTRY_PATHS
 from curae_lifecycle.rules.triggers import RECOVER, TRIGGERS, Trigger
@@ -220,7 +221,7 @@ TO_ACTIVE: Final = TRIGGERS[Trigger.AUTHORIZE, Standing.PENDING].outcome
         ("connection", "connection", ("authorize", "REVOKED"), TO_ACTIVE, "REVOKED → ACTIVE: authorize"),
         ("connection", "connection", ("require_action", "LAPSED"), TO_ACTIVE,
          "LAPSED → ACTIVE: require_action"),
-        ("connection", "life", ("EXPIRED",), Value(Liveness.LIVE), ""),
+        ("connection", "access", ("EXPIRED", "package granted"), GRANT, ""),
         ("connection", "authorization", ("no successor",), REFUSED, "authorize, no successor → refuse"),
         ("recovery", "connection", ("reconnect", "PENDING"), IGNORE, "PENDING, any successor → ignore"),
         ("recovery", "recovery", ("REVOKED", "no successor"), REISSUE, "REVOKED, no successor → reissue"),

@@ -25,6 +25,7 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, parse_time
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
@@ -121,8 +122,6 @@ class Search:
         self._budget = budget
         self._executed = 0
         self._told = sorted(_told(rest) | _eras(rest))
-        # One instant is enough for a sweep that revokes nothing.
-        self._swept_at = sorted({at(until), *[each.updated_at for each in rest.connections]})
         made = [step for each in operations for step in self._steps(each)]
         self._made = sorted(made, key=lambda step: step.hint)
         self._sure = sum(1 << number for number, each in enumerate(self._made) if each.is_sure)
@@ -184,6 +183,9 @@ class Search:
         )
 
     def _moves(self, done: int, world: World) -> Iterator[tuple[int, World]]:
+        # A sweep follows its tombstone at once, if nothing goes wrong.
+        for changes in (*world.sweep_batches(self._rest), *world.sweep_ends(is_done=True)):
+            yield from self._swept(world, changes)
         alike = set[tuple[object, ...]]()
         # Of several identical operations the latest is taken, since earlier ones fit as well.
         for number in sorted(self._next(done), key=self._order):
@@ -197,17 +199,14 @@ class Search:
                         continue
                     alike.add(mark)
                 yield 1 << number, after
-        for after in self._swept(world):
-            yield 0, after
+        for changes in world.sweep_ends(is_done=False):
+            yield from self._swept(world, changes)
 
-    def _swept(self, world: World) -> Iterator[World]:
-        # The worlds after one more commit of the sweep after a tombstone.
-        for now in self._swept_at:
-            for changes in world.sweeps(now):
-                self._executed += 1
-                after = world.after(changes, self._rest)
-                if after is not None:
-                    yield after
+    def _swept(self, world: World, changes: Changes) -> Iterator[tuple[int, World]]:
+        self._executed += 1
+        after = world.after(changes, self._rest)
+        if after is not None:
+            yield 0, after
 
     def _order(self, number: int) -> tuple[bool, int]:
         is_alike = _has_twins(self._made[number])

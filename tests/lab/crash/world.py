@@ -24,10 +24,17 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.rules.values import (
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    UserId,
+    parse_time,
+)
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
@@ -62,6 +69,7 @@ Posted = tuple[str, dict[str, Json]]
 """A message of the outbox: its kind and its document."""
 
 _MINUTE: Final = timedelta(minutes=1)
+_EVENTS: Final = frozenset(map(str, EventKind))
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RULES: Final = Settings()
 """The settings of the servers, without their buckets."""
@@ -136,22 +144,47 @@ class World:
             moved[place] = write.after
         return World(self.base, moved, posted)
 
-    def sweeps(self, now: datetime) -> Iterator[Changes]:
-        """Yield what may be committed next to write down what a tombstone ended.
+    def sweep_batches(self, rest: Rest) -> Iterator[Changes]:
+        """Yield the commits of a sweep after a tombstone that the outbox at rest allows next.
 
-        The loop revokes ACTIVE connections first, then all. A connection that arrives late may miss
-        the sweep, so the sweep may end at any time.
+        The loop revokes ACTIVE connections first, then all.
         """
-        for binding in self._bindings():
-            if binding.swept:
-                continue
-            held = self._page(binding.coordinate)
-            active = tuple([each for each in held if each.status is Status.ACTIVE])
-            for connections in (active, held):
-                changes = sweep_changes(binding, connections, now)
-                if changes.writes:
-                    yield changes
-            yield swept_changes(binding)
+        for binding in self._unswept():
+            held = self._ended_by(binding)
+            for connections in ([each for each in held if each.status is Status.ACTIVE], held):
+                told = [self._next_revocation(each, rest) for each in connections]
+                if None not in told:
+                    for now in sorted({each for each in told if each is not None}):
+                        yield sweep_changes(binding, tuple(connections), now)
+
+    def sweep_ends(self, *, is_done: bool) -> Iterator[Changes]:
+        """Yield the ends of sweeps: of those that left nothing to revoke, or of the others.
+
+        A connection that arrives late may miss the sweep, so the sweep may end at any time.
+        """
+        for binding in self._unswept():
+            if is_done == (not self._ended_by(binding)):
+                yield swept_changes(binding)
+
+    def _unswept(self) -> Iterator[LimitedAccountAppBinding]:
+        return (each for each in self._bindings() if not each.swept)
+
+    def _ended_by(self, binding: LimitedAccountAppBinding) -> list[Connection]:
+        # What a tombstone ended and no row says yet.
+        return [
+            each
+            for each in self._page(binding.coordinate)
+            if each.identity.era != binding.era and each.revoked_at is None
+        ]
+
+    def _next_revocation(self, connection: Connection, rest: Rest) -> datetime | None:
+        # The instant of the revocation that the outbox tells next of the connection.
+        key = key_of(connection.id)
+        for kind, document in rest.posted.get(key, ())[self.posted.get(key, 0) :]:
+            if kind in _EVENTS:
+                is_revoked = kind == EventKind.CONNECTION_REVOKED
+                return parse_time("at", document["at"]) if is_revoked else None
+        return None
 
     def _bindings(self) -> Iterator[LimitedAccountAppBinding]:
         for place in {*self.base.values, *self.moved}:

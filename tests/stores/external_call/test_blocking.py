@@ -57,7 +57,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
-def test_external_service_creates_the_hosted_page(operation: str) -> None:
+def test_hosted_page_has_the_url_that_the_external_call_returns(operation: str) -> None:
     made = prepared(operation)
     called = Called(made)
     answer = ask(made, request(operation), called)

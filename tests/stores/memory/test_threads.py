@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from operator import attrgetter
-from threading import Barrier
+from threading import Barrier, local
 from time import sleep
 from typing import Final
 
@@ -32,6 +32,7 @@ from curae_lifecycle.service.writes import (
     SessionWrite,
     Write,
 )
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
 from tests.support import subjects
@@ -113,14 +114,22 @@ class Seen(Store):
 
     def __init__(self) -> None:
         super().__init__(ended_retention=MONTH)
-        self.commits: list[tuple[Write, ...]] = []
+        # Each with the number of commits before its values were loaded.
+        self.commits: list[tuple[int, tuple[Write, ...]]] = []
+        self._of_thread = local()
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        with self._lock:
+            self._of_thread.commit_count = len(self.commits)
+            return super().load(needs, key_digest)
 
     def _store(self, writes: tuple[Write, ...]) -> bool:
         with self._lock:
             stored = super()._store(writes)
             sleep(0)
             if stored:
-                self.commits.append(writes)
+                # The first commits are made without a load.
+                self.commits.append((getattr(self._of_thread, "commit_count", 0), writes))
             return stored
 
 
@@ -211,11 +220,11 @@ def test_threads_on_one_memory_store_lose_no_write() -> None:
         running = [pool.submit(work, made, barrier, worker) for worker in range(THREADS)]
         answers = [answer for each in running for answer in each.result()]
     assert {answer.response.status for answer in answers} >= {200, 201}
-    check_each_replaces_the_last(made.commits)
+    check_each_replaces_the_last([writes for _, writes in made.commits])
     watch = Watch()
-    for writes in made.commits:
+    for loaded_at, writes in made.commits:
         # Each commit has its own instant; at the latest one no value has expired.
-        watch.observe_commit(writes, at(ROUNDS), loaded_at_commit=0)
+        watch.observe_commit(writes, at(ROUNDS), loaded_at_commit=loaded_at)
     made.check(at(ROUNDS))
     sizes = made.sizes()
     assert sizes["counted"] == made.counted()

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import subprocess
 import sys
+
+import attrs
+
+from curae_lifecycle.stores.sql.async_drivers import AsyncpgConnection
+from curae_lifecycle.stores.sql.replication import Replication
 
 PROGRAM = """
 import asyncio, sys
@@ -27,3 +34,44 @@ def test_process_ends_with_open_aiosqlite_connections(sqlite_url: str) -> None:
         timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (0, "[(1,)]\n")
+
+
+@attrs.define
+class LostDriver:
+    """A connection of asyncpg that fails to close, as after the server has ended it."""
+
+    client: socket.socket
+
+    @property
+    def _transport(self) -> LostDriver:
+        return self
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self.client if name == "socket" else None
+
+    def add_log_listener(self, listener: object) -> None:
+        del listener
+
+    def is_closed(self) -> bool:
+        return False
+
+    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
+        del timeout
+        self.client.close()
+        raise ConnectionError("the server ended the connection")
+
+
+def test_asyncpg_connection_that_fails_to_close_leaves_no_socket_open() -> None:
+    client, server = socket.socketpair()
+
+    async def close() -> None:
+        made = AsyncpgConnection(LostDriver(client), seconds=1, replication=Replication())
+        server.setblocking(False)
+        closing = asyncio.create_task(made.close())
+        assert await asyncio.get_running_loop().sock_recv(server, 1) == b""
+        # The client's last handle waits until the server has closed its side too.
+        assert not closing.done()
+        server.close()
+        await closing
+
+    asyncio.run(asyncio.wait_for(close(), 60))

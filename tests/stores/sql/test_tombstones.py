@@ -366,9 +366,10 @@ def test_full_memory_store_still_records_a_tombstone() -> None:
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
 
 
-def test_tombstone_is_recorded_beside_a_client_that_creates(store: Store) -> None:
-    numbers = iter(range(1, 1000))
-    for _ in range(20):
+@pytest.mark.parametrize("tries", [20, pytest.param(1000, marks=pytest.mark.heavy)])
+def test_tombstone_is_recorded_beside_a_client_that_creates(store: Store, tries: int) -> None:
+    numbers = iter(range(1, tries + 1))
+    for _ in range(tries):
         fact = Tombstoned(COORDINATE)
         loaded = store.load(fact.needs())
         answer = record_fact(fact, loaded.snapshot, loaded.now)

@@ -411,7 +411,7 @@ def test_drawn_broken_document_is_malformed(broken: BrokenDocument) -> None:
 
 
 @given(fields.build_from_fields(Relabel), draw.callers_with_write_scope(), draw.idempotency_keys())
-def test_custom_operation_is_drawn_and_printed_by_its_fields(
+def test_request_printed_for_a_custom_operation_reads_back_equal(
     operation: Relabel, caller: Caller, key: IdempotencyKey
 ) -> None:
     settings = Settings(operations=EIGHT)

@@ -1,0 +1,139 @@
+"""Races of three actions, in every order in which the three can load and commit.
+
+A race of two misses a store that forgets the era of a coordinate: one action has to end what
+another made before a third makes or binds something new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import permutations
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.testing.races.arena import Arena, Content
+from curae_lifecycle.testing.races.runner import AnyStore, compare_contents, run_in_sequence
+from curae_lifecycle.testing.races.scenarios import (
+    SCENARIOS,
+    PendingCommit,
+    Scenario,
+    commit,
+    commit_with_retries,
+)
+
+Schedule = tuple[str, ...]
+"""Names of actions in the order of their steps; each is named twice: it loads, then it commits."""
+
+_ACTIVE: Final = "one connection is active"
+_BOUND: Final = "a user is bound, one connection is pending"
+_LAPSED: Final = "the pending connection has lapsed"
+_REVOKED: Final = "a successor is revoked"
+_UNBOUND: Final = "no user is bound, one connection is pending"
+
+THREE_WAY_RACES: Final[tuple[tuple[str, tuple[str, str, str]], ...]] = (
+    (_UNBOUND, ("create", "the hand-off is complete", "tombstone")),
+    (_UNBOUND, ("create", "initiate", "tombstone")),
+    (_BOUND, ("create", "graduated", "tombstone")),
+    (_ACTIVE, ("reconnect the first", "graduated", "tombstone")),
+    (_LAPSED, ("reconnect the first", "initiate", "tombstone")),
+    (_REVOKED, ("reconnect the second", "initiate", "tombstone")),
+)
+"""The scenarios and actions that race three-way: one makes a connection, one binds, one ends."""
+
+
+@attrs.frozen
+class ThreeWayResult:
+    """The result of one race of three actions.
+
+    Attributes:
+        scenario: The name of the scenario in which the race began.
+        schedule: The order of the steps.
+        differences: The differences from the contents after the three actions in sequence, each as
+            "part: value, not expected value". Of the allowed sequences the one with the fewest
+            differences counts. If the store raised, this is one line with the error. Empty if the
+            race passed.
+    """
+
+    scenario: str
+    schedule: Schedule
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Say the steps: which action loads or commits when."""
+        seen, steps = set[str](), list[str]()
+        for name in self.schedule:
+            steps.append(f"{name} {'commits' if name in seen else 'loads'}")
+            seen.add(name)
+        return ", ".join(steps)
+
+
+def race_three(
+    arena: Arena[AnyStore],
+    scenario: str,
+    actions: Sequence[str],
+    scenarios: Mapping[str, Scenario] = SCENARIOS,
+) -> Iterator[ThreeWayResult]:
+    """Race three actions in every order of their loads and commits: 90 races.
+
+    An action whose commit the store does not accept starts over at once.
+
+    Args:
+        arena: The arena with the store under test.
+        scenario: The name of the scenario in which each race begins.
+        actions: The names of three different actions.
+        scenarios: The scenarios by name.
+
+    Yields:
+        The result of each race.
+    """
+    begin, reference = scenarios[scenario], arena.reference()
+
+    @cache
+    def content_after(order: Schedule) -> Content:
+        return run_in_sequence(reference, begin, order)
+
+    for schedule in sorted(set(permutations([*actions, *actions]))):
+        try:
+            orders, actual = _race(arena, begin, schedule)
+            found = [compare_contents(actual, content_after(order)) for order in orders]
+            differences = min(found, key=len)
+        except Exception as error:  # noqa: BLE001 - any error of a store is a result
+            differences = (f"raised {type(error).__name__}: {error}",)
+        yield ThreeWayResult(scenario, schedule, differences)
+
+
+def _race(
+    arena: Arena[AnyStore], scenario: Scenario, schedule: Schedule
+) -> tuple[tuple[Schedule, ...], Content]:
+    # Returns the sequences that are allowed, and the contents.
+    tenant, (store, _) = arena.set_up(scenario), arena.stores()
+    actions, decided = tenant.actions(), dict[str, list[PendingCommit]]()
+    loaded_at, ended_at = dict[str, int](), dict[str, int]()
+    for step, name in enumerate(schedule):
+        if name not in decided:
+            decided[name] = [actions[name](store)]
+            loaded_at[name] = step
+            continue
+        first = decided[name][0]
+        if not first.is_empty and not commit(store, first):
+            decided[name] += commit_with_retries(store, actions[name])
+            loaded_at[name] = step
+        ended_at[name] = step
+    orders = tuple(
+        [
+            order
+            for order in permutations(decided)
+            # What ended before another action loaded comes before it.
+            if all(
+                ended_at[later] > loaded_at[earlier]
+                for place, earlier in enumerate(order)
+                for later in order[place + 1 :]
+            )
+        ]
+    )
+    writes = [
+        write for each in decided.values() for tried in each for write in tried.changes.writes
+    ]
+    return orders, arena.content(tenant, writes)

@@ -1,0 +1,111 @@
+"""Races of three actions: their schedules, the sequences they allow and the errors of a store."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.writes import BindingWrite
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.races import (
+    SCENARIOS,
+    THREE_WAY_RACES,
+    StoreArena,
+    ThreeWayResult,
+    race_three,
+)
+from tests.support.wrong_stores import LoadsNoEra
+
+UNBOUND, LANDING = THREE_WAY_RACES[0]
+ACTIVE, RECOVERY = THREE_WAY_RACES[3]
+
+
+def race(store: MemoryStore, scenario: str, actions: tuple[str, str, str]) -> list[ThreeWayResult]:
+    return [*race_three(StoreArena(store), scenario, actions)]
+
+
+def failed(every: list[ThreeWayResult]) -> set[tuple[str, ...]]:
+    return {each.schedule for each in every if each.differences}
+
+
+def ends_before(schedule: tuple[str, ...], first: str, second: str) -> bool:
+    """Return whether the first action commits before the second loads."""
+    return len(schedule) - 1 - schedule[::-1].index(first) < schedule.index(second)
+
+
+@pytest.mark.parametrize(("scenario", "actions"), THREE_WAY_RACES)
+def test_correct_store_passes_all_races_of_three(
+    scenario: str, actions: tuple[str, str, str]
+) -> None:
+    every = race(MemoryStore(), scenario, actions)
+    assert failed(every) == set()
+    schedules = {each.schedule for each in every}
+    assert len(every) == len(schedules) >= 90
+    assert all(schedule.count(name) == 2 for schedule in schedules for name in actions)
+    assert scenario in SCENARIOS
+
+
+def test_store_without_eras_fails_where_a_tombstone_ends_before_a_load() -> None:
+    every = race(LoadsNoEra(), ACTIVE, RECOVERY)
+    reconnect, _, tombstone = RECOVERY
+    late = {each.schedule for each in every if ends_before(each.schedule, tombstone, reconnect)}
+    assert failed(every) == late
+    assert late
+
+
+def is_tombstone(changes: Changes) -> bool:
+    return any(
+        isinstance(write, BindingWrite) and write.after.state is AccountState.TOMBSTONED
+        for write in changes.writes
+    )
+
+
+class CommitsLate(MemoryStore):
+    """A store that commits a tombstone only with the commit after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[tuple[Loaded, Changes]] = []
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        for each in self._waiting:
+            super().commit(*each)
+        self._waiting.clear()
+        if is_tombstone(changes):
+            self._waiting.append((loaded, changes))
+            return True
+        return super().commit(loaded, changes, page)
+
+
+def test_race_of_three_fails_if_no_allowed_sequence_gives_the_contents() -> None:
+    # What is committed first must be seen by what loads afterwards.
+    create, landing, tombstone = LANDING
+    lost = failed(race(CommitsLate(), UNBOUND, LANDING))
+    assert (create, create, tombstone, tombstone, landing, landing) in lost
+    assert (create, create, landing, landing, tombstone, tombstone) in lost
+    # A commit follows the tombstone at once, so that nothing loads before it is there.
+    assert (create, landing, tombstone, tombstone, landing, create) not in lost
+
+
+class Broken(MemoryStore):
+    """A store that raises when it commits a tombstone."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        if is_tombstone(changes):
+            raise RuntimeError("no room")
+        return super().commit(loaded, changes, page)
+
+
+def test_error_of_a_store_is_the_result_of_a_race_of_three() -> None:
+    create, initiate, tombstone = THREE_WAY_RACES[1][1]
+    every = race(Broken(), UNBOUND, (create, initiate, tombstone))
+    assert {each.differences for each in every} <= {(), ("raised RuntimeError: no room",)}
+    assert any(each.differences for each in every)
+
+
+def test_race_of_three_is_printed_as_steps() -> None:
+    result = ThreeWayResult(UNBOUND, ("a", "b", "b", "c", "a", "c"), ())
+    assert str(result) == "a loads, b loads, b commits, c loads, a commits, c commits"
