@@ -173,7 +173,7 @@ class ChargingStore(Store, Protocol):
 
     @property
     def charges_apart(self) -> bool:
-        """Whether `serve` calls `charge`; otherwise `commit` charges the buckets."""
+        """True if `serve` calls `charge`; otherwise `commit` charges the buckets."""
         ...
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
@@ -200,7 +200,7 @@ class AsyncChargingStore(AsyncStore, Protocol):
 
     @property
     def charges_apart(self) -> bool:
-        """Whether `serve_async` calls `charge`; otherwise `commit` charges the buckets."""
+        """True if `serve_async` calls `charge`; otherwise `commit` charges the buckets."""
         ...
 
     async def charge(

@@ -75,7 +75,7 @@ class BlockingStoreAdapter:
 
     @property
     def charges_apart(self) -> bool:
-        """Whether the async store charges buckets in a separate transaction."""
+        """True if the async store charges buckets in a separate transaction."""
         return is_async_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:

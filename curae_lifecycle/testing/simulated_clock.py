@@ -97,7 +97,7 @@ class SimulatedClockStore:
 
     @property
     def charges_apart(self) -> bool:
-        """Whether the store charges buckets in a separate transaction."""
+        """True if the store charges buckets in a separate transaction."""
         return is_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:

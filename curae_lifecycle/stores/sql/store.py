@@ -251,7 +251,7 @@ class SqlStore:
 
     @property
     def charges_apart(self) -> bool:
-        """Whether the buckets of a request are charged ahead of its commit."""
+        """True if the buckets of a request are charged ahead of its commit."""
         return self._charges_apart
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
@@ -398,7 +398,7 @@ class AsyncSqlStore:
 
     @property
     def charges_apart(self) -> bool:
-        """Whether the buckets of a request are charged ahead of its commit."""
+        """True if the buckets of a request are charged ahead of its commit."""
         return self._charges_apart
 
     async def charge(
