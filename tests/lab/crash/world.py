@@ -147,15 +147,19 @@ class World:
     def sweep_batches(self, rest: Rest) -> Iterator[Changes]:
         """Yield the commits of a sweep after a tombstone that the outbox at rest allows next.
 
-        The loop revokes ACTIVE connections first, then all.
+        The loop revokes ACTIVE connections first, then all. A connection that arrives late may miss
+        a batch, so a batch holds only those whose revocation the outbox tells next.
         """
         for binding in self._unswept():
-            held = self._ended_by(binding)
-            for connections in ([each for each in held if each.status is Status.ACTIVE], held):
-                told = [self._next_revocation(each, rest) for each in connections]
-                if None not in told:
-                    for now in sorted({each for each in told if each is not None}):
-                        yield sweep_changes(binding, tuple(connections), now)
+            told = {each: self._next_revocation(each, rest) for each in self._ended_by(binding)}
+            instants = sorted({now for now in told.values() if now is not None})
+            for now in instants:
+                batch = [each for each, at in told.items() if at is not None and at >= now]
+                same = [each for each in batch if told[each] == now]
+                active = [each for each in same if each.status is Status.ACTIVE]
+                # A connection that was written later than the sweep's clock keeps that instant.
+                for connections in {tuple(active), tuple(same), tuple(batch)} - {()}:
+                    yield sweep_changes(binding, connections, now)
 
     def sweep_ends(self, *, is_done: bool) -> Iterator[Changes]:
         """Yield the ends of sweeps: of those that left nothing to revoke, or of the others.

@@ -327,7 +327,7 @@ BUGS: Final = (
     VisibleBug(
         name="tag-per-user",
         wrong="The entity tag of an account state differs from user to user.",
-        breaks="section 10, the ETag of an account state",
+        breaks="section 6, the ETag of an account state",
         found_by=("account-state.tag-of-the-state",),
         make=TagPerUser,
     ),
