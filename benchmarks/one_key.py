@@ -1,16 +1,18 @@
 """Requests per second of one API key, with the platform's buckets and without.
 
-    python benchmarks/one_key.py [SECONDS]
+    python benchmarks/one_key.py [SECONDS] [--clients N ...]
 
 needs what the tests over the wire need. Two workers, each a process of its own that runs the loop of
 `serve_async`, share one PostgreSQL; where limits are in Redis they share a Valkey too. Each client
 sends one initiate after the other, each for another app user, so that nothing but the buckets meets.
-With and without take turns, so that both see the same machine: read the ratios, and the last column,
-which counts the answers that say the server could not.
+A store in SQL charges the buckets in its commit, or apart, ahead of it. All kinds take turns, so that
+they see the same machine: read the ratios, and the last column, which counts the answers that say the
+server could not. A slow disk is a PostgreSQL whose commits take 10 ms.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import multiprocessing
@@ -24,6 +26,9 @@ from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import attrs
+
+from benchmarks.servers import SLOW_DISK
 from curae_lifecycle import ApiKey, Bucket, Caller, Environment, Request, Settings
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
@@ -39,7 +44,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
-from tests.support.databases.postgres import database, postgres
+from tests.support.databases.postgres import cluster, database
 from tests.support.databases.valkey import valkey
 
 WORKERS: Final = 2
@@ -57,6 +62,8 @@ WITH: Final = Settings(
 )
 WITHOUT: Final = Settings()
 FAILED: Final = 500
+DATABASE: Final = (("without", WITHOUT, False), ("with", WITH, False), ("apart", WITH, True))
+REDIS: Final = DATABASE[:2]
 
 
 def caller() -> Caller:
@@ -92,22 +99,44 @@ async def client(store: AsyncStore, settings: Settings, until: float) -> Counter
     return seen
 
 
-async def clients(
-    url: str, redis_url: str | None, number: int, settings: Settings, seconds: float
-) -> Counter[int]:
+@attrs.frozen
+class Load:
+    """What the clients of one worker do.
+
+    Attributes:
+        url: The URL of the database.
+        redis_url: The URL of the server with the limits; None for limits in the database.
+        number: The number of clients.
+        seconds: How long they send requests.
+        settings: The settings of the server.
+        apart: Whether the store charges buckets ahead of its commit.
+    """
+
+    url: str
+    redis_url: str | None
+    number: int
+    seconds: float
+    settings: Settings
+    apart: bool
+
+
+async def clients(load: Load) -> Counter[int]:
     """What so many clients of one worker were answered."""
-    engine = create_engine_async(url, pool_size=POOL)
-    store: AsyncStore = AsyncSqlStore(AsyncSqlDatabase(engine), settings)
+    engine = create_engine_async(load.url, pool_size=POOL)
+    store: AsyncStore = AsyncSqlStore(
+        AsyncSqlDatabase(engine), load.settings, charge_apart=load.apart
+    )
     redis = None
-    if redis_url is not None:
-        redis = create_client_async(redis_url, pool_size=POOL)
+    if load.redis_url is not None:
+        redis = create_client_async(load.redis_url, pool_size=POOL)
         store = AsyncRedisLimitsStore(store, redis)
+    numbers = range(load.number)
     try:
         # Connections are made before the time begins.
-        await asyncio.gather(*(client(store, settings, 0) for _ in range(number)))
+        await asyncio.gather(*(client(store, load.settings, 0) for _ in numbers))
         await asyncio.gather(*(store.caller_of("") for _ in range(POOL)))
-        until = time.monotonic() + seconds
-        seen = await asyncio.gather(*(client(store, settings, until) for _ in range(number)))
+        until = time.monotonic() + load.seconds
+        seen = await asyncio.gather(*(client(store, load.settings, until) for _ in numbers))
     finally:
         await engine.dispose()
         if redis is not None:
@@ -115,50 +144,59 @@ async def clients(
     return sum(seen, Counter[int]())
 
 
-def worker(
-    url: str, redis_url: str | None, number: int, settings: Settings, seconds: float
-) -> Counter[int]:
+def worker(load: Load) -> Counter[int]:
     """The same, in a process of its own."""
     # What is tried again is counted where it fails in the end.
     logging.disable(logging.WARNING)
-    return asyncio.run(
-        clients(url, redis_url=redis_url, number=number, settings=settings, seconds=seconds)
-    )
+    return asyncio.run(clients(load))
 
 
-def measure(url: str, redis_url: str | None, number: int, seconds: float) -> tuple[float, int]:
-    """How many of the requests without buckets are done with them, and how many failed."""
+def measure(url: str, redis_url: str | None, number: int, seconds: float) -> str:
+    """The rate without buckets, the ratios of the other kinds to it, and how many failed."""
     done, failed = Counter[str](), 0
+    kinds = DATABASE if redis_url is None else REDIS
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
-        for settings, kind in ((WITHOUT, "without"), (WITH, "with")) * ROUNDS:
-            asked = [(url, redis_url, number // WORKERS, settings, seconds / ROUNDS)] * WORKERS
-            for seen in pool.starmap(worker, asked):
+        for kind, settings, apart in kinds * ROUNDS:
+            load = Load(
+                url=url,
+                redis_url=redis_url,
+                number=number // WORKERS,
+                seconds=seconds / ROUNDS,
+                settings=settings,
+                apart=apart,
+            )
+            for seen in pool.map(worker, [load] * WORKERS):
                 done[kind] += seen.total()
                 failed += sum(times for status, times in seen.items() if status >= FAILED)
-    rates = {kind: each / seconds for kind, each in done.items()}
-    where = "Redis" if redis_url else "PostgreSQL"
-    ratio = rates["with"] / rates["without"]
-    print(
-        f"{where:12}{number:8}{rates['without']:12.0f}{rates['with']:12.0f}{ratio:8.2f}{failed:8}",
-        flush=True,
-    )
-    return ratio, failed
+    without = done["without"]
+    ratios = "".join(f"{kind:>10} {done[kind] / without:.2f}" for kind, _, _ in kinds[1:])
+    return f"{without / seconds:10.0f}{ratios}   failed {failed}"
 
 
-def main(seconds: float) -> None:
-    """Print a line for each home of the limits and number of clients."""
-    print("limits in    clients     without        with   ratio  failed")
-    with postgres() as server, valkey() as redis:
-        for redis_url in (None, redis.url):
-            for number in CLIENTS:
-                with database(server) as url:
-                    engine = create_engine(url)
-                    store = SqlStore(SqlDatabase(engine))
-                    store.create_tables()
-                    store.register(ApiKey(SECRET), caller())
-                    engine.dispose()
-                    measure(url, redis_url=redis_url, number=number, seconds=seconds)
+def main(seconds: float, numbers: list[int]) -> None:
+    """Print a line for each disk, home of the limits and number of clients."""
+    for disk in ("fast", "slow"):
+        with cluster() as server, valkey() as redis:
+            if disk == "slow":
+                server.stop()
+                server.settings = server.settings.replace("-c fsync=off", SLOW_DISK)
+                server.start()
+            for redis_url in (None, redis.url):
+                for number in numbers:
+                    with database(server.url) as url:
+                        engine = create_engine(url)
+                        store = SqlStore(SqlDatabase(engine))
+                        store.create_tables()
+                        store.register(ApiKey(SECRET), caller())
+                        engine.dispose()
+                        where = "PostgreSQL" if redis_url is None else "Redis"
+                        seen = measure(url, redis_url=redis_url, number=number, seconds=seconds)
+                        print(f"{disk} disk, {where:10}{number:4} clients{seen}", flush=True)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 8)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("seconds", nargs="?", type=float, default=8)
+    parser.add_argument("--clients", nargs="+", type=int, default=list(CLIENTS))
+    chosen = parser.parse_args()
+    main(chosen.seconds, chosen.clients)

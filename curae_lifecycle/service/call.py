@@ -27,7 +27,7 @@ def _needs(call: Call) -> Needs:
     owner = call.caller.key_owner
     return Needs(
         record=None if call.key is None else idempotency.RecordKey(owner, call.key),
-        buckets=tuple([BucketKey(owner, bucket) for bucket in call.settings.buckets]),
+        buckets=() if call.charged else _bucket_keys(owner, call.settings),
         limit=_limit_key(call.operation, own),
         connection=own.connection,
         chain=own.chain,
@@ -36,6 +36,10 @@ def _needs(call: Call) -> Needs:
         connections=own.connections,
         page=own.page,
     )
+
+
+def _bucket_keys(owner: credentials.KeyOwner, settings: Settings) -> tuple[BucketKey, ...]:
+    return tuple([BucketKey(owner, bucket) for bucket in settings.buckets])
 
 
 def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
@@ -56,6 +60,8 @@ class Call:
         operation: The operation, with its parsed members.
         key: The idempotency key; `None` if the operation uses none.
         settings: The settings of the server.
+        charged: Whether an earlier attempt at the request charged its buckets. The request then
+            passes their gate, and no bucket is loaded or charged again.
         needs: The values to load before `decide`; computed from the other fields.
     """
 
@@ -63,6 +69,7 @@ class Call:
     operation: Operation
     key: idempotency.IdempotencyKey | None = None
     settings: Settings = DEFAULT_SETTINGS
+    charged: bool = False
     needs: Needs = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_needs, takes_self=True)
     )

@@ -126,7 +126,7 @@ class _Request(OperationContext):
 
 def _buckets(request: _Request) -> Decision | None:
     buckets = request.call.settings.buckets
-    if not buckets:
+    if not buckets or request.call.charged:
         return None
     stored = request.snapshot.buckets
     charges = [

@@ -9,13 +9,14 @@ The laws of this module:
   binding's era says whether the connection is over.
 - **A live value is never dropped.**
 
-The loop in `serve` needs nothing else of a store.
+The loop in `serve` needs nothing else of a store. A `ChargingStore` can charge buckets ahead of the
+commit.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import attrs
 
@@ -25,6 +26,7 @@ from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import RateWrite
 
 
 class StoreUnavailableError(LifecycleError, RuntimeError):
@@ -164,3 +166,55 @@ class AsyncStore(Protocol):
     ) -> bool:
         """Commit the changes, as `Store.commit` does."""
         ...
+
+
+class ChargingStore(Store, Protocol):
+    """A `Store` that can charge the buckets of a request in a separate transaction."""
+
+    @property
+    def charges_apart(self) -> bool:
+        """True if `serve` calls `charge`; otherwise `commit` charges the buckets."""
+        ...
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        """Charge buckets in one transaction, ahead of the commit of the request.
+
+        A charge reads the buckets as they are then, not as they were loaded. It must outlive every
+        crash of the store that a later commit outlives.
+
+        Args:
+            loaded: The result of the load that the charges were decided from.
+            charges: The writes of the buckets. They may be empty if `durable` is True.
+            durable: Whether these and all earlier charges must outlive a crash of the store when
+                this returns. It is True if the request commits nothing else.
+
+        Returns:
+            True if all buckets were charged. False if a bucket no longer admits the request, after
+            which none was charged: load again and decide again.
+        """
+        ...
+
+
+class AsyncChargingStore(AsyncStore, Protocol):
+    """An `AsyncStore` that can charge the buckets of a request, as a `ChargingStore` does."""
+
+    @property
+    def charges_apart(self) -> bool:
+        """True if `serve_async` calls `charge`; otherwise `commit` charges the buckets."""
+        ...
+
+    async def charge(
+        self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
+    ) -> bool:
+        """Charge buckets in one transaction, as `ChargingStore.charge` does."""
+        ...
+
+
+def is_charging_store(store: Store) -> TypeGuard[ChargingStore]:
+    """Return whether a store charges buckets in a separate transaction."""
+    return getattr(store, "charges_apart", False) is True
+
+
+def is_async_charging_store(store: AsyncStore) -> TypeGuard[AsyncChargingStore]:
+    """Return whether an async store charges buckets in a separate transaction."""
+    return getattr(store, "charges_apart", False) is True

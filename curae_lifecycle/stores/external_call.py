@@ -241,13 +241,14 @@ class _RequestWithExternalCall:
         return True if await self._commit_record(loaded, write) else None
 
     async def _complete(self, claim: _Claim, new_ids: NewIds) -> Answer | None:
-        loaded = await self.request.load(claim.call.needs)
-        if loaded.caller != claim.call.caller:
+        call = self.request.after_charge(claim.call)
+        loaded = await self.request.load(call.needs)
+        if loaded.caller != call.caller:
             # The API key was registered for another caller meanwhile; a retry is decided for that
             # caller.
             return await self._release_and_return(internal_error_answer(self.request.settings))
         as_claimed = attrs.evolve(loaded.snapshot, record=claim.before)
-        decision = decide(claim.call, snapshot=as_claimed, now=loaded.now, new_ids=new_ids)
+        decision = decide(call, snapshot=as_claimed, now=loaded.now, new_ids=new_ids)
         answer = respond(decision)
         if claim.attempt is not None:
             if decision.attempt is None:
@@ -260,15 +261,13 @@ class _RequestWithExternalCall:
             if isinstance(completed, LeaseLost):
                 # The request is decided like a retry. If that executes, it uses the result of the
                 # call that was made.
-                decision = decide(
-                    claim.call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids
-                )
+                decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
                 answer = respond(decision)
             else:
                 write = RecordWrite(claim.attempt.key, record, completed.value)
                 answer = attrs.evolve(answer, changes=decision.changes + Changes((write,)))
         try:
-            page = hosted_page_for(claim.call, decision.reply, loaded.snapshot.binding)
+            page = hosted_page_for(call, decision.reply, loaded.snapshot.binding)
             return await self.request.commit(loaded, answer, page)
         except StoreFullError as error:
             return await self._release_and_return(self.request.full_account_answer(error))

@@ -1,8 +1,11 @@
 """The loop that answers a request or records a fact: load, decide, commit, and retry.
 
-The laws of this module: **every commit was decided from the values that it replaces**; **the log
-shows the class and the place of an unexpected error**. It shows the error's text, which could
-repeat a part of the request, only to an endpoint in debug mode.
+The laws of this module: **every commit was decided from the values that it replaces**; **a request
+is charged before it is admitted, and once whatever its attempts**; **the log shows the class and the
+place of an unexpected error**. It shows the error's text, which could repeat a part of the request,
+only to an endpoint in debug mode.
+
+A store that charges buckets apart may charge them twice if the outcome of a charge is unknown.
 
 The loop runs on an `AsyncStore`; `serve` adapts a blocking `Store` to one.
 """
@@ -22,20 +25,22 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import Coordinate, check_type
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
-from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.service.writes import BindingWrite
+from curae_lifecycle.service.writes import BindingWrite, RateWrite, Write
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
     AsyncStore,
     Loaded,
     StoreFullError,
     StoreUnavailableError,
+    is_async_charging_store,
 )
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory
@@ -140,6 +145,8 @@ class RequestAttempts:
         stats: The counts to update.
         loaded: The result of the latest load; the next attempt takes the caller of the API key from
             there. `None` before the first load; the caller then comes from `store.caller_of`.
+        charges: The charges of buckets that the store made ahead of the commit; later attempts skip
+            the buckets.
     """
 
     store: AsyncStore
@@ -149,6 +156,7 @@ class RequestAttempts:
     settings: Settings
     stats: RetryStats
     loaded: Loaded | None = None
+    charges: tuple[RateWrite, ...] = ()
 
     async def attempt(self) -> Answer | None:
         """Load, decide and commit once.
@@ -169,6 +177,8 @@ class RequestAttempts:
         """
         caller = await self._caller()
         call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
+        if isinstance(call, Call):
+            call = self.after_charge(call)
         loaded = await self.load(call.needs if isinstance(call, Call) else Needs())
         if loaded.caller != caller:
             return None
@@ -202,12 +212,17 @@ class RequestAttempts:
         _LOG.error("no room: %d values of kind %s are kept", error.capacity, error.kind)
         return internal_error_answer(self.settings)
 
+    def after_charge(self, call: Call) -> Call:
+        """Return the call, without its buckets if an earlier attempt charged them."""
+        return attrs.evolve(call, charged=True) if self.charges else call
+
     async def commit(
         self, loaded: Loaded, answer: Answer, page: HostedPage | None
     ) -> Answer | None:
         """Commit the changes of an answer.
 
-        The store is not called if there are neither changes nor a page.
+        A store that charges buckets apart charges them first. The store is not called if there are
+        neither changes nor a page, unless a charge must still become durable.
 
         Args:
             loaded: The result of the load that the answer was decided from.
@@ -215,11 +230,21 @@ class RequestAttempts:
             page: The hosted page to register; `None` if there is none.
 
         Returns:
-            `answer`, or `None` on a conflict.
+            The answer, with the charges of all attempts in its changes; `None` on a conflict.
         """
-        if page is None and answer.changes == NO_CHANGES:
+        changes = answer.changes
+        if is_async_charging_store(self.store):
+            charges, changes = _split_charges(changes)
+            earlier, is_last = self.charges, page is None and changes == NO_CHANGES
+            if charges or (earlier and is_last):
+                if not await self.store.charge(loaded, charges, durable=is_last):
+                    return None
+                self.charges += charges
+            if earlier:
+                answer = attrs.evolve(answer, changes=Changes(earlier) + answer.changes)
+        if page is None and changes == NO_CHANGES:
             return answer
-        return answer if await self.store.commit(loaded, answer.changes, page) else None
+        return answer if await self.store.commit(loaded, changes, page) else None
 
     async def load(self, needs: Needs) -> Loaded:
         """Load the needed values and the current caller of the API key; keep them in `loaded`."""
@@ -230,6 +255,17 @@ class RequestAttempts:
         if self.loaded is not None:
             return self.loaded.caller
         return await self.store.caller_of(self.digest)
+
+
+def _split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
+    charges: list[RateWrite] = []
+    others: list[Write] = []
+    for write in changes.writes:
+        if isinstance(write, RateWrite) and isinstance(write.key, BucketKey):
+            charges.append(write)
+        else:
+            others.append(write)
+    return tuple(charges), Changes(tuple(others), changes.effects, changes.events)
 
 
 def start_request(

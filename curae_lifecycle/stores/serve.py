@@ -21,7 +21,8 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store, is_charging_store
 from curae_lifecycle.stores.external_call import (
     AsyncRenew,
     ExternalCall,
@@ -284,6 +285,16 @@ class _BlockingStoreAdapter:
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
         return self._store.commit(loaded, changes, page)
+
+    @property
+    def charges_apart(self) -> bool:
+        return is_charging_store(self._store)
+
+    async def charge(
+        self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
+    ) -> bool:
+        assert is_charging_store(self._store)  # noqa: S101 - `charges_apart` says so
+        return self._store.charge(loaded, charges, durable=durable)
 
 
 async def _await(awaitable: Awaitable[_Result]) -> _Result:

@@ -13,7 +13,8 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import AsyncStore, Loaded
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, is_async_charging_store
 
 _Result = TypeVar("_Result")
 
@@ -71,6 +72,17 @@ class BlockingStoreAdapter:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._run(self._store.commit(loaded, changes, page))
+
+    @property
+    def charges_apart(self) -> bool:
+        """True if the async store charges buckets in a separate transaction."""
+        return is_async_charging_store(self._store)
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        """Charge buckets ahead of the commit; see `ChargingStore.charge`."""
+        store: AsyncStore = self._store
+        assert is_async_charging_store(store)  # noqa: S101 - `charges_apart` says so
+        return self._run(store.charge(loaded, charges, durable=durable))
 
     @property
     def inner(self) -> AsyncStoreWithApiKeys:

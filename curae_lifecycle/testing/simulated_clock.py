@@ -17,7 +17,8 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, Store
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import Loaded, Store, is_charging_store
 from curae_lifecycle.testing.blocking import has_clock, method_of, replace_clock
 
 
@@ -97,6 +98,17 @@ class SimulatedClockStore:
     def keep_since(self, now: datetime) -> None:
         """Set the store's clock to `now`, if it is `Purgeable`, without a purge."""
         self._purged_at = now
+
+    @property
+    def charges_apart(self) -> bool:
+        """True if the store charges buckets in a separate transaction."""
+        return is_charging_store(self._store)
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        """Charge buckets ahead of the commit; see `ChargingStore.charge`."""
+        store: Store = self._store
+        assert is_charging_store(store)  # noqa: S101 - `charges_apart` says so
+        return store.charge(loaded, charges, durable=durable)
 
     def purge(self, now: datetime) -> int:
         """Set the store's clock to `now` and purge the store, if it is `Purgeable`.

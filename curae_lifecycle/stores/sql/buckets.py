@@ -53,7 +53,7 @@ def _fits(bucket: Bucket) -> bool:
 
 
 def charge_statements(
-    dialect: Dialect, policy: Bucket, key: str, at: int, *, known: bool
+    dialect: Dialect, policy: Bucket, key: str, at: int, *, known: bool, apart: bool = False
 ) -> list[Statement]:
     """Build the statements that charge a bucket by one token, for the transaction of a commit.
 
@@ -66,6 +66,8 @@ def charge_statements(
         key: The key of the bucket's row, from `rate_key`.
         at: The instant of the charge, in microseconds since 1970.
         known: Whether the bucket's row existed when the request was loaded. Only MariaDB needs it.
+        apart: Whether the transaction only charges buckets. Its commit then does not wait for
+            PostgreSQL's disk, unless the charge inserts the bucket's row.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.
@@ -87,7 +89,9 @@ def charge_statements(
         # INSERT IGNORE locks an existing row, so it runs only if the row was missing at load.
         return [charge] if known else [Statement(_MARIADB_NEW, (key, *FULL_BUCKET)), charge]
     fresh = (key, at + token // refill, token % refill)
-    return [Statement(_CHARGE, (*fresh, *sets, *missing, most), 1)]
+    is_lazy = apart and dialect is Dialect.POSTGRESQL
+    text = _LAZY_CHARGE if is_lazy else _CHARGE
+    return [Statement(text, (*fresh, *sets, *missing, most), 1)]
 
 
 _STORED: Final = "curae_bucket."
@@ -112,6 +116,11 @@ _COLUMNS: Final = "curae_bucket (id, full_at, part)"
 _CHARGE: Final = (
     f"INSERT INTO {_COLUMNS} VALUES (?, ?, ?) "
     f"ON CONFLICT (id) DO UPDATE SET {_sets('/')} WHERE {_MISSING} <= ?"
+)
+_LAZY_CHARGE: Final = (
+    # In the same statement, since further round trips would hold the row's lock for longer. The
+    # setting is that of the transaction alone.
+    f"{_CHARGE} AND set_config('synchronous_commit', 'off', true) IS NOT NULL"
 )
 _MARIADB_NEW: Final = f"INSERT IGNORE INTO {_COLUMNS} VALUES (?, ?, ?)"
 _MARIADB_CHARGE: Final = (

@@ -17,6 +17,7 @@ from curae_lifecycle.service.hosted_page import HostedPage, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
@@ -26,6 +27,7 @@ from curae_lifecycle.stores.sql import loading, outbox_statements, storing
 from curae_lifecycle.stores.sql.buckets import check_sizes
 from curae_lifecycle.stores.sql.clock import now_parameter
 from curae_lifecycle.stores.sql.purging import purge_database
+from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.transactions import BlockingTransactions
@@ -150,6 +152,14 @@ class _Statements:
             page=page,
         )
 
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...]) -> list[Statement]:
+        """Build the statements that charge buckets ahead of a commit."""
+        return storing.apart_charge_statements(self._dialect, loaded, charges)
+
+    def flush(self) -> Statement | None:
+        """Build the statement that makes earlier charges durable; None if they are already."""
+        return Statement(CONFIRM) if self._dialect is Dialect.POSTGRESQL else None
+
     def page(self, url: str) -> Statement:
         """Build the statement that finds a hosted page by its URL."""
         return loading.page_statement(self._dialect, url_digest(url), now_parameter(self._dialect))
@@ -169,15 +179,25 @@ class SqlStore:
     Args:
         database: The database, such as a `SqlDatabase`.
         settings: The server's settings, by which events are formatted.
+        charge_apart: Whether the buckets of a request are charged in a short transaction ahead of
+            its commit, so that requests of one API key do not wait for each other's commits. A
+            request whose commit fails keeps its charge.
 
     Raises:
         ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
             large for 64-bit integers.
     """
 
-    def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        charge_apart: bool = False,
+    ) -> None:
         check_database(database, "AsyncSqlStore")
         self._database = database
+        self._charges_apart = charge_apart
         self._statements = _Statements(database.dialect, settings)
 
     def create_tables(self) -> None:
@@ -241,6 +261,35 @@ class SqlStore:
         """
         return self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
+    @property
+    def charges_apart(self) -> bool:
+        """True if the buckets of a request are charged ahead of its commit."""
+        return self._charges_apart
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        """Charge buckets in one short transaction, ahead of the commit of the request.
+
+        On PostgreSQL that transaction does not wait for the disk, but every later commit does, and
+        so does this method if `durable` is True.
+
+        Args:
+            loaded: The result of the load that the charges were decided from.
+            charges: The writes of the buckets; empty to only make earlier charges durable.
+            durable: Whether these and all earlier charges must outlive a crash of the database when
+                this returns.
+
+        Returns:
+            True if all buckets were charged. False if a bucket no longer admits the request, after
+            which none was charged: load again and decide again.
+        """
+        statements = self._statements.charge(loaded, charges)
+        if statements and not self._database.run_transaction(statements):
+            return False
+        flush = self._statements.flush() if durable else None
+        if flush is not None:
+            self._database.rows(flush)
+        return True
+
     def hosted_page(self, url: str) -> HostedPage | None:
         """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
@@ -279,15 +328,25 @@ class AsyncSqlStore:
     Args:
         database: The database, such as an `AsyncSqlDatabase`.
         settings: The server's settings, by which events are formatted.
+        charge_apart: Whether the buckets of a request are charged in a short transaction ahead of
+            its commit, so that requests of one API key do not wait for each other's commits. A
+            request whose commit fails keeps its charge.
 
     Raises:
         ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
             large for 64-bit integers.
     """
 
-    def __init__(self, database: AsyncDatabase, settings: Settings = DEFAULT_SETTINGS) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        charge_apart: bool = False,
+    ) -> None:
         check_async_database(database, "SqlStore")
         self._database = database
+        self._charges_apart = charge_apart
         self._statements = _Statements(database.dialect, settings)
 
     async def create_tables(self) -> None:
@@ -352,6 +411,37 @@ class AsyncSqlStore:
             ArgumentError: A write replaces a value that was not loaded.
         """
         return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
+
+    @property
+    def charges_apart(self) -> bool:
+        """True if the buckets of a request are charged ahead of its commit."""
+        return self._charges_apart
+
+    async def charge(
+        self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
+    ) -> bool:
+        """Charge buckets in one short transaction, ahead of the commit of the request.
+
+        On PostgreSQL that transaction does not wait for the disk, but every later commit does, and
+        so does this method if `durable` is True.
+
+        Args:
+            loaded: The result of the load that the charges were decided from.
+            charges: The writes of the buckets; empty to only make earlier charges durable.
+            durable: Whether these and all earlier charges must outlive a crash of the database when
+                this returns.
+
+        Returns:
+            True if all buckets were charged. False if a bucket no longer admits the request, after
+            which none was charged: load again and decide again.
+        """
+        statements = self._statements.charge(loaded, charges)
+        if statements and not await self._database.run_transaction(statements):
+            return False
+        flush = self._statements.flush() if durable else None
+        if flush is not None:
+            await self._database.rows(flush)
+        return True
 
     async def hosted_page(self, url: str) -> HostedPage | None:
         """Return the hosted page of a URL, or None if the URL is unknown or has expired."""

@@ -259,8 +259,17 @@ class _RenamedBuckets(SimulatedClockStore):
         writes = tuple([self._rename_write(write) for write in changes.writes])
         return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
 
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        renamed = tuple([self._rename_charge(write) for write in charges])
+        return super().charge(loaded, renamed, durable=durable)
+
     def _rename_write(self, write: Write) -> Write:
-        if isinstance(write, RateWrite) and isinstance(write.key, BucketKey):
+        if isinstance(write, RateWrite):
+            return self._rename_charge(write)
+        return write
+
+    def _rename_charge(self, write: RateWrite) -> RateWrite:
+        if isinstance(write.key, BucketKey):
             return attrs.evolve(write, key=self._rename(write.key))
         return write
 
