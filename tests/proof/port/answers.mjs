@@ -8,6 +8,7 @@ import { readApiKey, readIdempotencyKey } from "./headers.mjs";
 import * as idempotency from "./idempotency.mjs";
 import { parseTime } from "./instants.mjs";
 import { charge } from "./limits.mjs";
+import { recordFact } from "./pages.mjs";
 import * as problems from "./problems.mjs";
 import { fingerprint, readValues, route } from "./reading.mjs";
 import { decide, permit } from "./requests.mjs";
@@ -159,6 +160,7 @@ export const DOCUMENTS = {
   life: ({ connection, ...given }) => apart(chains.life(connection, given)),
   merge: ({ left, right }) => plain({ outcome: "done", connection: chains.merge(left, right) }),
   operation: wholeRequest,
+  "page-fact": (input) => ruled(recordFact(input)),
   permission,
   "problem-status": problemStatus,
   problems: problemOf,

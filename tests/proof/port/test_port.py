@@ -36,6 +36,7 @@ FLOORS: Final = {
     "life": 6,
     "merge": 69,
     "operation": 56,
+    "page-fact": 43,
     "permission": 7,
     "problem-status": 8,
     "problems": 26,
