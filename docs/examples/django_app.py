@@ -2,7 +2,7 @@
 
     python docs/examples/django_app.py
 
-starts it on http://127.0.0.1:8000 and prints what to try. With arguments it is `manage.py`.
+starts it on http://127.0.0.1:8000. With arguments it is `manage.py`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,12 @@ from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.asgi_wsgi import wsgi_request
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_settings")
-wsgi = get_wsgi_application()
+app = wsgi_to_asgi(get_wsgi_application(), POOL)
 configure_logging()
 store, backlog = SqlStore(DjangoDatabase(), SETTINGS), Outbox(DjangoDatabase()).backlog
 api, pages = with_limits(store), partial(hosted_pages.serve, store)
 endpoint = Endpoint(api, MINT, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog)
-served = Guard(
-    wsgi_to_asgi(wsgi, POOL), max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS
-)
+served = Guard(app, max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS)
 
 
 @csrf_exempt  # no cookie tells who calls: the API goes by its key, a hosted page by its URL

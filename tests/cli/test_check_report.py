@@ -154,7 +154,7 @@ def test_async_store_factory_is_awaited_by_check(
 def test_async_store_is_purged_in_the_simulation_of_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "_HOURS", 4)
+    monkeypatch.setattr(check, "_HOURS", 8)
     options = ["--only", "simulation", "--seeds", "1", "--strict"]
     assert main(["check", f"{PLANTED}:make_async_store", *options]) == 0
     assert " 0 purged" not in capsys.readouterr().out

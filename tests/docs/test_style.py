@@ -13,7 +13,19 @@ from tests.support.paths import ROOT
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LANGUAGES: Final = {
-    *("console", "diff", "json", "mermaid", "postgresql", "py", "python", "sh", "sql", "text"),
+    *(
+        "console",
+        "diff",
+        "ini",
+        "json",
+        "mermaid",
+        "postgresql",
+        "py",
+        "python",
+        "sh",
+        "sql",
+        "text",
+    ),
     *("toml", "ts", "yaml"),
 }
 

@@ -12,7 +12,6 @@ from functools import partial
 import pytest
 
 import curae_lifecycle
-from curae_lifecycle.cli.outbox import ReaderGoneError
 from curae_lifecycle.cli.release import UnreadableError
 from curae_lifecycle.replay.log import BrokenLineError
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
@@ -32,6 +31,7 @@ from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSee
 from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.races.scenarios import CommitRefusedError
+from curae_lifecycle.testing.simulation.summary import RuleBrokenError
 from curae_lifecycle.web.json import MalformedError
 from tests.support.specimens import NEXT_ID, OLD_ID
 
@@ -55,6 +55,7 @@ ERRORS = [
     NewerFormatError("Record", 3, 2),
     NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),
+    RuleBrokenError("message 1 shipped twice", "the outbox"),
     CheckTimeoutError("it took longer"),
     ServerRaisedError("it raised"),
     StoreUnavailableError("the connection was lost"),
@@ -85,11 +86,13 @@ def classes() -> Iterator[type[BaseException]]:
                 yield value
 
 
-def test_every_exception_but_one_derives_from_lifecycle_error() -> None:
+def test_every_exception_but_two_derives_from_lifecycle_error() -> None:
     found = set(classes())
-    # It ends a command whose output pipe is closed, and must pass code that catches exceptions.
-    assert {each for each in found if not issubclass(each, LifecycleError)} == {ReaderGoneError}
-    assert found - {ReaderGoneError} == {type(error) for error in ERRORS}
+    others = {each for each in found if not issubclass(each, LifecycleError)}
+    # One ends a command whose output pipe is closed, and one a simulated worker. Both must pass code
+    # that catches exceptions.
+    assert {each.__name__ for each in others} == {"ReaderGoneError", "_DiedError"}
+    assert found - others == {type(error) for error in ERRORS}
 
 
 def pickled(error: LifecycleError, protocol: int) -> object:

@@ -19,7 +19,7 @@ from curae_lifecycle.rules import connection as connections
 from curae_lifecycle.rules import session as sessions
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, present_era
-from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession, HandoffState
@@ -320,7 +320,12 @@ def forgets_the_era_of_the_next_user(patch: pytest.MonkeyPatch) -> None:
 
 
 def ignores_the_era_of_a_connection(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(connections, "_era_state", lambda *_: connections.EraState.THIS)
+    real = connections._cell
+
+    def wrong(connection: Connection, _: datetime | None) -> object:
+        return real(connection, connection.identity.era)
+
+    patch.setattr(connections, "_cell", wrong)
 
 
 def ignores_the_era_of_a_session(patch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ ONE_ENVIRONMENT = "permission.wrong-environment"
 OF_THE_FRONT = "idempotency.dates"
 """The check of the Date header, which granian sets from a clock that no test moves."""
 
+CUT_OFF = "the guard cut a body off: it was too long"
+
 PER_CHECK = timedelta(minutes=5)
 """A time limit per check for slow machines; no server hangs here."""
 
@@ -39,7 +41,8 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
             served = conformance_server(server, behind, Environment.TEST)
             seen = run(served, only=[ONE_ENVIRONMENT], timeout=PER_CHECK)
             assert seen.passed == (ONE_ENVIRONMENT,)
-    assert said(server.log) == []
+    # The kit sends bodies that are too long, which the guard cuts off.
+    assert [line for line in said(server.log) if CUT_OFF not in line] == []
 
 
 def test_example_server_passes_part_of_the_conformance_kit(sqlite_url: str, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Judged:
         self.histories += 1
         self.longest = max(self.longest, size)
         self.executed += verdict.executed
-        stuck = "; ".join(map(str, verdict.stuck[:4])) or "what is stored is something else"
+        stuck = "; ".join(map(str, verdict.stuck[:4])) or f"it differs in {verdict.differs}"
         where = f"{verdict.placed} of {size} operations of {user.app_user_id}"
         if verdict.is_explained is None:
             self.undecided += 1

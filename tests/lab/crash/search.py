@@ -56,12 +56,14 @@ class Verdict:
         executed: The number of executed operations.
         placed: The number of operations in the longest order found.
         stuck: The operations of which none could be the next in it.
+        differs: What is stored otherwise than after it.
     """
 
     is_explained: bool | None
     executed: int
     placed: int
     stuck: tuple[Operation, ...] = ()
+    differs: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -149,6 +151,7 @@ class Search:
                     executed=self._executed,
                     placed=best,
                     stuck=self._open(*stuck),
+                    differs=stuck[1].differences(self._rest),
                 )
             move = next(node.moves, None)
             if move is None:
@@ -161,7 +164,11 @@ class Search:
                 seen.add(mark)
                 stack.append(self._node(done, world))
         return Verdict(
-            is_explained=False, executed=self._executed, placed=best, stuck=self._open(*stuck)
+            is_explained=False,
+            executed=self._executed,
+            placed=best,
+            stuck=self._open(*stuck),
+            differs=stuck[1].differences(self._rest),
         )
 
     def _node(self, done: int, world: World) -> _Node:

@@ -124,6 +124,22 @@ class World:
             return False
         return all(self.posted.get(key, 0) == len(each) for key, each in rest.posted.items())
 
+    def differences(self, rest: Rest) -> tuple[str, ...]:
+        """Return what a database at rest holds otherwise than this world."""
+        places = sorted(self.base.values.keys() | self.moved.keys() | rest.values.keys())
+        values = [
+            f"{place}: {self.find(place)!r} is {rest.values.get(place)!r}"
+            for place in places
+            if self.find(place) != rest.values.get(place)
+        ]
+        keys = sorted(self.posted.keys() | rest.posted.keys())
+        told = [
+            f"{key}: {self.posted.get(key, 0)} of {len(rest.posted.get(key, ()))} messages"
+            for key in keys
+            if self.posted.get(key, 0) != len(rest.posted.get(key, ()))
+        ]
+        return (*values, *told)
+
     def after(self, changes: Changes, rest: Rest) -> World | None:
         """Return the world with these changes; None if the outbox at rest contradicts them."""
         posted = dict(self.posted)
