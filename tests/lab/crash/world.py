@@ -157,6 +157,8 @@ class World:
                 return None
             if isinstance(write.after, LogState) and not _is_logged(write.after, rest, place):
                 return None
+            if write.before is None and not _is_made_so(write.after, rest.values.get(place)):
+                return None
             moved[place] = write.after
         return World(self.base, moved, posted)
 
@@ -293,6 +295,15 @@ class World:
         connection = None if connection_id is None else self.connection(connection_id)
         later = [] if connection is None else self._later(connection)
         return (connection, later[0], later[-1]) if later else (connection, None, None)
+
+
+def _is_made_so(made: Storable, found: Storable | None) -> bool:
+    # The era that a connection or a session was made under never changes, and no response shows it.
+    if isinstance(made, Connection):
+        return isinstance(found, Connection) and found.identity == made.identity
+    if isinstance(made, CuraeConnectSession):
+        return isinstance(found, CuraeConnectSession) and found.era == made.era
+    return True
 
 
 def _is_logged(log: LogState, rest: Rest, place: Place) -> bool:
