@@ -195,7 +195,7 @@ def main(seconds: float, numbers: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("seconds", nargs="?", type=float, default=8)
     parser.add_argument("--clients", nargs="+", type=int, default=list(CLIENTS))
     chosen = parser.parse_args()

@@ -137,9 +137,8 @@ def test_repeated_reference_to_a_long_text_breaks_the_line(*, together: bool) ->
     first = created(1, response=page("u" * 60_000))
     # The line would take over a gigabyte: 521 kB of references, each to a text of 60 kB.
     number = 521_000 // len("{c1.nextAction.url}x")
-    packages: Json = (
-        ["{c1.nextAction.url}x" * number] if together else ["{c1.nextAction.url}x"] * number
-    )
+    reference = "{c1.nextAction.url}x"
+    packages: list[Json] = [reference * number] if together else [reference for _ in range(number)]
     body: Json = {"appUserId": "user-1", "dataPackages": packages}
     line = sent(2, method="POST", path="connections", body=body)
     tracemalloc.start()

@@ -59,6 +59,7 @@ from tests.proof.explore.mutants import (
     uncounted,
     verdict,
 )
+from tests.proof.explore.never_made import NEVER_MADE
 from tests.proof.explore.published import (
     EITHER,
     FEW,
@@ -443,7 +444,6 @@ def test_replayed_exploration_logs_give_only_expected_codes() -> None:
     }
     assert codes == {
         None,
-        "BINDING_CHANGED",
         "SESSION_EXPIRED",
         "CONNECTION_SUPERSEDED",
         "CONNECTION_NOT_RECONNECTABLE",
@@ -469,30 +469,6 @@ def code_of(answer: dict[str, Json]) -> str | None:
 
 
 # --- The cells -------------------------------------------------------------------------------
-
-# Values that only a server could store itself: no function builds them.
-_BY_HAND: Final = "a revocation stores its status with its instant"
-NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
-    ("deadline", "REVOKED", "no revokedAt"): _BY_HAND,
-    ("standing", "REVOKED", "no revokedAt", "before the deadline, or none set"): _BY_HAND,
-    **{
-        cell: _BY_HAND
-        for status in ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED")
-        for cell in (
-            ("deadline", status, "a revokedAt"),
-            ("standing", status, "a revokedAt", "before the deadline, or none set"),
-        )
-    },
-    ("completion", "EXISTING_ACTIVE_HANDOFF", "waiting"): "path A is minted landed",
-    ("completion", "EXISTING_ACTIVE_HANDOFF", "over without landing"): "path A is minted landed",
-    ("completion", "SILENT_LIMITED", "landed for the same user"): "path C never lands",
-    ("completion", "SILENT_LIMITED", "landed for another user"): "path C never lands",
-    **{
-        ("record-standing", state, "lease running", lost): "only an attempt in flight has a lease"
-        for state in ("RELEASED", "COMPLETED", "FORGOTTEN")
-        for lost in ("execute", "unknown")
-    },
-}
 
 
 @pytest.mark.heavy

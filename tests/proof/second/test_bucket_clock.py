@@ -371,9 +371,13 @@ def follow(world: World, numbers: tuple[int, int, int], steps: Iterable[timedelt
     written = WrittenBucket(*numbers)
     elapsed = Fraction(0)
     back = admitted = 0
+    highest = world.clock.now
     for step in steps:
         world.step(step)
-        back += step < -TOLERANCE
+        # Several small steps back count as one when they sum up to more than five minutes.
+        highest = max(highest, world.clock.now)
+        if world.clock.now < highest - TOLERANCE:
+            back, highest = back + 1, world.clock.now
         elapsed += max(Fraction(step // TICK, 10**6), Fraction(0))
         answer = ask(world)
         wait = written.wait(Fraction((world.now - START) // TICK, 10**6))

@@ -83,7 +83,8 @@ def test_async_worker_waits_between_looks_while_database_is_down(database: SqlDa
     stop = Impatient()
 
     class Down(ThreadedDatabase):
-        async def rows(self, _: Statement) -> Rows:
+        async def rows(self, statement: Statement) -> Rows:
+            del statement
             nonlocal looks
             looks += 1
             if looks == 100:
