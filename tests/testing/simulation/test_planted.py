@@ -40,11 +40,14 @@ def believes_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
 def tells_eras_by_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a tombstone end what was made before its instant, by the clock, and not by era."""
 
-    def era_state(held: Connection, era: datetime | None) -> EraState:
-        made_since = era is None or held.identity.created_at >= era
-        return EraState.THIS if made_since else EraState.OTHER
+    tell = connection._cell
 
-    monkeypatch.setattr(connection, "_era_state", era_state)
+    def cell(held: Connection, era: datetime | None) -> object:
+        status, revocation, _ = tell(held, era)
+        made_since = era is None or held.identity.created_at >= era
+        return status, revocation, EraState.THIS if made_since else EraState.OTHER
+
+    monkeypatch.setattr(connection, "_cell", cell)
 
 
 def forgets_later_instants(monkeypatch: pytest.MonkeyPatch) -> None:
