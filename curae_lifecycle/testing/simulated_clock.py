@@ -95,6 +95,11 @@ class SimulatedClockStore:
         """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._store.commit(loaded, changes, page)
 
+    @property
+    def has_settable_clock(self) -> bool:
+        """True if the store is `Purgeable`, so that its clock can follow the simulated one."""
+        return self._purge is not None
+
     def keep_since(self, now: datetime) -> None:
         """Set the store's clock to `now`, if it is `Purgeable`, without a purge."""
         self._purged_at = now

@@ -330,6 +330,11 @@ class SimulatedServer:
         loaded = self._load_record("", key, now)
         self._commit_upkeep(loaded, forget(loaded.snapshot.record, now))
 
+    @property
+    def has_settable_clock(self) -> bool:
+        """True if the store's clock can follow the simulated one."""
+        return self._store.has_settable_clock
+
     def keep_since(self, now: datetime) -> None:
         """Let the store drop only values that had expired at `now`, since its clock was stepped."""
         self._store.keep_since(now)
