@@ -185,7 +185,10 @@ class CoordinateHistory:
 
 
 _Move = tuple[timedelta, CoordinateAct, int, bool]
-"""Offset from `START`, act, session (0 is the newest), and whether a different user acts."""
+"""Offset from `START`, act, session (0 is the newest), and whether a different user acts.
+
+For a tombstone the last one says that it is reported without `happened_at`.
+"""
 
 
 def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateHistory]:
@@ -236,7 +239,9 @@ def _play(coordinate: Coordinate, moves: list[_Move]) -> CoordinateHistory:
             case CoordinateAct.GRADUATE:
                 answer = rules.graduate(binding, coordinate, user)
             case CoordinateAct.TOMBSTONE:
-                answer = rules.tombstone(binding, coordinate, now)
+                # All reported ones happened at one instant, so later ones are copies.
+                happened_at = None if by_other_user else START
+                answer = rules.tombstone(binding, coordinate, now, happened_at=happened_at)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now=now, act=act, answer=answer, binding=binding))
