@@ -75,11 +75,12 @@ class Account:
         return "ACTIVE" if row.expires is None or at < row.expires else "EXPIRED"
 
     def access(self, row: Row, now: datetime) -> str:
-        standing = self.standing(row, max(now, row.updated))
+        # A read is judged at its own clock, also if that is behind the last write.
+        standing = self.standing(row, now)
         return "granted" if standing == "ACTIVE" else standing
 
     def shown(self, row: Row, now: datetime) -> dict[str, object]:
-        standing = self.standing(row, max(now, row.updated))
+        standing = self.standing(row, now)
         revoked = row.revoked
         if revoked is None and row.era != self.era:
             assert self.counts is not None
