@@ -252,10 +252,13 @@ class Thin:
         return self._world.commit(loaded, changes, page)
 
 
-def test_store_without_settable_clock_can_be_simulated() -> None:
-    thin, usual = simulate(3, hours=8, make_store=Thin), simulate(3, hours=8)
+def test_store_without_settable_clock_is_not_purged_and_sees_no_step() -> None:
+    thin, usual = simulate(6, hours=8, make_store=Thin), simulate(6, hours=8)
+    step = str(Mishap.CLOCKS_STEPPED)
     assert (thin.purged, usual.purged > 0) == (0, True)
-    assert attrs.evolve(thin, purged=usual.purged) == usual
+    assert (thin.mishaps[step], usual.mishaps[step] > 0) == (0, True)
+    assert thin.violation is None
+    assert thin.asked.total() > 100
 
 
 class Silent(Thin):
