@@ -101,7 +101,7 @@ async def client(store: AsyncStore, settings: Settings, until: float) -> Counter
 
 @attrs.frozen
 class Load:
-    """What the clients of one worker do.
+    """Counts of the requests of one worker's clients.
 
     Attributes:
         url: The URL of the database.

@@ -214,7 +214,7 @@ class Simulation:
 
     def _step_clocks(self) -> None:
         self._schedule_in(_STEP_SECONDS, self._step_clocks)
-        # A store with a clock of its own would not follow the step.
+        # The clock of such a store cannot be set, so it would not follow the step.
         if self._server.has_settable_clock and self._clocks.may_step():
             self._server.keep_since(self._clocks.earliest(self._now) - _PURGE_MARGIN)
             self._schedule_in(self._dice.around(_MEAN_SECONDS_WRONG), self._clocks.put_right)

@@ -96,7 +96,7 @@ def checked(directory: Path, *options: str) -> list[str]:
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         check=False,
-        timeout=300,
+        timeout=900,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
