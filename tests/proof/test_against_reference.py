@@ -84,7 +84,7 @@ AT_LEAST: Final = {
     "binding.graduate: done": 20,
     "binding.graduate: ignored": 10,
     "binding.tombstone: done": 60,
-    "binding.tombstone: ignored": 40,
+    "binding.tombstone: ignored": 4,
     "broken line": 930,
     "buckets": 180,
     "connection.authorize: CONNECTION_NOT_PENDING": 30,

@@ -94,7 +94,12 @@ class HostedPages:
         """
         ends = self._dice.chance.choice(_ENDS)
         begins = max(now, identity.created_at)
-        return Authorized(identity.id, None if ends is None else begins + ends, now, url)
+        return Authorized(
+            identity.id,
+            expires_at=None if ends is None else begins + ends,
+            happened_at=now,
+            page_url=url,
+        )
 
     def graduation(self, page: HostedPage, url: str | None) -> DelayedFact:
         """Draw the fact that the patient graduates, which the page about the user causes.

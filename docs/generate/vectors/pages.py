@@ -78,13 +78,13 @@ def page_facts() -> Iterator[Case]:
         other = attrs.evolve(newest, subject=_OTHERS[kind])
         named = attrs.evolve(fact, page_url=_NEWEST)
         replaced = attrs.evolve(fact, page_url=_EARLIER)
-        yield _case("live", named, values, newest)
-        yield _case("replaced", replaced, values, newest)
-        yield _case("row-gone", named, values, None)
-        yield _case("none-named", fact, values, newest)
-        yield _case("about-another", named, values, other)
-        yield _case("repeated", named, afterwards, newest)
-        yield _case("repeated-after-it-was-replaced", replaced, afterwards, newest)
+        yield _case("live", named, values, page=newest)
+        yield _case("replaced", replaced, values, page=newest)
+        yield _case("row-gone", named, values, page=None)
+        yield _case("none-named", fact, values, page=newest)
+        yield _case("about-another", named, values, page=other)
+        yield _case("repeated", named, afterwards, page=newest)
+        yield _case("repeated-after-it-was-replaced", replaced, afterwards, page=newest)
     nobody = HostedPage(
         digest=url_digest(_NEWEST),
         kind=PageKind.USER,
@@ -93,7 +93,7 @@ def page_facts() -> Iterator[Case]:
     )
     graduated = Graduated(COORDINATE, _USER, page_url=_NEWEST)
     limited = Snapshot(binding=bound(AccountState.LIMITED))
-    yield _case("made-while-nobody-was-bound", graduated, limited, nobody)
+    yield _case("made-while-nobody-was-bound", graduated, limited, page=nobody)
 
 
 def _subjects() -> Iterator[tuple[_Named, Snapshot, Snapshot]]:
@@ -118,7 +118,7 @@ def _subject(fact: _Named) -> tuple[PageKind, str]:
     return subject
 
 
-def _case(word: str, fact: _Named, values: Snapshot, page: HostedPage | None) -> Case:
+def _case(word: str, fact: _Named, values: Snapshot, *, page: HostedPage | None) -> Case:
     given = {
         "fact": format_fact(fact),
         "connection": stored(values.connection),

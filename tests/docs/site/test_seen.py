@@ -159,7 +159,7 @@ def test_explorer_runs_from_a_file_or_links_tables_if_no_script(
     try:
         browser.get((site / "explorer.html").as_uri())
         assert not browser.find_elements(By.CSS_SELECTOR, "#explorer-page *")
-        (link, *_) = browser.find_elements(By.LINK_TEXT, "the tables")
+        (link, *_) = browser.find_elements(By.LINK_TEXT, "The tables")
         assert link.is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -90,8 +90,8 @@ def handoffs(
         Done[Landing] | Ignored[Landing] | Refused,
     )
     assert_type(
-        tombstone(binding, coordinate),
-        Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused,
+        tombstone(binding, coordinate, now),
+        Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None],
     )
 
 

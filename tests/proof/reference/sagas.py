@@ -57,7 +57,8 @@ class Sagas(Stories):
         self.look_at([*mine, *others], 0.8)
         if self.chance(0.4):
             self.jump(self.after(SECOND))
-            self.binding("tombstone", key, user)
+            copied = happened if self.chance(0.5) else None
+            self.binding("tombstone", key, user, bound=None, happened=copied)
         for _ in range(self.one([0, 1, 3])):
             self.fact(self.one([*FACTS, "authorize"]), self.one(mine))
         self.reconnect(self.one(mine))

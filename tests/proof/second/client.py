@@ -326,7 +326,13 @@ def on_sqlite(path: Path, settings: Settings | None = None) -> Iterator[World]:
         store.create_tables()
         store.register(ApiKey("cae_live_k1"), CALLER)
         try:
-            yield World(store, clock, store.outbox, database, settings)
+            yield World(
+                store,
+                clock,
+                read_messages=store.outbox,
+                database=database,
+                settings=settings,
+            )
         finally:
             engine.dispose()
 

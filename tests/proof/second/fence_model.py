@@ -98,9 +98,9 @@ class Account:
     # Requests
 
     def create(self, id_: str, now: datetime, era: datetime | None) -> None:
-        self.rows.append(Row(id_, now, era, now + LIFETIME, now))
+        self.rows.append(Row(id_, now, era=era, deadline=now + LIFETIME, updated=now))
 
-    def reconnect(self, row: Row, now: datetime, id_: str, era: datetime | None) -> str:
+    def reconnect(self, row: Row, now: datetime, id_: str, *, era: datetime | None) -> str:
         """Return the status with the id of the successor, or with the reason of the refusal."""
         successor = row.successor
         at = max(now, row.updated) if successor is None else max(now, successor.updated)
@@ -108,7 +108,7 @@ class Account:
         if standing in {"PENDING", "ACTIVE"}:
             return "STILL_PENDING" if standing == "PENDING" else "ALREADY_ACTIVE"
         if successor is None:
-            row.successor = Row(id_, at, era, now + LIFETIME, at)
+            row.successor = Row(id_, at, era=era, deadline=now + LIFETIME, updated=at)
             self.rows.append(row.successor)
             self.touched = {row.id}
             return f"201 {id_}"
@@ -131,12 +131,12 @@ class Account:
     ) -> str:
         """Return the path."""
         if self.state == "ACTIVE":
-            entry = Entry(id_, "EXISTING_ACTIVE_HANDOFF", now, era, now, self.user)
+            entry = Entry(id_, "EXISTING_ACTIVE_HANDOFF", now, era=era, landed=now, user=self.user)
             self.touched = {"binding"}
         elif self.state == "UNLINKED" and prefer:
-            entry = Entry(id_, "NEW_ACTIVE_SIGNUP_HANDOFF", now, era)
+            entry = Entry(id_, "NEW_ACTIVE_SIGNUP_HANDOFF", now, era=era)
         else:
-            entry = Entry(id_, "SILENT_LIMITED", now, era)
+            entry = Entry(id_, "SILENT_LIMITED", now, era=era)
             if self.state != "LIMITED":
                 self.bind("LIMITED", user)
         self.entries.append(entry)

@@ -225,7 +225,10 @@ def test_disbelieved_rule_beside_a_refusing_one_keeps_its_state(world: World) ->
 
 
 def test_refusal_hands_back_the_same_states() -> None:
-    far, near = Bucket("far", 10, 5, 1), Bucket("near", 1, 1, 60)
+    far, near = (
+        Bucket("far", capacity=10, refill=5, seconds=1),
+        Bucket("near", capacity=1, refill=1, seconds=60),
+    )
     states = (at(START + HOUR), at(START + 60 * SECOND))
     answer = admit((Charge(far, states[0]), Charge(near, states[1])), START)
     assert isinstance(answer, RateLimited)
@@ -235,7 +238,7 @@ def test_refusal_hands_back_the_same_states() -> None:
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
 def test_disbelieved_bucket_admits_any_cost_and_is_empty(cost: int) -> None:
-    rule = Bucket("far", 10, 5, 1)
+    rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))
     assert count_remaining(rule, answer.states[0], START) == 0

@@ -115,7 +115,9 @@ def test_empty_user_of_a_graduation_breaks_a_line() -> None:
 
 
 def test_page_without_a_user_holds_none() -> None:
-    page = HostedPage("0" * 64, PageKind.USER, user_subject(coordinate(), None), START)
+    page = HostedPage(
+        "0" * 64, PageKind.USER, subject=user_subject(coordinate(), None), expires_at=START
+    )
     assert page.user_id is None
     assert page.coordinate == coordinate()
 

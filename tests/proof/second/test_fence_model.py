@@ -223,18 +223,18 @@ class Pair:
         new = got.removeprefix("201 ")
         self.world.store.before_commit = None
         if not self.fired:
-            self.same(self.account.reconnect(row, self.now, new, era), got)
+            self.same(self.account.reconnect(row, self.now, new, era=era), got)
             return
         self.seen["overtaken"] += 1
         before = deepcopy(self.account)
-        expected = before.reconnect(before.rows[number], self.now, new, era)
+        expected = before.reconnect(before.rows[number], self.now, new, era=era)
         self.account.tombstone(self.now, None)
         if before.touched & self.account.touched:
-            expected = self.account.reconnect(row, self.now, new, self.account.era)
+            expected = self.account.reconnect(row, self.now, new, era=self.account.era)
         elif before.touched:
             # Decided before the tombstone and stored after it, so it is over when it arrives.
             self.seen["over on arrival"] += 1
-            self.account.reconnect(row, self.now, new, era)
+            self.account.reconnect(row, self.now, new, era=era)
         self.same(expected, got)
 
     def revoke(self, row: Row) -> None:
@@ -260,7 +260,7 @@ class Pair:
             self.account.tombstone(self.now, None)
             if state == "UNLINKED" and prefer:
                 self.account.entries.append(
-                    Entry(id_of(answer), "NEW_ACTIVE_SIGNUP_HANDOFF", self.now, era)
+                    Entry(id_of(answer), "NEW_ACTIVE_SIGNUP_HANDOFF", self.now, era=era)
                 )
                 assert session["path"] == "NEW_ACTIVE_SIGNUP_HANDOFF"
                 return

@@ -18,7 +18,7 @@ from tests.proof.reference import tables
 from tests.proof.reference.facts import format_connection as on_the_wire
 from tests.proof.reference.values import format_time
 from tests.proof.stateful.chain import ChainMoves, which
-from tests.proof.stateful.running import agree, code_and_details
+from tests.proof.stateful.running import START, agree, code_and_details
 from tests.support.strategies import COORDINATE
 
 
@@ -59,6 +59,13 @@ class ChainMachine(ChainMoves):
                 str(rules.standing(torn, now, era=None)),
             )
             agree("the deadline of a contradiction", None, rules.next_deadline(torn, era=None))
+            # After the tombstone, before it is written on the connection.
+            for ended in (None, connection.updated_at):
+                over = attrs.evolve(connection, status=status, revoked_at=ended)
+                standing = str(rules.standing(over, now, era=START))
+                agree("the standing of another era's connection", "REVOKED", standing)
+                deadline = rules.next_deadline(over, era=START)
+                agree("the deadline of another era's connection", None, deadline)
         document = format_connection(connection, now, binding=None)
         since = document["updatedAt"]
         for spelled in WireStatus:

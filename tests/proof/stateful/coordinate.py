@@ -64,9 +64,14 @@ class CoordinateMachine(CountedMachine):
         waiting=st.integers(0, 3),
         strange=st.sampled_from([None, None, *STRANGE]),
         landed_for=users,
+        age=st.sampled_from([0, 60]),
     )
     def found_in_the_store(
-        self, waiting: int, strange: tuple[EntryPath, HandoffState] | None, landed_for: str
+        self,
+        waiting: int,
+        strange: tuple[EntryPath, HandoffState] | None,
+        landed_for: str,
+        age: int,
     ) -> None:
         """Store waiting sessions, at times one that no rule creates."""
         for _ in range(waiting):
@@ -75,15 +80,16 @@ class CoordinateMachine(CountedMachine):
             return
         path, handoff = strange
         user = UserId(self._user(landed_for))
-        landed = START if handoff is HandoffState.LANDED else None
-        end = START + 60 * TICK
+        created = START - age * TICK
+        landed = created if handoff is HandoffState.LANDED else None
+        end = created + 60 * TICK
         self.sessions.append(
             CuraeConnectSession(
                 id=SessionId(uuid(99)),
                 coordinate=COORDINATE,
                 path=path,
                 handoff=handoff,
-                created_at=START,
+                created_at=created,
                 expires_at=end,
                 landed_at=landed,
                 user_id=user,
@@ -92,7 +98,7 @@ class CoordinateMachine(CountedMachine):
         self.model.sessions[uuid(99)] = {
             "path": str(path),
             "coordinate": self.model.coordinate,
-            "created_at": START,
+            "created_at": created,
             "expires_at": end,
             "landed_user": None if landed is None else user,
             "over": False,

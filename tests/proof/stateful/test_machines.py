@@ -145,13 +145,14 @@ def test_law_08_holds_for_every_path_taken() -> None:
     check_entry_paths(lambda state, prefers: EntryPath(taken[str(state), prefers]))
 
 
+THIS_ERA, OTHER_ERA = "made under the present era", "made under another era"
 EARLY, LATE = "before the deadline, or none set", "at or after the deadline"
 SHOWN, BARE = "authorizedAt or a reason", "neither authorizedAt nor a reason"
 OTHER = "other user, or none bound"
 
 BROKEN: Final[list[tuple[type[CountedMachine], str, str, str]]] = [
-    (ChainMachine, "deadline/ACTION_REQUIRED/no revokedAt", "none", "the deadline of"),
-    (ChainMachine, f"standing/PENDING/no revokedAt/{LATE}", "PENDING", "the model says"),
+    (ChainMachine, f"deadline/ACTION_REQUIRED/no revokedAt/{THIS_ERA}", "none", "the deadline of"),
+    (ChainMachine, f"standing/PENDING/no revokedAt/{THIS_ERA}/{LATE}", "PENDING", "the model says"),
     (ChainMachine, "connection/authorize/REVOKED", "ACTIVE", "the model says"),
     (
         ChainMachine,
@@ -161,7 +162,12 @@ BROKEN: Final[list[tuple[type[CountedMachine], str, str, str]]] = [
     ),
     (ChainMachine, "authorization/successor anything else", "proceed", "authorize"),
     (ChainMachine, "recovery/REVOKED/successor PENDING", "mint a successor", "reconnect"),
-    (ChainMachine, "revocation-reach/PATIENT", "that connection", "the stored chain"),
+    (
+        ChainMachine,
+        "revocation-reach/PATIENT",
+        "that connection",
+        "the stored chain|revoked by PATIENT",
+    ),
     (ChainMachine, "life/ACTION_REQUIRED", "over", "the life of"),
     (ChainMachine, "ending/PENDING", "the access that it gave", "revoked by"),
     (ChainMachine, f"stored-status/EXPIRED/no revokedAt/{BARE}", "EXPIRED", "read from the wire"),
@@ -171,8 +177,20 @@ BROKEN: Final[list[tuple[type[CountedMachine], str, str, str]]] = [
         "ACTIVE",
         "status of a contradiction",
     ),
-    (ChainMachine, f"standing/ACTIVE/a revokedAt/{EARLY}", "ACTIVE", "standing of a contradiction"),
-    (ChainMachine, "deadline/PENDING/a revokedAt", "the hand-off's deadline", "of a contradiction"),
+    (ChainMachine, f"standing/ACTIVE/no revokedAt/{OTHER_ERA}/{EARLY}", "ACTIVE", "another era"),
+    (ChainMachine, f"deadline/ACTIVE/no revokedAt/{OTHER_ERA}", "expiresAt", "another era"),
+    (
+        ChainMachine,
+        f"standing/ACTIVE/a revokedAt/{THIS_ERA}/{EARLY}",
+        "ACTIVE",
+        "standing of a contradiction",
+    ),
+    (
+        ChainMachine,
+        f"deadline/PENDING/a revokedAt/{THIS_ERA}",
+        "the hand-off's deadline",
+        "of a contradiction",
+    ),
     (ChainMachine, "access/ACTIVE/package granted", "deny PENDING", "access"),
     (CoordinateMachine, f"binding/graduate/LIMITED/{OTHER}", "ACTIVE", "graduate"),
     (

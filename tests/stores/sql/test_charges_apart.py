@@ -265,7 +265,7 @@ def test_async_store_charges_apart(driver: str, request_url: Callable[[str], str
     settings = Settings(buckets=(TWO,))
 
     async def served(asked: Request) -> int:
-        answer = await serve_async(store, asked, MINT, settings, retry_policy=PATIENT)
+        answer = await serve_async(store, asked, MINT, settings=settings, retry_policy=PATIENT)
         return answer.response.status
 
     async def all_served() -> list[int]:

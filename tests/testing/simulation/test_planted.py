@@ -59,7 +59,7 @@ def forgets_later_instants(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> ratelimit.LogState | int:
         assert isinstance(state, ratelimit.LogState)
         earlier = [each for each in state.microseconds if each <= at + 10 * SECOND]
-        return charge(policy, ratelimit.LogState.of_microseconds(earlier), at, cost)
+        return charge(policy, ratelimit.LogState.of_microseconds(earlier), at=at, cost=cost)
 
     monkeypatch.setattr(ratelimit, "_charge_log", charge_log)
 
