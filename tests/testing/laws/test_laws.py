@@ -416,6 +416,8 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         lambda: laws.check_wire_members(problem(details={"userId": 1}).body),
     ),
     (13, "not listed: instance", lambda: laws.check_wire_members(problem(instance="urn:1").body)),
+    (13, "not listed: token", lambda: laws.check_wire_members({"connection": {"token": 1}})),
+    (13, "not listed: token", lambda: laws.check_documented(problem(token=1))),
     (13, "'NOPE' is not listed", lambda: laws.check_wire_members({"code": "NOPE"})),
     (13, "7 is not listed", lambda: laws.check_wire_members({"code": 7})),
     (13, "of a revocation", lambda: RevocationAnswer.read(OK)),
