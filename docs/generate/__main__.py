@@ -62,13 +62,14 @@ GENERATORS: Final = {
     "traceability": Files("docs", ("traceability.md",), traceability.files),
     "tour": Files("docs", ("tour.svg",), tour.files),
     "seeded-bugs": Files("docs", ("seeded-bugs.md",), _seeded_bugs_files),
+    "settings": Files("docs", ("extending.md",), blocks.setting_files),
     "hooks": Files("docs", ("conformance.md",), blocks.hook_files),
     "laws": Files("docs", ("correctness.md",), blocks.law_files),
     "documents": Files("docs/vectors", ("README.md",), blocks.vector_files),
 }
 """The generators by the names that the command takes."""
 
-BLOCKS: Final = frozenset({"hooks", "laws", "documents"})
+BLOCKS: Final = frozenset({"settings", "hooks", "laws", "documents"})
 """The generators that write one block of a page; people write the rest of it."""
 
 

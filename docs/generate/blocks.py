@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance.server import HOOKS, Server
 from curae_lifecycle.testing.laws.law import LAWS
 from docs.generate import vectors
@@ -26,6 +27,12 @@ def hook_files() -> dict[str, str]:
     described = _attributes(Server)
     rows = (f"| `{hook}` | {described[hook]} |" for hook in HOOKS)
     return _page("conformance.md", "hooks", ["| hook | does |", "| --- | --- |", *rows])
+
+
+def setting_files() -> dict[str, str]:
+    """Return the page on extending with its table of settings, from the docstring of `Settings`."""
+    rows = (f"| `{name}` | {text} |" for name, text in _attributes(Settings).items())
+    return _page("extending.md", "settings", ["| setting | chooses |", "| --- | --- |", *rows])
 
 
 def vector_files() -> dict[str, str]:
