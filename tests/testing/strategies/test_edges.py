@@ -29,7 +29,7 @@ USUAL: Final = settings(
     derandomize=True,
     max_examples=100,
     phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
 )
 """As many examples as a property test draws by default, and no chance."""
 
