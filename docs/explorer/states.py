@@ -67,13 +67,13 @@ CLOCKS: Final[dict[str, timedelta | None]] = {
 """How far away the deadline is."""
 
 SESSIONS: Final = {
-    PATH_A: (PATH_A, HandoffState.LANDED, HOUR),
     f"{PATH_B}, waiting": (PATH_B, HandoffState.AWAITED, HOUR),
     f"{PATH_B}, over without landing": (PATH_B, HandoffState.AWAITED, timedelta()),
     f"{PATH_B}, landed for the bound user": (PATH_B, HandoffState.LANDED, HOUR),
+    PATH_A: (PATH_A, HandoffState.LANDED, HOUR),
     PATH_C: (PATH_C, HandoffState.NOT_REQUIRED, HOUR),
 }
-"""The path of a session, its hand-off, and how far away its end is."""
+"""The path of a session, its hand-off, and how far away its end is; first one that UNLINKED users have."""
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "stored status": tuple(Status),

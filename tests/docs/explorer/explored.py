@@ -122,10 +122,10 @@ CHOICES: Final = {
     ],
     "account": ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"],
     "session": [
-        "EXISTING_ACTIVE_HANDOFF",
         f"{PATH_B}, waiting",
         f"{PATH_B}, over without landing",
         f"{PATH_B}, landed for the bound user",
+        "EXISTING_ACTIVE_HANDOFF",
         "SILENT_LIMITED",
     ],
     "record": [
@@ -190,17 +190,17 @@ def session_of(state: State) -> CuraeConnectSession:
 def session_under(state: State) -> CuraeConnectSession:
     match CHOICES["session"].index(state.session):
         case 0:
-            return specimens.mint("ACTIVE", prefer_signup=False).value.session
-        case 1:
             return specimens.waiting()
-        case 2:
+        case 1:
             return specimens.mint(
                 "UNLINKED", prefer_signup=True, now=NOW - NEXT_ACTION_LIFETIME
             ).value.session
-        case 3:
+        case 2:
             landed = complete_handoff(specimens.waiting(), binding=None, user_id=BOUND, now=START)
             assert isinstance(landed, Done)
             return landed.value.session
+        case 3:
+            return specimens.mint("ACTIVE", prefer_signup=False).value.session
         case _:
             return specimens.mint("LIMITED", prefer_signup=True).value.session
 
@@ -428,10 +428,13 @@ def fact_answer(name: str, state: State) -> Shown:
 
 
 def question_answer(name: str, state: State) -> Shown:
-    connection, era = connection_of(state), present_era(tombstone_after(state))
+    era = present_era(tombstone_after(state))
     if name == "deadline":
-        kind = deadline_kind(connection, era=era)
-        return shown(name, said=kind, changes="", rules=(deadline_rule(state),))
+        unset = connection_of(state._replace(clock="none set"))
+        kind = deadline_kind(unset, era=era)
+        rule = rule_of("deadline", (state.status, state.revocation, state.era))
+        return shown(name, said=kind, changes="", rules=(rule,))
+    connection = connection_of(state)
     if name == "standing":
         rule = standing_rule(state, next_deadline(connection, era=era))
         return shown(name, said=standing(connection, NOW, era=era), changes="", rules=(rule,))
@@ -441,11 +444,6 @@ def question_answer(name: str, state: State) -> Shown:
         return shown(name, said="granted", changes="", rules=(answer.rule,))
     said = line("denied", answer.problem.code, *details(dict(answer.problem.details)))
     return shown(name, said=said, changes="", rules=(answer.rule,))
-
-
-def deadline_rule(state: State) -> str:
-    """Return the rule of the deadline."""
-    return rule_of("deadline", (state.status, state.revocation, state.era))
 
 
 def standing_rule(state: State, deadline: datetime | None) -> str:
