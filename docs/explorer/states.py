@@ -88,10 +88,10 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What can be chosen, in the words of the rules."""
 
-OF_CONNECTION: Final = ("stored status", "revocation", "era", "clock", "successor")
+OF_CONNECTION: Final[tuple[str, ...]] = ("stored status", "revocation", "era", "clock", "successor")
 """The choices that are a connection."""
 
-OF_SESSION: Final = ("account", "session", "era")
+OF_SESSION: Final[tuple[str, ...]] = ("account", "session", "era")
 """The choices that are a session, with the account of its coordinate."""
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)

@@ -179,7 +179,9 @@ def successor_in(state: State) -> Connection | None:
     like = stored("PENDING", NOW) if stands == "LAPSED" else stored(stands, NOW + TICK)
     if stands == "REVOKED":
         like = stored(stands, revoked_at=at(10))
-    return successor_of(stored(state.status), like)
+    # Whatever stands as it says was made under the present era.
+    identity = attrs.evolve(like.identity, era=present_era(tombstone_after(state)))
+    return successor_of(stored(state.status), attrs.evolve(like, identity=identity))
 
 
 def session_of(state: State) -> CuraeConnectSession:
