@@ -135,7 +135,7 @@ def ours_on_asgi() -> AsgiApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    return Guard(app, max_concurrent=10 * settings.POOL, drain=endpoint.drain)
+    return Guard(app, max_concurrent=settings.POOL, drain=endpoint.drain)
 
 
 def make_app(side: str, framework: str, file: Path) -> AsgiApp:

@@ -393,7 +393,7 @@ def sweep(
 
     Args:
         connection: The connection as it is stored, made under another era than the present one.
-        now: When the revocation is recorded, in UTC.
+        now: When the revocation is recorded, in UTC; `tombstoned_at` counts instead if that is later.
         tombstoned_at: The instant that the coordinate's last tombstone counts as.
 
     Returns:
@@ -404,7 +404,8 @@ def sweep(
     """
     return _revoke(
         connection,
-        clamp_to_updated_at(connection, now),
+        # The clock of the worker that sweeps may be behind that of the worker that recorded.
+        clamp_to_updated_at(connection, max(now, tombstoned_at)),
         revoked_at=max(tombstoned_at, connection.identity.created_at),
         actor=Actor.PLATFORM,
         era=connection.identity.era,

@@ -4,6 +4,7 @@ The laws of this module:
 
 - **No request reaches the app before its body is complete, or known to be too long.** A client that
   sends half of a request holds no thread and no slot.
+- **No API key and no connection takes all slots**, so that the others are served beside it.
 - **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
   long.
 - **Every request that the guard refuses, cuts off or drops is a log line and is counted.** The line
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Never, Protocol, cast
 
+from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
+from curae_lifecycle.servers.slots import Names, Slots
 from curae_lifecycle.stores.request_loop import log_error
 from curae_lifecycle.web.request import BODY_MAX
 
@@ -106,6 +110,10 @@ class Guard:
     - 408 if the body did not arrive in time; the connection closes.
     - 503 with `Retry-After` if no slot became free in time.
 
+    Requests of one API key, and requests about one connection, often wait for the same row of the
+    database. They get at most `max_per_key` slots. A free slot goes to the request whose API key
+    and connection hold the fewest.
+
     A request whose client disconnects while it waits for a slot is dropped. One that has a slot
     keeps it until the app returns: the app may be in the middle of a commit.
 
@@ -115,7 +123,11 @@ class Guard:
     Args:
         app: The ASGI app to protect.
         max_concurrent: How many requests may be in the app at once, one in each slot; more wait for
-            a free slot. For an app that runs in threads, use the number of threads.
+            a free slot. For an app that runs in threads, use the number of threads; otherwise the
+            number of connections to the database.
+        max_per_key: How many requests of one API key, and how many about one connection, may be in
+            the app at once. Requests without an API key count as those of one key; the health
+            checks are free. `None` for three quarters of `max_concurrent`, rounded down, or 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
@@ -128,6 +140,7 @@ class Guard:
         app: AnyAsgiApp,
         *,
         max_concurrent: int,
+        max_per_key: int | None = None,
         drain: Callable[[], None] | None = None,
         body_seconds: float = BODY_SECONDS,
         queue_seconds: float = QUEUE_SECONDS,
@@ -135,7 +148,9 @@ class Guard:
     ) -> None:
         self._app = cast("AsgiApp", app)
         self._drain = drain
-        self._slots = asyncio.Semaphore(max_concurrent)
+        if max_per_key is None:
+            max_per_key = max(1, max_concurrent * 3 // 4)
+        self._slots = Slots(max_concurrent, max_per_key)
         self._body_seconds = body_seconds
         self._queue_seconds = queue_seconds
         self._counters = counters
@@ -177,15 +192,19 @@ class Guard:
         if not is_complete:
             self._note(GuardEvent.BODY_TOO_LONG)
         headers = _with_length(cast("Headers", scope["headers"]), len(body))
+        names = _names(scope)
         leaving: asyncio.Future[AsgiMessage] | None = None
-        if self._slots.locked() and is_complete:
+        if is_complete and not self._slots.is_free(names):
             leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            failure = await self._take_slot(leaving)
+            failure = await self._take_slot(names, leaving)
             if failure is None:
                 app_receive = _BodyReceive(body, receive, leaving)
                 app_send = send if is_complete else _LingeringSend(receive, send)
-                await self._run_app({**scope, "headers": headers}, app_receive, app_send)
+                try:
+                    await self._app({**scope, "headers": headers}, app_receive, app_send)
+                finally:
+                    self._slots.give_back(names)
                 return
             self._note(failure)
             if failure is GuardEvent.QUEUE_TIMEOUT:
@@ -195,24 +214,19 @@ class Guard:
             if leaving is not None:
                 leaving.cancel()
 
-    async def _run_app(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
-        # The request has a slot.
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._slots.release()
-
-    async def _take_slot(self, leaving: asyncio.Future[AsgiMessage] | None) -> GuardEvent | None:
+    async def _take_slot(
+        self, names: Names, leaving: asyncio.Future[AsgiMessage] | None
+    ) -> GuardEvent | None:
         # Returns the reason if no slot was taken. `leaving` ends when the client disconnects.
-        if not self._slots.locked():
+        if self._slots.is_free(names):
             # A free slot is taken without waiting, so it needs no timer.
-            await self._slots.acquire()
+            await self._slots.take(names)
             return None
         try:
             async with asyncio.timeout(self._queue_seconds) as limit:
                 if leaving is not None:
                     leaving.add_done_callback(lambda _: _end_now(limit))
-                await self._slots.acquire()
+                await self._slots.take(names)
         except TimeoutError:
             has_left = leaving is not None and leaving.done()
             return GuardEvent.CLIENT_LEFT if has_left else GuardEvent.QUEUE_TIMEOUT
@@ -237,6 +251,23 @@ _LINES: Final = {
 }
 
 _CLOSE: Final = (b"connection", b"close")
+
+_CONNECTION: Final = re.compile(r"/connections/([^/:]+)")
+
+
+def _names(scope: AsgiMessage) -> Names:
+    # The health checks have no name, so that they are always among those that hold the fewest.
+    path = str(scope["path"])
+    if path in {LIVE_PATH, READY_PATH}:
+        return ()
+    headers = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
+    keys = (value for name, value in headers if name.lower() == b"authorization")
+    key = b"key " + next(keys, b"")
+    connection = _CONNECTION.search(path)
+    if connection is None:
+        return (key,)
+    # A path may hold what UTF-8 cannot.
+    return (key, b"connection " + connection[1].encode(errors="backslashreplace"))
 
 
 async def _wait_for_disconnect(receive: Receive) -> AsgiMessage:

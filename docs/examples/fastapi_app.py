@@ -47,7 +47,7 @@ async def route(http: Request) -> Response:
 app = FastAPI(openapi_url=None)
 # Everything goes there: the rules know paths and methods, and what to answer else.
 app.router.default = request_response(route)
-served = Guard(app, max_concurrent=10 * POOL, drain=endpoint.drain, counters=COUNTERS)
+served = Guard(app, max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -47,7 +47,7 @@ def as_bytes(value: object) -> bytes:
 
 
 def scope_of(*headers: tuple[bytes, bytes]) -> AsgiMessage:
-    return {"type": "http", "method": "POST", "headers": list(headers)}
+    return {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
 
 
 async def answer(send: Send, body: bytes) -> None:

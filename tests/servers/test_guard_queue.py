@@ -223,7 +223,7 @@ def test_each_refusal_of_the_guard_is_counted_and_logged(
             Seen(), max_concurrent=1, body_seconds=0.05, queue_seconds=0.01, counters=counted
         )
         if event is GuardEvent.QUEUE_TIMEOUT:
-            await guard._slots.acquire()
+            await guard._slots.take(())
         await guard(scope_of(), client.receive, client.send)
 
     run(scenario())

@@ -20,7 +20,12 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncpgConnection,
     PsycopgConnection,
 )
-from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
+from curae_lifecycle.stores.sql.limits import (
+    GRACE,
+    MARIADB_SQL_MODE,
+    mariadb_limits,
+    postgresql_limits,
+)
 from curae_lifecycle.stores.sql.replication import Replication
 
 if TYPE_CHECKING:
@@ -144,6 +149,7 @@ def _asyncmy(_: _Places, named: _Named, wait: float) -> Connector:
         "autocommit": True,
         "charset": "utf8mb4",
         "init_command": limits.init_command,
+        "sql_mode": MARIADB_SQL_MODE,
     }
 
     async def connect() -> AsyncConnection:

@@ -22,7 +22,12 @@ from curae_lifecycle.stores.sql.async_connecting import async_connector
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
-from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
+from curae_lifecycle.stores.sql.limits import (
+    GRACE,
+    MARIADB_SQL_MODE,
+    mariadb_limits,
+    postgresql_limits,
+)
 from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
@@ -270,6 +275,7 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
                 "read_timeout": session.seconds + GRACE,
                 "write_timeout": session.seconds + GRACE,
                 "init_command": session.init_command,
+                "sql_mode": MARIADB_SQL_MODE,
             }
 
 

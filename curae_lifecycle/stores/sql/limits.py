@@ -1,4 +1,4 @@
-"""Session settings that limit how long a server lets a lock or a statement wait."""
+"""Session settings: limits of the wait for a lock or a statement, and what the laws need."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ def postgresql_limits(wait: float) -> dict[str, int]:
     return {"statement_timeout": milliseconds, "lock_timeout": milliseconds}
 
 
+MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"
+"""The SQL mode of a session of MariaDB: a value that does not fit is an error, never cut off."""
+
+
 @attrs.frozen
 class MariadbLimits:
     """The limits of a session of MariaDB, which counts whole seconds.
 
     Attributes:
         seconds: The longest wait for a lock, at least 1.
-        init_command: The statement that sets the limits and the isolation level.
+        init_command: The statement that sets the limits, the isolation level, and the reads at a node
+            of Galera, which then wait until the node has all earlier commits.
     """
 
     seconds: int
@@ -47,4 +52,10 @@ def mariadb_limits(wait: float) -> MariadbLimits:
     level = "transaction_isolation = 'READ-COMMITTED'"
     # The lock timeout is the shortest: its error says for certain that nothing was stored.
     limits = f"innodb_lock_wait_timeout = {seconds}, max_statement_time = {seconds + GRACE / 2}"
-    return MariadbLimits(seconds, f"SET SESSION {level}, {limits}")
+    # Not every MariaDB knows Galera's variable. The statement in quotes fails alone there.
+    return MariadbLimits(
+        seconds,
+        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1193 BEGIN END; "
+        f"SET SESSION {level}, {limits}; "
+        "EXECUTE IMMEDIATE 'SET SESSION wsrep_sync_wait = 1'; END",
+    )

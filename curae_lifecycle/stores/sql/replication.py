@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
 
-CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'curae_lifecycle', '')"
+CONFIRM: Final = "SELECT txid_current(), pg_logical_emit_message(true, 'curae_lifecycle', '')"
 """The statement that commits an empty message to PostgreSQL's log, to wait for the standby."""
 
 SYNC_WAIT_FUNCTION: Final = "SyncRepWaitForLSN"

@@ -214,7 +214,8 @@ class Simulation:
 
     def _step_clocks(self) -> None:
         self._schedule_in(_STEP_SECONDS, self._step_clocks)
-        # The clock of such a store cannot be set, so it would not follow the step.
+        # A store whose clock cannot be set would not follow the step: while the others are a year
+        # behind, it would drop idempotency records as old that were made just before.
         if self._server.has_settable_clock and self._clocks.may_step():
             self._server.keep_since(self._clocks.earliest(self._now) - _PURGE_MARGIN)
             self._schedule_in(self._dice.around(_MEAN_SECONDS_WRONG), self._clocks.put_right)

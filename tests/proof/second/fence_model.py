@@ -218,7 +218,7 @@ class Account:
         for row in self.rows:
             if row.era != self.era and row.revoked is None:
                 row.status, row.revoked = "REVOKED", max(self.counts, row.created)
-                row.updated = max(now, row.updated)
+                row.updated = max(now, row.updated, self.counts)
                 self.touched.add(row.id)
 
     def bind(self, state: str, user: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import attrs
+import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -17,12 +19,14 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record_async, serve, serve_async
+from curae_lifecycle.stores.sql import engine_factory
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
     create_engine,
     create_engine_async,
 )
+from curae_lifecycle.stores.sql.limits import MariadbLimits
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -261,12 +265,55 @@ def test_engine_keeps_the_options_of_its_database_url(postgres_url: str) -> None
 
 
 @pytest.mark.mariadb
-def test_mariadb_engine_sets_isolation_and_timeouts(mariadb_url: str) -> None:
+def test_mariadb_engines_set_what_the_laws_need(mariadb_url: str) -> None:
+    expected = {
+        "transaction_isolation": "READ-COMMITTED",
+        "innodb_lock_wait_timeout": 60,
+        "max_statement_time": 60.125,
+        "sql_mode": "STRICT_ALL_TABLES",
+        "wsrep_sync_wait": 1,
+    }
+    asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in expected)}")
     engine = create_engine(mariadb_url, timeout=60)
-    names = ("transaction_isolation", "innodb_lock_wait_timeout", "max_statement_time")
-    asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")
-    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60, 60.125]
+    shown = SqlDatabase(engine).rows(asked)[0]
+    assert dict(zip(expected, shown, strict=True)) == expected
     engine.dispose()
+
+    async def shown_async() -> Sequence[object]:
+        opened = create_engine_async(mariadb_url.replace("+pymysql", "+asyncmy"), timeout=60)
+        try:
+            return (await AsyncSqlDatabase(opened).rows(asked))[0]
+        finally:
+            await opened.dispose()
+
+    assert dict(zip(expected, asyncio.run(shown_async()), strict=True)) == expected
+
+
+@pytest.mark.mariadb
+def test_mariadb_without_galera_gets_its_other_settings(
+    mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = engine_factory.mariadb_limits
+
+    def without_galera(wait: float) -> MariadbLimits:
+        usual = limits(wait)
+        unknown = usual.init_command.replace("wsrep_sync_wait", "no_such_variable")
+        return attrs.evolve(usual, init_command=unknown)
+
+    monkeypatch.setattr(engine_factory, "mariadb_limits", without_galera)
+    engine = create_engine(mariadb_url, timeout=60)
+    asked = Statement("SELECT @@transaction_isolation, @@innodb_lock_wait_timeout")
+    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60]
+    engine.dispose()
+
+
+@pytest.mark.mariadb
+def test_mariadb_refuses_a_value_that_does_not_fit(mariadb_url: str) -> None:
+    plain = create_engine(mariadb_url)
+    SqlDatabase(plain).run_ddl([Statement("CREATE TABLE kept (word VARCHAR(3))")])
+    with pytest.raises(pymysql.err.DataError):
+        SqlDatabase(plain).run_transaction([Statement("INSERT INTO kept VALUES (?)", ("long",))])
+    plain.dispose()
 
 
 def test_replaced_hosted_page_cannot_act_on_an_async_sql_store(

@@ -221,3 +221,26 @@ def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
         assert connection.execute(count).fetchone() == (1,)
         assert serve(store, created, mint, retry_policy=PATIENT).response.status == 201
         assert connection.execute(count).fetchone() == (1,)
+
+
+@pytest.mark.heavy
+@KINDS
+def test_store_in_doubt_at_a_standby_is_unavailable(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster() as server:
+        url = server.url.render_as_string(hide_password=False)
+        with opened(kind, url, PATIENCE) as made:
+            made.run_ddl(MAKE)
+            with monkeypatch.context() as cancelled:
+                cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
+                with pytest.raises(StoreUnavailableError, match=CLOSED):
+                    made.run_transaction([PUT])
+            server.stop("fast")
+            server.become_standby()
+            server.start()
+            # The first requests may still find the connections that were lost.
+            for _ in range(3):
+                with pytest.raises(StoreUnavailableError) as raised:
+                    made.rows(KEPT)
+            assert "25006" in str(raised.value)

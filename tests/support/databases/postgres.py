@@ -159,6 +159,10 @@ class Cluster:
         """Stop it: `immediate` as a crash would, `fast` as an operator would."""
         self.run("pg_ctl", "--wait", f"--mode={mode}", "stop")
 
+    def become_standby(self) -> None:
+        """Let it start as a standby, which refuses writes."""
+        (self.data / "standby.signal").touch()
+
     def is_running(self) -> bool:
         """Return whether it has processes."""
         return bool(self.processes())

@@ -1,0 +1,281 @@
+"""Response times of one API key beside many clients of another key.
+
+    python benchmarks/neighbour.py [SECONDS] [--clients N ...] [--disk fast slow]
+
+needs what the tests over the wire need. One worker runs the async endpoint in its guard on a
+PostgreSQL, without a network. Tenant B sends an initiate every 20 ms. Beside it, the clients of
+tenant A send one request after the other: each client with a key of its own (`spread`); all with one
+key (`key`); with one key that a bucket limits, charged in the commit (`bucket`) or ahead of it
+(`apart`); all reconnecting one connection with keys of their own (`row`).
+
+The guard is `bound`, with a slot for each connection of the pool, or `open`: it has ten times as many
+slots and takes requests in the order of arrival, whose ever they are. All kinds take turns, so that
+they see the same machine. Read the ratios: B's 99th percentile to that beside `spread`, and A's rate
+to that of the open guard. A slow disk is a PostgreSQL whose commits take 10 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import statistics
+import sys
+import time
+from collections import defaultdict
+from itertools import count
+from pathlib import Path
+from typing import Final, cast
+from uuid import uuid4
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import attrs
+
+from benchmarks.servers import SLOW_DISK
+from curae_lifecycle import ApiKey, Bucket, Caller, Environment, Settings
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
+from curae_lifecycle.servers.endpoint import AsyncEndpoint
+from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Guard, Receive, Send
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
+from curae_lifecycle.stores.sql.store import AsyncSqlStore
+from curae_lifecycle.web.asgi_wsgi import asgi_body, asgi_headers, asgi_request
+from tests.support.databases.postgres import cluster, database
+
+POOL: Final = 10
+ROUNDS: Final = 3
+PACE: Final = 0.02
+FAILED: Final = 500
+MINT: Final = RandomIds("https://connect.example/")
+# Wide enough to refuse nobody.
+LIMITED: Final = Settings(
+    buckets=(Bucket(name="platform", capacity=10**6, refill=10**5, seconds=1),)
+)
+BASE: Final = "/api/sdk/v1"
+INITIATE: Final = f"{BASE}/curae-connect/initiate"
+KINDS: Final = ("spread", "key", "bucket", "apart", "row")
+
+
+@attrs.frozen
+class Tenant:
+    """A tenant's API key.
+
+    Attributes:
+        secret: The key itself.
+        number: A number that no other tenant has.
+        key: A number that no other key of the tenant has.
+    """
+
+    secret: str
+    number: int
+    key: int = 0
+
+    def caller(self) -> Caller:
+        """Return the caller that the key stands for."""
+        return Caller(
+            api_key_id=ApiKeyId(f"key-{self.number}-{self.key}"),
+            app_id=AppId(f"app-{self.number}"),
+            customer_account_id=CustomerAccountId(f"0f6c3c1a-7a52-4c3e-9a4e-{self.number:012}"),
+            environment=Environment.LIVE,
+            scopes=frozenset({CONNECTION_WRITE}),
+        )
+
+
+@attrs.define
+class Seen:
+    """What the clients of one kind saw.
+
+    Attributes:
+        times: B's response times, in seconds.
+        done: The number of A's responses below 500.
+        failed: The number of all other responses.
+        seconds: How long A's clients sent requests.
+    """
+
+    times: list[float] = attrs.field(factory=list[float])
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0
+
+    def p99(self) -> float:
+        """Return the 99th percentile of B's response times, in seconds."""
+        return statistics.quantiles(self.times, n=100)[98]
+
+
+@attrs.frozen
+class Server:
+    """An endpoint in its guard."""
+
+    guard: AsgiApp
+
+    async def post(self, tenant: Tenant, path: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request with a new idempotency key; return the status and the body."""
+        heard: list[AsgiMessage] = []
+        sent = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive() -> AsgiMessage:
+            for message in sent:
+                return message
+            return await asyncio.Future()
+
+        async def send(message: AsgiMessage) -> None:
+            heard.append(message)
+
+        headers = [
+            (b"authorization", f"Bearer {tenant.secret}".encode()),
+            (b"idempotency-key", str(uuid4()).encode()),
+        ]
+        scope: AsgiMessage = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": headers,
+        }
+        await self.guard(scope, receive, send)
+        status, content = heard[0]["status"], heard[1]["body"]
+        assert isinstance(status, int)
+        assert isinstance(content, bytes)
+        return status, content
+
+    async def initiate(self, tenant: Tenant) -> int:
+        """Initiate for a new app user; return the status."""
+        body = json.dumps({"appUserId": str(uuid4())}).encode()
+        return (await self.post(tenant, INITIATE, body))[0]
+
+
+def serve(store: AsyncSqlStore, settings: Settings, *, is_bound: bool) -> Server:
+    """Return a server with a bound or an open guard."""
+    endpoint = AsyncEndpoint(store, MINT, settings)
+
+    async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        answer = await endpoint(asgi_request(scope, await asgi_body(receive) or b""))
+        headers = asgi_headers(answer)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    if is_bound:
+        return Server(Guard(app, max_concurrent=POOL))
+
+    async def app_of_all(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        await app(cast("AsgiMessage", scope["sent"]), receive, send)
+
+    guard = Guard(app_of_all, max_concurrent=10 * POOL)
+
+    async def open_guard(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        # Every request looks like the only one of its key.
+        headers = [(b"authorization", str(uuid4()).encode())]
+        await guard({**scope, "path": "/", "headers": headers, "sent": scope}, receive, send)
+
+    return Server(open_guard)
+
+
+async def neighbour(server: Server, tenant: Tenant, seen: Seen, until: float) -> None:
+    """Send B's requests at a fixed pace, whatever their responses."""
+
+    async def once() -> None:
+        started = time.perf_counter()
+        status = await server.initiate(tenant)
+        seen.times.append(time.perf_counter() - started)
+        seen.failed += status >= FAILED
+
+    tasks: list[asyncio.Task[None]] = []
+    start = time.monotonic()
+    for number in count():
+        due = start + number * PACE
+        if due > until:
+            break
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        tasks.append(asyncio.create_task(once()))
+    await asyncio.gather(*tasks)
+
+
+async def client(
+    server: Server, tenant: Tenant, seen: Seen, *, path: str | None, until: float
+) -> None:
+    """Send A's requests one after the other."""
+    while time.monotonic() < until:
+        if path is None:
+            status = await server.initiate(tenant)
+        else:
+            status, _ = await server.post(tenant, path, b"")
+        if status < FAILED:
+            seen.done += 1
+        else:
+            seen.failed += 1
+
+
+async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool], Seen]:
+    """Measure every kind beside so many clients, with each guard."""
+    engine = create_engine_async(url, pool_size=POOL)
+    pool = AsyncSqlDatabase(engine)
+    plain = AsyncSqlStore(pool, LIMITED)
+    apart = AsyncSqlStore(pool, LIMITED, charge_apart=True)
+    await plain.create_tables()
+    b, a = Tenant("cae_live_b", 1), Tenant("cae_live_a", 2)
+    many = [Tenant(f"cae_live_{each}", each) for each in range(3, number + 3)]
+    keys = [Tenant(f"cae_live_a_{each}", 2, each) for each in range(1, number + 1)]
+    for tenant in (a, b, *many, *keys):
+        await plain.register(ApiKey(tenant.secret), tenant.caller())
+    free = serve(plain, Settings(), is_bound=True)
+    created = {"appUserId": "u", "dataPackages": ["labs"]}
+    _, body = await free.post(a, f"{BASE}/connections", json.dumps(created).encode())
+    connection = json.loads(body)["connection"]["id"]
+    found: dict[tuple[str, bool], Seen] = defaultdict(Seen)
+    for _ in range(ROUNDS):
+        for kind in KINDS:
+            for is_bound in (False, True):
+                settings = LIMITED if kind in {"bucket", "apart"} else Settings()
+                store = apart if kind == "apart" else plain
+                server = serve(store, settings, is_bound=is_bound)
+                path = f"{BASE}/connections/{connection}:reconnect" if kind == "row" else None
+                tenants = {"spread": many, "row": keys}.get(kind, [a] * number)
+                seen = found[kind, is_bound]
+                until = time.monotonic() + seconds / ROUNDS
+                begun = time.monotonic()
+                await asyncio.gather(
+                    neighbour(server, b, seen, until),
+                    *(client(server, each, seen, path=path, until=until) for each in tenants),
+                )
+                seen.seconds += time.monotonic() - begun
+    await engine.dispose()
+    return found
+
+
+def main(seconds: float, numbers: list[int], disks: list[str]) -> None:
+    """Print a line for each disk, number of clients, kind and guard."""
+    logging.disable(logging.CRITICAL)
+    for disk in disks:
+        with cluster() as server:
+            if disk == "slow":
+                server.stop()
+                server.settings = server.settings.replace("-c fsync=off", SLOW_DISK)
+                server.start()
+            for number in numbers:
+                with database(server.url) as url:
+                    found = asyncio.run(measure(url, number, seconds))
+                for (kind, is_bound), seen in found.items():
+                    beside = found["spread", is_bound].p99()
+                    rate = seen.done / seen.seconds
+                    free = found[kind, False].done / found[kind, False].seconds
+                    guard = "bound" if is_bound else "open"
+                    print(
+                        f"{disk} disk {number:4} clients, {kind:7} {guard:5}"
+                        f"  B p99 {seen.p99() * 1000:7.1f} ms, {seen.p99() / beside:5.2f} of spread"
+                        f"  A {rate:6.0f}/s, {rate / free:5.2f} of open"
+                        f"  failed {seen.failed}",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("seconds", nargs="?", type=float, default=12)
+    parser.add_argument("--clients", nargs="+", type=int, default=[64, 200])
+    parser.add_argument("--disk", nargs="+", default=["slow", "fast"])
+    chosen = parser.parse_args()
+    main(chosen.seconds, chosen.clients, chosen.disk)

@@ -1,0 +1,106 @@
+"""The slots of a guard: how many requests are in the app, and which request is next.
+
+The laws of this module:
+
+- **No name holds more slots than its bound**, so that the others find a free one.
+- **A free slot goes to the request whose names hold the fewest**, and among those to the one that
+  came first. Nobody starves: a name that holds none is next.
+
+A name stands for what requests may queue for together: an API key, or a row of the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from typing import TypeAlias
+
+import attrs
+
+Names: TypeAlias = tuple[bytes, ...]
+"""The names of a request; no two are equal."""
+
+
+@attrs.define(eq=False, repr=False)
+class Slots:
+    """Slots for a number of requests at once, of which no name gets all.
+
+    No repr shows a name, since an API key is one.
+
+    Attributes:
+        size: The number of slots.
+        max_per_name: How many slots requests with one name hold, at most.
+    """
+
+    size: int
+    max_per_name: int
+    _taken: int = attrs.field(default=0, init=False)
+    _held: Counter[bytes] = attrs.field(factory=Counter[bytes], init=False)
+    # Requests with the same names wait in one line, so that a long line costs as little as a short
+    # one. The number of arrivals decides between lines.
+    _lines: dict[Names, deque[_Waiter]] = attrs.field(
+        factory=dict[Names, "deque[_Waiter]"], init=False
+    )
+    _arrivals: int = attrs.field(default=0, init=False)
+
+    def is_free(self, names: Names) -> bool:
+        """Return whether a request with these names gets a slot without waiting."""
+        return self._taken < self.size and self._most_held(names) < self.max_per_name
+
+    async def take(self, names: Names) -> None:
+        """Wait for a slot and take it; give it back with `give_back`."""
+        if self.is_free(names):
+            self._take(names)
+            return
+        self._arrivals += 1
+        waiter = _Waiter(self._arrivals, asyncio.get_running_loop().create_future())
+        self._lines.setdefault(names, deque()).append(waiter)
+        try:
+            await waiter.given
+        except asyncio.CancelledError:
+            if not waiter.given.cancelled():
+                self.give_back(names)
+            elif waiter in self._lines.get(names, ()):
+                self._leave(names, waiter)
+            raise
+
+    def give_back(self, names: Names) -> None:
+        """Give a slot back, and hand it to the next request."""
+        self._taken -= 1
+        for name in names:
+            self._held[name] -= 1
+            if not self._held[name]:
+                del self._held[name]
+        self._hand_out()
+
+    def _take(self, names: Names) -> None:
+        self._taken += 1
+        self._held.update(names)
+
+    def _most_held(self, names: Names) -> int:
+        return max((self._held[name] for name in names), default=0)
+
+    def _hand_out(self) -> None:
+        # More than one may go on: each of a request's names may have kept back another line.
+        while lines := [names for names in self._lines if self.is_free(names)]:
+            names = min(
+                lines, key=lambda each: (self._most_held(each), self._lines[each][0].number)
+            )
+            waiter = self._lines[names][0]
+            self._leave(names, waiter)
+            # A request that was just cancelled has not left yet.
+            if not waiter.given.cancelled():
+                self._take(names)
+                waiter.given.set_result(None)
+
+    def _leave(self, names: Names, waiter: _Waiter) -> None:
+        line = self._lines[names]
+        line.remove(waiter)
+        if not line:
+            del self._lines[names]
+
+
+@attrs.frozen(eq=False)
+class _Waiter:
+    number: int
+    given: asyncio.Future[None]

@@ -1,0 +1,97 @@
+"""Tests that a guard gives no API key and no connection all of its slots."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+import pytest
+
+from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
+from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
+from tests.servers.asgi import Client, answer, part, run
+
+BASE = "/api/sdk/v1"
+CREATE = f"{BASE}/connections"
+ONE, OTHER = f"{CREATE}/one", f"{CREATE}/other"
+
+
+@attrs.define
+class Holding:
+    """An app that holds each request until it is told to answer."""
+
+    inside: list[tuple[bytes, str]] = attrs.field(factory=list)
+    leave: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        headers = scope["headers"]
+        assert isinstance(headers, list)
+        self.inside.append((dict(headers).get(b"authorization", b""), str(scope["path"])))
+        await self.leave.wait()
+        await receive()
+        await answer(send, b"ok")
+
+
+async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[tuple[bytes, str]]:
+    """Ask a guard, each request with an API key and a path; return those that reach the app."""
+
+    async def ask(key: bytes, path: str) -> None:
+        client = Client([part(b"", more=False)])
+        headers = [(b"accept", b"*/*"), (b"authorization", key)] if key else []
+        scope: AsgiMessage = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        await guard(scope, client.receive, client.send)
+
+    tasks = [asyncio.create_task(ask(*each)) for each in asked]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    reached = list(app.inside)
+    app.leave.set()
+    await asyncio.gather(*tasks)
+    return reached
+
+
+@pytest.mark.parametrize(
+    ("asked", "left_out"),
+    [
+        ([(b"a", CREATE)] * 4, [3]),
+        ([(b"a", CREATE)] * 4 + [(b"b", CREATE)], [3]),
+        ([(b"a", ONE), (b"b", f"{ONE}:revoke"), (b"c", f"{ONE}:reconnect"), (b"d", ONE)], [3]),
+        ([(b"a", ONE), (b"b", ONE), (b"c", ONE), (b"d", OTHER)], []),
+        ([(b"", "/page/one")] * 4 + [(b"a", CREATE)], [3]),
+        ([(b"a", CREATE)] * 3 + [(b"", LIVE_PATH)], []),
+        ([(b"", "/page/one")] * 3 + [(b"", READY_PATH)], []),
+        ([(b"a", f"{CREATE}/\ud800")], []),
+    ],
+)
+def test_guard_lets_one_key_or_connection_hold_three_of_four_slots(
+    asked: list[tuple[bytes, str]], left_out: list[int]
+) -> None:
+    async def scenario() -> None:
+        app = Holding()
+        expected = [each for number, each in enumerate(asked) if number not in left_out]
+        got = [path for _, path in await inside(Guard(app, max_concurrent=4), app, *asked)]
+        assert got == [path for _, path in expected]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("max_per_key", "most"), [(1, 1), (2, 2), (None, 1)])
+def test_guard_takes_the_bound_that_it_is_given(max_per_key: int | None, most: int) -> None:
+    async def scenario() -> None:
+        app = Holding()
+        size = 1 if max_per_key is None else 5
+        guard = Guard(app, max_concurrent=size, max_per_key=max_per_key)
+        assert len(await inside(guard, app, *[(b"a", CREATE)] * 5)) == most
+
+    run(scenario())
+
+
+def test_guard_reads_the_key_from_its_header_alone() -> None:
+    async def scenario() -> None:
+        app = Holding()
+        guard = Guard(app, max_concurrent=9, max_per_key=1)
+        asked = [(key, CREATE) for key in (b"Bearer 1", b"Bearer 2", b"Bearer 2", b"")]
+        reached = await inside(guard, app, *asked)
+        assert len(reached) == 3
+
+    run(scenario())

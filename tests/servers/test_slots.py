@@ -1,0 +1,191 @@
+"""Tests of a guard's slots: bounds for each name, the order of waiting, cancelled waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.servers.slots import Names, Slots
+from tests.servers.asgi import run
+
+A, B, C, ROW = b"a", b"b", b"c", b"row"
+
+
+async def taken(slots: Slots, *requests: Names) -> list[int]:
+    """Ask for a slot for each request in turn; return the numbers of those that got one."""
+    tasks = [asyncio.create_task(slots.take(names)) for names in requests]
+    await asyncio.sleep(0)
+    got = [number for number, task in enumerate(tasks) if task.done()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return got
+
+
+@pytest.mark.parametrize(
+    ("requests", "got"),
+    [
+        ([(A,)] * 4, [0, 1]),
+        ([(A,), (A,), (A,), (B,)], [0, 1, 3]),
+        ([(A, ROW), (B, ROW), (C, ROW), (C,)], [0, 1, 3]),
+        ([(), (), (), ()], [0, 1, 2]),
+        ([(A,), (B,), (C,), ()], [0, 1, 2]),
+    ],
+)
+def test_slots_let_no_name_hold_more_than_its_bound(requests: list[Names], got: list[int]) -> None:
+    async def scenario() -> None:
+        assert await taken(Slots(3, max_per_name=2), *requests) == got
+
+    run(scenario())
+
+
+async def served_in_order(slots: Slots, holding: list[Names], waiting: list[Names]) -> list[Names]:
+    """Fill the slots, let requests wait, and give slots back in turn; return who was next."""
+    for names in holding:
+        await slots.take(names)
+    order: list[Names] = []
+
+    async def wait(names: Names) -> None:
+        await slots.take(names)
+        order.append(names)
+
+    tasks = [asyncio.create_task(wait(names)) for names in waiting]
+    await asyncio.sleep(0)
+    held = list(holding)
+    while len(order) < len(waiting):
+        slots.give_back(held.pop(0))
+        before = len(order)
+        await asyncio.sleep(0)
+        held += order[before:]
+    await asyncio.gather(*tasks)
+    return order
+
+
+@pytest.mark.parametrize(
+    ("holding", "waiting", "order"),
+    [
+        # In the order of arrival, if all hold as many.
+        ([(A,)], [(B,), (C,), (B,)], [(B,), (C,), (B,)]),
+        # A neighbour of a key with a long line is next.
+        ([(A,), (A,)], [(A,), (A,), (B,)], [(B,), (A,), (A,)]),
+        # What has no name holds nothing.
+        ([(A,), (A,)], [(A,), ()], [(), (A,)]),
+        # The row counts if it holds more than the key.
+        ([(A, ROW), (B, ROW)], [(C, ROW), (A,)], [(A,), (C, ROW)]),
+    ],
+)
+def test_free_slot_goes_to_the_request_that_holds_the_fewest(
+    holding: list[Names], waiting: list[Names], order: list[Names]
+) -> None:
+    async def scenario() -> None:
+        slots = Slots(len(holding), max_per_name=2)
+        assert await served_in_order(slots, holding, waiting) == order
+
+    run(scenario())
+
+
+def test_one_slot_given_back_lets_two_requests_go_on() -> None:
+    async def scenario() -> None:
+        slots = Slots(4, max_per_name=1)
+        await slots.take((A, ROW))
+        tasks = [asyncio.create_task(slots.take(names)) for names in [(A,), (ROW,)]]
+        await asyncio.sleep(0)
+        slots.give_back((A, ROW))
+        _, left = await asyncio.wait(tasks, timeout=10)
+        assert not left
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_cancelled_wait_costs_no_slot(is_given: bool) -> None:  # noqa: FBT001 - drawn
+    async def scenario() -> None:
+        slots = Slots(1, max_per_name=1)
+        await slots.take((A,))
+        first, second = (asyncio.create_task(slots.take((name,))) for name in (B, C))
+        await asyncio.sleep(0)
+        if is_given:
+            slots.give_back((A,))
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        if not is_given:
+            slots.give_back((A,))
+        await second
+        slots.give_back((C,))
+        assert slots.is_free((A,))
+        assert await taken(slots, (A,), (B,)) == [0]
+
+    run(scenario())
+
+
+def test_slot_given_back_right_after_a_cancellation_goes_on() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, max_per_name=1)
+        await slots.take((A,))
+        first, second = (asyncio.create_task(slots.take((name,))) for name in (B, C))
+        await asyncio.sleep(0)
+        first.cancel()
+        slots.give_back((A,))
+        await second
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        slots.give_back((C,))
+        assert slots.is_free((B,))
+
+    run(scenario())
+
+
+def test_slots_show_no_name() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, max_per_name=1)
+        await slots.take((b"secret",))
+        assert "secret" not in repr(slots)
+
+    run(scenario())
+
+
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.sampled_from([(), (A,), (B,), (A, ROW), (B, ROW)])),
+        st.tuples(st.just("give back"), st.integers(0, 9)),
+        st.tuples(st.just("leave"), st.integers(0, 9)),
+    ),
+    max_size=40,
+)
+
+
+@given(moves, st.integers(1, 4), st.integers(1, 4))
+def test_slots_keep_their_bounds_and_leave_none_free_in_vain(
+    moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
+) -> None:
+    async def scenario() -> None:
+        slots = Slots(size, max_per_name=bound)
+        held: list[Names] = []
+        waiting: list[tuple[Names, asyncio.Task[None]]] = []
+        for move, given_ in moved:
+            if isinstance(given_, tuple):
+                waiting.append((given_, asyncio.create_task(slots.take(given_))))
+            elif move == "give back" and held:
+                slots.give_back(held.pop(given_ % len(held)))
+            elif move == "leave" and waiting:
+                _, task = waiting.pop(given_ % len(waiting))
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await asyncio.sleep(0)
+            held += [names for names, task in waiting if task.done()]
+            waiting = [(names, task) for names, task in waiting if not task.done()]
+            counts = Counter(name for names in held for name in names)
+            assert len(held) <= size
+            assert all(count <= bound for count in counts.values())
+            for names, _ in waiting:
+                assert len(held) == size or any(counts[name] == bound for name in names)
+        for _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+
+    run(scenario())
