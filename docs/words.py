@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from docs.generate.__main__ import GENERATORS
+from docs.generate.__main__ import BLOCKS, GENERATORS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -31,7 +31,7 @@ def hand_written_pages(root: Path = ROOT) -> list[Path]:
     generated = {
         path
         for name, files in GENERATORS.items()
-        if name != "readme"  # it writes one block of the page
+        if name not in BLOCKS
         for pattern in files.patterns
         for path in (root / files.folder).glob(pattern)
     }

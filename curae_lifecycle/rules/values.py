@@ -257,7 +257,7 @@ def add_microseconds(instant: datetime, by: int) -> datetime:
     A result beyond the last instant that a datetime can hold becomes `LAST_INSTANT`.
     """
     try:
-        return instant + by * TICK
+        return instant + timedelta(microseconds=by)
     except OverflowError:
         return LAST_INSTANT
 

@@ -14,6 +14,7 @@ from typing import Final
 from curae_lifecycle.cli.documents import document_text
 from docs.generate import (
     api,
+    blocks,
     problems,
     reference,
     tables,
@@ -61,8 +62,15 @@ GENERATORS: Final = {
     "traceability": Files("docs", ("traceability.md",), traceability.files),
     "tour": Files("docs", ("tour.svg",), tour.files),
     "seeded-bugs": Files("docs", ("seeded-bugs.md",), _seeded_bugs_files),
+    "settings": Files("docs", ("extending.md",), blocks.setting_files),
+    "hooks": Files("docs", ("conformance.md",), blocks.hook_files),
+    "laws": Files("docs", ("correctness.md",), blocks.law_files),
+    "documents": Files("docs/vectors", ("README.md",), blocks.vector_files),
 }
 """The generators by the names that the command takes."""
+
+BLOCKS: Final = frozenset({"settings", "hooks", "laws", "documents"})
+"""The generators that write one block of a page; people write the rest of it."""
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

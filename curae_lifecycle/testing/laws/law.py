@@ -28,7 +28,7 @@ LAWS: Final[Mapping[int, str]] = {
     15: "Another tenant's id and an unknown id are indistinguishable.",
     16: "Every input gives a value or a documented problem.",
     17: "Once a tombstone is recorded, no connection that was made before grants access and no "
-    "session that was made before completes, whoever was or is bound.",
+    "session that was made before completes, whichever user was or is bound.",
     18: "What is stored is read by the next release; what a newer one stored is refused by name.",
 }
 """The texts of the laws by number, as the errors quote them."""

@@ -28,6 +28,7 @@ NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
 _DEADLINE_OFFSETS: Final = (
     *(timedelta(minutes=minutes) for minutes in (0, 1, 10, 29, 30, 31, 60, 61, 90)),
     *(timedelta(minutes=minutes) - TICK for minutes in (1, 30, 60, 90)),
+    timedelta(hours=3),
 )
 REASONS: Final = ("portal_login", "mfa_required")
 """The drawn reasons why a patient must act, the simplest first."""
@@ -35,6 +36,20 @@ REASONS: Final = ("portal_login", "mfa_required")
 _THREE_HOURS: Final = 3 * 60 * 60 * 1_000_000
 _APP_USER_ID_MAX_LENGTH: Final = 256
 _IDEMPOTENCY_KEY_MAX_LENGTH: Final = 255
+_PACKAGE_MAX_LENGTH: Final = 64
+_PACKAGES_MAX: Final = 64
+
+# Chance alone rarely draws the shortest, the longest and the highest. U+10000 is the first character
+# that takes two units of UTF-16 and four bytes of UTF-8.
+_APP_USER_ID_EDGES: Final = (
+    *("~", "\U00010000", "a" * _APP_USER_ID_MAX_LENGTH),
+    "\U0001f600" * _APP_USER_ID_MAX_LENGTH,
+)
+_IDEMPOTENCY_KEY_EDGES: Final = ("!", "~" * _IDEMPOTENCY_KEY_MAX_LENGTH)
+_PACKAGE_EDGES: Final = ("z", "z" * _PACKAGE_MAX_LENGTH)
+_MOST_PACKAGES: Final = frozenset(
+    rules.DataPackage(f"package_{number}") for number in range(_PACKAGES_MAX)
+)
 
 
 def offsets() -> st.SearchStrategy[timedelta]:
@@ -101,35 +116,41 @@ def user_ids() -> st.SearchStrategy[rules.UserId]:
 def app_user_ids() -> st.SearchStrategy[rules.AppUserId]:
     """Draw IDs that an app gives its users: two plain ones, and any text of 1 to 256 characters.
 
+    The shortest, the longest and characters beyond U+FFFF are drawn often.
     No ID begins or ends with white space or holds a control character or a surrogate.
     """
     plain = st.sampled_from(("user-1", "user-2"))
     strange = st.text(
-        st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=_APP_USER_ID_MAX_LENGTH
-    )
-    return st.one_of(plain, strange.filter(lambda text: text == text.strip())).map(rules.AppUserId)
+        st.characters(exclude_categories=("Cc", "Cs")),
+        min_size=1,
+        max_size=_APP_USER_ID_MAX_LENGTH,
+    ).filter(lambda text: text == text.strip())
+    return st.one_of(plain, strange, st.sampled_from(_APP_USER_ID_EDGES)).map(rules.AppUserId)
 
 
 def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
     """Draw idempotency keys: two plain ones, and any visible ASCII text of 1 to 255 characters."""
     visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
     plain = st.sampled_from(("k-1", "k-2"))
-    return st.one_of(plain, st.text(visible, min_size=1, max_size=_IDEMPOTENCY_KEY_MAX_LENGTH)).map(
-        IdempotencyKey
-    )
+    strange = st.text(visible, min_size=1, max_size=_IDEMPOTENCY_KEY_MAX_LENGTH)
+    edges = st.sampled_from(_IDEMPOTENCY_KEY_EDGES)
+    return st.one_of(plain, strange, edges).map(IdempotencyKey)
 
 
 def data_package() -> st.SearchStrategy[rules.DataPackage]:
     """Draw names of a data package: `labs` and two others, and any that the library allows."""
     plain = st.sampled_from(("labs", "clinical_summary", "medications"))
-    return st.one_of(plain, st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)).map(
-        rules.DataPackage
-    )
+    strange = st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)
+    return st.one_of(plain, strange, st.sampled_from(_PACKAGE_EDGES)).map(rules.DataPackage)
 
 
 def data_packages() -> st.SearchStrategy[tuple[rules.DataPackage, ...]]:
     """Draw 1 to 64 data packages as a connection holds them: sorted and without duplicates."""
-    return st.sets(data_package(), min_size=1, max_size=64).map(rules.parse_data_packages)
+    some = st.sets(data_package(), min_size=1, max_size=_PACKAGES_MAX)
+    most = st.just(_MOST_PACKAGES)
+    # One in eight has the most: many are slow to draw.
+    chosen = st.integers(0, 7).flatmap(lambda number: most if number == 7 else some)  # noqa: PLR2004 - the last
+    return chosen.map(rules.parse_data_packages)
 
 
 def environments() -> st.SearchStrategy[rules.Environment]:

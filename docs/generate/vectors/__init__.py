@@ -165,6 +165,11 @@ _DOCUMENTS: Final[dict[str, tuple[str, *tuple[Callable[[], Iterator[Case]], ...]
 }
 
 
+def laws() -> dict[str, str]:
+    """Return the law of each document by the document's name."""
+    return {name: law for name, (law, *_) in _DOCUMENTS.items()}
+
+
 def files() -> dict[str, str]:
     """Return the text of every document by its file name."""
     return {

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from curae_lifecycle.rules import connection, idempotency, values
-from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, Standing, Status
+from curae_lifecycle.rules.connection import Connection, Standing, Status
 from curae_lifecycle.rules.idempotency import LostLeaseAction, Record, RecordStanding, RecordState
 from tests.proof.symbolic.claims import Claim, Mistake, as_datetime, as_int, as_number, span
 from tests.proof.symbolic.integers import Instant, assume, instant, number, require
+from tests.support.strategies import pending
 
 # --- The numbers themselves ------------------------------------------------------------------
 
@@ -53,7 +54,7 @@ def standing_ends(status: Status, before: Standing, over: Standing) -> Callable[
     def check() -> None:
         now, end = instant("now"), instant("end")
         held = Connection(
-            cast("ConnectionIdentity", None),
+            pending().identity,
             status,
             as_datetime(now),
             handoff_deadline=as_datetime(end) if status is Status.PENDING else None,

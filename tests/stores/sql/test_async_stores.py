@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import attrs
-import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -19,14 +20,13 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record_async, serve, serve_async
-from curae_lifecycle.stores.sql import engine_factory
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.limits import MariadbLimits
+from curae_lifecycle.stores.sql.limits import MariadbLimits, mariadb_limits
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -293,14 +293,12 @@ def test_mariadb_engines_set_what_the_laws_need(mariadb_url: str) -> None:
 def test_mariadb_without_galera_gets_its_other_settings(
     mariadb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = engine_factory.mariadb_limits
-
     def without_galera(wait: float) -> MariadbLimits:
-        usual = limits(wait)
+        usual = mariadb_limits(wait)
         unknown = usual.init_command.replace("wsrep_sync_wait", "no_such_variable")
         return attrs.evolve(usual, init_command=unknown)
 
-    monkeypatch.setattr(engine_factory, "mariadb_limits", without_galera)
+    monkeypatch.setattr(f"{create_engine.__module__}.mariadb_limits", without_galera)
     engine = create_engine(mariadb_url, timeout=60)
     asked = Statement("SELECT @@transaction_isolation, @@innodb_lock_wait_timeout")
     assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60]
@@ -311,7 +309,8 @@ def test_mariadb_without_galera_gets_its_other_settings(
 def test_mariadb_refuses_a_value_that_does_not_fit(mariadb_url: str) -> None:
     plain = create_engine(mariadb_url)
     SqlDatabase(plain).run_ddl([Statement("CREATE TABLE kept (word VARCHAR(3))")])
-    with pytest.raises(pymysql.err.DataError):
+    data_error = cast("type[Exception]", importlib.import_module("pymysql.err").DataError)
+    with pytest.raises(data_error):
         SqlDatabase(plain).run_transaction([Statement("INSERT INTO kept VALUES (?)", ("long",))])
     plain.dispose()
 

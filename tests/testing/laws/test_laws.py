@@ -329,6 +329,7 @@ ACTIVE_1 = attrs.evolve(kin(1), status=Status.ACTIVE)
 ACTIVE_2 = attrs.evolve(kin(2, 1), status=Status.ACTIVE)
 OTHER_USER = attrs.evolve(COORDINATE, app_id=AppId("app-2"))
 OTHER_HEADERS = attrs.evolve(OK, headers=(*OK.headers, ("x-worker", "2")))
+OTHER_REVOCATION = attrs.evolve(OK, body=b'{"connection":{"token":1},"revokedNow":true}')
 TWICE = attrs.evolve(OK, headers=OK.headers * 2)
 OTHER_BODY = attrs.evolve(OK, body=OK.body[:-1] + b" }")
 DEEP = b"[" * 200_000
@@ -416,8 +417,11 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         lambda: laws.check_wire_members(problem(details={"userId": 1}).body),
     ),
     (13, "not listed: instance", lambda: laws.check_wire_members(problem(instance="urn:1").body)),
+    (13, "not listed: token", lambda: laws.check_wire_members({"connection": {"token": 1}})),
+    (13, "not listed: token", lambda: laws.check_documented(problem(token=1))),
     (13, "'NOPE' is not listed", lambda: laws.check_wire_members({"code": "NOPE"})),
     (13, "7 is not listed", lambda: laws.check_wire_members({"code": 7})),
+    (13, "not listed: token", lambda: RevocationAnswer.read(OTHER_REVOCATION)),
     (13, "of a revocation", lambda: RevocationAnswer.read(OK)),
     (14, "returned 1, then 2", lambda: laws.check_deterministic(ticking())),
     (15, "status 200 instead", lambda: laws.check_indistinguishable(problem(), OK)),

@@ -377,6 +377,17 @@ def test_law_10_watch_reports_an_inexact_retry_after() -> None:
     watch.observe_response(limited(41), now)
 
 
+def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
+    watch, bucket = Watch(), Bucket(name="platform", capacity=1, refill=1, seconds=60)
+    key = BucketKey(CALLER.key_owner, bucket)
+    asking = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
+    with broken(10, "refused although its last charge was at None"):
+        watch.observe_response(limited(40, "platform"), at(1), needs=asking)
+    charged = RateWrite(key=key, policy=bucket, before=None, after=FULL_BUCKET)
+    watch.observe_commit((charged,), at(1))
+    watch.observe_response(limited(40, "platform"), at(1), needs=asking)
+
+
 def test_law_11_watch_reports_writes_of_refusal_or_ignored_fact() -> None:
     made = Watched(pending())
     write = ConnectionWrite(pending(), ACTIVE)

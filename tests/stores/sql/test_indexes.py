@@ -1,0 +1,169 @@
+"""Tests that every index and unique constraint is needed: without it, SQLite reads more rows."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
+from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_statements
+from curae_lifecycle.stores.sql.schema import _INDEXES, create_table_statements
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.support.server import API_KEY, CALLER, OPERATIONS, request
+from tests.support.sql.databases import Counted
+from tests.support.sql.works import FIRST, SETTINGS, minted
+from tests.support.strategies import COORDINATE
+
+UNIQUE: Final = {
+    "predecessor_id": ("predecessor_id TEXT UNIQUE", "predecessor_id TEXT"),
+    "root_id, position": (", UNIQUE (root_id, position)", ""),
+    "subject": ("subject TEXT NOT NULL UNIQUE", "subject TEXT NOT NULL"),
+}
+"""Each unique constraint, as SQLite reads it, and what is left without it."""
+
+_INSERT: Final = (
+    "INSERT INTO curae_connection "
+    "(id, version, predecessor_id, root_id, position, coordinate, era, document)"
+)
+
+DUPLICATES: Final = {
+    "predecessor_id": (
+        f"{_INSERT} VALUES (?, 1, 'older', ?, 0, 'user', 0, '')",
+        ("one", "one"),
+        ("two", "two"),
+    ),
+    "root_id, position": (
+        f"{_INSERT} VALUES (?, 1, ?, 'root', 1, 'user', 0, '')",
+        ("one", "older"),
+        ("two", "other"),
+    ),
+    "subject": (
+        (
+            "INSERT INTO curae_page (id, version, subject, expires_at, document) "
+            "VALUES (?, 1, 'subject', 0, ?)"
+        ),
+        ("one", ""),
+        ("two", ""),
+    ),
+}
+"""For each unique constraint, an INSERT and two rows of which the second breaks it alone."""
+
+
+@pytest.fixture
+def statements(sqlite_database: SqlDatabase) -> list[Statement]:
+    """Every statement of requests, facts, a purge, an outbox worker and an erasure."""
+    counted = Counted(sqlite_database)
+    store = SqlStore(counted, SETTINGS)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    for number, operation in enumerate(OPERATIONS, 1):
+        serve(
+            store,
+            request=request(operation, key=f"k-{number}"),
+            id_factory=partial(minted, number),
+            settings=SETTINGS,
+        )
+    record(store, Authorized(FIRST))
+    record(store, Tombstoned(COORDINATE))
+    store.purge()
+    Outbox(counted).deliver_batch(lambda _: None)
+    erased = Erased(connections=("id",), sessions=("id",), coordinate=None)
+    changed = [statement for each in counted.changed for statement in each]
+    return [
+        *[*counted.read, *changed],
+        *[*erased_statements("key", (0, 1)), count_statement(("subject",)), *erased.deletions()],
+    ]
+
+
+def tables(*, without: str = "") -> sqlite3.Connection:
+    """Return a database with every table, but without one unique constraint."""
+    # A cached EXPLAIN would show the plan from before an index was dropped.
+    connection = sqlite3.connect(":memory:", cached_statements=0)
+    created = [each.text for each in create_table_statements(Dialect.SQLITE)]
+    if without:
+        whole, rest = UNIQUE[without]
+        assert sum(whole in text for text in created) == 1
+        created = [text.replace(whole, rest) for text in created]
+    for text in created:
+        connection.execute(text)
+    return connection
+
+
+def plans(connection: sqlite3.Connection, statements: Iterable[Statement]) -> Iterator[list[str]]:
+    """Yield the steps of SQLite's plan for each statement."""
+    for each in statements:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {each.text}", each.values)
+        yield [str(row[-1]) for row in rows]
+
+
+def reads_more(plan: list[str], before: list[str]) -> bool:
+    """Return whether a plan has more scans or sorts than another, or fewer bounds."""
+    return costs(plan) > costs(before)
+
+
+def costs(plan: list[str]) -> tuple[int, int]:
+    text = "\n".join(plan)
+    scans = len(re.findall(r"^SCAN (?!CONSTANT)|TEMP B-TREE", text, re.MULTILINE))
+    return scans, -len(re.findall(r"[=<>]\?", text))
+
+
+def test_recorded_statements_use_every_index(statements: list[Statement]) -> None:
+    with closing(tables()) as connection:
+        text = "\n".join(step for plan in plans(connection, statements) for step in plan)
+    assert {name for name in _INDEXES if name not in text} == set()
+
+
+@pytest.mark.parametrize("name", _INDEXES)
+def test_statement_reads_more_rows_without_an_index(name: str, statements: list[Statement]) -> None:
+    with closing(tables()) as connection:
+        before = [*plans(connection, statements)]
+        connection.execute(f"DROP INDEX {name}")
+        after = [*plans(connection, statements)]
+    assert any(map(reads_more, after, before))
+
+
+@pytest.mark.parametrize("name", UNIQUE)
+def test_statement_reads_more_rows_without_a_constraint(
+    name: str, statements: list[Statement]
+) -> None:
+    # An upsert names its constraint, so SQLite refuses it without one.
+    able = [each for each in statements if "ON CONFLICT (subject)" not in each.text]
+    with closing(tables()) as whole, closing(tables(without=name)) as changed:
+        before, after = [*plans(whole, able)], [*plans(changed, able)]
+    assert any(map(reads_more, after, before))
+
+
+@pytest.mark.parametrize("name", UNIQUE)
+def test_constraint_alone_refuses_a_duplicate(name: str) -> None:
+    insert, first, second = DUPLICATES[name]
+    with closing(tables(without=name)) as changed:
+        changed.execute(insert, first)
+        changed.execute(insert, second)
+    with closing(tables()) as whole:
+        whole.execute(insert, first)
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            whole.execute(insert, second)
+
+
+def test_list_of_unique_constraints_is_complete() -> None:
+    with closing(tables()) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
+        found = {
+            ", ".join(row[2] for row in connection.execute(f"PRAGMA index_info({index[1]})"))
+            for table in names
+            for index in connection.execute(f"PRAGMA index_list({table})")
+            if index[3] == "u"
+        }
+    assert found == set(UNIQUE)

@@ -1,0 +1,142 @@
+"""Tests that the strategies draw each edge of their domain within the usual number of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.ratelimit import (
+    FRESH_LOG,
+    FULL_BUCKET,
+    Charge,
+    ExactLog,
+    LogState,
+    RateLimited,
+    admit,
+)
+from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.testing.strategies import START
+from tests.testing.strategies.drawing import HOUR
+
+USUAL: Final = settings(
+    database=None,
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+"""As many examples as a property test draws by default, and no chance."""
+
+HIGHEST_OF_TWO_BYTES: Final = 0xFFFF
+
+
+def drawn_usually(strategy: st.SearchStrategy[object]) -> list[object]:
+    """Return all values that a property test draws."""
+    seen: list[object] = []
+
+    @USUAL
+    @given(strategy)
+    def note(value: object) -> None:
+        seen.append(value)
+
+    note()
+    return seen
+
+
+def has_length(length: int) -> Callable[[object], bool]:
+    return lambda each: isinstance(each, Collection) and len(each) == length
+
+
+def is_beyond_two_bytes(each: object) -> bool:
+    return any(ord(character) > HIGHEST_OF_TWO_BYTES for character in str(each))
+
+
+def is_used_up(each: object) -> bool:
+    return isinstance(each, Charge) and isinstance(admit((each,), START), RateLimited)
+
+
+def is_full_log(each: object) -> bool:
+    return (
+        isinstance(each, Charge)
+        and isinstance(each.policy, ExactLog)
+        and isinstance(each.state, LogState)
+        and len(each.state.instants) == each.policy.limit
+    )
+
+
+def equals(wanted: object) -> Callable[[object], bool]:
+    return lambda each: each == wanted
+
+
+EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Callable[[object], bool]]]]] = {
+    "app user ids": (
+        draw.app_user_ids(),
+        {
+            "shortest": has_length(1),
+            "longest": has_length(256),
+            "beyond U+FFFF": is_beyond_two_bytes,
+            "longest beyond U+FFFF": lambda each: (
+                has_length(256)(each) and is_beyond_two_bytes(each)
+            ),
+            "shortest beyond U+FFFF": lambda each: (
+                has_length(1)(each) and is_beyond_two_bytes(each)
+            ),
+        },
+    ),
+    "idempotency keys": (
+        draw.idempotency_keys(),
+        {
+            "shortest": has_length(1),
+            "longest": has_length(255),
+            "lowest character": lambda each: "!" in str(each),
+            "highest character": lambda each: "~" in str(each),
+        },
+    ),
+    "data package": (draw.data_package(), {"shortest": has_length(1), "longest": has_length(64)}),
+    "data packages": (draw.data_packages(), {"fewest": has_length(1), "most": has_length(64)}),
+    "offsets": (
+        draw.offsets(),
+        {"shortest": equals(timedelta(0)), "longest": equals(3 * HOUR)},
+    ),
+    "instants": (
+        draw.instants(),
+        {"earliest": equals(START), "latest": equals(START + 3 * HOUR)},
+    ),
+    "states of logs": (draw.log_states(), {"empty": equals(FRESH_LOG)}),
+    "states of buckets": (draw.bucket_states(), {"full": equals(FULL_BUCKET)}),
+    "charges": (draw.charges(), {"used up": is_used_up, "full log": is_full_log}),
+    "scopes": (draw.scopes(), {"fewest": has_length(0), "most": has_length(1)}),
+    "chains": (draw.chains(), {"shortest": has_length(1)}),
+    "responses": (
+        draw.responses().map(lambda each: each.body),
+        {"emptiest": has_length(0), "fullest": has_length(8)},
+    ),
+    "server settings": (
+        draw.server_settings().map(lambda each: each.buckets),
+        {"no bucket": has_length(0), "most buckets": has_length(2)},
+    ),
+    "steps of connections": (
+        draw.connection_histories().map(lambda each: each.steps),
+        {"fewest": has_length(0)},
+    ),
+    "steps of records": (
+        draw.record_histories().map(lambda each: each.steps),
+        {"fewest": has_length(0)},
+    ),
+}
+"""Strategies by subject, each with the edges of its domain."""
+
+
+@pytest.mark.parametrize("subject", EDGES)
+def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
+    strategy, edges = EDGES[subject]
+    seen = drawn_usually(strategy)
+    assert len(seen) <= USUAL.max_examples
+    missed = {name for name, is_edge in edges.items() if not any(map(is_edge, seen))}
+    assert missed == set()
