@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import attrs
 import pytest
 
-from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.testing.watch_limits import check_bucket_refusal
+from tests.support.server import CALLER, request
 from tests.support.strategies import START
+from tests.testing.watched import broken, call_of, limited
 
 BUCKET = Bucket(name="second", capacity=6, refill=3, seconds=1)
 """A bucket that fills in two seconds."""
@@ -40,3 +46,14 @@ def test_wait_beyond_the_window_and_five_minutes_breaks_law_10() -> None:
     check(START, wait=302)
     with pytest.raises(LawBrokenError, match="Retry-After is 303 s"):
         check(START, wait=303)
+
+
+def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
+    watch, key = Watch(), BucketKey(CALLER.key_owner, BUCKET)
+    asking = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
+    refused = limited(1, BUCKET.name)
+    with broken(10, "refused although its last charge was at None"):
+        watch.observe_response(refused, START, needs=asking)
+    charged = RateWrite(key=key, policy=BUCKET, before=None, after=FULL_BUCKET)
+    watch.observe_commit((charged,), START)
+    watch.observe_response(refused, START, needs=asking)

@@ -28,7 +28,7 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 from tests.support.instants import caller_at, clock_at, commit_writes
-from tests.support.server import CALLER, LIMITED_USER, new_ids, world
+from tests.support.server import CALLER, LIMITED_USER, new_ids, request, world
 from tests.support.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 
 REVOKED = apply_trigger(pending(), "APP", START)
@@ -74,6 +74,17 @@ class Watched:
         spoilt = spoil(answer)
         self.watch.observe_response(spoilt, now, caller=CALLER, needs=asking)
         return spoilt
+
+
+def limited(wait: int, policy: str = "initiate") -> Answer:
+    made = Watched()
+    for number in range(10):
+        made.ask(request("initiate", key=f"k-{number}"), START, number)
+    answer, _ = made.decide(request("initiate", key="k-11"), START + 20 * SECONDS, new_ids(11))
+    assert ("retry-after", "40") in answer.response.headers
+    changed = {"retry-after": str(wait), "ratelimit": f'"{policy}";r=0;t={wait}'}
+    headers = tuple((name, changed.get(name, value)) for name, value in answer.response.headers)
+    return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
 def broken(law: int, what: str = "") -> AbstractContextManager[object]:

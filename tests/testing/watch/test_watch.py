@@ -56,6 +56,7 @@ from tests.testing.watched import (
     bound,
     broken,
     call_of,
+    limited,
     session,
     stored,
 )
@@ -347,17 +348,6 @@ def test_law_10_watch_reports_an_eleventh_initiate_in_a_minute() -> None:
         watch.observe_commit((rate(),), at(minute))
 
 
-def limited(wait: int, policy: str = "initiate") -> Answer:
-    made = Watched()
-    for number in range(10):
-        made.ask(request("initiate", key=f"k-{number}"), START, number)
-    answer, _ = made.decide(request("initiate", key="k-11"), START + 20 * SECONDS, new_ids(11))
-    assert ("retry-after", "40") in answer.response.headers
-    changed = {"retry-after": str(wait), "ratelimit": f'"{policy}";r=0;t={wait}'}
-    headers = tuple((name, changed.get(name, value)) for name, value in answer.response.headers)
-    return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
-
-
 def test_law_10_watch_reports_an_inexact_retry_after() -> None:
     watch = Watch()
     asking = call_of(request("initiate")).needs
@@ -375,17 +365,6 @@ def test_law_10_watch_reports_an_inexact_retry_after() -> None:
     watch.observe_response(limited(41), now, needs=asking, loaded_at_commit=watch.commit_count - 1)
     watch.observe_response(limited(41, "platform"), now, needs=asking)
     watch.observe_response(limited(41), now)
-
-
-def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
-    watch, bucket = Watch(), Bucket(name="platform", capacity=1, refill=1, seconds=60)
-    key = BucketKey(CALLER.key_owner, bucket)
-    asking = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
-    with broken(10, "refused although its last charge was at None"):
-        watch.observe_response(limited(40, "platform"), at(1), needs=asking)
-    charged = RateWrite(key=key, policy=bucket, before=None, after=FULL_BUCKET)
-    watch.observe_commit((charged,), at(1))
-    watch.observe_response(limited(40, "platform"), at(1), needs=asking)
 
 
 def test_law_11_watch_reports_writes_of_refusal_or_ignored_fact() -> None:
