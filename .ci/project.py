@@ -1,6 +1,7 @@
 """What the CI needs to know of the project, read from the project's own files.
 
 - `project.py command 1|2`: the README's first or second command, exactly as written
+- `project.py versions`: the Python versions that the classifiers advertise, the oldest first
 - `project.py lowest`: the runtime dependencies, pinned to their lower bounds; `extras/run_all.py` does
   the same for each extra
 """
@@ -41,6 +42,14 @@ def lowest(dependencies: list[str]) -> list[str]:
     return pins
 
 
+def versions(classifiers: list[str]) -> list[str]:
+    """Return the Python versions among the classifiers, such as 3.11."""
+    found = (
+        re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", each) for each in classifiers
+    )
+    return sorted((each[1] for each in found if each), key=lambda name: int(name.split(".")[1]))
+
+
 def main(arguments: list[str]) -> None:
     """Answer one question on standard output."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -48,6 +57,8 @@ def main(arguments: list[str]) -> None:
         case ["command", ("1" | "2") as number]:
             readme = (ROOT / "README.md").read_text(encoding="utf-8")
             print(readme_commands(readme)[int(number) - 1])
+        case ["versions"]:
+            print("\n".join(versions(pyproject["project"]["classifiers"])))
         case ["lowest"]:
             print("\n".join(lowest(pyproject["project"]["dependencies"])))
         case _:

@@ -9,6 +9,7 @@ another host for anything, or where a path of this machine stands in one.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from enum import Enum
@@ -45,6 +46,13 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"curae_lifecycle {release}"
+# Where the site and its source will be, if the builder knows: each page then names its address, and
+# links to its own file.
+html_baseurl = os.environ.get("CURAE_SITE_URL", "")
+_REPOSITORY: Final = os.environ.get("CURAE_REPOSITORY_URL", "").rstrip("/")
+html_theme_options = (
+    {"source_edit_link": _REPOSITORY + "/edit/main/docs/{filename}"} if _REPOSITORY else {}
+)
 html_logo = "logo.svg"
 html_favicon = "logo.svg"
 # Only commands are copied from a console, without their prompts.
@@ -57,6 +65,7 @@ html_show_sphinx = False
 html_show_copyright = False
 html_static_path = ["site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"]
 html_css_files = ["site.css"]
+html_search_scorer = "search.js"
 html_js_files = [("site.js", {"defer": "defer"})]
 # Where other people's tools find them.
 html_extra_path = ["openapi.json", "asyncapi.json", "api.d.ts"]
@@ -215,6 +224,9 @@ def _describe(
 ) -> None:
     title = _TAG.sub("", str(context.get("title", ""))) or "curae_lifecycle"
     summary = _SUMMARIES.get(name, f"{title}: {PROJECT}")
+    if name in TOP.values():
+        # Its text is in another file than the one that would be edited.
+        context["page_source_suffix"] = ""
     context["metatags"] = f"{context.get('metatags') or ''}{meta_tags(unescape(title), summary)}"
 
 
@@ -237,6 +249,9 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what one element says."""
+        if tag == "link" and ("rel", "canonical") in attrs:
+            # The address of the page itself, which no browser loads.
+            return
         for name, value in attrs:
             if name == "id" and value:
                 self.ids.add(value)

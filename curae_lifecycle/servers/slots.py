@@ -4,7 +4,7 @@ The laws of this module:
 
 - **No name holds more slots than its bound**, so that the others find a free one.
 - **A free slot goes to the request whose names hold the fewest**, and among those to the one that
-  came first. Nobody starves: a name that holds none is next.
+  came first. So a name that holds no slot never waits for ever.
 
 A name stands for what requests may queue for together: an API key, or a row of the database.
 """

@@ -8,15 +8,24 @@ library needs loaded for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import product
+from pathlib import Path
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.connection import STANDING, Actor
+from curae_lifecycle.rules.connection import (
+    DEADLINE,
+    STANDING,
+    Actor,
+    EraState,
+    Standing,
+    deadline_kind,
+)
 from curae_lifecycle.rules.connection import standing as standing_of
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem
@@ -56,16 +65,22 @@ from curae_lifecycle.service.writes import (
 from curae_lifecycle.testing.cells import count_cell_lookups
 from curae_lifecycle.web.wire_format import format_reply
 from docs.explorer import states
+from docs.explorer.reachable import Seen, connections, sessions
 from docs.explorer.states import BOUND, CONNECTION, COORDINATE, MADE, NEW, NOW, USER, State
 
-OF_STANDING: Final = ("stored status", "clock")
-OF_CONNECTION: Final = (*OF_STANDING, "successor")
+OF_DEADLINE: Final = states.OF_CONNECTION[:3]
+OF_STANDING: Final = states.OF_CONNECTION[:4]
+OF_CONNECTION: Final = states.OF_CONNECTION
 OF_ACCOUNT: Final = ("account",)
-OF_SESSION: Final = ("session",)
+OF_SESSION: Final = ("session", "era")
 OF_KEY: Final = ("record", "request")
 
 TELLING: Final = ("status", "revokedNow", "path", "handoff", "lifecycleState")
 """The members of a body that tell something of the state; the others are its ids and instants."""
+
+
+DOCS: Final = Path(__file__).resolve().parents[1]
+UNREACHABLE_CELL: Final = re.compile("^- (Unreachable, .*)$", re.MULTILINE)
 
 
 @attrs.frozen
@@ -235,9 +250,21 @@ def _access(package: str, variant: str) -> Asked:
 def _standing(state: State) -> Answer:
     with count_cell_lookups([STANDING]) as looked_at:
         standing = standing_of(states.connection(state), NOW, era=None)
+    return _looked_up(STANDING, looked_at, standing)
+
+
+def _deadline(state: State) -> Answer:
+    # The instant does not matter.
+    connection = states.connection({**state, "clock": next(iter(states.CLOCKS))})
+    with count_cell_lookups([DEADLINE]) as looked_at:
+        kind = deadline_kind(connection, era=None)
+    return _looked_up(DEADLINE, looked_at, kind)
+
+
+def _looked_up(table: AnyTable, looked_at: Iterable[tuple[str, ...]], outcome: str) -> Answer:
     ((_, *cell),) = looked_at
-    (rule,) = {row.rule for key, row in STANDING.cells() if list(key) == cell}
-    return Answer(outcome=standing, status=None, code=None, says=(), changes=(), rules=(rule,))
+    (rule,) = {row.rule for key, row in table.cells() if list(key) == cell}
+    return Answer(outcome=outcome, status=None, code=None, says=(), changes=(), rules=(rule,))
 
 
 # --- In words --------------------------------------------------------------------------------
@@ -292,6 +319,7 @@ def _moved(name: str, before: str | None, after: str) -> str:
 
 ASKED: Final = (
     Asked(group="The connection", name="standing", choices=OF_STANDING, answer=_standing),
+    Asked(group="The connection", name="deadline", choices=OF_DEADLINE, answer=_deadline),
     _access(states.PACKAGE, ""),
     _access("other", " to another package"),
     _operation(CreateConnection(USER, (states.PACKAGE,))),
@@ -335,13 +363,49 @@ def document() -> dict[str, Json]:
                 "answers": [numbers.setdefault(answer, len(numbers)) for answer in given],
             }
         )
+    reached = _reached()
     trails = {rule for answer in numbers for rule in answer.rules}
     return {
         "choices": {name: list(values) for name, values in states.CHOICES.items()},
         "asked": asked,
         "answers": [_plain(answer) for answer in numbers],
         "tables": [_table(table) for table in TABLES.values() if _rules(table) & trails],
+        "reached": [
+            {
+                "of": of,
+                "choices": list(names),
+                "cells": "".join(
+                    "01"[chosen in seen]
+                    for chosen in product(*(states.CHOICES[name] for name in names))
+                ),
+            }
+            for of, names, seen in reached
+        ],
+        "picture": (DOCS / "tables/connection.svg").read_text(encoding="utf-8"),
+        "boxes": _boxes(connections()),
     }
+
+
+def _reached() -> list[tuple[str, tuple[str, ...], frozenset[Seen]]]:
+    """The states that requests and facts lead to, for each group of choices that is one."""
+    alone = {each[: len(OF_STANDING)] for each in connections()}
+    return [
+        ("connection", OF_STANDING, frozenset(alone)),
+        ("connection with this successor", OF_CONNECTION, connections()),
+        ("session with this account", states.OF_SESSION, sessions()),
+    ]
+
+
+def _boxes(reached: frozenset[Seen]) -> dict[str, Json]:
+    """For each box of the picture that is a standing, the first state that has it."""
+    found: dict[str, Json] = {}
+    for chosen in product(*(states.CHOICES[name] for name in OF_CONNECTION)):
+        state = dict(zip(OF_CONNECTION, chosen, strict=True))
+        # The picture shows one era: its arrows leave out the tombstone.
+        if chosen in reached and state["era"] == EraState.THIS:
+            found.setdefault(standing_of(states.connection(state), NOW, era=None), dict(state))
+    assert set(found) == set(Standing)  # noqa: S101 - a box without a state could not be chosen
+    return found
 
 
 def _plain(answer: Answer) -> dict[str, Json]:
@@ -360,6 +424,11 @@ def _rules(table: AnyTable) -> set[str]:
 
 
 def _table(table: AnyTable) -> dict[str, Json]:
+    # The page of examples is generated from the tests' list, with the proof of each cell.
+    page = (DOCS / f"tables/worked/{table.name}.md").read_text(encoding="utf-8")
+    unreachable: dict[str, list[Json]] = {}
+    for section in page.split("\n## ")[1:]:
+        unreachable[section.split("\n", 1)[0]] = [*UNREACHABLE_CELL.findall(section)]
     return {
         "name": table.name,
         "law": table.law,
@@ -370,6 +439,7 @@ def _table(table: AnyTable) -> dict[str, Json]:
                 "outcome": str(row.outcome),
                 "rule": row.rule,
                 "why": row.why,
+                "unreachable": unreachable.get(row.rule, []),
             }
             for row in table.rows
         ],

@@ -6,7 +6,7 @@
 
 (() => {
   const place = document.getElementById("explorer-page");
-  const { choices, asked, answers, tables } = EXPLORER;
+  const { choices, asked, answers, tables, reached, picture, boxes } = EXPLORER;
   const names = Object.keys(choices);
   const tableOf = new Map(
     tables.flatMap((table) => table.rows.map((row) => [row.rule, table.name])),
@@ -54,13 +54,88 @@
     }
   }
 
-  // The answers to a question are listed for every combination of its choices, the last one first.
-  function answerTo(question) {
-    const at = question.choices.reduce(
+  // What is listed for every combination of some choices, the last one first, has here this place.
+  function placeOf(some) {
+    return some.reduce(
       (sum, name) => sum * choices[name].length + selects.get(name).selectedIndex,
       0,
     );
-    return answers[question.answers[at]];
+  }
+
+  function answerTo(question) {
+    return answers[question.answers[placeOf(question.choices)]];
+  }
+
+  // --- Unreachable states -----------------------------------------------------------------------
+
+  const unreached = element("p", { className: "unreached" });
+  unreached.setAttribute("role", "status");
+
+  function missed() {
+    return reached.filter((group) => group.cells[placeOf(group.choices)] === "0");
+  }
+
+  // The stored status says whether there is a `revokedAt`, until the reader chooses otherwise.
+  function follow(name) {
+    if (name !== "stored status" || !missed().length) return;
+    const select = selects.get("revocation");
+    const kept = select.selectedIndex;
+    select.selectedIndex = 1 - kept;
+    if (missed().some((group) => group.of === "connection")) select.selectedIndex = kept;
+  }
+
+  function tellUnreached() {
+    const groups = missed();
+    // The narrowest group says it all.
+    const told = groups.filter(
+      (group) => !groups.some((each) => each !== group && group.choices.length > each.choices.length
+        && each.choices.every((name) => group.choices.includes(name))),
+    );
+    const text = told.map((group) => `Unreachable: no requests and facts lead to this ${group.of}.`);
+    unreached.textContent = text.join(" ");
+    for (const { question, line, mark } of lines) {
+      const unreachable = groups.some((group) =>
+        group.choices.every((name) => question.choices.includes(name)),
+      );
+      line.classList.toggle("unreachable", unreachable);
+      mark.textContent = unreachable ? "unreachable state" : "";
+    }
+  }
+
+  // --- The picture ------------------------------------------------------------------------------
+
+  const drawn = element("div", { className: "drawn", tabIndex: 0 });
+  drawn.innerHTML = picture;
+  const buttons = new Map();
+
+  function draw() {
+    drawn.setAttribute("role", "region");
+    drawn.setAttribute("aria-label", "the states of a connection");
+    // As an image it would hide its boxes from a screen reader.
+    drawn.querySelector("svg").setAttribute("role", "group");
+    for (const box of drawn.querySelectorAll("g.box")) {
+      const chooses = boxes[box.textContent];
+      if (!chooses) continue;
+      buttons.set(box.textContent, box);
+      box.setAttribute("role", "button");
+      box.setAttribute("tabindex", "0");
+      const pick = () => {
+        for (const [name, value] of Object.entries(chooses)) selects.get(name).value = value;
+        refresh();
+        keep();
+      };
+      box.addEventListener("click", pick);
+      box.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        pick();
+      });
+    }
+  }
+
+  function press() {
+    const { outcome } = answerTo(asked.find((question) => question.name === "standing"));
+    for (const [name, box] of buttons) box.setAttribute("aria-pressed", String(name === outcome));
   }
 
   // --- The answers ------------------------------------------------------------------------------
@@ -70,8 +145,10 @@
     const changes = element("p", { className: "changes" });
     const rules = element("p", { className: "rules" });
     const reasons = element("p", { className: "reasons" });
-    const line = element("li", {}, element("h4", {}, question.name), said, changes, rules, reasons);
-    return { question, line, said, changes, rules, reasons };
+    const mark = element("p", { className: "mark" });
+    const title = element("h4", {}, question.name);
+    const line = element("li", {}, title, said, changes, rules, reasons, mark);
+    return { question, line, said, changes, rules, reasons, mark };
   });
 
   // Returns whether the answer differs from the one that was shown.
@@ -104,7 +181,14 @@
       const by = element("span", { className: "by" });
       const cells = [...row.key, row.outcome].map((text) => element("td", {}, text));
       const rule = element("td", {}, linkTo(row.rule), by);
-      const line = element("tr", {}, ...cells, rule, element("td", {}, ...prose(row.why)));
+      const why = element("td", {}, ...prose(row.why));
+      if (row.unreachable.length) {
+        const count = row.unreachable.length;
+        const summary = element("summary", {}, `${count} unreachable ${count > 1 ? "cells" : "cell"}`);
+        const proofs = row.unreachable.map((text) => element("li", {}, ...prose(text)));
+        why.append(element("details", {}, summary, element("ul", {}, ...proofs)));
+      }
+      const line = element("tr", {}, ...cells, rule, why);
       rows.set(row.rule, { line, by, names: "" });
       return line;
     });
@@ -168,6 +252,8 @@
   function refresh() {
     const count = lines.filter(show).length;
     changed.textContent = count ? `${count} of ${lines.length} answers changed; they are marked.` : "";
+    tellUnreached();
+    press();
     light();
     link.value = address();
     copied.textContent = "";
@@ -178,9 +264,14 @@
     refresh();
   }
 
-  function chosen() {
-    refresh();
+  function keep() {
     history.replaceState(null, "", link.value);
+  }
+
+  function chosen(event) {
+    follow(event.target.name);
+    refresh();
+    keep();
   }
 
   function build() {
@@ -190,9 +281,12 @@
     const fields = element("fieldset", { className: "state", onchange: chosen }, legend, ...labels);
     const label = element("label", { htmlFor: link.id }, "A link to this very state");
     const groups = [...new Set(asked.map((question) => question.group))];
+    draw();
     place.append(
       element("h2", {}, "The state"),
-      element("div", { className: "controls" }, fields, changed),
+      element("div", { className: "controls" }, fields, changed, unreached),
+      element("p", {}, "Choose a box to choose a state of the connection. The box of the chosen state is marked."),
+      drawn,
       element("div", { className: "link" }, label, link, button, copied),
       element("h2", {}, "The answers"),
       ...groups.flatMap((group) => {

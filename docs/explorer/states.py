@@ -11,6 +11,8 @@ from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     ConnectionIdentity,
+    EraState,
+    RevocationState,
     Standing,
     Status,
 )
@@ -65,16 +67,18 @@ CLOCKS: Final[dict[str, timedelta | None]] = {
 """How far away the deadline is."""
 
 SESSIONS: Final = {
-    PATH_A: (PATH_A, HandoffState.LANDED, HOUR),
     f"{PATH_B}, waiting": (PATH_B, HandoffState.AWAITED, HOUR),
     f"{PATH_B}, over without landing": (PATH_B, HandoffState.AWAITED, timedelta()),
     f"{PATH_B}, landed for the bound user": (PATH_B, HandoffState.LANDED, HOUR),
+    PATH_A: (PATH_A, HandoffState.LANDED, HOUR),
     PATH_C: (PATH_C, HandoffState.NOT_REQUIRED, HOUR),
 }
-"""The path of a session, its hand-off, and how far away its end is."""
+"""The path of a session, its hand-off, and how far away its end is; first one that UNLINKED users have."""
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "stored status": tuple(Status),
+    "revocation": tuple(RevocationState),
+    "era": tuple(EraState),
     "clock": tuple(CLOCKS),
     "successor": (ALONE, *(FOLLOWED + standing for standing in Standing)),
     "account": tuple(AccountState),
@@ -83,6 +87,12 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "request": tuple(FingerprintMatch),
 }
 """What can be chosen, in the words of the rules."""
+
+OF_CONNECTION: Final[tuple[str, ...]] = ("stored status", "revocation", "era", "clock", "successor")
+"""The choices that are a connection."""
+
+OF_SESSION: Final[tuple[str, ...]] = ("account", "session", "era")
+"""The choices that are a session, with the account of its coordinate."""
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
 MADE: Final = NOW - timedelta(days=1)
@@ -121,8 +131,10 @@ def connection(state: State) -> Connection:
         created_at=MADE,
         predecessor_id=None,
         root_id=CONNECTION,
+        era=_era(state),
     )
-    return _stored(identity, Status(state["stored status"]), deadline)
+    revoked = state["revocation"] == RevocationState.ONCE
+    return _stored(identity, Status(state["stored status"]), deadline=deadline, revoked=revoked)
 
 
 def successor(state: State) -> Connection | None:
@@ -140,12 +152,24 @@ def successor(state: State) -> Connection | None:
         position=2,
     )
     if standing is Standing.LAPSED:
-        return _stored(identity, Status.PENDING, NOW)
-    return _stored(identity, Status(standing), NOW + HOUR)
+        return _stored(identity, Status.PENDING, deadline=NOW)
+    revoked = standing is Standing.REVOKED
+    return _stored(identity, Status(standing), deadline=NOW + HOUR, revoked=revoked)
 
 
-def _stored(identity: ConnectionIdentity, status: Status, deadline: datetime | None) -> Connection:
-    pending, revoked = status is Status.PENDING, status is Status.REVOKED
+def _era(state: State) -> datetime | None:
+    # The present era of every state is that of a coordinate without a tombstone.
+    return MADE if state["era"] == EraState.OTHER else None
+
+
+def _stored(
+    identity: ConnectionIdentity,
+    status: Status,
+    *,
+    deadline: datetime | None,
+    revoked: bool = False,
+) -> Connection:
+    pending = status is Status.PENDING
     return Connection(
         identity,
         status,
@@ -187,6 +211,7 @@ def session(state: State) -> CuraeConnectSession:
         expires_at=NOW + left,
         landed_at=landed_at,
         user_id=user,
+        era=_era(state),
     )
 
 

@@ -87,12 +87,19 @@ def fragment(plain: int, packed: int) -> str:
     """What stands in the page, with how large the rest is."""
     example = (HERE / "example.jsonl").read_text(encoding="utf-8")
     text = (HERE / "page.html").read_text(encoding="utf-8")
+    presets = sorted((HERE / "presets").glob("*.jsonl"))
+    logs = {"a first example": example} | {
+        path.stem.replace("-", " "): path.read_text(encoding="utf-8") for path in presets
+    }
     for name, value in {
         "PLAIN": megabytes(plain),
         "PACKED": megabytes(packed),
         "PYODIDE": PYODIDE,
         # A first newline in a textarea is not part of it, and the example begins with none.
         "EXAMPLE": html.escape(example.rstrip("\n")),
+        "OPTIONS": "".join(f"<option>{html.escape(name)}</option>" for name in logs),
+        # Nothing in it may end the script.
+        "PRESETS": json.dumps(logs).replace("</", "<\\/"),
     }.items():
         text = text.replace(f"[[{name}]]", value)
     return text.rstrip("\n")

@@ -234,6 +234,88 @@
     }
   }
 
+  // --- Writing a log ---------------------------------------------------------------------------
+
+  const presets = JSON.parse(part("presets").textContent);
+
+  function start() {
+    log.value = presets[part("preset").value].replace(/\n$/, "");
+    check.checked = false;
+    say("");
+  }
+
+  // A request with the API key that the log registers last.
+  function posts(path, body) {
+    return (log) => ({
+      ...(body ? { as: log.next } : {}),
+      request: {
+        method: "POST",
+        path: path(log),
+        headers: { Authorization: `Bearer ${log.register.apiKey}`, "Idempotency-Key": `line-${log.count + 1}` },
+        ...(body?.fields ? { body: body.fields } : {}),
+      },
+    });
+  }
+
+  function reports(type, more = () => ({})) {
+    return (log) => ({ fact: { type, connectionId: log.id, ...more(log) } });
+  }
+
+  const CONNECTIONS = "/api/sdk/v1/connections";
+  const PACKAGE = "clinical_summary";
+  const USER = "user-1";
+
+  // What can be added, each as a function of the log so far.
+  const KINDS = {
+    "the app creates a connection": posts(() => CONNECTIONS, { fields: { appUserId: USER, dataPackages: [PACKAGE] } }),
+    "the patient authorizes": reports("connection.authorize", (log) => ({ expiresAt: instant(log.at + 30 * 86_400_000) })),
+    "is access granted?": (log) => ({ ask: { type: "access", connectionId: log.id, dataPackage: PACKAGE } }),
+    "the app reconnects": posts((log) => `${CONNECTIONS}/${log.id}:reconnect`, {}),
+    "the app revokes": posts((log) => `${CONNECTIONS}/${log.id}:revoke`),
+    "the patient revokes": reports("connection.revoke", () => ({ actor: "PATIENT" })),
+    "the patient must act": reports("connection.require_action", () => ({ reason: "portal_login" })),
+    "the user is gone": ({ register: { environment, appId, customerAccountId } }) => ({
+      fact: { type: "binding.tombstone", environment, appId, customerAccountId, appUserId: USER },
+    }),
+  };
+
+  function instant(milliseconds) {
+    return new Date(milliseconds).toISOString().replace(".000Z", "Z");
+  }
+
+  // What an added line needs to know of those before it; lines that are no JSON do not count.
+  function known(minutes) {
+    const lines = log.value.split("\n").flatMap((line) => {
+      try {
+        return [JSON.parse(line) ?? {}];
+      } catch {
+        return [];
+      }
+    });
+    const register = lines.findLast((line) => line.register)?.register;
+    const last = Date.parse(lines.findLast((line) => line.at)?.at);
+    const names = new Set(lines.map((line) => line.as));
+    let next = 1;
+    while (names.has(`c${next}`)) next += 1;
+    const id = `{${part("connection").value}.connection.id}`;
+    return { register, at: last + minutes * 60_000, next: `c${next}`, id, count: lines.length };
+  }
+
+  function append() {
+    const before = known(part("minutes").valueAsNumber);
+    if (!before.register || !(Math.abs(before.at) < 8e15)) {
+      say("The log needs a line that registers an API key and has a time.");
+      return;
+    }
+    const line = { at: instant(before.at), ...KINDS[part("kind").value](before) };
+    log.value = `${log.value.replace(/\n$/, "")}\n${JSON.stringify(line)}`;
+    log.scrollTop = log.scrollHeight;
+    say(line.as ? `Line added; its response is ${line.as}.` : "Line added.");
+  }
+
+  part("kind").append(...Object.keys(KINDS).map((name) => element("option", name)));
+  part("preset").addEventListener("change", start);
+  part("append").addEventListener("click", append);
   log.form.addEventListener("submit", (event) => {
     event.preventDefault();
     ask();

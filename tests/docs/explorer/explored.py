@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import cache
 from itertools import product
 from typing import Final, NamedTuple
@@ -11,8 +12,14 @@ import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import forget, release
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Actor, Connection, next_deadline, standing
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, present_era
+from curae_lifecycle.rules.connection import (
+    Actor,
+    Connection,
+    deadline_kind,
+    next_deadline,
+    standing,
+)
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
@@ -88,6 +95,8 @@ class State(NamedTuple):
     """One choice of each kind, in the order of the page; empty if a line does not use it."""
 
     status: str = ""
+    revocation: str = ""
+    era: str = ""
     clock: str = ""
     successor: str = ""
     account: str = ""
@@ -99,6 +108,8 @@ class State(NamedTuple):
 PATH_B: Final = "NEW_ACTIVE_SIGNUP_HANDOFF"
 CHOICES: Final = {
     "stored status": ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED"],
+    "revocation": ["no revokedAt", "a revokedAt"],
+    "era": ["made under the present era", "made under another era"],
     "clock": ["before the deadline", "at the deadline", "after the deadline", "none set"],
     "successor": [
         "no successor",
@@ -111,10 +122,10 @@ CHOICES: Final = {
     ],
     "account": ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"],
     "session": [
-        "EXISTING_ACTIVE_HANDOFF",
         f"{PATH_B}, waiting",
         f"{PATH_B}, over without landing",
         f"{PATH_B}, landed for the bound user",
+        "EXISTING_ACTIVE_HANDOFF",
         "SILENT_LIMITED",
     ],
     "record": [
@@ -128,14 +139,37 @@ CHOICES: Final = {
     ],
     "request": ["same fingerprint", "other fingerprint"],
 }
-STATES: Final = [State(*chosen) for chosen in product(*CHOICES.values())]
+FIRST: Final = State(*(values[0] for values in CHOICES.values()))
+SWEPT: Final = (
+    ("status", "revocation", "era", "clock", "successor", "record", "request"),
+    ("status", "revocation", "era", "clock", "successor", "account"),
+    ("account", "record", "request"),
+    ("era", "account", "session"),
+)
+"""The choices that the sweeps of the page combine. Each line depends on those of one sweep."""
+
+
+def sweep(names: tuple[str, ...]) -> list[State]:
+    """Return every combination of some choices, with the first value of the others."""
+    values = dict(zip(State._fields, CHOICES.values(), strict=True))
+    return [
+        FIRST._replace(**dict(zip(names, chosen, strict=True)))
+        for chosen in product(*(values[name] for name in names))
+    ]
 
 
 def connection_of(state: State) -> Connection:
     clock = CHOICES["clock"].index(state.clock)
     deadline = (NOW + TICK, NOW, NOW - TICK, None)[clock]
-    revoked_at = at(10) if state.status == "REVOKED" else None
+    revoked_at = at(10) if state.revocation == "a revokedAt" else None
     return stored(state.status, deadline, revoked_at=revoked_at)
+
+
+def tombstone_after(state: State) -> LimitedAccountAppBinding | None:
+    """Return the binding that makes the connection one of another era, if that was chosen."""
+    binding = specimens.binding_in("LIMITED")
+    assert binding is not None
+    return attrs.evolve(binding, era=START) if state.era == "made under another era" else None
 
 
 def successor_in(state: State) -> Connection | None:
@@ -145,23 +179,30 @@ def successor_in(state: State) -> Connection | None:
     like = stored("PENDING", NOW) if stands == "LAPSED" else stored(stands, NOW + TICK)
     if stands == "REVOKED":
         like = stored(stands, revoked_at=at(10))
-    return successor_of(stored(state.status), like)
+    # Whatever stands as it says was made under the present era.
+    identity = attrs.evolve(like.identity, era=present_era(tombstone_after(state)))
+    return successor_of(stored(state.status), attrs.evolve(like, identity=identity))
 
 
 def session_of(state: State) -> CuraeConnectSession:
+    era = START if state.era == "made under another era" else None
+    return attrs.evolve(session_under(state), era=era)
+
+
+def session_under(state: State) -> CuraeConnectSession:
     match CHOICES["session"].index(state.session):
         case 0:
-            return specimens.mint("ACTIVE", prefer_signup=False).value.session
-        case 1:
             return specimens.waiting()
-        case 2:
+        case 1:
             return specimens.mint(
                 "UNLINKED", prefer_signup=True, now=NOW - NEXT_ACTION_LIFETIME
             ).value.session
-        case 3:
+        case 2:
             landed = complete_handoff(specimens.waiting(), binding=None, user_id=BOUND, now=START)
             assert isinstance(landed, Done)
             return landed.value.session
+        case 3:
+            return specimens.mint("ACTIVE", prefer_signup=False).value.session
         case _:
             return specimens.mint("LIMITED", prefer_signup=True).value.session
 
@@ -239,7 +280,7 @@ FACTS_ASKED: Final[dict[str, Fact]] = {
     "binding.tombstone": Tombstoned(COORDINATE),
     "binding.tombstone, a copy of the last one": Tombstoned(COORDINATE, happened_at=MADE),
 }
-QUESTIONS: Final = ("standing", "access", "access to another package")
+QUESTIONS: Final = ("standing", "deadline", "access", "access to another package")
 NAMES: Final = [*QUESTIONS, *OPERATIONS_ASKED, *FACTS_ASKED]
 
 TOLD: Final = {
@@ -343,7 +384,7 @@ def operation_answer(name: str, state: State) -> Shown:
         connection=connection_of(state) if asked.connection else None,
         successor=successor,
         head=successor,
-        binding=binding_of(state) if asked.binding else None,
+        binding=binding_of(state) if asked.binding else tombstone_after(state),
         landed_handoff=LandedHandoff(START, None) if "landed in time" in name else None,
     )
     answer = respond(decide(call, snapshot=snapshot, now=NOW, new_ids=NEW_IDS))
@@ -364,6 +405,8 @@ def fact_answer(name: str, state: State) -> Shown:
     asked = fact.needs()
     of_line = asked.connection or asked.chain or asked.connections
     connection = connection_of(state) if of_line else None
+    # The present era is that of the account, or the one that makes the connection another's.
+    binding = binding_of(state) if asked.binding or asked.session else tombstone_after(state)
     successor = successor_in(state) if of_line else None
     chain = [each for each in (connection, successor) if each is not None]
     snapshot = Snapshot(
@@ -372,7 +415,7 @@ def fact_answer(name: str, state: State) -> Shown:
         head=successor if asked.connection else None,
         following=tuple(chain[1:]) if asked.chain else (),
         session=session_of(state) if asked.session else None,
-        binding=binding_of(state) if asked.binding or asked.session else None,
+        binding=binding,
         connections=tuple(chain) if asked.connections else (),
     )
     answer = record_fact(fact, snapshot, NOW)
@@ -387,34 +430,34 @@ def fact_answer(name: str, state: State) -> Shown:
 
 
 def question_answer(name: str, state: State) -> Shown:
+    era = present_era(tombstone_after(state))
+    if name == "deadline":
+        unset = connection_of(state._replace(clock="none set"))
+        kind = deadline_kind(unset, era=era)
+        rule = rule_of("deadline", (state.status, state.revocation, state.era))
+        return shown(name, said=kind, changes="", rules=(rule,))
     connection = connection_of(state)
     if name == "standing":
-        return shown(
-            name,
-            said=standing(connection, NOW, era=None),
-            changes="",
-            rules=(standing_rule(connection),),
-        )
+        rule = standing_rule(state, next_deadline(connection, era=era))
+        return shown(name, said=standing(connection, NOW, era=era), changes="", rules=(rule,))
     package = "labs" if name == "access" else "other"
-    answer = decide_access(connection, package, NOW, era=None)
+    answer = decide_access(connection, package, NOW, era=era)
     if isinstance(answer, Granted):
         return shown(name, said="granted", changes="", rules=(answer.rule,))
     said = line("denied", answer.problem.code, *details(dict(answer.problem.details)))
     return shown(name, said=said, changes="", rules=(answer.rule,))
 
 
-def standing_rule(connection: Connection) -> str:
-    """Return the rule of the standing, except for the deadline of an ended connection."""
-    deadline = next_deadline(connection, era=None)
-    key = (
-        connection.status,
-        "no revokedAt" if connection.revoked_at is None else "a revokedAt",
-        "made under the present era",
-        "before the deadline, or none set"
-        if deadline is None or deadline > NOW
-        else "at or after the deadline",
-    )
-    (rule,) = {row.rule for cell, row in TABLES["standing"].cells() if cell == key}
+def standing_rule(state: State, deadline: datetime | None) -> str:
+    """Return the rule of the standing; a connection without a deadline is before it."""
+    before = deadline is None or deadline > NOW
+    clock = "before the deadline, or none set" if before else "at or after the deadline"
+    return rule_of("standing", (state.status, state.revocation, state.era, clock))
+
+
+def rule_of(table: str, cell: tuple[str, ...]) -> str:
+    """Return the rule of one cell."""
+    (rule,) = {row.rule for key, row in TABLES[table].cells() if key == cell}
     return rule
 
 
@@ -429,9 +472,10 @@ def answer_to(name: str, state: State) -> Shown:
 @cache
 def asks(name: str) -> frozenset[str]:
     """Return the parts of a state that a line loads."""
-    line, key = {"status", "clock", "successor"}, {"record", "request"}
+    alone = {"status", "revocation", "era"}
+    line, key = {*alone, "clock", "successor"}, {"record", "request"}
     if name in QUESTIONS:
-        return frozenset({"status", "clock"})
+        return frozenset(alone if name == "deadline" else {*alone, "clock"})
     if name in OPERATIONS_ASKED:
         operation = OPERATIONS_ASKED[name]
         needs = operation.needs(CALLER)
@@ -446,6 +490,7 @@ def asks(name: str) -> frozenset[str]:
             **dict.fromkeys(line, needs.connection or needs.chain or needs.connections),
             "account": needs.binding or needs.session,
             "session": needs.session,
+            "era": needs.connection or needs.chain or needs.connections or needs.session,
         }
     return frozenset(part for part, value in loaded.items() if value is not None)
 

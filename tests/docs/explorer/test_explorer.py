@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
-from itertools import product
 from typing import Final, NamedTuple
 
 import pytest
@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
@@ -23,12 +24,15 @@ from tests.docs.browser import chromium
 from tests.docs.explorer.explored import (
     CHOICES,
     FACTS_ASKED,
+    FIRST,
     NAMES,
     OPERATIONS_ASKED,
-    STATES,
+    SWEPT,
     Shown,
     State,
+    asks,
     expected,
+    sweep,
 )
 from tests.support.paths import ROOT
 
@@ -50,23 +54,23 @@ const change = new Event("change", { bubbles: true });
 // Thousands of addresses in a second are no reader's, and the browser refuses them.
 history.replaceState = () => {};
 
-function sweep(at) {
-  if (at < selects.length) {
-    for (let i = 0; i < selects[at].length; i++) {
-      selects[at].selectedIndex = i;
-      sweep(at + 1);
+for (const [at, place] of arguments[0].entries()) selects[at].selectedIndex = place;
+
+function sweep(left) {
+  if (left.length) {
+    for (let i = 0; i < selects[left[0]].length; i++) {
+      selects[left[0]].selectedIndex = i;
+      sweep(left.slice(1));
     }
     return;
   }
   fields.dispatchEvent(change);
-  const said = lines.map((line) => [...line.children].map((each) => each.textContent).join("\n"));
+  const said = lines.map((line) => [...line.children].slice(0, 5).map((each) => each.textContent).join("\n"));
   const named = [...lit].map((row) => `${row.querySelector("a").textContent}: ${row.querySelector(".by").textContent}`);
   found.push([said.map(number), named.map(number)]);
 }
 
-selects[0].selectedIndex = arguments[0];
-selects[1].selectedIndex = arguments[1];
-sweep(2);
+sweep(arguments[1]);
 return { texts: [...texts.keys()], found };
 """
 
@@ -103,10 +107,29 @@ class Page(NamedTuple):
         selects = self.browser.find_elements(By.TAG_NAME, "select")
         return State(*(Select(each).first_selected_option.text for each in selects))
 
+    def choose(self, state: State) -> None:
+        script = """const [selects, values] = arguments;
+            selects.forEach((select, at) => { select.value = values[at]; });
+            selects[0].closest("fieldset").onchange({ target: {} });"""
+        selects = self.browser.find_elements(By.TAG_NAME, "select")
+        self.browser.execute_script(script, selects, list(state))
+        assert self.chosen() == state
+
     def says(self) -> dict[str, Shown]:
         script = """return [...document.querySelectorAll(".answers li")]
-            .map((line) => [...line.children].map((each) => each.textContent))"""
+            .map((line) => [...line.children].slice(0, 5).map((each) => each.textContent))"""
         return {line[0]: Shown(*line) for line in self.browser.execute_script(script)}
+
+    def unreached(self) -> tuple[str, list[str]]:
+        """Return the sentence about the state, and the lines that are marked."""
+        script = """return [document.querySelector(".unreached").textContent,
+            [...document.querySelectorAll(".answers .unreachable h4")].map((e) => e.textContent)]"""
+        told, marked = self.browser.execute_script(script)
+        marks = "return [...document.querySelectorAll('.mark')].map((e) => e.textContent)"
+        assert [text for text in self.browser.execute_script(marks) if text] == (
+            ["unreachable state"] * len(marked)
+        )
+        return told, marked
 
     def link(self) -> str:
         return str(self.browser.find_element(By.ID, "explorer-link").get_property("value"))
@@ -120,25 +143,42 @@ def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> 
         "[...each.options].map((option) => option.text)])"
     )
     assert dict(names) == CHOICES
-    assert len(STATES) > 30_000
     order = [row.rule for table in TABLES.values() for row in table.rows]
-    left = iter(STATES)
-    # In parts, so that a slow browser does not count as dead.
-    for at in product(*(range(len(values)) for values in [*CHOICES.values()][:2])):
-        swept = page.browser.execute_script(SWEEP, *at)
-        texts = swept["texts"]
-        lines = [Shown(*text.split("\n")) if "\n" in text else None for text in texts]
-        for said, lit in swept["found"]:
-            state = next(left)
-            told = [expected(name, state) for name in NAMES]
-            assert [lines[each] for each in said] == told, state
-            by: dict[str, list[str]] = {}
-            for answer in told:
-                for rule in dict.fromkeys(answer.rules.split(" → ")):
-                    by.setdefault(rule, []).append(answer.name)
-            named = [f"{rule}: {'; '.join(by[rule])}" for rule in order if rule in by]
-            assert [texts[each] for each in lit] == named, state
-    assert next(left, None) is None
+    for names in SWEPT:
+        places = [State._fields.index(name) for name in names]
+        left = iter(sweep(names))
+        # In parts, so that a slow browser does not count as dead.
+        for first in range(len([*CHOICES.values()][places[0]])):
+            at = [0] * len(CHOICES)
+            at[places[0]] = first
+            swept = page.browser.execute_script(SWEEP, at, places[1:])
+            texts = swept["texts"]
+            lines = [Shown(*text.split("\n")) if "\n" in text else None for text in texts]
+            for said, lit in swept["found"]:
+                state = next(left)
+                told = [expected(name, state) for name in NAMES]
+                assert [lines[each] for each in said] == told, state
+                by: dict[str, list[str]] = {}
+                for answer in told:
+                    for rule in dict.fromkeys(answer.rules.split(" → ")):
+                        by.setdefault(rule, []).append(answer.name)
+                named = [f"{rule}: {'; '.join(by[rule])}" for rule in order if rule in by]
+                assert [texts[each] for each in lit] == named, state
+        assert next(left, None) is None
+
+
+def test_each_explorer_answer_depends_on_choices_of_one_sweep() -> None:
+    assert all(any(asks(name) <= set(names) for names in SWEPT) for name in NAMES)
+
+
+@pytest.mark.browser
+def test_explorer_answers_equal_the_library_in_random_states(page: Page) -> None:
+    page.opens()
+    draw = random.Random(1)  # noqa: S311 - the same states in every run
+    for _ in range(50):
+        state = State(*(draw.choice(values) for values in CHOICES.values()))
+        page.choose(state)
+        assert page.says() == {name: expected(name, state) for name in NAMES}, state
 
 
 @pytest.mark.browser
@@ -200,6 +240,45 @@ def test_explorer_link_with_invalid_state_shows_the_first_state(page: Page, frag
 
 
 @pytest.mark.browser
+def test_choosing_a_box_of_the_picture_chooses_its_state(page: Page) -> None:
+    page.opens()
+    boxes = page.browser.find_elements(By.CSS_SELECTOR, "#explorer-page [role=button]")
+    names = [each.text for each in boxes]
+    assert sorted(names) == sorted(Standing)
+    for name, box in zip(names, boxes, strict=True):
+        page.browser.execute_script(
+            "arguments[0].dispatchEvent(new MouseEvent('click', { bubbles: true }))", box
+        )
+        assert page.says() == {each: expected(each, page.chosen()) for each in NAMES}
+        assert page.says()["standing"].said == name
+        pressed = [each.get_dom_attribute("aria-pressed") for each in boxes]
+        assert pressed == [str(each == name).lower() for each in names]
+        assert page.link() == page.browser.current_url
+        assert page.unreached() == ("", [])
+
+
+@pytest.mark.browser
+def test_explorer_marks_unreachable_states_and_their_answers(page: Page) -> None:
+    page.opens()
+    Select(page.browser.find_element(By.NAME, "stored status")).select_by_visible_text("REVOKED")
+    # The revocation follows the status, until the reader chooses another.
+    assert page.chosen().revocation == "a revokedAt"
+    assert page.unreached() == ("", [])
+    Select(page.browser.find_element(By.NAME, "revocation")).select_by_visible_text("no revokedAt")
+    told, marked = page.unreached()
+    assert told == "Unreachable: no requests and facts lead to this connection."
+    assert marked == [name for name in NAMES if {"status", "revocation", "clock"} <= asks(name)]
+    page.choose(FIRST._replace(status="ACTIVE", successor="successor ACTIVE"))
+    told, marked = page.unreached()
+    assert told == "Unreachable: no requests and facts lead to this connection with this successor."
+    assert marked == [name for name in NAMES if "successor" in asks(name)]
+    page.choose(FIRST._replace(era="made under another era", session=CHOICES["session"][1]))
+    told, marked = page.unreached()
+    assert told == "Unreachable: no requests and facts lead to this session with this account."
+    assert marked == [name for name in NAMES if "session" in asks(name)]
+
+
+@pytest.mark.browser
 def test_explorer_keyboard_reaches_and_changes_every_control(page: Page) -> None:
     page.opens()
     visited: list[tuple[str, str]] = []
@@ -208,22 +287,30 @@ def test_explorer_keyboard_reaches_and_changes_every_control(page: Page) -> None
     links = sum(len(each.rules.split(" → ")) for each in page.says().values())
     tables = page.browser.find_elements(By.TAG_NAME, "table")
     rules = page.browser.find_elements(By.CSS_SELECTOR, "tbody tr")
-    for _ in range(len(CHOICES) + 2 + links + 2 * len(tables) + len(rules)):
+    proofs = page.browser.find_elements(By.TAG_NAME, "summary")
+    found = (
+        len(CHOICES) + 1 + len(Standing) + 2 + links + 2 * len(tables) + len(rules) + len(proofs)
+    )
+    for _ in range(found):
         ActionChains(page.browser).send_keys(Keys.TAB).perform()
         tag, name, style, width = page.browser.execute_script(focused)
         visited.append((tag, name))
         assert (style, width) == ("solid", "3px"), name
-    assert visited[:9] == [
-        *(("SELECT", name) for name in CHOICES),
-        ("INPUT", ""),
-        ("BUTTON", "Copy the link"),
-    ]
-    assert [tag for tag, _ in visited[9:]].count("A") == links + len(tables) + len(rules)
-    assert [tag for tag, _ in visited].count("DIV") == len(tables)
+    boxes = len(CHOICES) + 1
+    assert visited[: len(CHOICES)] == [("SELECT", name) for name in CHOICES]
+    assert {name for _, name in visited[boxes : boxes + len(Standing)]} == {*Standing}
+    after = visited[boxes + len(Standing) :]
+    assert after[:2] == [("INPUT", ""), ("BUTTON", "Copy the link")]
+    assert [tag for tag, _ in after].count("A") == links + len(tables) + len(rules)
+    assert [tag for tag, _ in visited].count("DIV") == len(tables) + 1
     page.opens()
     ActionChains(page.browser).send_keys(Keys.TAB, Keys.DOWN).perform()
     assert page.chosen().status == "ACTIVE"
     assert page.says()["standing"].said == "ACTIVE"
+    box = page.browser.find_element(By.CSS_SELECTOR, "#explorer-page [role=button]")
+    page.browser.execute_script("arguments[0].focus()", box)
+    ActionChains(page.browser).send_keys(Keys.ENTER).perform()
+    assert page.says()["standing"].said == box.text
 
 
 @pytest.mark.browser
@@ -262,16 +349,12 @@ def test_every_rule_link_of_the_explorer_resolves() -> None:
     names = {rule for answer in document["answers"] for rule in answer["rules"]}
     rows = {row["rule"] for table in document["tables"] for row in table["rows"]}
     assert names <= rows
-    # The rules that no state reaches: they pass, decide earlier, need values that no rule stores,
-    # or need a second era, which no choice of the page sets.
+    # The rules that no state reaches: they pass, decide earlier, or need values that no choice sets.
     before = {row.rule for row in TABLES["request"].rows} - {"request.limit"}
     assert rows - names - before == {
         "authorization.no-successor",
         "binding.provision.active",
         "binding.provision.limited",
-        "completion.other-era",
-        "standing.other-era",
-        "standing.revoked",
         "tombstone-report.new",
     }
 

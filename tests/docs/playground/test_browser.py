@@ -189,7 +189,7 @@ def test_playground_loads_on_demand_with_the_stated_size(
     # Using only the keyboard.
     browser.find_element(By.ID, "playground-log").click()
     ActionChains(browser).send_keys(Keys.TAB, Keys.TAB, Keys.ENTER).perform()
-    assert "Lines answered: 12; broken: 1; exit status 1" in said(browser, "Lines answered")
+    assert "Lines answered: 11; broken: 0; exit status 0" in said(browser, "Lines answered")
     assert part(browser, "answer") == "Answer"
     loaded = [path for path in served.asked if path != "/favicon.ico"]
     assert len(loaded) == len(set(loaded))
@@ -326,7 +326,7 @@ def test_stopped_playground_can_be_restarted(browser: webdriver.Chrome, served: 
     """
     browser.execute_script(script)
     assert part(browser, "said") == "Stopped."
-    assert len(answer(browser, EXAMPLE.decode())) == 12
+    assert len(answer(browser, EXAMPLE.decode())) == 11
 
 
 def test_playground_shows_a_failed_load_on_the_page(

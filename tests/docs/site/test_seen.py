@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.remote_connection import RemoteConnection
+from selenium.webdriver.support.ui import WebDriverWait
 
 from docs.mending import mended
 from tests.docs.browser import chromium
@@ -163,6 +165,32 @@ def test_explorer_runs_from_a_file_or_links_tables_if_no_script(
         assert link.is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+SOUGHT: Final = {
+    "who may revoke": "questions.html#who-may-revoke",
+    "PHI": "privacy.html",
+    "HIPAA": "privacy.html",
+    "GDPR": "privacy.html",
+    "backup": "operating.html",
+    "django": "frameworks.html#django",
+    "tombstone": "rules.html#tombstone",
+}
+"""What readers search for, and the page that comes first."""
+
+
+@pytest.mark.browser
+def test_site_search_shows_the_right_page_first(site: Path, tmp_path: Path) -> None:
+    found: dict[str, str] = {}
+    first = (By.CSS_SELECTOR, "#search-results li a")
+    with chromium(tmp_path) as browser:
+        for words in SOUGHT:
+            browser.get("about:blank")
+            browser.get(f"{(site / 'search.html').as_uri()}?q={quote(words)}")
+            WebDriverWait(browser, PATIENCE).until(lambda _: browser.find_elements(*first))
+            link = str(browser.find_element(*first).get_property("href"))
+            found[words] = link.removeprefix(f"{site.as_uri()}/")
+    assert found == SOUGHT
 
 
 @pytest.mark.browser

@@ -101,6 +101,7 @@ def test_table_pictures_become_inline_svg_and_others_stay_files() -> None:
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
+        ('<link rel="canonical" href="https://docs.example/a.html">', ""),
         ('<a href="b.html">', "a.html leads to b.html, which is not there"),
         ('<a href="#x">', "a.html leads to a.html#x, which is not there"),
         ('<a href="a.html#x">', "a.html leads to a.html#x, which is not there"),
@@ -116,6 +117,21 @@ def test_docs_site_check_reports_a_fault_of_a_built_page(
 ) -> None:
     (tmp_path / "a.html").write_text(body)
     assert SITE.faults(tmp_path) == ([fault] if fault else [])
+
+
+def test_docs_site_names_its_address_and_source_if_they_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CURAE_SITE_URL", "CURAE_REPOSITORY_URL"):
+        monkeypatch.delenv(name, raising=False)
+    unknown = site()
+    assert (unknown.html_baseurl, unknown.html_theme_options) == ("", {})
+    monkeypatch.setenv("CURAE_SITE_URL", "https://docs.example/")
+    monkeypatch.setenv("CURAE_REPOSITORY_URL", "https://code.example/curae/")
+    known = site()
+    assert known.html_baseurl == "https://docs.example/"
+    link = known.html_theme_options["source_edit_link"].format(filename="why.md")
+    assert link == "https://code.example/curae/edit/main/docs/why.md"
 
 
 def test_docs_site_check_reports_a_font_from_another_host(tmp_path: Path) -> None:
