@@ -111,8 +111,7 @@ class Guard:
     - 503 with `Retry-After` if no slot became free in time.
 
     Requests of one API key, and requests about one connection, often wait for the same row of the
-    database. They get at most `max_per_key` slots. A free slot goes to the request whose API key
-    and connection hold the fewest.
+    database. They get at most `max_per_key` slots, and those beyond wait while others pass.
 
     A request whose client disconnects while it waits for a slot is dropped. One that has a slot
     keeps it until the app returns: the app may be in the middle of a commit.
@@ -256,7 +255,7 @@ _CONNECTION: Final = re.compile(r"/connections/([^/:]+)")
 
 
 def _names(scope: AsgiMessage) -> Names:
-    # The health checks have no name, so that they are always among those that hold the fewest.
+    # The health checks have no name, so that they are next.
     path = str(scope["path"])
     if path in {LIVE_PATH, READY_PATH}:
         return ()

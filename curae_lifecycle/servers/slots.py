@@ -3,8 +3,8 @@
 The laws of this module:
 
 - **No name holds more slots than its bound**, so that the others find a free one.
-- **A free slot goes to the request whose names hold the fewest**, and among those to the one that
-  came first. So a name that holds no slot never waits for ever.
+- **A free slot goes to the request that came first**, among those whose names are below their
+  bound. A request without a name is before all others.
 
 A name stands for what requests may queue for together: an API key, or a row of the database.
 """
@@ -45,7 +45,9 @@ class Slots:
 
     def is_free(self, names: Names) -> bool:
         """Return whether a request with these names gets a slot without waiting."""
-        return self._taken < self.size and self._most_held(names) < self.max_per_name
+        return self._taken < self.size and all(
+            self._held[name] < self.max_per_name for name in names
+        )
 
     async def take(self, names: Names) -> None:
         """Wait for a slot and take it; give it back with `give_back`."""
@@ -77,15 +79,10 @@ class Slots:
         self._taken += 1
         self._held.update(names)
 
-    def _most_held(self, names: Names) -> int:
-        return max((self._held[name] for name in names), default=0)
-
     def _hand_out(self) -> None:
         # More than one may go on: each of a request's names may have kept back another line.
         while lines := [names for names in self._lines if self.is_free(names)]:
-            names = min(
-                lines, key=lambda each: (self._most_held(each), self._lines[each][0].number)
-            )
+            names = min(lines, key=lambda each: (bool(each), self._lines[each][0].number))
             waiter = self._lines[names][0]
             self._leave(names, waiter)
             # A request that was just cancelled has not left yet.

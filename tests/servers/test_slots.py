@@ -70,15 +70,15 @@ async def served_in_order(slots: Slots, holding: list[Names], waiting: list[Name
     [
         # In the order of arrival, if all hold as many.
         ([(A,)], [(B,), (C,), (B,)], [(B,), (C,), (B,)]),
-        # A neighbour of a key with a long line is next.
-        ([(A,), (A,)], [(A,), (A,), (B,)], [(B,), (A,), (A,)]),
-        # What has no name holds nothing.
-        ([(A,), (A,)], [(A,), ()], [(), (A,)]),
-        # The row counts if it holds more than the key.
-        ([(A, ROW), (B, ROW)], [(C, ROW), (A,)], [(A,), (C, ROW)]),
+        # Those of a key at its bound wait while others pass.
+        ([(A,), (A,), (B,)], [(C,), (A,), (B,), (A,)], [(C,), (A,), (B,), (A,)]),
+        ([(B,), (A,), (A,)], [(A,), (A,), (C,), (B,)], [(C,), (A,), (A,), (B,)]),
+        ([(A,), (B, ROW), (B, ROW)], [(C, ROW), (C,)], [(C,), (C, ROW)]),
+        # What has no name is next.
+        ([(A,), (A,)], [(A,), (B,), ()], [(), (A,), (B,)]),
     ],
 )
-def test_free_slot_goes_to_the_request_that_holds_the_fewest(
+def test_free_slot_goes_to_the_first_request_below_its_bound(
     holding: list[Names], waiting: list[Names], order: list[Names]
 ) -> None:
     async def scenario() -> None:
