@@ -1,4 +1,4 @@
-"""Mutants of the functions of a module: how they are made, and how one is put in place.
+"""Mutants of the functions of a module: what one is, and how it is put in place.
 
 The law of this module: **a mutant is one change in one function**, method or property, and is
 never written to a file: the function that everybody calls gets its code.
@@ -9,27 +9,18 @@ import __future__
 
 import difflib
 import importlib
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
-from typing import Final, TypeGuard
+from typing import Final
 
 import attrs
-import libcst
-from mutmut.configuration import config
-from mutmut.mutation.file_mutation import create_mutations
+
+import curae_lifecycle
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PACKAGE: Final = ROOT / "curae_lifecycle"
-ROOMS: Final = ("rules", "service")
-"""The rooms whose code is mutated."""
-
-_PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
-"""mutmut leaves decorated functions alone; under these there is a plain function."""
-
+PACKAGE: Final = Path(curae_lifecycle.__file__).resolve().parent
+"""The imported package: of this repository, or of an installed wheel."""
 
 @attrs.frozen
 class Mutant:
@@ -58,108 +49,7 @@ class Mutant:
         return f"{self.module}.{self.function}\n    - {self.before}\n    + {self.after}"
 
 
-def modules() -> tuple[str, ...]:
-    """Every module of the rooms, within the package."""
-    paths = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
-    return tuple(
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for path in paths
-        if path.stem != "__init__"
-    )
-
-
-def configure() -> None:
-    """Load mutmut's settings from a folder of ours: it reads a file, and needs one name in it."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "setup.cfg").write_text("[mutmut]\nsource_paths = curae_lifecycle\n")
-        os.chdir(folder)
-        config()
-        os.chdir(ROOT)
-
-
-def mutants_of(module: str) -> list[Mutant]:
-    """Every mutant of a module, in the order of its source."""
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
-    source = path.read_text(encoding="utf-8")
-    for decorator in _PLAIN_UNDERNEATH:
-        source = source.replace(decorator, "")
-    parsed, mutations, _, _ = create_mutations(str(path), source)
-    names: dict[libcst.CSTNode, str] = {}
-    for statement in parsed.body:
-        if isinstance(statement, libcst.FunctionDef):
-            names[statement] = statement.name.value
-        elif isinstance(statement, libcst.ClassDef):
-            for member in statement.body.body:
-                if isinstance(member, libcst.FunctionDef):
-                    names[member] = f"{statement.name.value}.{member.name.value}"
-    made = []
-    for mutation in mutations:
-        function = mutation.contained_by_top_level_function
-        if not isinstance(function, libcst.FunctionDef) or function not in names:
-            continue
-        if _only_for_readers(function, mutation.original_node, mutation.mutated_node):
-            continue
-        bare = function.with_changes(decorators=())
-        changed = bare.deep_replace(mutation.original_node, mutation.mutated_node)
-        assert isinstance(changed, libcst.FunctionDef)
-        old, new = (parsed.code_for_node(each).strip() for each in (bare, changed))
-        before, after = _difference(old, new)
-        made.append(
-            Mutant(module=module, function=names[function], before=before, after=after, source=new)
-        )
-    return made
-
-
-def _only_for_readers(
-    function: libcst.FunctionDef, original: libcst.CSTNode, mutated: libcst.CSTNode
-) -> bool:
-    """Whether a mutant changes nothing but what a person or a type checker reads.
-
-    Three kinds: a sentence of an exception (its facts are attributes and are pinned, its words
-    may change), the type that `cast` names, and a last case that `assert_never` proves empty.
-    """
-    if isinstance(original, libcst.Match) and isinstance(mutated, libcst.Match):
-        gone = [case for case in original.cases if case not in mutated.cases]
-        return len(gone) == 1 and any(
-            _is_call(node, "assert_never") for node in _every_node(gone[0])
-        )
-    if _is_call(original, "assert_never"):
-        return True
-    if isinstance(original, libcst.SimpleString) and " " in original.value:
-        exceptions = [node for node in _every_node(function) if _raises(node)]
-        if any(node is original for each in exceptions for node in _every_node(each)):
-            return True
-    calls = [node for node in _every_node(function) if _is_call(node, "cast")]
-    if any(original is node for call in calls for node in _every_node(call.args[0])):
-        return True
-    return (
-        _is_call(original, "cast")
-        and isinstance(mutated, libcst.Call)
-        and mutated.args[-1].value is original.args[-1].value
-    )
-
-
-def _raises(node: libcst.CSTNode) -> bool:
-    """Whether it makes an exception, or is one's constructor calling that of its base."""
-    if not isinstance(node, libcst.Call):
-        return False
-    called = node.func.attr if isinstance(node.func, libcst.Attribute) else node.func
-    return isinstance(called, libcst.Name) and called.value.endswith(("Error", "__init__"))
-
-
-def _every_node(node: libcst.CSTNode) -> Iterator[libcst.CSTNode]:
-    """A node and all below it."""
-    yield node
-    for child in node.children:
-        yield from _every_node(child)
-
-
-def _is_call(node: libcst.CSTNode, name: str) -> TypeGuard[libcst.Call]:
-    """Whether it is a call of a function by its name."""
-    return isinstance(node, libcst.Call) and node.func.deep_equals(libcst.Name(name))
-
-
-def _difference(old: str, new: str) -> tuple[str, str]:
+def difference(old: str, new: str) -> tuple[str, str]:
     """The lines that differ, without their indentation."""
     removed, added = [], []
     for line in difflib.ndiff(old.splitlines(), new.splitlines()):

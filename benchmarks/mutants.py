@@ -28,7 +28,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.equivalent import EQUIVALENT
-from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
+from benchmarks.mutant import ROOT, Mutant
+from benchmarks.mutmut_mutants import configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 GENERAL: Final = (
