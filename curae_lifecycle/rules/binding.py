@@ -286,8 +286,8 @@ def tombstone(
         tombstone. This trigger is never refused.
 
     Raises:
-        ArgumentError: An instant is not UTC, `happened_at` is more than five minutes after `now`,
-            or the binding belongs to another coordinate.
+        ArgumentError: An instant is not UTC, the binding belongs to another coordinate, or
+            `happened_at` is more than five minutes after `now` and the report is no copy.
     """
     check_instant("now", now)
     check_coordinate(binding, coordinate)

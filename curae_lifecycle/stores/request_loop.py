@@ -349,7 +349,7 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
-        StoreFullError: The fact makes a new binding, and its customer account is full.
+        StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
         StoreUnavailableError: No attempt succeeded, or a sweep was cut off.
     """
 

@@ -229,7 +229,8 @@ def record(
         StoreUnavailableError: No attempt succeeded, or a sweep was cut off by the deadline. Record
             the fact again later; a fact that is recorded late or twice does no harm, except for a
             tombstone without `happened_at`, which is a new one each time.
-        StoreFullError: The fact makes a new binding, and its customer account is full.
+        StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
+            A tombstone is recorded all the same.
     """
     check_store_kind(store, "record_async", is_async=False)
     return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))

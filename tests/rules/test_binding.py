@@ -109,12 +109,13 @@ def test_start_graduation_is_refused_unless_account_is_limited(
 ERA = NOW - timedelta(hours=1)
 
 
+@pytest.mark.parametrize("now", [NOW, at(1) - timedelta(days=365)])
 @pytest.mark.parametrize("state", [each for each in AccountState if each != "UNLINKED"])
-def test_copy_of_the_last_tombstone_is_ignored(state: AccountState) -> None:
+def test_copy_of_the_last_tombstone_is_ignored(state: AccountState, now: datetime) -> None:
     held = binding_in(state)
     assert held is not None
     bound = attrs.evolve(held, era=ERA, tombstone_reported_at=at(1))
-    answer = rules.tombstone(bound, COORDINATE, NOW, happened_at=at(1))
+    answer = rules.tombstone(bound, COORDINATE, now, happened_at=at(1))
     assert answer == Ignored(bound, ("tombstone-report.copy",))
     assert answer.value is bound
 
