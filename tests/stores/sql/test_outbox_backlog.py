@@ -25,9 +25,7 @@ def test_backlog_counts_waiting_and_dead_messages(database: SqlDatabase) -> None
     assert (outbox.backlog().messages, outbox.backlog().dead) == (3, 0)
     assert outbox.deliver_batch(raising) == 3
     assert outbox.backlog() == Backlog(0, 3, 0.0)
-    assert asyncio.run(AsyncOutbox(ThreadedDatabase(database)).backlog()) == Backlog(
-        0, 3, 0.0
-    )
+    assert asyncio.run(AsyncOutbox(ThreadedDatabase(database)).backlog()) == Backlog(0, 3, 0.0)
 
 
 def test_backlog_gives_age_of_the_oldest_due_message(
