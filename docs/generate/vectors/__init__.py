@@ -19,6 +19,7 @@ from docs.generate.vectors import (
     connections,
     eras,
     keys,
+    limit_states,
     limits,
     pages,
     requests,
@@ -129,6 +130,10 @@ _DOCUMENTS: Final[dict[str, tuple[str, *tuple[Callable[[], Iterator[Case]], ...]
     "exact-log": ("In any half-open window at most the limit is admitted.", limits.logs),
     "token-bucket": ("A bucket is full at the start and never rounds.", limits.buckets),
     "several-limits": ("Several limits are all or nothing.", limits.several),
+    "limit-state": (
+        "A state belongs to its owner and name, and a bucket's to its numbers, too.",
+        limit_states.shared,
+    ),
     "permission": ("The environment is asked before the scope.", requests.permissions),
     "request": (
         "A request passes its gates in one order.",

@@ -254,7 +254,7 @@ def _admit(
 ) -> Case:
     given = {
         "charges": [
-            {"policy": _policy(policy), "state": _state(state)} for policy, state in charges
+            {"policy": show_policy(policy), "state": _state(state)} for policy, state in charges
         ],
         "now": format_time(now),
         "cost": cost,
@@ -300,7 +300,8 @@ def _state(state: RateState) -> Members | None:
     return None if state == FULL_BUCKET else stored(state)
 
 
-def _policy(policy: Policy) -> Members:
+def show_policy(policy: Policy) -> Members:
+    """Return a limit as a JSON object."""
     if isinstance(policy, ExactLog):
         sizes = {"limit": policy.limit, "seconds": policy.seconds}
         return {"kind": "exact log", "name": policy.name, **sizes}

@@ -7,7 +7,7 @@ import * as connections from "./connection.mjs";
 import { readApiKey, readIdempotencyKey } from "./headers.mjs";
 import * as idempotency from "./idempotency.mjs";
 import { parseTime } from "./instants.mjs";
-import { charge } from "./limits.mjs";
+import { charge, stateKey } from "./limits.mjs";
 import { recordFact } from "./pages.mjs";
 import * as problems from "./problems.mjs";
 import { fingerprint, readValues, route } from "./reading.mjs";
@@ -157,6 +157,7 @@ export const DOCUMENTS = {
   idempotency: ({ record, ...given }) => ruled(idempotency.begin(record, given)),
   "idempotency-key": idempotencyKey,
   "kept-response": ({ status }) => plain({ kept: problems.isKept(status) }),
+  "limit-state": ({ first, second }) => plain({ outcome: "done", shared: stateKey(first) === stateKey(second) }),
   life: ({ connection, ...given }) => apart(chains.life(connection, given)),
   merge: ({ left, right }) => plain({ outcome: "done", connection: chains.merge(left, right) }),
   operation: wholeRequest,

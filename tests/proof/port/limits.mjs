@@ -83,3 +83,13 @@ export function charge(charges, { cost, now }) {
   const states = checks.map((check) => check.state);
   return { outcome: "admitted", availableBefore, states, stateExpiresAt: checks.map((check) => check.expiresAt) };
 }
+
+// The name of the state that a request charges: new numbers under a bucket's name are a new state.
+export function stateKey({ environment, appId, customerAccountId, apiKeyId, appUserId, policy }) {
+  const { kind, name, capacity, refill, seconds } = policy;
+  return JSON.stringify(
+    kind === "token bucket"
+      ? [kind, apiKeyId, environment, appId, customerAccountId, name, capacity, refill, seconds]
+      : [kind, environment, customerAccountId, appUserId, name],
+  );
+}

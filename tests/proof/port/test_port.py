@@ -34,6 +34,7 @@ FLOORS: Final = {
     "idempotency-key": 36,
     "kept-response": 15,
     "life": 6,
+    "limit-state": 22,
     "merge": 69,
     "operation": 56,
     "page-fact": 43,
