@@ -65,7 +65,7 @@ html_show_sphinx = False
 html_show_copyright = False
 html_static_path = ["site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"]
 html_css_files = ["site.css"]
-html_search_scorer = "search.js"
+html_search_scorer = str(Path(__file__).parent / "search.js")
 html_js_files = [("site.js", {"defer": "defer"})]
 # Where other people's tools find them.
 html_extra_path = ["openapi.json", "asyncapi.json", "api.d.ts"]

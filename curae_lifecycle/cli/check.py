@@ -81,7 +81,7 @@ class PartResult:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `check` to its parser, and set `run` to run it."""
+    """Add the options of the command `check` to its parser, and name the function that runs it."""
     command.add_argument(
         "store",
         metavar="MODULE:STORE",

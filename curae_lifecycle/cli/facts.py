@@ -29,7 +29,7 @@ from curae_lifecycle.web.json import MalformedError, parse_json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `facts` to its parser, and set `run` to run it."""
+    """Add the options of the command `facts` to its parser, and name the function that runs it."""
     add_database(command)
     command.add_argument(
         "file", metavar="FILE", help="one JSON line for each fact; - for standard input"

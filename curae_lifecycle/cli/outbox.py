@@ -16,7 +16,7 @@ from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `outbox` to its parser, and set `run` to run it."""
+    """Add the options of the command `outbox` to its parser, and name the function that runs it."""
     add_database(command)
     instead = command.add_mutually_exclusive_group()
     instead.add_argument(

@@ -16,7 +16,7 @@ from curae_lifecycle.service.json_schema import Json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `replay` to its parser, and set `run` to run it."""
+    """Add the options of the command `replay` to its parser, and name the function that runs it."""
     command.add_argument("file", metavar="FILE", help="the log; - for standard input")
     command.add_argument(
         "--check",

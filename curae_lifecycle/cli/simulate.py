@@ -20,7 +20,7 @@ from curae_lifecycle.testing.simulation import Simulation, StoreWithApiKeys, Sum
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `simulate` to its parser, and set `run` to run it."""
+    """Add the options of the command `simulate` to its parser, and name the function that runs it."""
     command.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
     command.add_argument(
         "--seeds",

@@ -160,7 +160,7 @@ class Finding:
 
 
 def summary(changes: tuple[TableChange, ...]) -> str:
-    """Return one line with the number of changed tables, and of changed cells for each kind.
+    """Return one line that counts the changed tables, and the changed cells by the kind of change.
 
     Without changes, the line is `no difference`.
     """

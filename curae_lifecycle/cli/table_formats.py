@@ -72,7 +72,7 @@ def to_mermaid(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """Return a table as JSON: its name, law, state and axes, and one object for each cell."""
+    """Return a table as JSON: its name, description, column of the state and axes, and its cells."""
     return _to_text(_to_dict(table))
 
 

@@ -23,7 +23,7 @@ PACKAGE: Final = Path(__file__).parent.parent
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `tables` to its parser, and set `run` to run it."""
+    """Add the options of the command `tables` to its parser, and name the function that runs it."""
     command.add_argument(
         "name",
         nargs="?",

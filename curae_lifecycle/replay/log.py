@@ -105,8 +105,8 @@ def replay(
     """Run a log through the rules on an empty store.
 
     Args:
-        lines: JSON lines in time order; a line that is earlier than the last unbroken line before
-            it is broken.
+        lines: JSON lines in time order. A line counts as broken if its time is before that of the
+            last line that is not broken.
         environment: The only environment to serve; None for both.
         check: Whether to compare recorded responses with those of the rules.
         operations: The operations to serve.

@@ -48,7 +48,7 @@ class Grant:
 
 @attrs.frozen
 class Deny:
-    """A verdict of the table `access`: the package may not be read, for `reason`."""
+    """A verdict of the table `access`: the data package may not be read, for `reason`."""
 
     reason: DenialReason
 

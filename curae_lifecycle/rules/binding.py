@@ -56,7 +56,7 @@ class BindingTrigger(StrEnum):
 
 
 class UserMatch(StrEnum):
-    """Relation of the user that a trigger names to the bound user; OTHER if none is bound."""
+    """The user that a trigger names, compared with the bound user; OTHER also if no user is bound."""
 
     SAME = "same user"
     OTHER = "other user, or none bound"

@@ -77,10 +77,10 @@ class LeaseState(StrEnum):
 
 
 class LostLeaseAction(StrEnum):
-    """The answer to a retry after a lease expired; the server chooses it when the attempt starts.
+    """The fate of a retry after a lease expired; the server chooses it when the attempt starts.
 
-    EXECUTE runs the retry: right if effects commit together with the record, so the attempt had
-    none. UNKNOWN refuses the retry: right if the attempt calls another service, so its effects may
+    EXECUTE runs the retry: right if effects commit together with the record, so the expired attempt
+    had no effects. UNKNOWN refuses the retry: right if the attempt calls another service, so its effects may
     have happened.
     """
 
@@ -439,7 +439,7 @@ def build_record(
     lost_lease: LostLeaseAction,
     response: StoredResponse | None = None,
 ) -> Record:
-    """Return a new record with the key, fingerprint, token and first use of `source`.
+    """Return a new record with the key, fingerprint, token and time of first use of `source`.
 
     Args:
         source: The attempt, or the earlier record.

@@ -109,11 +109,11 @@ class Reason(StrEnum):
 
 @attrs.frozen
 class RefuseWith:
-    """The verdict of a table's cell that refuses, with a problem of the table `problems`.
+    """The verdict of a cell that refuses; the problem is one of the table `problems`.
 
     Attributes:
         code: The problem's code.
-        reason: The reason, if cells refuse with the same code for several; else `None`.
+        reason: The reason, if other cells refuse with the same code for another one; else `None`.
     """
 
     code: ProblemCode

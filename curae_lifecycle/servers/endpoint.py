@@ -107,8 +107,8 @@ class Endpoint:
         id_factory: Makes the new ids and the next action for a request that may create something.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for
-            neither.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. If it is `None`,
+            there are no counts and no such path.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
         debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
@@ -188,8 +188,8 @@ class AsyncEndpoint:
             The function is not async.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for
-            neither. The methods are not async.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. If it is `None`,
+            there are no counts and no such path. Its methods are not async.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
         debug: Log an unexpected exception with its text and traceback, which can hold secrets. For

@@ -50,7 +50,10 @@ class Slots:
         )
 
     async def take(self, names: Names) -> None:
-        """Wait for a slot and take it; give it back with `give_back`."""
+        """Wait until a request with these names may have a slot, and take it.
+
+        Give it back with `give_back`.
+        """
         if self.is_free(names):
             self._take(names)
             return

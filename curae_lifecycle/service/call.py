@@ -88,8 +88,8 @@ class Decision:
         attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
         record: The idempotency record as loaded, which the stored response replaces, or `None`.
         settings: The settings of the server.
-        binding: The binding as loaded, by which the reply's connections are shown; `None` if there
-            is none or the operation needs none.
+        binding: The binding as loaded, since its era ends connections that the reply shows; `None`
+            if there is none or the operation needs none.
     """
 
     reply: Reply

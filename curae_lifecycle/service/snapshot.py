@@ -22,7 +22,7 @@ from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
 @attrs.frozen
 class ConnectionsPage:
-    """The connections of a coordinate to load, all or one page, in the order of their ids.
+    """A selection of a coordinate's connections to load: all or one page, in the order of their ids.
 
     Attributes:
         coordinate: The coordinate whose connections are loaded.

@@ -42,7 +42,7 @@ def record_key_parts(key: RecordKey) -> KeyParts:
 def rate_key_parts(key: RateKey) -> KeyParts:
     """Return the strings that name a rate limit: four for an exact log, eight for a bucket.
 
-    A bucket's numbers are part of its name.
+    A bucket's capacity, refill and period are part of its name.
     """
     if isinstance(key, LimitKey):
         user = key.app_user

@@ -135,12 +135,12 @@ class Accounts:
             self._drop_expired(self._next_account(), now, EXPIRY_CHECKS_PER_REQUEST)
 
     def purge(self, now: datetime, limit: int) -> int:
-        """Drop expired values, account by account, up to a limit of checks.
+        """Drop expired values, account by account, until `limit` values were checked.
 
         Args:
             now: The current instant, in UTC.
-            limit: How many due values to check at most. An account without a due value counts as
-                one.
+            limit: How many values to check at most. An account in which nothing has expired counts
+                as one.
 
         Returns:
             How many values were dropped.

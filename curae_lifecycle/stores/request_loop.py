@@ -221,7 +221,7 @@ class RequestAttempts:
     ) -> Answer | None:
         """Commit the changes of an answer.
 
-        A store that charges buckets apart charges them first. The store is not called if there are
+        If the store charges buckets in a separate transaction, that one is first. The store is not called if there are
         neither changes nor a page, unless a charge must still become durable.
 
         Args:

@@ -28,7 +28,7 @@ class StoreWithApiKeys(Store, Protocol):
     def register(self, api_key: ApiKey, caller: Caller) -> object:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        The caller is in force from the next request on.
+        The next request is judged by that caller.
 
         Args:
             api_key: The key.

@@ -72,7 +72,7 @@ _PATHS: Final = {
 class Watch:
     """An observer of every commit and every answer of one store.
 
-    The store must have been empty before. Calls must not overlap, and must come in the order of the
+    The store must be empty when the watch begins. Calls must not overlap, and must come in the order of the
     commits.
 
     Args:

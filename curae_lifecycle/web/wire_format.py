@@ -54,10 +54,10 @@ def format_connection(
     Args:
         connection: The connection as it is stored.
         now: The instant for which the status is shown.
-        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
+        active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
         binding: The binding of the connection's coordinate as it is stored; `None` if there is
-            none. A connection that a tombstone ended is REVOKED since that tombstone, also if its
-            row does not say so yet.
+            none. A connection that a tombstone ended is shown as REVOKED from that time on, even if
+            its row does not say so yet.
     """
     era = present_era(binding)
     tombstoned_at = None if binding is None else binding.tombstoned_at
@@ -73,7 +73,7 @@ def format_own_row(connection: Connection, now: datetime, active_spelling: str) 
     Args:
         connection: The connection as it was stored.
         now: The instant for which the status is shown.
-        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
+        active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
     """
     own = standing(connection, now, era=connection.identity.era)
     return _format_members(connection, own, active_spelling)
@@ -136,7 +136,7 @@ def format_reply(
     Args:
         reply: The reply; not a `ProblemReply`, a `Replayed` or a `NotModified`.
         now: The instant for which the status of a connection is shown.
-        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
+        active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
         binding: The binding of the coordinate of the reply's connections as it is stored; `None`
             if there is none.
 

@@ -448,7 +448,7 @@ def test_every_table_renders_all_rules_and_cells(table: AnyTable) -> None:
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if table.state], ids=lambda table: table.name
 )
-def test_every_state_diagram_has_arrows_between_its_states(table: AnyTable) -> None:
+def test_arrows_of_a_state_diagram_join_its_own_states(table: AnyTable) -> None:
     (state,) = (axis for axis in table.axes if axis.name == table.state)
     head, *arrows = to_mermaid(table).splitlines()
     assert head == "stateDiagram-v2"

@@ -237,7 +237,7 @@ def test_unordered_full_list_or_ordered_page_is_accepted(
         (ONE_PAGE, TWO.id, 2, (ONE, THREE)),
     ],
 )
-def test_connections_of_another_coordinate_or_page_raise(
+def test_snapshot_with_connections_not_asked_for_raises(
     allowed: str,
     after: ConnectionId | None,
     limit: int | None,

@@ -197,7 +197,7 @@ def _raise_to_seen(snapshot: Snapshot, now: datetime) -> datetime:
 
 
 def require_connection(snapshot: Snapshot) -> Connection:
-    """Return the connection of a fact, which `record_fact` has made sure that `snapshot` holds."""
+    """Return the connection that a fact is about; `record_fact` has checked that there is one."""
     assert snapshot.connection is not None  # noqa: S101 - see the docstring
     return snapshot.connection
 

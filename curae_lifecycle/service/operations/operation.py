@@ -112,7 +112,7 @@ class Reply:
 @final
 @attrs.frozen
 class ProblemReply(Reply):
-    """The reply of a refusal; the refusal of a rate limit sends its headers too.
+    """The reply of a refusal; if a rate limit refused, the reply has the limit's headers, too.
 
     Attributes:
         problem: The problem.
@@ -159,7 +159,7 @@ class Ruling:
 
 
 def ruling_from_refusal(refused: outcomes.Refused) -> Ruling:
-    """Return the ruling that replies with the problem of a refusal: same rules, no changes."""
+    """Return the ruling of a refusal: its problem as the reply, its rules, and no changes."""
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
@@ -196,7 +196,7 @@ class OperationContext:
 
     @property
     def new_ids(self) -> NewIds:
-        """The new ids and the next action; raises `ArgumentError` if none were given."""
+        """The new ids and the next action; raises `ArgumentError` if the caller of `decide` gave none."""
         if self.new_ids_or_none is None:
             raise errors.ArgumentError("new_ids", "given for a mutation")
         return self.new_ids_or_none

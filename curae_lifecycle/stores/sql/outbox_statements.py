@@ -191,7 +191,7 @@ def backlog_statement(dialect: Dialect) -> Statement:
     return Statement(text, _clock_values(dialect))
 
 
-def backlog(rows: Sequence[Sequence[object]]) -> Backlog:
+def parse_backlog(rows: Sequence[Sequence[object]]) -> Backlog:
     """Parse the only row of a `backlog_statement`."""
     messages, dead, first, now = cast("tuple[int, int, int | None, int]", tuple(rows[0]))
     behind = 0.0 if first is None else max(0, now - first) / SECOND
@@ -304,8 +304,10 @@ def failure_statements(
     return [delayed, followers]
 
 
-def failed_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> list[Statement]:
-    """Build the UPDATEs that mark a message dead after its last attempt failed, and wake the next.
+def mark_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> list[Statement]:
+    """Build the UPDATEs that mark a message dead after its last attempt failed.
+
+    They also make the next message of its subject due.
 
     The first UPDATE must change one row. It changes none if the claim was lost.
 

@@ -332,7 +332,7 @@ async def _list_dead(
 
 
 async def _backlog(database: _OutboxDatabase) -> Backlog:
-    return outbox_statements.backlog(
+    return outbox_statements.parse_backlog(
         await database.rows(outbox_statements.backlog_statement(database.dialect))
     )
 
@@ -457,7 +457,7 @@ class _Worker:
         details = number, attempt, self.settings.attempts, type(error).__name__
         if attempt >= self.settings.attempts:
             _LOG.error("message %d is dead: attempt %d of %d: %s", *details)
-            return outbox_statements.failed_dead_statements(self.database.dialect, delivery, claim)
+            return outbox_statements.mark_dead_statements(self.database.dialect, delivery, claim)
         _LOG.warning("message %d: attempt %d of %d: %s", *details)
         pause = self.settings.pause_after(attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
         return outbox_statements.failure_statements(

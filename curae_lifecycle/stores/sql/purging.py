@@ -49,7 +49,7 @@ async def purge_database(
     for purge in purges(instant):
         batch_end: Sequence[Sequence[object]] | None = None
         while batch_end is None or batch_end:
-            batch_end = await database.rows(purge.batch_end())
+            batch_end = await database.rows(purge.batch_end_statement())
             await database.run_transaction([purge.drop(batch_end)])
     with shared_deadline(retrier) as end:
         await _finish_sweeps(database, store, retrier=retrier, end=end)

@@ -207,7 +207,7 @@ class SqlStore:
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        The caller is in force from the next request on.
+        The next request is judged by that caller.
 
         Args:
             api_key: The key. Only its digest is stored.
@@ -269,12 +269,12 @@ class SqlStore:
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         """Charge buckets in one short transaction, ahead of the commit of the request.
 
-        On PostgreSQL that transaction does not wait for the disk, but every later commit does, and
-        so does this method if `durable` is True.
+        On PostgreSQL that transaction does not wait until the disk has it. The next commit waits for
+        that, and so does this method if `durable` is True.
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; empty to only make earlier charges durable.
+            charges: The writes of the buckets; none of them if only earlier charges become durable.
             durable: Whether these and all earlier charges must outlive a crash of the database when
                 this returns.
 
@@ -356,7 +356,7 @@ class AsyncSqlStore:
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        The caller is in force from the next request on.
+        The next request is judged by that caller.
 
         Args:
             api_key: The key. Only its digest is stored.
@@ -422,12 +422,12 @@ class AsyncSqlStore:
     ) -> bool:
         """Charge buckets in one short transaction, ahead of the commit of the request.
 
-        On PostgreSQL that transaction does not wait for the disk, but every later commit does, and
-        so does this method if `durable` is True.
+        On PostgreSQL that transaction does not wait until the disk has it. The next commit waits for
+        that, and so does this method if `durable` is True.
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; empty to only make earlier charges durable.
+            charges: The writes of the buckets; none of them if only earlier charges become durable.
             durable: Whether these and all earlier charges must outlive a crash of the database when
                 this returns.
 

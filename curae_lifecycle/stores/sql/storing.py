@@ -145,8 +145,8 @@ class Purge:
     column: str
     until: int
 
-    def batch_end(self) -> Statement:
-        """Build the SELECT of the instant up to which `drop` deletes one batch.
+    def batch_end_statement(self) -> Statement:
+        """Build the SELECT that finds where a batch ends: `drop` deletes up to that instant.
 
         That is the thousandth-earliest instant of expiry among the expired rows. The statement
         returns no row if fewer than a thousand rows have expired.

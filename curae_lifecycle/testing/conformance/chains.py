@@ -11,9 +11,9 @@ from typing import Final
 from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import App, happens, require, same
+from curae_lifecycle.testing.conformance.client import App, record_by_hook, require, same
 from curae_lifecycle.testing.conformance.recovery import successor_of, superseded_by
-from curae_lifecycle.testing.conformance.revocation import revoked_together
+from curae_lifecycle.testing.conformance.revocation import check_revoked_together
 from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import Steps, later, use
 
@@ -50,7 +50,7 @@ def _one_head(app: App) -> Steps[None]:
             )
         again = yield from app.reconnected(ids[-2])
         same(successor_of(again), ids[-1], "the id of the reissued head")
-        yield from happens("authorize", ids[-1], None)
+        yield from record_by_hook("authorize", ids[-1], None)
         statuses = [client.status_of(each) for each in (yield from app.all_seen(ids))]
         same(statuses.count("ACTIVE"), 1, "the number of ACTIVE connections")
 
@@ -66,9 +66,9 @@ def _only_head_is_authorized(app: App) -> Steps[None]:
     ids = yield from _build_chain(app, "user", LONG)
     before = yield from app.all_seen(ids)
     for each in ids[:-1]:
-        yield from happens("authorize", each, None, said="CONNECTION_SUPERSEDED")
+        yield from record_by_hook("authorize", each, None, expected="CONNECTION_SUPERSEDED")
     same((yield from app.all_seen(ids)), before, "the chain after the refused authorizations")
-    yield from happens("authorize", ids[-1], None)
+    yield from record_by_hook("authorize", ids[-1], None)
 
 
 @CHECKS.add(
@@ -86,9 +86,9 @@ def _patient_revokes_the_middle(app: App) -> Steps[None]:
         seen = yield from app.all_seen(ids[middle:])
         alive = [client.id_of(each) for each in seen if client.status_of(each) != "REVOKED"]
         yield from later(app.context, connections.MINUTE)
-        yield from happens("revoke", ids[middle], Actor.PATIENT)
+        yield from record_by_hook("revoke", ids[middle], Actor.PATIENT)
         same((yield from app.all_seen(ids[:middle])), earlier, "the earlier part of the chain")
-        yield from revoked_together(app, alive)
+        yield from check_revoked_together(app, alive)
 
 
 @CHECKS.add(
@@ -105,8 +105,8 @@ def _tombstone_ends_the_chain(app: App) -> Steps[None]:
     alive = [client.id_of(each) for each in before if client.status_of(each) != "REVOKED"]
     revoked = [each for each in before if client.id_of(each) not in alive]
     yield from later(app.context, connections.MINUTE)
-    yield from happens("tombstone", app.coordinate("user"))
-    yield from revoked_together(app, alive)
+    yield from record_by_hook("tombstone", app.coordinate("user"))
+    yield from check_revoked_together(app, alive)
     after = yield from app.all_seen([client.id_of(each) for each in revoked])
     same(after, revoked, "the connections that were revoked before")
 

@@ -145,7 +145,7 @@ class App:
         return self.request("POST", "/curae-connect/initiate", body, key=key or self.new_key())
 
     def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Build a request that reads the account state of an app user, with more `headers`."""
+        """Build a request that reads the account state of an app user, with these headers, too."""
         query = f"appUserId={quote(user, safe='')}"
         return self.request("GET", f"/curae-connect/account-state?{query}", None, *headers)
 
@@ -469,26 +469,26 @@ def id_of(connection: Document) -> str:
     return text(connection, "id")
 
 
-def expect_said(said: str | None, expected: str) -> None:
-    """Raise if a hook reports another outcome of a fact than the expected one.
+def expect_outcome(outcome: str | None, expected: str) -> None:
+    """Raise if a hook reported another outcome of a fact than the expected one.
 
     Args:
-        said: The outcome that the hook reported. None, if it reported none, is always accepted.
+        outcome: The outcome that the hook reported; `None`, for no report, is always accepted.
         expected: The expected outcome: `done`, `ignored` or a problem code.
 
     Raises:
         NotConformingError: The hook reported another outcome.
     """
-    if said is not None and said != expected:
-        raise NotConformingError(f"the hook returned {said} instead of {expected}")
+    if outcome is not None and outcome != expected:
+        raise NotConformingError(f"the hook returned {outcome} instead of {expected}")
 
 
-def happens(hook: str, *arguments: object, said: str = "done") -> Steps[None]:
-    """Call a hook that records a fact, and raise if it reports another outcome than `said`.
+def record_by_hook(hook: str, *arguments: object, expected: str = "done") -> Steps[None]:
+    """Call a hook that records a fact, and raise if it reports another outcome than `expected`.
 
     A hook that reports no outcome (None) is accepted.
     """
-    expect_said((yield from use(hook, *arguments)), said)
+    expect_outcome((yield from use(hook, *arguments)), expected)
 
 
 def lifetime(answer: Document) -> timedelta:

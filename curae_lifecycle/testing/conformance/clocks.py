@@ -9,7 +9,7 @@ from typing import Final
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.client import App, happens, require, same
+from curae_lifecycle.testing.conformance.client import App, record_by_hook, require, same
 from curae_lifecycle.testing.conformance.connections import HOUR, MINUTE
 from curae_lifecycle.testing.conformance.standings import ALMOST
 from curae_lifecycle.testing.conformance.steps import Steps, later, wait
@@ -31,7 +31,7 @@ def _is_clamped(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None
     member, _, more = _FACTS[hook]
     connection_id = client.id_of((yield from app.created()))
     yield from later(app.context, MINUTE)
-    yield from happens(hook, connection_id, *more, ago)
+    yield from record_by_hook(hook, connection_id, *more, ago)
     seen = yield from app.seen(connection_id)
     same(client.instant(seen, member), client.instant(seen, instant), member)
 
@@ -39,7 +39,7 @@ def _is_clamped(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None
 def _recorded_late(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     yield from wait(10 * MINUTE)
-    yield from happens("revoke_late", connection_id, Actor.PATIENT, 5 * MINUTE)
+    yield from record_by_hook("revoke_late", connection_id, Actor.PATIENT, 5 * MINUTE)
     seen = yield from app.seen(connection_id)
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "revokedAt")
     require(

@@ -87,13 +87,13 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
         case Standing.LAPSED:
             yield from wait(lapse + MOMENT)
         case Standing.ACTIVE:
-            yield from client.happens("authorize", connection_id, None)
+            yield from client.record_by_hook("authorize", connection_id, None)
         case Standing.ACTION_REQUIRED:
-            yield from client.happens("authorize", connection_id, None)
-            yield from client.happens("require_action", connection_id, REASON)
+            yield from client.record_by_hook("authorize", connection_id, None)
+            yield from client.record_by_hook("require_action", connection_id, REASON)
         case Standing.EXPIRED:
-            yield from client.happens("authorize", connection_id, None)
-            yield from client.happens("expire", connection_id)
+            yield from client.record_by_hook("authorize", connection_id, None)
+            yield from client.record_by_hook("expire", connection_id)
         case Standing.REVOKED:
             yield from app.revoked(connection_id)
     yield from app.shows(connection_id, WIRE[standing])
@@ -133,7 +133,7 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
     if trigger in OPERATION_BY_TRIGGER:
         yield from _ask(trigger, connection_id, outcome, app=app)
     else:
-        client.expect_said((yield from fire(trigger, connection_id)), outcome_name(outcome))
+        client.expect_outcome((yield from fire(trigger, connection_id)), outcome_name(outcome))
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
         same(client.status_of(after), outcome.to, "the status")

@@ -17,7 +17,7 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import App, Document, happens, require
+from curae_lifecycle.testing.conformance.client import App, Document, record_by_hook, require
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.sessions import expect_state, session_id
 from curae_lifecycle.testing.conformance.steps import Steps, later, use, wait
@@ -51,7 +51,7 @@ def _expect_unchanged(app: App, hook: str, answer: Document, connection_id: str)
 def _finish_authorizes(app: App) -> Steps[None]:
     """Finishing the page of a connection authorizes the connection, once."""
     connection_id, answer = yield from _created(app)
-    yield from happens("finish", url_of(answer))
+    yield from record_by_hook("finish", url_of(answer))
     yield from app.shows(connection_id, "ACTIVE")
     yield from _expect_unchanged(app, hook="finish", answer=answer, connection_id=connection_id)
 
@@ -92,7 +92,7 @@ def _replaced_page(app: App) -> Steps[None]:
     yield from _expect_unchanged(app, hook="finish", answer=earlier, connection_id=successor)
     if "cancel" in app.context.hooks:
         yield from _expect_unchanged(app, hook="cancel", answer=earlier, connection_id=successor)
-    yield from happens("finish", url_of(newest))
+    yield from record_by_hook("finish", url_of(newest))
     yield from app.shows(successor, "ACTIVE")
 
 
@@ -114,11 +114,11 @@ def _fact_of_replaced_page(app: App) -> Steps[None]:
             Authorized(successor, page_url=url),
             Revoked(successor, Actor.PATIENT, page_url=url),
         ):
-            yield from happens("record_fact", fact, said="NOT_FOUND")
+            yield from record_by_hook("record_fact", fact, expected="NOT_FOUND")
     yield from app.shows(successor, "PENDING")
     authorized = Authorized(successor, page_url=url_of(newest))
-    yield from happens("record_fact", authorized)
-    yield from happens("record_fact", authorized, said="ignored")
+    yield from record_by_hook("record_fact", authorized)
+    yield from record_by_hook("record_fact", authorized, expected="ignored")
     yield from app.shows(successor, "ACTIVE")
 
 
@@ -133,9 +133,11 @@ def _fact_of_session_page(app: App) -> Steps[None]:
     another = yield from app.initiated("user", prefer_signup=True)
     session, user = SessionId(session_id(answer)), UserId(app.names.word("platform-user"))
     wrong = HandoffCompleted(session, user, page_url=url_of(another))
-    yield from happens("record_fact", wrong, said="NOT_FOUND")
+    yield from record_by_hook("record_fact", wrong, expected="NOT_FOUND")
     yield from expect_state(app, "user", "UNLINKED")
-    yield from happens("record_fact", HandoffCompleted(session, user, page_url=url_of(answer)))
+    yield from record_by_hook(
+        "record_fact", HandoffCompleted(session, user, page_url=url_of(answer))
+    )
     yield from expect_state(app, "user", "ACTIVE")
 
 
@@ -150,7 +152,7 @@ def _replaced_graduation(app: App) -> Steps[None]:
     newest = yield from client.success(app.graduate("user"), client.CREATED)
     yield from _expect_no_effect("finish", earlier)
     yield from expect_state(app, "user", "LIMITED")
-    yield from happens("finish", url_of(newest))
+    yield from record_by_hook("finish", url_of(newest))
     yield from expect_state(app, "user", "ACTIVE")
 
 
@@ -168,7 +170,7 @@ def _finish_of_revoked(app: App) -> Steps[None]:
 def _finish_signs_up(app: App) -> Steps[None]:
     """Finishing a sign-up makes the account ACTIVE, and the next session lands at once."""
     answer = yield from app.initiated("user", prefer_signup=True)
-    yield from happens("finish", url_of(answer))
+    yield from record_by_hook("finish", url_of(answer))
     yield from expect_state(app, "user", "ACTIVE")
     yield from _expect_no_effect("finish", answer)
     again = yield from app.initiated("user", prefer_signup=True)
@@ -184,7 +186,7 @@ def _start_graduation(app: App) -> Steps[Document]:
 def _finish_graduates(app: App) -> Steps[None]:
     """Finishing a graduation makes the account ACTIVE, once."""
     answer = yield from _start_graduation(app)
-    yield from happens("finish", url_of(answer))
+    yield from record_by_hook("finish", url_of(answer))
     yield from expect_state(app, "user", "ACTIVE")
     yield from _expect_no_effect("finish", answer)
 
@@ -197,12 +199,12 @@ def _finish_graduates(app: App) -> Steps[None]:
 def _graduation_of_previous_user(app: App) -> Steps[None]:
     """Graduation pages of the previous user do not graduate the next user."""
     old = yield from _start_graduation(app)
-    yield from happens("tombstone", app.coordinate("user"))
+    yield from record_by_hook("tombstone", app.coordinate("user"))
     yield from app.initiated("user")
     yield from _expect_no_effect("finish", old)
     yield from expect_state(app, "user", "LIMITED")
     own = yield from client.success(app.graduate("user"), client.CREATED)
-    yield from happens("finish", url_of(own))
+    yield from record_by_hook("finish", url_of(own))
     yield from expect_state(app, "user", "ACTIVE")
 
 
@@ -217,7 +219,7 @@ def _sign_up_after_binding(app: App) -> Steps[None]:
     yield from app.initiated("user")
     yield from _expect_no_effect("finish", old)
     yield from expect_state(app, "user", "LIMITED")
-    yield from happens("tombstone", app.coordinate("user"))
+    yield from record_by_hook("tombstone", app.coordinate("user"))
     yield from _expect_no_effect("finish", old)
     yield from expect_state(app, "user", "TOMBSTONED")
 
@@ -226,7 +228,7 @@ def _sign_up_after_binding(app: App) -> Steps[None]:
 def _cancel_revokes(app: App) -> Steps[None]:
     """Cancelling the page of a connection revokes the connection, once and for ever."""
     connection_id, answer = yield from _created(app)
-    yield from happens("cancel", url_of(answer))
+    yield from record_by_hook("cancel", url_of(answer))
     yield from app.shows(connection_id, "REVOKED")
     for hook in sorted(app.context.hooks & {"cancel", "finish"}):
         yield from _expect_unchanged(app, hook=hook, answer=answer, connection_id=connection_id)
@@ -236,7 +238,7 @@ def _cancel_revokes(app: App) -> Steps[None]:
 def _cancel_after_finish(app: App) -> Steps[None]:
     """Cancelling a page that was finished changes nothing."""
     connection_id, answer = yield from _created(app)
-    yield from happens("finish", url_of(answer))
+    yield from record_by_hook("finish", url_of(answer))
     yield from _expect_unchanged(app, hook="cancel", answer=answer, connection_id=connection_id)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import App, happens, refusal, same
+from curae_lifecycle.testing.conformance.client import App, record_by_hook, refusal, same
 from curae_lifecycle.testing.conformance.limits import expect_initiate_limited
 from curae_lifecycle.testing.conformance.operation_requests import (
     about,
@@ -81,7 +81,7 @@ def _graduations_apart(app: App) -> Steps[None]:
         for _ in range(client.INITIATES_PER_MINUTE):
             yield from client.success(app.graduate(one), client.CREATED)
         yield from client.success(app.graduate(other), client.CREATED)
-        yield from happens("graduate", app.coordinate(one), None)
+        yield from record_by_hook("graduate", app.coordinate(one), None)
         yield from expect_state(app, one, "ACTIVE")
         yield from expect_state(app, other, "LIMITED")
 
@@ -97,8 +97,10 @@ def _sign_ups_apart(app: App) -> Steps[None]:
         sessions: list[str] = []
         for _ in range(2):
             sessions += [session_id((yield from app.initiated(one, prefer_signup=True)))]
-        yield from happens("complete_handoff", sessions[0], one)
-        yield from happens("complete_handoff", sessions[1], other, said="BINDING_CONFLICT")
+        yield from record_by_hook("complete_handoff", sessions[0], one)
+        yield from record_by_hook(
+            "complete_handoff", sessions[1], other, expected="BINDING_CONFLICT"
+        )
         yield from expect_state(app, one, "ACTIVE")
         yield from expect_state(app, other, "UNLINKED")
 

@@ -14,7 +14,7 @@ from typing import Final, cast
 from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import App, happens, require, same
+from curae_lifecycle.testing.conformance.client import App, record_by_hook, require, same
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.steps import (
     CONCURRENT_REQUESTS,
@@ -82,7 +82,7 @@ def _connection_events(app: App) -> Steps[None]:
         ("require_action", (connections.REASON,), "connection.action_required"),
         ("expire", (), "connection.expired"),
     ):
-        yield from happens(hook, connection_id, *more)
+        yield from record_by_hook(hook, connection_id, *more)
         yield from _expect_newest_event(app, kind, connection_id)
     yield from app.revoked(connection_id)
     yield from _expect_newest_event(app, "connection.revoked", connection_id)
@@ -102,11 +102,11 @@ def _connection_events(app: App) -> Steps[None]:
 def _account_events(app: App) -> Steps[None]:
     """Transitions of a session and of an account leave one event each, in order."""
     yield from app.initiated("user")
-    yield from happens("graduate", app.coordinate("user"), None)
+    yield from record_by_hook("graduate", app.coordinate("user"), None)
     yield from app.initiated("user")
-    yield from happens("tombstone", app.coordinate("user"))
+    yield from record_by_hook("tombstone", app.coordinate("user"))
     other = yield from app.initiated("other", prefer_signup=True)
-    yield from happens("complete_handoff", client.text(other, "session.id"), "u-1")
+    yield from record_by_hook("complete_handoff", client.text(other, "session.id"), "u-1")
     events = yield from _events(app, "user")
     same(
         _kinds(events, prefix="binding."),
@@ -133,14 +133,14 @@ def _no_event(app: App) -> Steps[None]:
     create, initiate = app.create("user"), app.initiate("user", prefer_signup=True)
     yield from client.success(initiate, client.CREATED)
     connection_id = yield from client.made(create)
-    yield from happens("authorize", connection_id, None)
+    yield from record_by_hook("authorize", connection_id, None)
     revoked = yield from client.made(app.create("user"))
     yield from app.revoked(revoked)
     before = yield from _events(app, "user")
     for request in (create, initiate):
         yield from client.success(request, client.CREATED)
-    yield from happens("authorize", connection_id, None, said="ignored")
-    yield from happens("authorize", revoked, None, said="CONNECTION_NOT_PENDING")
+    yield from record_by_hook("authorize", connection_id, None, expected="ignored")
+    yield from record_by_hook("authorize", revoked, None, expected="CONNECTION_NOT_PENDING")
     yield from app.revoked(revoked)
     for refused in (app.reconnect(connection_id), app.graduate("user"), app.create("user", ())):
         answer = yield from send(refused)
@@ -190,7 +190,7 @@ def _tombstone_events(app: App) -> Steps[None]:
     yield from app.initiated("user")
     active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     pending = client.id_of((yield from app.created("user")))
-    yield from happens("tombstone", app.coordinate("user"))
+    yield from record_by_hook("tombstone", app.coordinate("user"))
     events = yield from _events(app, "user")
     revocations = [each for each in events if each["kind"] == "connection.revoked"]
     revoked = {client.text(each, "subject.id") for each in revocations}
@@ -226,7 +226,7 @@ def _live_head_effect(app: App) -> Steps[None]:
         if actor is Actor.APP:
             yield from app.revoked(old)
         else:
-            yield from happens("revoke", old, actor)
+            yield from record_by_hook("revoke", old, actor)
         effects = (yield from _effects(old))[len(before) :]
         same(
             sorted(str(each["kind"]) for each in effects),

@@ -265,7 +265,7 @@ def _two_sign_ups(app: App, number: int) -> Steps[None]:
     yield from expect_state(app, user, "ACTIVE")
     for fact, outcome in zip(facts, outcomes, strict=True):
         if outcome == "done":
-            client.expect_said(cast("str | None", (yield fact)), "ignored")
+            client.expect_outcome(cast("str | None", (yield fact)), "ignored")
 
 
 # --- Keys and limits ------------------------------------------------------------------------

@@ -102,15 +102,15 @@ def _reach(actor: Actor, app: App) -> Steps[None]:
         answer = yield from app.revoked(connection_id)
         same(client.member(answer, "revokedNow"), True, "revokedNow")
     else:
-        yield from client.happens("revoke", connection_id, actor)
+        yield from client.record_by_hook("revoke", connection_id, actor)
     yield from app.shows(connection_id, "REVOKED")
     whole_chain = REVOCATION_REACH[actor].outcome.value is Reach.CHAIN
     yield from app.shows(successor, "REVOKED" if whole_chain else "PENDING")
     if whole_chain:
-        yield from revoked_together(app, [connection_id, successor])
+        yield from check_revoked_together(app, [connection_id, successor])
 
 
-def revoked_together(app: App, ids: Collection[str]) -> Steps[None]:
+def check_revoked_together(app: App, ids: Collection[str]) -> Steps[None]:
     """Read connections and raise unless all are REVOKED with the same `revokedAt`.
 
     Args:
@@ -133,7 +133,7 @@ def _patient_after_app(app: App) -> Steps[None]:
     before = yield from app.seen(connection_id)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from later(app.context, connections.MINUTE)
-    yield from client.happens("revoke", connection_id, Actor.PATIENT)
+    yield from client.record_by_hook("revoke", connection_id, Actor.PATIENT)
     yield from app.shows(successor, "REVOKED")
     same((yield from app.seen(connection_id)), before, "the connection that the app revoked")
 
@@ -153,8 +153,8 @@ def _over_lapsed_links(app: App) -> Steps[None]:
         ids.append(successor_of(answer))
         if len(ids) == 2:  # noqa: PLR2004 - the one in the middle lapses too
             yield from wait(client.lifetime(answer) + connections.MOMENT)
-    yield from client.happens("revoke", ids[0], Actor.PATIENT)
-    yield from revoked_together(app, ids)
+    yield from client.record_by_hook("revoke", ids[0], Actor.PATIENT)
+    yield from check_revoked_together(app, ids)
 
 
 @CHECKS.add(
@@ -168,7 +168,7 @@ def _over_a_long_chain(app: App) -> Steps[None]:
     *ids, head = yield from create_long_chain(app)
     before = yield from app.all_seen(ids)
     yield from later(app.context, connections.MINUTE)
-    yield from client.happens("revoke", ids[0], Actor.PATIENT)
+    yield from client.record_by_hook("revoke", ids[0], Actor.PATIENT)
     yield from app.shows(head, "REVOKED")
     same((yield from app.all_seen(ids)), before, "the list of earlier revoked connections")
 

@@ -55,7 +55,7 @@ def _users_apart(app: App) -> Steps[None]:
         made = yield from app.created(other)
         same(made.get("appUserId"), other, "appUserId")
         if "tombstone" in app.context.hooks:
-            yield from client.happens("tombstone", app.coordinate(one))
+            yield from client.record_by_hook("tombstone", app.coordinate(one))
             yield from app.shows(client.id_of(made), "PENDING")
 
 

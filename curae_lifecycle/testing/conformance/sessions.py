@@ -223,7 +223,7 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: A
                 is_invisible=state == "ACTIVE" and graduated == OTHER_USER,
             )
         case BindingTrigger.TOMBSTONE:
-            yield from client.happens("tombstone", app.coordinate(name), said=expected)
+            yield from client.record_by_hook("tombstone", app.coordinate(name), expected=expected)
     after = outcome.to if isinstance(outcome, MoveTo) else state
     yield from expect_state(app, name, after)
 
@@ -232,7 +232,7 @@ def _judge(reported: str | None, *, expected: str, hook: str, is_invisible: bool
     # `is_invisible`: no later request shows the outcome, so the hook must report it.
     if reported is None and is_invisible:
         raise NotSeenError(f"the hook {hook} does not report the outcome of the fact")
-    client.expect_said(reported, expected)
+    client.expect_outcome(reported, expected)
 
 
 CHECKS.extend(
@@ -258,7 +258,7 @@ def _new_generation(app: App) -> Steps[None]:
     yield from bring_account_to(app, "user", AccountState.TOMBSTONED)
     yield from app.initiated("user", prefer_signup=True)
     yield from expect_state(app, "user", "LIMITED")
-    yield from client.happens("graduate", coordinate, None)
+    yield from client.record_by_hook("graduate", coordinate, None)
     yield from expect_state(app, "user", "ACTIVE")
 
 
@@ -282,11 +282,11 @@ def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[
     same(client.member(answer, "session.path"), path, "session.path")
     landed = completion in {SessionStanding.LANDED_SAME, SessionStanding.LANDED_OTHER}
     if signs_up and landed:
-        yield from client.happens("complete_handoff", session, USER)
+        yield from client.record_by_hook("complete_handoff", session, USER)
     if completion is SessionStanding.OVER:
         yield from wait(client.lifetime(answer))
     if completion is SessionStanding.OTHER_ERA:
-        yield from client.happens("tombstone", app.coordinate(name))
+        yield from client.record_by_hook("tombstone", app.coordinate(name))
     before = yield from app.state(name)
     user_id = OTHER_USER if completion is SessionStanding.LANDED_OTHER else USER
     reported = yield from use("complete_handoff", session, user_id)
@@ -323,9 +323,9 @@ def _second_session_lands(app: App) -> Steps[None]:
     """Signing up the bound user again is done in a second session and ignored in the same one."""
     one = session_id((yield from app.initiated("user", prefer_signup=True)))
     two = session_id((yield from app.initiated("user", prefer_signup=True)))
-    yield from client.happens("complete_handoff", one, USER)
-    yield from client.happens("complete_handoff", two, USER)
-    yield from client.happens("complete_handoff", two, USER, said="ignored")
+    yield from client.record_by_hook("complete_handoff", one, USER)
+    yield from client.record_by_hook("complete_handoff", two, USER)
+    yield from client.record_by_hook("complete_handoff", two, USER, expected="ignored")
     yield from expect_state(app, "user", "ACTIVE")
     answer = yield from app.initiated("user", prefer_signup=True)
     same(client.member(answer, "session.handoff"), "LANDED", "session.handoff of the next session")

@@ -131,11 +131,11 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
     connection_id = yield from _for_an_hour(app, live)
     yield from wait(connections.HOUR + connections.MOMENT)
     before = yield from app.seen(connection_id)
-    yield from client.happens("expire", connection_id)
+    yield from client.record_by_hook("expire", connection_id)
     after = yield from app.seen(connection_id)
     same(connections.changed(before, after), {"updatedAt"}, "the set of changed members")
     yield from wait(connections.MOMENT)
-    yield from client.happens("expire", connection_id, said="ignored")
+    yield from client.record_by_hook("expire", connection_id, expected="ignored")
     yield from connections.stays(app, after)
 
 
@@ -148,7 +148,7 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
 def _authorized_late(app: App) -> Steps[None]:
     """Authorizing in time makes a lapsed connection ACTIVE, even if it is recorded late."""
     connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
-    yield from client.happens("authorize_late", connection_id, 5 * connections.MINUTE)
+    yield from client.record_by_hook("authorize_late", connection_id, 5 * connections.MINUTE)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "authorizedAt")
@@ -163,8 +163,8 @@ def _authorized_too_late(standing: Standing, app: App) -> Steps[None]:
         app, connection_id=connection_id, standing=standing, lapse=timedelta(0)
     )
     before = yield from app.seen(connection_id)
-    yield from client.happens(
-        "authorize_late", connection_id, 5 * connections.MINUTE, said="CONNECTION_NOT_PENDING"
+    yield from client.record_by_hook(
+        "authorize_late", connection_id, 5 * connections.MINUTE, expected="CONNECTION_NOT_PENDING"
     )
     yield from connections.stays(app, before)
 
@@ -175,8 +175,8 @@ def _authorize_superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT0
     if revoked:
         yield from app.revoked(successor)
     before = yield from app.seen(connection_id)
-    yield from client.happens(
-        "authorize_late", connection_id, 5 * connections.MINUTE, said="CONNECTION_SUPERSEDED"
+    yield from client.record_by_hook(
+        "authorize_late", connection_id, 5 * connections.MINUTE, expected="CONNECTION_SUPERSEDED"
     )
     yield from connections.stays(app, before)
 

@@ -7,8 +7,8 @@ from typing import Final
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import App, happens, same
-from curae_lifecycle.testing.conformance.revocation import revoked_together
+from curae_lifecycle.testing.conformance.client import App, record_by_hook, same
+from curae_lifecycle.testing.conformance.revocation import check_revoked_together
 from curae_lifecycle.testing.conformance.sessions import USER, expect_state, session_id
 from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import Steps, later
@@ -35,8 +35,8 @@ def _ends_every_access(app: App) -> Steps[None]:
     unchanged = (old, client.id_of((yield from app.created("another"))))
     before = yield from app.all_seen(unchanged)
     yield from later(app.context, connections.MINUTE)
-    yield from happens("tombstone", app.coordinate("user"))
-    yield from revoked_together(app, revoked)
+    yield from record_by_hook("tombstone", app.coordinate("user"))
+    yield from check_revoked_together(app, revoked)
     what = "the earlier revoked connection and another user's connection"
     same((yield from app.all_seen(unchanged)), before, what)
 
@@ -52,12 +52,12 @@ def _next_user(app: App) -> Steps[None]:
     yield from app.initiated("user")
     old = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     yield from expect_readable(old, True)
-    yield from happens("tombstone", app.coordinate("user"))
+    yield from record_by_hook("tombstone", app.coordinate("user"))
     for _ in range(2):
         yield from expect_readable(old, False)
         yield from app.initiated("user")
     new = yield from client.made(app.reconnect(old))
-    yield from happens("authorize", new, None)
+    yield from record_by_hook("authorize", new, None)
     for each, expected in ((new, True), (old, False)):
         yield from expect_readable(each, expected)
 
@@ -73,7 +73,7 @@ def _nobody_bound(app: App) -> Steps[None]:
     connection_id = ""
     for _ in range(2):
         connection_id = client.id_of((yield from app.created("user")))
-        yield from happens("tombstone", app.coordinate("user"))
+        yield from record_by_hook("tombstone", app.coordinate("user"))
         yield from app.shows(connection_id, "REVOKED")
         yield from expect_state(app, "user", "TOMBSTONED")
     new = client.id_of((yield from app.created("user")))
@@ -94,12 +94,12 @@ def _waiting_session(app: App) -> Steps[None]:
     """Sessions that waited at a tombstone never complete, also for the next user."""
     user = f"{USER}-before"
     session = session_id((yield from app.initiated("user", prefer_signup=True)))
-    yield from happens("tombstone", app.coordinate("user"))
-    yield from happens("complete_handoff", session, user, said="BINDING_CHANGED")
+    yield from record_by_hook("tombstone", app.coordinate("user"))
+    yield from record_by_hook("complete_handoff", session, user, expected="BINDING_CHANGED")
     yield from expect_state(app, "user", "TOMBSTONED")
     yield from app.initiated("user")
-    yield from happens("complete_handoff", session, user, said="BINDING_CHANGED")
+    yield from record_by_hook("complete_handoff", session, user, expected="BINDING_CHANGED")
     yield from expect_state(app, "user", "LIMITED")
-    yield from happens("graduate", app.coordinate("user"), None)
-    yield from happens("complete_handoff", session, user, said="BINDING_CHANGED")
+    yield from record_by_hook("graduate", app.coordinate("user"), None)
+    yield from record_by_hook("complete_handoff", session, user, expected="BINDING_CHANGED")
     yield from expect_state(app, "user", "ACTIVE")

@@ -35,7 +35,10 @@ class StandingRule(Protocol):
 
 
 class AccessRule(Protocol):
-    """A function that decides access over a connection to a data package, under an era."""
+    """A function that decides whether a connection gives access to a data package.
+
+    The present era of the connection's coordinate is an argument.
+    """
 
     def __call__(
         self, connection: Connection, package: str, now: datetime, /, *, era: datetime | None

@@ -115,7 +115,7 @@ class HostedPages:
     def sign_ups(
         self, user: AppUserId, session: CuraeConnectSession, url: str | None
     ) -> Iterator[DelayedFact]:
-        """Yield facts that complete the hand-off of a session, if any.
+        """Yield facts that complete the hand-off of a session; none if it has no hand-off.
 
         Args:
             user: The id of the app user.

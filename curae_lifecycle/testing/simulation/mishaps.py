@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """Something unusual that may happen in a world, mostly a failure."""
+    """Something unusual that may happen in a simulated world, mostly a failure."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"

@@ -80,7 +80,7 @@ class Transaction:
 
     @property
     def now(self) -> datetime:
-        """The instant of the latest load, by the worker's clock."""
+        """The instant of the transaction's latest load, by the worker's clock."""
         return self.loaded.now
 
 

@@ -247,7 +247,7 @@ def replays() -> st.SearchStrategy[KnownResponse]:
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw the answer to an attempt that renews its lease after the server erased the record."""
+    """Draw what an attempt gets that renews its lease after the server erased the record: it is lost."""
     return attempts().map(_lost_lease)
 
 

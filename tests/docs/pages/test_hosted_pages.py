@@ -28,5 +28,5 @@ def test_example_hosted_pages_have_at_most_205_lines() -> None:
     assert text.count("\n") <= 205
 
 
-def test_every_hosted_page_kind_has_a_question() -> None:
+def test_example_has_a_question_for_every_hosted_page_kind() -> None:
     assert QUESTIONS.keys() == set(PageKind)

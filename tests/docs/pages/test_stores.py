@@ -248,7 +248,7 @@ def test_failed_commit_of_the_example_store_stores_nothing(
     assert [count_of(one, table) for table in ("stored", "outbox")] == [2, 0]
 
 
-def test_locked_database_raises_unavailable_and_a_mistake_raises(
+def test_page_store_raises_unavailable_only_if_it_is_locked(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, other, _ = two

@@ -27,7 +27,14 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import SECOND, to_epoch_microseconds
 from tests.lab.crash.enemies import Against, AgainstPostgres, AgainstSqlite, Enemy, schedule
-from tests.lab.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
+from tests.lab.crash.judging import (
+    UNDECIDED,
+    Judged,
+    judge_round,
+    lost,
+    overdrawn,
+    uncharged,
+)
 from tests.lab.crash.load import PAGES, Load, seeded, true_time
 from tests.lab.crash.place import Place
 from tests.lab.crash.rest import Reader, Whole
@@ -42,6 +49,17 @@ BUCKETS: Final = (("platform", 660, 20, 1),)
 
 SKEW: Final = 15.0
 """The clock skew of the first worker behind and of the last worker ahead, in seconds."""
+
+
+def exit_status(broken: Sequence[str]) -> int:
+    """Return the exit status of a command that found these violations.
+
+    Returns:
+        0 for none; 1 for at least one; 3 if searches were given up, and nothing else was found.
+    """
+    if all(each.startswith(UNDECIDED) for each in broken):
+        return 3 if broken else 0
+    return 1
 
 
 @attrs.define

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.lab.crash import crash
+from tests.lab.crash import crash, exit_status
 from tests.lab.crash.enemies import ROOM, Enemy
 from tests.support.databases.postgres import can_mount, cluster, database
 from tests.support.wire.databases import WRONG
@@ -62,7 +62,7 @@ def main() -> int:
     if asked.blows:
         print("\n".join(seen.fought))  # noqa: T201 - a command's answer
     print(seen)  # noqa: T201 - the same
-    return 1 if seen.broken else 0
+    return exit_status(seen.broken)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ from tests.lab.crash.world import Asked, Rest
 _UNCHARGED: Final = frozenset({400, 401, 403, 429})
 
 
+UNDECIDED: Final = "undecided: "
+"""How the finding begins that a search was given up."""
+
+
 @attrs.define
 class Judged:
     """The findings of the searches.
@@ -50,7 +54,7 @@ class Judged:
         where = f"{verdict.placed} of {size} operations of {user.app_user_id}"
         if verdict.is_explained is None:
             self.undecided += 1
-            self.broken.append(f"undecided: an order was found of {where}, then: {stuck}{told()}")
+            self.broken.append(f"{UNDECIDED}an order was found of {where}, then: {stuck}{told()}")
         elif not verdict.is_explained:
             self.broken.append(f"no order: {where} at most can be ordered, then: {stuck}{told()}")
 

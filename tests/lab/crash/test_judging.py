@@ -13,8 +13,9 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.keys import rate_key
+from tests.lab.crash import exit_status
 from tests.lab.crash.enemies import Enemy, schedule
-from tests.lab.crash.judging import Judged, lost, overdrawn, tell, uncharged
+from tests.lab.crash.judging import UNDECIDED, Judged, lost, overdrawn, tell, uncharged
 from tests.lab.crash.lived import CALLER, START, USER, Lived
 from tests.lab.crash.load import seeded
 from tests.lab.crash.rest import Whole
@@ -115,3 +116,16 @@ def test_crash_fault_schedule_depends_only_on_its_seed() -> None:
     blows = [blow for blows in plan for blow in blows]
     assert len(blows) == 11
     assert all(0 <= blow.after < 80 and 0 < blow.seconds <= 8 for blow in blows)
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ([], 0),
+        (["law 4 is broken"], 1),
+        ([f"{UNDECIDED}an order was found"], 3),
+        ([f"{UNDECIDED}an order was found", "law 4 is broken"], 1),
+    ],
+)
+def test_crash_run_exits_with_1_only_if_a_law_is_broken(found: list[str], status: int) -> None:
+    assert exit_status(found) == status

@@ -30,10 +30,12 @@ class AgainstPatroni:
     Attributes:
         cluster: The cluster.
         cancels: Whether waits for a standby are cancelled while links are cut.
+        replaces: Whether every fault that lasts strikes the primary until another one replaces it.
     """
 
     cluster: Cluster
     cancels: bool = False
+    replaces: bool = False
 
     def strike(self, blow: Blow, random: Random) -> str:
         """Inject a fault, end it, and wait until the cluster is whole again."""
@@ -44,8 +46,7 @@ class AgainstPatroni:
         victim = random.choice([primary, random.choice(others)])
         # Half of the faults with a duration last until the primary is replaced.
         seconds = blow.seconds + random.choice([0, TTL])
-        if self.cancels:
-            # A cancelled wait loses data only if another primary takes over.
+        if self.replaces:
             victim, seconds = primary, blow.seconds + TTL
         of = "the primary" if victim is primary else "a standby"
         acts: dict[Enemy, Callable[[], str]] = {
@@ -56,7 +57,7 @@ class AgainstPatroni:
             Enemy.SLOW: lambda: self._slow(victim, of=of, random=random, seconds=blow.seconds),
             Enemy.LOSE: lambda: self._lose(victim, of=of, random=random, seconds=blow.seconds),
             Enemy.SWITCH_OVER: lambda: self._switch_over(primary),
-            Enemy.FAIL_OVER: lambda: self._fail_over(primary, blow.seconds),
+            Enemy.FAIL_OVER: lambda: self._fail_over(primary, seconds),
             Enemy.CANCEL: lambda: self._cancel(others, blow.seconds),
         }
         said = acts[blow.enemy]()

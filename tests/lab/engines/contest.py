@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, Protocol
 
-from tests.lab.crash import Run, crash
+from tests.lab.crash import Run, crash, exit_status
 from tests.lab.crash.enemies import Against, Enemy
 from tests.lab.crash.place import Place
 from tests.lab.engines.watching import Copy, Watch
@@ -80,14 +80,17 @@ def contend(
     asked: argparse.Namespace,
     enemies: Mapping[Enemy, int],
     wrong: str | None = None,
-) -> bool:
-    """Inject faults into an engine, print what was seen, and return whether it was right.
+) -> int:
+    """Inject faults into an engine, print what was seen, and return the exit status.
 
     Args:
         engine: The running engine.
         asked: The arguments of the command.
         enemies: The kinds of faults that `parser` was given.
         wrong: The mistake of each server's store, if any.
+
+    Returns:
+        0 if nothing was wrong, 1 if something was, 3 if histories were left undecided alone.
     """
     # Retries of this process are not logged.
     logging.disable(logging.WARNING)
@@ -119,7 +122,7 @@ def contend(
     _say("\n".join([each.split("\n")[0] for each in broken[:20]]))
     if asked.report is not None:
         asked.report.write_text("\n".join(broken))
-    return not broken
+    return exit_status(broken)
 
 
 def _gaps(seen: Run) -> str:

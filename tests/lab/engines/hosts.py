@@ -32,11 +32,22 @@ _SWITCH: Final = "switch"
 _CLONE_NEWNET: Final = 0x40000000
 
 
-def enter() -> None:
-    """Restart this command in private namespaces, unless it runs there already."""
+PACKAGES: Final = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
+"""The Debian packages that hosts need, by a program of each."""
+
+
+def enter(packages: Mapping[str, str]) -> None:
+    """Restart this command in private namespaces, unless it runs there already.
+
+    Args:
+        packages: The Debian packages that the command needs, by a program or file of each. They are
+            installed first, since the private network leads nowhere.
+    """
     if os.environ.get(_INSIDE) == "1":
         return
     assert os.geteuid() == 0, "namespaces are made by root alone"
+    for program, package in {**PACKAGES, **packages}.items():
+        _need(program, package)
     namespaces = ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
     # Services that a package would start are left out, and each run has its own names. The shell
     # stays as the first process and reaps orphans.
@@ -47,8 +58,8 @@ def enter() -> None:
     os.execvpe(words[0], words, {**os.environ, _INSIDE: "1"})  # noqa: S606 - no shell is wanted
 
 
-def need(program: str, package: str) -> None:
-    """Install a Debian package without starting it, if its program or file is missing."""
+def _need(program: str, package: str) -> None:
+    # Installs a package without starting it, if its program or file is missing.
     places = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
     if shutil.which(program, path=places) is not None or (
         program.startswith("/") and Path(program).exists()

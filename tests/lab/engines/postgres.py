@@ -14,7 +14,7 @@ from tests.lab.crash.enemies import Enemy
 from tests.lab.crash.place import Place
 from tests.lab.engines.against_patroni import AgainstPatroni
 from tests.lab.engines.contest import contend, parser
-from tests.lab.engines.hosts import enter, need, network
+from tests.lab.engines.hosts import enter, network
 from tests.lab.engines.patroni import Cluster, Setting, cluster
 from tests.lab.engines.watching import Copy
 
@@ -39,9 +39,8 @@ PACKAGES: Final = {
     "patroni": "patroni",
     "/usr/lib/python3/dist-packages/etcd": "python3-etcd",
     "haproxy": "haproxy",
-    "nft": "nftables",
-    "ip": "iproute2",
 }
+"""The Debian packages of the cluster, by a program or file of each."""
 
 
 SETTINGS: Final = {
@@ -53,10 +52,17 @@ SETTINGS: Final = {
 
 @attrs.frozen
 class Postgres:
-    """The cluster as an engine, with an option that cancels waits while links are cut."""
+    """The cluster as an engine.
+
+    Attributes:
+        cluster: The cluster.
+        cancels: Whether waits for a standby are cancelled while links are cut.
+        replaces: Whether every fault that lasts strikes the primary until another one replaces it.
+    """
 
     cluster: Cluster
     cancels: bool = False
+    replaces: bool = False
 
     @property
     def url(self) -> str:
@@ -76,14 +82,12 @@ class Postgres:
     @property
     def against(self) -> AgainstPatroni:
         """The faults of the cluster."""
-        return AgainstPatroni(self.cluster, self.cancels)
+        return AgainstPatroni(self.cluster, cancels=self.cancels, replaces=self.replaces)
 
 
 def main() -> int:
-    """Run the command; return 0 if nothing was wrong."""
-    enter()
-    for program, package in PACKAGES.items():
-        need(program, package)
+    """Run the command; return its exit status, as `contend` does."""
+    enter(PACKAGES)
     words = parser(str(__doc__), ENEMIES)
     words.add_argument(
         "--wrong", choices=["asynchronous", "cancelled", "deaf"], help="what must be found"
@@ -97,13 +101,14 @@ def main() -> int:
         place.mkdir(parents=True)
         Path(directory).chmod(0o755)
         with cluster(hosts, place, setting) as made:
-            is_right = contend(
-                Postgres(made, asked.wrong in {"cancelled", "deaf"}),
+            cancels = asked.wrong in {"cancelled", "deaf"}
+            return contend(
+                # What a control must find is lost only if another primary takes over.
+                Postgres(made, cancels=cancels, replaces=asked.wrong is not None),
                 asked,
                 {} if asked.alone else ENEMIES,
                 wrong="deaf" if asked.wrong == "deaf" else None,
             )
-    return 0 if is_right else 1
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ from tests.lab.crash.judging import overdrawn
 from tests.lab.crash.load import seeded, true_time
 from tests.lab.crash.traffic import BASE
 from tests.lab.crash.world import Asked
-from tests.lab.engines.hosts import Host, enter, need, network
+from tests.lab.engines.hosts import Host, enter, network
 from tests.lab.engines.valkey_cluster import ENEMIES, Cluster, cluster
 from tests.support.wire.running import RunningServer, engine_of, send, sqlite, start_server
 from tests.support.wire.serve import Control, read_control
@@ -294,9 +294,7 @@ def main() -> int:
     parser.add_argument("--lags", action="store_true", help="and have not heard its last second")
     parser.add_argument("--blows", action="store_true", help="say each blow")
     asked = parser.parse_args()
-    enter()
-    for program, package in {"valkey-server": "valkey-server", "nft": "nftables"}.items():
-        need(program, package)
+    enter({"valkey-server": "valkey-server"})
     logging.disable(logging.WARNING)
     random = seeded(asked.seed)
     strikers = (Enemy.CRASH,) if asked.lags else (Enemy.KILL, *ENEMIES)

@@ -391,7 +391,9 @@ def test_exploration_violation_without_a_law_names_its_rule() -> None:
 
 
 @pytest.mark.heavy
-def test_reconnect_on_the_wrong_clock_is_explored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exploration_finds_a_reconnect_judged_by_the_wrong_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reconnect = chain.reconnect
 
     def on_the_predecessors_clock(

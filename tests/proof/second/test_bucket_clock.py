@@ -394,13 +394,13 @@ def follow(world: World, numbers: tuple[int, int, int], steps: Iterable[timedelt
 
 
 @given(NUMBERS, st.lists(STEPS, max_size=25))
-def test_stepping_bucket_in_memory_is_the_written_one(
+def test_bucket_in_memory_over_clock_steps_agrees_with_its_model(
     numbers: tuple[int, int, int], steps: list[timedelta]
 ) -> None:
     follow(in_memory(), numbers, steps)
 
 
-def test_stepping_bucket_on_sqlite_is_the_written_one(sqlite: World) -> None:
+def test_bucket_on_sqlite_over_clock_steps_agrees_with_its_model(sqlite: World) -> None:
     @settings(max_examples=15)
     @given(NUMBERS, st.lists(STEPS, max_size=15))
     def check(numbers: tuple[int, int, int], steps: list[timedelta]) -> None:
@@ -412,7 +412,7 @@ def test_stepping_bucket_on_sqlite_is_the_written_one(sqlite: World) -> None:
 @pytest.mark.heavy
 @settings(max_examples=3_000)
 @given(NUMBERS, st.lists(STEPS, max_size=60))
-def test_long_stepping_bucket_is_the_written_one(
+def test_bucket_over_many_clock_steps_agrees_with_its_model(
     numbers: tuple[int, int, int], steps: list[timedelta]
 ) -> None:
     follow(in_memory(), numbers, steps)

@@ -340,7 +340,7 @@ class Pair:
             assert (kept.generation, kept.swept) == (self.account.generation, self.account.swept)
 
 
-def test_fence_in_memory_is_as_its_model_says() -> None:
+def test_tombstones_in_memory_agree_with_the_second_model() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=20)
@@ -351,7 +351,7 @@ def test_fence_in_memory_is_as_its_model_says() -> None:
     check()
 
 
-def test_fence_on_sqlite_is_as_its_model_says(sqlite: World) -> None:
+def test_tombstones_on_sqlite_agree_with_the_second_model(sqlite: World) -> None:
     users = iter(range(10**6))
     seen: Counter[str] = Counter()
 
@@ -365,7 +365,7 @@ def test_fence_on_sqlite_is_as_its_model_says(sqlite: World) -> None:
 
 
 @pytest.mark.heavy
-def test_fence_in_long_runs_is_as_its_model_says() -> None:
+def test_tombstones_in_long_runs_agree_with_the_second_model() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=1_500)

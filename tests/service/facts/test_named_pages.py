@@ -59,7 +59,9 @@ def test_every_fact_but_a_tombstone_can_name_a_page() -> None:
 
 
 @pytest.mark.parametrize(("fact", "snapshot"), NAMING)
-def test_fact_needs_its_page_and_moves_the_version(fact: Fact, snapshot: Snapshot) -> None:
+def test_fact_that_names_its_page_loads_it_and_moves_its_version(
+    fact: Fact, snapshot: Snapshot
+) -> None:
     assert fact.needs().page == url_digest(URL)
     held = snapshot.page
     assert held is not None

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from curae_lifecycle.stores.sql.engine import SqlDatabase
-from curae_lifecycle.stores.sql.outbox_statements import Backlog, backlog
+from curae_lifecycle.stores.sql.outbox_statements import Backlog, parse_backlog
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -43,5 +43,5 @@ def test_backlog_gives_age_of_the_oldest_due_message(
 
 
 def test_outbox_message_not_yet_due_gives_backlog_age_zero() -> None:
-    assert backlog([(1, 0, 5_000_000, 4_000_000)]) == Backlog(1, 0, 0.0)
-    assert backlog([(1, 0, 4_000_000, 6_500_000)]) == Backlog(1, 0, 2.5)
+    assert parse_backlog([(1, 0, 5_000_000, 4_000_000)]) == Backlog(1, 0, 0.0)
+    assert parse_backlog([(1, 0, 4_000_000, 6_500_000)]) == Backlog(1, 0, 2.5)

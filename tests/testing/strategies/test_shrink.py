@@ -122,7 +122,7 @@ def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     assert {step.now for step in past.steps} == {START}
 
 
-def test_drawn_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
+def test_second_attempt_shrinks_to_two_begin_acts_a_lease_apart() -> None:
     past = smallest(
         draw.record_histories(),
         lambda past: len(past.records) > 1 and past.records[-1].token > past.records[0].token,

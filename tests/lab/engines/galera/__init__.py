@@ -21,7 +21,7 @@ import attrs
 import sqlalchemy as sa
 
 from tests.lab.engines.galera.asking import PORT, USER, Asking, MariadbError, as_root, asking
-from tests.lab.engines.hosts import Host, Network, need
+from tests.lab.engines.hosts import Host, Network
 
 OWNER: Final = "mysql"
 DATABASE: Final = "curae"
@@ -45,6 +45,14 @@ SETTINGS: Final = (
     "--innodb-buffer-pool-size=128M",
     "--skip-name-resolve",
 )
+PACKAGES: Final = {
+    "mariadbd": "mariadb-server",
+    "/usr/lib/galera/libgalera_smm.so": "galera-4",
+    "rsync": "rsync",
+    "haproxy": "haproxy",
+}
+"""The Debian packages of the cluster, by a program or file of each."""
+
 PROVIDER: Final = "gcache.size=64M;gcache.recover=yes"
 
 
@@ -320,9 +328,6 @@ def galera(network: Network, directory: Path, *settings: str) -> Iterator[Galera
         directory: The folder of all its data.
         settings: Further options of each node.
     """
-    need("mariadbd", "mariadb-server")
-    need("rsync", "rsync")
-    assert Path("/usr/lib/galera/libgalera_smm.so").exists(), "no Galera: install galera-4"
     directory.chmod(0o755)
     addresses = [host.address for host in network.hosts]
     nodes = [

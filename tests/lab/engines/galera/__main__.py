@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.lab.crash import Run, crash
+from tests.lab.crash import Run, crash, exit_status
 from tests.lab.crash.place import Place
-from tests.lab.engines.galera import Galera, galera
+from tests.lab.engines.galera import PACKAGES, Galera, galera
 from tests.lab.engines.galera.against import LONGEST, AgainstGalera, enemies
 from tests.lab.engines.galera.front import front, url
 from tests.lab.engines.galera.races import race, read_revoked
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--blows", action="store_true", help="say each blow")
     parser.add_argument("--keep", type=Path, help="where logs are left, and all that is wrong")
     asked = parser.parse_args()
-    enter()
+    enter(PACKAGES)
     # Retries of this process are not logged.
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="curae-galera-") as name, ExitStack() as stack:
@@ -89,7 +89,7 @@ def main() -> int:
     broken = [each.partition("\n")[0][:400] for each in seen.broken[:10]]
     lines = [seen.summary, *broken, *_gaps(seen), str(watch)]
     print("\n".join(lines))  # noqa: T201 - the same
-    return 1 if seen.broken else 0
+    return exit_status(seen.broken)
 
 
 @contextmanager

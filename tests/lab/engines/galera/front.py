@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from tests.lab.engines.galera import DATABASE, PATIENCE, Node
 from tests.lab.engines.galera.asking import PORT, USER, MariadbError, asking
-from tests.lab.engines.hosts import Host, need
+from tests.lab.engines.hosts import Host
 
 FRONT: Final = 3307
 
@@ -45,7 +45,6 @@ def front(
         directory: The folder of its configuration and log.
         in_order: Whether all connections go to the first healthy node, instead of to each in turn.
     """
-    need("haproxy", "haproxy")
     name = "here" if host is None else host.name
     file = directory / f"haproxy-{name}.cfg"
     file.write_text(_configuration(nodes, in_order=in_order))
