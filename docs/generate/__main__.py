@@ -15,6 +15,7 @@ from curae_lifecycle.cli.documents import document_text
 from docs.generate import (
     api,
     blocks,
+    matrices,
     problems,
     reference,
     tables,
@@ -65,11 +66,12 @@ GENERATORS: Final = {
     "settings": Files("docs", ("extending.md",), blocks.setting_files),
     "hooks": Files("docs", ("conformance.md",), blocks.hook_files),
     "laws": Files("docs", ("correctness.md",), blocks.law_files),
+    "matrices": Files("docs", ("rules.md",), matrices.rule_files),
     "documents": Files("docs/vectors", ("README.md",), blocks.vector_files),
 }
 """The generators by the names that the command takes."""
 
-BLOCKS: Final = frozenset({"settings", "hooks", "laws", "documents"})
+BLOCKS: Final = frozenset({"settings", "hooks", "laws", "matrices", "documents"})
 """The generators that write one block of a page; people write the rest of it."""
 
 

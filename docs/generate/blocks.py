@@ -54,13 +54,29 @@ def law_files() -> dict[str, str]:
 
 
 def _page(page: str, block: str, lines: Iterable[str]) -> dict[str, str]:
-    path = DOCS / page
-    begin = f"<!-- {block}: begin; `python -m docs.generate {block}` -->"
+    return {Path(page).name: fill_block(page, block, lines, generator=block)}
+
+
+def fill_block(
+    page: str, block: str, lines: Iterable[str], *, generator: str, text: str | None = None
+) -> str:
+    """Return the text of a page with the lines of a block.
+
+    Args:
+        page: The path of the page below `docs`.
+        block: The name of the block.
+        lines: The lines of the block.
+        generator: The generator that writes the block.
+        text: The text of the page, if another block of it was filled before; `None` reads it.
+    """
+    text = text or (DOCS / page).read_text(encoding="utf-8")
+    begin = f"<!-- {block}: begin; `python -m docs.generate {generator}` -->"
     end = f"<!-- {block}: end -->"
-    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    assert text.count(begin) == text.count(end) == 1, f"{page} has no block {block}"
+    before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     table = "\n".join(lines)
-    return {path.name: f"{before}{begin}\n\n{table}\n\n{end}{after}"}
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def _attributes(documented: type) -> dict[str, str]:
