@@ -238,7 +238,7 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
                 until = time.monotonic() + seconds / ROUNDS
                 begun = time.monotonic()
                 await asyncio.gather(
-                    neighbour(server, b, seen, until),
+                    neighbour(server, b, seen=seen, until=until),
                     *(client(server, each, seen, path=path, until=until) for each in tenants),
                 )
                 seen.seconds += time.monotonic() - begun
