@@ -38,7 +38,8 @@ def rule_files() -> dict[str, str]:
 
 def matrix(table: AnyTable) -> Iterator[str]:
     """Yield the lines of a matrix: the second axis across, and a third one within the cells."""
-    first, second, *rest = table.axes
+    axes: list[Axis] = [*table.axes]
+    first, second, *rest = axes
     yield f"| {first.name} | {' | '.join(second.values)} |"
     yield f"| --- |{' --- |' * len(second.values)}"
     for down in first.values:

@@ -24,7 +24,8 @@ def test_matrix_shows_the_outcome_of_every_cell(name: str) -> None:
         for first, *cells in lines
         for second, cell in zip(columns, cells, strict=True)
     }
-    assert len(shown) == len(table.axes[0].values) * len(table.axes[1].values)
+    first, second, *_ = [len(axis.values) for axis in table.axes]
+    assert len(shown) == first * second
     for values in product(*(axis.values for axis in table.axes)):
         row = table[cast("tuple[StrEnum, ...]", values)]
         cell = shown[values[0], values[1]]
