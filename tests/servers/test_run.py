@@ -117,7 +117,7 @@ def test_program_on_the_servers_page_builds_a_guarded_app() -> None:
         ("connections of a worker", running.CONNECTIONS),
         ("a body, in seconds", guard.BODY_SECONDS),
         ("a body, in bytes", BODY_MAX),
-        ("the wait for a turn", guard.QUEUE_SECONDS),
+        ("the wait for a slot", guard.QUEUE_SECONDS),
         ("an end", running.DRAIN_SECONDS),
     ],
 )
