@@ -9,7 +9,7 @@ key (`key`); with one key that a bucket limits, charged in the commit (`bucket`)
 (`apart`); all reconnecting one connection with keys of their own (`row`).
 
 The guard is `bound`, with a slot for each connection of the pool, or `open`: it has ten times as many
-slots and takes requests in the order of arrival, whose ever they are. All kinds take turns, so that
+slots and takes all requests in the order of arrival. All kinds take turns, so that
 they see the same machine. Read the ratios: B's 99th percentile to that beside `spread`, and A's rate
 to that of the open guard. A slow disk is a PostgreSQL whose commits take 10 ms.
 """
@@ -50,7 +50,7 @@ ROUNDS: Final = 3
 PACE: Final = 0.02
 FAILED: Final = 500
 MINT: Final = RandomIds("https://connect.example/")
-# Wide enough to refuse nobody.
+# So large that no request is refused.
 LIMITED: Final = Settings(
     buckets=(Bucket(name="platform", capacity=10**6, refill=10**5, seconds=1),)
 )
@@ -86,7 +86,7 @@ class Tenant:
 
 @attrs.define
 class Seen:
-    """What the clients of one kind saw.
+    """The responses that the clients of one kind saw.
 
     Attributes:
         times: B's response times, in seconds.

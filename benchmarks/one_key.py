@@ -54,7 +54,7 @@ POOL: Final = 10
 SECRET: Final = "cae_live_benchmark"  # noqa: S105 - opens nothing
 MINT: Final = RandomIds("https://connect.example/")
 WITH: Final = Settings(
-    # Wide enough to refuse nobody.
+    # So large that no request is refused.
     buckets=(
         Bucket(name="platform", capacity=10**6, refill=10**5, seconds=1),
         Bucket(name="daily", capacity=10**7, refill=10**7, seconds=86_400),

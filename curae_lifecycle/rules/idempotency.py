@@ -80,8 +80,8 @@ class LostLeaseAction(StrEnum):
     """The fate of a retry after a lease expired; the server chooses it when the attempt starts.
 
     EXECUTE runs the retry: right if effects commit together with the record, so the expired attempt
-    had no effects. UNKNOWN refuses the retry: right if the attempt calls another service, so its effects may
-    have happened.
+    had no effects. UNKNOWN refuses the retry: right if the attempt calls another service, so its
+    effects may have happened.
     """
 
     EXECUTE = "execute"

@@ -125,8 +125,8 @@ class Guard:
             a free slot. For an app that runs in threads, use the number of threads; otherwise the
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
-            the app at once. Requests without an API key count as those of one key; the health
-            checks are free. `None` for three quarters of `max_concurrent`, rounded down, or 1.
+            the app at once. Requests without an API key count as those of one key. Health checks
+            have no such bound. `None` for three quarters of `max_concurrent`, rounded down, or 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
@@ -260,13 +260,15 @@ def _names(scope: AsgiMessage) -> Names:
     if path in {LIVE_PATH, READY_PATH}:
         return ()
     headers = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
-    keys = (value for name, value in headers if name.lower() == b"authorization")
-    key = b"key " + next(keys, b"")
+    # The scheme and its spaces can be spelled in several ways, the key itself in one.
+    words = [value.split() for name, value in headers if name.lower() == b"authorization"]
+    key = b"key " + (words[0][-1] if words and words[0] else b"")
     connection = _CONNECTION.search(path)
     if connection is None:
         return (key,)
-    # A path may hold what UTF-8 cannot.
-    return (key, b"connection " + connection[1].encode(errors="backslashreplace"))
+    # An id may be in either case, and a path may hold what UTF-8 cannot.
+    id_ = connection[1].lower().encode(errors="backslashreplace")
+    return (key, b"connection " + id_)
 
 
 async def _wait_for_disconnect(receive: Receive) -> AsgiMessage:

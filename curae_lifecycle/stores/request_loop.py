@@ -221,8 +221,8 @@ class RequestAttempts:
     ) -> Answer | None:
         """Commit the changes of an answer.
 
-        If the store charges buckets in a separate transaction, that one is first. The store is not called if there are
-        neither changes nor a page, unless a charge must still become durable.
+        If the store charges buckets in a separate transaction, that one is first. The store is not
+        called if there are neither changes nor a page, unless a charge must still become durable.
 
         Args:
             loaded: The result of the load that the answer was decided from.

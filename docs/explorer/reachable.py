@@ -1,4 +1,4 @@
-"""Which states of the explorer requests and facts can lead to.
+"""The states of the explorer that requests and facts can lead to.
 
 The law of this module: **nothing is declared unreachable by hand**. From an empty store, every
 operation and fact that moves a connection, a session or an account is put to the library, at every
@@ -66,7 +66,7 @@ Seen = tuple[str, ...]
 
 @attrs.frozen
 class World:
-    """What is stored for one coordinate, and the time."""
+    """The stored values of one coordinate, and the instant."""
 
     now: datetime = NOW
     connection: Connection | None = None

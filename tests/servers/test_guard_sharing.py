@@ -61,6 +61,26 @@ async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[
         ([(b"a", CREATE)] * 3 + [(b"", LIVE_PATH)], []),
         ([(b"", "/page/one")] * 3 + [(b"", READY_PATH)], []),
         ([(b"a", f"{CREATE}/\ud800")], []),
+        # One key, and one connection, in several spellings.
+        (
+            [
+                (b"Bearer a", CREATE),
+                (b"bearer a", CREATE),
+                (b"BEARER  a", CREATE),
+                (b"Bearer a ", CREATE),
+            ],
+            [3],
+        ),
+        (
+            [
+                (b"a", ONE),
+                (b"b", ONE.replace("one", "ONE")),
+                (b"c", ONE),
+                (b"d", ONE.replace("one", "One")),
+            ],
+            [3],
+        ),
+        ([(b" ", CREATE), (b"", CREATE), (b"a", CREATE), (b"b", CREATE)], []),
     ],
 )
 def test_guard_lets_one_key_or_connection_hold_three_of_four_slots(

@@ -72,7 +72,7 @@ PRESETS: Final = {
     "revoke": ["done", 201, "done", True, 200, False, 200, 200, "ignored"],
     "tombstone": ["done", 201, 201, "done", True, "done", "ignored", False, 200, 201],
 }
-"""What each line of a preset is answered: its outcome, its status, or whether access is granted."""
+"""The answer to each line of a preset: an outcome, a status, or whether access is granted."""
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -176,7 +176,7 @@ SOUGHT: Final = {
     "django": "frameworks.html#django",
     "tombstone": "rules.html#tombstone",
 }
-"""What readers search for, and the page that comes first."""
+"""Searches of readers, each with the page that comes first."""
 
 
 @pytest.mark.browser

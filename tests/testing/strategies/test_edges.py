@@ -31,7 +31,7 @@ USUAL: Final = settings(
     phases=(Phase.generate,),
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
 )
-"""As many examples as a property test draws by default, and no chance."""
+"""The default number of examples of a property test, always the same ones."""
 
 HIGHEST_OF_TWO_BYTES: Final = 0xFFFF
 
