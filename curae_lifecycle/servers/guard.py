@@ -23,6 +23,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Never, Protocol, cast
 
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
 from curae_lifecycle.servers.slots import Names, Slots
 from curae_lifecycle.stores.request_loop import log_error
@@ -132,6 +134,9 @@ class Guard:
         body_seconds: Seconds in which a whole body must arrive.
         queue_seconds: Seconds that a request waits for a free slot, at most.
         counters: Counts the requests that the guard refuses, cuts off or drops. `None` for none.
+
+    Raises:
+        ArgumentError: `max_concurrent` or `max_per_key` is no integer of at least 1.
     """
 
     def __init__(
@@ -147,8 +152,10 @@ class Guard:
     ) -> None:
         self._app = cast("AsgiApp", app)
         self._drain = drain
+        _check_count("max_concurrent", max_concurrent)
         if max_per_key is None:
             max_per_key = max(1, max_concurrent * 3 // 4)
+        _check_count("max_per_key", max_per_key)
         self._slots = Slots(max_concurrent, max_per_key)
         self._body_seconds = body_seconds
         self._queue_seconds = queue_seconds
@@ -269,6 +276,14 @@ def _names(scope: AsgiMessage) -> Names:
     # An id may be in either case, and a path may hold what UTF-8 cannot.
     id_ = connection[1].lower().encode(errors="backslashreplace")
     return (key, b"connection " + id_)
+
+
+def _check_count(argument: str, count: int) -> None:
+    # A guard without slots would refuse every request.
+    allowed = "an integer of at least 1"
+    check_type(argument, count, int, allowed)
+    if isinstance(count, bool) or count < 1:
+        raise ArgumentError(argument, allowed, str(count))
 
 
 async def _wait_for_disconnect(receive: Receive) -> AsgiMessage:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import attrs
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
 from tests.servers.asgi import Client, answer, part, run
@@ -115,3 +117,23 @@ def test_guard_reads_the_key_from_its_header_alone() -> None:
         assert len(reached) == 3
 
     run(scenario())
+
+
+def with_slots(count: int) -> Guard:
+    return Guard(Holding(), max_concurrent=count)
+
+
+def with_bound(count: int) -> Guard:
+    return Guard(Holding(), max_concurrent=4, max_per_key=count)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"), [(with_slots, "max_concurrent"), (with_bound, "max_per_key")]
+)
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
+def test_guard_without_a_positive_count_of_slots_raises(
+    make: Callable[[int], Guard], argument: str, count: int
+) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        make(count)
+    assert raised.value.argument == argument
