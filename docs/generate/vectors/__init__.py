@@ -101,7 +101,7 @@ _DOCUMENTS: Final[dict[str, tuple[str, *tuple[Callable[[], Iterator[Case]], ...]
         eras.bindings,
     ),
     "tombstone": (
-        "After a tombstone nothing that was made before it grants access, whoever is bound.",
+        "After a tombstone nothing that was made before it grants access, whatever user is bound.",
         accounts.tombstones,
         eras.tombstones,
     ),

@@ -1,7 +1,7 @@
 """Vectors of eras and generations: values made before and after a tombstone.
 
 The law of this module: **an era is compared for equality, never by order**. A value of another era is
-over, whoever is bound; a later user is a new generation of the same coordinate.
+over, whatever user is bound; a later user is a new generation of the same coordinate.
 """
 
 from __future__ import annotations

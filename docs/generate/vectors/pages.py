@@ -93,7 +93,7 @@ def page_facts() -> Iterator[Case]:
     )
     graduated = Graduated(COORDINATE, _USER, page_url=_NEWEST)
     limited = Snapshot(binding=bound(AccountState.LIMITED))
-    yield _case("made-while-nobody-was-bound", graduated, limited, page=nobody)
+    yield _case("made-while-no-user-was-bound", graduated, limited, page=nobody)
 
 
 def _subjects() -> Iterator[tuple[_Named, Snapshot, Snapshot]]:

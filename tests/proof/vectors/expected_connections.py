@@ -332,7 +332,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "page-fact/handoff.complete/replaced": ("invalid", {"problem.code": "NOT_FOUND"}),
     "page-fact/handoff.complete/live": ("valid", {"session.handoff": "LANDED"}),
     "page-fact/binding.graduate/live": ("valid", {"binding.state": "ACTIVE"}),
-    "page-fact/binding.graduate/made-while-nobody-was-bound": (
+    "page-fact/binding.graduate/made-while-no-user-was-bound": (
         "invalid",
         {"problem.code": "NOT_FOUND"},
     ),
