@@ -141,7 +141,9 @@ class NextAction:
     expires_at: datetime
 
 
-def check_type(argument: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
+def check_type(
+    argument: str, value: object, kinds: type | tuple[type, ...], *, allowed: str
+) -> None:
     """Check that a value is of a type, for programs that no type checker reads.
 
     Args:

@@ -281,7 +281,7 @@ def _names(scope: AsgiMessage) -> Names:
 def _check_count(argument: str, count: int) -> None:
     # A guard without slots would refuse every request.
     allowed = "an integer of at least 1"
-    check_type(argument, count, int, allowed)
+    check_type(argument, count, int, allowed=allowed)
     if isinstance(count, bool) or count < 1:
         raise ArgumentError(argument, allowed, str(count))
 

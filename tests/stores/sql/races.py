@@ -125,6 +125,7 @@ def overlapping(engine: sa.Engine) -> Interleaving[SqlStore]:
         first: SqlStore, one: PendingCommit, second: SqlStore, two: PendingCommit
     ) -> tuple[bool, bool]:
         statements = first._statements.commit(one.loaded, one.changes, one.page)
+        # The executor ends last: a failure must first release the locks that its commit waits for.
         with ThreadPoolExecutor(1) as pool, held(engine, statements) as end:
             later = pool.submit(commit, second, two)
             wait_for(engine, later)
@@ -140,7 +141,6 @@ def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callabl
     pooled = engine.raw_connection()
     connection = connection_of(dialect, pooled.driver_connection)
     steps = [step for step in _transaction_steps(dialect, statements) if step.text not in _ENDS]
-    assert _run_all(connection, [Statement("BEGIN"), *steps])
 
     def end() -> bool:
         try:
@@ -152,8 +152,12 @@ def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callabl
             return False
         return True
 
-    yield end
-    pooled.close()
+    try:
+        assert _run_all(connection, [Statement("BEGIN"), *steps])
+        yield end
+    finally:
+        # Ends what is still open, so that one failing pair fails no later one.
+        pooled.close()
 
 
 _ENDS: Final = {"BEGIN", "COMMIT"}
@@ -174,11 +178,11 @@ def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
 
 def unlike_any_order(
     arena: SqlArena, scenario: Scenario, meet: Interleaving[SqlStore] = commit_in_sequence
-) -> list[str]:
-    """List the pairs whose outcome equals neither serial order, without `KNOWN`."""
+) -> dict[str, tuple[str, ...]]:
+    """Return the differences of each pair that equals neither serial order, without `KNOWN`."""
     every = race_all(arena, scenario, meet)
-    pairs = [f"{each.first}; {each.second}" for each in every if each.differences]
-    return [each for each in pairs if each not in KNOWN]
+    found = {f"{each.first}; {each.second}": each.differences for each in every if each.differences}
+    return {pair: differences for pair, differences in found.items() if pair not in KNOWN}
 
 
 KNOWN: Final = frozenset({"the page graduates; graduation"})

@@ -35,7 +35,7 @@ def each_scene(*small: str) -> list[object]:
 def test_late_commits_on_sqlite_end_as_in_some_serial_order(
     sqlite_database: SqlDatabase, scene: str
 ) -> None:
-    assert unlike_any_order(arena(sqlite_database), SCENARIOS[scene]) == []
+    assert unlike_any_order(arena(sqlite_database), SCENARIOS[scene]) == {}
 
 
 LEVELS = ["read committed", "repeatable read", "serializable"]
@@ -50,7 +50,7 @@ def test_concurrent_requests_on_postgresql_are_serializable(
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
     engine = create_engine(f"{postgres_url}&options={option}", timeout=PATIENCE)
     database = SqlDatabase(engine)
-    assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == []
+    assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == {}
     engine.dispose()
 
 
@@ -59,7 +59,7 @@ def test_concurrent_requests_on_postgresql_are_serializable(
 def test_concurrent_requests_on_mariadb_are_serializable(mariadb_url: str, scene: str) -> None:
     engine = create_engine(mariadb_url, timeout=PATIENCE)
     database = SqlDatabase(engine)
-    assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == []
+    assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == {}
     engine.dispose()
 
 

@@ -63,11 +63,15 @@ def _administer(server: sa.URL, statement: str) -> None:
 def _started(directory: Path) -> Iterator[sa.URL]:
     # Not as root: the data belongs to an unprivileged user.
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    data, door = directory / "data", directory / "door"
+    data, door, temporary = directory / "data", directory / "door", directory / "tmp"
+    temporary.mkdir()
     if os.geteuid() == 0:
         directory.chmod(0o711)
         shutil.chown(directory, user)
-    common = ["--no-defaults", f"--datadir={data}", f"--user={user}"]
+        shutil.chown(temporary, user)
+    # A server deletes, as it starts, all temporary files in its folder; their owner would crash.
+    folders = [f"--datadir={data}", f"--tmpdir={temporary}"]
+    common = ["--no-defaults", *folders, f"--user={user}"]
     with (directory / "log").open("a+") as log:
         made = subprocess.run(
             [_program("mariadb-install-db"), *common, "--auth-root-authentication-method=normal"],
