@@ -19,7 +19,9 @@ from curae_lifecycle.rules.ratelimit import (
     RateLimited,
     admit,
 )
+from curae_lifecycle.rules.session import ENTRY_PATHS, EntryPath
 from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.testing.cells import count_cell_lookups
 from curae_lifecycle.testing.strategies import START
 from tests.testing.strategies.drawing import HOUR
 
@@ -36,11 +38,13 @@ USUAL: Final = settings(
 HIGHEST_OF_TWO_BYTES: Final = 0xFFFF
 
 
-def drawn_usually(strategy: st.SearchStrategy[object]) -> list[object]:
+def drawn_usually(
+    strategy: st.SearchStrategy[object], examples: int = USUAL.max_examples
+) -> list[object]:
     """Return all values that a property test draws."""
     seen: list[object] = []
 
-    @USUAL
+    @settings(USUAL, max_examples=examples)
     @given(strategy)
     def note(value: object) -> None:
         seen.append(value)
@@ -140,3 +144,15 @@ def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
     assert len(seen) <= USUAL.max_examples
     missed = {name for name, is_edge in edges.items() if not any(map(is_edge, seen))}
     assert missed == set()
+
+
+@pytest.mark.parametrize("path", EntryPath)
+def test_sessions_of_a_path_come_from_every_account_and_preference(path: EntryPath) -> None:
+    cells = {
+        (ENTRY_PATHS.name, *map(str, key))
+        for key, row in ENTRY_PATHS.cells()
+        if row.outcome.path is path
+    }
+    with count_cell_lookups([ENTRY_PATHS]) as counts:
+        drawn_usually(draw.sessions(path), examples=50)
+    assert counts.keys() == cells
