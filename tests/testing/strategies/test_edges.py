@@ -36,6 +36,7 @@ USUAL: Final = settings(
 """The default number of examples of a property test, always the same ones."""
 
 HIGHEST_OF_TWO_BYTES: Final = 0xFFFF
+TICK: Final = timedelta(microseconds=1)
 
 
 def drawn_usually(
@@ -111,6 +112,27 @@ EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Callable[[obje
     "instants": (
         draw.instants(),
         {"earliest": equals(START), "latest": equals(START + 3 * HOUR)},
+    ),
+    "ends of next actions": (
+        draw.next_actions().map(lambda each: each.expires_at),
+        {
+            "already over": equals(START),
+            "over in a microsecond": equals(START + TICK),
+            "usual": equals(START + HOUR / 2),
+            "latest": equals(START + HOUR),
+        },
+    ),
+    "capacities of buckets": (
+        draw.buckets().map(lambda each: each.capacity),
+        {"smallest": equals(1), "largest": equals(10)},
+    ),
+    "limits of logs": (
+        draw.exact_logs().map(lambda each: (each.limit, each.seconds)),
+        {
+            f"{limit} in {seconds} s": equals((limit, seconds))
+            for limit in (1, 2, 3, 10)
+            for seconds in (1, 60)
+        },
     ),
     "states of logs": (draw.log_states(), {"empty": equals(FRESH_LOG)}),
     "states of buckets": (draw.bucket_states(), {"full": equals(FULL_BUCKET)}),
