@@ -43,12 +43,11 @@ _Member = TypeVar("_Member", str, datetime)
 def merge(left: Connection, right: Connection) -> Connection:
     """Merge two snapshots of one connection that may have arrived out of order [O].
 
-    - The status of the higher rank wins.
-    - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the
-      actor of the earliest revocation.
-    - `action_required_reason` is the first in text order if both snapshots have one.
-    - `updated_at`, `version` and `handoff_deadline` are the latest.
-    - Ties are broken by value, never by the order of the arguments.
+    - The status of the higher rank wins: PENDING < ACTIVE < ACTION_REQUIRED < EXPIRED < REVOKED. -
+    `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the actor
+    of the earliest revocation. - `action_required_reason` is the first in text order if both
+    snapshots have one. - `updated_at`, `version` and `handoff_deadline` are the latest. - Ties are
+    broken by value, never by the order of the arguments.
 
     The merge is commutative, associative and idempotent, and REVOKED absorbs.
 
@@ -57,7 +56,7 @@ def merge(left: Connection, right: Connection) -> Connection:
         right: The other snapshot; swapping the two gives the same result.
 
     Raises:
-        MergeError: The identities of the snapshots differ.
+        MergeError: The snapshots are of different connections: their `ConnectionIdentity` differs.
     """
     if left.identity != right.identity:
         raise MergeError(left.id, right.id)

@@ -26,7 +26,7 @@ Outcome = TypeVar("Outcome", covariant=True)
 
 
 class Wildcard(StrEnum):
-    """The type of `ANY`, which stands for every value of an axis in the key of a `Row`."""
+    """The type of `ANY`, which covers every value of an axis in the key of a `Row`."""
 
     ANY = "any"
 

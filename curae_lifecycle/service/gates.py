@@ -17,7 +17,10 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
 class Gate(StrEnum):
-    """The checks that a request must pass, in order; RULE is the operation's own decision."""
+    """The checks that a request must pass, in this order; the values describe them.
+
+    RULE is the operation's own decision, and ROOM is room in the store.
+    """
 
     CREDENTIALS = "credentials"
     ROUTE = "path and method"
@@ -36,9 +39,9 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A verdict of the table `request`: the table named `table` decides the gate.
+    """A verdict of the table `request`: another table decides at this gate.
 
-    If `table` is empty, the tables of the operation decide.
+    It is the table named `table`, or the tables of the operation if `table` is empty.
     """
 
     table: str = ""
@@ -85,7 +88,7 @@ def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
 
 
 def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refused:
-    """Return the refusal of a gate, with its code and rules in the table `request`.
+    """Return the refusal that a gate gives, with its code and rules from the table `request`.
 
     Args:
         gate: A gate that refuses by itself. A gate that asks another table fails an assertion.

@@ -14,7 +14,9 @@ The server's own error comes first that way, and it says more.
 
 
 def postgresql_limits(wait: float) -> dict[str, int]:
-    """Return the settings of PostgreSQL, in milliseconds, by their names.
+    """Return PostgreSQL's settings that limit how long a lock or a statement takes.
+
+    They are in milliseconds, by their names.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds.
@@ -29,7 +31,7 @@ MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"
 
 @attrs.frozen
 class MariadbLimits:
-    """The limits of a session of MariaDB, which counts whole seconds.
+    """The limits of a MariaDB session, in whole seconds.
 
     Attributes:
         seconds: The longest wait for a lock, at least 1.
@@ -42,7 +44,7 @@ class MariadbLimits:
 
 
 def mariadb_limits(wait: float) -> MariadbLimits:
-    """Return the limits of a session of MariaDB.
+    """Return the limits of a MariaDB session for a longest wait.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds; it is rounded.

@@ -22,7 +22,7 @@ _MAX_COMBINED: Final = 50
 
 
 class Dialect(StrEnum):
-    """The SQL dialect of a supported database."""
+    """The supported databases, by their SQL dialects."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"

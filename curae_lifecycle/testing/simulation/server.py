@@ -419,7 +419,7 @@ class SimulatedServer:
         return True
 
     def _check_page(self, fact: Fact) -> None:
-        subject = fact.page_subject()
+        subject = fact.page_key()
         if fact.page_url is None or subject is None:
             return
         if self._newest_urls.get(subject) != fact.page_url:

@@ -377,7 +377,7 @@ class _Play:
         )
 
     def _with_page(self, turn: TrafficStep, fact: Fact) -> Fact:
-        subject = fact.page_subject()
+        subject = fact.page_key()
         urls = [] if subject is None else self._page_urls.get(subject, [])
         if "page_url" not in fact.__match_args__ or not 0 < turn.key <= len(urls):
             return fact
