@@ -41,7 +41,7 @@ class Admissions:
 
 @attrs.frozen
 class LastCharge:
-    """The latest request that one bucket of an API key admitted.
+    """The latest request that one bucket, a rate limit of an API key, admitted.
 
     Attributes:
         at: The instant of the request.
@@ -53,7 +53,7 @@ class LastCharge:
 
 
 class LimitHistory:
-    """The admissions of every rate limit of one store."""
+    """The admissions of every rate limit of one store, to judge later refusals by."""
 
     def __init__(self) -> None:
         """Start without admissions."""
@@ -128,7 +128,7 @@ class LimitHistory:
 def check_bucket_refusal(
     response: Response, bucket: Bucket, now: datetime, *, last: datetime | None
 ) -> None:
-    """Check that a bucket may still refuse, however its clock was stepped, and its `Retry-After`.
+    """Check that a bucket may refuse, however its clock was stepped, and its `Retry-After`.
 
     A charge leaves the bucket full again after its window at the latest. So a bucket refuses only
     less than its window after its last charge, and no clock within five minutes of this one charged

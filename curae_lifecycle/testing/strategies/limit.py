@@ -40,7 +40,7 @@ def policies() -> st.SearchStrategy[ratelimit.Policy]:
 
 
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
-    """Draw charges: each is a rate limit with its state after a run of at most 12 requests.
+    """Draw charges: a rate limit, each with its state after a run of at most 12 requests.
 
     The requests come at `START` or up to 3 hours later. The limit may have refused some of them.
 
@@ -67,17 +67,18 @@ def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
-    """Draw answers that admit.
+    """Draw `Admitted` answers: a rate limit lets a request pass.
 
-    Each is a limit's answer to a request a day after `START`, when every drawn state has expired.
+    The request comes a day after `strategies.values.START`, when the drawn state of the limit has
+    expired, so nothing is left of earlier requests.
     """
     return charges().map(_admitted)
 
 
 def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
-    """Draw answers that refuse.
+    """Draw `RateLimited` answers: a rate limit refuses a request.
 
-    Each is a limit's answer to a request at `START`, after earlier requests have used up the limit.
+    The request comes at `strategies.values.START`, after earlier requests have used up the limit.
     """
     return charges().map(_limited)
 

@@ -70,7 +70,7 @@ Id = TypeVar("Id", ConnectionId, SessionId)
 
 
 class Terse:
-    """A base class that makes Hypothesis print its values with `repr`.
+    """A base class for values that Hypothesis is to print in short, with their `repr`.
 
     Hypothesis would otherwise print every field, and a counterexample would be too long to read.
     """
@@ -92,7 +92,7 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request with its answer and every value in between.
+    """A request with its answer, and every value that was computed in between.
 
     Attributes:
         now: The instant of the request.
@@ -301,7 +301,7 @@ def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """Draw a request with its answer and every value in between, after up to five other steps."""
+    """Draw a request and its answer, and every value in between, after up to five other steps."""
     last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
@@ -445,9 +445,10 @@ class _Play:
 def play_traffic(
     buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """Play `turns` in time order in a new store, then `last` as given, and return the run.
+    """Play steps in a new store, in time order, and return the run with its answers.
 
-    The result leaves out a fact template or access question that comes before any connection.
+    The steps of `last` come after those of `turns`. The result leaves out a fact template or access
+    question that comes before any connection.
 
     Args:
         buckets: The buckets of the server's settings.
