@@ -88,7 +88,7 @@ class Counters(Protocol):
         ...
 
     def render(self, backlog: Backlog | None) -> tuple[str, bytes]:
-        """Return the media type and the body of the response that shows all counters.
+        """Format all counters as the body of a response; return its media type and the body.
 
         Args:
             backlog: The numbers of messages in the outbox; None if they are unknown.
