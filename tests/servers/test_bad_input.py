@@ -21,6 +21,7 @@ APPS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERED)
 def test_bad_input_over_a_socket_gets_the_documented_response(wire: Wire, name: str) -> None:
     asked, body, answer = ANSWERED[name]

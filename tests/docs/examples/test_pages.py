@@ -43,6 +43,7 @@ BEFORE = "This was done before. You can go back to the app."
 KEPT = "This was done before, and nothing was cancelled. You can go back to the app."
 
 
+@pytest.mark.slow
 def test_viewing_a_hosted_page_changes_no_stored_value(app: App) -> None:
     created = app.ask("connections", CREATE)
     shown = app.visit(created, "", "GET")
@@ -146,6 +147,7 @@ def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
         assert csrf_token(url) not in stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
 @pytest.mark.parametrize("button", ["finish", "cancel"])
 def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, button: str) -> None:

@@ -76,6 +76,7 @@ def fact_of(connection: Connection, world: World, draw: random.Random) -> Fact:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(2))
 def test_random_traffic_stays_in_the_reachable_states(start: int) -> None:
     draw = random.Random(start)  # noqa: S311 - the same traffic in every run

@@ -58,6 +58,7 @@ def test_correct_server_passes_every_kit_check(slowly: bool) -> None:  # noqa: F
     assert len(report.passed) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", visible(), ids=lambda bug: bug.name)
 def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
     report = _held_against(bug.make(), slowly=bug.slowly, only=bug.found_by)
@@ -67,6 +68,7 @@ def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
     assert ("send raised" in str(report)) is bug.name.endswith("-crashes"), str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", hidden(), ids=lambda bug: bug.name)
 def test_bug_that_the_kit_cannot_see_fails_its_own_test(bug: Hidden) -> None:
     bug.probe_right()

@@ -21,6 +21,7 @@ def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
 
 
+@pytest.mark.slow
 def test_vector_schema_file_is_current() -> None:
     assert (ROOT / "docs/vectors/schemas/cases.json").read_text(encoding="utf-8") == TEXT
     Draft202012Validator.check_schema(SCHEMA)
@@ -30,6 +31,7 @@ def test_vector_schema_defines_every_document() -> None:
     assert SCHEMA["$defs"].keys() == DOCUMENTS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_every_vector_case_fits_the_schema_of_its_document(name: str) -> None:
     checked = validator(name)

@@ -50,6 +50,7 @@ def registered(alias: str) -> SqlStore:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)], indirect=True
 )
@@ -96,6 +97,7 @@ def counted(alias: str, table: str) -> int:
     return int(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "level", ["", *[pytest.param(level, marks=pytest.mark.heavy) for level in LEVELS]]
 )

@@ -189,6 +189,7 @@ LINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", LINES)
 def test_strategies_draw_every_kind_of_log_line(wanted: bytes) -> None:
     drawn = among(draw.logs, lambda each: any(wanted in line for line in each.lines))
@@ -240,6 +241,7 @@ def test_strategies_draw_an_outbox_event_of_a_creation() -> None:
     assert reached(draw.outbox_events(), lambda _: True).kind == "connection.created"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [how for _, how, _ in log._BREAKAGES])
 def test_strategies_draw_every_defect_of_a_log_line(how: str) -> None:
     assert among(draw.broken_logs, lambda each: each.defect == how).defect == how
