@@ -483,6 +483,7 @@ def mutated(draw: st.DrawFn, value: Json) -> Json:
     return value | {name: draw(mutated(value[name]))}
 
 
+@pytest.mark.slow
 @given(mutated(json.loads(LAMP)))
 def test_mutated_document_of_tables_parses_or_raises_unreadable(document: Json) -> None:
     try:

@@ -227,6 +227,7 @@ def test_restoring_old_bucket_settings_does_not_refill_a_bucket(world: World, ne
     assert world.admitted(new) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", OTHERS)
 def test_old_and_new_bucket_settings_admit_the_sum_of_both(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)

@@ -171,6 +171,7 @@ LISTED = {
 }
 
 
+@pytest.mark.slow
 def test_events_contain_no_url_key_or_user_id() -> None:
     secrets = ("https://", "cae_live", "cae_test", "limited-", "user-of")
     users = {

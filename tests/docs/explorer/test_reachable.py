@@ -94,6 +94,7 @@ def test_random_traffic_stays_in_the_reachable_states(start: int) -> None:
     assert len(sessions) > len(reachable.sessions()) // 3
 
 
+@pytest.mark.slow
 def test_active_connection_has_no_reachable_successor() -> None:
     seen = {each for each in reachable.connections() if each[:2] == ("ACTIVE", "no revokedAt")}
     open_ones = {each[4] for each in seen if each[2:4] == (PRESENT, "before the deadline")}

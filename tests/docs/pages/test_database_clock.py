@@ -126,6 +126,7 @@ def test_pass_time_moves_the_database_clock(recipe: Recipe) -> None:
     assert timedelta(days=3) - timedelta(minutes=1) < ahead < timedelta(days=3, minutes=1)
 
 
+@pytest.mark.slow
 def test_database_clock_recipe_applies_and_restores_buckets(recipe: Recipe) -> None:
     bucket = Bucket(name="platform", capacity=1, refill=1, seconds=60)
     recipe.replace_buckets((bucket,))

@@ -40,6 +40,7 @@ def test_long_fuzz_run_gives_only_values_or_documented_faults(target: str) -> No
 # --- Outcomes of the runs --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzz_corpus_reaches_every_documented_fault(target: str) -> None:
     seen = set(small(target))

@@ -56,6 +56,7 @@ def test_vector_schema_file_is_current() -> None:
     Draft202012Validator.check_schema(schema())
 
 
+@pytest.mark.slow
 def test_vector_schema_defines_every_document() -> None:
     assert schema()["$defs"].keys() == documents().keys()
     assert {path.stem for path in FOLDER.glob("*.json")} == documents().keys()

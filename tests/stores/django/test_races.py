@@ -144,6 +144,7 @@ def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]
     return [each.response for each in at_once(alias, works)]
 
 
+@pytest.mark.slow
 def test_concurrent_create_tables_creates_them_once(url: str) -> None:
     with database(url, migrated=False) as alias:
         # If two connections switch a new file to WAL at once, SQLite refuses one.

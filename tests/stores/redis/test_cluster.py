@@ -59,6 +59,7 @@ def test_ten_initiates_are_admitted_and_charge_both_limits(who: Who) -> None:
     assert who.charged() == (10, 10)
 
 
+@pytest.mark.slow
 def test_charge_is_returned_if_the_inner_store_conflicts(who: Who) -> None:
     who.inner.before = [lambda: False]
     assert who.initiate(0).status == 201

@@ -121,6 +121,7 @@ def test_async_sql_store_answers_like_the_blocking_sql_store(
     awaits(story)
 
 
+@pytest.mark.slow
 def test_async_database_reports_errors_and_conflicts(awaits: Callable[[Act], None]) -> None:
     async def fail(database: AsyncDatabase) -> None:
         missing = Statement("DELETE FROM missing WHERE id = ?", (7,))

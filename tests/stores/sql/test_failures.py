@@ -138,6 +138,7 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_slow_statement_is_aborted_by_the_server(server_url: str) -> None:
     with hasty(server_url) as database:
         with pytest.raises(StoreUnavailableError, match=r"code (57014|1969)"):

@@ -205,6 +205,7 @@ def test_drawn_log_has_a_landed_handoff_before_its_request() -> None:
     assert b"expiresAt" not in fact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Exchange, RecordedFact, draw.AccessQuestion])
 def test_repr_of_a_drawn_log_interaction_is_short(kind: type[draw.Interaction]) -> None:
     run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.interactions)))
@@ -217,6 +218,7 @@ def test_repr_of_a_drawn_log_interaction_is_short(kind: type[draw.Interaction]) 
 REPLIES = (*(kind.reply for kind in OPERATIONS), ProblemReply, NotModified, Replayed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", REPLIES)
 def test_strategies_draw_every_reply_type(wanted: type[Reply]) -> None:
     assert isinstance(among(draw.replies, lambda reply: type(reply) is wanted), wanted)
