@@ -159,6 +159,7 @@ def modules(room: str) -> Iterator[tuple[str, str]]:
             yield f"curae_lifecycle.{name}", (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_api_reference_lists_every_module_with_its_first_line(room: str) -> None:
     text = (DOCS / f"reference/{room}.md").read_text(encoding="utf-8")

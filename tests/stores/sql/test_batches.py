@@ -54,6 +54,7 @@ def count(database: Clocked, table: str, where: str = "1 = 1") -> object:
     return database.rows(Statement(f"SELECT 0, COUNT(*) FROM {table} WHERE {where}"))[0][1]
 
 
+@pytest.mark.slow
 @PURGES
 @pytest.mark.parametrize("extra", [0, 1])
 def test_purge_deletes_one_row_more_than_its_batch(
@@ -66,6 +67,7 @@ def test_purge_deletes_one_row_more_than_its_batch(
     assert count(clocked, "curae_log") == 0
 
 
+@pytest.mark.slow
 @PURGES
 def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: Purge) -> None:
     store = SqlStore(clocked)
@@ -81,6 +83,7 @@ def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: P
     assert count(clocked, "curae_binding", "unswept = 1") == 0
 
 
+@pytest.mark.slow
 @PURGES
 def test_purge_deletes_one_erased_connection_more_than_a_statement_names(
     clocked: Clocked, purge: Purge

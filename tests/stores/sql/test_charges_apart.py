@@ -237,6 +237,7 @@ def test_later_attempt_that_only_replays_makes_its_charge_durable(made: Meddled)
 # --- Stores as they are used ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.heavy)])
 def test_conformance_kit_passes_over_a_store_that_charges_apart(
     kind: str, sqlite_database: SqlDatabase

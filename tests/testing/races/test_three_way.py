@@ -36,6 +36,7 @@ def ends_before(schedule: tuple[str, ...], first: str, second: str) -> bool:
     return len(schedule) - 1 - schedule[::-1].index(first) < schedule.index(second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "actions"), THREE_WAY_RACES)
 def test_correct_store_passes_all_races_of_three(
     scenario: str, actions: tuple[str, str, str]
