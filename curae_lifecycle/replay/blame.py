@@ -50,7 +50,7 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 
 
 class Deciders:
-    """The rule that last changed each member of the connections and accounts of a store.
+    """A record of which rule last changed each member of a store's connections and accounts.
 
     Args:
         store: The store, whose changes are passed to `note` when they are committed.

@@ -35,8 +35,9 @@ class PackageGrant(StrEnum):
 class DenialReason(Reason):
     """The reasons for which a data package may not be read over a connection [O].
 
-    The first five name the standing of the connection. PACKAGE_NOT_GRANTED, for a package that the
-    patient did not grant, is given only if the connection is ACTIVE.
+    PENDING, LAPSED, ACTION_REQUIRED, EXPIRED and REVOKED name the standing of the connection.
+    PACKAGE_NOT_GRANTED, for a package that the patient did not grant, is given only if the
+    connection is ACTIVE.
     """
 
     PENDING = "PENDING", "Wait for the patient."

@@ -117,7 +117,7 @@ class RecordStanding(StrEnum):
 
 
 class FingerprintMatch(StrEnum):
-    """The two cases of a request: the fingerprint that the record of its key stores, or another."""
+    """The two cases of a request with a used key: the same fingerprint as before, or another."""
 
     SAME = "same fingerprint"
     OTHER = "other fingerprint"

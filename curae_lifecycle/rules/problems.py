@@ -22,7 +22,7 @@ DetailValue = str | int | datetime | None
 
 
 class ProblemCode(StrEnum):
-    """Codes of problems; the table `problems` says what each means and where it is from [P, O]."""
+    """The codes of problems, such as `NOT_FOUND`; the table `problems` explains each [P, O]."""
 
     BAD_REQUEST = "BAD_REQUEST"
     IDEMPOTENCY_KEY_REQUIRED = "IDEMPOTENCY_KEY_REQUIRED"

@@ -296,7 +296,7 @@ def complete_handoff(
     *,
     happened_at: datetime | None = None,
 ) -> Done[Landing] | Ignored[Landing] | Refused:
-    """Record that a user signed up and the hosted page returned the user [S; conflicts O].
+    """Record that a user signed up on the hosted page and returned to the app [S; conflicts O].
 
     Args:
         session: The session as it is stored.

@@ -49,7 +49,7 @@ from curae_lifecycle.rules.values import check_instant, clamp_happened_at
 
 
 class Trigger(StrEnum):
-    """The inputs that can move a connection: three facts, then `revoke` and `reconnect`."""
+    """The inputs of a connection: authorize, require_action, expire, revoke and reconnect."""
 
     AUTHORIZE = "authorize"
     REQUIRE_ACTION = "require_action"
@@ -67,7 +67,7 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The thing that the server ends when a connection needs action, expires or is revoked."""
+    """The thing to end if a connection needs action, expires or is revoked: hand-off or access."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"

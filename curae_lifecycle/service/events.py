@@ -21,7 +21,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 
 
 class EventKind(StrEnum):
-    """The kinds of events, as the outbox names them."""
+    """The kinds of events, such as `connection.created` or `binding.graduated`."""
 
     CONNECTION_CREATED = "connection.created"
     CONNECTION_AUTHORIZED = "connection.authorized"

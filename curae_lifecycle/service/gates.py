@@ -17,9 +17,22 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
 class Gate(StrEnum):
-    """The checks that a request must pass, in this order; the values describe them.
+    """The checks that a request must pass, in this order.
 
-    RULE is the operation's own decision, and ROOM is room in the store.
+    Attributes:
+        CREDENTIALS: The API key is known.
+        ROUTE: An operation has the path and method.
+        PERMISSION: The server serves the key's environment, and the key has the needed scope.
+        BODY: The ids in the path, the query and the body can be read.
+        KEY_ALLOWED: No idempotency key is sent if the operation forbids one.
+        KEY_GIVEN: An idempotency key is sent if the operation needs one.
+        KEY_READABLE: The idempotency key can be read.
+        BUCKETS: The buckets of the API key have tokens.
+        IDEMPOTENCY: The record of the idempotency key lets the request execute.
+        LIMIT: The app user's limit has room.
+        OWNERSHIP: The connection belongs to the caller.
+        RULE: The operation's own rules allow it.
+        ROOM: The store has room for new values.
     """
 
     CREDENTIALS = "credentials"

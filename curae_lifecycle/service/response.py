@@ -49,7 +49,7 @@ class Response(StoredResponse):
 
 @attrs.frozen
 class ResponseReference(StoredResponse):
-    """A stored response of which only the server knows the place, for instance encrypted.
+    """A reference to a response that the server stores elsewhere, for instance encrypted.
 
     Attributes:
         status: The HTTP status of the response.

@@ -110,7 +110,7 @@ class HostedPageCollection:
         return page if page is not None and now < page.expires_at else None
 
     def get(self, digest: str) -> HostedPage | None:
-        """Return the page whose URL has a digest, expired or not, or None if there is none."""
+        """Return the page whose URL has this digest, expired or not, or None if there is none."""
         return self._by_digest.get(digest)
 
     def may_have_expired(self, now: datetime) -> bool:

@@ -24,9 +24,9 @@ def key_of(*parts: str) -> str:
 
 
 def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
-    """Return the four strings that name a coordinate.
+    """Return the parts of a coordinate's key: environment, app, account and app user.
 
-    They name its binding and its user, too.
+    The coordinate's binding and its user have the same key.
     """
     return (
         coordinate.environment,

@@ -72,10 +72,6 @@ class MemoryStore:
     next one in turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that
     one wrong instant far ahead drops no value that is still needed.
 
-    Attributes:
-        clock: The clock that was passed in; it may be replaced.
-        deliver: The function that was passed in; it may be replaced.
-
     Args:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
@@ -87,6 +83,10 @@ class MemoryStore:
         deliver: Gets the changes of each `commit` that have effects or events, in the order of the
             commits. The store is locked during the call, so `deliver` should only put the changes
             into a queue. A queue in memory does not outlive the process.
+
+    Attributes:
+        clock: The clock that was passed in; it may be replaced.
+        deliver: The function that was passed in; it may be replaced.
     """
 
     def __init__(

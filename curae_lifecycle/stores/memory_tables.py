@@ -86,7 +86,7 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
             write: The write.
 
         Returns:
-            The instant at which to look first, and the key to look by. `None` if the value never
+            When to look for the first time, and the key to look by. `None` if the value never
             expires, or if that is scheduled already.
         """
 
@@ -334,7 +334,7 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         """Store a connection, and update the successors, the heads and the user's connections.
 
         Returns:
-            The instant at which to look first whether a new chain may be dropped, and the id of its
+            When to look for the first time whether a new chain may be dropped, and the id of its
             first connection. `None` if the chain was stored before or is kept for ever.
         """
         after = write.after

@@ -60,13 +60,13 @@ class Purgeable(Protocol):
 class SimulatedClockStore:
     """A wrapper that runs any store on a simulated clock.
 
-    Attributes:
-        now: The simulated instant, which the test sets.
-
     Args:
         store: The store. If it is `Purgeable`, `purge` sets its clock. An async store in a
             `BlockingStoreAdapter` is `Purgeable` if its own methods are.
         now: The first simulated instant.
+
+    Attributes:
+        now: The simulated instant, which the test sets.
     """
 
     def __init__(self, store: StoreWithApiKeys, now: datetime) -> None:

@@ -75,11 +75,11 @@ class Watch:
     The store must be empty when the watch begins. Calls must not overlap, and must come in the order of the
     commits.
 
-    Attributes:
-        commit_count: The number of observed commits that wrote something.
-
     Args:
         operations: The classes of the operations that the server serves.
+
+    Attributes:
+        commit_count: The number of observed commits that wrote something.
     """
 
     def __init__(self, operations: tuple[type[Operation], ...] = OPERATIONS) -> None:

@@ -128,11 +128,11 @@ class LimitHistory:
 def check_bucket_refusal(
     response: Response, bucket: Bucket, now: datetime, *, last: datetime | None
 ) -> None:
-    """Check that a bucket may refuse, however its clock was stepped, and its `Retry-After`.
+    """Check that a bucket may refuse at `now`, and that its `Retry-After` is not too long.
 
-    A charge leaves the bucket full again after its window at the latest. So a bucket refuses only
-    less than its window after its last charge, and no clock within five minutes of this one charged
-    it later than the window and five minutes from now.
+    A bucket is full again at most one window after its last charge, so it refuses only until then.
+    It does not believe a charge further ahead than its window and five minutes, which only a clock
+    that ran ahead can have made.
 
     Args:
         response: The response, a 429.

@@ -17,7 +17,7 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class HandoffCompleted(fact.Fact):
-    """The fact that a user signed up and the hosted page returned the user to the app.
+    """The fact that a user signed up on the hosted page and was returned to the app.
 
     In the platform's words: completeHandoff.
 

@@ -71,7 +71,7 @@ def create_in_standing(
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
-    """Bring a pending connection into a standing, by the steps that a real one takes.
+    """Bring a pending connection into a standing, by facts, requests or waiting.
 
     Raises `NotConformingError` if the server then shows another status than that of the standing.
 

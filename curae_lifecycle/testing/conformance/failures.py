@@ -75,7 +75,7 @@ def failure_of(
 
 
 def describe_outcome(step: Step, outcome: object) -> Iterator[str]:
-    """Describe the calls of a step, a line for each, with its outcome."""
+    """Yield a line for each request or hook call of a step, with its outcome."""
     match step:
         case HookCall(hook, arguments):
             yield hook if hook in _SHORT_HOOKS else _describe_call(hook, arguments, outcome)

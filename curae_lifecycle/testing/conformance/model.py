@@ -130,7 +130,7 @@ class ModelStep:
 
 
 def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
-    """Return the `LENGTH` random steps of a run.
+    """Draw `LENGTH` random steps for a run of the check.
 
     Args:
         seed: The seed; the same seed gives the same steps.

@@ -24,11 +24,11 @@ _RIGHT: Final = timedelta(0)
 class Clocks:
     """The clocks of a simulated world's workers, which can be wrong.
 
-    Attributes:
-        wrong_by: The span by which the latest step made all clocks wrong; zero if they are right.
-
     Args:
         dice: The source of chance.
+
+    Attributes:
+        wrong_by: The span by which the latest step made all clocks wrong; zero if they are right.
     """
 
     def __init__(self, dice: Dice) -> None:

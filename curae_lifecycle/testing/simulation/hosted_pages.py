@@ -76,7 +76,7 @@ class HostedPages:
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
     def named(self, url: str | None) -> str | None:
-        """Draw whether a fact names its page; if so return `url`, else None."""
+        """Return `url`, or sometimes None, since a fact need not name its page."""
         return url if self._dice.likely(_NAMED) else None
 
     def authorization(

@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """The mishaps that may happen in a simulated world; each value describes its member."""
+    """The mishaps of a simulated world, such as a lost answer or a worker that dies."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"

@@ -75,13 +75,13 @@ class _Database:
 class SimulatedOutbox:
     """The outbox of a simulated world: it holds messages until a worker has delivered them.
 
+    Args:
+        settings: The settings of the server.
+
     Attributes:
         shipped: The number of shipped messages, counting repeated ones again.
         waiting: The numbers of the messages to ship, in order, by the digest of their subject.
         died_at: When a worker died at a message, by the number of the message.
-
-    Args:
-        settings: The settings of the server.
     """
 
     settings: Settings

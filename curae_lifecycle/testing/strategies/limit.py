@@ -40,7 +40,7 @@ def policies() -> st.SearchStrategy[ratelimit.Policy]:
 
 
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
-    """Draw charges: a rate limit, each with its state after a run of at most 12 requests.
+    """Draw charges: each is a rate limit with its state after a run of at most 12 requests.
 
     The requests come at `START` or up to 3 hours later. The limit may have refused some of them.
 

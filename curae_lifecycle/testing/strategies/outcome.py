@@ -235,7 +235,7 @@ def denials() -> st.SearchStrategy[Denied]:
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
-    """Draw decisions whether a data package may be read over a connection at an instant.
+    """Draw answers of `decide_access`: a data package may be read over a connection, or not.
 
     The patient need not have granted the package. The instant is at most 3 hours after `START`.
     """

@@ -205,9 +205,13 @@ PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 
 
 class SpecialRequest(StrEnum):
-    """The steps of traffic that need more than a class to describe: special requests, and ACCESS.
+    """The steps of traffic that need more than a class to describe.
 
-    ACCESS is no request, but the question whether a data package may be read.
+    Attributes:
+        LANDED: A get of a connection whose hand-off has landed.
+        SIGN_UP: An initiate that prefers a sign-up.
+        ALL_KNOWN: A request for an account state by a client that has every entity tag.
+        ACCESS: No request, but the question whether a data package may be read.
     """
 
     LANDED = "get, the hand-off has landed"
