@@ -297,7 +297,7 @@ class Attempt:
 class KnownResponse:
     """The answer to a retry: the stored response, to send again byte for byte.
 
-    A mark that says it is a replay must be outside those bytes.
+    Mark it as a replay outside those bytes, if at all.
 
     Attributes:
         response: The response to the first request, or a reference to it in the server's storage.

@@ -43,11 +43,12 @@ _Member = TypeVar("_Member", str, datetime)
 def merge(left: Connection, right: Connection) -> Connection:
     """Merge two snapshots of one connection that may have arrived out of order [O].
 
-    - The status of the higher rank wins: PENDING < ACTIVE < ACTION_REQUIRED < EXPIRED < REVOKED. -
-    `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the actor
-    of the earliest revocation. - `action_required_reason` is the first in text order if both
-    snapshots have one. - `updated_at`, `version` and `handoff_deadline` are the latest. - Ties are
-    broken by value, never by the order of the arguments.
+    - The status of the higher rank wins: PENDING < ACTIVE < ACTION_REQUIRED < EXPIRED < REVOKED.
+    - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the
+      actor of the earliest revocation.
+    - `action_required_reason` is the first in text order if both snapshots have one.
+    - `updated_at`, `version` and `handoff_deadline` are the latest.
+    - Ties are broken by value, never by the order of the arguments.
 
     The merge is commutative, associative and idempotent, and REVOKED absorbs.
 

@@ -82,7 +82,7 @@ def check_async_database(database: object, instead: str) -> None:
 
 
 def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
-    """Check that a store is async where an async one is needed, or blocking likewise.
+    """Check that a store is of the needed kind, async or blocking, at little cost.
 
     Only the method `load` is looked at, and the result is cached for each class. `check_store` and
     `check_async_store` check more.
