@@ -53,7 +53,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_postgresql_commit_waits_even_if_the_database_sets_it_off(
+def test_postgresql_commit_waits_even_if_its_database_does_not(
     postgres_url: str, reader: str
 ) -> None:
     engine = create_engine(postgres_url)
