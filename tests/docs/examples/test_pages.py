@@ -178,7 +178,7 @@ def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_page_of_a_connection_revoked_during_a_press_shares_nothing(app: App, point: str) -> None:
+def test_page_of_a_connection_revoked_during_a_press_is_refused(app: App, point: str) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
     app.plan(point, f"{path}:revoke", {}, status=200)

@@ -119,7 +119,7 @@ def test_docs_site_check_reports_a_fault_of_a_built_page(
     assert SITE.faults(tmp_path) == ([fault] if fault else [])
 
 
-def test_docs_site_names_its_address_and_source_if_they_are_given(
+def test_docs_pages_link_the_given_address_and_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("CURAE_SITE_URL", "CURAE_REPOSITORY_URL"):

@@ -63,7 +63,7 @@ class LostDriver:
         raise ConnectionError("the server ended the connection")
 
 
-def test_asyncpg_connection_that_fails_to_close_leaves_no_socket_open() -> None:
+def test_failed_close_of_an_asyncpg_connection_leaves_no_socket() -> None:
     client, server = socket.socketpair()
 
     async def close() -> None:

@@ -85,7 +85,7 @@ def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: P
 
 @pytest.mark.slow
 @PURGES
-def test_purge_deletes_one_erased_connection_more_than_a_statement_names(
+def test_purge_deletes_one_erased_connection_over_a_statement(
     clocked: Clocked, purge: Purge
 ) -> None:
     _keep_connections(clocked, COORDINATE, ROWS_PER_STATEMENT + 1)
@@ -105,9 +105,7 @@ def _keep_connections(database: Clocked, coordinate: Coordinate, number: int) ->
 
 
 @pytest.mark.parametrize("number", [STATEMENTS_AT_ONCE, STATEMENTS_AT_ONCE + 1])
-def test_transaction_of_one_statement_more_than_at_once_is_atomic(
-    clocked: Clocked, number: int
-) -> None:
+def test_transaction_over_the_size_of_a_batch_is_atomic(clocked: Clocked, number: int) -> None:
     put = "INSERT INTO curae_log (id, version, expires_at, document) VALUES (?, 1, 0, '')"
     insert = partial(Statement, put)
     rows = [insert((f"{each:064}",), 1) for each in range(number)]

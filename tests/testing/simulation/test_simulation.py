@@ -254,7 +254,7 @@ class Thin:
 
 
 @pytest.mark.slow
-def test_store_without_settable_clock_is_not_purged_and_sees_no_step() -> None:
+def test_store_without_settable_clock_is_not_purged_or_stepped() -> None:
     thin, usual = simulate(6, hours=8, make_store=Thin), simulate(6, hours=8)
     step = str(Mishap.CLOCKS_STEPPED)
     assert (thin.purged, usual.purged > 0) == (0, True)
