@@ -69,7 +69,7 @@ class DeadlineKind(StrEnum):
     Attributes:
         HANDOFF: The end of the hosted page, for a connection that is PENDING.
         EXPIRY: `expiresAt`, for one that is ACTIVE or ACTION_REQUIRED.
-        NONE: None; only an event changes it.
+        NONE: No deadline; only an event changes the standing.
     """
 
     HANDOFF = "the hand-off's deadline"

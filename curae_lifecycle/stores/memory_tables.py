@@ -116,7 +116,7 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
 
 
 class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
-    """The states of rate limits, each with its policy."""
+    """The stored states of rate limits, each with its policy, by their keys."""
 
     kind = RateWrite
 
@@ -156,7 +156,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
 
 
 class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
-    """Idempotency records."""
+    """The stored idempotency records, by their keys."""
 
     kind = RecordWrite
 
@@ -190,7 +190,7 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
 
 
 class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession]):
-    """Connect sessions.
+    """The stored connect sessions, by their ids.
 
     Args:
         ended_retention: How long a session is kept after it expired, in microseconds; `None` for

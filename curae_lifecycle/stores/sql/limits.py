@@ -48,7 +48,7 @@ class MariadbLimits:
 
 
 def mariadb_limits(wait: float) -> MariadbLimits:
-    """Return the limits of a MariaDB session for a longest wait.
+    """Return the limits of a MariaDB session, so that no wait is longer than `wait`.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds; it is rounded.
