@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import attrs
+import pytest
 
 from curae_lifecycle.stores.sql.async_drivers import AsyncpgConnection
 from curae_lifecycle.stores.sql.replication import Replication
@@ -25,6 +26,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_process_ends_with_open_aiosqlite_connections(sqlite_url: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, sqlite_url],
@@ -61,7 +63,7 @@ class LostDriver:
         raise ConnectionError("the server ended the connection")
 
 
-def test_asyncpg_connection_that_fails_to_close_leaves_no_socket_open() -> None:
+def test_failed_close_of_an_asyncpg_connection_leaves_no_socket() -> None:
     client, server = socket.socketpair()
 
     async def close() -> None:
