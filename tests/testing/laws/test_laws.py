@@ -171,17 +171,6 @@ def test_law_6_counts_no_connection_of_another_era() -> None:
         laws.check_chain(both, START, era=None)
 
 
-@pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
-def test_law_6_counts_a_connection_until_its_end_and_not_at_it(status: Status) -> None:
-    both = [
-        attrs.evolve(each, status=status, handoff_deadline=at(30), expires_at=at(30))
-        for each in (kin(1), kin(2, 1))
-    ]
-    with pytest.raises(LawBrokenError, match="law 6 is broken"):
-        check_chain(both, at(30) - TICK)
-    check_chain(both, at(30))
-
-
 def test_law_8_holds_for_the_entry_path_table() -> None:
     laws.check_entry_paths()
 

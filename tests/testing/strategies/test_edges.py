@@ -170,7 +170,7 @@ def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
 
 
 @pytest.mark.parametrize("path", EntryPath)
-def test_sessions_of_a_path_come_from_every_account_and_preference(path: EntryPath) -> None:
+def test_sessions_of_a_path_reach_every_account_and_preference(path: EntryPath) -> None:
     cells = {
         (ENTRY_PATHS.name, *map(str, key))
         for key, row in ENTRY_PATHS.cells()
