@@ -409,7 +409,7 @@ def histories(
 
 
 @given(happenings, st.lists(snapshots, max_size=2))
-def test_law_01_stored_rank_never_falls(
+def test_law_01_rank_of_a_stored_status_never_falls(
     happened: list[tuple[str, datetime, datetime, Actor]], others: list[Connection]
 ) -> None:
     kept = [pending()]
@@ -449,7 +449,7 @@ def test_each_write_adds_one_version_and_no_time_goes_back(
             assert after.updated_at >= (after.authorized_at or START) >= START
 
 
-def test_superseded_problem_names_next_connection_and_head() -> None:
+def test_superseded_problem_names_successor_and_chain_head() -> None:
     named = triggers.build_problem(
         triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2), era=None
     )

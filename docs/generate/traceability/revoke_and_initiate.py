@@ -35,7 +35,7 @@ REVOKE: Final = Part(
             ),
             code=("rules.triggers:revoke", "rules.merge:merge"),
             tests=(
-                "rules/test_triggers::test_law_01_stored_rank_never_falls",
+                "rules/test_triggers::test_law_01_rank_of_a_stored_status_never_falls",
                 "rules/test_triggers::test_law_02_second_revoke_keeps_the_first_revoked_at",
                 "rules/test_merge::test_law_03_merge_order_is_irrelevant_and_revoked_wins",
             ),
@@ -226,7 +226,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_answer_names_rules_of_path_and_provisioning",
+                "rules/test_session::test_initiate_trail_names_entry_path_and_provisioning_rules",
                 "rules/test_session::test_initiate_without_provisioning_returns_the_same_binding",
                 "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),
