@@ -112,7 +112,7 @@ def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
         assert ask(asked) == ("BAD_REQUEST", details), "before the key that is missing"
 
 
-def test_unexpected_query_is_ignored() -> None:
+def test_unexpected_query_parameter_is_ignored() -> None:
     asked = request("revoke")
     assert ask(attrs.evolve(asked, target=f"{asked.target}?a=1")) == ask(asked)
 

@@ -385,7 +385,7 @@ RESPONSE: Final = Part(
             code=("web.respond:respond", "rules.problems:Problem"),
             tests=(
                 "web/test_sample::test_answer_409_has_the_members_and_types_of_the_reference",
-                "web/test_respond::test_problem_response_has_its_headers",
+                "web/test_respond::test_problem_response_has_exactly_its_documented_headers",
             ),
             names=("application/problem+json",),
         ),

@@ -265,7 +265,7 @@ def test_page_store_raises_unavailable_only_if_it_is_locked(
         one.load(Needs(), DIGEST)
 
 
-def test_later_hosted_page_of_a_subject_replaces_the_first(
+def test_example_store_replaces_the_earlier_page_of_a_subject(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two
@@ -299,7 +299,7 @@ def kinds(store: PageStore) -> list[object]:
     return [kind for (kind,) in store.database.execute(select).fetchall()]
 
 
-def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
+def test_hosted_pages_expire_as_documented_in_the_example_store() -> None:
     clock = Clock()
     one = make_store()(":memory:", clock)
     kept = "SELECT * FROM stored WHERE kind = 'HostedPage'"

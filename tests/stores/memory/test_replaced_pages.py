@@ -33,7 +33,7 @@ def test_replaced_page_cannot_act_on_an_async_memory_store() -> None:
     asyncio.run(check_replaced_pages(Awaited(made(Clock()))))
 
 
-def test_fact_of_a_page_whose_row_is_gone_is_refused() -> None:
+def test_fact_naming_a_hosted_page_already_purged_is_refused() -> None:
     clock = Clock()
     store = made(clock)
     mint = RandomIds("https://connect.example/")

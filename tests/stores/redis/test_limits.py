@@ -389,7 +389,7 @@ def test_redis_client_with_decode_responses_serves_limits(redis_url: str) -> Non
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["waiting", "awaited"])
-def test_redis_limits_store_passes_the_conformance_kit(kind: str) -> None:
+def test_redis_limits_store_passes_every_conformance_check(kind: str) -> None:
     clock = Clock()
     with valkey() as server, create_client(server.url, timeout=PATIENCE) as client:
         inner = MemoryStore(clock=clock)
