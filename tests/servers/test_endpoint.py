@@ -324,7 +324,7 @@ def test_livez_is_200_with_a_failing_store(kind: str) -> None:
     assert log.requests[0]["operation"] == "live"
 
 
-def test_readyz_is_200_or_503_with_the_store(kind: str) -> None:
+def test_readyz_is_200_if_the_store_loads_and_503_if_it_fails(kind: str) -> None:
     store = faulty(loads=[None, BEFORE])
     asking = Asking(kind=kind, store=store)
     with logged() as log:

@@ -36,7 +36,7 @@ APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
     "app",
     ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
 )
-def test_example_server_gives_the_documented_statuses(app: str, tmp_path: Path) -> None:
+def test_example_server_gives_the_documented_http_statuses(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_parsed)
 
 

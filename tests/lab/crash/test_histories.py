@@ -242,7 +242,7 @@ def test_history_checker_matches_a_hosted_page_visit_to_its_fact(lived: Lived) -
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_a_page_visit_during_its_fact(lived: Lived) -> None:
+def test_history_checker_accepts_a_hosted_page_visit_in_its_fact(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")

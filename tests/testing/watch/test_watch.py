@@ -108,7 +108,7 @@ def test_law_12_watch_allows_a_second_execution_after_24_hours() -> None:
     made.watch.observe_commit((record,), day)
 
 
-def test_law_01_watch_reports_a_connection_of_falling_status() -> None:
+def test_law_01_watch_reports_a_status_that_moves_back() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
         watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
