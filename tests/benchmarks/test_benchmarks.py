@@ -258,7 +258,7 @@ def test_benchmark_picture_is_svg_with_light_and_dark_style() -> None:
     assert floor == pytest.approx(where, abs=0.2), "a faster side is on the left"
 
 
-def test_benchmark_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
+def test_benchmark_table_is_written_between_marks_of_a_docs_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
     write(page, "new\n")

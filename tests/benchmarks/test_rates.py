@@ -50,7 +50,7 @@ def test_benchmark_sides_with_unequal_round_counts_raise() -> None:
         median_ratio(FAST, SLOW[:2])
 
 
-def test_processor_time_per_request_is_an_average_over_all() -> None:
+def test_processor_time_per_request_is_averaged_over_all_rounds() -> None:
     fast, slow = microseconds(FAST), microseconds(SLOW)
     assert fast == pytest.approx((1.05 / 3100 * 1e6, 0.42 / 3100 * 1e6))
     assert slow[0] > fast[0]

@@ -149,7 +149,7 @@ def test_attempt_past_its_lease_is_lost_even_if_not_taken_over(what: Act) -> Non
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_attempt_of_a_deleted_record_cannot_change_the_new_one(
+def test_attempt_of_a_deleted_record_cannot_change_a_new_record(
     what: Act,
 ) -> None:
     old = first_attempt()
@@ -229,7 +229,7 @@ def test_record_token_and_seen_at_never_decrease_under_any_clock(
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, True), (404, True), (409, True), (500, False)])
-def test_attempt_completes_only_with_a_status_that_is_stored(*, status: int, kept: bool) -> None:
+def test_attempt_completes_only_with_http_status_that_is_stored(*, status: int, kept: bool) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
             completed = done(

@@ -127,7 +127,7 @@ def test_law_10_any_60_seconds_admit_at_most_10_initiates(
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("seconds", [1, 2])
-def test_law_10_limit_holds_in_every_history_of_six_calls(limit: int, seconds: int) -> None:
+def test_law_10_limit_is_never_exceeded_in_histories_of_6_calls(limit: int, seconds: int) -> None:
     policy, window = ExactLog("log", limit, seconds), SECOND * seconds
     for places in product(range(5), repeat=6):
         history = [START + SECOND * place / 2 for place in places]
@@ -326,7 +326,7 @@ def test_admit_rejects_a_now_that_is_not_utc(policy: Policy) -> None:
 
 
 @given(policies, calls, instants)
-def test_remaining_count_is_admitted_and_one_more_is_refused(
+def test_rate_limit_admits_the_remaining_count_and_no_more(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)

@@ -181,7 +181,7 @@ def test_action_or_expiry_reported_late_is_judged_at_happened_at() -> None:
     assert early.rules != recorded.rules
 
 
-def test_revocation_reported_late_counts_now_dated_happened_at() -> None:
+def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
     answer = revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
@@ -206,7 +206,9 @@ def test_happened_at_up_to_five_minutes_ahead_counts_as_now(trigger: str, ahead:
 
 @each_fact
 @pytest.mark.parametrize("before", [TICK, timedelta(days=9000)], ids=["a tick", "decades"])
-def test_happened_at_before_creation_counts_as_created_at(trigger: str, before: timedelta) -> None:
+def test_happened_at_before_the_connection_counts_as_created_at(
+    trigger: str, before: timedelta
+) -> None:
     for connection in specimens.EVERY_CONNECTION:
         early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
         assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)

@@ -59,7 +59,7 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
 
 
 @pytest.mark.heavy
-def test_crash_loop_of_one_worker_ends_the_server_with_status_1(tmp_path: Path) -> None:
+def test_crash_loop_of_one_worker_ends_server_with_exit_status_1(tmp_path: Path) -> None:
     with launched("asgi", sqlite(tmp_path), tmp_path, workers=2) as server:
         known = worker_pids(server)
         assert len(known) == 2

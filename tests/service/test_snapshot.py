@@ -186,7 +186,7 @@ def test_bucket_states_must_match_the_needed_buckets(asked: int, loaded: int) ->
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_connections_page_limit_below_one_raises(limit: int) -> None:
+def test_list_page_limit_below_one_raises_argument_error(limit: int) -> None:
     with pytest.raises(ArgumentError) as raised:
         ConnectionsPage(COORDINATE, limit=limit)
     assert raised.value.argument == "limit"

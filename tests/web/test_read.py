@@ -43,7 +43,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("operation", "method", "target", "status"), PATHS)
-def test_each_path_maps_to_its_operation_and_success_status(
+def test_each_path_maps_to_its_operation_and_success_http_status(
     operation: str, method: str, target: str, status: int
 ) -> None:
     asked = attrs.evolve(request(operation), method=method, target=target)

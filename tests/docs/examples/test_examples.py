@@ -213,7 +213,7 @@ def test_pool_leaving_under_ten_connections_is_refused_at_start(
     assert capsys.readouterr().out == ""
 
 
-def test_examples_page_lists_every_setting_and_file() -> None:
+def test_examples_docs_page_lists_every_setting_and_file() -> None:
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files = list(EXAMPLES.rglob("*.py"))
     read = {

@@ -189,7 +189,7 @@ LABELS = {
 """The label of the counters for each count of `RetryStats`."""
 
 
-def test_every_count_of_retry_stats_has_a_label_on_the_page() -> None:
+def test_observing_docs_page_labels_every_count_of_retry_stats() -> None:
     counts = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "seconds_waited"}
     named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
     assert counts == set(LABELS)

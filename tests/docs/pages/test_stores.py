@@ -265,7 +265,7 @@ def test_example_store_raises_unavailable_only_if_it_is_locked(
         one.load(Needs(), DIGEST)
 
 
-def test_example_store_replaces_the_earlier_page_of_a_subject(
+def test_example_store_replaces_an_earlier_hosted_page(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two

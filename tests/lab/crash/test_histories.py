@@ -254,7 +254,7 @@ def test_history_checker_accepts_a_hosted_page_visit_in_its_fact(lived: Lived) -
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_a_late_commit_of_a_reissue(
+def test_history_checker_accepts_a_late_next_action_commit(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")

@@ -115,7 +115,7 @@ def test_fact_naming_another_connections_hosted_page_is_refused(world: World) ->
     assert world.get(id_of(one))["status"] == "PENDING"
 
 
-def test_connection_fact_naming_a_sessions_page_is_refused(world: World) -> None:
+def test_connection_fact_naming_a_session_hosted_page_is_refused(world: World) -> None:
     one, other = world.create(), world.initiate(prefer_signup=True)
     assert is_not_found(world.authorize(id_of(one), page_url=url_of(other)))
 

@@ -150,7 +150,7 @@ def test_reconnect_decision_of_a_chain_head_writes_a_successor() -> None:
     )
 
 
-def test_reconnect_decision_reissues_a_pending_successor() -> None:
+def test_reconnect_decision_reissues_a_pending_next_action() -> None:
     operation = Reconnect(ID)
     again = attrs.evolve(with_next_version(NEXT), updated_at=NOW, handoff_deadline=at(40))
     assert decide_request(

@@ -222,7 +222,7 @@ def test_commit_of_unknown_outcome_keeps_the_redis_charge(who: Who) -> None:
     assert who.charged() == (2, 2)
 
 
-def test_law_10_holds_if_every_fourth_redis_commit_fails(who: Who) -> None:
+def test_law_10_redis_admits_only_ten_though_commits_fail(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 

@@ -95,7 +95,7 @@ def test_request_takes_one_load_statement_and_one_commit(
     assert (len(counted.read), len(counted.changed)) == (1, 0)
 
 
-def test_databases_page_lists_the_sql_statements_per_commit(
+def test_databases_docs_page_lists_sql_statements_per_commit(
     sqlite_database: SqlDatabase,
 ) -> None:
     page = (ROOT / "docs" / "databases.md").read_text(encoding="utf-8")

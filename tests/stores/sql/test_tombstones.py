@@ -164,7 +164,7 @@ def test_late_copy_of_a_tombstone_changes_nothing_of_next_user(store: Store) -> 
     assert stands(store, 1) is Standing.ACTIVE
 
 
-def test_tombstone_without_happened_at_is_new_each_time(store: Store) -> None:
+def test_tombstone_without_happened_at_begins_an_era_each_time(store: Store) -> None:
     eras = set[datetime | None]()
     for number in (1, 2):
         assert isinstance(record(store, Tombstoned(COORDINATE)), Done)

@@ -462,7 +462,7 @@ def test_law_16_watch_reports_an_undocumented_response() -> None:
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_watch_reports_only_an_operation_not_served() -> None:
+def test_law_13_watch_accepts_custom_operations_only_if_listed() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(
