@@ -26,7 +26,7 @@ from curae_lifecycle.stores.sql.limits import (
     GRACE,
     MARIADB_SQL_MODE,
     mariadb_limits,
-    postgresql_limits,
+    postgresql_options,
 )
 from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
 from curae_lifecycle.stores.sql.replication import Replication
@@ -260,11 +260,10 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
         case Dialect.SQLITE:
             return {"timeout": wait, "isolation_level": None}
         case Dialect.POSTGRESQL:
-            limits = [f"-c {name}={value}" for name, value in postgresql_limits(wait).items()]
             return {
                 # psycopg treats one second as two.
                 "connect_timeout": max(2, round(wait)),
-                "options": " ".join([*url.normalized_query.get("options", ()), *limits]),
+                "options": postgresql_options(wait, url.normalized_query.get("options", ())),
             }
         case Dialect.MARIADB:
             session = mariadb_limits(wait)
