@@ -143,7 +143,7 @@ def test_purge_keeps_the_user_bound_after_an_erasure(platform: Platform) -> None
     assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
 
 
-def test_connection_without_a_user_keeps_the_erased_era(platform: Platform) -> None:
+def test_binding_of_an_erased_user_is_kept_for_later_connections(platform: Platform) -> None:
     platform.sign_up()
     erase(platform.database, MARY)
     new = platform.connect()

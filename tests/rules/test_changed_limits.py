@@ -164,7 +164,7 @@ def test_rate_limit_log_forgets_instants_past_the_largest_limit(
 
 
 @given(turns(any_logs))
-def test_shortest_window_never_admits_over_the_largest_limit(
+def test_changed_rate_limit_never_admits_over_the_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG

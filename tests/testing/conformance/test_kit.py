@@ -344,7 +344,7 @@ def only_relabel(spoil: Callable[[Response], Response]) -> str:
 
 
 @pytest.mark.slow
-def test_kit_checks_a_custom_operation() -> None:
+def test_kit_runs_its_checks_on_a_custom_operation_and_passes() -> None:
     report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
     assert not report.failed, str(report)
     assert {"operation.relabel", "law-13.nothing-internal"} <= set(report.passed)
@@ -420,7 +420,7 @@ def test_kit_skips_an_operation_with_a_member_without_example() -> None:
     assert report.not_run[0].reason == "the kit knows no value of the member password"
 
 
-def test_pytest_functions_of_the_kit_check_a_custom_operation() -> None:
+def test_pytest_functions_of_the_kit_pass_a_custom_operation() -> None:
     test = conformance_tests(
         lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
     )
