@@ -92,11 +92,11 @@ def test_each_trigger_moves_a_binding_as_the_table_says(
 
 
 @pytest.mark.parametrize(("cell", "expected"), tables.GRADUATION_HANDOFF.items())
-def test_start_graduation_is_refused_unless_account_is_limited(
+def test_graduation_start_is_refused_unless_account_is_limited(
     cell: tuple[str], expected: str
 ) -> None:
     (state,) = cell
-    answer = rules.start_graduation(binding_in(state))
+    answer = rules.decide_graduation_start(binding_in(state))
     assert answer.rules == rules.GRADUATION_HANDOFF[AccountState(state)].rules
     if expected == "proceed":
         assert answer == Done(AccountState.LIMITED, answer.rules)

@@ -19,7 +19,7 @@ MAX_AGE_SECONDS: Final = 600
 
 
 def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
-    """Return the entry of Django's DATABASES for a database URL in SQLAlchemy's format.
+    """Return an entry of Django's DATABASES for a database URL as SQLAlchemy writes it.
 
     Args:
         url: `sqlite:///file` or `postgresql://user:password@host/name`. The query after a `?` holds

@@ -49,7 +49,7 @@ Connect = Callable[[], Awaitable[AsyncConnection]]
 
 @attrs.frozen
 class Connector:
-    """The way to open connections of a driver.
+    """A function that opens connections of a driver, with the errors that it may raise.
 
     Attributes:
         connect: Opens a connection within a time limit.
@@ -61,7 +61,7 @@ class Connector:
 
 
 def async_connector(url: sa.URL, wait: float) -> Connector:
-    """Return the way to open connections to a database.
+    """Return the connector that opens connections to a database.
 
     Args:
         url: The URL, with one of `engine_factory.ASYNC_DRIVERS`.

@@ -46,7 +46,7 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 
 @attrs.frozen
 class Bounds:
-    """The timeout of an engine, and a semaphore for its connections.
+    """The timeout of an engine, and a semaphore that counts its free connections.
 
     A SQLAlchemy pool has one timeout for all requests. So each blocking request first waits for
     the semaphore, for at most the time that the request has left. A SQLAlchemy pool also counts a
@@ -54,7 +54,7 @@ class Bounds:
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
-        free: The semaphore, whose value is the number of free connections of the pool.
+        free: The semaphore; its value is the number of connections that may still be taken.
     """
 
     wait: float

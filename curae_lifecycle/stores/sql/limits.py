@@ -35,7 +35,7 @@ MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"
 
 @attrs.frozen
 class MariadbLimits:
-    """The limits of a session of MariaDB, which counts whole seconds.
+    """The limits of a MariaDB session, in whole seconds.
 
     Attributes:
         seconds: The longest wait for a lock, at least 1.
@@ -48,7 +48,7 @@ class MariadbLimits:
 
 
 def mariadb_limits(wait: float) -> MariadbLimits:
-    """Return the limits of a session of MariaDB.
+    """Return the limits of a MariaDB session, so that no wait is longer than `wait`.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds; it is rounded.
