@@ -136,7 +136,7 @@ def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
 
 
 @pytest.mark.heavy
-def test_exploration_page_states_the_count_of_9_step_sequences() -> None:
+def test_exploration_docs_page_states_9_step_sequence_count() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 

@@ -285,7 +285,7 @@ def test_members_of_an_operation_list_ids_then_query_then_body() -> None:
         assert attrs.evolve(rule, body=none).members == (CONNECTION_ID, APP_USER_ID)
 
 
-def test_operation_table_prints_method_path_status_and_needs() -> None:
+def test_operation_table_prints_method_path_http_status_needs() -> None:
     assert list(OPERATION_TABLE) == [operation.rule.name for operation in OPERATIONS]
     assert [str(row.outcome) for row in OPERATION_TABLE.rows][4:6] == [
         "POST /api/sdk/v1/curae-connect/initiate → 201; connection:write, key needed, 10 a minute",

@@ -104,7 +104,7 @@ def test_full_account_does_not_block_other_accounts(kind: str) -> None:
     assert again.changes.writes == ()
 
 
-def test_full_account_still_updates_and_replays() -> None:
+def test_full_account_still_accepts_updates_and_replays() -> None:
     made = store(pending(number=2), pending(number=3), capacity=2)
     assert handle_at(made, request("revoke", id=uuid(2)), START).response.status == 200
     assert handle_at(made, unknown(1), START).response.status == 404
