@@ -107,7 +107,7 @@ def test_references_in_member_names_are_not_replaced() -> None:
     )
 
 
-def test_value_that_looks_like_a_reference_is_not_replaced_again() -> None:
+def test_text_inserted_for_a_reference_is_not_replaced_itself() -> None:
     lines = [
         created(1, user="{c1.connection.id}"),
         created(2, "c2", user="{c1.connection.appUserId}"),

@@ -63,7 +63,7 @@ def test_replay_refuses_a_fact_that_names_a_replaced_hosted_page() -> None:
     assert told[0]["rules"] == ["request.ownership"]
 
 
-def test_empty_page_url_or_one_of_a_tombstone_gets_an_error() -> None:
+def test_log_line_with_empty_or_misplaced_page_url_gets_an_error() -> None:
     before = (REGISTER, CREATED, REVOKED, RECOVERED)
     (empty,) = answers(*before, fact(""))[len(before) :]
     assert str(empty["error"]).startswith("pageUrl: must be")

@@ -51,7 +51,7 @@ def changed(response: dict[str, Json], path: str, value: Json) -> dict[str, Json
     return response
 
 
-def test_replay_without_check_finds_no_divergence() -> None:
+def test_replay_without_the_check_option_reports_no_divergence() -> None:
     lines = [K1, created(1, response={"status": 500})]
     assert [each.divergences for each in replay(lines)] == [(), ()]
 

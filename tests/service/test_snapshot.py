@@ -213,7 +213,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_snapshot_with_full_list_or_sorted_list_page_is_accepted(
+def test_snapshot_accepts_a_complete_list_or_a_sorted_page(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)

@@ -186,7 +186,7 @@ def test_exploring_one_of_equivalent_orders_reaches_every_state() -> None:
 
 
 @pytest.mark.heavy
-def test_exploring_one_order_reaches_every_state_of_a_chain() -> None:
+def test_exploring_one_order_of_steps_reaches_all_chain_states() -> None:
     check_one_order(Chain(1, 1, shared_key=True, page=False))
 
 
@@ -294,7 +294,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_exploring_one_order_judges_mutants_like_all_orders(most: int) -> None:
+def test_exploring_one_order_of_steps_kills_the_same_mutants(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),

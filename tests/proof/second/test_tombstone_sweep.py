@@ -386,7 +386,7 @@ def test_connection_created_after_an_erasure_is_kept(sqlite: World) -> None:
     assert (kept.era, kept.user_id) == (START, None)
 
 
-def test_user_bound_after_an_erasure_stays_bound_after_a_purge(sqlite: World) -> None:
+def test_user_bound_after_erase_command_outlives_the_purge(sqlite: World) -> None:
     sqlite.initiate()
     before = sqlite.binding()
     erased(sqlite)

@@ -201,7 +201,7 @@ def test_get_dates_a_handoff_landed_in_the_future_as_now() -> None:
             healed_at(mistaken, at(20))
 
 
-def test_get_by_a_slow_clock_dates_the_authorization_created_at() -> None:
+def test_get_with_a_slow_clock_sets_authorized_at_to_created_at() -> None:
     healed = healed_at(at(-3), at(-5))
     assert (healed.authorized_at, healed.updated_at) == (START, START)
 

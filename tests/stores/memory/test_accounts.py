@@ -76,7 +76,7 @@ FILLS: Final[dict[str, Callable[[int], curae.Request]]] = {
 
 
 @pytest.mark.parametrize("kind", FILLS)
-def test_full_account_does_not_block_other_accounts(kind: str) -> None:
+def test_account_without_room_for_rows_does_not_block_others(kind: str) -> None:
     fill = FILLS[kind]
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]

@@ -125,7 +125,9 @@ def problem(**changes: object) -> Response:
 
 
 @given(draw.connection_histories())
-def test_laws_1_and_2_histories_keep_rank_and_revoked_at(history: draw.ConnectionHistory) -> None:
+def test_laws_1_and_2_no_status_goes_back_and_revoked_at_stays(
+    history: draw.ConnectionHistory,
+) -> None:
     laws.check_rank_never_falls(history.snapshots)
     seen = [
         RevocationAnswer.of(step.answer)
