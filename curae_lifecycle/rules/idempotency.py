@@ -281,7 +281,7 @@ class Attempt:
         fingerprint: The fingerprint of the request to execute.
         token: A number larger than that of every earlier attempt of the stored record.
         first_used_at: When the record's retention began.
-        started_at: When the attempt began, but never before the `seen_at` of an earlier record.
+        started_at: When the attempt began, but never before `Record.seen_at` of the stored record.
         rules: The names of the rules that decided.
     """
 

@@ -100,7 +100,10 @@ class Erased:
     coordinate: Coordinate | None
 
     def message_batches(self) -> Iterator[tuple[str, ...]]:
-        """Yield the subjects of the messages that must be delivered before the rows are deleted."""
+        """Yield the subjects of the outbox messages about these rows, in batches.
+
+        A purge deletes the rows only once all messages with these subjects are delivered.
+        """
         about = [*self.connections, *self.sessions]
         if self.coordinate is not None:
             about.append(coordinate_subject(self.coordinate))

@@ -70,7 +70,7 @@ class Arena(Protocol[AnyStore]):
                 values of the tenant may be returned too.
 
         Returns:
-            The text of each part of the values, by the name of the part.
+            The text of each value, or of a part of it, by a name such as `connection 1`.
         """
         ...
 
@@ -115,15 +115,15 @@ class StoreArena:
         """Load the tenant's binding and connections, and all other values that were touched.
 
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
-        can be compared. Of a record's fingerprint only the operation is returned, since its digest
-        hides the tenant's digits.
+        can be compared. Of a record's fingerprint only the operation is returned: its digest
+        depends on `id_prefix`.
 
         Args:
             tenant: The tenant.
             touched: The writes of the race.
 
         Returns:
-            The text of each part of the values, by the name of the part.
+            The text of each value, or of a part of it, by a name such as `connection 1`.
         """
         parts: dict[str, str] = {}
         for name, value in _load_values(self._store, tenant, touched):

@@ -335,12 +335,13 @@ class SimulatedServer:
         """True if the store's clock can follow the simulated one."""
         return self._store.has_settable_clock
 
-    def keep_since(self, now: datetime) -> None:
-        """Tell the store to drop only values that had expired at `now`.
+    def limit_purge_to(self, now: datetime) -> None:
+        """Let purges drop only values that had expired at `now`.
 
-        This is for clocks that are stepped: values that are live for one clock must stay.
+        The simulation steps the clocks of its workers. With the earliest of them as `now`, no purge
+        drops a value that is live for a worker.
         """
-        self._store.keep_since(now)
+        self._store.limit_purge_to(now)
 
     def purge(self, now: datetime) -> int:
         """Purge the store, and let the `Watch`, if any, forget expired idempotency keys.

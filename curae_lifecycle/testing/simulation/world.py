@@ -217,7 +217,7 @@ class Simulation:
         # A store whose clock cannot be set would not follow the step: while the others are a year
         # behind, it would drop idempotency records as old that were made just before.
         if self._server.has_settable_clock and self._clocks.may_step():
-            self._server.keep_since(self._clocks.earliest(self._now) - _PURGE_MARGIN)
+            self._server.limit_purge_to(self._clocks.earliest(self._now) - _PURGE_MARGIN)
             self._schedule_in(self._dice.around(_MEAN_SECONDS_WRONG), self._clocks.put_right)
 
     # --- Clients ------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ class Simulation:
         now = self._clocks.shown(self._now)
         late = self._dice.strikes(Mishap.RECORDED_LATE)
         # A fact that is reported later, or by another way, names no page.
-        named = None if late else self._pages.named(url)
+        named = None if late else self._pages.maybe_name(url)
         fact = self._pages.authorization(identity, now, named)
         if late:
             self._server.unrecorded[identity.id] = LandedHandoff(now, fact.expires_at)
