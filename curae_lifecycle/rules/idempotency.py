@@ -428,7 +428,9 @@ def in_flight_record(
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
-    """Return the COMPLETED record to commit in one transaction with the effects of an attempt.
+    """Return the COMPLETED record of an attempt, to commit in one transaction with its writes.
+
+    `complete` is for a server that stores the response later than the writes.
 
     Args:
         attempt: The attempt that `begin_attempt` returned.

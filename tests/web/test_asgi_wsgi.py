@@ -77,10 +77,10 @@ def test_wsgi_environ_with_an_asgi_scope_uses_the_scope() -> None:
 def test_missing_raw_path_or_request_uri_raises() -> None:
     for missing in ({}, {"raw_path": None}):
         scope = {name: value for name, value in SCOPE.items() if name != "raw_path"} | missing
-        with pytest.raises(ArgumentError, match="^scope: must be a scope with raw_path as bytes"):
+        with pytest.raises(ArgumentError, match=r"^scope: must be a scope with raw_path as bytes"):
             asgi_request(scope, b"")
     environ = {name: value for name, value in ENVIRON.items() if name != "REQUEST_URI"}
-    with pytest.raises(ArgumentError, match="^environ: must be an environment with REQUEST_URI"):
+    with pytest.raises(ArgumentError, match=r"^environ: must be an environment with REQUEST_URI"):
         wsgi_request(environ, b"")
 
 

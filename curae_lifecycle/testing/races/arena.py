@@ -59,10 +59,10 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Return the stored values of a tenant, to compare them with those of another order.
+        """Return what the store holds for a tenant, to compare it with what another tenant has.
 
-        The contents of two tenants are compared, so the tenant's `id_prefix` must be replaced in
-        the result by text that is the same for all tenants.
+        One tenant raced two actions, the other one ran them in sequence. So the tenant's
+        `id_prefix` must be replaced in the result by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.

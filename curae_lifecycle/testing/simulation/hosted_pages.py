@@ -45,8 +45,8 @@ _REASONS: Final = ("portal_login", "consent_renewal")
 _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, Actor.UPSTREAM)
 
 
-class HostedPages:
-    """The simulated patients and upstreams: a source of the facts that they cause.
+class FactSource:
+    """Draws the facts of a simulation: what patients do on pages, and what upstreams report.
 
     Args:
         dice: The source of chance.
