@@ -41,7 +41,7 @@ _EXTRAS: Final = {"sqlalchemy": "sql", "psycopg": "postgresql", "pymysql": "mari
 
 
 def add_database(command: argparse.ArgumentParser) -> None:
-    """Add the option `--database` to a command's parser; its default is the variable `VARIABLE`."""
+    """Add the option `--database` to a parser; the environment's `DATABASE_URL` is its default."""
     command.add_argument(
         "--database",
         metavar="URL",

@@ -52,7 +52,7 @@ def document_text(name: str, server_url: str = "/") -> str:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print the document of the command, or write it to the file of `--write`.
+    """Print the document of the command `openapi` or `asyncapi`, or write it to a file.
 
     With `--check`, the file is only compared.
 

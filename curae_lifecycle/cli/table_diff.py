@@ -185,7 +185,7 @@ def summary(changes: tuple[TableChange, ...]) -> str:
 
 
 def findings(table: TableChange) -> Iterator[Finding]:
-    """Describe the change of a table as findings; one if the table is new or gone."""
+    """Describe the change of a table, as `Finding`s to print: one if the table is new or gone."""
     before, after = table.before, table.after
     if before is None or after is None:
         cells = sum(len(change.cells) for change in table.cells)

@@ -52,7 +52,7 @@ class AttemptAction(StrEnum):
 
 
 class Holder(StrEnum):
-    """The holder of a record's latest token, seen from the attempt that acts on the record.
+    """The attempt that holds an idempotency record, seen from the one that acts on it.
 
     Attributes:
         CURRENT: That attempt itself.

@@ -229,13 +229,13 @@ class Fingerprint:
 
 
 class StoredResponse(ABC):
-    """The response that a retry gets, in the server's own form; opaque to the rules."""
+    """The base class of the responses that records keep for retries, such as `Response`."""
 
     __slots__ = ()
 
     @abstractmethod
     def to_storable(self) -> StoredResponse:
-        """Return the response in the form that a record may hold.
+        """Return the response as a record may keep it, such as without its `Date` header.
 
         Raises:
             ArgumentError: The response must not be stored.

@@ -362,8 +362,8 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rule would admit at `now`; 0 if it admits none.
 
-    The rule is not charged. A bucket that does not believe its state admits its whole capacity, but
-    only once.
+    The rule is not charged. A bucket whose state lies too far in the future counts as full until
+    its next charge, which replaces that state.
 
     Args:
         policy: The rule.

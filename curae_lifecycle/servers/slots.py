@@ -45,15 +45,20 @@ class Slots:
     _arrivals: int = attrs.field(default=0, init=False)
 
     def is_free(self, names: Names) -> bool:
-        """Return whether a request with these names gets a slot without waiting."""
+        """Return whether a request gets a slot without waiting.
+
+        Args:
+            names: What the request counts against, such as its API key.
+        """
         return self._taken < self.size and all(
             self._held[name] < self.max_per_name for name in names
         )
 
     async def take(self, names: Names) -> None:
-        """Wait until a request with these names may have a slot, and take it.
+        """Wait until a request may have a slot, and take it; `give_back` returns it.
 
-        Give it back with `give_back`.
+        Args:
+            names: What the request counts against, such as its API key.
         """
         if self.is_free(names):
             self._take(names)
@@ -71,7 +76,11 @@ class Slots:
             raise
 
     def give_back(self, names: Names) -> None:
-        """Give a slot back, and hand it to the next request."""
+        """Give back the slot of a request that has ended, and hand it to the next one that waits.
+
+        Args:
+            names: The names with which the request took the slot.
+        """
         self._taken -= 1
         for name in names:
             self._held[name] -= 1

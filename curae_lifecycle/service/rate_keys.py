@@ -11,9 +11,9 @@ from curae_lifecycle.rules.ratelimit import Bucket
 
 @attrs.frozen
 class BucketKey:
-    """The key of a bucket's state: the API key, and the bucket with its numbers [S; the owner O].
+    """The key of a bucket's state: the owner of the API key, and the bucket [S; the owner O].
 
-    New numbers under the same name are another key, so a changed bucket starts full.
+    A bucket with another capacity or refill has another key, so a changed bucket starts full.
     """
 
     owner: KeyOwner

@@ -24,7 +24,7 @@ KEY_CACHE_SIZE: Final = 4096
 
 
 def key_of(*parts: str) -> str:
-    """Return the SHA-256 in hex of a name, which consists of `parts` in order."""
+    """Return the key of a row: the SHA-256 in hex of the texts that identify it, in order."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -204,7 +204,7 @@ class AsyncPool(Generic[_Connection]):
 
 
 def duplicate_socket(fileno: int) -> socket.socket | None:
-    """Return a second handle of an open socket, or None if it has no socket or it is closed.
+    """Return a second handle of the socket with this descriptor, or None if there is none.
 
     With a second handle, a driver that closes its own one does not close the connection.
     """

@@ -130,7 +130,7 @@ class ModelStep:
 
 
 def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
-    """Draw `LENGTH` random steps for a run of the check.
+    """Draw the random requests, facts and pauses that a server and a model answer side by side.
 
     Args:
         seed: The seed; the same seed gives the same steps.

@@ -181,12 +181,12 @@ class StoreHooks(FactHooks):
     # --- Hosted pages -----------------------------------------------------------------------
 
     def finish(self, url: str) -> str:
-        """Finish the hosted page of a URL, and return the outcome."""
+        """Finish the hosted page of a URL as its user would, and return what the fact's record gave."""
         page = self._find_page(url)
         return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
-        """Cancel the hosted page of a URL, and return the outcome."""
+        """Leave the hosted page of a URL as its patient would, and return what the fact's record gave."""
         page = self._find_page(url)
         if page is None:
             return "gone"

@@ -108,7 +108,7 @@ class StoreArena:
         return self._store, self._store
 
     def reference(self) -> Arena[Store]:
-        """Return an arena with a new `MemoryStore`."""
+        """Return an arena with a new `MemoryStore`, whose contents the tested store must equal."""
         return StoreArena(MemoryStore())
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:

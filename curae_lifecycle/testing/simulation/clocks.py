@@ -44,7 +44,7 @@ class Clocks:
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earlier of `now` and the instant that the stepped clocks show."""
+        """Return the earliest instant that a clock shows: before `now` while clocks are put back."""
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:

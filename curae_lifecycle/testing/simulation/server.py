@@ -117,7 +117,7 @@ class SimulatedServer:
     Attributes:
         outbox: The messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
-        unrecorded: The hand-offs that have landed and that no fact records yet, by connection id.
+        unrecorded: The hand-offs that happened on a page and are not recorded yet, by connection.
         conflicts: The number of commits that the store refused because of a conflict.
         facts: The number of judged facts, by kind and outcome.
     """

@@ -99,7 +99,7 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Draw idempotency records that have any standing at some instant; the instant is not drawn."""
+    """Draw idempotency records; the caller chooses the instant at which to look at their standing."""
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 

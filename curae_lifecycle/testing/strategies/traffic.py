@@ -447,14 +447,14 @@ class _Play:
 def play_traffic(
     buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """Play steps in a new store, in time order, and return the run with its answers.
+    """Send drawn requests and facts to a new store, in time order, and return all answers.
 
     The steps of `last` come after those of `turns`. The result leaves out a fact template or access
     question that comes before any connection.
 
     Args:
         buckets: The buckets of the server's settings.
-        turns: The steps, in any order.
+        turns: The steps, in any order; each has its time after `START`.
         last: The final steps, in time order; their offsets count from the last of `turns`.
     """
     play = _Play(buckets)

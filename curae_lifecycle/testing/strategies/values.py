@@ -64,7 +64,7 @@ def offsets() -> st.SearchStrategy[timedelta]:
 
 
 def instants() -> st.SearchStrategy[datetime]:
-    """Draw UTC instants from `START` to 3 hours later, `START` plus each of `offsets`."""
+    """Draw UTC instants from `START` to 3 hours later."""
     return offsets().map(lambda offset: START + offset)
 
 
