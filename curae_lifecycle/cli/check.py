@@ -109,7 +109,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Run the kit, the races and the simulation on the store, or only the part of `--only`.
+    """Check a store by the kit, by races of actions and by a simulation, or by one of them.
 
     Each part prints what it ran, what it did not run and why, and its findings. An exception that a
     part raises counts as a finding.

@@ -87,7 +87,7 @@ class Deciders:
                     pass
 
     def after_request(self, request: Request, answer: Answer) -> Callable[[str], str]:
-        """Note the changes of an answer, and return a function that finds the rule of a member.
+        """Remember which rules changed what, and return a function that finds a member's rule.
 
         Args:
             request: The request.

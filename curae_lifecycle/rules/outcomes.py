@@ -56,7 +56,7 @@ class Refused:
 
 @attrs.frozen
 class Value(Generic[To]):
-    """The verdict of a table's cell that holds one value of an enumeration."""
+    """A verdict that is only a value of an enumeration: it neither moves nor refuses anything."""
 
     value: To
 

@@ -383,7 +383,8 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    A bucket that does not believe its state admits one request and then refills from empty.
+    A bucket whose state lies too far in the future, which only a wrong clock causes, admits one
+    request and then refills from empty.
 
     Args:
         policy: The rule.

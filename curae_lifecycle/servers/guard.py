@@ -91,7 +91,7 @@ class GuardEvent(StrEnum):
 
 
 class GuardCounters(Protocol):
-    """The interface of counters for a guard, such as `servers.metrics.Metrics`."""
+    """Counts the requests that a `Guard` turns away, as `servers.metrics.Metrics` does."""
 
     def count_guard_event(self, event: GuardEvent) -> None:
         """Count a request that a guard refused, cut off or dropped."""

@@ -73,7 +73,7 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> GracefulShutdown:
-    """Import a `Guard`, and wrap it in a `GracefulShutdown` for a worker.
+    """Import an app in its `Guard`, and let a worker finish its requests before it stops.
 
     `target` names the guard as `module:name`.
 

@@ -23,10 +23,10 @@ Names: TypeAlias = tuple[bytes, ...]
 
 @attrs.define(eq=False, repr=False)
 class Slots:
-    """The slots of a guard: a request in the app takes one, and the others wait.
+    """Limits how many requests are in the app at once, in all and for each name; others wait.
 
-    A name is an API key or a row of the database, for which requests may queue. No name gets all
-    slots. No repr shows a name, since an API key is one.
+    A name is what requests wait for one another at: an API key, or a row of the database. No repr
+    shows a name, since an API key is one.
 
     Attributes:
         size: The number of slots.

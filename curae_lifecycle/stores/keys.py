@@ -19,7 +19,7 @@ KeyParts = tuple[str, ...]
 
 
 def key_of(*parts: str) -> str:
-    """Return the key for a name: the SHA-256, in hex, of the JSON list of `parts`."""
+    """Return the key of the value that `parts` identify: the SHA-256, in hex, of their JSON list."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -273,7 +273,7 @@ class Operation(ABC):
     def fingerprint_values(self) -> list[str]:
         """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
 
-        `None` and an empty text differ, and so do two tuples that share their items differently.
+        `None` and an empty text differ, and so do `(a,), (b, c)` and `(a, b), (c,)`.
         Fields that are no text, boolean, integer, datetime, tuple or `None` are left out. An
         operation that needs an idempotency key and has such fields must override this method.
         """

@@ -56,7 +56,7 @@ class AsyncConnection(Closable, Protocol):
 
 @attrs.frozen(eq=False)
 class PsycopgConnection:
-    """A connection of psycopg (an `AsyncBoundedConnection`)."""
+    """An `AsyncConnection` that runs its statements on a connection of psycopg."""
 
     _driver: AsyncBoundedConnection
 
@@ -267,7 +267,7 @@ class AiosqliteConnection:
     writing: asyncio.Lock
 
     async def prepare(self, lock_timeout: float) -> None:
-        """Set a new connection up; its own timeout for locks must be 0.
+        """Set a new connection up, which was opened with the driver's `timeout=0`.
 
         Args:
             lock_timeout: The longest wait for a lock, in seconds.

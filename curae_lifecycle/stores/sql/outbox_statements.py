@@ -288,7 +288,7 @@ def failure_statements(
         failed: The message.
         claim: The token of the claim.
         pause: The delay in seconds.
-        longest_pause: The longest delay that the message waits for, whatever the clock shows.
+        longest_pause: The longest delay, in seconds, if the clock is put back meanwhile.
     """
     now, clock = NOW_SQL[dialect], _clock_values(dialect)
     waits = f"waits_from = {now} - ?, due_at = {now} + ?"

@@ -47,7 +47,7 @@ class Closable(Protocol):
     """A connection that a pool can close."""
 
     async def close(self) -> None:
-        """Close the connection; return when the server has closed it too, or cannot any more."""
+        """Close the connection; return when the server has closed it too, or is not reachable."""
         ...
 
 
@@ -234,7 +234,7 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
 
 def wait_for_server_blocking(handle: socket.socket) -> None:
-    """Wait as `wait_for_server` does, but blocking, and for at most `CLOSING_SECONDS`."""
+    """Block until the server has closed its end of a socket, for at most `CLOSING_SECONDS`."""
     end = monotonic() + CLOSING_SECONDS
     with handle, suppress(OSError):
         _end_sending(handle)

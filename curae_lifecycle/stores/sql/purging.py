@@ -119,11 +119,11 @@ class Erased:
 
 
 def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, Statement]:
-    """Build the SELECTs of the connections and the sessions that an erasure deletes.
+    """Build the SELECTs of the connections and the sessions of an erased app user.
 
     Args:
         key: The key of the coordinate.
-        kept_eras: The eras whose rows stay: that of the erasure, and the present one.
+        kept_eras: The eras whose rows stay: the one that the erasure began, and the present one.
     """
     where = f"coordinate = ? AND era NOT IN ({_placeholders(kept_eras)})"
     connections, sessions = [

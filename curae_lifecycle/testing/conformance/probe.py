@@ -34,10 +34,12 @@ PROBE: Final = Check("server.answers", "The server answers a read.", _answers)
 
 
 def down_failure(failure: Failure, probe: Failure) -> Failure:
-    """Return the failure to report instead of a check's own one if the server is down.
+    """Return what to report if a check failed and a probe, a plain request, failed too.
+
+    The server is down then, so the check itself says nothing.
 
     Args:
-        failure: The failure of the check that met the server.
+        failure: The failure of the check.
         probe: The failure of the probe.
     """
     why, first = probe.message.partition("\n")[0], failure.message.partition("\n")[0]

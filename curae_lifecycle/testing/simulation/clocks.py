@@ -70,5 +70,5 @@ class Clocks:
         return True
 
     def put_right(self) -> None:
-        """Put all clocks right, except for the errors of the single workers."""
+        """Undo the error that all clocks share; the small error of each worker's clock stays."""
         self.wrong_by = _RIGHT

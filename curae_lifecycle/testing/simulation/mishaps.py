@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """The mishaps of a simulated world, such as a lost answer or a worker that dies."""
+    """What can go wrong in a simulated world; the value of each member says it in words."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"
