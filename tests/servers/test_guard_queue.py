@@ -182,6 +182,39 @@ def test_app_that_raises_frees_its_slot_for_the_next_request() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("way", ["served", "app raises", "cancelled", "timeout", "client left"])
+def test_request_that_queued_leaves_no_task_behind(way: str) -> None:
+    async def scenario() -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: AsgiMessage, _: Receive, send: Send) -> None:
+            entered.set()
+            await leave.wait()
+            if scope["path"] == "/second" and way == "app raises":
+                raise RuntimeError("a mistake")
+            await answer(send, b"ok")
+
+        guard = Guard(app, max_concurrent=1, queue_seconds=0.01 if way == "timeout" else 60)
+        _, first = called(guard, "/first")
+        await entered.wait()
+        client, second = called(guard, "/second")
+        await client.listened.wait()
+        if way == "cancelled":
+            second.cancel()
+        elif way == "client left":
+            client.hang_up.set()
+        elif way != "timeout":
+            leave.set()
+        await asyncio.gather(second, return_exceptions=True)
+        leave.set()
+        await first
+        # The loop runs once more, so that a cancelled task can end.
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(scenario())
+
+
 # --- What the guard tells ---------------------------------------------------------------------
 
 
