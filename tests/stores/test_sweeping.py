@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from curae_lifecycle import MemoryStore, record
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
@@ -79,6 +80,26 @@ def test_sweep_goes_on_after_a_tombstone_that_came_meanwhile(store: MemoryStore)
     assert is_swept(store)
     (noted,) = [each for each in changes.writes if isinstance(each, BindingWrite)]
     assert noted.after.swept
+
+
+def test_sweep_ends_what_a_tombstone_beside_its_last_step_ended(store: MemoryStore) -> None:
+    loads = 0
+
+    def is_last_step(needs: Needs) -> bool:
+        nonlocal loads
+        loads += needs.binding is not None
+        return loads == 2
+
+    def connect_and_tombstone(inner: MemoryStore) -> None:
+        # The connection is of the era that the sweep has left alone.
+        era = present_era(inner.binding(COORDINATE))
+        made = pending(number=2)
+        identity = attrs.evolve(made.identity, era=era)
+        assert commit_writes(inner, (ConnectionWrite(None, attrs.evolve(made, identity=identity)),))
+        tombstone(inner)
+
+    sweep_now(Meanwhile(store, is_last_step, connect_and_tombstone), COORDINATE)
+    assert is_swept(store)
 
 
 def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:

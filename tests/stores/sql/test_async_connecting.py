@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import attrs
+import pytest
 
-from curae_lifecycle.stores.sql.async_drivers import AsyncpgConnection
+from curae_lifecycle.stores.sql.async_drivers import AiosqliteConnection, AsyncpgConnection
+from curae_lifecycle.stores.sql.engine import create_engine_async
 from curae_lifecycle.stores.sql.replication import Replication
 
 PROGRAM = """
@@ -34,6 +36,37 @@ def test_process_ends_with_open_aiosqlite_connections(sqlite_url: str) -> None:
         timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (0, "[(1,)]\n")
+
+
+class SetUpError(Exception):
+    """The error of a connection that cannot be set up."""
+
+
+@pytest.mark.parametrize("error", [SetUpError, asyncio.CancelledError])
+def test_aiosqlite_connection_that_cannot_be_set_up_is_closed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    closed: list[AiosqliteConnection] = []
+
+    async def prepare(_: AiosqliteConnection, lock_timeout: float) -> None:
+        del lock_timeout
+        raise error
+
+    close = AiosqliteConnection.close
+
+    async def record_close(connection: AiosqliteConnection) -> None:
+        await close(connection)
+        closed.append(connection)
+
+    monkeypatch.setattr(AiosqliteConnection, "prepare", prepare)
+    monkeypatch.setattr(AiosqliteConnection, "close", record_close)
+
+    async def connect() -> None:
+        with pytest.raises(error):
+            await create_engine_async(sqlite_url).pool.connect()
+
+    asyncio.run(connect())
+    assert len(closed) == 1
 
 
 @attrs.define
