@@ -139,8 +139,27 @@ def test_server_error_messages_are_logged_without_the_path(text: str) -> None:
     assert "a-secret" not in log.text
 
 
-def test_log_record_that_cannot_be_formatted_hides_its_arguments() -> None:
-    wrong = logging.LogRecord("x", logging.ERROR, "", 1, "%d", ("a-secret",), None)
+class Unprintable:
+    """An object that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("a-secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("%d", ("a-secret",)),
+        ("%s %s", ("a-secret",)),
+        ("%(name)s", ({"other": "a-secret"},)),
+        ("%", ("a-secret",)),
+        ("%s", (Unprintable(),)),
+    ],
+)
+def test_log_record_that_cannot_be_formatted_hides_its_arguments(
+    text: str, given: tuple[object, ...]
+) -> None:
+    wrong = logging.LogRecord("x", logging.ERROR, "", 1, text, given, None)
     line = json.loads(JsonFormatter().format(wrong))
     assert line["message"] == "a log record that cannot be formatted"
     of_an_object = logging.LogRecord("x", logging.ERROR, "", 1, ["an object"], (), None)

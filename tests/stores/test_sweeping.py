@@ -17,7 +17,8 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.serve import sweep_now
 from tests.support.instants import commit_writes
 from tests.support.strategies import COORDINATE, START, pending
@@ -100,6 +101,12 @@ def test_sweep_ends_what_a_tombstone_beside_its_last_step_ended(store: MemorySto
 
     sweep_now(Meanwhile(store, is_last_step, connect_and_tombstone), COORDINATE)
     assert is_swept(store)
+
+
+def test_sweep_starts_no_batch_after_the_deadline_of_its_caller(store: MemoryStore) -> None:
+    with deadline_scope(0), pytest.raises(StoreUnavailableError, match="cut off"):
+        sweep_now(store, COORDINATE)
+    assert not is_swept(store)
 
 
 def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:
