@@ -343,13 +343,18 @@ def test_each_serve_function_heeds_its_policy_and_counts(time: FakeTime, ask: As
     assert stats.seconds_waited == pytest.approx(time.passed)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_each_record_function_heeds_its_policy(time: FakeTime, *, is_async: bool) -> None:
+Record = Callable[[Faulty, FakeTime], FactAnswer]
+RECORDS: Final[dict[str, Record]] = {
+    "record": lambda made, _: record(made, curae.Authorized(ID), retry_policy=TWICE),
+    "record_async": lambda made, time: run_async(
+        record_async(Awaited(made), curae.Authorized(ID), retry_policy=TWICE), time
+    ),
+}
+
+
+@pytest.mark.parametrize("call", RECORDS.values(), ids=RECORDS)
+def test_each_record_function_heeds_its_policy(time: FakeTime, call: Record) -> None:
     made = faulty([BEFORE] * 10, pending())
-    fact = curae.Authorized(ID)
     with pytest.raises(StoreUnavailableError):
-        if is_async:
-            run_async(record_async(Awaited(made), fact, retry_policy=TWICE), time)
-        else:
-            record(made, fact, retry_policy=TWICE)
+        call(made, time)
     assert made.asked["commit"] == 2

@@ -1,20 +1,30 @@
-"""Tests of the instants at which a purge deletes a row, on both kinds of store."""
+"""Tests of when a purge deletes a row, and of purges that meet a change, on both kinds of store."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+import attrs
 import pytest
 
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.support.server import API_KEY, CALLER, request
 from tests.support.sql.databases import Clocked
-from tests.support.strategies import START
+from tests.support.strategies import COORDINATE, START
 
+MINT = RandomIds("https://connect.example/")
 LAST = to_epoch_microseconds(START - timedelta(minutes=5))
 """The last expiry at which a row is deleted."""
 
@@ -48,3 +58,80 @@ def test_purge_deletes_a_row_five_minutes_after_its_expiry(
         store.purge()
     left = clocked.rows(Statement(f"SELECT id FROM {table}"))
     assert [*left] == [("after",)]
+
+
+# --- Changes beside a purge -------------------------------------------------------------------
+
+
+@attrs.define
+class Rival(Clocked):
+    """A database in which something happens once, right before a transaction that ends an erasure."""
+
+    happen: Callable[[], object] = lambda: None
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        if any("DELETE FROM curae_erasure" in each.text for each in statements):
+            happen, self.happen = self.happen, lambda: None
+            happen()
+        return super().run_transaction(statements)
+
+
+@pytest.fixture
+def rival(database: SqlDatabase) -> Rival:
+    """Return a database with the key of an app."""
+    made = Rival(database)
+    store = SqlStore(made)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    return made
+
+
+def initiate(database: Rival, key: str) -> None:
+    """Bind a new user if none is bound, and make a session."""
+    answer = serve(SqlStore(database), request("initiate", key=key), MINT)
+    assert answer.response.status == 201
+
+
+def count(database: Rival, table: str) -> object:
+    return database.rows(Statement(f"SELECT COUNT(*) FROM {table}"))[0][0]
+
+
+def purge_delivered(database: Rival, *, is_async: bool) -> None:
+    """Purge six minutes later, with every message delivered."""
+    database.now += timedelta(minutes=6)
+    database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    if is_async:
+        asyncio.run(AsyncSqlStore(ThreadedDatabase(database)).purge())
+    else:
+        SqlStore(database).purge()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_user_bound_during_a_purge_of_the_last_user_stays(rival: Rival, *, is_async: bool) -> None:
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    rival.happen = lambda: initiate(rival, "k-2")
+    purge_delivered(rival, is_async=is_async)
+    purge_delivered(rival, is_async=is_async)
+    assert [count(rival, f"curae_{each}") for each in ("binding", "session", "erasure")] == [
+        1,
+        1,
+        0,
+    ]
+    binding = SqlStore(rival).load(Needs(binding=COORDINATE)).snapshot.binding
+    assert binding is not None
+    assert binding.state is AccountState.LIMITED
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_erasure_that_comes_during_a_purge_is_kept_for_the_next(
+    rival: Rival, *, is_async: bool
+) -> None:
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    initiate(rival, "k-2")
+    rival.happen = lambda: erase(rival, COORDINATE)
+    purge_delivered(rival, is_async=is_async)
+    assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (1, 1)
+    purge_delivered(rival, is_async=is_async)
+    assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (0, 0)
