@@ -8,6 +8,15 @@ import json
 import attrs
 import pytest
 import redis
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MaxConnectionsError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
 
 from curae_lifecycle import MemoryStore
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET
@@ -101,13 +110,13 @@ class AsyncBroken:
 TRANSIENT = [
     redis.ConnectionError("refused"),
     redis.TimeoutError("no reply"),
-    redis.exceptions.BusyLoadingError("LOADING a dataset"),
-    redis.exceptions.MaxConnectionsError("the pool is exhausted"),
-    redis.exceptions.ReadOnlyError("READONLY a replica"),
-    redis.exceptions.OutOfMemoryError("OOM noeviction"),
-    redis.exceptions.ClusterDownError("CLUSTERDOWN no slots"),
-    redis.exceptions.TryAgainError("TRYAGAIN during resharding"),
-    redis.exceptions.RedisClusterException("no node responds"),
+    BusyLoadingError("LOADING a dataset"),
+    MaxConnectionsError("the pool is exhausted"),
+    ReadOnlyError("READONLY a replica"),
+    OutOfMemoryError("OOM noeviction"),
+    ClusterDownError("CLUSTERDOWN no slots"),
+    TryAgainError("TRYAGAIN during resharding"),
+    RedisClusterException("no node responds"),
 ]
 PERMANENT = [
     redis.ResponseError("WRONGTYPE"),
