@@ -344,7 +344,7 @@ class Down(Breaking):
 
     def rows(self, statement: Statement) -> Rows:
         self.looks += 1
-        if self.looks == 100:
+        if self.looks == 10:
             self.stop.set()
         return super().rows(statement)
 
@@ -356,8 +356,8 @@ def test_worker_waits_between_looks_while_its_database_is_down(
     post(database, "one")
     stop = Impatient()
     down = Down(database, breaks, stop)
-    Outbox(down, DeliverySettings(poll_seconds=7)).run(raising, stop)
-    assert (down.looks, stop.waits) == (5, [7.0] * 5)
+    Outbox(down, DeliverySettings(poll_seconds=0.5)).run(raising, stop)
+    assert (down.looks, stop.waits) == (5, [0.5] * 5)
 
 
 # --- Workers that go on -----------------------------------------------------------------------

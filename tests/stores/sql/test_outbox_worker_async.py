@@ -87,11 +87,11 @@ def test_async_worker_waits_between_looks_while_database_is_down(database: SqlDa
             del statement
             nonlocal looks
             looks += 1
-            if looks == 100:
+            if looks == 10:
                 stop.set()
             raise StoreUnavailableError("it is down")
 
-    outbox = AsyncOutbox(Down(database), DeliverySettings(poll_seconds=7))
+    outbox = AsyncOutbox(Down(database), DeliverySettings(poll_seconds=0.5))
     asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
     assert (looks, waits) == (5, 5)
 
