@@ -149,6 +149,36 @@ def test_app_of_a_request_that_queued_still_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
+def test_app_that_stops_listening_can_listen_again_after_a_queue() -> None:
+    async def scenario() -> None:
+        entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
+
+        async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+            await receive()
+            if scope["path"] == "/first":
+                entered.set()
+                await leave.wait()
+                return
+            listening = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            listening.cancel()
+            await asyncio.wait([listening])
+            second.hang_up.set()
+            heard.append(await receive())
+            await answer(send, b"ok")
+
+        guard = Guard(app, max_concurrent=1)
+        _, one = called(guard, "/first")
+        await entered.wait()
+        second, two = called(guard, "/second")
+        await second.listened.wait()
+        leave.set()
+        await asyncio.gather(one, two)
+        assert heard == [GONE]
+
+    run(scenario())
+
+
 def test_request_cancelled_in_the_queue_takes_no_slot() -> None:
     async def scenario() -> None:
         app = Hanging()

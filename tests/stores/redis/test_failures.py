@@ -148,6 +148,15 @@ def test_redis_error_that_may_pass_is_store_unavailable(
         assert str(error) not in str(raised.value)
 
 
+def test_redis_clients_pass_on_their_limits() -> None:
+    url = "redis://127.0.0.1:1"
+    for make in (create_client, create_client_async):
+        pool = make(url, timeout=0.5, pool_size=3).connection_pool
+        given = pool.connection_kwargs
+        assert (pool.max_connections, pool.timeout) == (3, 0.5)
+        assert (given["socket_timeout"], given["socket_connect_timeout"]) == (0.5, 0.5)
+
+
 def test_redis_clients_do_not_retry_commands(redis_url: str) -> None:
     for made in (create_client(redis_url), create_client_async(redis_url)):
         assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0

@@ -264,6 +264,24 @@ def test_engine_keeps_the_options_of_its_database_url(postgres_url: str) -> None
     engine.dispose()
 
 
+@ASYNC_POSTGRES
+def test_async_engine_keeps_the_options_of_its_database_url(postgres_url: str, driver: str) -> None:
+    url = postgres_url.replace("+psycopg", f"+{driver}")
+
+    async def show() -> list[object]:
+        engine = create_engine_async(f"{url}&options=-c%20application_name%3Dcurae", timeout=60)
+        database = AsyncSqlDatabase(engine)
+        try:
+            return [
+                (await database.rows(Statement(f"SHOW {name}")))[0][0]
+                for name in ("application_name", "statement_timeout", "lock_timeout")
+            ]
+        finally:
+            await engine.dispose()
+
+    assert asyncio.run(show()) == ["curae", "1min", "1min"]
+
+
 @pytest.mark.mariadb
 def test_mariadb_engines_set_what_the_laws_need(mariadb_url: str) -> None:
     expected = {

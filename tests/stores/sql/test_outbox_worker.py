@@ -360,6 +360,23 @@ def test_worker_waits_between_looks_while_its_database_is_down(
     assert (down.looks, stop.waits) == (5, [0.5] * 5)
 
 
+def test_worker_waits_only_after_it_found_no_due_message(database: SqlDatabase) -> None:
+    post(database, *"abcd")
+    seen, waits = list[int](), list[int]()
+
+    class Idle(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            del timeout
+            waits.append(len(seen))
+            self.set()
+            return True
+
+    stop = Idle()
+    outbox = Outbox(database, DeliverySettings(batch=1, poll_seconds=60))
+    outbox.run(lambda delivery: seen.append(delivery.number), stop)
+    assert (len(seen), waits) == (4, [4])
+
+
 # --- Workers that go on -----------------------------------------------------------------------
 
 

@@ -96,6 +96,24 @@ def test_async_worker_waits_between_looks_while_database_is_down(database: SqlDa
     assert (looks, waits) == (5, 5)
 
 
+def test_async_worker_waits_only_after_it_found_no_due_message(database: SqlDatabase) -> None:
+    post(database, *"abcd")
+    seen, waits = list[int](), list[int]()
+
+    class Idle(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            waits.append(len(seen))
+            self.set()
+            return True
+
+    async def handle(delivery: Delivery) -> None:
+        seen.append(delivery.number)
+
+    outbox = AsyncOutbox(ThreadedDatabase(database), DeliverySettings(batch=1, poll_seconds=60))
+    asyncio.run(outbox.run(handle, Idle()))
+    assert (len(seen), waits) == (4, [4])
+
+
 def test_async_outbox_handler_is_cancelled_after_half_its_lease(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
