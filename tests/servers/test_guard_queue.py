@@ -179,6 +179,30 @@ def test_app_that_stops_listening_can_listen_again_after_a_queue() -> None:
     run(scenario())
 
 
+@attrs.define
+class Endless(Client):
+    """A client that sends a body without an end."""
+
+    parts: int = 0
+
+    async def receive(self) -> AsgiMessage:
+        self.parts += 1
+        assert self.parts < 100, "the guard reads on and on"
+        return part(b"x" * BODY_MAX, more=True)
+
+
+def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
+    client = Endless([])
+
+    async def scenario() -> None:
+        guard = Guard(Seen(), max_concurrent=1, queue_seconds=0.01)
+        await guard._slots.take(())
+        await guard(scope_of(), client.receive, client.send)
+
+    run(scenario())
+    assert (client.heard[0]["status"], client.parts) == (503, 2)
+
+
 def test_request_cancelled_in_the_queue_takes_no_slot() -> None:
     async def scenario() -> None:
         app = Hanging()
