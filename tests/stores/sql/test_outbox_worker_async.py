@@ -12,7 +12,7 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.keys import key_of
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -52,6 +52,28 @@ def test_async_outbox_workers_deliver_retry_and_revive_messages(database: SqlDat
     asyncio.run(run())
     assert sorted(seen) == [1, 2, 3, 4, 5]
     assert left(database) == 0
+
+
+async def fail(_: Delivery) -> None:
+    raise ValueError
+
+
+def test_both_outboxes_list_dead_messages_page_by_page(database: SqlDatabase) -> None:
+    post(database, *"abc")
+    settings = DeliverySettings(attempts=1)
+    blocking = Outbox(database, settings)
+    waiting = AsyncOutbox(ThreadedDatabase(database), settings)
+
+    async def run() -> None:
+        assert await waiting.deliver_batch(fail) == 3
+        for after, limit, expected in ((0, 2, [1, 2]), (2, 2, [3]), (1, 1, [2]), (3, 9, [])):
+            for page in (
+                blocking.list_dead(after=after, limit=limit),
+                await waiting.list_dead(after=after, limit=limit),
+            ):
+                assert [each.number for each in page] == expected
+
+    asyncio.run(run())
 
 
 def test_async_outbox_worker_polls_until_stopped(database: SqlDatabase) -> None:
