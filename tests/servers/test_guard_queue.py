@@ -319,6 +319,7 @@ def test_each_refusal_of_the_guard_is_counted_and_logged(
     assert len(lines) == 1
     assert lines[0].startswith("the guard ")
     assert "a secret" not in caplog.text
+    assert ("a request was not counted: RuntimeError" in caplog.text) is fails
 
 
 def test_request_that_the_guard_passes_on_is_neither_logged_nor_counted(
