@@ -19,7 +19,7 @@ from benchmarks.rows.subjects import (
     print_json,
 )
 from curae_lifecycle.rules.idempotency import IdempotencyKey
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_state
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, LogState, admit_one, fresh_state
 from curae_lifecycle.rules.values import AppUser, AppUserId
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
@@ -36,6 +36,10 @@ from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.respond import Answer
 
 # --- The store in memory ----------------------------------------------------------------------
+
+
+_CHARGED = 9
+"""How often each log is charged before: it has room for one more."""
 
 
 def limit_key(number: int) -> LimitKey:
@@ -59,11 +63,16 @@ def charge(store: MemoryStore, key: LimitKey) -> bool:
 
 
 def _charging(calls: int) -> Work:
-    store, keys = MemoryStore(), [limit_key(number) for number in range(calls)]
+    # By the machine's clock each log would be over at once, and dropped with the next commit.
+    store = MemoryStore(capacity=max(1000, calls), clock=lambda: NOW)
+    keys = [limit_key(number) for number in range(calls)]
     for key in keys:
-        for _ in range(9):
+        for _ in range(_CHARGED):
             charge(store, key)
     asking = iter(keys)
+    held = [store.load(Needs(limit=key)).snapshot.limit for key in keys]
+    if held != [LogState.of([NOW] * _CHARGED)] * calls:
+        raise RuntimeError("the store does not hold the logs")
     return lambda: charge(store, next(asking))
 
 

@@ -69,10 +69,10 @@ MakeStore = Callable[[], StoreWithApiKeys]
 
 @attrs.frozen
 class PartResult:
-    """The result of a part of the command.
+    """The result of a part of the command `check`: the kit, the races or the simulation.
 
     Attributes:
-        findings: The number of findings.
+        findings: The number of mistakes that the part found in the store.
         not_run: The number of checks that were not run.
     """
 
@@ -81,7 +81,7 @@ class PartResult:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `check` to its parser, and name the function that runs it."""
+    """Add the options of the command `check` to its parser, and set the function that runs it."""
     command.add_argument(
         "store",
         metavar="MODULE:STORE",
@@ -113,6 +113,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Each part prints what it ran, what it did not run and why, and its findings. An exception that a
     part raises counts as a finding.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
 
     Returns:
         The exit status: 1 if there are any findings, else 0. With `--strict` also 1 if any check

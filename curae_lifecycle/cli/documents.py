@@ -12,7 +12,7 @@ from curae_lifecycle.web.openapi import openapi
 
 
 def add_openapi_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `openapi` to its parser, and set `run` to run it."""
+    """Add the options of the command `openapi` to its parser, and set the function that runs it."""
     command.add_argument(
         "--server",
         metavar="URL",
@@ -23,7 +23,7 @@ def add_openapi_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_asyncapi_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `asyncapi` to its parser, and set `run` to run it."""
+    """Add the options of the command `asyncapi` to its parser; set the function that runs it."""
     command.set_defaults(server="/")
     _add_shared_options(command)
 
@@ -55,6 +55,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print the document of the command, or write it to the file of `--write`.
 
     With `--check`, the file is only compared.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
 
     Returns:
         The exit status: 1 if `--check` finds that the file is stale, else 0.

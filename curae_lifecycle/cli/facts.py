@@ -29,7 +29,7 @@ from curae_lifecycle.web.json import MalformedError, parse_json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `facts` to its parser, and name the function that runs it."""
+    """Add the options of the command `facts` to its parser, and set the function that runs it."""
     add_database(command)
     command.add_argument(
         "file", metavar="FILE", help="one JSON line for each fact; - for standard input"
@@ -44,7 +44,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Record the facts of a file in the database, and print the outcome of each as a JSON line.
+    """Record the facts of a file of JSON lines; print the outcome of each as a JSON line.
+
+    A fact is something that happened outside the API, such as a patient's authorization.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them: the file and the database.
 
     Returns:
         The exit status: 1 if a line could not be read, else 0.

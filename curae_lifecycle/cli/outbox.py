@@ -16,7 +16,7 @@ from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `outbox` to its parser, and name the function that runs it."""
+    """Add the options of the command `outbox` to its parser, and set the function that runs it."""
     add_database(command)
     instead = command.add_mutually_exclusive_group()
     instead.add_argument(
@@ -35,6 +35,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print due messages and delete them, list the dead ones, or revive one; return 0.
 
     `--revive` exits with status 1 if no dead message has the number.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
     """
     with open_database(parser, options) as database:
         outbox = Outbox(database)
@@ -73,7 +77,7 @@ def _list_dead(outbox: Outbox) -> None:
 
 
 class ReaderGoneError(BaseException):
-    """The error raised when the program that reads standard output has closed the pipe.
+    """The error for output that no program reads any more: the pipe was closed.
 
     It is not an `Exception`, so that the outbox does not count it as a failed delivery.
     """

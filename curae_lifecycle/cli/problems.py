@@ -40,7 +40,7 @@ _UNEXPECTED_ERRORS: Final = (
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `problems` to its parser, and name the function that runs it."""
+    """Add the options of the command `problems` to its parser, and set the function that runs it."""
     command.add_argument(
         "code", nargs="?", metavar="CODE", help="a problem code; by default every code"
     )
@@ -97,6 +97,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print the page about the given problem code, or about every code; return 0.
 
     An unknown code exits with status 2.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
     """
     code: str | None = options.code
     if code is None:

@@ -17,7 +17,7 @@ Cell = frozenset[tuple[str, str]]
 
 @attrs.frozen
 class Rule:
-    """A rule of a table in a release, which decides one or more cells.
+    """A rule of a table as one release of the package has it.
 
     Attributes:
         name: The rule's name.
@@ -34,7 +34,7 @@ class Rule:
 
 @attrs.frozen
 class TableShape:
-    """The description and the axes of a table in a release, without the cells.
+    """The description and the axes of a table as one release has it, without the cells.
 
     Attributes:
         law: The sentence that says what the table decides.
@@ -49,7 +49,7 @@ class TableShape:
 
 @attrs.frozen
 class ReleasedTable:
-    """A table in a release.
+    """A table as one release of the package has it.
 
     Attributes:
         shape: The table's law and axes.
@@ -62,7 +62,7 @@ class ReleasedTable:
 
 @attrs.frozen
 class Release:
-    """All tables of rules in a release of the package.
+    """One release of the package: its version and all its tables of rules.
 
     Attributes:
         version: The package's version.

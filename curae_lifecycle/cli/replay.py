@@ -16,7 +16,7 @@ from curae_lifecycle.service.json_schema import Json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `replay` to its parser, and name the function that runs it."""
+    """Add the options of the command `replay` to its parser, and set the function that runs it."""
     command.add_argument("file", metavar="FILE", help="the log; - for standard input")
     command.add_argument(
         "--check",
@@ -36,6 +36,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run a log through the rules, and print the answer to every line.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
 
     Returns:
         The exit status: 1 if a line was broken or a response diverged, else 0.

@@ -20,7 +20,7 @@ from curae_lifecycle.testing.simulation import Simulation, StoreWithApiKeys, Sum
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `simulate` to its parser, and name the function that runs it."""
+    """Add the options of the command `simulate` to its parser, and set the function that runs it."""
     command.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
     command.add_argument(
         "--seeds",
@@ -59,6 +59,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run one simulation for each seed, and stop at the first violation of a law.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
 
     Returns:
         The exit status: 1 if there was a violation, else 0.
@@ -105,7 +109,7 @@ def run_seed(
 
 
 def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
-    """Print which law was violated, and write the log of the simulation until then.
+    """Print which law was violated, and write the log that led to the violation.
 
     Args:
         seed: The seed of the simulation.

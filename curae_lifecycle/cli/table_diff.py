@@ -18,7 +18,18 @@ from curae_lifecycle.cli.release import Cell, Release, ReleasedTable, Rule, Tabl
 
 
 class Kind(StrEnum):
-    """A way in which a cell of a table can change from one release to another."""
+    """The kinds of change of a table's cell from one release to the next.
+
+    Attributes:
+        NEW: The cell exists only in the newer release.
+        GONE: The cell exists only in the older one.
+        ANSWER: The outcome changed.
+        RENAMED: The rule has a new name.
+        OTHER_RULE: Another rule decides the cell, not just one with a new name.
+        SOURCE: The source of the rule changed: [S], [P] or [O].
+        REASON: The reason has other words.
+        WORDS: The outcome is the same in other words.
+    """
 
     NEW = "new cell"
     GONE = "cell is gone"
@@ -32,7 +43,7 @@ class Kind(StrEnum):
 
 @attrs.frozen
 class CellsChange:
-    """Cells of one table whose rule changed from the same old rule to the same new rule.
+    """A change of cells of one table, all from the same old rule to the same new rule.
 
     Attributes:
         kinds: The kinds of change, at least one.
@@ -49,7 +60,7 @@ class CellsChange:
 
 @attrs.frozen
 class TableChange:
-    """A table that changed from one release to another.
+    """A table that differs between two releases.
 
     Attributes:
         name: The table's name.
@@ -66,7 +77,7 @@ class TableChange:
 
 
 def compare(old: Release, new: Release) -> tuple[TableChange, ...]:
-    """Compare the tables of two releases.
+    """Compare the tables of two releases, cell by cell.
 
     Args:
         old: The older release.
@@ -106,7 +117,7 @@ def _compare_tables(
 
 
 def spread(cells: dict[Cell, Rule], own: TableShape, other: TableShape) -> dict[Cell, Rule]:
-    """Spread the cells of a table over the additional axes of the same table in another release.
+    """Copy the cells of a table over the axes that the table has only in another release.
 
     Each cell becomes one cell for each combination of values of the additional axes, all with the
     same rule. So the cells of both releases can be compared one by one.
@@ -160,7 +171,7 @@ class Finding:
 
 
 def summary(changes: tuple[TableChange, ...]) -> str:
-    """Return one line that counts the changed tables, and the changed cells by the kind of change.
+    """Summarize changes in one line: the changed tables, and the changed cells by kind.
 
     Without changes, the line is `no difference`.
     """
@@ -174,7 +185,7 @@ def summary(changes: tuple[TableChange, ...]) -> str:
 
 
 def findings(table: TableChange) -> Iterator[Finding]:
-    """Yield the findings that describe the change of a table; one if the table is new or gone."""
+    """Describe the change of a table as findings; one if the table is new or gone."""
     before, after = table.before, table.after
     if before is None or after is None:
         cells = sum(len(change.cells) for change in table.cells)
@@ -250,12 +261,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def format_changes(old: Release, new: Release, changes: tuple[TableChange, ...]) -> str:
-    """Return the versions of two releases, and the changes between them, as a JSON document.
+    """Format the differences between the tables of two releases as a JSON document.
+
+    The document has the versions of both.
 
     Args:
         old: The older release.
         new: The newer release.
-        changes: The result of `compare(old, new)`.
+        changes: The differences, as `compare(old, new)` returned them.
     """
     tables = [
         {

@@ -20,17 +20,17 @@ FORMAT: Final = 1
 
 
 def to_markdown(table: AnyTable) -> str:
-    """Return a table as Markdown: its `heading`, then a line for each rule in declaration order."""
+    """Format a table as Markdown: its `heading`, then a line for each rule."""
     return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
 
 
 def heading(table: AnyTable) -> str:
-    """Return the name, the law, and the numbers of cells and rules of a table as Markdown."""
+    """Format the heading of a table as Markdown: name, law, numbers of cells and rules."""
     return f"# {table.name}\n\n{table.law}\n\n{len(table)} cells, {len(table.rows)} rules.\n\n"
 
 
 def rule_lines(table: AnyTable, show_rule: Callable[[str], str]) -> str:
-    """Return the rules of a table as a Markdown table; `show_rule` formats each rule name."""
+    """Format the rules of a table as a Markdown table; `show_rule` formats each rule name."""
     head = [*(axis.name for axis in table.axes), "outcome", "rule", "why"]
     rules = [
         [*map(str, row.parts), str(row.outcome), show_rule(row.rule), row.why] for row in table.rows
@@ -39,7 +39,7 @@ def rule_lines(table: AnyTable, show_rule: Callable[[str], str]) -> str:
 
 
 def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table of plain texts: the cells of `head`, then those of each line."""
+    """Format texts as a Markdown table: the cells of `head`, then those of each line."""
     columns = list(head)
     escaped = [
         [cell.replace("|", "\\|") for cell in line]
@@ -49,9 +49,9 @@ def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 
 def to_mermaid(table: AnyTable) -> str:
-    """Return a table as a Mermaid state diagram.
+    """Format a table as a Mermaid state diagram.
 
-    An arrow for each change of the state has as labels the values of the other axes that cause it.
+    An arrow is a change of the state; its label has the values of the other axes that cause it.
 
     Raises:
         ValueError: The outcomes of the table change no state: `table.state` is None.
@@ -72,12 +72,12 @@ def to_mermaid(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """Return a table as JSON: its name, description, column of the state and axes, and its cells."""
+    """Format a table as JSON: its name, law, state and axes, and its cells."""
     return _to_text(_to_dict(table))
 
 
 def to_document(tables: Iterable[AnyTable]) -> str:
-    """Return tables as one JSON document with the package version, for `parse_release`."""
+    """Format tables as one JSON document with the package version, for `parse_release`."""
     document = {"format": FORMAT, "version": __version__, "tables": list(map(_to_dict, tables))}
     return _to_text(document)
 

@@ -23,7 +23,7 @@ PACKAGE: Final = Path(__file__).parent.parent
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `tables` to its parser, and name the function that runs it."""
+    """Add the options of the command `tables` to its parser, and set the function that runs it."""
     command.add_argument(
         "name",
         nargs="?",
@@ -50,6 +50,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print every table, the named table, or the rules that a name, problem code or reason finds.
 
     With `--diff`, the changes since an older release are printed instead.
+
+    Args:
+        parser: The parser of the command, which reports a wrong option and exits.
+        options: The options as it parsed them.
 
     Returns:
         The exit status: 1 if `--diff` finds a change, else 0.
@@ -137,7 +141,7 @@ def _known_words() -> set[str]:
 
 
 def find_source(table: AnyTable, row: Row[object]) -> str:
-    """Return the place of the code that declares a rule, as `path:line`.
+    """Find the code that declares a rule, and return its place as `path:line`.
 
     If the code is not found, the returned text says so.
 

@@ -132,7 +132,7 @@ class _Platform:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Set `run` to run the command `tour`, which has no options."""
+    """Set the function that runs the command `tour`, which has no options."""
     command.set_defaults(run=run, parser=command)
 
 
@@ -233,7 +233,7 @@ def steps() -> Iterator[Step]:
 
 
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
-    """Yield the lines that show a step, as pairs of the `text` and `role` of `terminal.say`.
+    """Format a step for `terminal.say`: yield its lines, each as a pair of `text` and `role`.
 
     Args:
         number: The step's number, from 1.

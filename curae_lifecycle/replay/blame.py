@@ -50,7 +50,7 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 
 
 class Deciders:
-    """The rules that last changed each member of the connections and accounts of a store.
+    """A record of which rule last changed each member of a store's connections and accounts.
 
     Args:
         store: The store, whose changes are passed to `note` when they are committed.
@@ -62,7 +62,7 @@ class Deciders:
         self._accounts: dict[Coordinate, str] = {}
 
     def note(self, changes: Changes, rules: tuple[str, ...], now: datetime) -> None:
-        """Remember which of the rules made the changes, for each changed member.
+        """Remember for each changed member which rule changed it.
 
         Args:
             changes: The changes that were committed.
@@ -87,7 +87,7 @@ class Deciders:
                     pass
 
     def after_request(self, request: Request, answer: Answer) -> Callable[[str], str]:
-        """Note the changes of an answer, and return the function that blames its members.
+        """Note the changes of an answer, and return a function that finds the rule of a member.
 
         Args:
             request: The request.

@@ -79,7 +79,7 @@ class BrokenLineError(LifecycleError, ValueError):
 
 @attrs.frozen
 class LineAnswer:
-    """The answer to one line of a log.
+    """The answer of `replay` to one line of a log.
 
     Attributes:
         answer: The answer as the command `replay` prints it. `repr` leaves it out, because it can
@@ -102,7 +102,7 @@ def replay(
     operations: tuple[type[Operation], ...] = OPERATIONS,
     facts: tuple[type[Fact], ...] = FACTS,
 ) -> Iterator[LineAnswer]:
-    """Run a log through the rules on an empty store.
+    """Run a log of requests and facts through the rules, on an empty store.
 
     Args:
         lines: JSON lines in time order. A line counts as broken if its time is before that of the
@@ -479,7 +479,7 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
 
 
 def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
-    """Return the answer to a line with a fact, as `{line, outcome, code, rules}`.
+    """Format the answer to a fact for a log: `{line, outcome, code, rules}`.
 
     `outcome` is `done`, `ignored` or `refused`. `code` is that of the refusal's problem, else None.
 

@@ -48,7 +48,7 @@ _COMPARED_HEADERS: Final = ("content-type", "cache-control", "www-authenticate")
 
 @attrs.frozen
 class Divergence:
-    """A difference between a recorded response and the response by the rules.
+    """A difference between a recorded response and the one that the rules give.
 
     Attributes:
         member: The place of the difference: `status`, `code`, the path of a member of the body,
@@ -64,7 +64,7 @@ class Divergence:
     rule: str
 
     def document(self) -> dict[str, Json]:
-        """Return the divergence as a JSON object, without `recorded` or `decided` if absent."""
+        """Format the divergence as a JSON object, without `recorded` or `decided` if absent."""
         document: dict[str, Json] = {"member": self.member}
         if not isinstance(self.recorded, Absent):
             document["recorded"] = self.recorded
@@ -75,7 +75,7 @@ class Divergence:
 
 @attrs.frozen
 class Recorded:
-    """A recorded response, as far as it can be read.
+    """A response that a log recorded, as far as it can be read.
 
     Attributes:
         members: The members of the log's object for the response, such as `status` and `body`.
@@ -129,7 +129,7 @@ _Difference = tuple[str, Json | Absent, Json | Absent]
 
 
 class Comparison:
-    """Comparison of the recorded responses of one log with the responses by the rules.
+    """A comparison of the recorded responses of one log with those that the rules give.
 
     Use one object for all responses of a log, in order, since it matches ids across the responses.
     """
@@ -141,7 +141,7 @@ class Comparison:
     def divergences(
         self, recorded: Recorded, response: Response, rule_of: Callable[[str], str]
     ) -> tuple[Divergence, ...]:
-        """Return the divergences of one response: in the status, the problem or body, the headers.
+        """Compare a recorded response with the one that the rules give; return the differences.
 
         Of a problem only the code, the status and `retryable` are compared. The texts of a problem
         may change [P], and its details can differ from server to server. If the log has neither

@@ -21,14 +21,24 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class PackageGrant(StrEnum):
-    """Relation of the requested package to the connection's `data_packages`: among them or not."""
+    """The two cases of a requested data package: one of the connection's packages, or not.
+
+    Attributes:
+        GRANTED: The connection has the package.
+        NOT_GRANTED: It has not, or no such package exists.
+    """
 
     GRANTED = "package granted"
     NOT_GRANTED = "package not granted"
 
 
 class DenialReason(Reason):
-    """Reasons of a denial; the reason for the standing comes before that for the package [O]."""
+    """The reasons for which a data package may not be read over a connection [O].
+
+    PENDING, LAPSED, ACTION_REQUIRED, EXPIRED and REVOKED name the standing of the connection.
+    PACKAGE_NOT_GRANTED, for a package that the patient did not grant, is given only if the
+    connection is ACTIVE.
+    """
 
     PENDING = "PENDING", "Wait for the patient."
     LAPSED = "LAPSED", "Reconnect: the patient did not finish in time."
@@ -40,7 +50,7 @@ class DenialReason(Reason):
 
 @attrs.frozen
 class Grant:
-    """A verdict of the table `access`: the package may be read."""
+    """A verdict of the table `access`: the data package may be read."""
 
     def __str__(self) -> str:
         return "grant"
@@ -80,7 +90,7 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
 
 @attrs.frozen
 class Granted:
-    """The answer of `decide_access` if the package may be read.
+    """The answer of `decide_access` if the data package may be read.
 
     Attributes:
         valid_until: When the access ends by itself (exclusive); `None` if only an event can end the
@@ -94,7 +104,7 @@ class Granted:
 
 @attrs.frozen
 class Denied:
-    """The answer of `decide_access` if the package may not be read.
+    """The answer of `decide_access` if the data package may not be read.
 
     Attributes:
         reason: The reason of the denial.
@@ -114,16 +124,16 @@ AccessDecision = Granted | Denied
 def decide_access(
     connection: Connection, package: str, now: datetime, *, era: datetime | None
 ) -> AccessDecision:
-    """Decide if a package may be read over a connection at an instant [S].
+    """Decide whether a data package may be read over a connection at an instant [S].
 
     Args:
         connection: The connection as it is stored.
         package: The name of the data package to read; an unknown one is denied as not granted.
         now: The instant, in UTC.
-        era: The present era of the connection's coordinate.
+        era: The present era of the connection's coordinate, which `binding.present_era` returns.
 
     Returns:
-        `Granted`: the package may be read. `Denied`: it may not.
+        `Granted`: the package may be read. `Denied`: it may not, with the reason.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.

@@ -38,7 +38,13 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class AttemptAction(StrEnum):
-    """The actions of an attempt on its idempotency record."""
+    """The actions that a running attempt may ask for on its idempotency record.
+
+    Attributes:
+        RENEW: Extend the lease.
+        COMPLETE: End the attempt with the response that retries get.
+        RELEASE: End the attempt without effect, so that a retry may run.
+    """
 
     RENEW = "renew"
     COMPLETE = "complete"
@@ -46,14 +52,25 @@ class AttemptAction(StrEnum):
 
 
 class Holder(StrEnum):
-    """The holder of a record's latest token: the attempt that acts, or another attempt."""
+    """The holder of a record's latest token, seen from the attempt that acts on the record.
+
+    Attributes:
+        CURRENT: That attempt itself.
+        OTHER: Another attempt, which took over.
+    """
 
     CURRENT = "this attempt"
     OTHER = "another attempt"
 
 
 class UpkeepAction(StrEnum):
-    """The actions of the server on an idempotency record, without an attempt."""
+    """The actions of a server, or of its operator, on a record that no attempt is executing.
+
+    Attributes:
+        RESOLVE_ANSWERED: Record that an attempt whose worker died took effect, with its response.
+        RESOLVE_NOTHING: Record that an attempt whose worker died had no effect.
+        FORGET: Erase the stored response on purpose; the key stays used.
+    """
 
     RESOLVE_ANSWERED = "resolve with a response"
     RESOLVE_NOTHING = "resolve as not executed"
@@ -129,9 +146,9 @@ UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] |
 
 @attrs.frozen
 class LeaseLost:
-    """The outcome of an attempt that lost its lease: the record is unchanged.
+    """The outcome for an attempt that lost its lease: the record is unchanged.
 
-    Roll back the work of the attempt.
+    The caller must roll back whatever the attempt did.
 
     Attributes:
         record: The record as it is stored; `None` if there is none.
@@ -209,7 +226,7 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
 def resolve(
     record: Record | None, now: datetime, *, response: StoredResponse | None
 ) -> Done[Record] | Ignored[Record | None]:
-    """Record the result of an attempt whose worker died [O].
+    """Record the result of an attempt whose worker died before it could end the attempt [O].
 
     Only a record in flight whose lease has expired can be resolved.
 

@@ -38,7 +38,14 @@ from curae_lifecycle.rules.values import (
 
 
 class AccountState(StrEnum):
-    """The state of a coordinate's account; a coordinate without a binding is UNLINKED [S, P]."""
+    """The state of a coordinate's account, which its binding stores [S, P].
+
+    Attributes:
+        UNLINKED: No user is bound; there is no binding.
+        LIMITED: The platform created the bound user, who has not signed up.
+        ACTIVE: The bound user signed up, or graduated from LIMITED.
+        TOMBSTONED: The user is gone. Another one may be bound later.
+    """
 
     UNLINKED = "UNLINKED"
     LIMITED = "LIMITED"
@@ -47,7 +54,14 @@ class AccountState(StrEnum):
 
 
 class BindingTrigger(StrEnum):
-    """The triggers that can change a binding."""
+    """The events that can change a binding.
+
+    Attributes:
+        PROVISION: The platform creates a LIMITED user for the coordinate.
+        COMPLETE_SIGN_UP: A user signed up on the hosted page.
+        GRADUATE: The bound LIMITED user became ACTIVE.
+        TOMBSTONE: The user of the coordinate no longer exists.
+    """
 
     PROVISION = "provision"
     COMPLETE_SIGN_UP = "complete sign-up"
@@ -56,14 +70,24 @@ class BindingTrigger(StrEnum):
 
 
 class UserMatch(StrEnum):
-    """The user that a trigger names, compared with the bound user; OTHER also if no user is bound."""
+    """The two cases of the user that a trigger names: the bound user, or not.
+
+    Attributes:
+        SAME: The bound user.
+        OTHER: Another user than the bound one, or no user is bound.
+    """
 
     SAME = "same user"
     OTHER = "other user, or none bound"
 
 
-class TombstoneReport(StrEnum):
-    """Relation of a reported tombstone to the last one of the coordinate."""
+class TombstoneNovelty(StrEnum):
+    """The two cases of a reported tombstone: a repetition of the coordinate's last one, or new.
+
+    Attributes:
+        COPY: It has the same `happened_at` as the last one, so it is ignored.
+        NEW: It has another `happened_at` or none, so it counts as a new tombstone.
+    """
 
     COPY = "reported with the happenedAt of the last one"
     NEW = "any other, or without happenedAt"
@@ -110,12 +134,12 @@ BINDING: Final = Table[
 )
 """The table `binding`: the change that each trigger makes to a binding."""
 
-TOMBSTONE_REPORT: Final = Table[TombstoneReport, Proceed | Ignore](
+TOMBSTONE_REPORT: Final = Table[TombstoneNovelty, Proceed | Ignore](
     "tombstone-report",
     "Whether a reported tombstone is another one than the last; where it is, the table `binding` decides.",
-    Axis.of("report", TombstoneReport),
-    Row(TombstoneReport.COPY, IGNORE,  "[O] A late copy must not end the access of the next user.", name="copy"),
-    Row(TombstoneReport.NEW,  PROCEED, "[O] Without a `happenedAt` no copy can be told.",           name="new"),
+    Axis.of("report", TombstoneNovelty),
+    Row(TombstoneNovelty.COPY, IGNORE,  "[O] A late copy must not end the access of the next user.", name="copy"),
+    Row(TombstoneNovelty.NEW,  PROCEED, "[O] Without a `happenedAt` no copy can be told.",           name="new"),
 )
 """The table `tombstone-report`: whether a reported tombstone is a copy of the last one."""
 
@@ -176,10 +200,13 @@ def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
 
 
 def present_era(binding: LimitedAccountAppBinding | None) -> datetime | None:
-    """Return the era of a coordinate: `None` before its first tombstone [O].
+    """Return the present era of a coordinate: when its last tombstone was recorded [O].
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if there is none.
+
+    Returns:
+        The instant; `None` before the first tombstone.
     """
     return None if binding is None else binding.era
 
@@ -209,8 +236,8 @@ def provision(
         user_id: The new user's id; unused if a LIMITED or ACTIVE user is bound.
 
     Returns:
-        Done: `user_id` is bound and LIMITED, as a new generation. Ignored: the bound user stays.
-        This trigger is never refused.
+        Done: `user_id` is bound and LIMITED, as a new generation. Ignored: the user that was bound
+        before stays. This trigger is never refused.
 
     Raises:
         ArgumentError: `user_id` is the tombstoned user, or the binding belongs to another
@@ -245,12 +272,12 @@ def complete_sign_up(
 def graduate(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
 ) -> BindingTransition:
-    """Record that the bound LIMITED user became ACTIVE [P].
+    """Record that the bound LIMITED user became ACTIVE: the graduation of the account [P].
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
         coordinate: The coordinate of the binding.
-        user_id: The user that graduated.
+        user_id: The user that became ACTIVE.
 
     Returns:
         Done: the binding, now ACTIVE. Ignored: the user was ACTIVE before. Refused:
@@ -296,7 +323,7 @@ def tombstone(
         and happened_at is not None
         and happened_at == binding.tombstone_reported_at
     )
-    report = TOMBSTONE_REPORT[TombstoneReport.COPY if is_copy else TombstoneReport.NEW]
+    report = TOMBSTONE_REPORT[TombstoneNovelty.COPY if is_copy else TombstoneNovelty.NEW]
     if isinstance(report.outcome, Ignore):
         return Ignored(binding, report.rules)
     counts_as = clamp_happened_at(happened_at, now)
@@ -320,16 +347,19 @@ def tombstone(
     return Done(gone, row.rules)
 
 
-def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountState] | Refused:
-    """Decide whether a graduation hand-off may start [P].
+def decide_graduation_start(
+    binding: LimitedAccountAppBinding | None,
+) -> Done[AccountState] | Refused:
+    """Decide whether a user may be sent to the page that makes the account ACTIVE [P].
 
-    The binding is unchanged; `graduate` changes it once the user has graduated.
+    Becoming ACTIVE, which only a LIMITED user can, is called graduation. This function changes
+    nothing; `graduate` changes the binding once the user has finished the page.
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
 
     Returns:
-        Done: the hand-off may start; the value is the account's state, LIMITED. Refused:
+        Done: the user may be sent there; the value is the account's state, LIMITED. Refused:
         `BINDING_NOT_LIMITED` in any other state.
     """
     state = account_state(binding)

@@ -49,14 +49,24 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId, NextAction
 
 
 class Reach(StrEnum):
-    """The reach of a revocation: only the connection, or also every later one of its chain."""
+    """How far a revocation goes along the chain of the revoked connection.
+
+    Attributes:
+        ONE: Only that connection is revoked.
+        CHAIN: Every later connection of its chain is revoked, too.
+    """
 
     ONE = "that connection"
     CHAIN = "that connection and every later one"
 
 
 class Liveness(StrEnum):
-    """Liveness of a connection in a chain: LIVE if it is PENDING, ACTIVE or ACTION_REQUIRED."""
+    """The two cases of a connection: it can give access, now or after its patient acts, or not.
+
+    Attributes:
+        LIVE: It is PENDING, ACTIVE or ACTION_REQUIRED.
+        OVER: It has any other standing; only a reconnect gives access again.
+    """
 
     LIVE = "live"
     OVER = "over"
@@ -133,20 +143,20 @@ LIFE: Final = Table[Standing, Value[Liveness]](
 
 @attrs.frozen
 class Minted:
-    """A recovery that made `connection`, a new successor of the recovered connection."""
+    """The result of a reconnect that made `connection`, a new successor of the old connection."""
 
     connection: Connection
 
 
 @attrs.frozen
 class Reissued:
-    """A recovery that gave the pending successor a fresh next action and deadline.
+    """The result of a reconnect that gave the pending successor a fresh next action.
 
     The earlier URL of the successor no longer works.
 
     Attributes:
         before: The successor as it is stored.
-        connection: The successor with its new hand-off deadline, to store.
+        connection: The successor with the deadline of its new next action, to store.
     """
 
     before: Connection
@@ -166,7 +176,7 @@ def revoke_chain(
     actor: Actor,
     happened_at: datetime | None = None,
 ) -> tuple[Done[Connection] | Ignored[Connection], ...]:
-    """Revoke a connection, and later ones of its chain if the actor's revocation reaches them [O].
+    """Revoke a connection and, for a PATIENT or PLATFORM, every later one of its chain [O].
 
     Store all of the answers in one commit.
 
@@ -175,14 +185,15 @@ def revoke_chain(
         following: Every later connection of its chain, nearest first.
         now: When the revocation is recorded, in UTC.
         era: The present era of the connection's coordinate.
-        actor: The actor that revoked; the table `revocation-reach` holds the reach of each.
+        actor: The actor that revoked. The table `revocation-reach` says for each actor whether the
+            later connections are revoked, too.
         happened_at: When the revocation happened, in UTC; `None` for `now`. It becomes the
             `revoked_at` of each revoked connection, or that connection's creation if later.
 
     Returns:
-        One answer for `connection`, then one for each later connection that the revocation
-        reaches. Done: that connection, now REVOKED. Ignored: it was revoked before. The rules of
-        the first answer begin with the row of the table `revocation-reach`.
+        One answer for `connection`, then one for each later connection that is to be revoked. Done:
+        that connection, now REVOKED. Ignored: it was revoked before. The rules of the first answer
+        begin with the row of the table `revocation-reach`.
 
     Raises:
         ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after
@@ -210,14 +221,14 @@ def reconnect(
     next_action: NextAction,
     head: Connection | None = None,
 ) -> Recovery:
-    """Recover a connection: make a successor, or reissue the pending successor [S; chains O].
+    """Recover a connection: make a successor, or give the pending one a new page [S; chains O].
 
     Args:
         connection: The connection to recover; the recovery does not change it.
         successor: The connection that recovered `connection` before; `None` if none did.
         now: The instant of the request, in UTC.
         era: The present era of the connection's coordinate, also that of a new successor.
-        id: The id of a new successor; unused if the pending successor is reissued.
+        id: The id for a new successor; unused if there is a pending successor.
         next_action: The fresh next action of the successor.
         head: The last connection of the chain; `None` if that is `successor`.
 

@@ -28,7 +28,17 @@ from curae_lifecycle.rules.values import (
 
 
 class Status(StrEnum):
-    """The stored status of a connection [S]; members are in order of rank, the lowest first."""
+    """The status of a connection as it is stored [S], in order of rank, the lowest first.
+
+    Rules do not use it directly: they ask for the `Standing`, which applies deadlines.
+
+    Attributes:
+        PENDING: The patient has not authorized yet.
+        ACTIVE: Data may flow.
+        ACTION_REQUIRED: The patient must act before data flows again.
+        EXPIRED: The authorization ended.
+        REVOKED: The authorization was revoked, for ever.
+    """
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -54,7 +64,13 @@ class Standing(StrEnum):
 
 
 class DeadlineKind(StrEnum):
-    """The deadline that changes a standing by itself: the hand-off's, `expiresAt`, or none."""
+    """The deadline at which the standing of a connection changes by itself.
+
+    Attributes:
+        HANDOFF: The end of the hosted page, for a connection that is PENDING.
+        EXPIRY: `expiresAt`, for one that is ACTIVE or ACTION_REQUIRED.
+        NONE: No deadline; only an event changes the standing.
+    """
 
     HANDOFF = "the hand-off's deadline"
     EXPIRY = "expiresAt"
@@ -62,28 +78,50 @@ class DeadlineKind(StrEnum):
 
 
 class RevocationState(StrEnum):
-    """The two cases of a connection: without and with a `revokedAt`."""
+    """The two cases of a stored connection: without and with a `revokedAt`.
+
+    Attributes:
+        NEVER: It has none.
+        ONCE: It has one, so it is REVOKED, whatever its stored status.
+    """
 
     NEVER = "no revokedAt"
     ONCE = "a revokedAt"
 
 
 class EraState(StrEnum):
-    """Relation of a connection's era to its coordinate's: the same, or another since a tombstone."""
+    """The two cases of a connection: made under the present era of its coordinate, or not.
+
+    Attributes:
+        THIS: No tombstone of the coordinate was recorded since.
+        OTHER: A tombstone was recorded since, so the connection counts as REVOKED.
+    """
 
     THIS = "made under the present era"
     OTHER = "made under another era"
 
 
 class DeadlineState(StrEnum):
-    """The position of an instant relative to a connection's deadline."""
+    """The two cases of an instant: before the deadline of a connection, or not.
+
+    Attributes:
+        BEFORE: The deadline is still ahead, or the connection has none.
+        REACHED: The deadline is that instant or an earlier one.
+    """
 
     BEFORE = "before the deadline, or none set"
     REACHED = "at or after the deadline"
 
 
 class Actor(StrEnum):
-    """The actors that can revoke a connection; UPSTREAM is the source of the patient's records."""
+    """The actors that can revoke a connection.
+
+    Attributes:
+        APP: The app, through the API.
+        PATIENT: The patient whose records the connection gives access to.
+        PLATFORM: The platform.
+        UPSTREAM: The source of the patient's records.
+    """
 
     APP = "APP"
     PATIENT = "PATIENT"
@@ -154,7 +192,7 @@ class ConnectionIdentity:
         root_id: The id of the first connection of the chain; equal to `id` for that connection.
         position: The place in the chain, counted from 1. The head is the connection with
             the highest position among those with the same `root_id`.
-        era: The era of the coordinate that the connection was made under; `None` if that was
+        era: The present era of the coordinate when the connection was made; `None` if that was
             before the first tombstone of the coordinate.
     """
 
@@ -207,7 +245,7 @@ class Connection:
 
 
 def next_deadline(connection: Connection, *, era: datetime | None) -> datetime | None:
-    """Return the deadline at which the standing of a connection changes by itself.
+    """Return when the standing of a connection changes by itself.
 
     Args:
         connection: The connection as it is stored.
@@ -220,9 +258,9 @@ def next_deadline(connection: Connection, *, era: datetime | None) -> datetime |
 
 
 def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKind:
-    """Return which deadline changes the standing of a connection by itself.
+    """Return which deadline of a connection changes its standing by itself.
 
-    The deadline may still be `None`: an authorization without `expires_at` never ends.
+    The instant of that deadline may be `None`: an authorization without `expires_at` never ends.
 
     Args:
         connection: The connection as it is stored.
@@ -266,9 +304,10 @@ def standing(connection: Connection, now: datetime, *, era: datetime | None) -> 
 def show_ended(
     connection: Connection, *, era: datetime | None, tombstoned_at: datetime | None
 ) -> Connection:
-    """Return a connection as it is shown, with a `revoked_at` if a tombstone ended it [O].
+    """Return the connection to show in a response: REVOKED if a tombstone ended it [O].
 
-    The row of a connection that a tombstone ended may not say so yet.
+    The stored row of a connection that a tombstone ended may not say so yet. The copy then has a
+    `revoked_at`; any other connection is returned unchanged.
 
     Args:
         connection: The connection as it is stored.
@@ -283,7 +322,9 @@ def show_ended(
 
 
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
-    """Return `now`, or `connection.updated_at` if that is later: when to record a change [O].
+    """Return the later of `now` and `connection.updated_at`: when to record a change [O].
+
+    So `updated_at` never goes back, even if the clock did.
 
     Args:
         connection: The connection as it is stored.
@@ -305,7 +346,7 @@ def create(
     next_action: NextAction,
     era: datetime | None,
 ) -> Connection:
-    """Return a new connection that is PENDING until its next action ends [P].
+    """Return a new PENDING connection, whose hand-off ends with its next action [P].
 
     A coordinate may have any number of connections: the platform has no rule about earlier ones.
 

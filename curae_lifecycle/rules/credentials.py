@@ -124,7 +124,10 @@ class Caller:
             values.parse_opaque("scopes", scope)
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
-        """Return the caller's coordinate for `app_user_id`, its app's own id of a user."""
+        """Return the coordinate of one of the caller's users.
+
+        `app_user_id` is the app's own id of the user.
+        """
         return values.Coordinate(
             environment=self.environment,
             app_id=self.app_id,
@@ -146,14 +149,24 @@ class Caller:
 
 
 class EnvironmentMatch(StrEnum):
-    """Relation of a caller's environment to the server: served by it, or another one."""
+    """The two cases of a caller's environment: served by this server, or not.
+
+    Attributes:
+        SERVED: The server serves it.
+        OTHER: The server serves only the other environment.
+    """
 
     SERVED = "environment served"
     OTHER = "another environment"
 
 
 class ScopeHeld(StrEnum):
-    """The two cases of a caller: it has the scope that an operation needs, or lacks it."""
+    """The two cases of a caller: it has the scope that an operation needs, or lacks it.
+
+    Attributes:
+        HELD: It has the scope, or the operation needs none.
+        MISSING: It lacks the scope.
+    """
 
     HELD = "scope held or not needed"
     MISSING = "scope missing"

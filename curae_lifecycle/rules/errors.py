@@ -13,7 +13,7 @@ from typing import Final
 
 
 class LifecycleError(Exception):
-    """The base of every exception that the package raises.
+    """The base class of every exception that the package raises.
 
     `args` holds the constructor's arguments, so that pickle and copy can rebuild the exception.
     """
@@ -43,11 +43,17 @@ class ArgumentError(LifecycleError, ValueError):
 
 
 def describe(value: object, text: str = "a str") -> str:
-    """Return what a value is, for an error: its type, and never its text.
+    """Return the kind of a value in words, such as `an int`, for the message of an error.
+
+    The text of the value is never returned, since it may be a secret.
 
     Args:
         value: The value.
         text: The words for a text that is not empty.
+
+    Returns:
+        The type; for `None`, a boolean or an enumeration its value, too; for empty text that it is
+        empty.
     """
     if value is None or isinstance(value, bool):
         return str(value)

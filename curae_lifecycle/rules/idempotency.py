@@ -61,7 +61,14 @@ DEFAULT_LEASE: Final = MINUTE
 
 
 class RecordState(StrEnum):
-    """The stored state of a record."""
+    """The stored state of an idempotency record.
+
+    Attributes:
+        IN_FLIGHT: An attempt is executing the request.
+        RELEASED: The attempt ended without effect; a retry may run.
+        COMPLETED: The response is stored; retries get it.
+        FORGOTTEN: The response was erased on purpose; the key stays used.
+    """
 
     IN_FLIGHT = "IN_FLIGHT"
     RELEASED = "RELEASED"
@@ -70,14 +77,14 @@ class RecordState(StrEnum):
 
 
 class LeaseState(StrEnum):
-    """The state of an attempt's lease at an instant: running or over."""
+    """The state of an attempt's lease at an instant: still running, or over."""
 
     RUNNING = "lease running"
     OVER = "lease over"
 
 
 class LostLeaseAction(StrEnum):
-    """The fate of a retry after a lease expired; the server chooses it when the attempt starts.
+    """The answer to a retry after a lease expired; the server chooses it when the attempt starts.
 
     EXECUTE runs the retry: right if effects commit together with the record, so the expired attempt
     had no effects. UNKNOWN refuses the retry: right if the attempt calls another service, so its
@@ -89,7 +96,16 @@ class LostLeaseAction(StrEnum):
 
 
 class RecordStanding(StrEnum):
-    """An idempotency record's state at an instant, after its lease and retention apply."""
+    """The state of an idempotency record at an instant, after its lease and retention apply.
+
+    RELEASED, COMPLETED and FORGOTTEN are as in `RecordState`.
+
+    Attributes:
+        ABSENT: There is no record, or its retention is over.
+        IN_FLIGHT: An attempt is running under its lease.
+        LEASE_OVER: The lease of the attempt expired, and a retry may run.
+        UNKNOWN: The lease of the attempt expired, and the server must say what happened.
+    """
 
     ABSENT = "absent, or retention over"
     RELEASED = "released"
@@ -101,7 +117,7 @@ class RecordStanding(StrEnum):
 
 
 class FingerprintMatch(StrEnum):
-    """Relation of a request's fingerprint to that of the idempotency record: same or other."""
+    """The two cases of a request with a used key: the same fingerprint as before, or another."""
 
     SAME = "same fingerprint"
     OTHER = "other fingerprint"
@@ -109,7 +125,7 @@ class FingerprintMatch(StrEnum):
 
 @attrs.frozen
 class Execute:
-    """A verdict of the table `idempotency`: run the operation, as the next attempt."""
+    """A verdict of the table `idempotency`: execute the operation, as a new attempt."""
 
     def __str__(self) -> str:
         return "execute"
@@ -279,9 +295,9 @@ class Attempt:
 
 @attrs.frozen
 class KnownResponse:
-    """The stored response to a retry: send it again byte for byte.
+    """The answer to a retry: the stored response, to send again byte for byte.
 
-    A mark that it is a replay must be outside those bytes.
+    Mark it as a replay outside those bytes, if at all.
 
     Attributes:
         response: The response to the first request, or a reference to it in the server's storage.
@@ -326,7 +342,7 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
 
 
 def record_expires_at(record: Record) -> datetime:
-    """Return when the retention of a record expires: `RETENTION` after its key's first use [P].
+    """Return when a record's retention ends: `RETENTION` after the first use of its key [P].
 
     A store may drop the record from that instant, and never before.
     """
@@ -336,7 +352,7 @@ def record_expires_at(record: Record) -> datetime:
 def begin_attempt(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    """Decide the answer to a request with an idempotency key [S, P; details O].
+    """Decide what to do with a request that has an idempotency key [S, P; details O].
 
     Args:
         record: The record as it is stored; `None` if there is none.
@@ -346,7 +362,7 @@ def begin_attempt(
 
     Returns:
         Attempt: execute, and store the record from `completed_record` or `in_flight_record`.
-        KnownResponse: replay the response. Refused: `IDEMPOTENCY_KEY_REUSED`,
+        KnownResponse: send that response. Refused: `IDEMPOTENCY_KEY_REUSED`,
         `IDEMPOTENCY_KEY_IN_FLIGHT`, `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
 
     Raises:

@@ -43,7 +43,7 @@ _Member = TypeVar("_Member", str, datetime)
 def merge(left: Connection, right: Connection) -> Connection:
     """Merge two snapshots of one connection that may have arrived out of order [O].
 
-    - The status of the higher rank wins.
+    - The status of the higher rank wins: PENDING < ACTIVE < ACTION_REQUIRED < EXPIRED < REVOKED.
     - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the
       actor of the earliest revocation.
     - `action_required_reason` is the first in text order if both snapshots have one.
@@ -57,7 +57,7 @@ def merge(left: Connection, right: Connection) -> Connection:
         right: The other snapshot; swapping the two gives the same result.
 
     Raises:
-        MergeError: The identities of the snapshots differ.
+        MergeError: The snapshots are of different connections: their `ConnectionIdentity` differs.
     """
     if left.identity != right.identity:
         raise MergeError(left.id, right.id)

@@ -21,7 +21,10 @@ To = TypeVar("To", bound=StrEnum, covariant=True)
 
 @attrs.frozen
 class Done(Generic[ValueT]):
-    """The outcome of a transition that made a new `value`; `rules` names the rules that decided."""
+    """The outcome of a transition that made a new `value`.
+
+    `rules` holds the names of the rules that decided, in order.
+    """
 
     value: ValueT
     rules: tuple[str, ...]
@@ -42,7 +45,10 @@ class Ignored(Generic[ValueT]):
 
 @attrs.frozen
 class Refused:
-    """The outcome of a forbidden action: nothing changed. `problem` says why; `rules` decided."""
+    """The outcome of a transition that a rule forbids: nothing changes.
+
+    `problem` says why. `rules` holds the names of the rules that decided, in order.
+    """
 
     problem: Problem
     rules: tuple[str, ...]
@@ -70,7 +76,7 @@ class MoveTo(Generic[To]):
 
 @attrs.frozen
 class Ignore:
-    """The verdict of a table's cell that changes nothing: the outcome is `Ignored`."""
+    """The verdict of a table's cell that changes nothing; the transition returns `Ignored`."""
 
     def __str__(self) -> str:
         return "ignore"
@@ -91,10 +97,10 @@ PROCEED: Final = Proceed()
 
 
 class Reason(StrEnum):
-    """The base of enumerations of reasons.
+    """The base class of enumerations whose members tell refusals with one problem code apart.
 
-    A reason distinguishes refusals with the same problem code. Its `advice` tells a client what to
-    do. Declare a member with both: `STILL_PENDING = "STILL_PENDING", "Show the patient the page."`
+    The `advice` of a member tells a client what to do. Declare a member with both: `STILL_PENDING =
+    "STILL_PENDING", "Show the patient the page."`
     """
 
     advice: str
@@ -109,11 +115,11 @@ class Reason(StrEnum):
 
 @attrs.frozen
 class RefuseWith:
-    """The verdict of a cell that refuses; the problem is one of the table `problems`.
+    """The verdict of a table's cell that refuses with a problem.
 
     Attributes:
         code: The problem's code.
-        reason: The reason, if other cells refuse with the same code for another one; else `None`.
+        reason: Tells refusals with the same code apart; `None` if `code` alone says why.
     """
 
     code: ProblemCode

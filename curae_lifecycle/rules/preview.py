@@ -24,7 +24,13 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class PreviewOutcome(StrEnum):
-    """The outcome that a trigger would have: done, ignored or refused."""
+    """The outcome that a trigger would have now.
+
+    Attributes:
+        DONE: It would change the connection.
+        IGNORED: It would change nothing, without an error.
+        REFUSED: It would be refused with a problem.
+    """
 
     DONE = "done"
     IGNORED = "ignored"
@@ -33,12 +39,12 @@ class PreviewOutcome(StrEnum):
 
 @attrs.frozen
 class TriggerPreview:
-    """The answer that a trigger would give now.
+    """The result that a trigger, such as `revoke`, would have on a connection now.
 
     Attributes:
-        trigger: The trigger, which a fact or an operation fires.
+        trigger: The trigger.
         outcome: `done`, `ignored` or `refused`.
-        refused: The refusal; `None` for another outcome.
+        refused: The refusal with its problem; `None` for another outcome.
         rules: The names of the rules that would decide, in order.
     """
 
@@ -84,10 +90,9 @@ def preview_trigger(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Transition | Recovery:
-    """Return the answer that a trigger would give at an instant; nothing is changed [O].
+    """Return what would happen to a connection if one trigger came now; change nothing [O].
 
-    A fact is taken as happening at `now`. The value of `Done` holds placeholders, such as ids, so
-    use only the type, problem and rules of the answer.
+    A fact, such as `authorize`, is taken as happening at `now`.
 
     Args:
         trigger: The trigger to preview.
@@ -96,6 +101,10 @@ def preview_trigger(
         era: The present era of the connection's coordinate.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
+
+    Returns:
+        The answer of the rule. The value of `Done` holds placeholders, such as ids, so use only the
+        type, problem and rules of the answer.
     """
     return _PREVIEWS[trigger](connection, now, era, successor, head)
 
@@ -108,7 +117,7 @@ def preview_triggers(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> tuple[TriggerPreview, ...]:
-    """Return what each trigger of a connection would answer at an instant; nothing is changed [O].
+    """Return what would happen to a connection if each trigger came now; change nothing [O].
 
     Args:
         connection: The connection as it is stored.
@@ -138,7 +147,7 @@ def find_due_notices(
     *,
     era: datetime | None,
 ) -> tuple[ExpiryNotice, ...]:
-    """Return the warnings of the authorization's end that are due at an instant [O].
+    """Return the warnings that a connection's authorization ends soon, if they are due [O].
 
     A warning that would have been due before the patient authorized is left out: an authorization
     of a week has no warning a month ahead. Each warning is returned from its `due_at` until the

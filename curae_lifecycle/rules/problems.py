@@ -22,7 +22,7 @@ DetailValue = str | int | datetime | None
 
 
 class ProblemCode(StrEnum):
-    """Codes of problems; the table `problems` says what each means and where it is from [P, O]."""
+    """The codes of problems, such as `NOT_FOUND`; the table `problems` explains each [P, O]."""
 
     BAD_REQUEST = "BAD_REQUEST"
     IDEMPOTENCY_KEY_REQUIRED = "IDEMPOTENCY_KEY_REQUIRED"
@@ -51,7 +51,17 @@ class ProblemCode(StrEnum):
 
 
 class Fault(StrEnum):
-    """Faults of a request that is refused with `BAD_REQUEST`."""
+    """The faults of a request that is refused with `BAD_REQUEST`.
+
+    Attributes:
+        NOT_JSON: The body is no JSON, or is too long.
+        NOT_AN_OBJECT: The body is no JSON object.
+        MISSING: A required member is absent.
+        UNKNOWN: The operation does not know a member.
+        REPEATED: A member is there twice.
+        NULL: A member is null.
+        INVALID: A member has a value that is not allowed.
+    """
 
     NOT_JSON = "NOT_JSON"
     NOT_AN_OBJECT = "NOT_AN_OBJECT"
@@ -63,7 +73,18 @@ class Fault(StrEnum):
 
 
 class ProblemKind(StrEnum):
-    """Kinds of problems; the table `problem-status` gives the HTTP status of each."""
+    """The kinds of problems; the table `problem-status` gives the HTTP status of each.
+
+    Attributes:
+        INVALID: The request cannot be read.
+        UNKNOWN_CALLER: The API key is missing or unknown.
+        FORBIDDEN: The API key may not do this.
+        ABSENT: The path or the connection does not exist for the caller.
+        CONFLICT: The state of the connection, account or key forbids it now.
+        MISMATCH: The idempotency key was used for another request.
+        LIMITED: A rate limit refused the request.
+        FAILED: The server failed.
+    """
 
     INVALID = "invalid"
     UNKNOWN_CALLER = "unknown caller"
@@ -95,7 +116,7 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make a `ProblemType` that is not retryable: an identical retry gets the same problem.
+    """Make the `ProblemType` of a code for which an identical retry gets the same problem.
 
     Args:
         kind: The kind of the problem.
@@ -105,7 +126,7 @@ def final(kind: ProblemKind, *details: str) -> ProblemType:
 
 
 def retryable(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make a `ProblemType` that is retryable: an identical retry may succeed later.
+    """Make the `ProblemType` of a code for which an identical retry may succeed later.
 
     Args:
         kind: The kind of the problem.

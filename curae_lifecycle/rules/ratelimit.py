@@ -57,7 +57,7 @@ MAX_INTEGER: Final = 999_999_999_999_999
 
 
 class CostError(LifecycleError, ValueError):
-    """The error of a cost that a rule could never admit, however long the caller waited.
+    """The error for a request whose cost is larger than a rule could ever admit.
 
     Attributes:
         policy: The name of the rule.
@@ -218,10 +218,10 @@ _unpack_from: Final = _INSTANT.unpack_from
 
 @attrs.frozen
 class Charge:
-    """A rule and its state, for `admit` to charge.
+    """A rate limit with its stored state, as `admit` takes it.
 
     Attributes:
-        policy: The rule.
+        policy: The rate limit.
         state: The stored state; `fresh_state(policy)` if the store has none.
     """
 
@@ -231,10 +231,10 @@ class Charge:
 
 @attrs.frozen
 class Admitted:
-    """The outcome of a request that every rule admits.
+    """The answer of `admit` if every rate limit lets the request pass.
 
     Attributes:
-        states: The states after the charge, in the order of the charges.
+        states: The new states to store, in the order of the charges.
     """
 
     states: tuple[RateState, ...]
@@ -242,7 +242,7 @@ class Admitted:
 
 @attrs.frozen
 class RateLimited:
-    """The outcome of a request that at least one rule refuses; no rule is charged.
+    """The answer of `admit` if at least one rate limit refuses the request; none is charged.
 
     Attributes:
         states: The very same states that were passed in.
@@ -271,14 +271,14 @@ class LimitLeft:
 
 
 def fresh_state(policy: Policy) -> RateState:
-    """Return the state to use for a rule that was never charged or whose state expired."""
+    """Return the state of a rate limit that was never charged, or whose state expired."""
     return FRESH_LOG if isinstance(policy, ExactLog) else FULL_BUCKET
 
 
 def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admitted | RateLimited:
-    """Charge every rule with `cost`, or none of them [S: limits exist; exactness O].
+    """Charge a request to every rate limit, or to none if one refuses [S; exactness O].
 
-    If `charges` is empty, the request is admitted.
+    Without `charges` the request is admitted.
 
     Args:
         charges: The rules to charge, with their states.
@@ -314,9 +314,9 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
-    """Charge one rule with a cost of 1.
+    """Charge a request of cost 1 to one rate limit.
 
-    This is `admit` for the common case, without the tuples.
+    The result is that of `admit` with a single charge, without the tuples.
 
     Args:
         policy: The rule.
@@ -336,7 +336,7 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
-    """Return the instant from which a state has the same effect as one that was never charged.
+    """Return when the state of a rate limit becomes equal to one that was never charged.
 
     A store may drop the state from that instant, and never before.
 

@@ -40,7 +40,13 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
 class EntryPath(StrEnum):
-    """The entry paths of a connect session [S]: Path A, Path B and Path C, in this order."""
+    """The entry paths of a connect session [S].
+
+    Attributes:
+        EXISTING_ACTIVE_HANDOFF: Path A: an ACTIVE user is bound, and the hand-off lands at once.
+        NEW_ACTIVE_SIGNUP_HANDOFF: Path B: a new user signs up on the hosted page.
+        SILENT_LIMITED: Path C: the bound or a new LIMITED user is used, without a hand-off.
+    """
 
     EXISTING_ACTIVE_HANDOFF = "EXISTING_ACTIVE_HANDOFF"
     NEW_ACTIVE_SIGNUP_HANDOFF = "NEW_ACTIVE_SIGNUP_HANDOFF"
@@ -48,14 +54,25 @@ class EntryPath(StrEnum):
 
 
 class SignUpPreference(StrEnum):
-    """The app's `preferSignup`; false and absent are the same."""
+    """The app's wish that a user without an account signs up: the member `preferSignup`.
+
+    Attributes:
+        SIGN_UP: The member is true.
+        NONE: It is false or absent.
+    """
 
     SIGN_UP = "preferSignup true"
     NONE = "preferSignup false or absent"
 
 
 class HandoffState(StrEnum):
-    """The state of a session's hand-off, in which the hosted page gives the user to the app [O]."""
+    """The state of a session's hand-off, in which the hosted page returns the user to the app [O].
+
+    Attributes:
+        LANDED: The hand-off was recorded.
+        AWAITED: The user has not finished the page yet.
+        NOT_REQUIRED: The path needs no hand-off.
+    """
 
     LANDED = "LANDED"
     AWAITED = "AWAITED"
@@ -63,7 +80,14 @@ class HandoffState(StrEnum):
 
 
 class SessionUser(StrEnum):
-    """The user of a session when the session is minted: the bound one, a new one or none yet."""
+    """The platform's user that a session has when it is minted.
+
+    Attributes:
+        BOUND: The bound ACTIVE user (Path A).
+        NONE_YET: None: the user will sign up (Path B).
+        REUSED: The bound LIMITED user (Path C).
+        PROVISIONED: A new LIMITED user (Path C).
+    """
 
     BOUND = "the bound user"
     NONE_YET = "none yet"
@@ -72,7 +96,16 @@ class SessionUser(StrEnum):
 
 
 class SessionStanding(StrEnum):
-    """The state of a session at the instant at which a user completes the session's hand-off."""
+    """The state of a session when a user completes its hand-off.
+
+    Attributes:
+        WAITING: The hosted page has not ended.
+        OVER: The page ended before the hand-off.
+        OTHER_ERA: The page has not ended, but a tombstone was recorded since the session was
+            minted.
+        LANDED_SAME: The hand-off landed before, for the same user.
+        LANDED_OTHER: It landed before, for another user.
+    """
 
     WAITING = "waiting"
     OVER = "over without landing"
@@ -192,7 +225,7 @@ class Initiated:
 
 @attrs.frozen
 class Landing:
-    """The result of `complete_handoff`; store both values together or not at all [O].
+    """The session and binding to store for a hand-off that landed: both or neither [O].
 
     Attributes:
         session: The session whose hand-off landed.
@@ -225,7 +258,7 @@ def initiate(
         next_action: The hosted page to show the user; the session expires when it ends.
 
     Returns:
-        Done: the session and the coordinate's binding. It is never refused.
+        Done: the session and the coordinate's binding. An initiate is never refused.
 
     Raises:
         ArgumentError: `now` or the end of the next action is not a UTC instant, the next action
@@ -263,7 +296,7 @@ def complete_handoff(
     *,
     happened_at: datetime | None = None,
 ) -> Done[Landing] | Ignored[Landing] | Refused:
-    """Record that the user who signed up was handed over to the app [S; conflicts O].
+    """Record that a user signed up on the hosted page and returned to the app [S; conflicts O].
 
     Args:
         session: The session as it is stored.

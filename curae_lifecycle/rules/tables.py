@@ -26,7 +26,7 @@ Outcome = TypeVar("Outcome", covariant=True)
 
 
 class Wildcard(StrEnum):
-    """The type of `ANY`, which stands for every value of an axis in the key of a `Row`."""
+    """The type of `ANY`, which covers every value of an axis in the key of a `Row`."""
 
     ANY = "any"
 
@@ -109,6 +109,7 @@ class Row(Generic[Outcome]):
 
 
 def _read_only(*_: object, **__: object) -> NoReturn:
+    """Raise `TypeError`: a table is never changed."""
     raise TypeError("a table is never written; it decides what it says")
 
 

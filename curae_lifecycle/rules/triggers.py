@@ -49,7 +49,7 @@ from curae_lifecycle.rules.values import check_instant, clamp_happened_at
 
 
 class Trigger(StrEnum):
-    """The triggers of a connection: names of the facts and operations that can change it."""
+    """The inputs of a connection: authorize, require_action, expire, revoke and reconnect."""
 
     AUTHORIZE = "authorize"
     REQUIRE_ACTION = "require_action"
@@ -67,14 +67,14 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The task of the server when a connection needs action, expires or is revoked: what to end."""
+    """The thing to end if a connection needs action, expires or is revoked: hand-off or access."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
 
 
 class RefusalReason(Reason):
-    """Reasons of the refusals of a reconnect in the table `connection`."""
+    """The reasons to refuse a reconnect: the connection is still PENDING, or is ACTIVE."""
 
     STILL_PENDING = "STILL_PENDING", "Show the patient the next action that you have."
     ALREADY_ACTIVE = "ALREADY_ACTIVE", "Read over the connection; it needs no recovery."
@@ -201,10 +201,10 @@ Transition = Done[Connection] | Ignored[Connection] | Refused
 def successor_state(
     successor: Connection | None, now: datetime, *, era: datetime | None
 ) -> SuccessorState:
-    """Return the state of `successor` at `now`, a UTC instant; `None` means no successor.
+    """Return the state of a connection's successor at an instant.
 
     Args:
-        successor: The successor as it is stored; `None` for none.
+        successor: The successor as it is stored; `None` if there is none.
         now: The instant, in UTC.
         era: The present era of the coordinate.
     """
@@ -326,7 +326,7 @@ def expire(
     era: datetime | None,
     happened_at: datetime | None = None,
 ) -> Transition:
-    """Record that the authorization ended, by the upstream or by the clock [O].
+    """Record that the authorization of a connection ended, early or at its `expires_at` [O].
 
     Args:
         connection: The connection as it is stored.
@@ -389,11 +389,11 @@ def revoke(
 def sweep(
     connection: Connection, now: datetime, *, tombstoned_at: datetime
 ) -> Done[Connection] | Ignored[Connection]:
-    """Write down that a tombstone ended a connection, judged by its row alone [O].
+    """Revoke a connection that a tombstone ended before, so that its row says so [O].
 
     Args:
         connection: The connection as it is stored, made under another era than the present one.
-        now: When the revocation is recorded, in UTC; `tombstoned_at` counts instead if that is later.
+        now: When the revocation is recorded, in UTC; `tombstoned_at` counts instead if later.
         tombstoned_at: The instant that the coordinate's last tombstone counts as.
 
     Returns:

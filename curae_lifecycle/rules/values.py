@@ -130,7 +130,7 @@ class AppUser:
 
 @attrs.frozen
 class NextAction:
-    """The action that the app must show the user: `{type: open_webview, url, expiresAt}` [S].
+    """The next step that the app must show the user: `{type: open_webview, url, expiresAt}` [S].
 
     Attributes:
         url: The hosted page. The server mints it. It can hold a secret, so no repr shows it.
@@ -144,7 +144,7 @@ class NextAction:
 def check_type(
     argument: str, value: object, kinds: type | tuple[type, ...], *, allowed: str
 ) -> None:
-    """Check that a value is of a type, for programs that no type checker reads.
+    """Check the type of an argument, for programs that run no type checker.
 
     Args:
         argument: The name of the argument, for the error.
@@ -181,7 +181,7 @@ def check_instant(argument: str, value: object) -> None:
 
 
 def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
-    """Return `happened_at`, or `now` if `happened_at` is `None` or later than `now` [O].
+    """Return the instant that a fact counts as: `happened_at`, but not later than `now` [O].
 
     Clocks disagree, so an instant up to five minutes after `now` is taken as `now`.
 
@@ -350,7 +350,7 @@ def check_uuid(argument: str, value: object) -> None:
 
 
 def check_coordinate_members(argument: str, value: object) -> None:
-    """Check that `value` is a `Coordinate` that a request or a log could name.
+    """Check that `value` is a `Coordinate` whose members all pass the checks for a request.
 
     Args:
         argument: The name of the argument, for the error.

@@ -17,7 +17,11 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
 class WireStatus(StrEnum):
-    """The five statuses on the wire [S], and AUTHORIZED, an alternative spelling of ACTIVE [P]."""
+    """The status of a connection in a response: five words [S], and a second word for ACTIVE.
+
+    AUTHORIZED is another spelling of ACTIVE [P]. The others are as in `Status`; a PENDING
+    connection whose hand-off deadline is reached is shown as EXPIRED.
+    """
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -28,7 +32,12 @@ class WireStatus(StrEnum):
 
 
 class AuthorizationEvidence(StrEnum):
-    """The evidence in a wire snapshot that the patient authorized: `authorizedAt` or a reason."""
+    """The two cases of a connection in a response: the patient once authorized it, or not.
+
+    Attributes:
+        SHOWN: It has an `authorizedAt` or an `actionRequiredReason`.
+        NONE: It has neither, so an EXPIRED one is a PENDING connection whose hand-off ended.
+    """
 
     SHOWN = "authorizedAt or a reason"
     NONE = "neither authorizedAt nor a reason"

@@ -88,7 +88,7 @@ class Counters(Protocol):
         ...
 
     def render(self, backlog: Backlog | None) -> tuple[str, bytes]:
-        """Return the media type and the body of the response that shows all counters.
+        """Format all counters as the body of a response; return its media type and the body.
 
         Args:
             backlog: The numbers of messages in the outbox; None if they are unknown.
@@ -173,7 +173,10 @@ class Endpoint:
         return run_sync(self._core.answer(request))
 
     def drain(self) -> None:
-        """Answer 503 at `READY_PATH` from now on; other requests are served as before."""
+        """Answer 503 at `READY_PATH` from now on, so that a load balancer sends no new requests.
+
+        All other requests are served as before.
+        """
         self._core.is_draining = True
 
 
@@ -254,7 +257,10 @@ class AsyncEndpoint:
         return await self._core.answer(request)
 
     def drain(self) -> None:
-        """Answer 503 at `READY_PATH` from now on; other requests are served as before."""
+        """Answer 503 at `READY_PATH` from now on, so that a load balancer sends no new requests.
+
+        All other requests are served as before.
+        """
         self._core.is_draining = True
 
 

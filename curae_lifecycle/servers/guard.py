@@ -71,29 +71,30 @@ Meanwhile the client can read the response before the connection closes.
 
 
 class GuardEvent(StrEnum):
-    """The reason why a guard refused a request, cut its body off or dropped it."""
+    """The reasons for which a guard refused a request, cut its body off or dropped it.
+
+    Attributes:
+        BODY_TIMEOUT: The body did not arrive in time: 408.
+        BODY_BROKEN: A chunk was malformed, or the client stopped sending before the end of the
+            body: 400.
+        BODY_TOO_LONG: The body is longer than `BODY_MAX`, so the app got a part of it.
+        QUEUE_TIMEOUT: No slot became free in time: 503.
+        CLIENT_LEFT: The client disconnected while its request waited for a slot; the app did not
+            get it.
+    """
 
     BODY_TIMEOUT = "body_timeout"
-    """The body did not arrive in time: 408."""
-
     BODY_BROKEN = "body_broken"
-    """A chunk was malformed, or the client stopped sending before the end of the body: 400."""
-
     BODY_TOO_LONG = "body_too_long"
-    """The body is longer than `BODY_MAX`, so the app got a part of it."""
-
     QUEUE_TIMEOUT = "queue_timeout"
-    """No slot became free in time: 503."""
-
     CLIENT_LEFT = "client_left"
-    """The client disconnected while its request waited for a slot; the app did not get it."""
 
 
 class GuardCounters(Protocol):
     """The interface of counters for a guard, such as `servers.metrics.Metrics`."""
 
     def count_guard_event(self, event: GuardEvent) -> None:
-        """Count an event of a guard."""
+        """Count a request that a guard refused, cut off or dropped."""
         ...
 
 
@@ -174,9 +175,10 @@ class Guard:
                 await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
-        """Call the `drain` that the constructor got, if any; requests are still served.
+        """Prepare for the end of the worker: call the function `drain` of the constructor, if any.
 
-        A worker that is about to end calls this, so that its readiness check fails.
+        Its readiness check then fails, so that no new requests are sent to it. Requests are still
+        served.
         """
         if self._drain is not None:
             self._drain()

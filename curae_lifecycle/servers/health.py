@@ -57,7 +57,7 @@ _PROBE_NEEDS: Final = Needs(
 
 
 async def is_ready(store: AsyncStore) -> bool:
-    """Return whether the store works: whether it can load the values of a made-up API key.
+    """Return whether the store works, by loading the values of a made-up API key.
 
     No such values exist. If the load fails, the error is logged. The caller limits the time.
     """

@@ -105,7 +105,7 @@ class RequestLine:
 
 
 class JsonFormatter(logging.Formatter):
-    """A formatter that writes each record as one line of JSON in ASCII."""
+    """A formatter for `logging` that writes each record as one line of JSON in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a log record as one line of JSON.

@@ -39,7 +39,7 @@ _NONE: Final = "none"
 
 
 class Metrics:
-    """The Prometheus counters of one process, for the `counters` of its endpoint.
+    """The Prometheus counters of one process, to pass to an endpoint and a guard.
 
     Create one `Metrics` when the process starts.
     """
@@ -102,11 +102,11 @@ class Metrics:
             self._limits.labels(line.limit).inc()
 
     def count_guard_event(self, event: GuardEvent) -> None:
-        """Count an event of a guard."""
+        """Count a request that a guard refused, cut off or dropped."""
         self._guard_events.labels(event).inc()
 
     def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
-        """Return the media type of the Prometheus text format, and all counters in that format.
+        """Format all counters as Prometheus text; return the media type and the text.
 
         With the environment variable `PROMETHEUS_MULTIPROC_DIR`, these are the counters of all
         worker processes; without it, those of this process.

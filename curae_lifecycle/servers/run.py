@@ -73,7 +73,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> GracefulShutdown:
-    """Import the `Guard` that `target` names as `module:name`, and wrap it in a `GracefulShutdown`.
+    """Import a `Guard`, and wrap it in a `GracefulShutdown` for a worker.
+
+    `target` names the guard as `module:name`.
 
     Raises:
         ArgumentError: `target` names something else than a `Guard`.

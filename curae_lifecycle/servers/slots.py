@@ -23,9 +23,10 @@ Names: TypeAlias = tuple[bytes, ...]
 
 @attrs.define(eq=False, repr=False)
 class Slots:
-    """Slots for a number of requests at once, of which no name gets all.
+    """The slots of a guard: a request in the app takes one, and the others wait.
 
-    No repr shows a name, since an API key is one.
+    A name is an API key or a row of the database, for which requests may queue. No name gets all
+    slots. No repr shows a name, since an API key is one.
 
     Attributes:
         size: The number of slots.

@@ -53,15 +53,15 @@ def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
 
 @attrs.frozen
 class Call:
-    """A parsed request that passed the gates before `decide`.
+    """A parsed request that passed the gates of `web.read`, ready for `decide`.
 
     Attributes:
         caller: The app, account and environment of the API key.
         operation: The operation, with its parsed members.
         key: The idempotency key; `None` if the operation uses none.
         settings: The settings of the server.
-        charged: Whether an earlier attempt at the request charged its buckets. The request then
-            passes their gate, and no bucket is loaded or charged again.
+        charged: Whether an earlier attempt at the request has charged its buckets. If so, this
+            attempt neither loads nor charges them.
         needs: The values to load before `decide`; computed from the other fields.
     """
 
@@ -88,8 +88,9 @@ class Decision:
         attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
         record: The idempotency record as loaded, which the stored response replaces, or `None`.
         settings: The settings of the server.
-        binding: The binding as loaded, since its era ends connections that the reply shows; `None`
-            if there is none or the operation needs none.
+        binding: The binding of the coordinate as loaded; `respond` needs its era, since a
+            connection of another era is shown as REVOKED. `None` if there is none or the operation
+            needs none.
     """
 
     reply: Reply
@@ -116,7 +117,7 @@ def decision_from_refusal(
     changes: Changes = NO_CHANGES,
     limited: ratelimit.RateLimited | None = None,
 ) -> Decision:
-    """Return the decision on a request that a gate refused, storing no response.
+    """Return the decision on a request that a gate refused; its response is not stored.
 
     Args:
         answer: The refusal.

@@ -81,9 +81,10 @@ def connection_write_changes(
 
 
 def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
-    """Return the changes of a connection that needs action, expired or was revoked.
+    """Return the changes that store a connection which needs action, expired or was revoked.
 
-    The effect ends its pending hand-off or its access, as the table `ending` says.
+    They hold its event, and the effect that ends its open hand-off or its access, as the table
+    `ending` says.
 
     Args:
         kind: The kind of the event.
@@ -94,10 +95,11 @@ def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Ch
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
-    """Return the changes that store a new successor and raise the version of the recovered head.
+    """Return the changes of a reconnect: store the successor, and bump the old head's version.
 
     Args:
-        recovered: The head of the chain as it is stored; a concurrent write of it conflicts.
+        recovered: The head of the chain as it is stored, which the successor recovers. Its version
+            moves, so that a concurrent write of it conflicts.
         successor: The new connection.
     """
     held = ConnectionWrite(recovered, bump_version(recovered))
@@ -113,7 +115,8 @@ def revocation_changes(
     """Return the changes of a revocation: the revoked connections, with their effects and events.
 
     Args:
-        reached: The connections that the revocation reached, as they are stored.
+        reached: The connections that the revocation revokes, as they are stored: the named one, and
+            perhaps later ones of its chain.
         answers: The answer of `revoke` for each of `reached`, in the same order.
         heads: The connections in `reached` at the end of a chain. Their versions are raised even if
             they were revoked before, so that a concurrent recovery of them conflicts: its new
@@ -132,10 +135,11 @@ def revocation_changes(
 def live_head_changes(
     connection: Connection, head: Connection | None, now: datetime, *, era: datetime | None
 ) -> Changes:
-    """Return the changes that report a head that is still live after a revocation [O].
+    """Return the changes that warn of a live head of the chain after a revocation [O].
 
-    They hold a `SuccessorsLive` effect, and raise the head's version so that a concurrent end of it
-    conflicts. They are `NO_CHANGES` if there is no later head or it is not live.
+    An actor that revokes one connection may leave a later one that gives access. The changes hold a
+    `SuccessorsLive` effect, and raise the head's version so that a concurrent end of it conflicts.
+    They are `NO_CHANGES` if there is no later head or it is not live.
 
     Args:
         connection: The connection that was revoked.
@@ -150,7 +154,7 @@ def live_head_changes(
 
 
 def page_changes(page: HostedPage) -> Changes:
-    """Return the changes of a fact that names a hosted page: they raise the page's version.
+    """Return the changes of a fact that came from a hosted page: they raise the page's version.
 
     A commit that replaces the page meanwhile then conflicts.
 
@@ -187,7 +191,7 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """Return the changes of a hand-off that landed: the session and the binding.
+    """Return the changes of a hand-off that landed: the session and its coordinate's binding.
 
     A binding that did not change gets the next version, so that the landing and a concurrent
     tombstone conflict.

@@ -14,7 +14,7 @@ from curae_lifecycle.rules import values
 
 @attrs.frozen
 class AccessEnded:
-    """The task to drop every cached grant of a connection, which no longer gives access.
+    """The task to drop every cached grant of a connection, since it gives no more access.
 
     Attributes:
         connection_id: The connection's id.
@@ -27,7 +27,7 @@ class AccessEnded:
 
 @attrs.frozen
 class HandoffCancelled:
-    """The task to end a connection's open hand-off: the URL of its hosted page must not work."""
+    """The task to end a connection's open hand-off: its hosted page's URL must stop working."""
 
     connection_id: values.ConnectionId
 
@@ -41,10 +41,11 @@ class NextActionReplaced:
 
 @attrs.frozen
 class SuccessorsLive:
-    """A warning: a connection was revoked, but the head of its chain is still live [O].
+    """A warning that a connection was revoked but a later one of its chain is still live [O].
 
-    An app that revokes an old id may believe that all access ended. `connection_id` was revoked;
-    `head_id` is live.
+    An app that revokes an old id may believe that all access ended.
+
+    `connection_id` was revoked; `head_id`, the last of the chain, is live.
     """
 
     connection_id: values.ConnectionId

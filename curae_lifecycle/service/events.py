@@ -21,7 +21,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 
 
 class EventKind(StrEnum):
-    """Kinds of events."""
+    """The kinds of events, such as `connection.created` or `binding.graduated`."""
 
     CONNECTION_CREATED = "connection.created"
     CONNECTION_AUTHORIZED = "connection.authorized"
@@ -46,7 +46,10 @@ _EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
 
 
 def coordinate_text(coordinate: values.Coordinate) -> str:
-    """Return a coordinate as text that never changes: a JSON list of its members."""
+    """Return a coordinate as text: a JSON list of its members.
+
+    The form never changes, since the ids of events contain it.
+    """
     environment, app_id = _json_text(coordinate.environment), _json_text(coordinate.app_id)
     account_id = _json_text(coordinate.customer_account_id)
     return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"

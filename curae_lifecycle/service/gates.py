@@ -17,7 +17,23 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
 class Gate(StrEnum):
-    """The checks that a request must pass, in order; RULE is the operation's own decision."""
+    """The checks that a request must pass, in this order.
+
+    Attributes:
+        CREDENTIALS: The API key is known.
+        ROUTE: An operation has the path and method.
+        PERMISSION: The server serves the key's environment, and the key has the needed scope.
+        BODY: The ids in the path, the query and the body can be read.
+        KEY_ALLOWED: No idempotency key is sent if the operation forbids one.
+        KEY_GIVEN: An idempotency key is sent if the operation needs one.
+        KEY_READABLE: The idempotency key can be read.
+        BUCKETS: The buckets of the API key have tokens.
+        IDEMPOTENCY: The record of the idempotency key lets the request execute.
+        LIMIT: The app user's limit has room.
+        OWNERSHIP: The connection belongs to the caller.
+        RULE: The operation's own rules allow it.
+        ROOM: The store has room for new values.
+    """
 
     CREDENTIALS = "credentials"
     ROUTE = "path and method"
@@ -36,9 +52,9 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A verdict of the table `request`: the table named `table` decides the gate.
+    """A verdict of the table `request`: another table decides at this gate.
 
-    If `table` is empty, the tables of the operation decide.
+    It is the table named `table`, or the tables of the operation if `table` is empty.
     """
 
     table: str = ""
@@ -85,7 +101,7 @@ def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
 
 
 def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refused:
-    """Return the refusal of a gate, with its code and rules in the table `request`.
+    """Return the refusal that a gate gives, with its code and rules from the table `request`.
 
     Args:
         gate: A gate that refuses by itself. A gate that asks another table fails an assertion.

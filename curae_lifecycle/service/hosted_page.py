@@ -25,7 +25,7 @@ from curae_lifecycle.rules.values import (
 
 
 class PageKind(StrEnum):
-    """The kind of value that a hosted page is about: the kind of its subject."""
+    """The kind of value that a hosted page is about: a connection, a session or a user."""
 
     CONNECTION = "connection"
     SESSION = "session"

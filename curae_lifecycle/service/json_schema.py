@@ -84,7 +84,7 @@ def array_of(items: Schema) -> Schema:
 
 
 def or_null(schema: Schema) -> Schema:
-    """Return the schema of a value that is null or has the schema `schema`."""
+    """Return the schema of a value that either is null or has the schema `schema`."""
     if not schema:
         return {}
     kind = schema.get("type")

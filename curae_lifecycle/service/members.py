@@ -50,7 +50,9 @@ class Member(Generic[Value]):
 
 @attrs.frozen
 class EntityTags:
-    """The entity tags that a client sent in `If-None-Match`; `in` tells whether one matches.
+    """The entity tags that a client sent in `If-None-Match`.
+
+    `tag in tags` is true if one of the client's tags matches `tag`.
 
     Attributes:
         tags: Each tag with its quotes, without `W/`.
@@ -70,7 +72,7 @@ NO_TAGS: Final = EntityTags()
 
 @attrs.frozen
 class ParsedMembers:
-    """The parsed members of a request or a fact; `parsed[member]` is a value or its default.
+    """The parsed members of a request or a fact; `parsed[member]` returns a value or its default.
 
     Attributes:
         values: The values by the names of their members. A user's id can be among them, so no
@@ -116,9 +118,10 @@ def parse_enum(name: str, kind: type[Word], value: object) -> Word:
 
 
 def parse_lenient_id(name: str, value: object) -> str:
-    """Return an id in lower case; unlike `parse_connection_id`, accept any text.
+    """Return an id in lower case, whatever text it is.
 
-    Text that is not a UUID names nothing, so it is refused as an unknown id later [O].
+    `parse_connection_id` accepts only a UUID. Other text names nothing, so here it is refused
+    later, as an unknown id [O].
 
     Args:
         name: The name on the wire, for the error.

@@ -25,7 +25,9 @@ Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
-    """Return needs that name the chain if the actor's revocation reaches it, else the connection.
+    """Return the needs of a revocation: the whole chain if the actor revokes it, else one id.
+
+    A PATIENT and the PLATFORM revoke every later connection of the chain, too.
 
     Args:
         connection_id: The id of the connection to revoke.
@@ -36,7 +38,7 @@ def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
     return Needs(connection=connection_id)
 
 
-def revoke_reached(
+def revoke_by_actor(
     connection: Connection,
     snapshot: Snapshot,
     now: datetime,
@@ -44,18 +46,20 @@ def revoke_reached(
     actor: Actor,
     happened_at: datetime | None = None,
 ) -> tuple[Answers, Changes]:
-    """Revoke a connection, and the later ones of its chain if the actor's revocation reaches them.
+    """Revoke a connection and, for a PATIENT or the PLATFORM, the later ones of its chain.
+
+    The table `revocation-reach` decides which. An APP or UPSTREAM revokes that connection alone.
 
     Args:
         connection: The connection to revoke, as it is stored.
-        snapshot: The values that were loaded for `revocation_needs`.
+        snapshot: The values that were loaded for `revocation_needs(connection.id, actor)`.
         now: When the revocation is recorded, in UTC.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
 
     Returns:
-        The answer for each connection that was reached, the named one first, and the changes to
-        commit; `NO_CHANGES` if every connection was revoked before.
+        The answer for each connection that was to be revoked, the named one first, and the changes
+        to commit; `NO_CHANGES` if every connection was revoked before.
     """
     era = present_era(snapshot.binding)
     answers = chain.revoke_chain(

@@ -70,7 +70,7 @@ def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
 
 
 def reasons_of(code: ProblemCode) -> tuple[Reason, ...]:
-    """Return the reasons that rules give when they refuse with a problem code, each once."""
+    """Return all reasons that the tables give for refusing with a problem code."""
     found = [_reason_of(each.row.outcome) for each in find_refusals(code)]
     return tuple(dict.fromkeys(reason for reason in found if reason is not None))
 

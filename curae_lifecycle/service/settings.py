@@ -26,7 +26,7 @@ class Settings:
         environment: The one environment that the server serves; `None` for both.
         buckets: The rate-limit buckets that each API key has; their names are unique.
         type_base: The base URI of the `type` of every problem.
-        active_spelling: The spelling of ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
+        active_spelling: The spelling of the status ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
         operations: The operations that the server serves; their names are unique. The default is
             `OPERATIONS`.
     """

@@ -22,7 +22,7 @@ from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
 @attrs.frozen
 class ConnectionsPage:
-    """A selection of a coordinate's connections to load: all or one page, in the order of their ids.
+    """A selection of a coordinate's connections to load, in the order of their ids.
 
     Attributes:
         coordinate: The coordinate whose connections are loaded.
@@ -74,7 +74,9 @@ class Needs:
 
 @attrs.frozen
 class LandedHandoff:
-    """An authorization by the patient that the pending connection does not record yet [P].
+    """An authorization that the server learned of, but that the connection does not record yet.
+
+    A get of the connection then records it [P].
 
     Attributes:
         happened_at: When the patient authorized.

@@ -17,12 +17,12 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """The verdict of the table `problem-status` on a kind of problem.
+    """The HTTP side of a kind of problem: a verdict of the table `problem-status`.
 
     Attributes:
-        status: The HTTP status.
-        kept: Whether a problem of that kind that is not retryable is stored under its idempotency
-            key.
+        status: The HTTP status of the response.
+        kept: Whether the response is stored under the idempotency key, so that retries get it. A
+            retryable problem of the kind never is.
     """
 
     status: int
@@ -64,7 +64,10 @@ def status_of(problem: Problem) -> int:
 
 
 def is_kept(status: int) -> bool:
-    """Return whether a response with this HTTP status may be stored: 2xx, 404 or 409 [O]."""
+    """Return whether responses with an HTTP status may be stored under an idempotency key [O].
+
+    These are 2xx, 404 and 409: the rule itself was asked.
+    """
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
         return True
     answers = [row.outcome for row in PROBLEM_STATUS.values()]

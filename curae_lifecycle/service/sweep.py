@@ -24,7 +24,9 @@ from curae_lifecycle.service.writes import BindingWrite
 def sweep_changes(
     binding: LimitedAccountAppBinding, connections: tuple[Connection, ...], now: datetime
 ) -> Changes:
-    """Return the changes that revoke what the last tombstone of a coordinate ended.
+    """Return the changes that revoke connections which the last tombstone ended.
+
+    They give no access since the tombstone; the changes make their rows say so.
 
     Args:
         binding: The binding of the coordinate as it is stored, after a tombstone.
@@ -53,7 +55,7 @@ def sweep_changes(
 
 
 def swept_changes(binding: LimitedAccountAppBinding) -> Changes:
-    """Return the changes that note the end of a sweep on the binding.
+    """Return the changes that mark a binding's sweep as finished.
 
     Args:
         binding: The binding as it is stored, with an unfinished sweep.

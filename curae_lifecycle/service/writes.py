@@ -67,8 +67,8 @@ class BindingWrite:
 class PageWrite:
     """The update of a hosted page, unique by its digest, that only raises the version.
 
-    The fact of the same commit names the page. So the commit and one that replaces the page
-    conflict on the page's row [O]. A new page is no write: the store gets it beside the changes.
+    The commit of a fact that names the page writes it, so that the commit conflicts with one that
+    replaces the page [O]. A new page is no write: the store gets it beside the changes.
 
     Attributes:
         before: The page as it is stored.

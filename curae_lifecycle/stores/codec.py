@@ -72,7 +72,7 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 def dump(value: Storable) -> dict[str, Json]:
-    """Return a value as a JSON document, for a server that stores JSON; `load` reads the document.
+    """Return a value as a JSON document that `load` reads, for a server that stores JSON.
 
     The document holds every member of the value, internal ones too. Never send it to a client.
     """
@@ -82,7 +82,7 @@ def dump(value: Storable) -> dict[str, Json]:
 
 
 def load(kind: type[_Stored], document: Json) -> _Stored:
-    """Return the value of a document that `dump` of this release or an earlier one returned.
+    """Return the value that a document of `dump` holds, of this release or an earlier one.
 
     A missing member is read as its field's default, if the field has one.
 

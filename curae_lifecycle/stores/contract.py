@@ -58,7 +58,7 @@ class StoreUnchangedError(StoreUnavailableError):
 
 
 class StoreFullError(LifecycleError, RuntimeError):
-    """The refusal of a commit because a customer account is full.
+    """The refusal of a commit because a customer account holds as many values as it may.
 
     The commit stored nothing, and no live value was dropped to make room. Other accounts are not
     affected.
@@ -91,7 +91,7 @@ class StoreFullError(LifecycleError, RuntimeError):
 
 @attrs.frozen
 class Loaded:
-    """The result of a load: values of one moment.
+    """The result of a load: the values as they were at one moment.
 
     Attributes:
         snapshot: The values that `needs` named.
@@ -108,7 +108,7 @@ class Loaded:
 
 
 class Store(Protocol):
-    """A store with blocking calls, each of which may raise `StoreUnavailableError`."""
+    """The methods of a store with blocking calls; each may raise `StoreUnavailableError`."""
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, or None for an unknown key.
@@ -169,7 +169,11 @@ class AsyncStore(Protocol):
 
 
 class ChargingStore(Store, Protocol):
-    """A `Store` that can charge the buckets of a request in a separate transaction."""
+    """A `Store` that can charge a request to its rate-limit buckets ahead of its commit.
+
+    The charge is a short transaction of its own. So requests of one API key, which share buckets,
+    do not wait for each other's commits.
+    """
 
     @property
     def charges_apart(self) -> bool:
@@ -177,10 +181,11 @@ class ChargingStore(Store, Protocol):
         ...
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets in one transaction, ahead of the commit of the request.
+        """Charge buckets, the rate limits of an API key, ahead of the commit of the request.
 
-        A charge reads the buckets as they are then, not as they were loaded. It must outlive every
-        crash of the store that a later commit outlives.
+        All are charged in one transaction, or none. A charge reads the buckets as they are then,
+        not as they were loaded. It must outlive every crash of the store that a later commit
+        outlives.
 
         Args:
             loaded: The result of the load that the charges were decided from.
@@ -196,7 +201,7 @@ class ChargingStore(Store, Protocol):
 
 
 class AsyncChargingStore(AsyncStore, Protocol):
-    """An `AsyncStore` that can charge the buckets of a request, as a `ChargingStore` does."""
+    """An `AsyncStore` that can charge buckets ahead of a commit, as a `ChargingStore` does."""
 
     @property
     def charges_apart(self) -> bool:
@@ -211,10 +216,16 @@ class AsyncChargingStore(AsyncStore, Protocol):
 
 
 def is_charging_store(store: Store) -> TypeGuard[ChargingStore]:
-    """Return whether a store charges buckets in a separate transaction."""
+    """Return whether a store charges rate-limit buckets ahead of a request's commit.
+
+    Such a store is a `ChargingStore`.
+    """
     return getattr(store, "charges_apart", False) is True
 
 
 def is_async_charging_store(store: AsyncStore) -> TypeGuard[AsyncChargingStore]:
-    """Return whether an async store charges buckets in a separate transaction."""
+    """Return whether an async store charges rate-limit buckets ahead of a request's commit.
+
+    Such a store is an `AsyncChargingStore`.
+    """
     return getattr(store, "charges_apart", False) is True

@@ -16,12 +16,16 @@ _DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=float("inf"
 
 
 def current_deadline() -> float:
-    """Return the current deadline in seconds of `time.monotonic`; infinity if none is set."""
+    """Return the deadline of the innermost `deadline_scope`, in seconds of `time.monotonic`.
+
+    Returns:
+        The deadline; infinity if none is set.
+    """
     return _DEADLINE.get()
 
 
 def seconds_left(most: float) -> float:
-    """Return how many seconds a call may take: at most `most`, and not beyond the current deadline.
+    """Return how long a blocking call may take, in seconds: `most`, or less near the deadline.
 
     The result is 0 if the deadline has passed, and `most` if no deadline is set.
 

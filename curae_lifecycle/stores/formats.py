@@ -26,7 +26,7 @@ FORMAT: Final = "format"
 
 @attrs.frozen
 class Upgrade:
-    """An upgrade from one stored form to the next.
+    """A step that converts a stored document from one numbered form to the next.
 
     Attributes:
         name: A name for the change.
@@ -46,7 +46,7 @@ UPGRADES: Final[Upgrades] = {}
 
 
 class NewerFormatError(LifecycleError, ValueError):
-    """A stored value in a form that only a newer release can read.
+    """The error for a stored value in a form that only a newer release can read.
 
     Attributes:
         kind: The name of the value's class.
@@ -68,7 +68,7 @@ class NewerFormatError(LifecycleError, ValueError):
 
 
 def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
-    """Return the number of the form in which this release stores a kind of value.
+    """Return the number of the form in which this release stores values of a class.
 
     Args:
         kind: The name of the value's class.
@@ -78,7 +78,7 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
 
 
 def number_document(kind: str, members: Document) -> Document:
-    """Return a document of the newest form with its number, ready to store.
+    """Add the number of the newest form to the members of a value, ready to store.
 
     Args:
         kind: The name of the value's class.
@@ -88,7 +88,7 @@ def number_document(kind: str, members: Document) -> Document:
 
 
 def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
-    """Return a stored document in the newest form, without the member `format`.
+    """Convert a stored document to the newest form; its member `format` is left out.
 
     Args:
         kind: The name of the value's class.

@@ -36,7 +36,7 @@ def csrf_token(url: str) -> str:
 def hosted_page_for(
     call: Call, reply: Reply, binding: LimitedAccountAppBinding | None
 ) -> HostedPage | None:
-    """Return the hosted page of a reply's next action, or None if the reply has no next action.
+    """Return the page that a reply sends the user to, to be stored; None if there is none.
 
     The page is about the connection or session in the reply, else about the user of the call.
 
@@ -78,8 +78,11 @@ def hosted_page_for(
     )
 
 
-class HostedPageTable:
-    """The hosted pages of a store in memory."""
+class HostedPageCollection:
+    """The part of the store in memory that keeps the hosted pages until they expire.
+
+    A page is found by its URL's digest. It has a subject and an expiry, but no content.
+    """
 
     def __init__(self) -> None:
         self._by_digest: dict[str, HostedPage] = {}
@@ -89,7 +92,7 @@ class HostedPageTable:
         self._numbers = count()
 
     def add(self, page: HostedPage) -> None:
-        """Add a page, or a new version of it; an earlier page of the same subject is dropped."""
+        """Add a page or a new version of it, and drop the earlier page of the same subject."""
         earlier = self._by_subject.get((page.kind, page.subject))
         if earlier is not None:
             self._drop(earlier)
@@ -107,11 +110,11 @@ class HostedPageTable:
         return page if page is not None and now < page.expires_at else None
 
     def get(self, digest: str) -> HostedPage | None:
-        """Return the page with this digest, expired or not, or None if there is none."""
+        """Return the page whose URL has this digest, expired or not, or None if there is none."""
         return self._by_digest.get(digest)
 
     def may_have_expired(self, now: datetime) -> bool:
-        """Return whether a page may have expired before `now`; if False, no page has."""
+        """Return whether a page may have expired before `now`; False means that none has."""
         return bool(self._expiries) and self._expiries[0][0] < now
 
     def drop_expired(self, now: datetime) -> None:

@@ -24,7 +24,10 @@ def key_of(*parts: str) -> str:
 
 
 def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
-    """Return the four strings that name a coordinate, its binding and its user."""
+    """Return the parts of a coordinate's key: environment, app, account and app user.
+
+    The coordinate's binding and its user have the same key.
+    """
     return (
         coordinate.environment,
         coordinate.app_id,
@@ -69,7 +72,7 @@ def coordinate_key(coordinate: Coordinate) -> str:
 
 
 def page_subject_key(page: HostedPage) -> str:
-    """Return the key of what a hosted page is about: a SHA-256 in hex over its kind and subject."""
+    """Return the key of a hosted page's subject: a SHA-256 in hex over its kind and subject."""
     return key_of(page.kind, page.subject)
 
 

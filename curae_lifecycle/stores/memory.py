@@ -41,7 +41,7 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import BindingWrite, PageWrite, Write
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPageTable
+from curae_lifecycle.stores.hosted_pages import HostedPageCollection
 from curae_lifecycle.stores.memory_accounts import Accounts, AnyCollection
 from curae_lifecycle.stores.memory_tables import (
     Bindings,
@@ -68,9 +68,9 @@ class MemoryStore:
     """A store in the memory of one process.
 
     It holds callers, connections, sessions, bindings, idempotency records, rate limits and hosted
-    pages. Each `load` drops a few expired values of two accounts: the caller's, and the next one in
-    turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that one wrong
-    instant far ahead drops no value that is still needed.
+    pages. Each `load` drops a few expired values of two customer accounts: the caller's, and the
+    next one in turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that
+    one wrong instant far ahead drops no value that is still needed.
 
     Args:
         settings: The settings of the server.
@@ -118,7 +118,7 @@ class MemoryStore:
         self._by_kind: dict[Kind, AnyCollection] = {
             each.kind: cast("AnyCollection", each) for each in collections
         }
-        self._pages = HostedPageTable()
+        self._pages = HostedPageCollection()
         self._accounts = Accounts(capacity)
         self._instants: deque[datetime] = deque(maxlen=_INSTANTS_COMPARED)
 

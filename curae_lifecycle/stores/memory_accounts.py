@@ -43,12 +43,12 @@ _Deadline = tuple[datetime, int, AnyCollection, object]
 
 @attrs.define
 class Account:
-    """The values of one account.
+    """The counts of the values of one customer account, and the schedule to drop them.
 
     Attributes:
         held: How many values of each kind the account holds.
-        deadlines: The scheduled expiry checks, as a heap with the earliest first. Each is the
-            deadline, a unique number, the collection and the key of the value.
+        deadlines: When to look whether a value may be dropped, as a heap with the earliest first.
+            Each entry is an instant, a unique number, the collection and the key of the value.
     """
 
     held: Counter[Kind] = attrs.field(factory=Counter[Kind])
@@ -56,7 +56,9 @@ class Account:
 
 
 class Accounts:
-    """The customer accounts of a store, with a capacity for each and checks that drop expired values.
+    """The customer accounts of a store in memory, each with a capacity and a schedule.
+
+    The schedule says when to look whether a value has expired and may be dropped.
 
     Args:
         capacity: How many values of each kind an account may hold.
@@ -103,30 +105,31 @@ class Accounts:
     def schedule_expiry_check(
         self, owner: Owner, collection: AnyCollection, deadline: datetime, key: object
     ) -> None:
-        """Schedule a check of a value for expiry.
+        """Schedule when to look whether a value has expired and may be dropped.
 
         Args:
             owner: The owner of the value; `reserve` must have been called for this owner before.
             collection: The collection of the value.
-            deadline: The instant at which the check is due.
+            deadline: The instant at which to look.
             key: The key by which the collection checks the value.
         """
         self._schedule(self._by_owner[owner], collection=collection, deadline=deadline, key=key)
 
     def may_have_expired(self, now: datetime) -> bool:
-        """Return whether a value may be due to be dropped; if False, no value is due.
+        """Return whether a value may be old enough to be dropped; False means that none is.
 
         Args:
-            now: The current instant, in UTC; a value is due five minutes after its deadline.
+            now: The current instant, in UTC; a value may be dropped five minutes after its
+                deadline.
         """
         return may_be_dropped(self._earliest, now)
 
     def drop_some_expired(self, now: datetime, own: Owner | None) -> None:
-        """Drop a few expired values of one account, and of the next account in turn.
+        """Drop a few expired values of the caller's account, and of the next account in turn.
 
         Args:
             now: The current instant, in UTC.
-            own: The owner of the account to check first; `None` to check only the next in turn.
+            own: The owner of the caller's account; `None` to drop only those of the next in turn.
         """
         account = self._by_owner.get(own) if own else None
         if account is not None:
@@ -208,7 +211,7 @@ class Accounts:
         while deadlines and checked != most and may_be_dropped(deadlines[0][0], now):
             _, _, collection, key = heapq.heappop(deadlines)
             checked += 1
-            deadline = collection.next_check(key, now)
+            deadline = collection.next_drop_check(key, now)
             if deadline is None:
                 dropped += self._drop(account, collection, key)
             else:

@@ -62,7 +62,7 @@ _Value = TypeVar("_Value")
 
 
 class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
-    """The values of one kind, by their keys.
+    """The stored values of one kind, such as connections, by their keys.
 
     Attributes:
         kind: The class of the writes of these values.
@@ -72,31 +72,31 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
 
     @abstractmethod
     def locate(self, write: _Write) -> tuple[_Key, object, Owner]:
-        """Return the key of a written value, the stored value, and the owner of the value.
+        """Return where a write belongs: its key, the value that it would replace, and its owner.
 
-        The stored value is the one that the write would replace; None if there is none.
+        The value is None if none is stored under the key.
         """
 
     @abstractmethod
     def set(self, key: _Key, write: _Write) -> tuple[datetime, _Key] | None:
-        """Store the new value of a write.
+        """Store the new value of a write; say when to look whether it may be dropped.
 
         Args:
             key: The key of the value, as `locate` returned it.
             write: The write.
 
         Returns:
-            The deadline for the first expiry check, and the key to pass to that check. `None` if
-            the value never expires, or if a check is scheduled already.
+            When to look for the first time, and the key to look by. `None` if the value never
+            expires, or if that is scheduled already.
         """
 
 
 class ExpiringCollection(Collection[_Write, _Key, _Value]):
-    """The values of a kind that can expire."""
+    """The stored values of a kind that can expire, so that the store may drop them."""
 
     @abstractmethod
-    def next_check(self, key: _Key, now: datetime) -> datetime | None:
-        """Return the deadline for the next expiry check, or None if the value may be dropped.
+    def next_drop_check(self, key: _Key, now: datetime) -> datetime | None:
+        """Return when to look again whether a value may be dropped, or None if it may be now.
 
         A value may be dropped if its deadline was at least five minutes ago.
 
@@ -106,13 +106,17 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
         """
 
     def drop(self, key: _Key) -> int:
-        """Drop the value of a key, or a chain as a whole, and return how many values were dropped."""
+        """Drop the value of a key; a chain is dropped as a whole.
+
+        Returns:
+            How many values were dropped.
+        """
         del self[key]
         return 1
 
 
 class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
-    """The states of rate limits, each with its policy."""
+    """The stored states of rate limits, each with its policy, by their keys."""
 
     kind = RateWrite
 
@@ -122,7 +126,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return None if row is None else row[0]
 
     def is_bucket(self, key: KeyParts) -> bool:
-        """Return whether the state stored under a key is a bucket's and not an exact log's."""
+        """Return whether a key's state is that of a bucket, not of an exact log."""
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
@@ -135,24 +139,24 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         """Store a state with its policy, which determines when the state expires.
 
         Returns:
-            The deadline and key of the first expiry check of a new state, else `None`.
+            The instant at which a new state expires, and its key; `None` for a known one.
         """
         self[key] = write.after, write.policy
         return (write.expires_at, key) if write.before is None else None
 
-    def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return the instant from which the state equals one that was never charged.
+    def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:
+        """Return when the state becomes equal to one that was never charged: it may be dropped.
 
         Returns:
             The instant; `None` if it was at least five minutes ago, so that the state may be
-            dropped.
+            dropped now.
         """
         state, policy = self[key]
         return _unless_expired(state_expires_at(policy, state) or LAST_INSTANT, now)
 
 
 class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
-    """Idempotency records."""
+    """The stored idempotency records, by their keys."""
 
     kind = RecordWrite
 
@@ -170,22 +174,23 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         """Store a record.
 
         Returns:
-            The deadline and key of the first expiry check of a new record, else `None`.
+            The instant at which a new record expires, and its key; `None` for a known one.
         """
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None
 
-    def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return the end of the record's retention: the instant of the next expiry check.
+    def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:
+        """Return when the record expires, 24 hours after the first use of its key.
 
         Returns:
-            The end; `None` if it was at least five minutes ago, so that the record may be dropped.
+            The instant; `None` if it was at least five minutes ago, so that the record may be
+            dropped.
         """
         return _unless_expired(record_expires_at(self[key]), now)
 
 
 class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession]):
-    """Connect sessions.
+    """The stored connect sessions, by their ids.
 
     Args:
         ended_retention: How long a session is kept after it expired, in microseconds; `None` for
@@ -207,19 +212,20 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         """Store a session.
 
         Returns:
-            The deadline and key of its first expiry check; `None` if it is kept for ever or was
-            stored before.
+            The instant at which the retention of a new session ends, and its id; `None` if it is
+            kept for ever or was stored before.
         """
         self[key] = write.after
         if self._ended_retention is None or write.before is not None:
             return None
         return add_microseconds(write.after.expires_at, self._ended_retention), key
 
-    def next_check(self, key: SessionId, now: datetime) -> datetime | None:
-        """Return the end of the session's retention: the instant of the next expiry check.
+    def next_drop_check(self, key: SessionId, now: datetime) -> datetime | None:
+        """Return when the session has been kept for `ended_retention` after it expired.
 
         Returns:
-            The end; `None` if it was at least five minutes ago, so that the session may be dropped.
+            The instant; `None` if it was at least five minutes ago, so that the session may be
+            dropped.
         """
         return _unless_expired(_retention_end(self[key].expires_at, self._ended_retention), now)
 
@@ -250,7 +256,7 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
         return name, self.get(name), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: KeyParts, write: BindingWrite) -> None:
-        """Store a binding. No expiry check is returned, since bindings never expire."""
+        """Store a binding. It never expires, so there is nothing to schedule."""
         self[key] = write.after
         if write.after.swept:
             self.unswept.pop(key, None)
@@ -261,8 +267,7 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
 class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection]):
     """Connections by their ids, with the successor of each and the head (the last) of each chain.
 
-    A chain is dropped as a whole, so the expiry of a chain is checked by the id of its first
-    connection.
+    A chain is dropped as a whole, so its first connection's id stands for the chain.
 
     Args:
         ended_retention: How long a chain is kept after all of its connections ended, in
@@ -329,8 +334,8 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         """Store a connection, and update the successors, the heads and the user's connections.
 
         Returns:
-            The deadline for the first expiry check of a new chain, and the id of its first
-            connection. `None` if the chain was stored before or is kept for ever.
+            When to look for the first time whether a new chain may be dropped, and the id of its
+            first connection. `None` if the chain was stored before or is kept for ever.
         """
         after = write.after
         identity = after.identity
@@ -346,11 +351,11 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
             return None
         return add_microseconds(after.updated_at, self._ended_retention), root_id
 
-    def next_check(self, key: ConnectionId, now: datetime) -> datetime | None:
-        """Return when to check a chain for expiry again, or None if the chain may be dropped.
+    def next_drop_check(self, key: ConnectionId, now: datetime) -> datetime | None:
+        """Return when to look again whether a chain may be dropped, or None if it may be now.
 
-        A chain may be dropped if the retention of each of its connections ended at least five
-        minutes ago.
+        A chain may be dropped if all of its connections ended, and have been kept for
+        `ended_retention` and five minutes since.
 
         Args:
             key: The id of the first connection of the chain.
@@ -407,7 +412,7 @@ def may_be_dropped(deadline: datetime, now: datetime) -> bool:
 
 
 def ended_at(connection: Connection) -> datetime | None:
-    """Return when a connection ended or will end by itself, or None if only an event can end it.
+    """Return when a connection ended or will end by itself; None if only an event can end it.
 
     For a connection that is stored as ended, this is its `updated_at`.
     """

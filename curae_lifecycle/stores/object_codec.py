@@ -23,7 +23,7 @@ Document = dict[str, object]
 
 @attrs.frozen
 class FieldCodec:
-    """The codec of one field.
+    """The codec of one field: how it is read from JSON, and written.
 
     Attributes:
         kind: The exact type of the JSON member. Subclasses do not count, so a `bool` is not an

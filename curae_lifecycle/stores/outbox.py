@@ -30,7 +30,7 @@ from curae_lifecycle.web.events import format_coordinate, format_event
 
 @attrs.frozen
 class Message:
-    """An effect or an event, as the outbox stores it.
+    """An effect or an event as the outbox stores it until it is delivered.
 
     Attributes:
         kind: The name of an effect, such as `AccessEnded`, or the kind of an event, such as
@@ -47,7 +47,7 @@ class Message:
 
 @attrs.frozen
 class Delivery:
-    """A message as it is handed to its receiver, perhaps not for the first time.
+    """A message of the outbox as its receiver gets it, perhaps not for the first time.
 
     Attributes:
         number: The number of the message, which no other message of the outbox ever has. A
@@ -92,7 +92,9 @@ class NewerDelivery:
 
 
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:
-    """Return the messages of a decision: its effects, then its events, each in their order.
+    """Convert the effects and events of a decision to messages for the outbox.
+
+    The effects come first, each kind in its own order.
 
     Args:
         changes: The changes of the decision.
@@ -129,5 +131,5 @@ def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:
 
 
 def coordinate_subject(coordinate: Coordinate) -> str:
-    """Return a coordinate as text: the subject of every message about the coordinate's user."""
+    """Return the subject of every message about a coordinate's user: the coordinate as text."""
     return coordinate_text(coordinate)

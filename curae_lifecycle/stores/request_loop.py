@@ -59,7 +59,7 @@ _RETRY_AFTER: Final = ("retry-after", "1")
 
 
 def internal_error_answer(settings: Settings) -> Answer:
-    """Return the `INTERNAL` answer, a problem that may be retried, with `Retry-After: 1`."""
+    """Return the answer with the problem `INTERNAL`, which may be retried, and `Retry-After: 1`."""
     answer = respond(decision_from_refusal(refuse_at(Gate.ROOM), utc_now(), settings))
     headers = (*answer.response.headers, _RETRY_AFTER)
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
@@ -91,12 +91,12 @@ def format_frames(error: BaseException) -> str:
 async def answer_or_internal_error(
     answering: Awaitable[Answer], settings: Settings, stats: RetryStats
 ) -> Answer:
-    """Await an answer; after an unexpected error, log it and return the `INTERNAL` answer.
+    """Await an answer; after an unexpected error, log the error and answer `INTERNAL`.
 
     Args:
         answering: The answer to await.
         settings: The settings of the server.
-        stats: The counts to update.
+        stats: The counts of attempts and errors, to update.
 
     Raises:
         ArgumentError: The program passed an argument that no correct program passes.
@@ -114,7 +114,7 @@ async def answer_or_internal_error(
 
 @attrs.frozen
 class AttemptDecision:
-    """The decision of one attempt, and the values that it was decided from.
+    """The decision that one attempt at a request made, with the values that it was made from.
 
     Attributes:
         loaded: The result of the load.
@@ -134,7 +134,7 @@ class AttemptDecision:
 
 @attrs.define
 class RequestAttempts:
-    """A request with the steps of an attempt to answer it.
+    """The attempts to answer one request, step by step.
 
     Attributes:
         store: The store.
@@ -159,7 +159,7 @@ class RequestAttempts:
     charges: tuple[RateWrite, ...] = ()
 
     async def attempt(self) -> Answer | None:
-        """Load, decide and commit once.
+        """Make one attempt: load, decide and commit.
 
         Returns:
             The answer, whose changes are committed. `None` if another attempt is needed: on a
@@ -213,7 +213,10 @@ class RequestAttempts:
         return internal_error_answer(self.settings)
 
     def after_charge(self, call: Call) -> Call:
-        """Return the call, without its buckets if an earlier attempt charged them."""
+        """Return the call as the next attempt needs it.
+
+        If an earlier attempt charged the buckets, the call is marked as charged and skips them.
+        """
         return attrs.evolve(call, charged=True) if self.charges else call
 
     async def commit(
@@ -221,8 +224,8 @@ class RequestAttempts:
     ) -> Answer | None:
         """Commit the changes of an answer.
 
-        If the store charges buckets in a separate transaction, that one is first. The store is not
-        called if there are neither changes nor a page, unless a charge must still become durable.
+        A store that charges buckets ahead of the commit does so first. The store is not called if
+        there are neither changes nor a page, unless a charge must still become durable.
 
         Args:
             loaded: The result of the load that the answer was decided from.
@@ -275,7 +278,7 @@ def start_request(
     settings: Settings,
     stats: RetryStats,
 ) -> RequestAttempts | Answer:
-    """Return the attempts of a request, or a refusal if the request has no well-formed API key.
+    """Begin to answer a request: find its API key, or refuse a request without one.
 
     Args:
         store: The store.

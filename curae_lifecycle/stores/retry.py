@@ -66,7 +66,7 @@ class RetryPolicy:
                 raise ArgumentError(name, "a finite number of seconds, more than 0")
 
     def pause_after(self, attempt: int) -> float:
-        """Return the limit of the pause after attempt number `attempt`, from 1, in seconds."""
+        """Return the longest pause after attempt number `attempt`, from 1, in seconds."""
         # The exponent is capped, since a large power would not fit into a float.
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 
@@ -77,7 +77,7 @@ DEFAULT_RETRY_POLICY: Final = RetryPolicy()
 
 @attrs.define
 class RetryStats:
-    """Counts of the attempts that a request or a fact took.
+    """Counts of what happened to the attempts at a request or a fact.
 
     To read the counts of a request, pass a new `RetryStats` to `serve`, which updates it.
 
@@ -147,7 +147,7 @@ class Retrier:
                 await self.sleep(pause)
 
     def single_attempt(self) -> Retrier:
-        """Return a retrier that makes one attempt only; its other limits are the same."""
+        """Return a copy of the retrier that makes only one attempt."""
         return attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
 
     async def _run_once(

@@ -55,13 +55,13 @@ class Row:
         document: The whole value, as JSON.
         expires_at: When an idempotency record, a rate limit or a hosted page expires, in
             microseconds since 1970. The row may be dropped five minutes later, never before.
-        user: The user of a connection or session, as the key of the user's binding.
+        user: The key of the coordinate of a connection or session, which is also its binding's key.
         predecessor: The id of the connection that a connection recovers. The column must be unique,
             since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
         position: A connection's place in its chain, from 1.
-        subject: The key of what a hosted page is about. The column must be unique: a new page
-            replaces the row with the same subject.
+        subject: The key of a hosted page's subject. The column must be unique: a new page replaces
+            the row with the same subject.
     """
 
     kind: str
@@ -77,7 +77,7 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class RowQuery:
-    """The rows to fetch, all at one moment.
+    """The rows that a store is to fetch for a request or a fact, all at one moment.
 
     A `None` in `line`, `chain`, `session` or `user` asks for no rows.
 
@@ -107,7 +107,7 @@ class RowQuery:
 
 
 def row_of(write: Write) -> Row:
-    """Return the row to store for a write: the value after the write, and the columns to find it by."""
+    """Convert a write to the row to store: the new value, and the columns to find it by."""
     after = write.after
     kind, document = type(after).__name__, json_text(dump(after))
     match write:
@@ -150,7 +150,7 @@ def row_of(write: Write) -> Row:
 
 
 def page_row(page: HostedPage) -> Row:
-    """Return the row of a hosted page; `commit` gets a new page beside the changes."""
+    """Convert a hosted page to the row to store; `commit` gets a new page beside the changes."""
     return Row(
         kind=HostedPage.__name__,
         key=page.digest,
@@ -161,7 +161,7 @@ def page_row(page: HostedPage) -> Row:
 
 
 def build_row_query(needs: Needs) -> RowQuery:
-    """Return the query for the rows that `needs` names, for a request or a fact."""
+    """Build the query for the rows that `needs` names."""
     keys = [
         *_row_names(Record, record_key, needs.record),
         *[name for key in needs.buckets for name in _row_names(BucketState, rate_key, key)],
@@ -186,7 +186,9 @@ def build_row_query(needs: Needs) -> RowQuery:
 
 
 def snapshot_of(needs: Needs, found: Found) -> Snapshot:
-    """Build the snapshot from the fetched rows; rows that `needs` does not name are ignored.
+    """Build the snapshot that holds the values of fetched rows.
+
+    Rows that `needs` does not name are ignored.
 
     Args:
         needs: The needs that the rows were fetched for.

@@ -208,10 +208,10 @@ def record(
 ) -> FactAnswer:
     """Record a fact: load, judge and commit, with retries.
 
-    A tombstone is one small commit, after which everything of its coordinate that was made before
-    is over. Then `record` writes down which connections ended, in batches: the sweep. A sweep that
-    was cut off is finished by the next fact about the coordinate, before anything else, or by the
-    store's `purge`.
+    A tombstone is one small commit, after which no earlier connection or session of its coordinate
+    is valid. Then `record` revokes the rows of these connections in batches: the sweep. A sweep
+    that was cut off is finished by the next fact about the coordinate, before anything else, or by
+    the store's `purge`.
 
     Args:
         store: The store.
@@ -245,10 +245,10 @@ async def record_async(
 
 
 def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
-    """Finish the sweep after the last tombstone of a coordinate, for as long as it takes.
+    """Revoke all connections that the last tombstone of a coordinate ended: finish its sweep.
 
-    `record` sweeps by itself. This is for a program that commits a tombstone in another way, and for
-    a store's `purge`.
+    `record` sweeps by itself. Use this function in a program that commits a tombstone in another
+    way, or in a store's `purge`. It has no time limit.
 
     Args:
         store: The store.
@@ -266,7 +266,7 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
 
 
 def as_async_store(store: Store) -> AsyncStore:
-    """Return a blocking store as an `AsyncStore` whose calls never suspend."""
+    """Wrap a blocking store as an `AsyncStore`; its calls block instead of suspending."""
     return _BlockingStoreAdapter(store)
 
 

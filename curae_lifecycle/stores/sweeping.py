@@ -33,7 +33,7 @@ PURGE_SWEEP_POLICY: Final = RetryPolicy(seconds=3600.0)
 
 
 def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
-    """Return the coordinate of a loaded binding whose sweep is not finished, or None."""
+    """Return the coordinate of the loaded binding if its sweep is not finished, else None."""
     binding = snapshot.binding
     return None if binding is None or binding.swept else binding.coordinate
 
@@ -57,7 +57,7 @@ def shared_deadline(retrier: Retrier) -> Generator[float]:
 async def sweep(
     store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier, end: float
 ) -> Changes:
-    """Write down every connection that the last tombstone of a coordinate ended.
+    """Revoke every connection that the last tombstone of a coordinate ended, in batches.
 
     Args:
         store: The store.

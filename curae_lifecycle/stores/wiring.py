@@ -29,7 +29,7 @@ def check_store(store: object, instead: str) -> None:
 
     Args:
         store: The value that was passed as a store.
-        instead: The name of the function or class that takes an async store.
+        instead: The name of the function or class that takes an async store, for the error.
 
     Raises:
         ArgumentError: `store` is an async store, or no store.
@@ -43,7 +43,7 @@ def check_async_store(store: object, instead: str) -> None:
 
     Args:
         store: The value that was passed as a store.
-        instead: The name of the function or class that takes a blocking store.
+        instead: The name of the function or class that takes a blocking store, for the error.
 
     Raises:
         ArgumentError: `store` is a blocking store, or no store.
@@ -57,7 +57,7 @@ def check_database(database: object, instead: str) -> None:
 
     Args:
         database: The value that was passed as a database.
-        instead: The name of the class that takes an async database.
+        instead: The name of the class that takes an async database, for the error.
 
     Raises:
         ArgumentError: `database` is an async database, or no database.
@@ -71,7 +71,7 @@ def check_async_database(database: object, instead: str) -> None:
 
     Args:
         database: The value that was passed as a database.
-        instead: The name of the class that takes a blocking database.
+        instead: The name of the class that takes a blocking database, for the error.
 
     Raises:
         ArgumentError: `database` is a blocking database, or no database.
@@ -82,14 +82,15 @@ def check_async_database(database: object, instead: str) -> None:
 
 
 def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
-    """Check that the `load` of a store is async or blocking, at little cost.
+    """Check that a store is of the needed kind, async or blocking, at little cost.
 
-    The class of the store is checked once. `check_store` and `check_async_store` find more.
+    Only the method `load` is looked at, and the result is cached for each class. `check_store` and
+    `check_async_store` check more.
 
     Args:
         store: The store.
-        instead: The name of the function that takes the other kind of store.
-        is_async: Whether the store must be async.
+        instead: The name of the function that takes the other kind of store, for the error.
+        is_async: Whether an async store is needed.
 
     Raises:
         ArgumentError: The store is of the other kind.
@@ -153,7 +154,10 @@ def is_engine(value: object) -> bool:
 
 
 def is_async_engine(value: object) -> bool:
-    """Return True for an engine of `create_engine_async`, or an async one of SQLAlchemy."""
+    """Return True for an async engine: one of this library's or one of SQLAlchemy's.
+
+    `stores.sql.engine_factory.create_engine_async` makes this library's.
+    """
     return inspect.iscoroutinefunction(getattr(value, "dispose", None))
 
 

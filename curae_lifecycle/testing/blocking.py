@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 
 class Method(Protocol):
-    """A method of a store that is called with positional arguments."""
+    """A method that may be called with any positional arguments."""
 
     def __call__(self, *arguments: object) -> object:
         """Call the method and return its result."""
@@ -43,9 +43,10 @@ class AsyncStoreWithApiKeys(AsyncStore, Protocol):
 
 
 class BlockingStoreAdapter:
-    """An async store as a blocking one: each call runs the event loop until the store returns.
+    """A wrapper that makes an async store a blocking one, for tests of blocking code.
 
-    Calls from several threads run one after the other.
+    Each call runs the event loop until the store returns. Calls from several threads run one after
+    the other.
 
     Args:
         store: The async store.
@@ -107,7 +108,7 @@ class BlockingStoreAdapter:
 
 
 def method_of(store: object, name: str) -> Method | None:
-    """Return a method that a store may have besides the contract, as a blocking function.
+    """Return an optional method of a store, such as `purge`, as a blocking function.
 
     Args:
         store: The store; the methods of a `BlockingStoreAdapter` are those of its async store.

@@ -31,7 +31,7 @@ def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
 def count_cell_lookups(
     tables: Iterable[AnyTable] = tuple(TABLES.values()),
 ) -> Generator[Counter[Cell]]:
-    """Count how often the rules read each cell while the context is open.
+    """Count how often the rules look up each cell of some tables during a `with` block.
 
     The tables are shared by the whole process, so lookups by other threads are counted too.
 
@@ -59,7 +59,7 @@ def count_cell_lookups(
 
 
 def replace_row(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Replace the row in one cell of a table, for the whole process.
+    """Replace the row in one cell of a table, for the whole process, to test the tests.
 
     Args:
         table: The table.

@@ -21,7 +21,7 @@ class _Maker(Protocol):
 
 
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
-    """Return whether `build` can build a kind from values of the named fields.
+    """Return whether `build` can build an operation or fact from the values of some fields.
 
     It can if every required field has a value, or a member with an example.
 
@@ -34,7 +34,7 @@ def can_build(kind: type[Made], names: Iterable[str]) -> bool:
 
 
 def build(kind: type[Made], values: Mapping[str, object]) -> Made:
-    """Build an operation or a fact.
+    """Build an operation or a fact from values and, for the other fields, examples.
 
     A required field without a value takes the example of its member. See `can_build`.
 

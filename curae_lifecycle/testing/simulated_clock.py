@@ -58,7 +58,7 @@ class Purgeable(Protocol):
 
 
 class SimulatedClockStore:
-    """Any store, run on a simulated clock.
+    """A wrapper that runs any store on a simulated clock.
 
     Args:
         store: The store. If it is `Purgeable`, `purge` sets its clock. An async store in a
@@ -101,7 +101,10 @@ class SimulatedClockStore:
         return self._purge is not None
 
     def keep_since(self, now: datetime) -> None:
-        """Set the store's clock to `now`, if it is `Purgeable`, without a purge."""
+        """Set the store's clock to `now` without a purge, if the store is `Purgeable`.
+
+        The store then drops nothing that is still live at `now`.
+        """
         self._purged_at = now
 
     @property

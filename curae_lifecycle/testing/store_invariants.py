@@ -20,7 +20,7 @@ def check_store(
     bindings: Iterable[LimitedAccountAppBinding],
     now: datetime,
 ) -> None:
-    """Check all contents of a store while no transaction runs (laws 1, 6, 7, 8 and 12).
+    """Check everything that an idle store holds (laws 1, 6, 7, 8 and 12).
 
     Args:
         connections: Every connection in the store.

@@ -70,7 +70,7 @@ _PATHS: Final = {
 
 
 class Watch:
-    """An observer of every commit and every answer of one store.
+    """An observer that checks the laws on every commit and every answer of one store.
 
     The store must be empty when the watch begins. Calls must not overlap, and must come in the order of the
     commits.
@@ -109,7 +109,7 @@ class Watch:
     def observe_commit(
         self, writes: tuple[Write, ...], now: datetime, *, loaded_at_commit: int | None = None
     ) -> None:
-        """Check a commit (laws 1, 2, 4, 6, 7, 8, 10, 12 and 17).
+        """Check the writes of one commit (laws 1, 2, 4, 6, 7, 8, 10, 12 and 17).
 
         Args:
             writes: All writes of the commit.

@@ -107,7 +107,7 @@ def check_retry_after(
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:
-    """Return an access rule that gives one decision, so that the laws check that decision.
+    """Return an access rule that always gives one decision, so that a law can check it.
 
     Args:
         decision: The decision.
@@ -123,9 +123,9 @@ def rule_that_answers(decision: AccessDecision) -> AccessRule:
 
 
 def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None) -> datetime | None:
-    """Return the `revokedAt` that a response must show for a connection that is over.
+    """Return the `revokedAt` that a response must show for a connection that is REVOKED.
 
-    Until a connection is swept, that is the tombstone that ended it.
+    Until the sweep revokes a connection that a tombstone ended, that is the tombstone's instant.
 
     Args:
         held: The connection as it is stored.

@@ -41,7 +41,7 @@ class Admissions:
 
 @attrs.frozen
 class LastCharge:
-    """The latest request that one bucket of an API key admitted.
+    """The latest request that one bucket, a rate limit of an API key, admitted.
 
     Attributes:
         at: The instant of the request.
@@ -53,7 +53,7 @@ class LastCharge:
 
 
 class LimitHistory:
-    """The admissions of every rate limit of one store."""
+    """The admissions of every rate limit of one store, to judge later refusals by."""
 
     def __init__(self) -> None:
         """Start without admissions."""
@@ -81,15 +81,19 @@ class LimitHistory:
         admissions.instants = instants[-_INSTANTS_KEPT:]
 
     def check_refusal(
-        self, response: Response, now: datetime, needs: Needs | None, loaded_at: int
+        self, response: Response, now: datetime, needs: Needs | None, commits_before_load: int
     ) -> None:
-        """Check a 429, unless the refusing limit admitted a request since the load.
+        """Check that a 429 was justified and that its `Retry-After` is right.
+
+        The check is skipped if the refusing limit has admitted another request since the load,
+        since its state was then no longer the loaded one.
 
         Args:
             response: The response.
             now: The instant that the request was decided for.
             needs: The needs of the request; `None` if it was refused before the load.
-            loaded_at: The number of commits before the load.
+            commits_before_load: The number of commits that were observed before the values of the
+                request were loaded.
 
         Raises:
             LawBrokenError: The limit had room, or `Retry-After` is wrong.
@@ -99,24 +103,24 @@ class LimitHistory:
         policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
         for bucket in needs.buckets:
             if bucket.bucket.name == policy:
-                self._check_bucket(response, bucket, now, loaded_at)
+                self._check_bucket(response, bucket, now, commits_before_load)
         if needs.limit is not None and policy in _LIMITS:
-            self._check_limit(response, needs.limit, now, loaded_at)
+            self._check_limit(response, needs.limit, now, commits_before_load)
 
     def _check_limit(
-        self, response: Response, key: LimitKey, now: datetime, loaded_at: int
+        self, response: Response, key: LimitKey, now: datetime, commits_before_load: int
     ) -> None:
         admissions = self._admissions.get(key, Admissions([], 0))
-        if admissions.last_commit > loaded_at:
+        if admissions.last_commit > commits_before_load:
             return
         where = f"{key.policy} of {key.app_user.app_user_id} at {now.isoformat()}"
         check_retry_after(response, admissions.instants, now, where=where)
 
     def _check_bucket(
-        self, response: Response, key: BucketKey, now: datetime, loaded_at: int
+        self, response: Response, key: BucketKey, now: datetime, commits_before_load: int
     ) -> None:
         last = self._charges.get(key)
-        if last is not None and last.commit > loaded_at:
+        if last is not None and last.commit > commits_before_load:
             return
         check_bucket_refusal(response, key.bucket, now, last=None if last is None else last.at)
 
@@ -124,11 +128,11 @@ class LimitHistory:
 def check_bucket_refusal(
     response: Response, bucket: Bucket, now: datetime, *, last: datetime | None
 ) -> None:
-    """Check that a bucket may still refuse, however its clock was stepped, and its `Retry-After`.
+    """Check that a bucket may refuse at `now`, and that its `Retry-After` is not too long.
 
-    A charge leaves the bucket full again after its window at the latest. So a bucket refuses only
-    less than its window after its last charge, and no clock within five minutes of this one charged
-    it later than the window and five minutes from now.
+    A bucket is full again at most one window after its last charge, so it refuses only until then.
+    It does not believe a charge further ahead than its window and five minutes, which only a clock
+    that ran ahead can have made.
 
     Args:
         response: The response, a 429.

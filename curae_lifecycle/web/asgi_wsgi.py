@@ -41,7 +41,7 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
 
 
 async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
-    """Read the body of an ASGI request to its end, and keep at most `BODY_MAX` + 1 bytes of it.
+    """Read the body of an ASGI request to its end; keep at most `BODY_MAX` + 1 bytes of it.
 
     The rest is read and dropped, because a client that is still sending may never read the refusal.
 

@@ -23,7 +23,7 @@ from curae_lifecycle.web.wire_format import format_own_row, format_session
 
 
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
-    """Return an event as a JSON object, for an outbox, a webhook or a queue [P: ids; the form O].
+    """Format an event as a JSON object, for an outbox, a webhook or a queue [P: ids; the form O].
 
     Args:
         event: The event.
@@ -43,7 +43,7 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
 
 
 def format_coordinate(coordinate: Coordinate) -> dict[str, Json]:
-    """Return a coordinate as a JSON object, with its four ids as members in camelCase."""
+    """Format a coordinate as a JSON object: environment, app, customer account and app user."""
     return {
         "environment": coordinate.environment,
         "appId": coordinate.app_id,
@@ -63,7 +63,7 @@ def _format_subject(event: Event, settings: Settings) -> dict[str, Json]:
 
 
 def asyncapi() -> dict[str, Json]:
-    """Return the AsyncAPI 3.0 document of the events.
+    """Return the AsyncAPI 3.0 document, which describes the events for their receivers.
 
     Returns:
         The document, with one channel, and a message with its schema for each kind of event.

@@ -51,7 +51,7 @@ class DuplicateKeyObject(dict[str, Json]):
 
 
 def has_duplicate_keys(value: Json) -> bool:
-    """Return whether any object in a value of `parse_json`, at any depth, has a repeated name."""
+    """Return whether an object anywhere in a value of `parse_json` has a repeated name."""
     if isinstance(value, dict):
         return isinstance(value, DuplicateKeyObject) or any(map(has_duplicate_keys, value.values()))
     return isinstance(value, list) and any(map(has_duplicate_keys, value))
@@ -135,7 +135,7 @@ _ENCODER: Final = json.JSONEncoder(
 
 
 def json_text(value: Mapping[str, Json]) -> str:
-    """Return a JSON object as compact text: no spaces, and non-ASCII characters as they are.
+    """Format a JSON object as compact text: no spaces, and non-ASCII characters as they are.
 
     NaN and infinities raise `ValueError`.
     """
@@ -143,5 +143,5 @@ def json_text(value: Mapping[str, Json]) -> str:
 
 
 def format_json(value: Mapping[str, Json]) -> bytes:
-    """Return a JSON object as the UTF-8 bytes of `json_text`, for the body of a response."""
+    """Format a JSON object as UTF-8 bytes without spaces, for the body of a response."""
     return json_text(value).encode()

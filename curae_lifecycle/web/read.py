@@ -40,7 +40,7 @@ from curae_lifecycle.web.wire_format import parse_member, parse_members
 def read(
     request: Request, caller: Caller | None, now: datetime, settings: Settings = DEFAULT_SETTINGS
 ) -> Call | Decision:
-    """Parse a request and check everything that can be checked without a stored value [O].
+    """Parse a request, and check everything that can be checked without a stored value [O].
 
     Args:
         request: The request.

@@ -99,7 +99,7 @@ def respond(
 
 
 def format_rate_limit_policy(policy: Policy) -> str:
-    """Return the item of one limit in the header `RateLimit-Policy`: name, quota and window.
+    """Format a rate limit for the header `RateLimit-Policy`: name, quota and window.
 
     The form is that of draft-ietf-httpapi-ratelimit-headers-11; the window is in seconds.
     """
@@ -107,7 +107,7 @@ def format_rate_limit_policy(policy: Policy) -> str:
 
 
 def format_rate_limit(limited: RateLimited) -> str:
-    """Return the item of a limit that refused, for the header `RateLimit`.
+    """Format the rate limit that refused a request for the header `RateLimit`.
 
     It has the limit's name, 0 remaining requests and the wait in whole seconds, rounded up.
     """

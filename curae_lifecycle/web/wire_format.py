@@ -49,7 +49,7 @@ def format_connection(
     *,
     binding: LimitedAccountAppBinding | None,
 ) -> dict[str, Json]:
-    """Return a connection as a JSON object, with its standing at `now` as the status [S].
+    """Format a connection as a JSON object, with its standing at `now` as the status [S].
 
     Args:
         connection: The connection as it is stored.
@@ -66,7 +66,7 @@ def format_connection(
 
 
 def format_own_row(connection: Connection, now: datetime, active_spelling: str) -> dict[str, Json]:
-    """Return a connection as its own row shows it, without a look at its coordinate's binding.
+    """Format a connection as its own row says, whatever tombstone ended it since.
 
     It is for events, which show a connection as it was when they were recorded.
 
@@ -101,7 +101,7 @@ def _format_members(
 
 
 def format_session(session: CuraeConnectSession) -> dict[str, Json]:
-    """Return a connect session as a JSON object, without the platform's user id [O]."""
+    """Format a connect session as a JSON object, without the platform's user id [O]."""
     coordinate = session.coordinate
     return {
         "id": session.id,
@@ -116,7 +116,7 @@ def format_session(session: CuraeConnectSession) -> dict[str, Json]:
 
 
 def format_next_action(next_action: NextAction) -> dict[str, Json]:
-    """Return a next action as a JSON object: its type, URL and expiry [S]."""
+    """Format a next action as a JSON object: its type, URL and expiry [S]."""
     return {
         "type": "open_webview",
         "url": next_action.url,
@@ -131,7 +131,7 @@ def format_reply(
     *,
     binding: LimitedAccountAppBinding | None,
 ) -> dict[str, Json]:
-    """Return the JSON body of a successful reply: one member for each field of the reply, in order.
+    """Format a successful reply as the JSON body of the response, a member for each field.
 
     Args:
         reply: The reply; not a `ProblemReply`, a `Replayed` or a `NotModified`.
@@ -192,7 +192,7 @@ def _format_field(
 def format_problem(
     problem: Problem, type_base: str = DEFAULT_TYPE_BASE, instance: str | None = None
 ) -> dict[str, Json]:
-    """Return a problem as an RFC 9457 document, with `code`, `details` and `retryable` [S].
+    """Format a problem as an RFC 9457 document, with `code`, `details` and `retryable` [S].
 
     Args:
         problem: The problem.

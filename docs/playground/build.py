@@ -2,7 +2,8 @@
 
 The law of this module: **what a browser loads stands in the site's own directory, and is what was
 pinned here**. Pyodide comes from the npm registry and attrs from Python's, each held against a digest;
-what else Pyodide could load is struck from its list. It needs npm, pip and, the first time, a network.
+what else Pyodide could load is struck from its list. The modules are compiled here, by that Python: to compile
+them took a browser longer than all else. It needs Node.js, npm, pip and, the first time, a network.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def build(site: Path) -> tuple[int, int]:
         made = Path(name, "playground")
         made.mkdir()
         wheels = fetch(made, Path(name))
+        run(made, program("node"), str(HERE / "compile.mjs"), str(made), *map(str, wheels))
         for own in OURS:
             shutil.copyfile(HERE / own, made / own)
-        (made / "wheels.json").write_text(json.dumps(wheels), encoding="utf-8")
         shutil.rmtree(site / "playground", ignore_errors=True)
         shutil.copytree(made, site / "playground")
     loaded = [path for path in (site / "playground").iterdir() if path.name not in EAGER]
@@ -110,9 +111,9 @@ def megabytes(size: int) -> str:
     return f"{size / 1_000_000:.1f} MB"
 
 
-def fetch(made: Path, scratch: Path) -> list[str]:
-    """Put Pyodide and the two wheels where the playground is made; the names of the wheels."""
-    run(scratch, npm(), "pack", "--silent", "--prefer-offline", f"pyodide@{PYODIDE}")
+def fetch(made: Path, scratch: Path) -> list[Path]:
+    """Put Pyodide where the playground is made, and return the library's wheel and that of attrs."""
+    run(scratch, program("npm"), "pack", "--silent", "--prefer-offline", f"pyodide@{PYODIDE}")
     archive = scratch / f"pyodide-{PYODIDE}.tgz"
     digest = hashlib.sha512(archive.read_bytes()).digest()
     hold("pyodide", base64.b64encode(digest).decode(), PYODIDE_SHA512)
@@ -132,9 +133,7 @@ def fetch(made: Path, scratch: Path) -> list[str]:
     (attrs,) = wheels.iterdir()
     hold("attrs", hashlib.sha256(attrs.read_bytes()).hexdigest(), ATTRS_SHA256)
     run(scratch, *pip, "wheel", "--no-deps", str(ROOT), "--wheel-dir", str(wheels))
-    for wheel in wheels.iterdir():
-        shutil.copyfile(wheel, made / wheel.name)
-    return sorted(wheel.name for wheel in wheels.iterdir())
+    return sorted(wheels.iterdir())
 
 
 def hold(name: str, found: str, pinned: str) -> None:
@@ -143,11 +142,11 @@ def hold(name: str, found: str, pinned: str) -> None:
         raise SystemExit(f"{name} is not what was pinned: its digest is {found}")
 
 
-def npm() -> str:
-    """The command npm."""
-    found = shutil.which("npm")
+def program(name: str) -> str:
+    """Return the path of an installed command."""
+    found = shutil.which(name)
     if found is None:
-        raise SystemExit("npm is not installed")
+        raise SystemExit(f"{name} is not installed")
     return found
 
 

@@ -14,11 +14,14 @@ async function bytes(name) {
 }
 
 async function start() {
-  const python = await loadPyodide({ indexURL: new URL(".", import.meta.url).href });
-  const wheels = JSON.parse(new TextDecoder().decode(await bytes("wheels.json")));
-  for (const name of wheels) python.unpackArchive(await bytes(name), "wheel");
+  const [python, library, program] = await Promise.all([
+    loadPyodide({ indexURL: new URL(".", import.meta.url).href }),
+    bytes("library.zip"),
+    bytes("answer.py"),
+  ]);
+  python.unpackArchive(library, "zip", { extractDir: python.runPython("import site; site.getsitepackages()[0]") });
   const own = python.toPy({ __name__: "answer" });
-  python.runPython(new TextDecoder().decode(await bytes("answer.py")), { globals: own });
+  python.runPython(new TextDecoder().decode(program), { globals: own });
   const links = JSON.parse(own.get("links")());
   postMessage({ ready: true, links });
   return { python, answer: own.get("answer") };

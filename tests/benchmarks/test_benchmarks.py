@@ -160,6 +160,28 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, name, partial(next, count(1000, 1000)))
 
 
+def test_side_of_three_times_the_time_is_measured_as_three_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0]
+    monkeypatch.setattr(time, "thread_time_ns", lambda: now[0])
+
+    def side(name: str, nanoseconds: int) -> Side:
+        def work() -> str:
+            now[0] += nanoseconds
+            return "done"
+
+        return Side(name, lambda _calls: work, str)
+
+    sides = (side("ours", 2_000), side("floor: less", 1_000), side("floor: more", 6_000))
+    row = Row(family="a family", name="a name", answer="done", sides=sides)
+    figures = measured(row, side("F", 500), How(rounds=3, batch=0))
+    assert [each.microseconds for each in figures] == [2, 1, 6]
+    assert [each.in_f for each in figures] == [4, 2, 12]
+    assert [each.to_ours for each in figures] == [1, 0.5, 3]
+    assert {each.spread for each in figures} == {each.to_ours_spread for each in figures} == {0}
+
+
 @pytest.mark.usefixtures("ticking")
 def test_benchmark_row_has_one_figure_per_side() -> None:
     row = all_rows(())[0]

@@ -78,6 +78,7 @@ def burning(seconds: float) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_busy_process_uses_more_processor_time_than_an_idle_one() -> None:
     busy, idle = burning(0.6), burning(0.0)
     try:

@@ -46,6 +46,7 @@ def wrong(name: str) -> str:
     return f"tests.support.wrong_stores:{name}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small")
 def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
@@ -90,6 +91,7 @@ BY_PAGE = [name for name in FOUND_BY if name.endswith("NoPage")]
 """Stores that ignore the hosted page that a fact names."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FOUND_BY if name not in (*BY_PAGE, BY_THREE)])
 @pytest.mark.usefixtures("_small")
 def test_races_part_of_check_finds_every_store_with_a_bug(
@@ -102,6 +104,7 @@ def test_races_part_of_check_finds_every_store_with_a_bug(
     assert part.startswith("  ")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small")
 def test_races_of_three_find_a_store_that_loads_no_era(
     capsys: pytest.CaptureFixture[str],
@@ -122,6 +125,7 @@ def test_races_of_three_find_a_store_that_loads_no_era(
     assert rest == f"and {int(count) - 5} more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
 def test_kit_or_races_fail_a_store_that_ignores_pages(name: str) -> None:
     kind = getattr(wrong_stores, name)
@@ -169,6 +173,7 @@ def test_check_prints_findings_by_group_and_counts_the_rest(
     assert '{"at":"2026-01-05T00:00:00Z","register":' in told
 
 
+@pytest.mark.slow
 def test_finding_of_a_race_prints_the_members_that_differ() -> None:
     every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
     races = {(each.first, each.second): each.differences for each in every}
@@ -190,6 +195,7 @@ class Passing(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
+@pytest.mark.slow
 def test_race_is_retried_if_the_store_is_unavailable_once() -> None:
     every = [*race_all(StoreArena(Passing()), SCENARIOS[LAST])]
     actions = dict.fromkeys(each.first for each in every)
@@ -244,6 +250,7 @@ class AwaitedWhole(Awaited):
         self.made.register(api_key, caller)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Awaited", "AwaitedWhole"])
 @pytest.mark.usefixtures("_small")
 def test_check_reports_an_async_store_like_a_blocking_one(

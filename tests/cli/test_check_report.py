@@ -62,6 +62,7 @@ def test_planted_bug_fails_the_check_written_for_it(name: str) -> None:
     assert not check_store(WithOutbox(), only=[only], seed="1").failed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", FOUND_BY)
 def test_check_command_reports_a_planted_bug_and_exits_1(
@@ -89,6 +90,7 @@ def test_check_report_lists_checks_run_and_not_run_with_reasons(
     assert last == f"findings: 0, not run: {skipped}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_few")
 def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
     assert main(["check", f"{PLANTED}:Bare", "--only", "kit", "--strict"]) == 1
@@ -96,6 +98,7 @@ def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
     assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
 
 
+@pytest.mark.slow
 def test_every_check_runs_on_a_store_with_all_optional_methods() -> None:
     report = check_store(MemoryStore(), seed="1")
     assert not report.failed, str(report)
@@ -112,6 +115,7 @@ def test_report_of_a_skipped_check_names_the_missing_method() -> None:
         assert each.reason == f"the store has no method {', '.join(sorted(methods))}"
 
 
+@pytest.mark.slow
 def test_deadline_checks_are_skipped_for_a_store_with_own_clock() -> None:
     told = list[Progress]()
     report = check_store(OwnClock(), only=of_families(*FAMILIES), seed="1", progress=told.append)
@@ -125,6 +129,7 @@ def test_deadline_checks_are_skipped_for_a_store_with_own_clock() -> None:
     assert len(told) == len(report.passed)
 
 
+@pytest.mark.slow
 def test_sql_store_passes_the_hosted_page_and_outbox_checks(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'curae.db'}")
     store = SqlStore(SqlDatabase(engine))
@@ -141,6 +146,7 @@ def test_sql_store_passes_the_hosted_page_and_outbox_checks(tmp_path: Path) -> N
 # --- Factories ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", ["make_async_store", "make_store_in_coroutine"])
 def test_async_store_factory_is_awaited_by_check(
@@ -151,6 +157,7 @@ def test_async_store_factory_is_awaited_by_check(
     assert capsys.readouterr().out.startswith(headline)
 
 
+@pytest.mark.slow
 def test_async_store_is_purged_in_the_simulation_of_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_retry_in_the_tour_gets_identical_bytes() -> None:
     assert retry.answered[1:] == first.answered[1:]
 
 
+@pytest.mark.slow
 def test_tour_text_is_the_same_with_and_without_rich() -> None:
     plain = run("tour").stdout.decode()
     tour = "from curae_lifecycle.cli.main import main; raise SystemExit(main(['tour']))"
@@ -129,6 +130,7 @@ def test_tour_text_is_the_same_with_and_without_rich() -> None:
     assert poor.replace("\r\n", "\n") == without_colour(pretty)
 
 
+@pytest.mark.slow
 def test_replay_command_prints_one_answer_per_log_line(log: Path) -> None:
     answered = run("replay", str(log))
     assert answered.returncode == 0
@@ -138,6 +140,7 @@ def test_replay_command_prints_one_answer_per_log_line(log: Path) -> None:
     assert (second["line"], second["status"], second["replayed"]) == (2, 201, False)
 
 
+@pytest.mark.slow
 def test_replay_of_stdin_continues_after_a_broken_line(log: Path) -> None:
     answered = run("replay", "-", given=b"\xff\n\n" + log.read_bytes())
     assert answered.returncode == 1
@@ -172,12 +175,14 @@ def test_replay_check_exits_1_on_a_divergence(
     ]
 
 
+@pytest.mark.slow
 def test_replay_of_a_missing_file_exits_2(tmp_path: Path) -> None:
     answered = run("replay", str(tmp_path / "none.jsonl"))
     assert answered.returncode == 2
     assert b"none.jsonl: No such file" in answered.stderr
 
 
+@pytest.mark.slow
 def test_closed_output_pipe_ends_replay_without_an_error(log: Path) -> None:
     log.write_bytes(log.read_bytes() * 3000)
     command = f"{sys.executable} -m curae_lifecycle replay {log} | head -n 1"
@@ -193,6 +198,7 @@ def test_closed_output_pipe_ends_replay_without_an_error(log: Path) -> None:
     assert json.loads(answered.stdout) == {"line": 1, "outcome": "done"}
 
 
+@pytest.mark.slow
 def test_simulate_prints_counts_and_that_every_law_held(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -251,6 +257,7 @@ def test_simulate_with_a_bad_argument_exits_2(
     assert why in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
 def test_progress_bar_shows_on_a_terminal_and_skips_no_line(rich: str) -> None:
     shown = on_a_terminal(
@@ -277,6 +284,7 @@ def test_progress_bar_without_rich_is_full_at_the_end(monkeypatch: pytest.Monkey
     assert shown.getvalue() == ""
 
 
+@pytest.mark.slow
 def test_version_and_help_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
     assert run().returncode == 2

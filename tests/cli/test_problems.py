@@ -23,6 +23,7 @@ from tests.support.paths import ROOT
 each_code = pytest.mark.parametrize("code", ProblemCode)
 
 
+@pytest.mark.slow
 @each_code
 def test_problem_type_uri_ends_in_its_page_name(code: ProblemCode) -> None:
     assert files()[type_uri(code).rpartition("/")[2] + ".md"] == to_markdown(code)

@@ -16,6 +16,7 @@ BUSY = (
 )
 
 
+@pytest.mark.slow
 def test_long_task_shows_its_elapsed_seconds_on_a_terminal() -> None:
     shown = on_a_terminal(BUSY.format(before="", after=0, seconds=1.5))
     assert shown == "\rpurge: 0 s\rpurge: 1 s\r\n"

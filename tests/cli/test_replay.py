@@ -166,6 +166,7 @@ def whole() -> list[dict[str, Json]]:
     return answers(done.stdout)
 
 
+@pytest.mark.slow
 def test_replay_prints_one_line_per_answer_whatever_a_text_holds(
     whole: list[dict[str, Json]],
 ) -> None:
@@ -191,6 +192,7 @@ def test_replay_prints_one_line_per_answer_whatever_a_text_holds(
             assert minted["url"] == f"https://x/a{odd}z"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_unescaped_line_separators_in_a_log_change_no_answer(
     end: bytes, whole: list[dict[str, Json]], tmp_path: Path
@@ -203,6 +205,7 @@ def test_unescaped_line_separators_in_a_log_change_no_answer(
     assert answers(done.stdout) == whole[: len(RAW)]
 
 
+@pytest.mark.slow
 def test_log_line_that_is_not_json_gets_an_error_and_no_effect(tmp_path: Path) -> None:
     whole = line(registered())
     broken = [each.replace(b"%s", whole) for each in BROKEN.values()]
@@ -217,6 +220,7 @@ def test_log_line_that_is_not_json_gets_an_error_and_no_effect(tmp_path: Path) -
     assert [before["status"], between["outcome"], after["status"]] == [401, "done", 201]
 
 
+@pytest.mark.slow
 def test_replay_of_an_empty_log_prints_no_answers(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"")
@@ -232,6 +236,7 @@ def shown(side: str, divergence: dict[str, Json]) -> str:
     return json.dumps(divergence[side]) if side in divergence else "nothing"
 
 
+@pytest.mark.slow
 def test_replay_prints_each_divergence_on_one_line() -> None:
     recorded: list[Json] = [
         {"status": 201, "body": {"connection": {f"a{odd}z": odd}, odd: {odd: [odd]}}}

@@ -87,16 +87,19 @@ def apply(changes: tuple[TableChange, ...], old: Release) -> Release:
     return Release(old.version, made)
 
 
+@pytest.mark.slow
 @given(releases())
 def test_release_compared_with_itself_has_no_changes(release: Release) -> None:
     assert compare(release, release) == ()
 
 
+@pytest.mark.slow
 @given(releases(), releases())
 def test_applying_the_changes_to_the_old_release_gives_the_new(old: Release, new: Release) -> None:
     assert apply(compare(old, new), old) == new
 
 
+@pytest.mark.slow
 @given(releases(), releases())
 def test_every_table_change_has_findings_with_place_and_details(old: Release, new: Release) -> None:
     for table in compare(old, new):
@@ -106,6 +109,7 @@ def test_every_table_change_has_findings_with_place_and_details(old: Release, ne
         assert all(change.kinds and change.cells for change in table.cells)
 
 
+@pytest.mark.slow
 @given(releases(), releases())
 def test_findings_name_each_changed_cell_exactly_once(old: Release, new: Release) -> None:
     for table in compare(old, new):
@@ -479,6 +483,7 @@ def mutated(draw: st.DrawFn, value: Json) -> Json:
     return value | {name: draw(mutated(value[name]))}
 
 
+@pytest.mark.slow
 @given(mutated(json.loads(LAMP)))
 def test_mutated_document_of_tables_parses_or_raises_unreadable(document: Json) -> None:
     try:

@@ -39,6 +39,7 @@ def test_tables_command_prints_json_and_mermaid(capsys: pytest.CaptureFixture[st
     assert "moves no state" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.heavy)])
 def test_tables_command_prints_the_source_line_of_a_rule(
     step: int, capsys: pytest.CaptureFixture[str]
@@ -99,6 +100,7 @@ def test_tables_diff_of_a_release_with_itself_is_empty(
     assert json.loads(capsys.readouterr().out)["changes"] == []
 
 
+@pytest.mark.slow
 def test_tables_diff_prints_columns_on_a_terminal(older: Path) -> None:
     words = run("tables", "--diff", str(older)).stdout.decode().split()
     program = (
@@ -156,6 +158,7 @@ def shown_table(columns: int, name: str, before: str = "") -> str:
     return without_colour(on_a_terminal(f"{program}raise SystemExit(main(['tables', '{name}']))"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "name"),
     [
@@ -177,6 +180,7 @@ def test_table_on_a_terminal_prints_columns_with_whole_words(columns: int, name:
         assert columns < 160 or row.rule in words
 
 
+@pytest.mark.slow
 def test_table_on_a_terminal_without_rich_is_markdown() -> None:
     shown = shown_table(80, "recovery", "import sys; sys.modules['rich.console'] = None")
     assert shown == to_markdown(TABLES["recovery"])
@@ -215,6 +219,7 @@ def test_tables_command_with_a_problem_code_prints_its_rules(
     }
 
 
+@pytest.mark.slow
 def test_rule_of_a_table_outside_the_package_has_no_source_line() -> None:
     axis = Axis("weather", ("rain",))
     table: Table[str, str] = Table(

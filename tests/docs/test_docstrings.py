@@ -30,6 +30,7 @@ INNER: Final = (
 """Modules with internal functions of the SQL store."""
 
 
+@pytest.mark.slow
 def test_every_public_name_has_a_docstring() -> None:
     assert [named.name for named in public_names() if not named.says.strip()] == []
 

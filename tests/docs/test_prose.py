@@ -13,6 +13,7 @@ PACKAGE = Path(curae_lifecycle.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_package_docstrings_pass_the_prose_rules() -> None:
     assert len(FILES) > 200
     found = [each for path in FILES for each in offences(path, str(path.relative_to(PACKAGE)))]

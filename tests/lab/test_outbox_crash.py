@@ -28,6 +28,7 @@ def crash(url: str, kills: int, *more: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_outbox_worker_repeats_at_most_one_message(sqlite_url: str) -> None:
     seen = crash(sqlite_url, 10)
     assert seen["broken"] == []

@@ -46,6 +46,7 @@ def test_imports_for_type_checkers_match_the_lazy_imports() -> None:
     assert told == {name: f"curae_lifecycle.{home}" for name, home in _HOMES.items()}
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_subpackages_lazily() -> None:
     program = (
         "import sys, curae_lifecycle\n"

@@ -1,4 +1,4 @@
-"""Python files of the repository: their length and their module docstrings."""
+"""Python files of the repository: their length, their module docstrings and the names of tests."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ PACKAGE: Final = Path(curae_lifecycle.__file__).resolve().parent
 FOLDERS: Final = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs")
 LONGEST: Final = 500
 """The most lines in a file."""
+LONGEST_NAME: Final = 60
+"""The most characters in the name of a test."""
 
 
 def too_long(folder: Path) -> list[str]:
@@ -42,3 +44,22 @@ def test_every_module_begins_with_a_docstring(folder: Path) -> None:
     texts = {str(file): file.read_text("utf-8") for file in folder.rglob("*.py")}
     # An empty file only makes its folder a package.
     assert [file for file, text in texts.items() if text and not re.match(r'r?"""\S', text)] == []
+
+
+def long_names(text: str) -> list[str]:
+    """Return the names of the tests in a text that are too long."""
+    names: list[str] = re.findall(r"^ *(?:async )?def (test_\w+)", text, re.MULTILINE)
+    return [name for name in names if len(name) > LONGEST_NAME]
+
+
+def test_no_test_name_is_longer_than_sixty_characters() -> None:
+    files = [*(ROOT / "tests").rglob("test_*.py")]
+    assert files
+    found = {str(file): long_names(file.read_text("utf-8")) for file in files}
+    assert {file: names for file, names in found.items() if names} == {}
+
+
+def test_test_name_of_sixty_one_characters_is_found() -> None:
+    allowed, too_long_name = ("test_".ljust(length, "x") for length in (60, 61))
+    text = f"def {allowed}(): ...\nclass TestIt:\n    async def {too_long_name}(self): ...\n"
+    assert long_names(text) == [too_long_name]

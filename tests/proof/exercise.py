@@ -138,13 +138,13 @@ def what_names_a_page(first: Connection) -> None:
     fact = Authorized(first.id, page_url=url)
     assert isinstance(record_fact(fact, Snapshot(connection=first, page=page), at(1)), Done)
     user = UserId("u-1")
-    about_session = HandoffCompleted(server.new_ids().session_id, user).page_subject()
+    about_session = HandoffCompleted(server.new_ids().session_id, user).page_key()
     assert about_session[0] is PageKind.SESSION
-    about_user = Graduated(COORDINATE, user).page_subject()
+    about_user = Graduated(COORDINATE, user).page_key()
     assert about_user is not None
     kept = attrs.evolve(page, kind=about_user[0], subject=about_user[1])
     assert (kept.coordinate, kept.user_id) == (COORDINATE, user)
-    assert Tombstoned(COORDINATE).page_subject() is None
+    assert Tombstoned(COORDINATE).page_key() is None
 
 
 def an_attempt() -> None:

@@ -34,6 +34,7 @@ from tests.proof.purity import (
 from tests.support.strategies import at, pending
 
 
+@pytest.mark.slow
 def test_every_public_function_runs_without_side_effects() -> None:
     run = found("run")
     assert run["unexercised"] == []
@@ -67,10 +68,12 @@ def test_purity_check_finds_every_function_of_pure_packages() -> None:
     }
 
 
+@pytest.mark.slow
 def test_purity_check_detects_a_side_effect_or_changed_argument() -> None:
     assert found("run")["noticed"] == sorted(SABOTAGE)
 
 
+@pytest.mark.slow
 def test_importing_the_package_reads_no_clock_and_no_randomness() -> None:
     assert found("import") == {"seen": [], "noticed": ["time.time"]}
 
@@ -241,6 +244,7 @@ def test_purity_check_allows_reading_the_now_of_an_argument() -> None:
     assert {each for code in codes(whole) for each in impurities(code)} == set()
 
 
+@pytest.mark.slow
 def test_package_output_is_the_same_under_every_hash_seed() -> None:
     seed = "12345" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
     hashed, _, text = child("print", seed=seed).partition(b"\n")

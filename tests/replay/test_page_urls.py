@@ -50,7 +50,7 @@ def answers(*lines: dict[str, Json]) -> list[dict[str, Json]]:
     return [each.answer for each in replay(raw)]
 
 
-def test_log_fact_of_a_replaced_page_is_refused_and_of_the_newest_done() -> None:
+def test_replay_takes_the_newest_page_and_refuses_a_replaced_one() -> None:
     before = (REGISTER, CREATED, REVOKED, RECOVERED, REISSUED)
     earlier, newest = fact("{r1.nextAction.url}"), fact("{r2.nextAction.url}")
     told = answers(*before, earlier, newest, newest, earlier)[len(before) :]

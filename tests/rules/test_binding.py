@@ -92,11 +92,11 @@ def test_each_trigger_moves_a_binding_as_the_table_says(
 
 
 @pytest.mark.parametrize(("cell", "expected"), tables.GRADUATION_HANDOFF.items())
-def test_start_graduation_is_refused_unless_account_is_limited(
+def test_graduation_start_is_refused_unless_account_is_limited(
     cell: tuple[str], expected: str
 ) -> None:
     (state,) = cell
-    answer = rules.start_graduation(binding_in(state))
+    answer = rules.decide_graduation_start(binding_in(state))
     assert answer.rules == rules.GRADUATION_HANDOFF[AccountState(state)].rules
     if expected == "proceed":
         assert answer == Done(AccountState.LIMITED, answer.rules)
@@ -148,7 +148,7 @@ def test_era_of_a_repeated_instant_moves_on(last: datetime, era: datetime) -> No
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_reported_ahead_counts_as_now_and_keeps_the_report() -> None:
+def test_tombstone_reported_ahead_counts_as_now() -> None:
     ahead = NOW + timedelta(minutes=5)
     answer = rules.tombstone(None, COORDINATE, NOW, happened_at=ahead)
     assert isinstance(answer, Done)

@@ -252,6 +252,7 @@ def check_schedule(
             state, exact = after, wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", APART)
 @pytest.mark.parametrize("bucket", QUICK)
 def test_two_workers_with_skewed_clocks_admit_no_extra_request(bucket: Bucket, apart: int) -> None:

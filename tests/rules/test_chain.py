@@ -217,6 +217,7 @@ def test_each_reissue_increments_the_version_by_one() -> None:
 # --- Clock skew --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind", [TICK, NEXT_ACTION_LIFETIME, timedelta(days=9000)])
 def test_reconnect_with_now_before_updated_at_uses_updated_at(
     behind: timedelta,

@@ -78,7 +78,7 @@ def test_connection_of_an_era_is_over_before_the_first_tombstone() -> None:
     assert standing(made, NOW, era=None) == "REVOKED"
 
 
-def test_shown_connection_of_another_era_has_the_tombstone_as_revoked_at() -> None:
+def test_connection_of_an_ended_era_shows_when_it_was_ended() -> None:
     made = stored("ACTIVE")
     for tombstoned_at, shown in ((NOW, NOW), (START - TICK, START), (None, START)):
         ended = rules.show_ended(made, era=NOW, tombstoned_at=tombstoned_at)

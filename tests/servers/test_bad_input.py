@@ -21,12 +21,14 @@ APPS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERED)
 def test_bad_input_over_a_socket_gets_the_documented_response(wire: Wire, name: str) -> None:
     asked, body, answer = ANSWERED[name]
     assert wire.answer_to(wire.request(*asked, body=body)) == answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED_BEFORE)
 def test_malformed_header_gives_400_before_the_app(wire: Wire, name: str) -> None:
     assert wire.answer_to(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"

@@ -31,6 +31,7 @@ APPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APPS)
 def test_missing_database_table_gives_500_and_logs_no_secret(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
@@ -61,6 +62,7 @@ def test_missing_database_table_gives_500_and_logs_no_secret(app: str, tmp_path:
         assert secret not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APPS)
 def test_server_creates_its_database_tables_at_the_start(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:
@@ -69,6 +71,7 @@ def test_server_creates_its_database_tables_at_the_start(app: str, tmp_path: Pat
     assert said(server.log) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APPS)
 def test_locked_database_does_not_block_other_requests(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
@@ -122,6 +125,7 @@ def test_hosted_page_gives_503_while_the_database_is_locked(app: str, tmp_path: 
         assert server.send(finish).status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APPS)
 def test_oversized_body_is_cut_off_within_bounded_memory(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:

@@ -138,6 +138,7 @@ def test_body_that_never_arrives_gives_408_and_closes(
     assert json.loads(client.body()) == problem
 
 
+@pytest.mark.slow
 def test_app_receives_a_too_long_body_once_and_then_disconnect() -> None:
     heard: list[AsgiMessage] = []
 

@@ -123,7 +123,7 @@ def test_started_request_keeps_its_slot_if_its_client_hangs_up() -> None:
     run(scenario())
 
 
-def test_app_of_a_request_that_queued_still_learns_of_a_disconnect() -> None:
+def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     async def scenario() -> None:
         entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
 
@@ -322,7 +322,7 @@ def test_each_refusal_of_the_guard_is_counted_and_logged(
     assert ("a request was not counted: RuntimeError" in caplog.text) is fails
 
 
-def test_request_that_the_guard_passes_on_is_neither_logged_nor_counted(
+def test_guard_logs_and_counts_no_request_that_it_passes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     counted, client = Counted(), Client([part(b"", more=False)])

@@ -85,7 +85,7 @@ async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[
         ([(b" ", CREATE), (b"", CREATE), (b"a", CREATE), (b"b", CREATE)], []),
     ],
 )
-def test_guard_lets_one_key_or_connection_hold_three_of_four_slots(
+def test_one_key_or_connection_holds_three_of_four_guard_slots(
     asked: list[tuple[bytes, str]], left_out: list[int]
 ) -> None:
     async def scenario() -> None:

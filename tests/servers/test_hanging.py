@@ -137,6 +137,7 @@ def check_hangs(ask: Callable[[Request], Response]) -> None:
     assert ask(Request("GET", "/livez")).status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS[:3], pytest.param("Django", marks=pytest.mark.heavy)])
 def test_hanging_database_gives_500_in_time_and_201_afterwards(
     monkeypatch: pytest.MonkeyPatch, kind: str, stoppable_url: str
@@ -166,6 +167,7 @@ def test_default_timeouts_give_500_while_the_database_hangs(kind: str, stoppable
         check_goes_on(ask)
 
 
+@pytest.mark.slow
 def test_exhausted_connection_pool_gives_500_in_time(postgres_url: str) -> None:
     # The timeout of the pool would let it wait for a minute.
     engine = create_engine(postgres_url, timeout=60, pool_size=1)
@@ -187,6 +189,7 @@ def test_exhausted_connection_pool_gives_500_in_time(postgres_url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_exhausted_async_connection_pool_gives_500_in_time(postgres_url: str) -> None:
     async def asked() -> list[int]:
         engine = create_engine_async(postgres_url, timeout=60, pool_size=1)
@@ -222,6 +225,7 @@ def locked(url: str) -> Iterator[None]:
             other.rollback()
 
 
+@pytest.mark.slow
 def test_locked_sqlite_file_gives_500_in_time(sqlite_url: str) -> None:
     # The timeout of the engine is a minute.
     engine = create_engine(sqlite_url, timeout=60)
@@ -240,6 +244,7 @@ def test_locked_sqlite_file_gives_500_in_time(sqlite_url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_locked_sqlite_file_on_django_gives_500_in_time(sqlite_url: str) -> None:
     with django_database(sqlite_url, options={"timeout": 60}) as alias:
         from curae_lifecycle.stores.django.database import DjangoDatabase  # noqa: PLC0415
@@ -255,6 +260,7 @@ def test_locked_sqlite_file_on_django_gives_500_in_time(sqlite_url: str) -> None
         assert [*made.rows(Statement("PRAGMA busy_timeout"))[0]] == [60_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["waiting", "awaited"])
 def test_hanging_redis_gives_500_and_readyz_503(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(endpoint, "READY_TIMEOUT_SECONDS", 0.4)

@@ -178,6 +178,7 @@ def test_duration_histogram_covers_the_whole_retry_time() -> None:
     assert SECONDS[-1] >= DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 
+@pytest.mark.slow
 def test_metrics_of_several_worker_processes_are_summed(tmp_path: Path) -> None:
     told: list[dict[str, float]] = []
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -197,6 +198,7 @@ def test_metrics_of_several_worker_processes_are_summed(tmp_path: Path) -> None:
     assert [each[f"curae_build_info version={__version__}"] for each in told] == [1, 1]
 
 
+@pytest.mark.slow
 def test_endpoint_is_importable_without_prometheus_client() -> None:
     program = (
         "import sys; sys.modules['prometheus_client'] = None\n"

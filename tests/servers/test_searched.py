@@ -112,6 +112,7 @@ def watched(url: str) -> Iterator[tuple[Watched, sa.Engine]]:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_log_of_many_requests_has_every_failure_and_no_secret(
     watched: tuple[Watched, sa.Engine], url: str
 ) -> None:

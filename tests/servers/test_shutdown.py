@@ -22,6 +22,7 @@ ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 CREATE = "/api/sdk/v1/connections"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "app",
     [

@@ -56,6 +56,7 @@ def _answer(operation: str, failing: frozenset[str]) -> str:
     return repr((answer.response, answer.rules, answer.changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [*pairwise(read.READ_GATES), *pairwise(decide.DECIDE_GATES)])
 def test_swapping_two_neighbouring_gates_changes_an_answer(
     pair: tuple[Gate, Gate], monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,7 @@ def test_sweep_revokes_a_connection_in_any_standing(standing: str) -> None:
     )
 
 
-def test_sweep_leaves_revoked_connections_and_the_present_era_alone() -> None:
+def test_sweep_skips_revoked_connections_and_the_present_era() -> None:
     revoked, _ = STANDINGS["REVOKED"]
     new = pending(number=2)
     new = attrs.evolve(new, identity=attrs.evolve(new.identity, era=GONE.era))

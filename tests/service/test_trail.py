@@ -193,6 +193,7 @@ def test_rules_of_a_revocation_begin_with_the_reach_of_its_actor(actor: Actor) -
     assert list(answer.rules) == [f"revocation-reach.{actor.lower()}", *trail]
 
 
+@pytest.mark.slow
 def test_rules_page_says_which_tables_answers_never_name() -> None:
     text = RULES.read_text(encoding="utf-8")
     said = text.partition('<a id="trail"></a>')[2].partition("\n<a id=")[0]

@@ -34,7 +34,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.stores.hosted_pages import HostedPageTable, csrf_token, hosted_page_for
+from curae_lifecycle.stores.hosted_pages import HostedPageCollection, csrf_token, hosted_page_for
 from tests.support.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids
 from tests.support.strategies import (
     NEXT_ACTION_LIFETIME,
@@ -186,7 +186,7 @@ def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
 
 
 def test_hosted_page_is_found_until_it_expires() -> None:
-    pages = HostedPageTable()
+    pages = HostedPageCollection()
     pages.add(page("first"))
     assert pages.find("first", at(30) - TICK) == page("first")
     assert pages.find("first", at(30)) is None
@@ -194,7 +194,7 @@ def test_hosted_page_is_found_until_it_expires() -> None:
 
 
 def test_later_hosted_page_of_a_subject_replaces_the_first() -> None:
-    pages = HostedPageTable()
+    pages = HostedPageCollection()
     pages.add(page("first"))
     pages.add(page("of another", "c-2"))
     pages.add(page("second"))
@@ -204,19 +204,19 @@ def test_later_hosted_page_of_a_subject_replaces_the_first() -> None:
 
 
 def test_hosted_pages_of_two_kinds_for_one_id_are_both_found() -> None:
-    pages = HostedPageTable()
+    pages = HostedPageCollection()
     pages.add(page("first"))
     pages.add(attrs.evolve(page("second"), kind=SESSION))
     assert pages.find("first", START) is not None
     assert pages.find("second", START) is not None
 
 
-def held(pages: HostedPageTable) -> tuple[int, int, int]:
+def held(pages: HostedPageCollection) -> tuple[int, int, int]:
     return len(pages._by_digest), len(pages._by_subject), len(pages._expiries)
 
 
 def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
-    pages = HostedPageTable()
+    pages = HostedPageCollection()
     pages.add(page("first"))
     pages.add(page("of another", "c-2", minutes=31))
     pages.drop_expired(at(35) - TICK)
@@ -229,7 +229,7 @@ def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
 
 
 def test_dropping_a_replaced_hosted_page_keeps_its_successor() -> None:
-    pages = HostedPageTable()
+    pages = HostedPageCollection()
     pages.add(page("first"))
     pages.add(page("second", minutes=60))
     pages.drop_expired(at(35))
@@ -238,7 +238,7 @@ def test_dropping_a_replaced_hosted_page_keeps_its_successor() -> None:
 
 
 def test_reused_hosted_page_url_lives_until_its_last_expiry() -> None:
-    pages = HostedPageTable()
+    pages = HostedPageCollection()
     pages.add(page("same"))
     pages.add(page("same", minutes=60))
     pages.drop_expired(at(35))

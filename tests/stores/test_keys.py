@@ -359,6 +359,7 @@ def test_command_reports_missing_tables_with_the_fix(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "url", "said"),
     [
@@ -449,6 +450,7 @@ def test_outbox_command_lists_more_dead_messages_than_one_query(
     assert len({str(each["number"]) for each in dead}) == len(dead) == 3
 
 
+@pytest.mark.slow
 def test_outbox_command_with_closed_output_pipe_loses_no_message(
     url: str, database: SqlDatabase
 ) -> None:
@@ -463,6 +465,7 @@ def test_outbox_command_with_closed_output_pipe_loses_no_message(
     assert Outbox(database, DeliverySettings(attempts=1)).list_dead() == ()
 
 
+@pytest.mark.slow
 def test_outbox_command_prints_messages_until_sigterm(url: str, database: SqlDatabase) -> None:
     command = [sys.executable, "-m", "curae_lifecycle", "outbox", "--database", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:

@@ -183,6 +183,7 @@ def said(
     return heard, delivered
 
 
+@pytest.mark.slow
 @given(
     steps,
     st.lists(passing, max_size=20),

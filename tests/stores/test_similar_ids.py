@@ -86,6 +86,7 @@ class InMemory:
         return self.store.binding(coordinate)
 
 
+@pytest.mark.slow
 def test_similar_ids_are_kept_apart_in_memory() -> None:
     check_all(InMemory(), TWINS)
 
@@ -164,6 +165,7 @@ def test_similar_ids_are_kept_apart_in_stored_documents(kind: str) -> None:
         assert load(type(value), parse_json(escaped)) == value
 
 
+@pytest.mark.slow
 def test_every_code_point_of_an_app_user_id_is_loaded_unchanged() -> None:
     for text in (LONGEST, *unusual()):
         value = a_binding(text)

@@ -23,6 +23,7 @@ from tests.support.wire.running import Behind, engine_of, running_server, sqlite
 from tests.support.wire.visiting import pressed
 
 
+@pytest.mark.slow
 def test_similar_ids_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
     in_sql(sqlite_url, FEW)
 
@@ -110,6 +111,7 @@ def finish(place: Served, url: str) -> Response:
     return place.send(pressed(url, "finish"))
 
 
+@pytest.mark.slow
 def test_similar_ids_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
     served("django", url=sqlite(tmp_path), directory=tmp_path, twins=FEW)
 

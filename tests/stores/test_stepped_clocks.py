@@ -137,6 +137,7 @@ def retry_after(response: Response) -> timedelta:
 # --- Clocks that are stepped -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", STEPS)
 def test_bucket_recovers_after_the_clock_is_corrected(world: World, by: timedelta) -> None:
     assert world.ask(SMALL).status == 200
@@ -157,6 +158,7 @@ def test_bucket_recovers_after_the_clock_is_corrected(world: World, by: timedelt
     assert world.admitted(SMALL) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", STEPS)
 def test_bucket_is_full_after_a_slow_clock_is_corrected(world: World, by: timedelta) -> None:
     world.step(-by)
@@ -165,6 +167,7 @@ def test_bucket_is_full_after_a_slow_clock_is_corrected(world: World, by: timede
     assert world.admitted(SMALL) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, timedelta(minutes=4)])
 def test_servers_with_skewed_clocks_admit_only_the_capacity(world: World, apart: timedelta) -> None:
     bucket = Bucket(name="b", capacity=3, refill=1, seconds=600)
@@ -183,6 +186,7 @@ def test_servers_with_skewed_clocks_admit_only_the_capacity(world: World, apart:
     assert world.admitted(quick) == 0
 
 
+@pytest.mark.slow
 def test_rate_limit_log_counts_requests_admitted_by_a_fast_clock(world: World) -> None:
     hour = timedelta(hours=1)
     world.step(hour)
@@ -212,6 +216,7 @@ OTHERS: Final = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", OTHERS)
 def test_restoring_old_bucket_settings_does_not_refill_a_bucket(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
@@ -222,6 +227,7 @@ def test_restoring_old_bucket_settings_does_not_refill_a_bucket(world: World, ne
     assert world.admitted(new) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", OTHERS)
 def test_old_and_new_bucket_settings_admit_the_sum_of_both(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)

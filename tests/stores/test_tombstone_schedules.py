@@ -254,7 +254,7 @@ def test_random_schedules_hold_law_17() -> None:
 
 @pytest.mark.heavy
 def test_many_random_schedules_hold_law_17() -> None:
-    run_schedules(50_000)
+    run_schedules(10_000)
 
 
 # --- Each sentence left out -------------------------------------------------------------------

@@ -143,6 +143,7 @@ def validator(kind: EventKind) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
+@pytest.mark.slow
 def test_emitted_event_is_valid_by_its_own_asyncapi_message_only() -> None:
     assert {event.kind for event in emitted()} == set(EventKind)
     for event in emitted():
@@ -170,6 +171,7 @@ LISTED = {
 }
 
 
+@pytest.mark.slow
 def test_events_contain_no_url_key_or_user_id() -> None:
     secrets = ("https://", "cae_live", "cae_test", "limited-", "user-of")
     users = {

@@ -17,7 +17,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Expired(fact.ConnectionFact):
-    """The fact that the authorization ended, by the upstream or by the clock.
+    """The fact that a connection's authorization ended, by the upstream or by the clock.
 
     Attributes:
         connection_id: The connection's id.

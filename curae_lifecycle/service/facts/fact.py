@@ -42,6 +42,8 @@ FactAnswer = Done[changes.Changes] | Ignored[changes.Changes] | Refused
 class Fact(ABC):
     """The base class of facts: events outside of requests that the platform learned of.
 
+    For example: the patient authorized a connection, or the user of a coordinate is gone.
+
     Attributes:
         kind: The name of the fact in a log.
         members: The members of the fact in a log, in the order of the class's fields.
@@ -93,15 +95,16 @@ class Fact(ABC):
         """Return the digest of `page_url`, or None if the fact comes from no page."""
         return None if self.page_url is None else url_digest(self.page_url)
 
-    def page_subject(self) -> tuple[PageKind, str] | None:
-        """Return the kind and the subject of the pages that the fact may come from.
+    def page_key(self) -> tuple[PageKind, str] | None:
+        """Return the key of the hosted pages that the fact may come from: their kind and subject.
 
-        `None`, the default, is for a fact that comes from no page.
+        `record_fact` refuses a fact whose page has another key, since that page is about something
+        else. `None`, the default, is for a fact that comes from no page.
         """
         return None
 
     def check(self, now: datetime) -> None:
-        """Check the fact without loaded values, before it is recorded at `now`.
+        """Check the fact's own values before it is recorded at `now`; no stored value is needed.
 
         Args:
             now: The instant, in UTC; at least what the fact's connection or session has seen.
@@ -127,7 +130,7 @@ class Fact(ABC):
 
 
 class ConnectionFact(Fact):
-    """The base class of facts about one connection, the one with the id `connection_id`."""
+    """The base class of facts about the one connection with the id `connection_id`."""
 
     __slots__ = ()
     connection_id: ConnectionId
@@ -148,13 +151,15 @@ class ConnectionFact(Fact):
         """Return needs that name the connection, loaded with its successor, head and binding."""
         return Needs(connection=self.connection_id, page=self.page_digest())
 
-    def page_subject(self) -> tuple[PageKind, str]:
-        """Return the kind and the subject of the pages about the connection."""
+    def page_key(self) -> tuple[PageKind, str]:
+        """Return the key of the connection's hosted pages: their kind and the connection's id."""
         return PageKind.CONNECTION, self.connection_id
 
 
 def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
-    """Decide the changes with which to record one fact [O].
+    """Judge a fact by the rules, and return the changes that record it [O].
+
+    Nothing is stored here; `stores.serve.record` loads, calls this function and commits.
 
     Args:
         fact: The fact.
@@ -180,7 +185,7 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     if fact.page_url is None:
         return fact.judge(snapshot, now)
     page = snapshot.page
-    if page is None or (page.kind, page.subject) != fact.page_subject():
+    if page is None or (page.kind, page.subject) != fact.page_key():
         return refuse_at(Gate.OWNERSHIP)
     answer = fact.judge(snapshot, now)
     if isinstance(answer, Done):
@@ -206,7 +211,7 @@ def to_fact_answer(
     answer: Done[Moved] | Ignored[object] | Refused,
     build_changes: Callable[[Moved], changes.Changes],
 ) -> FactAnswer:
-    """Convert the answer of a rule to the answer to a fact.
+    """Convert the answer of a rule, which holds a new value, to the answer to a fact.
 
     Args:
         answer: The answer of the rule.
@@ -227,7 +232,7 @@ def to_fact_answer(
 def to_connection_fact_answer(
     kind: EventKind, before: Connection, answer: Transition
 ) -> FactAnswer:
-    """Convert the answer of a connection's rule to the answer to a fact.
+    """Convert the answer of a rule on a connection to the answer to a fact.
 
     It is for rules that move a connection to ACTION_REQUIRED, EXPIRED or REVOKED.
 

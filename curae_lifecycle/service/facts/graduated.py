@@ -29,13 +29,13 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class Graduated(fact.Fact):
-    """The fact that the bound LIMITED user became ACTIVE.
+    """The fact that the bound LIMITED user became ACTIVE: the account graduated.
 
     Attributes:
         coordinate: The coordinate of the user.
-        user_id: The user who graduated; `None` for the bound user. With `page_url` the fact needs
-            the page's user, `HostedPage.user_id`, and is refused without.
-        happened_at: When the user graduated, in UTC; `None` for the instant of recording.
+        user_id: The user who became ACTIVE; `None` for the bound user. With `page_url` the fact
+            needs the page's user, `HostedPage.user_id`, and is refused without.
+        happened_at: When the user became ACTIVE, in UTC; `None` for the instant of recording.
         page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
             page. No repr shows it.
     """
@@ -74,14 +74,18 @@ class Graduated(fact.Fact):
         """Return needs that name the binding of the coordinate."""
         return Needs(binding=self.coordinate, page=self.page_digest())
 
-    def page_subject(self) -> tuple[PageKind, str] | None:
-        """Return the kind and the subject of the pages about the user, or None without a user."""
+    def page_key(self) -> tuple[PageKind, str] | None:
+        """Return the key of the user's hosted pages: their kind, coordinate and user.
+
+        Returns:
+            The key; `None` if the fact names no user.
+        """
         if self.user_id is None:
             return None
         return PageKind.USER, user_subject(self.coordinate, self.user_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move a LIMITED binding to ACTIVE if the user who graduated is the bound user."""
+        """Move a LIMITED binding to ACTIVE if the fact's user is the bound user."""
         binding = snapshot.binding
         # Without a bound user the table refuses every user.
         bound = None if binding is None else binding.user_id

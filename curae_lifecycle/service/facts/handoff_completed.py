@@ -17,7 +17,9 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class HandoffCompleted(fact.Fact):
-    """The fact that the hosted page gave the user over to the app: completeHandoff.
+    """The fact that a user signed up on the hosted page and was returned to the app.
+
+    In the platform's words: completeHandoff.
 
     Attributes:
         session_id: The session's id.
@@ -50,8 +52,8 @@ class HandoffCompleted(fact.Fact):
         """Return needs that name the session; the binding of its coordinate is loaded with it."""
         return Needs(session=self.session_id, page=self.page_digest())
 
-    def page_subject(self) -> tuple[PageKind, str]:
-        """Return the kind and the subject of the pages about the session."""
+    def page_key(self) -> tuple[PageKind, str]:
+        """Return the key of the session's hosted pages: their kind and the session's id."""
         return PageKind.SESSION, self.session_id
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:

@@ -13,7 +13,7 @@ from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT, PAGE_URL
-from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
+from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_by_actor
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -25,11 +25,12 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 
 @attrs.frozen
 class Revoked(fact.ConnectionFact):
-    """The fact that a connection was revoked outside the API.
+    """The fact that a connection was revoked outside the API, such as by the patient.
 
     Attributes:
         connection_id: The connection's id.
-        actor: The actor that revoked; it sets how far along the chain the revocation reaches.
+        actor: The actor that revoked. For PATIENT and PLATFORM, later connections of the chain are
+            revoked, too.
         happened_at: When the revocation happened, in UTC; `None` for the instant of recording.
         page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
             page. No repr shows it.
@@ -45,13 +46,13 @@ class Revoked(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT, PAGE_URL)
 
     def needs(self) -> Needs:
-        """Return needs that name the chain if the revocation reaches it, else the connection."""
+        """Return needs that name the connection, or its chain if the actor revokes it whole."""
         reached = revocation_needs(self.connection_id, self.actor)
         return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke each connection that the revocation reaches, or ignore a fact without effect."""
-        answers, changes = revoke_reached(
+        """Revoke the connection and, for some actors, the later ones of its chain."""
+        answers, changes = revoke_by_actor(
             fact.require_connection(snapshot),
             snapshot,
             now,

@@ -20,7 +20,7 @@ def etag(state: AccountState) -> str:
 
 @attrs.frozen
 class AccountStateShown(operation.Reply):
-    """The reply with an account state: `{lifecycleState}`."""
+    """The reply to a request for an account state: `{lifecycleState}`."""
 
     lifecycle_state: AccountState
 
@@ -36,7 +36,8 @@ class GetAccountState(operation.UserOperation):
 
     Attributes:
         app_user_id: The app's own id of its user.
-        cached_states: The account states whose entity tags the client sent.
+        cached_states: The account states whose entity tags the client sent; a reply with one of
+            these is a 304.
     """
 
     app_user_id: AppUserId

@@ -60,7 +60,10 @@ REVOKED_CONNECTION: Final = revoke(
 
 
 def snapshot_in_state(state: AccountState) -> Snapshot:
-    """Return a snapshot in which the account of `COORDINATE` has a state, not UNLINKED."""
+    """Return a snapshot in which the account of `COORDINATE` has the given state.
+
+    The state is LIMITED, ACTIVE or TOMBSTONED.
+    """
     user_id = UserId("u-1")
     return Snapshot(
         binding=LimitedAccountAppBinding(

@@ -23,7 +23,7 @@ class ConnectionShown(operation.Reply):
 
 @attrs.frozen
 class GetConnection(operation.ConnectionOperation):
-    """The operation that gets one connection, without a next action [P]."""
+    """The operation that gets one connection, as it is now [P]."""
 
     connection_id: values.ConnectionId
 
@@ -52,7 +52,10 @@ class GetConnection(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with the connection, authorized first if the snapshot has a `landed_handoff`."""
+        """Reply with the connection.
+
+        If the snapshot has a `landed_handoff`, the connection is authorized first: it heals.
+        """
         connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))

@@ -11,14 +11,14 @@ from curae_lifecycle.service.operations import example_values, operation
 
 @attrs.frozen
 class GraduationStarted(operation.Reply):
-    """The reply to a graduation hand-off: `{nextAction}`."""
+    """The reply to a started graduation hand-off: `{nextAction}`."""
 
     next_action: values.NextAction
 
 
 @attrs.frozen
 class StartGraduation(operation.UserOperation):
-    """The operation that starts a graduation hand-off, to make a LIMITED user ACTIVE [P]."""
+    """The operation that sends a LIMITED user to a hosted page to become ACTIVE [P]."""
 
     app_user_id: values.AppUserId
 
@@ -49,8 +49,11 @@ class StartGraduation(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with a next action if the user is LIMITED, else refuse; change no binding."""
-        answer = binding.start_graduation(context.snapshot.binding)
+        """Reply with a next action if the user is LIMITED, else refuse.
+
+        The binding does not change; the fact `Graduated` changes it later.
+        """
+        answer = binding.decide_graduation_start(context.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.ruling_from_refusal(answer)
         return operation.Ruling(GraduationStarted(context.new_ids.next_action), answer.rules)

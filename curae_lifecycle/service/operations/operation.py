@@ -27,7 +27,13 @@ BASE_PATH: Final = "/api/sdk/v1"
 
 
 class KeyUse(StrEnum):
-    """The ways in which an operation treats an idempotency key: needed, forbidden or ignored."""
+    """The ways in which an operation treats an idempotency key.
+
+    Attributes:
+        NEEDED: A request without a key is refused.
+        NOT_ALLOWED: A request with a key is refused.
+        UNUSED: A key is ignored.
+    """
 
     NEEDED = "key needed"
     NOT_ALLOWED = "key not allowed"
@@ -44,7 +50,7 @@ def _all_members(rule: OperationRule) -> tuple[Member[object], ...]:
 
 @attrs.frozen(kw_only=True)
 class OperationRule:
-    """The rule of an operation: its route, members, scope, key, limit and status.
+    """The properties of an operation, as its row of the table `operation` holds them.
 
     Attributes:
         name: The name of the operation, part of the fingerprint and of the name of the rule.
@@ -60,7 +66,8 @@ class OperationRule:
         query: The members of the query; their parsers get text.
         body: The members of the body; `None` if no body is read.
         tags: Whether the entity tags that the client holds are read.
-        asks: The prefixes of the names of the rules that may refuse the operation.
+        asks: The prefixes of the names of the rules that may refuse the operation; its problems in
+            the API's document follow from these.
         rules: The name of the operation's own rule, as a tuple for a decision's `rules`.
         members: All members of path, query and body, in the order of the operation's fields.
     """
@@ -145,7 +152,7 @@ class Replayed(Reply):
 
 @attrs.frozen
 class Ruling:
-    """The decision of an operation.
+    """The result of `Operation.decide`: the reply and the changes.
 
     Attributes:
         reply: The reply.
@@ -159,12 +166,12 @@ class Ruling:
 
 
 def ruling_from_refusal(refused: outcomes.Refused) -> Ruling:
-    """Return the ruling of a refusal: its problem as the reply, its rules, and no changes."""
+    """Convert a refusal to the ruling of an operation: its problem as the reply, no changes."""
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
 class OperationContext:
-    """The values from which an operation decides; the operation only reads them.
+    """The values from which `Operation.decide` decides; it only reads them.
 
     Attributes:
         caller: The caller.
@@ -204,7 +211,7 @@ class OperationContext:
 
 @attrs.frozen
 class Example:
-    """A success of an operation, for the API's document and for tests.
+    """An example of an operation's success, for the API's document and for tests.
 
     Attributes:
         title: The title of the example in the document.
@@ -218,7 +225,7 @@ class Example:
 
 
 class Operation(ABC):
-    """The base class of operations: a parsed request, and how it is decided.
+    """The base class of operations: a parsed request, and the rules that decide it.
 
     Attributes:
         rule: The rule of the operation.

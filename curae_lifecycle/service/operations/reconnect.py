@@ -59,7 +59,7 @@ class Reconnect(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with a new or the pending successor and a fresh next action, or refuse."""
+        """Reply with the new or the pending successor and a fresh next action, or refuse."""
         connection, new_ids = context.connection, context.new_ids
         answer = chain.reconnect(
             connection,

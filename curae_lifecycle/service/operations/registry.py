@@ -34,7 +34,11 @@ OPERATION_BY_TRIGGER: Final[dict[Trigger, type[Operation]]] = {
 
 
 def operation_table(operations: Iterable[type[Operation]]) -> Table[str, OperationRule]:
-    """Return the table `operation` with the rules of the given operations."""
+    """Build the table `operation`, which maps each operation's name to its `OperationRule`.
+
+    A rule holds the method, path, scope, limit, status and members. `operations` are the classes to
+    include.
+    """
     rules = [each.rule for each in operations]
     return Table(
         "operation",

@@ -8,7 +8,7 @@ from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import example_values, operation
-from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
+from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_by_actor
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -58,13 +58,13 @@ class Revoke(operation.ConnectionOperation):
         )
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return needs that name the connection, or its chain if an app's revocation reaches it."""
+        """Return needs that name the connection, since an app revokes that connection alone."""
         del caller
         return revocation_needs(self.connection_id, Actor.APP)
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the connection after its revocation, unchanged if it was revoked before."""
-        answers, changes = revoke_reached(
+        answers, changes = revoke_by_actor(
             context.connection, context.snapshot, context.now, actor=Actor.APP
         )
         answer = answers[0]

@@ -20,7 +20,7 @@ _LIMITS: Final = ("connect_timeout", "statement_timeout", "lock_timeout")
 
 
 def register_checks() -> None:
-    """Register `check_database` with Django's system checks."""
+    """Register `check_database` with Django, so that `manage.py check` runs it."""
     checks.register(check_database, TAG)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.sql.limits import postgresql_options
 
 DEFAULT_TIMEOUT: Final = 2.0
 """The default timeout for a connection, a lock or a statement, in seconds."""
@@ -18,7 +19,7 @@ MAX_AGE_SECONDS: Final = 600
 
 
 def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
-    """Return the entry of Django's DATABASES for a database URL in SQLAlchemy's format.
+    """Return an entry of Django's DATABASES for a database URL as SQLAlchemy writes it.
 
     Args:
         url: `sqlite:///file` or `postgresql://user:password@host/name`. The query after a `?` holds
@@ -50,9 +51,9 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
 
 
 def _postgresql(url: str, name: str, wait: float) -> dict[str, object]:
-    parts, milliseconds = urlsplit(url), int(wait * 1000)
+    parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
-    limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+    given = [options["options"]] if "options" in options else []
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
@@ -64,7 +65,7 @@ def _postgresql(url: str, name: str, wait: float) -> dict[str, object]:
             **options,
             # psycopg treats one second as two.
             "connect_timeout": max(2, round(wait)),
-            "options": f"{options.get('options', '')} {limits}".strip(),
+            "options": postgresql_options(wait, given),
         },
         "CONN_MAX_AGE": MAX_AGE_SECONDS,
         "CONN_HEALTH_CHECKS": True,

@@ -85,7 +85,7 @@ def create_client(
 def create_client_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """Create an async client for `AsyncRedisLimitsStore`, with all timeouts and without retries.
+    """Create a client for `AsyncRedisLimitsStore`, with all timeouts set and without retries.
 
     Args:
         url: The server, such as `redis://host:6379` or `unix:///path`.

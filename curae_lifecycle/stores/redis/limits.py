@@ -102,7 +102,7 @@ class RedisLimitsStore:
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis; load everything else and the instant from the other store.
+        """Load the rate limits from Redis, and all other values and `now` from the other store.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.
@@ -180,7 +180,7 @@ class AsyncRedisLimitsStore:
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis; load everything else and the instant from the other store.
+        """Load the rate limits from Redis, and all other values and `now` from the other store.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.

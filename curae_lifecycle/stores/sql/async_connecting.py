@@ -24,7 +24,7 @@ from curae_lifecycle.stores.sql.limits import (
     GRACE,
     MARIADB_SQL_MODE,
     mariadb_limits,
-    postgresql_limits,
+    postgresql_options,
 )
 from curae_lifecycle.stores.sql.replication import Replication
 
@@ -49,7 +49,7 @@ Connect = Callable[[], Awaitable[AsyncConnection]]
 
 @attrs.frozen
 class Connector:
-    """The way to open connections of a driver.
+    """A function that opens connections of a driver, with the errors that it may raise.
 
     Attributes:
         connect: Opens a connection within a time limit.
@@ -61,7 +61,7 @@ class Connector:
 
 
 def async_connector(url: sa.URL, wait: float) -> Connector:
-    """Return the way to open connections to a database.
+    """Return the connector that opens connections to a database.
 
     Args:
         url: The URL, with one of `engine_factory.ASYNC_DRIVERS`.
@@ -93,9 +93,8 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
     )
 
     options = [str(named["options"])] if "options" in named else []
-    limits = [f"-c {name}={value}" for name, value in postgresql_limits(wait).items()]
     parameters = {name: str(value) for name, value in named.items()}
-    parameters["options"] = " ".join([*options, *limits])
+    parameters["options"] = postgresql_options(wait, options)
     replication = Replication()
 
     async def connect() -> AsyncConnection:
@@ -108,9 +107,8 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
 
 def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     asyncpg = cast("_Module", importlib.import_module("asyncpg"))
-    settings = {name: str(value) for name, value in postgresql_limits(wait).items()}
-    if "options" in named:
-        settings["options"] = str(named.pop("options"))
+    options = [str(named.pop("options"))] if "options" in named else []
+    settings = {"options": postgresql_options(wait, options)}
     replication = Replication()
 
     async def connect() -> AsyncConnection:

@@ -34,15 +34,15 @@ class AsyncConnection(Closable, Protocol):
     """A connection of an async driver in autocommit mode."""
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement and return its rows."""
+        """Run one statement and return the rows of its result."""
         ...
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, which may begin and commit a transaction.
+        """Run statements in order; the caller adds those that begin and commit a transaction.
 
         Returns:
-            False if a statement did not change its `expected_rows`; the transaction is then rolled
-            back. Otherwise True.
+            True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
+            rollback.
         """
         ...
 
@@ -65,7 +65,11 @@ class PsycopgConnection:
         return await self._run([statement])
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order; PostgreSQL checks `expected_rows` (see `statement.combine`)."""
+        """Run statements in order, and return True.
+
+        A statement from `statement.combine` raises an error if it does not change its
+        `expected_rows`, so they are not compared here.
+        """
         await self._run(statements)
         return True
 
@@ -173,7 +177,11 @@ class AsyncpgConnection:
         return await self._run([statement])
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order; PostgreSQL checks `expected_rows` (see `statement.combine`)."""
+        """Run statements in order, and return True.
+
+        A statement from `statement.combine` raises an error if it does not change its
+        `expected_rows`, so they are not compared here.
+        """
         await self._run(statements)
         return True
 
@@ -278,7 +286,12 @@ class AiosqliteConnection:
         return await self.driver.execute_fetchall(statement.text, statement.values)
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order; see `AsyncConnection`."""
+        """Run statements in order.
+
+        Returns:
+            True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
+            rollback.
+        """
         async with self.writing:
             for statement in statements:
                 cursor = await self.driver.execute(statement.text, statement.values)
@@ -340,7 +353,12 @@ class AsyncmyConnection:
         return rows
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order; see `AsyncConnection`."""
+        """Run statements in order.
+
+        Returns:
+            True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
+            rollback.
+        """
         for statement in statements:
             changed, _ = await self._run(statement)
             if statement.expected_rows not in {None, changed}:

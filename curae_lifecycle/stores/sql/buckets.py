@@ -30,7 +30,7 @@ _LAST_MICROSECOND: Final = to_epoch_microseconds(LAST_INSTANT)
 
 
 def check_sizes(buckets: Iterable[Bucket]) -> None:
-    """Check that the numbers of every charge of these buckets fit into 64-bit integers.
+    """Check that buckets are small enough: their charges must fit into 64-bit integers.
 
     Raises:
         ArgumentError: A bucket is too large. The error names it.

@@ -26,7 +26,7 @@ from curae_lifecycle.stores.sql.limits import (
     GRACE,
     MARIADB_SQL_MODE,
     mariadb_limits,
-    postgresql_limits,
+    postgresql_options,
 )
 from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
 from curae_lifecycle.stores.sql.replication import Replication
@@ -46,7 +46,7 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 
 @attrs.frozen
 class Bounds:
-    """The timeout of an engine, and a semaphore for its connections.
+    """The timeout of an engine, and a semaphore that counts its free connections.
 
     A SQLAlchemy pool has one timeout for all requests. So each blocking request first waits for
     the semaphore, for at most the time that the request has left. A SQLAlchemy pool also counts a
@@ -54,7 +54,7 @@ class Bounds:
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
-        free: The semaphore, whose value is the number of free connections of the pool.
+        free: The semaphore; its value is the number of connections that may still be taken.
     """
 
     wait: float
@@ -260,11 +260,10 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
         case Dialect.SQLITE:
             return {"timeout": wait, "isolation_level": None}
         case Dialect.POSTGRESQL:
-            limits = [f"-c {name}={value}" for name, value in postgresql_limits(wait).items()]
             return {
                 # psycopg treats one second as two.
                 "connect_timeout": max(2, round(wait)),
-                "options": " ".join([*url.normalized_query.get("options", ()), *limits]),
+                "options": postgresql_options(wait, url.normalized_query.get("options", ())),
             }
         case Dialect.MARIADB:
             session = mariadb_limits(wait)

@@ -26,13 +26,13 @@ from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY
 
 @attrs.frozen
 class Erasure:
-    """The result of `erase`: the numbers of rows that a later `purge` deletes.
+    """The result of `erase`: how much a later `purge` deletes, and how much it waits for.
 
     Attributes:
         connections: The number of connections to delete.
         sessions: The number of connect sessions to delete.
-        waiting: The number of messages about the user that are still in the outbox. A purge deletes
-            nothing before they are delivered.
+        waiting: The number of messages about the user that are still in the outbox. A `purge`
+            deletes nothing before they are delivered.
     """
 
     connections: int = 0
@@ -41,7 +41,7 @@ class Erasure:
 
 
 def erase(database: Database, coordinate: Coordinate) -> Erasure:
-    """End the access of an app user, and leave everything that is stored about them to `purge`.
+    """End the access of an app user, and mark everything stored about them for deletion.
 
     The function tombstones the coordinate and revokes every connection as the platform, which puts
     effects and events into the outbox. From five minutes later on, `purge` deletes the connections,

@@ -55,7 +55,7 @@ _ROLLED_BACK_CODES: Final[dict[Dialect, frozenset[object]]] = {
 
 
 def is_conflict(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether `error` undid a commit because a concurrent commit came first."""
+    """Return whether a commit failed with `error` because a concurrent commit came first."""
     return _code(dialect, error) in _CONFLICT_CODES[dialect]
 
 
@@ -68,7 +68,7 @@ def is_missing_table(dialect: Dialect, error: BaseException) -> bool:
 
 
 def is_transient(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether the statement that raised `error` may succeed later."""
+    """Return whether a statement that failed with `error` may succeed if it is tried again."""
     code = _code(dialect, error)
     match dialect, code:
         case _ if isinstance(error, OSError):
@@ -90,14 +90,14 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
 
 
 def is_rolled_back(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether the transaction that raised `error` certainly stored nothing."""
+    """Return whether a transaction that failed with `error` certainly stored nothing."""
     code = _code(dialect, error)
     primary = code & 0xFF if dialect is Dialect.SQLITE and isinstance(code, int) else code
     return primary in _ROLLED_BACK_CODES[dialect]
 
 
 def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
-    """Return the exception that a store raises for a transient error.
+    """Convert a transient error to the exception that a store raises for it.
 
     The result is a `StoreUnchangedError` if the transaction certainly stored nothing.
     """
@@ -106,7 +106,7 @@ def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableEr
 
 
 def reason(dialect: Dialect, error: BaseException) -> str:
-    """Return the class of `error`, the dialect and the error code, if any, as one text."""
+    """Describe an error without its message: its class, the dialect and the error code."""
     code = _code(dialect, error)
     return f"{type(error).__name__} of {dialect}" + (f", code {code}" if code is not None else "")
 

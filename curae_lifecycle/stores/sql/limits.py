@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -13,14 +14,19 @@ The server's own error comes first that way, and it says more.
 """
 
 
-def postgresql_limits(wait: float) -> dict[str, int]:
-    """Return the settings of PostgreSQL, in milliseconds, by their names.
+def postgresql_options(wait: float, given: Iterable[str] = ()) -> str:
+    """Return the command-line options of a session of PostgreSQL.
+
+    A commit waits for the disk, and for a synchronous standby, even if the role or the database is
+    set to wait for neither: a crash would undo revocations that were acknowledged.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds.
+        given: The options of the database's URL. They may set another `synchronous_commit`.
     """
     milliseconds = int(wait * 1000)
-    return {"statement_timeout": milliseconds, "lock_timeout": milliseconds}
+    limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+    return " ".join(["-c synchronous_commit=on", *given, limits])
 
 
 MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"
@@ -29,7 +35,7 @@ MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"
 
 @attrs.frozen
 class MariadbLimits:
-    """The limits of a session of MariaDB, which counts whole seconds.
+    """The limits of a MariaDB session, in whole seconds.
 
     Attributes:
         seconds: The longest wait for a lock, at least 1.
@@ -42,7 +48,7 @@ class MariadbLimits:
 
 
 def mariadb_limits(wait: float) -> MariadbLimits:
-    """Return the limits of a session of MariaDB.
+    """Return the limits of a MariaDB session, so that no wait is longer than `wait`.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds; it is rounded.

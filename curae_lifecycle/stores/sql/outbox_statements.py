@@ -34,7 +34,7 @@ from curae_lifecycle.web.json import parse_json
 
 
 class Due(NamedTuple):
-    """A message that a worker may claim.
+    """A message of the outbox that a worker may claim now.
 
     Attributes:
         number: The message's number.
@@ -105,7 +105,7 @@ def due_messages(rows: Iterable[Sequence[object]], limit: int) -> list[Due]:
 
 
 def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: float) -> Statement:
-    """Build the UPDATE that claims messages which no other worker has claimed since the read.
+    """Build the UPDATE that claims messages, unless another worker claimed them since the read.
 
     Args:
         dialect: The database's dialect.
@@ -157,13 +157,16 @@ def _wake_statement(dialect: Dialect, subjects: Sequence[str]) -> Statement:
 
 
 def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
-    """Build the SELECT of those messages of `due` that the token `claim` holds, by number."""
+    """Build the SELECT of the messages of `due` that are claimed with the token `claim`.
+
+    They are in the order of their numbers.
+    """
     text = f"SELECT {_COLUMNS} FROM curae_outbox WHERE claim = ? AND {_id_in(due)} ORDER BY id"
     return Statement(text, (claim, *_numbers_of(due)))
 
 
 class Backlog(NamedTuple):
-    """The numbers of undelivered and dead messages in an outbox, and the delay of its workers.
+    """The number of undelivered and of dead messages in an outbox, and how late they are.
 
     Attributes:
         messages: The number of messages to deliver, including those that workers have claimed.
@@ -178,7 +181,7 @@ class Backlog(NamedTuple):
 
 
 def backlog_statement(dialect: Dialect) -> Statement:
-    """Build the SELECT of the numbers that `backlog` parses.
+    """Build the SELECT whose row `parse_backlog` reads.
 
     Its row holds the number of messages to deliver, the number of dead messages, the earliest
     instant since which or at which a message is due, and the database's current instant.
@@ -229,7 +232,7 @@ def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelive
 
 
 def documents(rows: Iterable[Sequence[object]]) -> list[dict[str, Json]]:
-    """Parse the rows of a `messages_statement`, and return the document of each message.
+    """Parse the rows of a `messages_statement`; return each message's document.
 
     Raises:
         NewerFormatError: A newer release stored one of the messages.
@@ -324,7 +327,7 @@ def mark_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> list
 def release_claim_statement(
     dialect: Dialect, untried: Sequence[Delivery | NewerDelivery], claim: str
 ) -> Statement:
-    """Build the UPDATE that releases claimed messages and does not count the attempt.
+    """Build the UPDATE that gives up claimed messages without counting an attempt.
 
     Args:
         dialect: The database's dialect.

@@ -162,7 +162,9 @@ class Outbox:
     def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[Delivery | NewerDelivery, ...]:
-        """Return dead messages in the order of their numbers, unreadable newer ones among them.
+        """Return dead messages in the order of their numbers.
+
+        Messages that only a newer release can read are included, as `NewerDelivery`.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -171,7 +173,10 @@ class Outbox:
         return run_sync(_list_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
-        """Count the messages and measure the workers' delay. The query scans the whole outbox."""
+        """Count the messages that are not delivered, and how late they are.
+
+        The query scans the whole outbox.
+        """
         return run_sync(_backlog(self._database))
 
     def revive(self, number: int) -> bool:
@@ -180,7 +185,7 @@ class Outbox:
         Later messages of its subject may have been delivered before it.
 
         Returns:
-            Whether a dead message has that number. If not, nothing changes.
+            True if there was a dead message of that number; False if there was none.
         """
         return run_sync(_revive(self._database, number))
 
@@ -259,7 +264,9 @@ class AsyncOutbox:
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[Delivery | NewerDelivery, ...]:
-        """Return dead messages in the order of their numbers, unreadable newer ones among them.
+        """Return dead messages in the order of their numbers.
+
+        Messages that only a newer release can read are included, as `NewerDelivery`.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -268,7 +275,10 @@ class AsyncOutbox:
         return await _list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Count the messages and measure the workers' delay. The query scans the whole outbox."""
+        """Count the messages that are not delivered, and how late they are.
+
+        The query scans the whole outbox.
+        """
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
@@ -277,7 +287,7 @@ class AsyncOutbox:
         Later messages of its subject may have been delivered before it.
 
         Returns:
-            Whether a dead message has that number. If not, nothing changes.
+            True if there was a dead message of that number; False if there was none.
         """
         return await _revive(self._database, number)
 

@@ -98,7 +98,7 @@ class AsyncPool(Generic[_Connection]):
         return connection
 
     def release(self, connection: _Connection) -> None:
-        """Return a connection that is open and has no transaction."""
+        """Give back a connection that is open and has no transaction."""
         self._used.discard(connection)
         if connection in self._outdated:
             self._outdated.discard(connection)
@@ -107,7 +107,7 @@ class AsyncPool(Generic[_Connection]):
             self._hand_over(connection)
 
     def discard(self, connection: _Connection) -> None:
-        """Return a connection that is lost or busy; close it and all idle ones.
+        """Give back a connection that is lost or busy: close it, and all idle ones too.
 
         What happened to one connection has often happened to the idle ones too, for example if the
         server was restarted.
@@ -234,7 +234,7 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
 
 def wait_for_server_blocking(handle: socket.socket) -> None:
-    """Do the same as `wait_for_server`, blocking, for at most `CLOSING_SECONDS`."""
+    """Wait as `wait_for_server` does, but blocking, and for at most `CLOSING_SECONDS`."""
     end = monotonic() + CLOSING_SECONDS
     with handle, suppress(OSError):
         _end_sending(handle)

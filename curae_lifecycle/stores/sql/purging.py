@@ -37,7 +37,7 @@ _ROWS_PER_STATEMENT: Final = 100
 async def purge_database(
     database: AsyncTransactions, store: AsyncStore, *, now: datetime, retrier: Retrier
 ) -> None:
-    """Delete what has expired, finish the sweeps that were cut off, and delete erased rows.
+    """Delete expired rows and those of erased app users, and finish sweeps that were cut off.
 
     Args:
         database: The database.
@@ -92,7 +92,7 @@ class Erased:
     Attributes:
         connections: The ids of the connections.
         sessions: The ids of the connect sessions.
-        coordinate: The coordinate, if messages about it are waited for, too; else `None`.
+        coordinate: The coordinate, if messages about it must be delivered before; else `None`.
     """
 
     connections: tuple[str, ...]
@@ -116,7 +116,7 @@ class Erased:
 
 
 def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, Statement]:
-    """Build the SELECTs of the connections and the sessions that an erasure reaches.
+    """Build the SELECTs of the connections and the sessions that an erasure deletes.
 
     Args:
         key: The key of the coordinate.

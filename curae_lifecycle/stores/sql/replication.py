@@ -38,7 +38,7 @@ class Notice(Protocol):
 
 
 class Replication:
-    """Counts of the commits of one process to a PostgreSQL database that a failover might lose.
+    """The commits of one process that a failover of PostgreSQL might lose, as counts.
 
     A commit may be lost if its wait for a standby was cancelled and no later commit has reached the
     standby yet.
@@ -68,7 +68,7 @@ class Replication:
         return self._doubts > self._settled
 
     def check(self) -> None:
-        """Check that a failover cannot lose any commit of this record.
+        """Raise if a failover might lose a commit of this process.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit.
@@ -77,7 +77,7 @@ class Replication:
             raise StoreUnavailableError("a wait for a standby was cancelled")
 
     def settle(self, doubts: int) -> None:
-        """Record that a commit succeeded, so that all earlier commits have reached the standby.
+        """Note that a commit succeeded, so that all earlier commits have reached the standby.
 
         Args:
             doubts: The value of `cancelled_waits` before that commit began.

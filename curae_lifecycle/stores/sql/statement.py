@@ -22,7 +22,7 @@ _MAX_COMBINED: Final = 50
 
 
 class Dialect(StrEnum):
-    """The SQL dialect of a supported database."""
+    """The SQL dialects of the supported databases: SQLite, PostgreSQL and MariaDB."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"

@@ -73,7 +73,7 @@ class Database(Protocol):
 
 
 class AsyncDatabase(Protocol):
-    """An async database that runs statements, with the same methods as `Database`."""
+    """An async database that runs statements: the methods of `Database` as coroutines."""
 
     @property
     def dialect(self) -> Dialect:

@@ -130,7 +130,7 @@ _PURGE_BATCH: Final = 1000
 
 @attrs.frozen
 class Purge:
-    """The deletion of the expired rows of one table, about a thousand at a time.
+    """The deletion of one table's expired rows in batches of about a thousand.
 
     Repeat `batch_end` and `drop` until `batch_end` finds no row. Small batches hold their locks
     briefly.
@@ -257,7 +257,7 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
 
 
 def format_era(era: datetime | None) -> int:
-    """Return an era as the columns `era` hold it: 0 before the first tombstone."""
+    """Return an era as a number for the columns `era`: 0 before the first tombstone."""
     return 0 if era is None else to_epoch_microseconds(era)
 
 
@@ -293,7 +293,7 @@ def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Stat
 
 
 def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> Statement:
-    """Build the upsert that leaves the rows of an erased app user to a purge.
+    """Build the upsert that notes an erased app user, whose rows a purge deletes later.
 
     Args:
         dialect: The database's dialect.

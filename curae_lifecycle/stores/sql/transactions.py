@@ -11,7 +11,7 @@ _Rows = Sequence[Sequence[object]]
 
 
 class Transactions(Protocol):
-    """The part of a blocking database that a purge needs."""
+    """The methods of a blocking database that a purge calls."""
 
     def rows(self, statement: Statement) -> _Rows:
         """Run one statement as a separate transaction and return its rows."""
@@ -23,7 +23,7 @@ class Transactions(Protocol):
 
 
 class AsyncTransactions(Protocol):
-    """The part of an async database that a purge needs."""
+    """The methods of an async database that a purge calls."""
 
     async def rows(self, statement: Statement) -> _Rows:
         """Run one statement as a separate transaction and return its rows."""
@@ -35,7 +35,9 @@ class AsyncTransactions(Protocol):
 
 
 class BlockingTransactions:
-    """A blocking database as `AsyncTransactions`; its calls block and never suspend.
+    """A wrapper that lets the purge, a coroutine, run on a blocking database.
+
+    Its calls block and never suspend.
 
     Args:
         database: The blocking database.

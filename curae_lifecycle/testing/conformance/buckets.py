@@ -21,7 +21,7 @@ SMALL: Final = Bucket(name="kit", capacity=4, refill=1, seconds=60)
 
 
 def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
-    """Send `count` requests, which empty a full bucket of that capacity; raise if one fails."""
+    """Send `count` requests, which use up a full bucket of that capacity; raise if one fails."""
     for _ in range(count):
         yield from success(app.account_state("user"), client.OK)
 

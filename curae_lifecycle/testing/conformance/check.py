@@ -17,7 +17,7 @@ CheckFunction = Callable[[App], Steps[None]]
 
 @attrs.frozen
 class Check:
-    """One named check.
+    """One named check of the conformance kit.
 
     Attributes:
         name: The unique name. A check of a single table row has the rule name of that row.
@@ -38,9 +38,9 @@ class Check:
     time_needed: timedelta = timedelta(0)
 
     def begin(self, context: CheckContext) -> Steps[None]:
-        """Return the steps of the check, which a runner performs.
+        """Make a new app, and return the steps of the check with that app for a runner.
 
-        They make a new app and then run the generator function `self.steps` with that app.
+        A runner performs the steps: it sends each request and calls each hook.
         """
         yield from self.steps((yield from new_app(context)))
 
@@ -57,7 +57,7 @@ class Checks(list[Check]):
         hooks: tuple[str, ...] = (),
         time_needed: timedelta = timedelta(0),
     ) -> Callable[[CheckFunction], CheckFunction]:
-        """Return a decorator that adds a generator function as a check.
+        """Return a decorator that adds a check to the list: a generator function with its steps.
 
         The docstring of the function becomes `Check.shows`.
 
@@ -95,7 +95,7 @@ def row_check(
     hooks: Iterable[str] = (),
     time_needed: timedelta = timedelta(0),
 ) -> Check:
-    """Return a check of a single table row, named after the row.
+    """Return a check that shows one row of a table, and has the row's rule name.
 
     Args:
         row: The row. `Check.shows` consists of `doing` and the outcome of the row.

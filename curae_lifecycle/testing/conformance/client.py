@@ -145,7 +145,7 @@ class App:
         return self.request("POST", "/curae-connect/initiate", body, key=key or self.new_key())
 
     def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Build a request that reads the account state of an app user, with these headers, too."""
+        """Build a request that reads the account state of an app user, with more `headers`."""
         query = f"appUserId={quote(user, safe='')}"
         return self.request("GET", f"/curae-connect/account-state?{query}", None, *headers)
 

@@ -71,7 +71,7 @@ def create_in_standing(
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
-    """Bring a pending connection into a standing.
+    """Bring a pending connection into a standing, by facts, requests or waiting.
 
     Raises `NotConformingError` if the server then shows another status than that of the standing.
 
@@ -100,15 +100,19 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return the `time_needed` of a check that brings one connection into each standing.
+    """Return how much time a check lets pass that brings connections into some standings.
 
-    For each LAPSED among `standings` it is half an hour and a second, else nothing.
+    Only LAPSED takes time: half an hour and a second for each.
     """
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
 def outcome_name(outcome: object) -> str:
-    """Return the outcome of a table row as a hook reports it: done, ignored or a problem code."""
+    """Return the outcome of a table row as a hook of the kit returns it.
+
+    Returns:
+        `done`, `ignored` or a problem code.
+    """
     if isinstance(outcome, RefuseWith):
         return outcome.code
     return "ignored" if isinstance(outcome, Ignore | RecordExpiry) else "done"
@@ -121,7 +125,10 @@ def changed(before: Document, after: Document) -> frozenset[str]:
 
 
 def stays(app: App, before: Document) -> Steps[None]:
-    """Read a connection again and raise unless it equals `before`, its earlier JSON object."""
+    """Read a connection again, and raise unless nothing about it changed.
+
+    `before` is its earlier JSON object.
+    """
     what = f"the set of changed members of connection {client.id_of(before)}"
     same(changed(before, (yield from app.seen(client.id_of(before)))), NOTHING, what)
 

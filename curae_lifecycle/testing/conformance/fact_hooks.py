@@ -57,10 +57,12 @@ def outcome_name(answer: FactAnswer) -> str:
 
 
 class FactHooks(ABC):
-    """The hooks of a server that records the library's own facts.
+    """The hooks of a server that can record the facts of this library, for the kit.
 
-    A subclass implements the abstract methods. Each other hook builds a fact, passes it to
-    `record_fact` and returns the outcome: `done`, `ignored` or a problem code.
+    A hook is a function of a test server by which the kit does what no request can, such as
+    recording that the patient authorized. A subclass implements the abstract methods. Each other
+    hook builds a fact, records it with `record_fact` and returns the outcome: `done`, `ignored` or
+    a problem code.
     """
 
     @abstractmethod
@@ -69,7 +71,7 @@ class FactHooks(ABC):
 
     @abstractmethod
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key for the app, account and scopes of `wanted`.
+        """Change the app, account or scopes of an existing API key to those of `wanted`.
 
         The key keeps its id.
         """
@@ -131,17 +133,23 @@ class FactHooks(ABC):
         return outcome_name(self.record_fact(fact))
 
     def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
-        """Record that the patient authorized a connection, for `lifetime` or without an end (None).
+        """Record that the patient authorized a connection, until `lifetime` from now.
 
-        Returns the outcome as `record` does.
+        `None` as `lifetime` means without an end.
+
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         end = None if lifetime is None else self.clock() + lifetime
         return self.record(Authorized(ConnectionId(connection_id), end))
 
     def authorize_late(self, connection_id: str, ago: timedelta) -> str:
-        """Record that the patient authorized a connection without an end, `ago` before now.
+        """Record now that the patient authorized a connection some time ago.
 
-        Returns the outcome as `record` does.
+        `ago` says how long ago. The authorization has no end.
+
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         happened = self.clock() - ago
         return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
@@ -149,49 +157,60 @@ class FactHooks(ABC):
     def require_action(self, connection_id: str, reason: str) -> str:
         """Record that the patient must act on a connection, for a reason such as `portal_login`.
 
-        Returns the outcome as `record` does.
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(ActionRequired(ConnectionId(connection_id), reason))
 
     def expire(self, connection_id: str) -> str:
         """Record that the upstream ended the authorization of a connection.
 
-        Returns the outcome as `record` does.
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(Expired(ConnectionId(connection_id)))
 
     def revoke(self, connection_id: str, actor: Actor) -> str:
         """Record that an actor other than the app revoked a connection.
 
-        Returns the outcome as `record` does.
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(Revoked(ConnectionId(connection_id), actor))
 
     def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
-        """Record that an actor other than the app revoked a connection `ago` before now.
+        """Record now that an actor other than the app revoked a connection some time ago.
 
-        Returns the outcome as `record` does.
+        `ago` says how long ago.
+
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(Revoked(ConnectionId(connection_id), actor, self.clock() - ago))
 
     def complete_handoff(self, session_id: str, user_id: str) -> str:
         """Record that a platform user completed the sign-up page of a session.
 
-        Returns the outcome as `record` does.
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
 
     def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
         """Record that the LIMITED user of a coordinate became ACTIVE.
 
-        `user_id` is the user who graduated; `None` means the user who is bound to the coordinate.
-        Returns the outcome as `record` does.
+        `user_id` is the user who became ACTIVE; `None` means the user who is bound to the
+        coordinate.
+
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
 
     def tombstone(self, coordinate: Coordinate) -> str:
         """Record that the user who is bound to a coordinate is gone.
 
-        Returns the outcome as `record` does.
+        Returns:
+            The outcome: `done`, `ignored` or a problem code.
         """
         return self.record(Tombstoned(coordinate))

@@ -38,7 +38,10 @@ class ServerRaisedError(LifecycleError, AssertionError):
 
 
 def server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
-    """Return the error of a function that raised `error`; the message names the function."""
+    """Return the error to report if a function of the server raised `error`.
+
+    The message names that function.
+    """
     function = f"the hook {step.hook}" if isinstance(step, HookCall) else "send"
     lines = [f"{function} raised {error!r}"]
     notes = cast("list[object]", getattr(error, "__notes__", []))
@@ -50,7 +53,7 @@ def server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
 def failure_of(
     check: Check, error: Exception, history: Iterable[str], *, last_status: int = 0
 ) -> Failure:
-    """Return the failure of a check.
+    """Convert the error that ended a check to a `Failure` with a message for people.
 
     Args:
         check: The check.
@@ -72,7 +75,7 @@ def failure_of(
 
 
 def describe_outcome(step: Step, outcome: object) -> Iterator[str]:
-    """Yield a line for each call of a step, with its outcome."""
+    """Yield a line for each request or hook call of a step, with its outcome."""
     match step:
         case HookCall(hook, arguments):
             yield hook if hook in _SHORT_HOOKS else _describe_call(hook, arguments, outcome)
@@ -101,7 +104,7 @@ def _describe_response(request: Request, response: Response) -> str:
 
 
 def describe_step(step: Step) -> str:
-    """Return a step as text: the name of a hook, or a request without its API key."""
+    """Describe a step: by the name of the hook, or the request without its API key."""
     match step:
         case Concurrently(steps):
             return f"{len(steps)} concurrent steps, such as {describe_step(steps[0])}"

@@ -33,7 +33,7 @@ FEW: Final = timedelta(seconds=5)
 
 
 def limited(answer: Response, policy: str, *, window: int, quota: int, turned_back: int = 0) -> int:
-    """Return the seconds of `Retry-After` in a response that must be the 429 of a limit.
+    """Check that a response is the 429 of a rate limit, and return its `Retry-After`.
 
     Args:
         answer: The response.
@@ -41,6 +41,9 @@ def limited(answer: Response, policy: str, *, window: int, quota: int, turned_ba
         window: The length of the limit's window in seconds.
         quota: How many requests the limit admits in a window.
         turned_back: How far the server's clock was turned back since the charges, in seconds.
+
+    Returns:
+        The seconds of `Retry-After`.
 
     Raises:
         NotConformingError: The response is no 429 of this limit, its headers and details disagree,

@@ -118,7 +118,7 @@ SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_
 
 @attrs.frozen
 class ModelStep:
-    """One random step of a run, without ids, so that it can be tried on any server.
+    """One random step of a run that compares a server with `MemoryStore`; it holds no ids.
 
     Attributes:
         kind: A key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
@@ -130,7 +130,7 @@ class ModelStep:
 
 
 def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
-    """Return the `LENGTH` random steps of a run.
+    """Draw `LENGTH` random steps for a run of the check.
 
     Args:
         seed: The seed; the same seed gives the same steps.
@@ -146,7 +146,7 @@ def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
 
 @attrs.frozen
 class Difference:
-    """The first difference in a run between the server and the library's own store.
+    """The first difference in a run between the server under test and a `MemoryStore`.
 
     Attributes:
         position: The index of the step that showed the difference, from 0.

@@ -47,7 +47,7 @@ def short_name(kind: Kind) -> str:
 
 
 def about(connection_id: str, user: str = "user") -> dict[str, object]:
-    """Return values for `build_request` about a connection and an app user, by member name."""
+    """Return the member values for a request about a connection and an app user, by name."""
     return {"connectionId": connection_id, "appUserId": user, "dataPackages": [*PACKAGES]}
 
 
@@ -59,7 +59,7 @@ def build_request(
     body: object = None,
     key: str | None = None,
 ) -> Request:
-    """Return a request for an operation.
+    """Build a request for an operation.
 
     Args:
         app: The app that sends the request.
@@ -72,7 +72,7 @@ def build_request(
         key: The idempotency key; by default a fresh one if the operation needs a key.
 
     Raises:
-        NotSeenError: The kit knows no value of a member.
+        NotSeenError: The kit does not know which value to send for a member.
     """
     rule = kind.rule
     path = rule.path.removeprefix(BASE_PATH)
@@ -91,7 +91,7 @@ def build_request(
 
 
 def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
-    """Return the required members of an operation's body, each with its value by `value_of`.
+    """Choose a value for each required member of an operation's body, as `value_of` does.
 
     The result is empty if the operation has no body.
     """
@@ -102,10 +102,10 @@ def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
 def value_of(
     wanted: Member[object], values: Mapping[str, object], *, in_query: bool = False
 ) -> object:
-    """Return a value to send for a member.
+    """Choose a value to send for a member of a request.
 
-    The first of these is returned: the known value; the example of the member; or, without an
-    example, the first sample value that the parser of the member accepts.
+    It is the known value, else the example of the member, else the first sample value that the
+    member's parser accepts.
 
     Args:
         wanted: The member.
@@ -135,12 +135,12 @@ def takes(wanted: Member[object], value: object) -> bool:
 
 
 def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps[Request]:
-    """Return a request that must succeed, about a new connection and a new app user.
+    """Build a request that must succeed, about a new connection and a new app user.
 
-    A first request, which is sent, finds out what the operation needs. It is about a pending
-    connection and an UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the
-    returned request is about a revoked connection and a LIMITED user, otherwise about new ones in
-    the same states. If the operation takes a session id, the user is LIMITED in both requests.
+    To find out what the operation needs, a first request is sent about a pending connection and an
+    UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the returned request is
+    about a revoked connection and a LIMITED user, otherwise about new ones in the same states. If
+    the operation takes a session id, the user is LIMITED in both requests.
 
     Args:
         app: The app that sends both requests.

@@ -34,7 +34,7 @@ PROBE: Final = Check("server.answers", "The server answers a read.", _answers)
 
 
 def down_failure(failure: Failure, probe: Failure) -> Failure:
-    """Return a failure that says that the server is down.
+    """Return the failure to report instead of a check's own one if the server is down.
 
     Args:
         failure: The failure of the check that met the server.
@@ -46,5 +46,9 @@ def down_failure(failure: Failure, probe: Failure) -> Failure:
 
 
 def reason_not_run(down: Failure) -> str:
-    """Return the reason for which no check runs after the failure that says the server is down."""
+    """Return why the remaining checks are not run: the server is down.
+
+    Args:
+        down: The failure that says so.
+    """
     return f"the server was down since {down.check}"

@@ -40,7 +40,7 @@ AnyServer = (
 
 
 class CollectFile(Protocol):
-    """The hook `pytest_collect_file` of a `conftest.py`."""
+    """The type of the pytest hook `pytest_collect_file` in a `conftest.py`."""
 
     def __call__(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Return the collector of a file, or None for files of other plugins."""
@@ -54,7 +54,7 @@ def collect_checks(
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> CollectFile:
-    """Return the hook that collects the kit's checks as tests of a `conftest.py`.
+    """Return a pytest hook that collects each check of the kit as a test.
 
     Bind the result to the name `pytest_collect_file` in the `conftest.py`. The tests are named
     `conftest.py::request.limit` and so on. A check that cannot be run is skipped with the reason.

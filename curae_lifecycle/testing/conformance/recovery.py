@@ -91,7 +91,9 @@ def _is_superseded(standing: Standing, app: App) -> Steps[None]:
 
 
 def superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
-    """Reconnect a connection and raise unless that is refused with `CONNECTION_SUPERSEDED`.
+    """Try to reconnect a connection, and raise unless the server refuses that.
+
+    The expected refusal is `CONNECTION_SUPERSEDED`: the connection has a successor already.
 
     Args:
         app: The app.

@@ -30,7 +30,7 @@ class Failure:
 
 @attrs.frozen
 class NotRun:
-    """A check that could not be run.
+    """A check that could not be run on this server.
 
     Attributes:
         check: The name of the check.
@@ -46,7 +46,13 @@ Result = Failure | NotRun | None
 
 
 class CheckOutcome(StrEnum):
-    """The outcome of a check: passed, failed or not run."""
+    """The outcome of a check: passed, failed or not run.
+
+    Attributes:
+        PASSED: The server keeps the rule.
+        FAILED: It does not.
+        NOT_RUN: The check needs a hook or time that the server does not give.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
@@ -78,7 +84,7 @@ ProgressCallback = Callable[[Progress], object]
 
 @attrs.frozen
 class FailureGroup:
-    """Failed checks whose messages begin with the same line, so that one cause is told once.
+    """Failures whose messages begin with the same line, so that one cause is printed once.
 
     Attributes:
         first: The first of the failures, in the order of the run.
@@ -140,14 +146,18 @@ class Report:
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Return the names with commas between them: the first ones, and the number of the others."""
+    """Join names with commas; of a long list, join the first ones and count the others."""
     shown = ", ".join(names[:_NAMES_SHOWN])
     more = len(names) - _NAMES_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
 def outcome_of(result: Result) -> CheckOutcome:
-    """Return PASSED for `None`, FAILED for a `Failure` and NOT_RUN for a `NotRun`."""
+    """Return the `CheckOutcome` of a check's result.
+
+    Returns:
+        PASSED for `None`, FAILED for a `Failure` and NOT_RUN for a `NotRun`.
+    """
     match result:
         case None:
             return CheckOutcome.PASSED

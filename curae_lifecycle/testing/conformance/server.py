@@ -29,7 +29,7 @@ WRITING: Final = frozenset({CONNECTION_WRITE})
 
 @attrs.frozen
 class ApiKeyRequest:
-    """A request for a new API key. Two equal requests must give two different keys.
+    """The kit's request for a new API key; each request must give a different key.
 
     Attributes:
         app_id: The id of the SDK app. Create the app if it does not exist.
@@ -53,7 +53,8 @@ Outbox = Sequence[Mapping[str, object]]
 class Server:
     """The server under test, as blocking functions.
 
-    Only `send` and `make_key` are required. Each other field lets more checks run.
+    Only `send` and `make_key` are required. The others are hooks: functions by which the kit does
+    what no request can, such as recording a fact. Each lets more checks run.
 
     A hook that records a fact may return its outcome: `done`, `ignored`, or the code of the problem
     that refused it. If the hook returns `None`, the kit judges only what later requests show. The
@@ -68,9 +69,9 @@ class Server:
             clock that was ahead. Nothing else changes.
         authorize: Lets the patient authorize a connection on the hosted page. Takes the
             connection's id and how long the authorization lasts; `None` means without an end.
-        authorize_late: Records now that the patient authorized a connection, without an end, some
-            time ago. Takes the connection's id and how long ago. A negative span comes from a clock
-            that is ahead.
+        authorize_late: Records now that the patient authorized a connection some time ago, with no
+            end. Takes the connection's id and how long ago. A negative span comes from a clock that
+            is ahead.
         require_action: Records that the patient must act. Takes the connection's id and the reason.
         expire: Records that the upstream ended the authorization. Takes the connection's id.
         revoke: Revokes a connection for the patient, the platform or the upstream. Takes the

@@ -62,7 +62,7 @@ Operations = tuple[type[Operation], ...]
 
 
 class NotConformingError(LifecycleError, AssertionError):
-    """The server breaks a rule.
+    """The error of a check that found a server that breaks a rule.
 
     The runner's failure message adds the last steps, the laws and the rules of the check.
 
@@ -76,9 +76,10 @@ class NotConformingError(LifecycleError, AssertionError):
 
 
 class NotSeenError(LifecycleError):
-    """A check cannot judge this server.
+    """The error of a check that cannot judge this server.
 
-    The message says why. The runner reports the check as not run.
+    The message says why: something that the check needs cannot be seen. The runner reports the
+    check as not run.
     """
 
 
@@ -100,13 +101,13 @@ class Names:
         )
 
     def word(self, kind: str) -> str:
-        """Return a fresh name: `kind`, a hyphen and 16 hexadecimal digits."""
+        """Return a fresh name that begins with `kind`, then has a hyphen and 16 hex digits."""
         return f"{kind}-{self._random.getrandbits(64):016x}"
 
 
 @attrs.frozen
 class CheckContext:
-    """Values that the runner gives to a check.
+    """The values that a check gets from its runner.
 
     Attributes:
         names: The source of fresh names.
@@ -160,12 +161,16 @@ def run_concurrently(*steps: SingleStep) -> Steps[tuple[object, ...]]:
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
-    """Call a hook by name and return the outcome that it reports, or None if it reports none."""
+    """Call a hook of the server, and return the outcome that it reports.
+
+    Returns:
+        The outcome, such as `done`; `None` if the hook reports none.
+    """
     return cast("str | None", (yield HookCall(hook, arguments)))
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call a hook by name and return whether the hook returned True."""
+    """Call a hook of the server, such as `may_read`, and return whether it returned True."""
     return (yield HookCall(hook, arguments)) is True
 
 

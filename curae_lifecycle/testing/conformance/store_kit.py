@@ -44,7 +44,7 @@ def check_store(
     timeout: timedelta | None = DEFAULT_TIMEOUT,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Run the kit on a store, with a server in this process on a simulated clock.
+    """Run the conformance kit on a store, with a server in this process on a simulated clock.
 
     Args:
         store: An empty store. The kit calls it from several threads.

@@ -63,11 +63,11 @@ def server_for_store(store: StoreWithApiKeys, environment: Environment | None = 
 
 
 class StoreHooks(FactHooks):
-    """The hooks of a server around a store.
+    """The kit's hooks for a server in this process that keeps everything in a given store.
 
-    The simulated clock starts at `START`. If the store's own clock cannot be replaced, the
-    simulated clock starts at the store's current instant. The store's clock is then never ahead, so
-    no value that is live for the kit has expired for the store.
+    The server runs on a simulated clock, which starts at `START`. If the store's own clock cannot
+    be replaced, the simulated clock starts at the store's current instant. The store's clock is
+    then never ahead, so no value that is live for the kit has expired for the store.
 
     Args:
         store: An empty store.
@@ -118,17 +118,20 @@ class StoreHooks(FactHooks):
         return text
 
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key again, under the id that follows from its text."""
+        """Register an existing API key again, for `wanted`; the key keeps its id."""
         self._store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key again under an id that no key had."""
+        """Register an existing API key again, under a key id that no key had before."""
         caller = caller_of(api_key, wanted)
         new_id = ApiKeyId(f"{caller.api_key_id}-{next(self._numbers)}")
         self._store.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=new_id))
 
     def pass_time(self, span: timedelta) -> None:
-        """Move the simulated clock, and purge the store if that follows the simulated clock."""
+        """Move the simulated clock forward.
+
+        A store whose purge can follow the simulated clock is then purged.
+        """
         self._store.now += span
         if self._has_clock and self._purge is not None:
             self.purge()
@@ -138,7 +141,11 @@ class StoreHooks(FactHooks):
         self._store.now -= span
 
     def purge(self) -> None:
-        """Purge the store on the simulated clock, or on its own if that cannot be replaced."""
+        """Delete the rows that the store no longer keeps.
+
+        They are judged at the simulated instant, or by the store's own clock if a test cannot
+        replace that clock.
+        """
         if self._has_clock:
             _call(lambda: self._store.purge(self._store.now), "purge")
         else:

@@ -96,7 +96,7 @@ def _parametrize(test: Callable[[Check], None], operations: Operations) -> Calla
 
 
 def pass_fail_or_skip(result: Result) -> None:
-    """End the current test of pytest as a result says: passed, failed or skipped."""
+    """End the current pytest test by the result of a check: pass, fail or skip it."""
     import pytest  # noqa: PLC0415 - the kit itself runs without pytest
 
     match result:

@@ -28,7 +28,7 @@ _GRACE: Final = 1.0
 
 
 class CheckTimeoutError(LifecycleError, AssertionError):
-    """A check did not end before its timeout."""
+    """The error of a check that did not end before its timeout."""
 
 
 def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) -> Result:

@@ -40,7 +40,7 @@ OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
 
 
 def hook_of(trigger: Trigger) -> str:
-    """Return the name of the hook that records the fact of a trigger.
+    """Return the name of the kit's hook that records the fact of a trigger.
 
     A trigger without a hook in `OWN_HOOKS` uses `GENERIC_HOOK`.
     """
@@ -48,14 +48,15 @@ def hook_of(trigger: Trigger) -> str:
 
 
 def triggers_of(hooks: frozenset[str]) -> list[Trigger]:
-    """Return the triggers of facts that a server with some hooks can fire, in their order."""
+    """Return the triggers of facts that the kit can fire through a server's hooks."""
     return [each for each in Trigger if each in FACT_BY_TRIGGER and hook_of(each) in hooks]
 
 
 def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
-    """Fire a trigger of a fact through its hook, and return the outcome that the hook reports.
+    """Record the fact of a trigger, such as `expire`, through the server's hook.
 
-    The result is None if the hook reports no outcome.
+    Returns:
+        The outcome that the hook reports; `None` if it reports none.
     """
     if trigger in OWN_HOOKS:
         hook, arguments = OWN_HOOKS[trigger]
@@ -65,7 +66,7 @@ def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
 
 
 def example_fact(kind: type[Fact], connection_id: str) -> Fact:
-    """Return a fact of the class `kind` about a connection.
+    """Build an example of a fact of the class `kind` about a connection.
 
     Its other required members have their example values, and optional members their defaults.
     """

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.values import format_time
 
 
 def format_value(value: object) -> str:
-    """Return a value as text: JSON, or the sorted names of a set; `none` for an empty set."""
+    """Format a value for a message: as JSON, or a set as its sorted names (`none` if empty)."""
     if isinstance(value, AbstractSet):
         names = cast("AbstractSet[object]", value)
         return ", ".join(sorted(map(str, names))) or "none"
@@ -26,7 +26,7 @@ def format_value(value: object) -> str:
 
 
 def format_argument(value: object) -> str:
-    """Return an argument or a result of a hook as text: like `format_value`, but texts unquoted."""
+    """Format an argument or a result of a hook as `format_value` does, but texts unquoted."""
     match value:
         case Enum():
             return str(value.value)

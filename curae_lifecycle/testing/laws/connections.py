@@ -25,7 +25,7 @@ from curae_lifecycle.testing.laws.wire import (
 
 
 class StandingRule(Protocol):
-    """A function that returns the standing of a connection at an instant, under an era."""
+    """The type of a function such as `rules.connection.standing`, for the laws to check."""
 
     def __call__(
         self, connection: Connection, now: datetime, /, *, era: datetime | None
@@ -35,9 +35,10 @@ class StandingRule(Protocol):
 
 
 class AccessRule(Protocol):
-    """A function that decides whether a connection gives access to a data package.
+    """The type of a function such as `rules.access.decide_access`, for the laws to check.
 
-    The present era of the connection's coordinate is an argument.
+    It decides whether a connection gives access to a data package. The present era of the
+    connection's coordinate is an argument.
     """
 
     def __call__(

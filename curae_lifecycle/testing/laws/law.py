@@ -38,7 +38,7 @@ TICK: Final = timedelta(microseconds=1)
 
 
 class LawBrokenError(LifecycleError, AssertionError):
-    """An observation that breaks a law.
+    """The error for an observation that breaks one of the laws.
 
     Attributes:
         law: The number of the law, 1 to 18.

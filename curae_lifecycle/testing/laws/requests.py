@@ -177,7 +177,7 @@ def check_retry_after(
 
 
 def check_nothing_changed(before: object, after: object, changes: Changes = NO_CHANGES) -> None:
-    """Check law 11: refused and ignored requests and facts change nothing and emit nothing.
+    """Check law 11: a refused or ignored request or fact changes nothing and emits nothing.
 
     Args:
         before: A value, or all contents of a store, before the request or fact.

@@ -14,7 +14,7 @@ from curae_lifecycle.testing.laws.law import LawBrokenError
 
 
 class Load(Protocol):
-    """A function that turns a stored document into a value of a given class."""
+    """The type of a function such as `stores.codec.load`, for `check_stored` to check."""
 
     def __call__(self, kind: type[Storable], document: Json, /) -> object:
         """Return the value of a stored document.

@@ -33,7 +33,10 @@ AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
 
 class Arena(Protocol[AnyStore]):
-    """A store under test, with the steps that races need. Races run one after the other."""
+    """A store under test, on which a race runs two actions at once, and what a race needs of it.
+
+    Races run one after the other. Each has a tenant of its own.
+    """
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
         """Prepare a new tenant for a race, and set the store's clock to the instant of the race.
@@ -49,19 +52,25 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def stores(self) -> tuple[AnyStore, AnyStore]:
-        """Return two handles of the same store: one for the first action, one for the second."""
+        """Return two objects for the same store, one for each of the two racing actions.
+
+        They may be two connections to one database, or the same object twice.
+        """
         ...
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Return the stored values of a tenant, as text by the names of their parts.
+        """Return the stored values of a tenant, to compare them with those of another order.
 
-        The contents of two tenants are compared, so the tenant's `id_prefix` must be replaced in the
-        result by text that is the same for all tenants.
+        The contents of two tenants are compared, so the tenant's `id_prefix` must be replaced in
+        the result by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.
             touched: The writes of the race. The values that they touched must be returned; other
                 values of the tenant may be returned too.
+
+        Returns:
+            The text of each part of the values, by the name of the part.
         """
         ...
 
@@ -71,7 +80,7 @@ class Arena(Protocol[AnyStore]):
 
 
 class StoreArena:
-    """An arena for any store that keeps the contract.
+    """An arena in which two actions race on one store object, for any store.
 
     Each race has a separate tenant in the store. After a race, the tenant's contents are compared
     with the contents of a `MemoryStore` in which the same two actions ran in sequence.
@@ -95,7 +104,7 @@ class StoreArena:
         return tenant
 
     def stores(self) -> tuple[Store, Store]:
-        """Return the store twice, since both actions use the same handle."""
+        """Return the store for each of the two racing actions; both get the same object."""
         return self._store, self._store
 
     def reference(self) -> Arena[Store]:

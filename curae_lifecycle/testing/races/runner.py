@@ -50,7 +50,7 @@ class RaceResult:
 def commit_in_sequence(
     first: Store, one: PendingCommit, second: Store, two: PendingCommit
 ) -> tuple[bool, bool]:
-    """Commit `one`, then `two`; both were loaded before either commits.
+    """Commit `one`, then `two`. Both were loaded before, so the second may conflict.
 
     Args:
         first: The store of the first action.
@@ -69,10 +69,11 @@ def race_all(
     scenario: Scenario,
     interleave: Interleaving[AnyStore] = commit_in_sequence,
 ) -> Iterator[RaceResult]:
-    """Race every ordered pair of the actions that change something in a scenario.
+    """Race each action against each other in one scenario, in both orders.
 
-    An action also races against itself. An action whose commit the store does not accept starts
-    over: it loads, decides and commits again.
+    Only actions that change something in the scenario take part. An action also races against
+    itself. An action whose commit the store does not accept starts over: it loads, decides and
+    commits again.
 
     Args:
         arena: The arena with the store under test.
@@ -161,7 +162,7 @@ def _writes_of(decided: list[PendingCommit]) -> Iterator[Write]:
 
 
 def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:
-    """Return the parts that differ, each as "part: value, not expected value"."""
+    """Return how two contents differ, each part as "part: value, not expected value"."""
     return tuple(
         [
             f"{name}: {actual.get(name, 'absent')}, not {expected.get(name, 'absent')}"

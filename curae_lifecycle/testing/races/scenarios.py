@@ -70,7 +70,7 @@ _ATTEMPTS: Final = 20
 
 @attrs.frozen
 class PendingCommit:
-    """Changes that were decided and are not committed yet.
+    """The changes that an action decided and has not committed yet.
 
     Attributes:
         loaded: The loaded values that the changes were decided from.
@@ -93,7 +93,7 @@ Action = Callable[[Store], PendingCommit]
 
 
 def fact_action(fact: Fact) -> Action:
-    """Return an `Action` that loads what a fact needs and decides its changes."""
+    """Return an `Action` that loads what a fact needs, and decides its changes."""
 
     def action(store: Store) -> PendingCommit:
         loaded = store.load(fact.needs())
@@ -120,7 +120,10 @@ def commit(store: Store, decided: PendingCommit) -> bool:
 
 
 class CommitRefusedError(LifecycleError, AssertionError):
-    """A store that refused 20 commits of one action although no other transaction ran."""
+    """The error for a store that refuses a commit again and again without a reason.
+
+    It refused 20 commits of one action although no other transaction ran.
+    """
 
     def __str__(self) -> str:
         return f"the store refused {_ATTEMPTS} commits although no other transaction ran"
@@ -156,7 +159,7 @@ def at(minutes: float) -> datetime:
 
 @attrs.frozen
 class RaceTenant:
-    """One app user with a separate app, API key and ids, so that no two tenants share a value.
+    """An app user for one race, with an app, API key and ids that no other race uses.
 
     Attributes:
         caller: The caller of `api_key`, with the app that the user uses.
@@ -225,7 +228,7 @@ class RaceTenant:
         return SessionId(self._uuid(_SESSIONS + _FIRST))
 
     def page_url(self, number: int) -> str:
-        """Return the URL of the hosted page that the request with this number may open."""
+        """Return the URL of the hosted page that the tenant's request with this number may open."""
         return f"{self.page_url_prefix}{number}"
 
     def new_ids(self, number: int, now: datetime) -> NewIds:
@@ -314,7 +317,7 @@ Past = tuple[tuple[float, Action], ...]
 
 @attrs.frozen
 class Scenario:
-    """The actions before a race, and the instant of the race.
+    """The state in which a race begins: earlier actions, and the instant of the race.
 
     Attributes:
         before: Returns the actions of a tenant before the race, each with its minute.

@@ -75,7 +75,7 @@ def race_three(
     actions: Sequence[str],
     scenarios: Mapping[str, Scenario] = SCENARIOS,
 ) -> Iterator[ThreeWayResult]:
-    """Race three actions in every order of their loads and commits.
+    """Race three actions on one store, in every order of their loads and commits.
 
     An action whose commit the store does not accept starts over at once.
 
@@ -105,7 +105,10 @@ def race_three(
 
 
 def schedules_of(actions: Sequence[str]) -> list[Schedule]:
-    """Return every order of the loads and commits of actions; loads side by side have none."""
+    """Return every order in which actions can load and commit.
+
+    Two orders that differ only in adjacent loads count as one.
+    """
     found = set[Schedule]()
     for order in set(permutations([*actions, *actions])):
         steps = [(name, order.index(name) == place) for place, name in enumerate(order)]

@@ -37,7 +37,7 @@ _MALFORMED_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("",), ('"open',), ("
 
 @attrs.frozen
 class Client:
-    """An app with its API keys.
+    """A simulated app, with its API keys.
 
     Attributes:
         caller: The caller of the first API key.
@@ -51,7 +51,7 @@ class Client:
 
 @attrs.define
 class User:
-    """An app user of a customer account, who uses every app of that account.
+    """A simulated app user of a customer account, who uses every app of that account.
 
     Attributes:
         name: The app user's id.
@@ -69,9 +69,9 @@ class User:
     )
 
     def ids_known_by(self, client: Client) -> list[values.ConnectionId]:
-        """Return the ids of this user's connections that a client knows, oldest first.
+        """Return the stored list of the ids of this user's connections that a client knows.
 
-        The result is the stored list itself, so changes of it count.
+        The oldest id is first. A caller may append to the list.
         """
         return self.connections.setdefault(client.caller.app_id, [])
 
@@ -264,7 +264,7 @@ class Population:
 
 
 def uuid_of(kind: int, number: int) -> str:
-    """Return a UUID that is made of two numbers.
+    """Make a UUID of two numbers, so that it tells what it belongs to.
 
     Args:
         kind: The number of a kind of values, which becomes the first eight hex digits.

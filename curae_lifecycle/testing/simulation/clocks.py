@@ -22,7 +22,7 @@ _RIGHT: Final = timedelta(0)
 
 
 class Clocks:
-    """The clocks of a world.
+    """The clocks of a simulated world's workers, which can be wrong.
 
     Args:
         dice: The source of chance.
@@ -37,15 +37,18 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return the instant that a clock without an error of its own shows at the instant `now`."""
+        """Return what a worker's clock shows at the instant `now`, if it has no error of its own.
+
+        It shows the wrong time if all clocks were stepped.
+        """
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return `now`, or the instant that the clocks show if they were stepped back."""
+        """Return the earlier of `now` and the instant that the stepped clocks show."""
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:
-        """Draw a worker, and return the instant that its clock shows at the instant `now`."""
+        """Draw a worker, and return what its clock shows at the instant `now`."""
         chance = self._dice.chance
         worker = chance.randrange(_WORKERS)
         if self._dice.strikes(Mishap.CLOCK_MOVED):
@@ -56,7 +59,11 @@ class Clocks:
         return self.shown(now) + self._errors[worker]
 
     def may_step(self) -> bool:
-        """Step all clocks if that mishap happens now, and return whether it does."""
+        """Draw whether the mishap of stepped clocks happens now; if so, step them all.
+
+        Returns:
+            Whether they were stepped.
+        """
         if not self._dice.strikes(Mishap.CLOCKS_STEPPED):
             return False
         self.wrong_by = self._dice.chance.choice(STEPS)

@@ -46,7 +46,7 @@ _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, 
 
 
 class HostedPages:
-    """A source of the facts that patients on hosted pages and upstreams cause.
+    """The simulated patients and upstreams: a source of the facts that they cause.
 
     Args:
         dice: The source of chance.
@@ -68,7 +68,7 @@ class HostedPages:
         )
 
     def seconds_on_page(self) -> float | None:
-        """Draw the seconds until a patient authorizes; `None` if the patient never does."""
+        """Draw how long a patient takes to authorize, in seconds; None if never."""
         fate = self._dice.chance.random()
         if fate < 0.2:  # noqa: PLR2004 - one in five leaves
             return None
@@ -76,7 +76,7 @@ class HostedPages:
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
     def named(self, url: str | None) -> str | None:
-        """Draw whether a fact names the page with this URL; return the URL, or None."""
+        """Return `url`, or sometimes None, since a fact need not name its page."""
         return url if self._dice.likely(_NAMED) else None
 
     def authorization(
@@ -102,7 +102,7 @@ class HostedPages:
         )
 
     def graduation(self, page: HostedPage, url: str | None) -> DelayedFact:
-        """Draw the fact that the patient graduates, which the page about the user causes.
+        """Draw the fact that a user became ACTIVE on a hosted page, and its delay.
 
         Args:
             page: The page.

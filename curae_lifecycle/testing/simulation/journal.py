@@ -41,7 +41,7 @@ Those refusals change nothing, so the log can leave them out.
 
 
 class Journal:
-    """A log of the committed requests and facts, by app user."""
+    """The log of a simulated world: its committed requests and facts, by app user."""
 
     def __init__(self) -> None:
         """Start with an empty log."""
@@ -73,7 +73,7 @@ class Journal:
         self._entries[user].append((at, entry, response))
 
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
-        """Add an answered request, unless it was refused for a reason that the log does not hold.
+        """Add a request with its answer, unless the log cannot show why it was refused.
 
         If a get healed a connection, because the server knew of a hand-off that no fact had
         recorded, the log says so by a fact before the request.

@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """Something unusual that may happen in a simulated world, mostly a failure."""
+    """The mishaps of a simulated world, such as a lost answer or a worker that dies."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"
@@ -121,7 +121,7 @@ class Dice:
     counts: Counter[Mishap] = attrs.field(factory=Counter[Mishap])
 
     def strikes(self, mishap: Mishap) -> bool:
-        """Return whether a mishap happens now, by its rate in the profile, and count it if so."""
+        """Draw whether a mishap happens now, by its rate in the profile; count it if so."""
         rate = self.profile.rates.get(mishap)
         if rate is None or self.chance.random() >= rate:
             return False
@@ -129,9 +129,9 @@ class Dice:
         return True
 
     def likely(self, probability: float) -> bool:
-        """Return True with this probability, from 0 to 1.
+        """Draw an ordinary event: return True with this probability, from 0 to 1.
 
-        Use it for ordinary events: unlike `strikes`, it counts nothing.
+        Unlike `strikes`, it counts nothing.
         """
         return self.chance.random() < probability
 

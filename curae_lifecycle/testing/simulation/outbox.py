@@ -73,7 +73,7 @@ class _Database:
 
 @attrs.define
 class SimulatedOutbox:
-    """The messages of a world, from their commits until a worker has shipped them.
+    """The outbox of a simulated world: it holds messages until a worker has delivered them.
 
     Args:
         settings: The settings of the server.
@@ -94,12 +94,12 @@ class SimulatedOutbox:
     _newest: int = 0
 
     def close(self) -> None:
-        """Close the database, if a message was ever posted."""
+        """Close the database of the outbox, if it was ever opened."""
         if self._database is not None:
             self._database.connection.close()
 
     def post(self, changes: Changes, clock: datetime) -> None:
-        """Store the messages of committed changes.
+        """Put the messages of committed changes into the outbox.
 
         Args:
             changes: The changes.
@@ -125,7 +125,7 @@ class SimulatedOutbox:
             self.waiting[str(subject)].append(self._newest)
 
     def ship(self, now: datetime, clock: datetime, *, dies: Callable[[], bool]) -> None:
-        """Let a worker ship every message that is due, or until it dies.
+        """Run a worker that delivers every due message, until none is left or the worker dies.
 
         Args:
             now: The current instant of the world.

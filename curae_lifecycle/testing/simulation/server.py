@@ -57,7 +57,7 @@ _NOT_FOUND: Final = 404
 
 @attrs.define
 class Transaction:
-    """A request between its load and its commit.
+    """A request of a simulated world between its load and its commit.
 
     Attributes:
         digest: The digest of the request's API key.
@@ -86,7 +86,7 @@ class Transaction:
 
 @attrs.frozen
 class FactTransaction:
-    """A fact between its load and its commit.
+    """A fact of a simulated world between its load and its commit.
 
     Attributes:
         fact: The fact.
@@ -306,15 +306,15 @@ class SimulatedServer:
         return f"{status_of(decision.problem)} {decision.reason}"
 
     def resolve_attempt(self, key: RecordKey, now: datetime, *, took_effect: bool) -> None:
-        """Resolve the attempt of a dead worker, as an operator does.
+        """Resolve the idempotency record of a worker that died, as an operator does.
 
         Args:
             key: The key of the attempt's idempotency record.
             now: The current instant.
-            took_effect: Whether to resolve the attempt as one that took effect. The response to
-                store is then the latest 404 that this server answered to any request. If False, or
-                if this server has answered no 404 yet, the attempt is resolved as one without
-                effect.
+            took_effect: Whether to record that the attempt took effect. A response is then stored:
+                the latest 404 that this server sent, since any response that may be stored will do.
+                If False, or if this server has sent no 404 yet, the attempt is resolved as one
+                without effect.
         """
         loaded = self._load_record("", key, now)
         response = self._not_found if took_effect else None
@@ -336,11 +336,14 @@ class SimulatedServer:
         return self._store.has_settable_clock
 
     def keep_since(self, now: datetime) -> None:
-        """Let the store drop only values that had expired at `now`, since its clock was stepped."""
+        """Tell the store to drop only values that had expired at `now`.
+
+        This is for clocks that are stepped: values that are live for one clock must stay.
+        """
         self._store.keep_since(now)
 
     def purge(self, now: datetime) -> int:
-        """Forget the expired idempotency keys of the `Watch`, if there is one, and purge the store.
+        """Purge the store, and let the `Watch`, if any, forget expired idempotency keys.
 
         Args:
             now: The instant to judge expiry at. No worker's clock may be behind `now`.
@@ -419,7 +422,7 @@ class SimulatedServer:
         return True
 
     def _check_page(self, fact: Fact) -> None:
-        subject = fact.page_subject()
+        subject = fact.page_key()
         if fact.page_url is None or subject is None:
             return
         if self._newest_urls.get(subject) != fact.page_url:

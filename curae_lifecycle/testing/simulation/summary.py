@@ -13,7 +13,7 @@ from curae_lifecycle.rules.values import Environment
 
 
 class RuleBrokenError(LifecycleError, AssertionError):
-    """An observation that breaks a rule which is no numbered law.
+    """The error for an observation that breaks a rule which is no numbered law.
 
     Attributes:
         what: A phrase that says what was observed.
@@ -32,7 +32,7 @@ class RuleBrokenError(LifecycleError, AssertionError):
 
 @attrs.frozen
 class Violation:
-    """A broken law or rule.
+    """The broken law or rule that ended a simulated world.
 
     Attributes:
         message: The text of the error: the law, the observation and its place.
@@ -54,7 +54,7 @@ class Violation:
 
 @attrs.define
 class Summary:
-    """Counts of what happened in a world.
+    """The counts of what happened in a simulated world.
 
     Attributes:
         seed: The seed of the world.

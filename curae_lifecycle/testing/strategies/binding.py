@@ -128,7 +128,15 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
 
 
 class CoordinateAct(StrEnum):
-    """The acts of a coordinate's history, the simplest first."""
+    """The events that can happen at a coordinate in a drawn history, the simplest first.
+
+    Attributes:
+        INITIATE: A session is initiated without a sign-up.
+        INITIATE_SIGN_UP: A session is initiated, and a sign-up is preferred.
+        LAND: The hand-off of a session lands.
+        GRADUATE: The LIMITED user becomes ACTIVE.
+        TOMBSTONE: The user is gone.
+    """
 
     INITIATE = "initiate"
     INITIATE_SIGN_UP = "initiate, a sign-up preferred"
@@ -143,13 +151,13 @@ CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingT
 
 @attrs.frozen
 class CoordinateStep:
-    """One act at a coordinate, with its answer and the binding after the act.
+    """One event in the history of a coordinate, with the rules' answer and the new binding.
 
     Attributes:
-        now: The instant of the act.
-        act: The act.
-        answer: The answer of the rules to the act.
-        binding: The stored binding after the act; `None` if the coordinate has none.
+        now: The instant of the event.
+        act: The event.
+        answer: The answer of the rules to the event.
+        binding: The stored binding after the event; `None` if the coordinate has none.
     """
 
     now: datetime
@@ -160,11 +168,11 @@ class CoordinateStep:
 
 @attrs.frozen
 class CoordinateHistory:
-    """A coordinate with the acts at it, in time order.
+    """A coordinate with the events that happened at it, in time order.
 
     Attributes:
         coordinate: The coordinate.
-        steps: The acts, oldest first; a hand-off without any session before it is left out.
+        steps: The events, oldest first; a hand-off without any session before it is left out.
         sessions: All sessions of the coordinate as stored after the last step, oldest first. Their
             entry paths and hand-off states vary, and a session may have expired by the last step.
     """

@@ -32,7 +32,7 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 @attrs.frozen
 class FactTemplate:
-    """A fact without its connection; the method `fact` fills in the connection's id and the instants.
+    """A fact without its connection and instants, which the method `fact` fills in.
 
     Attributes:
         kind: The class of the fact.
@@ -98,7 +98,7 @@ _RECONNECTS: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 @attrs.frozen
 class ConnectionStep:
-    """A fact in a connection's history, with its answer and the connection after the fact.
+    """A fact in a connection's history, with the rules' answer and the new connection.
 
     Attributes:
         now: The instant at which the fact was recorded.
@@ -139,7 +139,7 @@ class ConnectionHistory:
 def apply_fact(
     connection: Connection, fact: Fact, now: datetime, successor: Connection | None = None
 ) -> Transition:
-    """Return the answer to a fact for one connection, without the changes to other connections.
+    """Apply a fact to one connection, and return the answer; no other connection changes.
 
     Args:
         connection: The connection.

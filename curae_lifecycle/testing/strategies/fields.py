@@ -36,7 +36,7 @@ _STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
 
 
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
-    """Draw operations or facts of one class, each field independent of the others.
+    """Draw operations or facts of one class, with each field drawn by itself.
 
     A field whose default is `None` is `None` in some draws. The IDs are arbitrary, not those of any
     store.

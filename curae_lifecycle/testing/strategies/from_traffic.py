@@ -95,7 +95,9 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """Draw values of one class: each is the last one in a drawn run of traffic.
+    """Draw values of one class, such as `Replayed`, as a run of traffic makes them.
+
+    Each run ends with fixed steps that are sure to make such a value.
 
     Args:
         kind: The class of the values, a key of `FINAL_STEPS`.
@@ -107,12 +109,12 @@ def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
 
 
 def done_facts() -> st.SearchStrategy[Done[changes.Changes]]:
-    """Draw `Done` answers to an authorization, with the changes for a store to commit."""
+    """Draw answers to a fact that was recorded: `Done` with the changes of an authorization."""
     return _runs_ending_with(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
 def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
-    """Draw `Ignored` answers to a repeated authorization, which changes nothing."""
+    """Draw answers to a fact that changes nothing: `Ignored` for a repeated authorization."""
     runs = _runs_ending_with((*_AUTHORIZE, _step(_AUTHORIZED)))
     return runs.map(lambda run: _fact_answer(Ignored, run))
 

@@ -67,17 +67,18 @@ def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
-    """Draw answers that admit.
+    """Draw `Admitted` answers: a rate limit lets a request pass.
 
-    Each is a limit's answer to a request a day after `START`, when every drawn state has expired.
+    The request comes a day after `strategies.values.START`, when the drawn state of the limit has
+    expired, so nothing is left of earlier requests.
     """
     return charges().map(_admitted)
 
 
 def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
-    """Draw answers that refuse.
+    """Draw `RateLimited` answers: a rate limit refuses a request.
 
-    Each is a limit's answer to a request at `START`, after earlier requests have used up the limit.
+    The request comes at `strategies.values.START`, after earlier requests have used up the limit.
     """
     return charges().map(_limited)
 

@@ -106,7 +106,10 @@ def _revoke(
 
 
 def recoveries() -> st.SearchStrategy[Minted | Reissued]:
-    """Draw results of a reconnect that was not refused: `Minted` or `Reissued`."""
+    """Draw results of a reconnect that was not refused.
+
+    `Minted` has a new successor, and `Reissued` the pending one with a fresh next action.
+    """
     return st.one_of(minted(), reissued())
 
 
@@ -138,7 +141,7 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
-    """Draw previews: the answer that one trigger would give for a connection at an instant.
+    """Draw previews: what one trigger would do to a connection at an instant.
 
     The trigger is any of `Trigger`. The connection has a successor in about half of the draws.
     """
@@ -232,7 +235,7 @@ def denials() -> st.SearchStrategy[Denied]:
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
-    """Draw decisions whether a data package may be read over a connection at an instant.
+    """Draw answers of `decide_access`: a data package may be read over a connection, or not.
 
     The patient need not have granted the package. The instant is at most 3 hours after `START`.
     """
@@ -247,7 +250,7 @@ def replays() -> st.SearchStrategy[KnownResponse]:
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw what an attempt gets that renews its lease after the server erased the record: it is lost."""
+    """Draw `LeaseLost`: an attempt renews its lease after the server dropped the record."""
     return attempts().map(_lost_lease)
 
 

@@ -57,13 +57,13 @@ def response_references() -> st.SearchStrategy[ResponseReference]:
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """Draw the first, second or third attempt of a record; those before it were released."""
+    """Draw attempts: the first, second or third of a record, whose earlier ones were released."""
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
 @st.composite
 def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """Draw a record and an instant at which `record_standing` returns `standing` for the record.
+    """Draw a record that has a given standing, with an instant at which it has it.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
@@ -126,7 +126,18 @@ def _begin(
 
 
 class RecordAct(StrEnum):
-    """The acts of an idempotency key's history, the simplest first."""
+    """The events that can happen to an idempotency key in a drawn history, the simplest first.
+
+    Attributes:
+        BEGIN: A request with the key begins an attempt.
+        COMPLETE: The attempt ends with a response.
+        RELEASE: The attempt ends without effect.
+        RENEW: The attempt renews its lease.
+        BEGIN_OTHER: Another request with the same key begins.
+        RESOLVE: An operator records the response of an attempt whose worker died.
+        RESOLVE_NOTHING: An operator records that such an attempt had no effect.
+        FORGET: An operator erases the stored response.
+    """
 
     BEGIN = "begin"
     COMPLETE = "complete"
@@ -152,14 +163,14 @@ RecordAnswer = (
 
 @attrs.frozen
 class RecordStep:
-    """One act on an idempotency key, with its answer and the record after the act.
+    """One event in the history of an idempotency key, with the rules' answer and the record.
 
     Attributes:
-        now: The instant of the act.
-        act: The act.
-        attempt: The attempt that completed, released or renewed; `None` for the other acts.
-        answer: The answer of the rules to the act.
-        record: The stored record after the act; `None` if there is none.
+        now: The instant of the event.
+        act: The event.
+        attempt: The attempt that completed, released or renewed; `None` for the other events.
+        answer: The answer of the rules to the event.
+        record: The stored record after the event; `None` if there is none.
     """
 
     now: datetime
@@ -171,13 +182,13 @@ class RecordStep:
 
 @attrs.frozen
 class RecordHistory:
-    """An idempotency key with the acts on its record, in time order.
+    """An idempotency key with the events that happened to its record, in time order.
 
     Attributes:
         key: The key of the record.
         fingerprint: The fingerprint of the request that BEGIN sends with the key.
         other: The fingerprint of the different request that BEGIN_OTHER sends with the same key.
-        steps: The acts, oldest first. A complete, release or renew is left out if no attempt has
+        steps: The events, oldest first. A complete, release or renew is left out if no attempt has
             begun before it.
     """
 

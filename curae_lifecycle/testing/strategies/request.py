@@ -40,7 +40,7 @@ OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]]
 
 
 def members() -> st.SearchStrategy[Member[object]]:
-    """Draw member declarations of the operations and facts, as their rules list them."""
+    """Draw the definitions of the members of operations and facts."""
     of_facts = [member for kind in FACTS for member in kind.members]
     of_operations = [member for kind in OPERATIONS for member in kind.rule.members]
     return st.sampled_from([*of_operations, *of_facts])
@@ -208,8 +208,8 @@ def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
 
 
 def as_bytes(request: Request) -> bytes:
-    """Return the body of a request, or an empty object, `{}`, for a body that is not bytes.
+    """Return the body of a request, which is bytes if `format_request` made the request.
 
-    The body is always bytes in a request that `format_request` made.
+    Any other body is returned as an empty object, `{}`.
     """
     return request.body if isinstance(request.body, bytes) else b"{}"

@@ -70,7 +70,7 @@ Id = TypeVar("Id", ConnectionId, SessionId)
 
 
 class Terse:
-    """A base class that makes Hypothesis print its values with `repr`.
+    """A base class for values that Hypothesis is to print in short, with their `repr`.
 
     Hypothesis would otherwise print every field, and a counterexample would be too long to read.
     """
@@ -92,7 +92,7 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request with its answer and every value in between.
+    """A request with its answer, and every value that was computed in between.
 
     Attributes:
         now: The instant of the request.
@@ -205,9 +205,13 @@ PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 
 
 class SpecialRequest(StrEnum):
-    """The steps of traffic that need more than a class to describe: special requests, and ACCESS.
+    """The steps of traffic that need more than a class to describe.
 
-    ACCESS is no request, but the question whether a data package may be read.
+    Attributes:
+        LANDED: A get of a connection whose hand-off has landed.
+        SIGN_UP: An initiate that prefers a sign-up.
+        ALL_KNOWN: A request for an account state by a client that has every entity tag.
+        ACCESS: No request, but the question whether a data package may be read.
     """
 
     LANDED = "get, the hand-off has landed"
@@ -301,7 +305,7 @@ def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """Draw a request with its answer and every value in between, after up to five other steps."""
+    """Draw a request and its answer, and every value in between, after up to five other steps."""
     last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
@@ -377,7 +381,7 @@ class _Play:
         )
 
     def _with_page(self, turn: TrafficStep, fact: Fact) -> Fact:
-        subject = fact.page_subject()
+        subject = fact.page_key()
         urls = [] if subject is None else self._page_urls.get(subject, [])
         if "page_url" not in fact.__match_args__ or not 0 < turn.key <= len(urls):
             return fact
@@ -445,9 +449,10 @@ class _Play:
 def play_traffic(
     buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """Play `turns` in time order in a new store, then `last` as given, and return the run.
+    """Play steps in a new store, in time order, and return the run with its answers.
 
-    The result leaves out a fact template or access question that comes before any connection.
+    The steps of `last` come after those of `turns`. The result leaves out a fact template or access
+    question that comes before any connection.
 
     Args:
         buckets: The buckets of the server's settings.

@@ -69,7 +69,7 @@ def instants() -> st.SearchStrategy[datetime]:
 
 
 def uuids() -> st.SearchStrategy[str]:
-    """Draw UUIDs in lower case, all made by `uuid_of`; the simplest ends in 1."""
+    """Draw UUIDs in lower case, all made by `uuid_of` of this module; the simplest ends in 1."""
     return st.integers(1, 0xFFFF_FFFF).map(uuid_of)
 
 

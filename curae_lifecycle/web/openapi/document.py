@@ -41,7 +41,7 @@ def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dic
     """Return the OpenAPI 3.1 document of a server with the given settings.
 
     The document lists every operation with all its statuses, headers and problem codes. Each
-    success and each problem has an example. Problem codes that no operation answers are left out.
+    success and each problem has an example. A problem code that no operation gives is left out.
 
     Args:
         settings: The settings of the server; `type_base` is the base URI of every problem's `type`.
@@ -258,10 +258,10 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
-    """Return every problem code with which an operation may refuse, in the order of `ProblemCode`.
+    """Return the problem codes with which an operation may be refused.
 
-    The codes are those of the request gates that apply to the operation, and of the tables that
-    these gates ask.
+    They are the codes of the request gates that apply to the operation, and of the tables that
+    these gates ask, in the order of `ProblemCode`.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()

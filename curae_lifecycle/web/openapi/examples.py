@@ -38,7 +38,7 @@ _NEW_IDS: Final = NewIds(
 
 
 def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
-    """Return the responses to the example requests of an operation, by the examples' titles.
+    """Return a successful response for each example of an operation, by the example's title.
 
     Args:
         kind: The operation, whose `examples()` gives the requests.
@@ -48,7 +48,7 @@ def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
 
 
 def problem_reply(code: ProblemCode, rule: OperationRule, settings: Settings) -> ProblemReply:
-    """Return an example of an operation's refusal with a problem code.
+    """Build an example of the reply with which an operation is refused for a problem code.
 
     Args:
         code: The problem's code.

@@ -46,7 +46,7 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 
 def reference(kind: str, name: str) -> Schema:
-    """Return a `$ref` to a component of the OpenAPI or AsyncAPI document.
+    """Return a `$ref`, the JSON pointer to a component of the OpenAPI or AsyncAPI document.
 
     Args:
         kind: The kind of the component: `schemas`, `headers` or `messages`.
@@ -103,7 +103,10 @@ SHARED: Final[Schema] = {
 
 
 def body_name(kind: type[Operation]) -> str:
-    """Return the name of the schema of an operation's body; `EmptyBody` if it has no members."""
+    """Return the name of the schema of an operation's request body.
+
+    It is `EmptyBody` if the body has no members.
+    """
     return kind.__name__ if kind.rule.body else "EmptyBody"
 
 
@@ -187,7 +190,7 @@ def _detail_schema(code: ProblemCode, name: str) -> Schema:
 
 
 def example_problem(code: ProblemCode, given: Mapping[str, DetailValue] | None = None) -> Problem:
-    """Return the problem of a code, whose details have example values.
+    """Build an example of the problem with a code; its details have example values.
 
     Args:
         code: The problem's code.

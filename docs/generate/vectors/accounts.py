@@ -20,12 +20,12 @@ from curae_lifecycle.rules.binding import (
     BindingTransition,
     BindingTrigger,
     LimitedAccountAppBinding,
-    TombstoneReport,
+    TombstoneNovelty,
     UserMatch,
     complete_sign_up,
+    decide_graduation_start,
     graduate,
     provision,
-    start_graduation,
     tombstone,
 )
 from curae_lifecycle.rules.connection import Connection, Status
@@ -358,7 +358,7 @@ def tombstones() -> Iterator[Case]:
 
 def tombstone_reports() -> Iterator[Case]:
     """Yield a copy of the last tombstone, and another one."""
-    for report, happened in ((TombstoneReport.COPY, START), (TombstoneReport.NEW, _NOW)):
+    for report, happened in ((TombstoneNovelty.COPY, START), (TombstoneNovelty.NEW, _NOW)):
         yield tombstone_case(
             cell_id(TOMBSTONE_REPORT.name, (report,)), gone_before(), (), happened=happened
         )
@@ -411,6 +411,6 @@ def tombstone_case(
 def graduations() -> Iterator[Case]:
     """Yield the start of a graduation hand-off for each account state."""
     for state in GRADUATION_HANDOFF:
-        answer = show_result(start_graduation(bound(state)), lambda _: {})
+        answer = show_result(decide_graduation_start(bound(state)), lambda _: {})
         name = cell_id(GRADUATION_HANDOFF.name, (state,))
         yield make_case(name, {"binding": stored(bound(state))}, answer)

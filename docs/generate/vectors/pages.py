@@ -113,7 +113,7 @@ def _subjects() -> Iterator[tuple[_Named, Snapshot, Snapshot]]:
 
 
 def _subject(fact: _Named) -> tuple[PageKind, str]:
-    subject = fact.page_subject()
+    subject = fact.page_key()
     assert subject is not None
     return subject
 

@@ -45,6 +45,7 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
     assert [line for line in said(server.log) if CUT_OFF not in line] == []
 
 
+@pytest.mark.slow
 def test_example_server_passes_part_of_the_conformance_kit(sqlite_url: str, tmp_path: Path) -> None:
     check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::24], ONE_ENVIRONMENT])
 

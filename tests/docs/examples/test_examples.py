@@ -31,6 +31,7 @@ from tests.support.wire.trying import EXAMPLES, PATIENCE, send_parsed, send_prin
 APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "app",
     ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
@@ -242,6 +243,7 @@ def manage(database: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_django_migrations_match_the_models(tmp_path: Path) -> None:
     assert "No changes" in manage(tmp_path / "new.db", "makemigrations", "--check", "--dry-run")
 
@@ -269,6 +271,7 @@ def schema(database: Path) -> dict[str, object]:
     return seen
 
 
+@pytest.mark.slow
 def test_django_and_sqlalchemy_create_the_same_tables(tmp_path: Path) -> None:
     manage(tmp_path / "django.db", "migrate")
     with engine_of(f"sqlite:///{tmp_path / 'sqlalchemy.db'}"):

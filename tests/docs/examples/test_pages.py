@@ -43,6 +43,7 @@ BEFORE = "This was done before. You can go back to the app."
 KEPT = "This was done before, and nothing was cancelled. You can go back to the app."
 
 
+@pytest.mark.slow
 def test_viewing_a_hosted_page_changes_no_stored_value(app: App) -> None:
     created = app.ask("connections", CREATE)
     shown = app.visit(created, "", "GET")
@@ -68,6 +69,7 @@ def test_viewing_a_hosted_page_changes_no_stored_value(app: App) -> None:
     assert app.status_of(created) == "PENDING"
 
 
+@pytest.mark.slow
 def test_head_of_a_hosted_page_gives_its_length_without_a_body(app: App) -> None:
     created = app.ask("connections", CREATE)
     wire = Wire(app.server, app.api_key)
@@ -146,6 +148,7 @@ def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
         assert csrf_token(url) not in stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
 @pytest.mark.parametrize("button", ["finish", "cancel"])
 def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, button: str) -> None:
@@ -159,6 +162,7 @@ def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, bu
     assert app.outcome(second, button) == (404, NOWHERE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
 def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
@@ -172,8 +176,9 @@ def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str
     assert app.outcome(newest, "finish") == (200, DONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_page_of_a_connection_revoked_during_a_press_shares_nothing(app: App, point: str) -> None:
+def test_page_of_a_connection_revoked_during_a_press_is_refused(app: App, point: str) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
     app.plan(point, f"{path}:revoke", {}, status=200)

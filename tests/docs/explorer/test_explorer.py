@@ -341,6 +341,7 @@ def test_explorer_asks_every_operation_and_fact() -> None:
     assert set(FACTS) == {type(each) for each in FACTS_ASKED.values()}
 
 
+@pytest.mark.slow
 def test_every_rule_link_of_the_explorer_resolves() -> None:
     for table in TABLES.values():
         text = (DOCS / f"tables/{table.name}.md").read_text(encoding="utf-8")

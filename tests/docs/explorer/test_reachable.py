@@ -76,6 +76,7 @@ def fact_of(connection: Connection, world: World, draw: random.Random) -> Fact:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(2))
 def test_random_traffic_stays_in_the_reachable_states(start: int) -> None:
     draw = random.Random(start)  # noqa: S311 - the same traffic in every run
@@ -93,6 +94,7 @@ def test_random_traffic_stays_in_the_reachable_states(start: int) -> None:
     assert len(sessions) > len(reachable.sessions()) // 3
 
 
+@pytest.mark.slow
 def test_active_connection_has_no_reachable_successor() -> None:
     seen = {each for each in reachable.connections() if each[:2] == ("ACTIVE", "no revokedAt")}
     open_ones = {each[4] for each in seen if each[2:4] == (PRESENT, "before the deadline")}

@@ -164,6 +164,7 @@ def document() -> dict[str, Json]:
     return cast("dict[str, Json]", json.loads(json.dumps(openapi(SETTINGS))))
 
 
+@pytest.mark.slow
 def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
     validate(document())
     paths = cast("dict[str, dict[str, dict[str, Json]]]", document()["paths"])
@@ -186,6 +187,7 @@ def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
     assert not validator.is_valid({"connections": [], "nextAfter": 1})
 
 
+@pytest.mark.slow
 def test_kit_passes_a_server_with_the_custom_list_operation() -> None:
     report = run(Reference(SETTINGS).server(), seed="1", operations=NINE)
     assert not report.failed, str(report)

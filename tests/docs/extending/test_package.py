@@ -71,6 +71,7 @@ def test_package_copy_without_one_documented_step_fails(tmp_path: Path) -> None:
         page.run_check(copy, "check_trigger")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "error"),
     [

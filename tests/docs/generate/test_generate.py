@@ -33,6 +33,7 @@ def test_committed_generated_docs_are_current(name: str) -> None:
     assert GENERATORS[name].stale(ROOT) == [], f"run python -m docs.generate {name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -112,6 +113,7 @@ def test_generating_typescript_definitions_without_npx_fails(
         typescript.files()
 
 
+@pytest.mark.slow
 def test_docs_generators_run_without_the_test_extra() -> None:
     names = [name for name in HERE if name not in {"worked", "seeded-bugs"}]
     blocked = (

@@ -32,6 +32,7 @@ def run(block: str) -> dict[str, object]:
     return namespace
 
 
+@pytest.mark.slow
 def test_django_page_view_serves_in_at_most_15_lines(url: str) -> None:
     _, views = blocks("frameworks.md")[-2:]
     with database(url) as alias, override_settings(CURAE_LIFECYCLE_DATABASE=alias):

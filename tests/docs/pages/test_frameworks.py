@@ -51,6 +51,7 @@ def test_program_compiles_to_at_most_15_lines_without_imports(name: str) -> None
     assert len([line for line in lines if not line.startswith(("from ", "import "))]) <= 15
 
 
+@pytest.mark.slow
 def test_endpoints_of_the_page_answer_on_a_new_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

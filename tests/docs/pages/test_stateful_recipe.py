@@ -126,6 +126,7 @@ def test_stateful_test_recipe_has_at_most_30_lines() -> None:
     assert max(map(len, lines)) <= 100
 
 
+@pytest.mark.slow
 def test_correct_server_passes_the_stateful_test_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     few = settings(max_examples=20, stateful_step_count=20, database=None, deadline=None)
     run_state_machine_as_test(machine(MyServer, monkeypatch), settings=few)
@@ -138,6 +139,7 @@ STEPS: dict[type[MyServer], list[str]] = {
 """The rules of the shortest failure of each planted bug."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "server", [ForgetsKeys, pytest.param(RevokesTwice, marks=pytest.mark.heavy)]
 )

@@ -121,6 +121,7 @@ def test_check_command_prints_what_the_stores_docs_page_shows(tmp_path: Path) ->
     assert checked(tmp_path, "--strict") == shown()[1:]
 
 
+@pytest.mark.slow
 def test_races_on_the_example_store_end_in_some_serial_order() -> None:
     store = make_store()(":memory:", Clock())
     every = [*race_all(StoreArena(store), SCENARIOS["the key has one request left"])]

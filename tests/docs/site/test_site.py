@@ -119,7 +119,7 @@ def test_docs_site_check_reports_a_fault_of_a_built_page(
     assert SITE.faults(tmp_path) == ([fault] if fault else [])
 
 
-def test_docs_site_names_its_address_and_source_if_they_are_given(
+def test_docs_pages_link_the_given_address_and_repository(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("CURAE_SITE_URL", "CURAE_REPOSITORY_URL"):
@@ -159,6 +159,7 @@ def modules(room: str) -> Iterator[tuple[str, str]]:
             yield f"curae_lifecycle.{name}", (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_api_reference_lists_every_module_with_its_first_line(room: str) -> None:
     text = (DOCS / f"reference/{room}.md").read_text(encoding="utf-8")

@@ -356,6 +356,7 @@ def live(lived: Lived, number: int, kind: str, which: int) -> None:
     may.get(kind, lambda: None)()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(WORKS), st.integers(0, 2)), min_size=1, max_size=12),

@@ -58,6 +58,7 @@ def test_correct_server_passes_every_kit_check(slowly: bool) -> None:  # noqa: F
     assert len(report.passed) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", visible(), ids=lambda bug: bug.name)
 def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
     report = _held_against(bug.make(), slowly=bug.slowly, only=bug.found_by)
@@ -67,6 +68,7 @@ def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
     assert ("send raised" in str(report)) is bug.name.endswith("-crashes"), str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", hidden(), ids=lambda bug: bug.name)
 def test_bug_that_the_kit_cannot_see_fails_its_own_test(bug: Hidden) -> None:
     bug.probe_right()
@@ -74,16 +76,28 @@ def test_bug_that_the_kit_cannot_see_fails_its_own_test(bug: Hidden) -> None:
         bug.probe_mistaken()
 
 
+def _single_checks() -> set[str]:
+    return {check.name for check in CHECKS} - {SIDE_BY_SIDE}
+
+
 @pytest.mark.heavy
-def test_every_kit_check_finds_a_bug_and_every_bug_is_found() -> None:
-    single = {check.name for check in CHECKS} - {SIDE_BY_SIDE}
-    useful: set[str] = set()
-    for bug in visible():
-        failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=single))
-        assert failed >= set(bug.found_by), bug.name
-        useful |= failed
-    # A check that no mistake fails would be useless.
-    assert useful == single
+def test_every_kit_check_finds_a_bug() -> None:
+    # A check that no mistake fails would be useless. Those that the catalogue names have their tests.
+    bugs = visible()
+    useless = _single_checks().difference(*[bug.found_by for bug in bugs])
+    assert useless
+    for bug in bugs:
+        useless -= _failed(_held_against(bug.make(), slowly=bug.slowly, only=useless))
+        if not useless:
+            return
+    pytest.fail(f"no bug fails {sorted(useless)}")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("bug", visible()[::10], ids=lambda bug: bug.name)
+def test_bug_found_by_one_kit_check_is_found_by_the_whole_kit(bug: VisibleBug) -> None:
+    failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=_single_checks()))
+    assert failed >= set(bug.found_by)
 
 
 @pytest.mark.heavy

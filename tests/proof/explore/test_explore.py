@@ -103,6 +103,7 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     return seen, counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.heavy) if name in LARGEST else name for name in SMALL],
@@ -148,6 +149,7 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
     assert {reduced.quotient(world, plain) for world in every} == set(some)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reduce",
     [
@@ -174,6 +176,7 @@ def check_one_order(rules: Rules[Store, Client]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_exploring_one_of_equivalent_orders_reaches_every_state() -> None:
     check_one_order(Held(2, 1))
     check_one_order(Held(1, 2, forgets=True))
@@ -190,6 +193,7 @@ def test_exploring_one_order_reaches_every_state_of_a_chain() -> None:
 # --- Mutants ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "table", "key", "like", "killer"),
     [
@@ -288,6 +292,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
 def test_exploring_one_order_judges_mutants_like_all_orders(most: int) -> None:
     said = Counter[str]()

@@ -24,6 +24,7 @@ from tests.proof.fuzz.run import MUTANTS, FuzzError, fuzz, small
 from tests.proof.fuzz.targets import TARGETS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_fuzz_input_gives_a_value_or_a_documented_fault(target: str) -> None:
     assert small(target).total() == len(load_corpus(target)) * (1 + MUTANTS)
@@ -39,6 +40,7 @@ def test_long_fuzz_run_gives_only_values_or_documented_faults(target: str) -> No
 # --- Outcomes of the runs --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzz_corpus_reaches_every_documented_fault(target: str) -> None:
     seen = set(small(target))
@@ -99,6 +101,7 @@ MISTAKES: Final[dict[str, tuple[str, object, str, object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_fuzzing_detects_a_broken_parser(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, module, name, wrong = MISTAKES[mistake]

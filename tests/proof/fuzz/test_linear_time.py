@@ -97,6 +97,7 @@ def test_doubling_parser_input_at_most_doubles_executed_lines(input_: str) -> No
     assert four_times - twice <= 2 * (twice - once) + 50, "law 16: more than linear"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_", GROWING)
 def test_large_parser_input_is_parsed_in_one_pass(input_: str) -> None:
     # A quadratic scan would take minutes here.

@@ -47,8 +47,8 @@ def tombstone_reports() -> list[Answer]:
     return [
         answered((str(report),), reported, happened_at)
         for report, instants in (
-            (bindings.TombstoneReport.COPY, (START,)),
-            (bindings.TombstoneReport.NEW, (None, START + TICK, NOW)),
+            (bindings.TombstoneNovelty.COPY, (START,)),
+            (bindings.TombstoneNovelty.NEW, (None, START + TICK, NOW)),
         )
         for happened_at in instants
     ]
@@ -56,7 +56,7 @@ def tombstone_reports() -> list[Answer]:
 
 def graduations() -> list[Answer]:
     def started(state: AccountState) -> tuple[str, Key]:
-        answer = bindings.start_graduation(binding_in(state))
+        answer = bindings.decide_graduation_start(binding_in(state))
         return said(answer, "proceed"), answer.rules
 
     return [answered((state,), started, state) for state in AccountState]

@@ -340,6 +340,7 @@ class Pair:
             assert (kept.generation, kept.swept) == (self.account.generation, self.account.swept)
 
 
+@pytest.mark.slow
 def test_tombstones_in_memory_agree_with_the_second_model() -> None:
     seen: Counter[str] = Counter()
 
@@ -351,6 +352,7 @@ def test_tombstones_in_memory_agree_with_the_second_model() -> None:
     check()
 
 
+@pytest.mark.slow
 def test_tombstones_on_sqlite_agree_with_the_second_model(sqlite: World) -> None:
     users = iter(range(10**6))
     seen: Counter[str] = Counter()

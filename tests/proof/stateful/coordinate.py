@@ -153,7 +153,7 @@ class CoordinateMachine(CountedMachine):
     @rule()
     def start_graduation(self) -> None:
         verdict = tables.GRADUATION_HANDOFF[self.model.binding[0],]
-        answer = bindings.start_graduation(self.binding)
+        answer = bindings.decide_graduation_start(self.binding)
         agree("a graduation hand-off", outcome(verdict), heard(answer))
 
     # Facts ----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def run(examples: int, *phases: Phase) -> None:
     run_state_machine_as_test(Shipped, settings=chosen)
 
 
+@pytest.mark.slow
 def test_killed_outbox_workers_lose_and_reorder_no_message() -> None:
     run(settings().max_examples, Phase.generate, Phase.shrink)
 
@@ -151,6 +152,7 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(_Worker, "_has_time", lambda *_: True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mistake",
     [

@@ -42,6 +42,7 @@ def quiet() -> Iterator[None]:
     log.disabled = False
 
 
+@pytest.mark.slow
 def test_serve_keeps_the_laws_under_hypothesis_interleavings() -> None:
     run(ServingMachine, Size(1, 60, 30))
 
@@ -50,6 +51,7 @@ def play_all() -> Counter[str]:
     return sum((play(seed, 60) for seed in range(300)), Counter[str]())
 
 
+@pytest.mark.slow
 def test_serve_keeps_the_laws_under_seeded_interleavings() -> None:
     seen = play_all()
     assert {name: seen[name] for name in SITUATIONS if seen[name] < 5} == {}
@@ -131,6 +133,7 @@ MISTAKES: Final[list[tuple[Callable[[pytest.MonkeyPatch], None], str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mistake", "said"), MISTAKES)
 def test_broken_serve_retry_loop_breaks_a_law(
     mistake: Callable[[pytest.MonkeyPatch], None], said: str, monkeypatch: pytest.MonkeyPatch

@@ -3,41 +3,74 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from functools import cache
+from typing import Final, TypedDict
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from curae_lifecycle.service.json_schema import Json
 from docs.generate.vectors import files, schema_files
 from docs.generate.vectors.schemas import infer
 from tests.support.paths import ROOT
 
-TEXT: Final = schema_files()["cases.json"]
-SCHEMA: Final = json.loads(TEXT)
-DOCUMENTS: Final = {document["name"]: document for document in map(json.loads, files().values())}
+FOLDER: Final = ROOT / "docs/vectors"
+
+
+class Case(TypedDict):
+    """The members of a case that these tests change."""
+
+    id: str
+    input: dict[str, Json]
+    answer: dict[str, Json]
+
+
+class Document(TypedDict):
+    """A document of vectors."""
+
+    name: str
+    cases: list[Case]
+
+
+@cache
+def schema() -> dict[str, dict[str, Json]]:
+    """Return the schema of all documents."""
+    made: dict[str, dict[str, Json]] = json.loads(schema_files()["cases.json"])
+    return made
+
+
+@cache
+def documents() -> dict[str, Document]:
+    """Return each document of vectors, by its name."""
+    return {document["name"]: document for document in map(json.loads, files().values())}
 
 
 def validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema()["$defs"]})
 
 
+@pytest.mark.slow
 def test_vector_schema_file_is_current() -> None:
-    assert (ROOT / "docs/vectors/schemas/cases.json").read_text(encoding="utf-8") == TEXT
-    Draft202012Validator.check_schema(SCHEMA)
+    made = schema_files()["cases.json"]
+    assert (FOLDER / "schemas/cases.json").read_text(encoding="utf-8") == made
+    Draft202012Validator.check_schema(schema())
 
 
+@pytest.mark.slow
 def test_vector_schema_defines_every_document() -> None:
-    assert SCHEMA["$defs"].keys() == DOCUMENTS.keys()
+    assert schema()["$defs"].keys() == documents().keys()
+    assert {path.stem for path in FOLDER.glob("*.json")} == documents().keys()
 
 
-@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.json")))
 def test_every_vector_case_fits_the_schema_of_its_document(name: str) -> None:
     checked = validator(name)
-    assert [case["id"] for case in DOCUMENTS[name]["cases"] if not checked.is_valid(case)] == []
+    assert [case["id"] for case in documents()[name]["cases"] if not checked.is_valid(case)] == []
 
 
 def test_case_with_an_unknown_or_missing_member_is_refused() -> None:
-    case = DOCUMENTS["life"]["cases"][0]
+    case = documents()["life"]["cases"][0]
     checked = validator("life")
     assert checked.is_valid(case)
     assert not checked.is_valid({**case, "input": {**case["input"], "other": 1}})

@@ -45,6 +45,7 @@ CASES = {
 # --- The documents -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_test_vector_files_are_the_same_on_every_build() -> None:
     assert files() == TEXTS
 

@@ -55,7 +55,7 @@ NAMING: list[tuple[Fact, Snapshot]] = [
 
 def test_every_fact_but_a_tombstone_can_name_a_page() -> None:
     assert {type(fact) for fact, _ in NAMING} == {*FACTS} - {Tombstoned}
-    assert Tombstoned(COORDINATE).page_subject() is None
+    assert Tombstoned(COORDINATE).page_key() is None
 
 
 @pytest.mark.parametrize(("fact", "snapshot"), NAMING)

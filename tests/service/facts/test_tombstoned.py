@@ -108,7 +108,7 @@ def test_revoke_of_an_unswept_connection_is_not_the_first() -> None:
     assert shown["revokedAt"] == format_time(at(59))
 
 
-def test_reconnect_of_an_unswept_connection_mints_in_the_present_era() -> None:
+def test_successor_of_an_unswept_connection_has_the_present_era() -> None:
     decision = curae.decide(
         call(Reconnect(ID)),
         snapshot=curae.Snapshot(connection=OLD, binding=GONE),
@@ -123,7 +123,7 @@ def test_reconnect_of_an_unswept_connection_mints_in_the_present_era() -> None:
     assert made.after.identity.predecessor_id == ID
 
 
-def test_landed_handoff_of_an_unswept_connection_does_not_heal_it() -> None:
+def test_landing_does_not_heal_an_unswept_connection() -> None:
     snapshot = curae.Snapshot(
         connection=OLD, binding=GONE, landed_handoff=LandedHandoff(at(1), None)
     )

@@ -172,6 +172,7 @@ def test_django_store_binds_values_instead_of_formatting_sql(url: str) -> None:
 # --- Failures ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_django_replaces_a_lost_database_connection(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         store = registered(alias)
@@ -299,6 +300,7 @@ def test_hosted_pages_are_stored_and_expire_as_documented(url: str) -> None:
         check_pages(SqlStore(clocked), set_clock, lambda: [*map(str, clocked.rows(kept))])
 
 
+@pytest.mark.slow
 def test_replaced_hosted_page_cannot_act_on_the_django_store(url: str) -> None:
     with database(url) as alias:
         store = SqlStore(DjangoDatabase(alias))

@@ -13,6 +13,7 @@ ONE_ENVIRONMENT = "permission.wrong-environment"
 OF_THE_FRONT = "idempotency.dates"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
 def test_django_store_passes_the_conformance_kit(kind: str, request: pytest.FixtureRequest) -> None:
     with database(str(request.getfixturevalue(f"{kind}_url"))) as alias:

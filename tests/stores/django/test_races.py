@@ -50,6 +50,7 @@ def registered(alias: str) -> SqlStore:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)], indirect=True
 )
@@ -96,6 +97,7 @@ def counted(alias: str, table: str) -> int:
     return int(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "level", ["", *[pytest.param(level, marks=pytest.mark.heavy) for level in LEVELS]]
 )
@@ -142,6 +144,7 @@ def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]
     return [each.response for each in at_once(alias, works)]
 
 
+@pytest.mark.slow
 def test_concurrent_create_tables_creates_them_once(url: str) -> None:
     with database(url, migrated=False) as alias:
         # If two connections switch a new file to WAL at once, SQLite refuses one.

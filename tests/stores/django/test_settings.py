@@ -34,7 +34,7 @@ def test_django_postgresql_settings_carry_address_and_timeouts() -> None:
         "OPTIONS": {
             "sslmode": "require",
             "connect_timeout": 2,
-            "options": "-c statement_timeout=2000 -c lock_timeout=2000",
+            "options": ("-c synchronous_commit=on -c statement_timeout=2000 -c lock_timeout=2000"),
         },
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
@@ -45,7 +45,10 @@ def test_django_settings_keep_other_options_of_the_url() -> None:
     seen = database_settings("postgresql:///curae?host=/run&port=1&options=-c%20a%3Db", timeout=0.5)
     assert (seen["HOST"], seen["PORT"], seen["USER"]) == ("/run", "1", "")
     limits = "-c statement_timeout=500 -c lock_timeout=500"
-    assert seen["OPTIONS"] == {"connect_timeout": 2, "options": f"-c a=b {limits}"}
+    assert seen["OPTIONS"] == {
+        "connect_timeout": 2,
+        "options": f"-c synchronous_commit=on -c a=b {limits}",
+    }
 
 
 @pytest.mark.parametrize("url", ["mariadb://localhost/x", "sqlite://", "curae.db", ""])

@@ -133,6 +133,7 @@ def limits(milliseconds: int) -> dict[str, object]:
     return {"options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"}
 
 
+@pytest.mark.slow
 def test_statement_without_server_timeout_is_aborted(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ def test_replaced_hosted_page_cannot_act_on_a_memory_store() -> None:
     run_sync(check_replaced_pages(as_async_store(made(Clock()))))
 
 
-def test_replaced_hosted_page_cannot_act_on_an_async_memory_store() -> None:
+def test_replaced_page_cannot_act_on_an_async_memory_store() -> None:
     asyncio.run(check_replaced_pages(Awaited(made(Clock()))))
 
 

@@ -210,6 +210,7 @@ def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
     return answers
 
 
+@pytest.mark.slow
 def test_threads_on_one_memory_store_lose_no_write() -> None:
     made = Seen()
     made.register(curae.ApiKey(API_KEY), CALLER)

@@ -52,18 +52,21 @@ def who(kind: str, cluster: Valkey, client: redis.Redis) -> Iterator[Who]:
         yield made
 
 
+@pytest.mark.slow
 def test_ten_initiates_are_admitted_and_charge_both_limits(who: Who) -> None:
     # A cluster refuses a script whose keys are in several slots.
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     assert who.charged() == (10, 10)
 
 
+@pytest.mark.slow
 def test_charge_is_returned_if_the_inner_store_conflicts(who: Who) -> None:
     who.inner.before = [lambda: False]
     assert who.initiate(0).status == 201
     assert who.charged() == (1, 1)
 
 
+@pytest.mark.slow
 def test_hanging_node_is_charged_at_most_once(kind: str, cluster: Valkey, who: Who) -> None:
     with limited(kind, who.inner, cluster.url, wait=0.1) as store:
         hasty = attrs.evolve(who, store=store)

@@ -40,6 +40,7 @@ from tests.support.server import CALLER
 __all__ = ["client", "redis_url", "who"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_redis_gives_500_and_a_later_retry_succeeds(kind: str) -> None:
     with (
@@ -60,6 +61,7 @@ def test_stopped_redis_gives_500_and_a_later_retry_succeeds(kind: str) -> None:
         assert [who.initiate(number).status for number in range(1, 11)] == [201] * 9 + [429]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_hanging_redis_times_out_and_is_charged_at_most_once(kind: str) -> None:
     with (

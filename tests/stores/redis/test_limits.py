@@ -123,6 +123,7 @@ def test_two_loads_of_one_bucket_both_charge_it(who: Who) -> None:
     assert who.charged() == (2, 0)
 
 
+@pytest.mark.slow
 def test_ten_of_twenty_concurrent_initiates_are_admitted(who: Who) -> None:
     with ThreadPoolExecutor(20) as pool:
         statuses = sorted(each.status for each in pool.map(who.initiate, range(20)))

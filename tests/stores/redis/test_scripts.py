@@ -81,6 +81,7 @@ instants = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=4 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_script_charges_a_bucket_like_the_rules(
@@ -102,6 +103,7 @@ def test_redis_script_charges_a_bucket_like_the_rules(
         assert held.state() == expected
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_scripts_match_the_rules_when_the_clock_steps(
@@ -170,6 +172,7 @@ class Held:
 # --- Given back -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=2 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_script_returns_the_last_charge_in_full(
@@ -203,6 +206,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     rule=st.builds(Bucket, st.just("b"), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)),
     steps=steps,
@@ -232,6 +236,7 @@ def test_returned_charges_never_overfill_a_redis_bucket(
     assert wait(rule, held.state(), latest) >= wait(rule, without, latest)
 
 
+@pytest.mark.slow
 @given(
     rule=st.builds(Bucket, st.just("b"), st.integers(5, 9), st.integers(1, 4), st.integers(1, 4)),
     after=st.integers(0, SECOND // 4),

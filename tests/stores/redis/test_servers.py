@@ -33,6 +33,7 @@ def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APPS)
 def test_two_servers_together_admit_ten_of_twenty_initiates(
     app: str, redis_url: str, tmp_path: Path

@@ -29,6 +29,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_process_ends_with_open_aiosqlite_connections(sqlite_url: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, sqlite_url],
@@ -126,7 +127,7 @@ class LostDriver:
         raise ConnectionError("the server ended the connection")
 
 
-def test_asyncpg_connection_that_fails_to_close_leaves_no_socket_open() -> None:
+def test_failed_close_of_an_asyncpg_connection_leaves_no_socket() -> None:
     client, server = socket.socketpair()
 
     async def close() -> None:

@@ -77,6 +77,7 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
     return lambda act: asyncio.run(do(act))
 
 
+@pytest.mark.slow
 def test_async_sql_store_answers_like_the_blocking_sql_store(
     awaits: Callable[[Act], None], sqlite_database: SqlDatabase
 ) -> None:
@@ -124,6 +125,7 @@ def test_async_sql_store_answers_like_the_blocking_sql_store(
     awaits(story)
 
 
+@pytest.mark.slow
 def test_async_database_reports_errors_and_conflicts(awaits: Callable[[Act], None]) -> None:
     async def fail(database: AsyncDatabase) -> None:
         missing = Statement("DELETE FROM missing WHERE id = ?", (7,))
@@ -369,6 +371,7 @@ def test_mariadb_refuses_a_value_that_does_not_fit(mariadb_url: str) -> None:
     plain.dispose()
 
 
+@pytest.mark.slow
 def test_replaced_hosted_page_cannot_act_on_an_async_sql_store(
     awaits: Callable[[Act], None],
 ) -> None:

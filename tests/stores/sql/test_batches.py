@@ -55,6 +55,7 @@ def count(database: Clocked, table: str, where: str = "1 = 1") -> object:
     return database.rows(Statement(f"SELECT 0, COUNT(*) FROM {table} WHERE {where}"))[0][1]
 
 
+@pytest.mark.slow
 @PURGES
 @pytest.mark.parametrize("extra", [0, 1])
 def test_purge_deletes_one_row_more_than_its_batch(
@@ -67,6 +68,7 @@ def test_purge_deletes_one_row_more_than_its_batch(
     assert count(clocked, "curae_log") == 0
 
 
+@pytest.mark.slow
 @PURGES
 def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: Purge) -> None:
     store = SqlStore(clocked)
@@ -82,8 +84,9 @@ def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: P
     assert count(clocked, "curae_binding", "unswept = 1") == 0
 
 
+@pytest.mark.slow
 @PURGES
-def test_purge_deletes_one_erased_connection_more_than_a_statement_names(
+def test_purge_deletes_one_erased_connection_over_a_statement(
     clocked: Clocked, purge: Purge
 ) -> None:
     _keep_connections(clocked, COORDINATE, ROWS_PER_STATEMENT + 1)
@@ -133,9 +136,7 @@ def _keep_connections(database: Clocked, coordinate: Coordinate, number: int) ->
 
 
 @pytest.mark.parametrize("number", [STATEMENTS_AT_ONCE, STATEMENTS_AT_ONCE + 1])
-def test_transaction_of_one_statement_more_than_at_once_is_atomic(
-    clocked: Clocked, number: int
-) -> None:
+def test_transaction_over_the_size_of_a_batch_is_atomic(clocked: Clocked, number: int) -> None:
     put = "INSERT INTO curae_log (id, version, expires_at, document) VALUES (?, 1, 0, '')"
     insert = partial(Statement, put)
     rows = [insert((f"{each:064}",), 1) for each in range(number)]

@@ -121,6 +121,7 @@ BELIEVED = NOW + 428_571 + CLOCK_TOLERANCE
 """The last microsecond that `SEVENTHS` believes, up to its third part."""
 
 
+@pytest.mark.slow
 @given(charged_buckets(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
 @example((ONE, BucketState(NOW + 1)), 0)
 @example((TWO, BucketState(NOW + SECOND)), 0)

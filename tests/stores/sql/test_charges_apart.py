@@ -108,7 +108,7 @@ def test_failing_commits_charge_a_request_once(made: Meddled) -> None:
     assert (answer.response.status, made.charged(WIDE)) == (201, 1)
 
 
-def test_request_with_the_last_token_does_not_meet_its_own_charge(made: Meddled) -> None:
+def test_request_with_the_last_token_ignores_its_own_charge(made: Meddled) -> None:
     made.commits = [LOST]
     assert ask(made, request("create"), NARROW).response.status == 201
     assert code(ask(made, request("create", key="k-2"), NARROW)) == "RATE_LIMITED"
@@ -141,7 +141,7 @@ def test_no_bucket_is_charged_if_one_of_two_refuses(made: Meddled) -> None:
     assert (made.charged(NARROW), made.charged(WIDE)) == (1, 1)
 
 
-def test_rival_that_spends_tokens_after_the_charge_does_not_refuse_it(made: Meddled) -> None:
+def test_rival_spending_tokens_later_does_not_refuse_a_charge(made: Meddled) -> None:
     made.before_commit = rival(made, request("create", key="k-2"), TWO)
     made.commits = [LOST]
     assert ask(made, request("create"), TWO).response.status == 201
@@ -225,14 +225,14 @@ def test_crash_between_charge_and_commit_leaves_one_charge(made: Meddled) -> Non
 # --- Durable charges ------------------------------------------------------------------------
 
 
-def test_only_a_request_that_commits_nothing_else_is_charged_durably(made: Meddled) -> None:
+def test_charge_is_durable_only_if_nothing_else_is_committed(made: Meddled) -> None:
     ask(made, request("create"), WIDE)
     ask(made, request("create"), WIDE)
     ask(made, request("account-state"), WIDE)
     assert (made.durable, made.asked["commit"], made.charged(WIDE)) == ([False, True, True], 1, 3)
 
 
-def test_later_attempt_that_only_replays_makes_its_charge_durable(made: Meddled) -> None:
+def test_later_attempt_that_only_replays_is_charged_durably(made: Meddled) -> None:
     made.before_commit = rival(made, request("create"), WIDE)
     answer = ask(made, request("create"), WIDE)
     assert (answer.response.status, answer.replayed) == (201, True)
@@ -242,6 +242,7 @@ def test_later_attempt_that_only_replays_makes_its_charge_durable(made: Meddled)
 # --- Stores as they are used ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.heavy)])
 def test_conformance_kit_passes_over_a_store_that_charges_apart(
     kind: str, sqlite_database: SqlDatabase
@@ -316,7 +317,7 @@ def test_cut_connection_during_the_charge_is_charged_once(postgres_url: str) -> 
 
 
 @pytest.mark.heavy
-def test_busy_key_is_charged_while_another_commit_waits_for_the_disk() -> None:
+def test_busy_key_is_charged_while_a_commit_waits_for_the_disk() -> None:
     # No commit ends while the standby is missing, as on a disk that hangs.
     with cluster() as server, database(server.url) as url, opened(url) as found:
         made = Meddled(new_store(found))

@@ -98,6 +98,7 @@ def test_update_that_misses_a_row_rolls_back_the_commit(url: str) -> None:
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 2
 
 
+@pytest.mark.slow
 def test_lock_timeout_raises_store_unchanged_then_retry_succeeds(url: str) -> None:
     with on(url) as database, hasty(url) as waits, somebody(url) as runs:
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
@@ -137,6 +138,7 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_slow_statement_is_aborted_by_the_server(server_url: str) -> None:
     with hasty(server_url) as database:
         with pytest.raises(StoreUnavailableError, match=r"code (57014|1969)"):
@@ -144,6 +146,7 @@ def test_slow_statement_is_aborted_by_the_server(server_url: str) -> None:
         assert patiently.run(lambda: database.rows(ONE), SHORT)
 
 
+@pytest.mark.slow
 def test_deadlock_raises_unavailable_and_a_retry_succeeds(server_url: str) -> None:
     with on(server_url, wait=20) as database, somebody(server_url) as runs:
         assert database.run_transaction([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
@@ -290,6 +293,7 @@ def test_interrupted_transaction_is_rolled_back(url: str) -> None:
 # --- Log output -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sql_store_logs_hold_no_values_keys_or_urls(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -118,6 +118,7 @@ def hanging(request: pytest.FixtureRequest) -> tuple[str, Wire]:
     return found
 
 
+@pytest.mark.slow
 def test_statement_on_a_hanging_server_times_out(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
     engine = create_engine(url, timeout=SHORT)
@@ -134,6 +135,7 @@ def test_statement_on_a_hanging_server_times_out(hanging: tuple[str, Wire]) -> N
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_server_hang_in_first_connect_raises_store_unchanged(
     hanging: tuple[str, Wire],
 ) -> None:
@@ -147,6 +149,7 @@ def test_server_hang_in_first_connect_raises_store_unchanged(
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_request_on_a_hanging_server_gets_retryable_500(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
     engine = create_engine(url, timeout=SHORT)
@@ -176,6 +179,7 @@ ASYNC_DRIVERS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @ASYNC_DRIVERS
 def test_async_statement_on_a_hanging_server_times_out(
     request: pytest.FixtureRequest, driver: str, server: str
@@ -198,6 +202,7 @@ def test_async_statement_on_a_hanging_server_times_out(
     asyncio.run(ask())
 
 
+@pytest.mark.slow
 @ASYNC_DRIVERS
 def test_cancelled_request_does_not_wait_for_a_hung_server(
     request: pytest.FixtureRequest, driver: str, server: str

@@ -67,6 +67,7 @@ def written(changes: Changes) -> Iterator[str]:
                 pass
 
 
+@pytest.mark.slow
 def test_commit_writes_the_subject_of_each_outbox_message(monkeypatch: pytest.MonkeyPatch) -> None:
     # Messages about one subject are numbered in commit order: a message gets its number after its
     # subject was read, and no other commit writes the subject in between.

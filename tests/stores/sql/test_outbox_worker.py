@@ -80,6 +80,7 @@ def instant(database: Database) -> int:
     return int(str(database.rows(statement)[0][0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0.5, 1.0])
 def test_failed_outbox_message_backs_off_and_delays_its_subject(
     part: float,
@@ -401,6 +402,7 @@ def test_stopped_worker_finishes_its_message_and_frees_the_rest(
     assert seen == [1, 2, 1], "what it claimed and did not try was given back"
 
 
+@pytest.mark.slow
 def test_several_workers_deliver_no_message_twice(database: SqlDatabase) -> None:
     subjects = [f"subject {number % 20}" for number in range(120)]
     post(database, *subjects)

@@ -341,6 +341,7 @@ ENEMIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enemy", ENEMIES)
 def test_blocking_pool_never_exceeds_its_size_on_the_server(postgres_url: str, enemy: str) -> None:
     plain = sa.make_url(postgres_url).set(drivername="postgresql")
@@ -375,6 +376,7 @@ def test_blocking_pool_never_exceeds_its_size_on_the_server(postgres_url: str, e
     assert 1 <= most <= SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 @pytest.mark.parametrize("enemy", ENEMIES)
 def test_async_pool_never_exceeds_its_size_on_the_server(

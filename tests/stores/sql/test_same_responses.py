@@ -58,6 +58,7 @@ def test_sql_store_answers_random_traffic_like_memory_store(
     replayed_on_both(partial(SqlWorld, database), seed, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["awaited", pytest.param("threads", marks=pytest.mark.heavy)])
 def test_async_sql_store_answers_traffic_like_memory_store(
     postgres_url: str, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -296,6 +296,7 @@ def fill(store: Store, count: int) -> None:
         assert isinstance(record(store, Authorized(id_of(number))), Done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", [2, 3, 4])
 @pytest.mark.parametrize("by", ["a fact", "a purge"])
@@ -331,6 +332,7 @@ def test_sweep_ends_active_connections_first(database: SqlDatabase) -> None:
     assert revoked == [id_of(MANY - 1), id_of(MANY)]
 
 
+@pytest.mark.slow
 def test_sweep_cut_off_by_its_deadline_raises(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_similar_ids_are_kept_apart(database: SqlDatabase) -> None:
     check_all(Place(database), FEW)
 
@@ -210,6 +211,7 @@ PACKAGES = [f'"{"p" * 61}_{number:02}"' for number in range(64)]
 # --- Long chains --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_chain_of_200_connections_is_revoked_in_one_commit(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)

@@ -68,6 +68,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
         )
 
 
+@pytest.mark.slow
 def test_stored_document_of_an_older_release_is_updated(release: Release) -> None:
     # The same value with another text, as an older format would be.
     release.rewrite(lambda text: json.dumps(json.loads(text), indent=1))
@@ -77,6 +78,7 @@ def test_stored_document_of_an_older_release_is_updated(release: Release) -> Non
     assert json.loads(release.ask("POST", ":revoke").body)["revokedNow"] is True
 
 
+@pytest.mark.slow
 def test_stored_document_in_newer_format_is_refused_and_kept(release: Release) -> None:
     newer = release.rewrite(lambda text: json.dumps({**json.loads(text), "format": 99}))
     with pytest.raises(NewerFormatError, match="Connection: stored in form 99"):

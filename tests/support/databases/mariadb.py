@@ -21,6 +21,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tests.support.databases.data_root import data_root
+
 GIVEN: Final = "CURAE_TEST_MARIADB_URL"
 PATIENCE: Final = 120
 """Seconds after which a running program counts as dead."""
@@ -35,7 +37,10 @@ def mariadb() -> Iterator[sa.URL]:
     if given is not None:
         yield sa.make_url(given).set(drivername="mariadb+pymysql")
         return
-    with tempfile.TemporaryDirectory(prefix="curae-my-") as name, _started(Path(name)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="curae-my-", dir=data_root()) as name,
+        _started(Path(name)) as url,
+    ):
         yield url
 
 

@@ -25,6 +25,8 @@ import attrs
 import psycopg
 import sqlalchemy as sa
 
+from tests.support.databases.data_root import data_root
+
 GIVEN: Final = "CURAE_TEST_POSTGRES_URL"
 PATIENCE: Final = 120
 """Seconds after which a running program counts as dead."""
@@ -218,7 +220,7 @@ def cluster(*, connections: int = 200, room: int | None = None) -> Iterator[Clus
         room: The size of its data in MB, in a separate file system if this process can make one;
             None for no limit.
     """
-    with tempfile.TemporaryDirectory(prefix="curae-pg-") as name:
+    with tempfile.TemporaryDirectory(prefix="curae-pg-", dir=data_root()) as name:
         directory = Path(name)
         # PostgreSQL refuses to run as root, so root starts it as an unprivileged user.
         nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None

@@ -16,6 +16,7 @@ import attrs
 import redis
 
 from curae_lifecycle.stores.redis.clients import Redis
+from tests.support.databases.data_root import data_root
 from tests.support.ports import free_port
 
 PATIENCE: Final = 60
@@ -95,7 +96,7 @@ def _is_up(client: redis.Redis) -> bool:
 @contextmanager
 def valkey(port: int = 0, bus: int = 0) -> Iterator[Valkey]:
     """Run a server within the block; with a port and a bus port it is the node of a cluster."""
-    with tempfile.TemporaryDirectory(prefix="curae-valkey-") as name:
+    with tempfile.TemporaryDirectory(prefix="curae-valkey-", dir=data_root()) as name:
         server = Valkey(Path(name), port, bus)
         server.start()
         try:

@@ -17,6 +17,7 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|T
 """Python notation, which no message may contain."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "runs", "finds"),
     [

@@ -54,6 +54,7 @@ def passes_everything(report: Report, *missing: str) -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS)
 
 
+@pytest.mark.slow
 def test_kit_passes_a_correct_server_and_names_checks_not_run() -> None:
     report = run(Reference().server(), seed="1")
     passes_everything(report, "environment")
@@ -73,6 +74,7 @@ def test_kit_passes_a_correct_async_server() -> None:
     passes_everything(report, "environment")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.heavy)])
 def test_kit_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
     server, names = Reference().server(), [check.name for check in CHECKS[::step]]
@@ -92,6 +94,7 @@ def test_kit_passes_correct_servers_under_twenty_seeds() -> None:
         assert not asyncio.run(run_async(asynchronous(reference), seed=f"async {number}")).failed
 
 
+@pytest.mark.slow
 def test_kit_check_without_its_hook_is_not_run_and_names_it() -> None:
     full = Reference().server()
     report = run(Server(full.send, full.make_key), seed="1")
@@ -103,6 +106,7 @@ def test_kit_check_without_its_hook_is_not_run_and_names_it() -> None:
     assert set(report.passed) == {check.name for check in CHECKS if not check.hooks}
 
 
+@pytest.mark.slow
 def test_kit_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     full = attrs.evolve(Reference().server(), max_time_per_check=timedelta(minutes=2))
     some = ["idempotency.retention", "limit.half-open", "model.side-by-side"]
@@ -114,6 +118,7 @@ def test_kit_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     assert "model.side-by-side" in report.passed
 
 
+@pytest.mark.slow
 def test_kit_hook_returning_none_skips_only_checks_that_need_it() -> None:
     reference = Reference()
     server = reference.server()
@@ -149,6 +154,7 @@ def test_unknown_kit_check_name_raises_an_error() -> None:
         run(Reference().server(), only=["nonsense", "request.route"])
 
 
+@pytest.mark.slow
 def test_kit_sends_the_same_requests_for_the_same_seed() -> None:
     sent: list[list[Request]] = [[], []]
     for each in sent:
@@ -241,6 +247,7 @@ def test_hook_that_raises_fails_its_kit_check() -> None:
     assert "where: authorize" in str(report)
 
 
+@pytest.mark.slow
 def test_kit_reports_a_model_difference_as_a_replayable_log() -> None:
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
@@ -266,6 +273,7 @@ def test_kit_check_needing_a_second_environment_is_not_run() -> None:
     assert report.not_run[0].reason == "the server serves one environment"
 
 
+@pytest.mark.slow
 def test_conformance_page_runs_and_names_every_hook() -> None:
     page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
     namespace: dict[str, object] = {}
@@ -335,6 +343,7 @@ def only_relabel(spoil: Callable[[Response], Response]) -> str:
     return "" if report.passed else report.failed[0].message
 
 
+@pytest.mark.slow
 def test_kit_checks_a_custom_operation() -> None:
     report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
     assert not report.failed, str(report)

@@ -241,6 +241,7 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "what", "change"), WRONG, ids=[f"{check}: {what}" for check, what, _ in WRONG]
 )

@@ -56,6 +56,7 @@ def accused(check: Check, span: timedelta) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("span", [timedelta(seconds=2), MOST])
 @pytest.mark.parametrize("name", SHORT)
 def test_server_paused_once_passes_kit_checks_with_short_windows(

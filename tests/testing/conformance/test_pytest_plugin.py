@@ -151,6 +151,7 @@ def test_conformance_page_shows_the_three_conftest_lines() -> None:
     assert shown == lines.lstrip()
 
 
+@pytest.mark.slow
 def test_three_conftest_lines_collect_every_kit_check_by_name(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_server")
     assert len([line for line in conftest.splitlines() if line]) == 3
@@ -160,6 +161,7 @@ def test_three_conftest_lines_collect_every_kit_check_by_name(tmp_path: Path) ->
     assert names == [each.name for each in CHECKS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("conftest", "name"),
     [
@@ -182,6 +184,7 @@ def test_pytest_kit_accepts_a_server_function_or_fixture(
     assert ended["passed"] + ended.get("skipped", 0) == 5
 
 
+@pytest.mark.slow
 def test_one_kit_check_runs_by_its_pytest_node_id(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_server")
     status, told = run_pytest(tmp_path, conftest, "conftest.py::request.limit", "-v")
@@ -190,6 +193,7 @@ def test_one_kit_check_runs_by_its_pytest_node_id(tmp_path: Path) -> None:
     assert counts(told)["passed"] == 1
 
 
+@pytest.mark.slow
 def test_kit_check_not_run_is_skipped_in_pytest_with_its_reason(tmp_path: Path) -> None:
     status, told = run_pytest(
         tmp_path, CONFTEST.format(name="make_server"), "-rs", "-k", "wrong-environment"
@@ -198,6 +202,7 @@ def test_kit_check_not_run_is_skipped_in_pytest_with_its_reason(tmp_path: Path) 
     assert "not run: needs environment" in told
 
 
+@pytest.mark.slow
 def test_pytest_kit_failure_shows_its_message_without_traceback(tmp_path: Path) -> None:
     status, told = run_pytest(tmp_path, CONFTEST.format(name="make_wrong"), "-k", "ownership")
     assert status == 1, told
@@ -206,6 +211,7 @@ def test_pytest_kit_failure_shows_its_message_without_traceback(tmp_path: Path) 
     assert "FAILED conftest.py::request.ownership" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["make_broken"])
 def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str) -> None:
     status, told = run_pytest(tmp_path, FIXTURE.format(name=name), "-k", "law or page")
@@ -214,6 +220,7 @@ def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str
     assert "the server is down: send raised ConnectionRefusedError" in told
 
 
+@pytest.mark.slow
 def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> None:
     conftest = FIXTURE.format(name="make_lost_once")
     status, told = run_pytest(tmp_path, conftest, "-k", "registration")
@@ -222,6 +229,7 @@ def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> N
     assert "the server is down" not in told
 
 
+@pytest.mark.slow
 def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     files = {

@@ -141,6 +141,7 @@ def test_kit_reports_a_changed_replay_body_before_its_headers() -> None:
 PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of|holds) (None|True|\{')")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 201, 409])
 def test_kit_failure_message_holds_no_python_notation(status: int) -> None:
     reference = Reference()

@@ -246,6 +246,7 @@ def test_system_exit_in_the_kit_send_hook_is_raised() -> None:
         run(attrs.evolve(Reference().server(), send=send), only=[REVOKED])
 
 
+@pytest.mark.slow
 def test_program_exits_despite_a_hanging_kit_check() -> None:
     program = """
 import threading

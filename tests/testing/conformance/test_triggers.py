@@ -120,6 +120,7 @@ def with_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(model.OTHER_FACTS, Closed.kind, Closed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_other_fact")
 def test_kit_compares_a_custom_fact_with_memory_store() -> None:
     assert Closed.kind in {step.kind for step in model.draw_steps("1", frozenset({"record_fact"}))}

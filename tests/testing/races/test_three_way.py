@@ -36,6 +36,7 @@ def ends_before(schedule: tuple[str, ...], first: str, second: str) -> bool:
     return len(schedule) - 1 - schedule[::-1].index(first) < schedule.index(second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "actions"), THREE_WAY_RACES)
 def test_correct_store_passes_all_races_of_three(
     scenario: str, actions: tuple[str, str, str]
@@ -48,7 +49,7 @@ def test_correct_store_passes_all_races_of_three(
     assert scenario in SCENARIOS
 
 
-def test_store_without_eras_fails_where_a_tombstone_ends_before_a_load() -> None:
+def test_race_of_three_detects_a_store_that_ignores_eras() -> None:
     every = race(LoadsNoEra(), ACTIVE, RECOVERY)
     reconnect, _, tombstone = RECOVERY
     late = {each.schedule for each in every if ends_before(each.schedule, tombstone, reconnect)}
@@ -80,7 +81,7 @@ class CommitsLate(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
-def test_race_of_three_fails_if_no_allowed_sequence_gives_the_contents() -> None:
+def test_race_of_three_fails_if_no_sequence_gives_its_contents() -> None:
     # What is committed first must be seen by what loads afterwards.
     create, landing, tombstone = LANDING
     lost = failed(race(CommitsLate(), UNBOUND, LANDING))

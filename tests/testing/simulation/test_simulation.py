@@ -129,6 +129,7 @@ BROKEN: dict[type[MemoryStore], set[int]] = {
 """Wrong stores, and the laws that may fail first."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", BROKEN)
 def test_simulation_detects_a_broken_store_and_logs_it(store: type[MemoryStore]) -> None:
     for seed in range(200):
@@ -252,7 +253,8 @@ class Thin:
         return self._world.commit(loaded, changes, page)
 
 
-def test_store_without_settable_clock_is_not_purged_and_sees_no_step() -> None:
+@pytest.mark.slow
+def test_store_without_settable_clock_is_not_purged_or_stepped() -> None:
     thin, usual = simulate(6, hours=8, make_store=Thin), simulate(6, hours=8)
     step = str(Mishap.CLOCKS_STEPPED)
     assert (thin.purged, usual.purged > 0) == (0, True)
@@ -276,6 +278,7 @@ class Silent(Thin):
         self._world.purge()
 
 
+@pytest.mark.slow
 def test_store_whose_purge_returns_none_can_be_simulated() -> None:
     silent, usual = simulate(3, hours=8, make_store=Silent), simulate(3, hours=8)
     assert attrs.evolve(silent, purged=usual.purged) == usual
@@ -319,6 +322,7 @@ def test_simulation_keeps_laws_if_every_third_commit_conflicts() -> None:
         assert summary.conflicts > 0
 
 
+@pytest.mark.slow
 def test_watching_the_laws_does_not_change_a_simulations_summary() -> None:
     assert simulate(9, hours=6) == simulate(9, hours=6, watched=False)
 
@@ -369,6 +373,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.slow
 def test_simulation_keeps_the_laws_under_every_mishap() -> None:
     everything, cells = run(SMALL, 2, 12)
     assert everything.asked.keys() == OPERATIONS

@@ -133,6 +133,7 @@ EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Callable[[obje
 """Strategies by subject, each with the edges of its domain."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", EDGES)
 def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
     strategy, edges = EDGES[subject]

@@ -189,6 +189,7 @@ LINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", LINES)
 def test_strategies_draw_every_kind_of_log_line(wanted: bytes) -> None:
     drawn = among(draw.logs, lambda each: any(wanted in line for line in each.lines))
@@ -204,6 +205,7 @@ def test_drawn_log_has_a_landed_handoff_before_its_request() -> None:
     assert b"expiresAt" not in fact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Exchange, RecordedFact, draw.AccessQuestion])
 def test_repr_of_a_drawn_log_interaction_is_short(kind: type[draw.Interaction]) -> None:
     run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.interactions)))
@@ -216,6 +218,7 @@ def test_repr_of_a_drawn_log_interaction_is_short(kind: type[draw.Interaction]) 
 REPLIES = (*(kind.reply for kind in OPERATIONS), ProblemReply, NotModified, Replayed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", REPLIES)
 def test_strategies_draw_every_reply_type(wanted: type[Reply]) -> None:
     assert isinstance(among(draw.replies, lambda reply: type(reply) is wanted), wanted)
@@ -240,6 +243,7 @@ def test_strategies_draw_an_outbox_event_of_a_creation() -> None:
     assert reached(draw.outbox_events(), lambda _: True).kind == "connection.created"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [how for _, how, _ in log._BREAKAGES])
 def test_strategies_draw_every_defect_of_a_log_line(how: str) -> None:
     assert among(draw.broken_logs, lambda each: each.defect == how).defect == how

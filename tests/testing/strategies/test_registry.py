@@ -148,6 +148,7 @@ def test_from_type_draws_every_public_type() -> None:
     assert len(public_types()) > 100
 
 
+@pytest.mark.slow
 def test_register_covers_every_public_type(monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[object, object] = {}
     monkeypatch.setattr(st, "register_type_strategy", registered.__setitem__)

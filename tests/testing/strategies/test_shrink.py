@@ -45,6 +45,7 @@ def test_drawn_ids_and_values_shrink_to_simple_examples() -> None:
     assert history.connection is history.created
 
 
+@pytest.mark.slow
 def test_revoked_connection_shrinks_to_one_revocation() -> None:
     history = smallest(
         draw.connection_histories(), lambda each: each.connection.status is Status.REVOKED
@@ -69,6 +70,7 @@ def test_expired_connection_shrinks_to_authorize_then_expire() -> None:
     assert {step.now for step in history.steps} == {START}
 
 
+@pytest.mark.slow
 def test_lapsed_connection_shrinks_to_its_deadline() -> None:
     drawn = st.tuples(draw.connections(), draw.instants())
     connection, now = smallest(drawn, lambda pair: standing(*pair, era=None) is Standing.LAPSED)
@@ -86,6 +88,7 @@ def test_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
     assert newer.identity.predecessor_id == older.id
 
 
+@pytest.mark.slow
 def test_strategies_draw_a_chain_with_a_reissue() -> None:
     chain = smallest(
         draw.chains(), lambda chain: chain[-1].updated_at > chain[-1].identity.created_at
@@ -122,6 +125,7 @@ def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     assert {step.now for step in past.steps} == {START}
 
 
+@pytest.mark.slow
 def test_second_attempt_shrinks_to_two_begin_acts_a_lease_apart() -> None:
     past = smallest(
         draw.record_histories(),
@@ -132,6 +136,7 @@ def test_second_attempt_shrinks_to_two_begin_acts_a_lease_apart() -> None:
     assert second.now - first.now == timedelta(minutes=1)
 
 
+@pytest.mark.slow
 def test_drawn_replay_shrinks_to_the_same_request_twice() -> None:
     run = smallest(
         draw.traffic_runs(), lambda run: any(each.answer.replayed for each in run.exchanges)
@@ -167,6 +172,7 @@ def test_drawn_broken_log_shrinks_to_a_blank_second_line() -> None:
     assert len(broken.lines) == len(draw.CALLERS) + 1
 
 
+@pytest.mark.slow
 def test_drawn_outcomes_shrink_to_simple_examples() -> None:
     assert smallest(draw.done_transitions(), lambda _: True).value.status is Status.REVOKED
     assert smallest(draw.denials(), lambda _: True).reason is DenialReason.PENDING

@@ -177,6 +177,7 @@ def test_drawn_session_is_consistent(session: CuraeConnectSession) -> None:
         assert session.created_at <= session.landed_at < session.expires_at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("standing", RecordStanding)
 def test_drawn_record_has_the_requested_standing(standing: RecordStanding) -> None:
     @given(draw.records_in_standing(standing))
@@ -190,6 +191,7 @@ def test_drawn_record_has_the_requested_standing(standing: RecordStanding) -> No
     holds()
 
 
+@pytest.mark.slow
 @given(draw.trigger_previews())
 def test_drawn_preview_has_a_refusal_only_if_refused(prospect: TriggerPreview) -> None:
     assert (prospect.refused is not None) == (prospect.outcome is PreviewOutcome.REFUSED)

@@ -72,6 +72,7 @@ def where(kind: type[Operation]) -> tuple[str, str, str]:
     return ("paths", kind.rule.path, kind.rule.method.lower())
 
 
+@pytest.mark.slow
 def test_openapi_document_is_valid_by_its_specification() -> None:
     validate(DOCUMENT)
 
@@ -245,6 +246,7 @@ def requests_without_a_header() -> Iterator[Exchange]:
             )
 
 
+@pytest.mark.slow
 def test_real_answers_and_documented_responses_match_both_ways() -> None:
     seen: Counter[tuple[type[Operation], str]] = Counter()
     for method, target, status, headers, body in chain(
@@ -340,6 +342,7 @@ def test_idempotency_key_pattern_accepts_what_the_code_accepts(key: str, *, vali
     assert by_schema(parameters[0]["schema"]).is_valid(key) is valid
 
 
+@pytest.mark.slow
 def test_type_base_setting_changes_problem_types_in_the_document() -> None:
     document = openapi(Settings(type_base="https://health.example/problems/"))
     kind = at("components", "schemas", "NotFound", "properties", "type", document=document)

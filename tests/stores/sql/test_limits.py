@@ -1,0 +1,77 @@
+"""Tests of the settings that an engine gives each session of PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from curae_lifecycle.stores.django.settings import database_settings
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
+from curae_lifecycle.stores.sql.limits import postgresql_options
+from curae_lifecycle.stores.sql.statement import Statement
+from tests.support.sql.databases import with_driver
+
+Read = Callable[[str], list[object]]
+"""Return settings of a session of an engine for this URL."""
+
+NAMES = ("synchronous_commit", "statement_timeout", "lock_timeout")
+
+
+def read_blocking(url: str) -> list[object]:
+    engine = create_engine(url, timeout=60)
+    try:
+        database = SqlDatabase(engine)
+        return [database.rows(Statement(f"SHOW {name}"))[0][0] for name in NAMES]
+    finally:
+        engine.dispose()
+
+
+def read_async(driver: str) -> Read:
+    async def read(url: str) -> list[object]:
+        engine = create_engine_async(with_driver(url, driver), timeout=60)
+        try:
+            database = AsyncSqlDatabase(engine)
+            return [(await database.rows(Statement(f"SHOW {name}")))[0][0] for name in NAMES]
+        finally:
+            await engine.dispose()
+
+    return lambda url: asyncio.run(read(url))
+
+
+READERS = {
+    "psycopg": read_blocking,
+    "psycopg, async": read_async("psycopg"),
+    "asyncpg": read_async("asyncpg"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_postgresql_commit_waits_even_if_its_database_does_not(
+    postgres_url: str, reader: str
+) -> None:
+    engine = create_engine(postgres_url)
+    database = SqlDatabase(engine)
+    name = database.rows(Statement("SELECT current_database()"))[0][0]
+    database.run_ddl([Statement(f"ALTER DATABASE {name} SET synchronous_commit = off")])
+    engine.dispose()
+    assert READERS[reader](postgres_url) == ["on", "1min", "1min"]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_option_of_the_url_sets_another_wait_of_commits(postgres_url: str, reader: str) -> None:
+    url = f"{postgres_url}&options=-c%20synchronous_commit%3Dremote_apply"
+    assert READERS[reader](url) == ["remote_apply", "1min", "1min"]
+
+
+def test_django_settings_make_commits_wait() -> None:
+    options = database_settings("postgresql://host/curae", timeout=60)["OPTIONS"]
+    assert isinstance(options, dict)
+    assert options["options"] == postgresql_options(60)
+    assert postgresql_options(60).startswith("-c synchronous_commit=on -c statement_timeout=60000")
