@@ -8,6 +8,7 @@ import json
 import attrs
 import pytest
 import redis
+import redis.asyncio
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -154,6 +155,7 @@ def test_redis_clients_pass_on_their_limits() -> None:
     url = "redis://127.0.0.1:1"
     for make in (create_client, create_client_async):
         pool = make(url, timeout=0.5, pool_size=3).connection_pool
+        assert isinstance(pool, redis.BlockingConnectionPool | redis.asyncio.BlockingConnectionPool)
         given = pool.connection_kwargs
         assert (pool.max_connections, pool.timeout) == (3, 0.5)
         assert (given["socket_timeout"], given["socket_connect_timeout"]) == (0.5, 0.5)
