@@ -8,7 +8,14 @@ import json
 import attrs
 import pytest
 
-from curae_lifecycle.servers.guard import AsgiMessage, Guard, GuardEvent, Receive, Send
+from curae_lifecycle.servers.guard import (
+    LINGER_SECONDS,
+    AsgiMessage,
+    Guard,
+    GuardEvent,
+    Receive,
+    Send,
+)
 from curae_lifecycle.web.request import BODY_MAX
 from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, run, scope_of
 
@@ -201,6 +208,38 @@ def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
 
     run(scenario())
     assert (client.heard[0]["status"], client.parts) == (503, 2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_full", "limits"),
+    [
+        (b"", False, [11]),
+        (b"", True, [11, 0.01]),
+        (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
+    ],
+)
+def test_each_wait_of_the_guard_has_its_own_limit(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
+) -> None:
+    client = Client([part(sent, more=bool(sent)), GONE])
+    asked: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def record(seconds: float | None) -> asyncio.Timeout:
+        asked.append(seconds)
+        return timeout(seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", record)
+
+    async def scenario() -> None:
+        guard = Guard(Seen(), max_concurrent=1, body_seconds=11, queue_seconds=0.01)
+        if is_full:
+            await guard._slots.take(())
+            client.sends.pop()
+        await guard(scope_of(), client.receive, client.send)
+
+    run(scenario())
+    assert asked == limits
 
 
 def test_request_cancelled_in_the_queue_takes_no_slot() -> None:

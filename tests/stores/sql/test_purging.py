@@ -12,8 +12,12 @@ import pytest
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.stores import deadline, sweeping
 from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
@@ -21,8 +25,9 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.support.server import API_KEY, CALLER, request
+from tests.support.serving import FakeTime, fake_time
 from tests.support.sql.databases import Clocked
-from tests.support.strategies import COORDINATE, START
+from tests.support.strategies import COORDINATE, START, pending
 
 MINT = RandomIds("https://connect.example/")
 LAST = to_epoch_microseconds(START - timedelta(minutes=5))
@@ -104,6 +109,32 @@ def purge_delivered(database: Rival, *, is_async: bool) -> None:
         asyncio.run(AsyncSqlStore(ThreadedDatabase(database)).purge())
     else:
         SqlStore(database).purge()
+
+
+@attrs.define
+class Slow(Clocked):
+    """A database whose transactions take three seconds each."""
+
+    time: FakeTime = attrs.field(factory=FakeTime)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        self.time.passed += 3
+        return super().run_transaction(statements)
+
+
+def test_erasure_goes_on_for_longer_than_a_request_may(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = fake_time(monkeypatch)
+    for module in (sweeping, deadline):
+        monkeypatch.setattr(module, "monotonic", time.monotonic)
+    slow = Slow(database, time=time)
+    store = SqlStore(slow)
+    store.create_tables()
+    loaded = store.load(Needs())
+    assert store.commit(loaded, Changes((ConnectionWrite(None, pending()),)))
+    assert erase(slow, COORDINATE).connections == 1
+    assert time.passed > DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 
 @pytest.mark.parametrize("is_async", [False, True])
