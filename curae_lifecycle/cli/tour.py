@@ -146,7 +146,10 @@ def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
 
 
 def steps() -> Iterator[Step]:
-    """Yield the steps of the tour; each step runs when the caller asks for the next item."""
+    """Yield the steps of the guided example that `python -m curae_lifecycle tour` prints.
+
+    Each step runs when the caller asks for the next item.
+    """
     platform = _Platform()
     yield platform.post(
         "No user is bound: path C provisions a LIMITED user silently.",

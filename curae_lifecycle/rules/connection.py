@@ -67,7 +67,7 @@ class DeadlineKind(StrEnum):
     """The deadline at which the standing of a connection changes by itself.
 
     Attributes:
-        HANDOFF: The end of the hosted page, for a connection that is PENDING.
+        HANDOFF: The instant at which the hosted page ends, for a connection that is PENDING.
         EXPIRY: `expiresAt`, for one that is ACTIVE or ACTION_REQUIRED.
         NONE: No deadline; only an event changes the standing.
     """

@@ -281,7 +281,7 @@ class Attempt:
         fingerprint: The fingerprint of the request to execute.
         token: A number larger than that of every earlier attempt of the stored record.
         first_used_at: When the record's retention began.
-        started_at: When the attempt began, but never before the `seen_at` of an earlier record.
+        started_at: When the attempt began, but never before `Record.seen_at` of the stored record.
         rules: The names of the rules that decided.
     """
 
@@ -428,7 +428,9 @@ def in_flight_record(
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
-    """Return the COMPLETED record to commit in one transaction with the effects of an attempt.
+    """Return the COMPLETED record of an attempt, to commit in one transaction with its writes.
+
+    `complete` is for a server that stores the response later than the writes.
 
     Args:
         attempt: The attempt that `begin_attempt` returned.

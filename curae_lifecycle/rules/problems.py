@@ -116,7 +116,7 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the `ProblemType` of a code for which an identical retry gets the same problem.
+    """Make the `ProblemType` of a final problem: an identical retry gets the same one.
 
     Args:
         kind: The kind of the problem.
@@ -126,7 +126,7 @@ def final(kind: ProblemKind, *details: str) -> ProblemType:
 
 
 def retryable(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the `ProblemType` of a code for which an identical retry may succeed later.
+    """Make the `ProblemType` of a problem after which an identical retry may succeed.
 
     Args:
         kind: The kind of the problem.

@@ -121,7 +121,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
     Attributes:
         name: The table's name, as `python -m curae_lifecycle tables NAME` takes it.
-        law: One sentence that says what the table decides.
+        law: One sentence that says what the table decides; not a numbered law of the rules.
         axes: The table's dimensions.
         rows: The table's rules, in the order in which they are printed.
         state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
@@ -140,8 +140,15 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
     ) -> None:
         """Build the table.
 
-        A single axis has bare keys. Each rule's name begins with `prefix`, or with the table's
-        name.
+        A single axis has bare keys.
+
+        Args:
+            name: The table's name.
+            law: One sentence that says what the table decides.
+            axes: The table's dimensions.
+            *rows: The table's rules, in the order in which they are printed.
+            prefix: The beginning of each rule's name; empty for the table's name.
+            state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
 
         Raises:
             TableError: A cell is missing, decided twice or outside the axes, a rule name is

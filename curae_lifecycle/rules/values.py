@@ -115,12 +115,15 @@ class Coordinate:
 
 @attrs.frozen
 class AppUser:
-    """One user of any app in one customer account: the key of the app user's rate limit [S].
+    """A coordinate without its app: the key of the app user's rate limit [S].
+
+    Users with the same id in several apps of one customer account are one `AppUser`, and share the
+    limit.
 
     Attributes:
         environment: Test or live.
         customer_account_id: The customer account's id.
-        app_user_id: The app's own id of its user.
+        app_user_id: The id by which each of the apps knows the user.
     """
 
     environment: Environment

@@ -319,7 +319,7 @@ class MemoryStore:
                 (without_limit if is_tombstone else new).append((owner, collection.kind))
             located.append((collection, key, owner, write))
         self._accounts.reserve(new)
-        self._accounts.count(without_limit)
+        self._accounts.add_unchecked(without_limit)
         for page in pages:
             self._pages.add(page)
         for collection, key, owner, write in located:

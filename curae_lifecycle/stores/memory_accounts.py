@@ -93,8 +93,8 @@ class Accounts:
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
             account.held[kind] = held + 1
 
-    def count(self, new: list[tuple[Owner, Kind]]) -> None:
-        """Count new values that are stored whether there is room for them or not.
+    def add_unchecked(self, new: list[tuple[Owner, Kind]]) -> None:
+        """Add new values to the totals of their accounts, without a check of the capacity.
 
         Args:
             new: The owner and kind of each new value.
@@ -158,7 +158,7 @@ class Accounts:
         return dropped
 
     def purge_all(self, now: datetime) -> Iterator[tuple[int, bool]]:
-        """Drop all expired values in batches of `PURGE_BATCH_SIZE` values and accounts.
+        """Drop all expired values in batches of `PURGE_BATCH_SIZE`, each account counting as one value.
 
         Args:
             now: The current instant, in UTC.

@@ -145,11 +145,11 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return (write.expires_at, key) if write.before is None else None
 
     def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return when the state becomes equal to one that was never charged: it may be dropped.
+        """Return when a rate limit has all its requests left again, as if never charged.
 
         Returns:
-            The instant; `None` if it was at least five minutes ago, so that the state may be
-            dropped now.
+            The instant; `None` if it was at least five minutes ago, so that the limit's state may
+            be dropped now.
         """
         state, policy = self[key]
         return _unless_expired(state_expires_at(policy, state) or LAST_INSTANT, now)

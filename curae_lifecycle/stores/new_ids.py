@@ -80,5 +80,8 @@ class RandomIds:
 
 
 def random_microseconds() -> int:
-    """Return a random number of microseconds, from 0 to less than one second."""
+    """Return a random number of microseconds, from 0 to less than one second.
+
+    It is added to a lease, so that requests that wait for it do not all retry at once.
+    """
     return randbelow(SECOND)

@@ -40,7 +40,7 @@ def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
 
 @contextmanager
 def shared_deadline(retrier: Retrier) -> Generator[float]:
-    """Make several runs of a retrier share the time limit of one run.
+    """Give all runs of a retrier within the `with` block together the time limit of one run.
 
     Args:
         retrier: The retrier.

@@ -23,7 +23,8 @@ class _Maker(Protocol):
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
     """Return whether `build` can build an operation or fact from the values of some fields.
 
-    It can if every required field has a value, or a member with an example.
+    It can if every required field is in `names`, or has an example (`Member.example`), which
+    `build` then uses.
 
     Args:
         kind: The class of the operation or the fact.

@@ -100,7 +100,7 @@ class SimulatedClockStore:
         """True if the store is `Purgeable`, so that its clock can follow the simulated one."""
         return self._purge is not None
 
-    def keep_since(self, now: datetime) -> None:
+    def limit_purge_to(self, now: datetime) -> None:
         """Set the store's clock to `now` without a purge, if the store is `Purgeable`.
 
         The store then drops nothing that is still live at `now`.

@@ -416,13 +416,13 @@ class Watch:
         used = self._used_keys.get(key)
         if used is not None and after.first_used_at - used.first_used_at < _RETENTION:
             if after.state == "FORGOTTEN":
-                used.erased_at = self.commit_count
+                used.erased_after = self.commit_count
                 return
             what = f"{after.state} was stored after the key was completed or erased"
             raise LawBrokenError(12, what, f"key {key.key}")
         if after.state in {"COMPLETED", "FORGOTTEN"}:
-            erased_at = self.commit_count if after.response is None else None
-            self._used_keys[key] = UsedKey(after.first_used_at, after.response, erased_at)
+            erased_after = self.commit_count if after.response is None else None
+            self._used_keys[key] = UsedKey(after.first_used_at, after.response, erased_after)
             self._keys_by_age.append((after.first_used_at, key))
 
     def _check_replay(
@@ -433,8 +433,8 @@ class Watch:
         if used is None:
             raise LawBrokenError(9, "a replay although no response was stored", f"key {key}")
         # A replay that was loaded before the response was erased may still be sent.
-        erased_at = used.erased_at
-        if erased_at is not None and (loaded_at is None or erased_at <= loaded_at):
+        erased_after = used.erased_after
+        if erased_after is not None and (loaded_at is None or erased_after <= loaded_at):
             raise LawBrokenError(9, "a replay of an erased response", f"key {key}")
         if isinstance(used.response, Response):
             laws.check_replay(used.response, response, changes)

@@ -17,10 +17,10 @@ class UsedKey:
         first_used_at: The instant of the key's first use.
         response: The stored response, which is kept after an erasure; `None` if the `Watch` saw
             only the erasure.
-        erased_at: The value of `Watch.commit_count` just after the commit that erased the
+        erased_after: The value of `Watch.commit_count` just after the commit that erased the
             response; `None` if none did.
     """
 
     first_used_at: datetime
     response: StoredResponse | None
-    erased_at: int | None = None
+    erased_after: int | None = None

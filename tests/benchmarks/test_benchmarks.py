@@ -115,12 +115,12 @@ def test_benchmark_side_with_a_wrong_second_answer_fails() -> None:
 # --- Figures ----------------------------------------------------------------------------------
 
 
-def test_ratios_divide_the_two_times_of_each_round() -> None:
+def test_benchmark_ratios_divide_the_two_times_of_each_round() -> None:
     assert ratios([2.0, 30.0], [1.0, 10.0]) == [2.0, 3.0]
     assert ratios([2.0], [0.0]) == [0.0]
 
 
-def test_spread_is_the_interquartile_range_over_the_median() -> None:
+def test_benchmark_spread_is_interquartile_range_over_median() -> None:
     assert spread([5.0]) == 0.0
     assert spread([8.0, 9.0, 10.0, 11.0, 100.0]) == pytest.approx(0.2)
 
@@ -142,7 +142,7 @@ def test_timed_batch_makes_exactly_the_number_of_calls_prepared() -> None:
     assert len(calls) == 7
 
 
-def test_rounds_run_all_sides_and_take_turns_who_starts() -> None:
+def test_benchmark_rounds_run_all_sides_in_rotating_order() -> None:
     order: list[str] = []
 
     def side(name: str) -> Side:
@@ -209,7 +209,7 @@ def test_benchmark_log_replays_without_refusals() -> None:
     assert sum('"replayed": true' in each for each in answers) == 2
 
 
-def test_import_statements_of_the_benchmark_run() -> None:
+def test_import_statements_of_the_benchmark_raise_nothing() -> None:
     for statement in (imports.ATTRS, *imports.OURS.values()):
         exec(statement, {})  # noqa: S102 - the statements of the benchmark
 
@@ -258,7 +258,7 @@ def test_benchmark_table_lists_environment_rows_and_absent_peers() -> None:
     assert "|  | a & b | 1.50 µs ±5% | 2.00 | 12.0 × ±10% | no <wait> |" in text
 
 
-def test_figures_of_a_second_python_have_their_own_columns() -> None:
+def test_benchmark_figures_of_another_python_have_own_columns() -> None:
     other = attrs.evolve(a_report(), about={"Python": "CPython 3.13.5, GCC"})
     assert "| limits: a log | 1.50 µs | 1.50 µs | 1.00 × | 2.00 | 2.00 |" in markdown(
         a_report(), other
@@ -280,7 +280,7 @@ def test_benchmark_picture_is_svg_with_light_and_dark_style() -> None:
     assert floor == pytest.approx(where, abs=0.2), "a faster side is on the left"
 
 
-def test_benchmark_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
+def test_benchmark_table_is_written_between_marks_of_a_docs_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
     write(page, "new\n")

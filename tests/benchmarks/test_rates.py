@@ -45,12 +45,12 @@ def test_request_rate_is_the_median_over_the_runs() -> None:
     assert (median_rate(FAST), median_rate(SLOW)) == (1000.0, 400.0)
 
 
-def test_sides_with_unequal_numbers_of_rounds_raise() -> None:
+def test_benchmark_sides_with_unequal_round_counts_raise() -> None:
     with pytest.raises(ValueError, match="shorter"):
         median_ratio(FAST, SLOW[:2])
 
 
-def test_processor_time_per_request_is_an_average_over_all() -> None:
+def test_processor_time_per_request_is_averaged_over_all_rounds() -> None:
     fast, slow = microseconds(FAST), microseconds(SLOW)
     assert fast == pytest.approx((1.05 / 3100 * 1e6, 0.42 / 3100 * 1e6))
     assert slow[0] > fast[0]
@@ -152,7 +152,7 @@ def test_recording_of_a_read_request_contains_no_writes() -> None:
     assert (recording.written, recording.new, recording.version) == ([], [], 0)
 
 
-def test_floor_repeats_recorded_statements_with_the_time_now() -> None:
+def test_benchmark_floor_repeats_statements_at_the_present_time() -> None:
     long_ago = 10**15 + 5
     recording = Recording(
         read=("SELECT", []), written=[("UPDATE ? ?", [long_ago, 7])], new=[], version=0, at=long_ago

@@ -127,7 +127,7 @@ def test_races_of_three_find_a_store_that_loads_no_era(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
-def test_kit_or_races_fail_a_store_that_ignores_pages(name: str) -> None:
+def test_check_command_finds_a_store_that_ignores_hosted_pages(name: str) -> None:
     kind = getattr(wrong_stores, name)
     failed = {each.check for each in check_store(kind(), only=PAGES).failed}
     found = {

@@ -63,7 +63,7 @@ def test_erase_and_purge_leave_only_idempotency_records(
     assert state["lifecycleState"] == "UNLINKED"
 
 
-def test_purge_deletes_nothing_before_five_minutes(platform: Platform) -> None:
+def test_purge_deletes_nothing_right_after_an_erasure(platform: Platform) -> None:
     made = platform.connect()
     erase(platform.database, MARY)
     platform.ship()
@@ -90,7 +90,7 @@ def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> N
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_purge_waits_for_messages_about_the_binding_alone(platform: Platform) -> None:
+def test_purge_of_an_erased_user_waits_for_binding_messages(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.
@@ -123,7 +123,7 @@ def test_purge_waits_for_a_message_about_each_subject(platform: Platform, about:
     assert platform.status(made) == "NOT_FOUND"
 
 
-def test_purge_waits_for_dead_messages(platform: Platform) -> None:
+def test_purge_of_an_erased_user_waits_for_dead_messages(platform: Platform) -> None:
     made = platform.connect()
     erase(platform.database, MARY)
 
@@ -137,7 +137,7 @@ def test_purge_waits_for_dead_messages(platform: Platform) -> None:
     assert platform.status(made) == "REVOKED"
 
 
-def test_hosted_pages_of_an_erased_user_are_gone(platform: Platform) -> None:
+def test_purge_deletes_the_hosted_pages_of_an_erased_user(platform: Platform) -> None:
     initiate = "curae-connect/initiate"
     _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
     platform.ask("POST", initiate, appUserId="mary")
@@ -153,7 +153,7 @@ def test_hosted_pages_of_an_erased_user_are_gone(platform: Platform) -> None:
     assert [platform.store.hosted_page(each) for each in urls] == [None] * 3
 
 
-def test_user_bound_after_an_erasure_stays(platform: Platform) -> None:
+def test_purge_keeps_the_user_bound_after_an_erasure(platform: Platform) -> None:
     platform.sign_up()
     old = platform.connect()
     erase(platform.database, MARY)
@@ -170,7 +170,7 @@ def test_user_bound_after_an_erasure_stays(platform: Platform) -> None:
     assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
 
 
-def test_connection_without_a_user_keeps_the_erased_era(platform: Platform) -> None:
+def test_binding_of_an_erased_user_is_kept_for_later_connections(platform: Platform) -> None:
     platform.sign_up()
     erase(platform.database, MARY)
     new = platform.connect()
@@ -199,7 +199,7 @@ def test_session_that_lands_after_an_erasure_is_refused(platform: Platform) -> N
     assert answer.problem.code == "BINDING_CHANGED"
 
 
-def test_create_under_way_during_an_erasure_is_erased(platform: Platform) -> None:
+def test_connection_committed_during_an_erasure_is_erased(platform: Platform) -> None:
     loaded = platform.store.load(Needs(binding=MARY))
     late = create(
         id=ConnectionId("00000000-0000-4000-8000-0000000000aa"),
@@ -217,7 +217,7 @@ def test_create_under_way_during_an_erasure_is_erased(platform: Platform) -> Non
     assert platform.status(late.id) == "NOT_FOUND"
 
 
-def test_purge_of_an_erasure_without_a_binding_ends_it(platform: Platform) -> None:
+def test_purge_ends_an_erasure_whose_binding_is_gone(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_binding")])

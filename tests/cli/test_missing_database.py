@@ -55,7 +55,7 @@ def test_error_on_missing_tables_advises_database_create(
     assert error.endswith(ADVICE)
 
 
-def test_other_database_error_does_not_advise_database_create(
+def test_unrelated_database_error_does_not_advise_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.db").write_text("this is no database " * 100)

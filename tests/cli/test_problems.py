@@ -25,7 +25,7 @@ each_code = pytest.mark.parametrize("code", ProblemCode)
 
 @pytest.mark.slow
 @each_code
-def test_problem_type_uri_ends_in_its_page_name(code: ProblemCode) -> None:
+def test_problem_type_uri_ends_in_the_name_of_its_docs_page(code: ProblemCode) -> None:
     assert files()[type_uri(code).rpartition("/")[2] + ".md"] == to_markdown(code)
     assert f"`{type_uri(code)}`" in to_markdown(code)
 
@@ -36,14 +36,14 @@ def test_every_problem_code_has_texts_and_every_detail_a_meaning() -> None:
 
 
 @each_code
-def test_problem_page_shows_the_advice_of_its_code_and_reasons(code: ProblemCode) -> None:
+def test_problem_docs_page_shows_advice_of_its_code_and_reasons(code: ProblemCode) -> None:
     advice = to_markdown(code).partition("## What a client should do")[2].partition("## ")[0]
     expected = [WORDING[code].advice, *(f"- `{each}`: {each.advice}" for each in reasons_of(code))]
     assert [line for line in advice.splitlines() if line] == expected
 
 
 @each_code
-def test_problem_page_lists_exactly_the_rules_that_give_its_code(code: ProblemCode) -> None:
+def test_problem_docs_page_lists_exactly_the_rules_of_its_code(code: ProblemCode) -> None:
     answers = to_markdown(code).partition("## When it is the answer")[2]
     named = re.findall(
         r"^\| \[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#\1\) \|", answers, re.MULTILINE
@@ -60,7 +60,7 @@ def test_problem_page_lists_exactly_the_rules_that_give_its_code(code: ProblemCo
 
 
 @each_code
-def test_rule_links_of_a_problem_page_lead_to_their_table_rows(code: ProblemCode) -> None:
+def test_rule_links_of_a_problem_docs_page_reach_table_rows(code: ProblemCode) -> None:
     links = re.findall(r"\[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#([\w.-]+)\)", to_markdown(code))
     for shown, table, anchor in links:
         found = find_rule(shown)
@@ -70,7 +70,7 @@ def test_rule_links_of_a_problem_page_lead_to_their_table_rows(code: ProblemCode
 
 
 @each_code
-def test_example_answer_on_a_problem_page_has_its_code(code: ProblemCode) -> None:
+def test_example_answer_on_a_problem_docs_page_has_its_code(code: ProblemCode) -> None:
     block = re.search(r"^```json\n(.*?)^```", to_markdown(code), re.MULTILINE | re.DOTALL)
     assert block is not None
     shown = json.loads(block[1])
@@ -97,7 +97,7 @@ WITHOUT_A_KEY = {
 
 
 @each_code
-def test_problem_page_says_if_the_idempotency_key_is_used_up(code: ProblemCode) -> None:
+def test_problem_docs_page_says_if_idempotency_key_is_used_up(code: ProblemCode) -> None:
     expected = "not used up"
     if code in KEPT:
         expected = "used up"
@@ -108,7 +108,7 @@ def test_problem_page_says_if_the_idempotency_key_is_used_up(code: ProblemCode) 
     assert f"| idempotency key | {expected}" in to_markdown(code)
 
 
-def test_example_on_a_problem_page_shows_a_reason_of_its_code() -> None:
+def test_problem_docs_page_example_shows_a_reason_of_its_code() -> None:
     for code in (ProblemCode.CONNECTION_ACCESS_DENIED, ProblemCode.CONNECTION_NOT_RECONNECTABLE):
         assert f'"reason": "{reasons_of(code)[0]}"' in to_markdown(code)
     assert set(reasons_of(ProblemCode.CONNECTION_ACCESS_DENIED)) == set(DenialReason)

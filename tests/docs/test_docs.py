@@ -118,7 +118,7 @@ def test_readme_lists_every_command() -> None:
     assert {line.split()[3] for line in listed} == command_line.COMMANDS.keys()
 
 
-def test_readme_facts_match_pyproject() -> None:
+def test_readme_python_versions_and_license_match_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     prefix = "Programming Language :: Python :: 3."
     *before, last = [
@@ -224,7 +224,7 @@ def test_programs_of_the_testing_docs_page_run() -> None:
                 value()
 
 
-def test_testing_docs_page_names_every_kit_check() -> None:
+def test_testing_docs_page_names_every_law_check() -> None:
     page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     checks = {name for name in vars(laws) if name.startswith("check_")}
     assert set(re.findall(r"`(check_\w+)`", page)) == checks

@@ -102,7 +102,7 @@ def test_help_on_a_subpackage_names_existing_modules(folder: str) -> None:
         assert hasattr(import_module(f"curae_lifecycle.{folder}.{module}"), name)
 
 
-def test_snippet_in_the_sql_help_opens_a_store(
+def test_code_snippet_in_help_on_the_sql_package_opens_a_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doc = import_module("curae_lifecycle.stores.sql").__doc__ or ""

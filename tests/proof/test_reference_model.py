@@ -206,7 +206,7 @@ def test_require_action_on_a_pending_connection_is_ignored() -> None:
     assert log.fact("connection.require_action", **fact) == "ignored"
 
 
-def test_superseded_problem_names_the_next_and_the_head() -> None:
+def test_reference_model_names_successor_and_head_if_superseded() -> None:
     log = Log()
     chain = [log.create()]
     for _ in range(3):

@@ -43,13 +43,13 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_every_line_that_later_tests_break_is_valid_unbroken() -> None:
+def test_every_log_line_that_the_tests_break_is_valid_unbroken() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 
 
 @pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
-def test_fact_with_expires_at_before_authorization_is_an_error(
+def test_fact_line_expiring_before_authorization_gets_an_error(
     lines: list[bytes],
 ) -> None:
     for connection in ["{c1.connection.id}", UNKNOWN]:

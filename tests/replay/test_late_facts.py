@@ -58,7 +58,7 @@ def test_graduation_dated_before_its_binding_existed_is_recorded() -> None:
     assert told(last(C, fact(2, "binding.graduate", happenedAt=time(0)))) == ("done", None)
 
 
-def test_wrong_environment_is_refused_before_a_missing_scope() -> None:
+def test_key_of_wrong_environment_is_refused_before_its_scope() -> None:
     lines = [registered("cae_test_k2", environment="test", scope="other:read")]
     lines.append(created(1, api_key="cae_test_k2"))
     assert told(answers(*lines, environment=Environment.LIVE)[-1]) == (403, "WRONG_ENVIRONMENT")

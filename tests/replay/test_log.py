@@ -66,7 +66,7 @@ def test_request_line_without_a_name_gets_an_answer_named_null() -> None:
     assert last(created(1, None))["as"] is None
 
 
-def test_answer_to_a_request_line_has_status_headers_and_body() -> None:
+def test_answer_to_request_line_has_http_status_headers_and_body() -> None:
     assert last(created(1)) | {"rules": []} == {
         "line": 2,
         "as": "c1",

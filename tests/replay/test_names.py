@@ -48,7 +48,7 @@ from tests.support.strategies import uuid
         ("{{c1.connection.status}}", "{PENDING}"),
     ],
 )
-def test_reference_in_a_line_becomes_the_value_of_that_answer(name: str, value: str) -> None:
+def test_reference_in_a_log_line_becomes_the_value_it_names(name: str, value: str) -> None:
     line = created(2, "c3", user="NAME").replace(b"NAME", name.encode())
     assert member(last(created(1), line), "connection.appUserId") == value
 
@@ -68,7 +68,7 @@ def test_reference_in_a_line_becomes_the_value_of_that_answer(name: str, value: 
         "{c1.header.content-type}",
     ],
 )
-def test_line_with_a_reference_to_no_string_is_an_error(name: str) -> None:
+def test_log_line_that_refers_to_no_string_gets_an_error(name: str) -> None:
     assert is_broken(last(created(1), created(2, "c2", user=name)))
 
 
@@ -80,7 +80,7 @@ def test_answer_without_a_body_offers_only_headers_to_references() -> None:
     assert is_broken(answers(*lines, by_body)[-1])
 
 
-def test_references_are_replaced_in_every_string_value_of_a_line() -> None:
+def test_references_are_replaced_in_every_string_of_a_log_line() -> None:
     lines = [
         created(1),
         fact(2, "connection.authorize", expiresAt="{c1.nextAction.expiresAt}"),
@@ -107,7 +107,7 @@ def test_references_in_member_names_are_not_replaced() -> None:
     )
 
 
-def test_value_that_looks_like_a_reference_is_not_replaced_again() -> None:
+def test_text_inserted_for_a_reference_is_not_replaced_itself() -> None:
     lines = [
         created(1, user="{c1.connection.id}"),
         created(2, "c2", user="{c1.connection.appUserId}"),
@@ -115,7 +115,7 @@ def test_value_that_looks_like_a_reference_is_not_replaced_again() -> None:
     assert member(last(*lines), "connection.appUserId") == "{c1.connection.id}"
 
 
-def test_line_whose_references_exceed_65536_characters_fails() -> None:
+def test_log_line_whose_references_exceed_65536_chars_fails() -> None:
     def page(url: str) -> Json:
         return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
 
@@ -130,7 +130,7 @@ def test_line_whose_references_exceed_65536_characters_fails() -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_repeated_reference_to_a_long_text_breaks_the_line(*, together: bool) -> None:
+def test_log_line_repeating_a_long_reference_gets_an_error(*, together: bool) -> None:
     def page(url: str) -> Json:
         return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
 
@@ -212,7 +212,7 @@ def test_next_action_without_a_recorded_answer_lasts_30_minutes() -> None:
         recorded("", url=None, ends=time(0.5)),
     ],
 )
-def test_unusable_recorded_ids_and_urls_are_replaced_by_numbered(response: Json) -> None:
+def test_unusable_recorded_ids_and_urls_become_numbered_ones(response: Json) -> None:
     assert last(created(1, response=response))["body"] == last(created(1))["body"]
 
 

@@ -50,7 +50,7 @@ def answers(*lines: dict[str, Json]) -> list[dict[str, Json]]:
     return [each.answer for each in replay(raw)]
 
 
-def test_replay_takes_the_newest_page_and_refuses_a_replaced_one() -> None:
+def test_replay_refuses_a_fact_that_names_a_replaced_hosted_page() -> None:
     before = (REGISTER, CREATED, REVOKED, RECOVERED, REISSUED)
     earlier, newest = fact("{r1.nextAction.url}"), fact("{r2.nextAction.url}")
     told = answers(*before, earlier, newest, newest, earlier)[len(before) :]
@@ -63,7 +63,7 @@ def test_replay_takes_the_newest_page_and_refuses_a_replaced_one() -> None:
     assert told[0]["rules"] == ["request.ownership"]
 
 
-def test_empty_page_url_and_one_of_a_tombstone_break_the_line() -> None:
+def test_log_line_with_empty_or_misplaced_page_url_gets_an_error() -> None:
     before = (REGISTER, CREATED, REVOKED, RECOVERED)
     (empty,) = answers(*before, fact(""))[len(before) :]
     assert str(empty["error"]).startswith("pageUrl: must be")

@@ -51,7 +51,7 @@ def changed(response: dict[str, Json], path: str, value: Json) -> dict[str, Json
     return response
 
 
-def test_replay_without_check_finds_no_divergence() -> None:
+def test_replay_without_the_check_option_reports_no_divergence() -> None:
     lines = [K1, created(1, response={"status": 500})]
     assert [each.divergences for each in replay(lines)] == [(), ()]
 
@@ -136,7 +136,7 @@ def test_parts_of_an_answer_that_were_not_recorded_never_diverge() -> None:
         assert checked(created(1, response=response)) == []
 
 
-def test_recorded_problem_is_compared_only_by_status_and_code() -> None:
+def test_recorded_problem_compares_only_http_status_and_code() -> None:
     def found(**response: Json) -> list[tuple[str, Json | Absent, Json | Absent]]:
         lines = [created(1, user="", response=response)]
         return [(each.member, each.recorded, each.decided) for each in checked(*lines)]
@@ -150,7 +150,7 @@ def test_recorded_problem_is_compared_only_by_status_and_code() -> None:
     assert found(body={"connection": {}}) == [("code", ABSENT, "BAD_REQUEST")]
 
 
-def test_status_divergence_names_the_last_rule_of_the_answer() -> None:
+def test_http_status_divergence_names_the_last_rule() -> None:
     wrong: Json = {"status": 500}
     again = [created(1, key="k"), created(2, key="k", response=wrong)]
     refused = [A, sent(2, "POST", "connections/{c1.connection.id}:reconnect", response=wrong)]

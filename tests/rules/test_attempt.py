@@ -39,7 +39,7 @@ from tests.support.specimens import (
 from tests.support.strategies import START, TICK
 
 
-def test_forgetting_a_record_erases_its_stored_response() -> None:
+def test_forgetting_an_idempotency_record_erases_its_response() -> None:
     completed = idempotency.completed_record(first_attempt(), ANSWER)
     assert done(forget(completed, START)).response is None
 
@@ -102,7 +102,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_resolve_waits_for_the_lease_to_end_but_forget_does_not(
+def test_resolve_of_a_record_waits_for_its_lease_forget_does_not(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -134,7 +134,7 @@ def test_resolve_waits_for_the_lease_to_end_but_forget_does_not(
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_attempt_past_its_lease_is_lost_taken_over_or_not(what: Act) -> None:
+def test_attempt_past_its_lease_is_lost_even_if_not_taken_over(what: Act) -> None:
     late_one = first_attempt()
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
@@ -149,7 +149,7 @@ def test_attempt_past_its_lease_is_lost_taken_over_or_not(what: Act) -> None:
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_attempt_of_a_deleted_record_cannot_change_the_new_one(
+def test_attempt_of_a_deleted_record_cannot_change_a_new_record(
     what: Act,
 ) -> None:
     old = first_attempt()
@@ -229,7 +229,7 @@ def test_record_token_and_seen_at_never_decrease_under_any_clock(
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, True), (404, True), (409, True), (500, False)])
-def test_attempt_completes_only_with_a_status_that_is_stored(*, status: int, kept: bool) -> None:
+def test_attempt_completes_only_with_http_status_that_is_stored(*, status: int, kept: bool) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
             completed = done(

@@ -124,7 +124,7 @@ def test_copy_of_the_last_tombstone_is_ignored(state: AccountState, now: datetim
 @pytest.mark.parametrize(
     ("last", "reported"), [(None, None), (at(1), None), (at(1), at(2)), (None, at(1))]
 )
-def test_other_tombstone_begins_a_new_era(
+def test_tombstone_with_another_happened_at_begins_a_new_era(
     state: AccountState, last: datetime | None, reported: datetime | None
 ) -> None:
     bound = binding_in(state)
@@ -139,7 +139,9 @@ def test_other_tombstone_begins_a_new_era(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_era_of_a_repeated_instant_moves_on(last: datetime, era: datetime) -> None:
+def test_era_of_a_tombstone_not_after_the_last_is_a_tick_later(
+    last: datetime, era: datetime
+) -> None:
     held = binding_in("ACTIVE")
     assert held is not None
     bound = attrs.evolve(held, era=last)
@@ -148,7 +150,7 @@ def test_era_of_a_repeated_instant_moves_on(last: datetime, era: datetime) -> No
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_reported_ahead_counts_as_now() -> None:
+def test_tombstone_dated_up_to_5_minutes_ahead_counts_as_now() -> None:
     ahead = NOW + timedelta(minutes=5)
     answer = rules.tombstone(None, COORDINATE, NOW, happened_at=ahead)
     assert isinstance(answer, Done)
@@ -183,7 +185,7 @@ happenings = st.lists(
 
 
 @given(happenings)
-def test_binding_state_never_falls_until_a_tombstone_is_rebound(
+def test_binding_state_never_moves_back_until_a_user_is_rebound(
     happened: list[tuple[str, str]],
 ) -> None:
     binding: LimitedAccountAppBinding | None = None

@@ -92,7 +92,7 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_bucket_state_over_5_minutes_too_far_ahead_is_reset(
+def test_bucket_state_over_5_minutes_beyond_its_window_is_reset(
     beyond: int, *, is_admitted: bool
 ) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
@@ -137,7 +137,7 @@ def test_longest_bucket_wait_is_for_its_whole_capacity() -> None:
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
 
 
-def test_reset_bucket_is_unchanged_if_another_limit_refuses() -> None:
+def test_bucket_reset_is_not_stored_if_another_limit_refuses() -> None:
     bucket, log = Bucket(name="b", capacity=9, refill=1, seconds=1), ExactLog("log", 1, 60)
     far, full = BucketState(NOW + YEAR), ratelimit.LogState.of((START,))
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
@@ -202,7 +202,7 @@ turns = st.lists(
 @given(buckets, turns)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, HOUR)] * 4 + [(0, 0)] * 4)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, 0), (0, HOUR), (0, 0), (0, 0)])
-def test_clock_step_ahead_adds_one_capacity_and_back_one_request(
+def test_clock_step_ahead_adds_full_bucket_and_back_one_request(
     bucket: Bucket, turns: Sequence[Turn]
 ) -> None:
     state: RateState = FULL_BUCKET

@@ -153,7 +153,7 @@ def test_reconnect_of_pending_or_active_is_refused(at_now: str, reason: str) -> 
             assert len(answer.rules) == 1
 
 
-def test_reconnect_with_a_next_action_ending_now_mints_a_lapsed() -> None:
+def test_successor_whose_next_action_ends_now_is_lapsed_at_once() -> None:
     answer = chain.reconnect(
         stored("EXPIRED"), None, NOW, id=NEW_ID, next_action=next_action(NOW, 0 * TICK), era=None
     )
@@ -187,7 +187,7 @@ def test_reconnect_and_revoke_chain_reject_times_not_in_utc(wrong: datetime) -> 
 @pytest.mark.parametrize(
     "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
 )
-def test_reissue_takes_the_deadline_of_the_newest_next_action(lifetime: timedelta) -> None:
+def test_reissued_next_action_sets_the_deadline_of_the_successor(lifetime: timedelta) -> None:
     # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
@@ -202,7 +202,7 @@ def test_reissue_takes_the_deadline_of_the_newest_next_action(lifetime: timedelt
     assert standing(again, NOW, era=None) == ("PENDING" if lifetime else "LAPSED")
 
 
-def test_each_reissue_increments_the_version_by_one() -> None:
+def test_each_reissued_next_action_bumps_the_version_by_one() -> None:
     old, successor = stored("EXPIRED"), None
     for number in range(300):
         answer = specimens.reconnect(old, successor, NOW + number * TICK)
@@ -255,7 +255,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissue_is_the_same_before_and_after_predecessor_ends(to: str) -> None:
+def test_reissued_successor_is_equal_if_its_predecessor_ended(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)

@@ -124,7 +124,9 @@ def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
 @given(
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
-def test_log_with_a_changed_limit_admits_by_its_full_history(history: list[Turn[ExactLog]]) -> None:
+def test_rate_limit_log_with_a_changed_limit_keeps_its_history(
+    history: list[Turn[ExactLog]],
+) -> None:
     check_against_history(sorted(history, key=lambda turn: turn[1]))
 
 
@@ -133,7 +135,7 @@ def test_log_with_a_changed_limit_admits_by_its_full_history(history: list[Turn[
         lambda limit: turns(logs(st.just(limit), st.sampled_from([1, 2, 3, DECADE, 7 * DECADE])))
     )
 )
-def test_log_with_a_changed_window_admits_by_its_full_history(
+def test_rate_limit_log_with_a_changed_window_keeps_its_history(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(history)
@@ -143,7 +145,7 @@ any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
 
 
 @given(turns(any_logs))
-def test_log_state_forgets_instants_beyond_the_largest_limit(
+def test_rate_limit_log_forgets_instants_past_the_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG
@@ -162,7 +164,7 @@ def test_log_state_forgets_instants_beyond_the_largest_limit(
 
 
 @given(turns(any_logs))
-def test_shortest_window_never_admits_over_the_largest_limit(
+def test_changed_rate_limit_never_admits_over_the_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG
@@ -198,7 +200,7 @@ def test_rate_limit_log_drops_only_as_many_instants_as_needed() -> None:
     assert after == LogState.of((START + SECOND, later, later))
 
 
-def test_log_state_is_eight_big_endian_bytes_per_instant() -> None:
+def test_rate_limit_log_state_is_8_big_endian_bytes_per_instant() -> None:
     early = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
     state = LogState.of((START, early))
     assert bytes(state) == b"\xff" * 8 + micros(START).to_bytes(8, "big")

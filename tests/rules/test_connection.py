@@ -70,7 +70,7 @@ def test_next_deadline_of_each_status_matches_the_table(
         assert rules.next_deadline(both, era=era) == instants[waits_for]
 
 
-def test_connection_of_an_era_is_over_before_the_first_tombstone() -> None:
+def test_connection_is_revoked_if_its_binding_lost_the_era() -> None:
     # Only a coordinate that was erased forgets its era.
     made = pending()
     made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
@@ -78,7 +78,7 @@ def test_connection_of_an_era_is_over_before_the_first_tombstone() -> None:
     assert standing(made, NOW, era=None) == "REVOKED"
 
 
-def test_connection_of_an_ended_era_shows_when_it_was_ended() -> None:
+def test_ended_connection_shows_the_tombstone_time_as_revoked_at() -> None:
     made = stored("ACTIVE")
     for tombstoned_at, shown in ((NOW, NOW), (START - TICK, START), (None, START)):
         ended = rules.show_ended(made, era=NOW, tombstoned_at=tombstoned_at)

@@ -43,7 +43,7 @@ def test_str_of_a_verdict_is_its_text_in_the_tables(words: str, verdict: object)
     assert [other for other in VERDICTS.values() if other == verdict] == [verdict]
 
 
-def test_verdicts_move_to_and_value_of_a_status_are_unequal() -> None:
+def test_move_to_and_value_verdicts_of_one_status_are_unequal() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
 
 

@@ -291,7 +291,7 @@ def test_expiry_notice_centuries_ahead_is_due_to_the_tick(years: int) -> None:
         )
 
 
-def test_notice_lead_times_may_be_empty_or_one_second() -> None:
+def test_expiry_notice_lead_times_may_be_empty_or_one_second() -> None:
     assert find_due_notices(ending(), END - TICK, (), era=None) == ()
     assert find_due_notices(ending(), END - SECOND, (SECOND,), era=None) == (notice(SECOND),)
     assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,), era=None) == ()
@@ -346,7 +346,7 @@ def test_expiry_notices_lie_between_authorization_and_expiry(
     "lead", [timedelta(), -SECOND, TICK, SECOND - TICK, SECOND + TICK, timedelta.max]
 )
 @pytest.mark.parametrize("connection", [ending(), pending()])
-def test_notice_lead_time_not_in_whole_seconds_raises(
+def test_expiry_notice_lead_time_not_in_whole_seconds_raises(
     connection: Connection, lead: timedelta
 ) -> None:
     with pytest.raises(ArgumentError, match=r"^lead_times: must be whole seconds, at least one$"):

@@ -127,7 +127,7 @@ def test_law_10_any_60_seconds_admit_at_most_10_initiates(
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("seconds", [1, 2])
-def test_law_10_limit_holds_in_every_history_of_six_calls(limit: int, seconds: int) -> None:
+def test_law_10_limit_is_never_exceeded_in_histories_of_6_calls(limit: int, seconds: int) -> None:
     policy, window = ExactLog("log", limit, seconds), SECOND * seconds
     for places in product(range(5), repeat=6):
         history = [START + SECOND * place / 2 for place in places]
@@ -276,12 +276,14 @@ def test_admit_one_equals_admit_with_one_charge(
 
 @pytest.mark.parametrize("cost", [0, -1])
 @pytest.mark.parametrize("charges", [(), (Charge(LOG, ratelimit.FRESH_LOG),)])
-def test_cost_below_one_raises_argument_error(charges: tuple[Charge, ...], cost: int) -> None:
+def test_request_cost_below_one_raises_argument_error(
+    charges: tuple[Charge, ...], cost: int
+) -> None:
     with pytest.raises(ArgumentError, match="cost"):
         admit(charges, START, cost=cost)
 
 
-def test_cost_above_a_limit_raises_cost_error() -> None:
+def test_request_cost_above_a_rate_limit_raises_cost_error() -> None:
     full = Charge(ExactLog("small", 3, 1), play(ExactLog("small", 3, 1), [(START, 1)] * 3)[0])
     for charges in (
         (full, Charge(LOG, ratelimit.FRESH_LOG)),
@@ -297,7 +299,9 @@ def test_cost_above_a_limit_raises_cost_error() -> None:
     ("policy", "state"),
     [(LOG, ratelimit.FULL_BUCKET), (BUCKET, ratelimit.FRESH_LOG), (LOG, BucketState(1))],
 )
-def test_log_with_a_bucket_state_or_the_reverse_raises(policy: Policy, state: RateState) -> None:
+def test_rate_limit_log_given_a_bucket_state_or_reverse_raises(
+    policy: Policy, state: RateState
+) -> None:
     with pytest.raises(ArgumentError, match=policy.name):
         admit((Charge(policy, state),), START)
 
@@ -322,7 +326,7 @@ def test_admit_rejects_a_now_that_is_not_utc(policy: Policy) -> None:
 
 
 @given(policies, calls, instants)
-def test_remaining_count_is_admitted_and_one_more_is_refused(
+def test_rate_limit_admits_the_remaining_count_and_no_more(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -480,7 +484,7 @@ def test_bucket_window_above_the_header_maximum_raises() -> None:
         Bucket(name="a", capacity=most, refill=1, seconds=2)
 
 
-def test_log_state_round_trips_through_microseconds() -> None:
+def test_rate_limit_log_state_round_trips_via_microseconds() -> None:
     later, earlier = from_epoch_microseconds(2_000_000), from_epoch_microseconds(-1)
     state = LogState.of([later, earlier])
     assert state.microseconds == [-1, 2_000_000]

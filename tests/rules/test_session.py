@@ -83,7 +83,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
     ],
 )
-def test_initiate_answer_names_rules_of_path_and_provisioning(
+def test_initiate_trail_names_entry_path_and_provisioning_rules(
     *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
     answer = mint(account, prefer_signup=prefer)

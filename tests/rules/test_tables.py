@@ -129,7 +129,7 @@ def test_keys_of_a_one_axis_table_are_values_not_tuples() -> None:
     assert [each.parts for each in table.rows] == [(ANY,)]
 
 
-def test_any_covers_every_value_of_its_axis() -> None:
+def test_wildcard_any_in_a_table_row_covers_its_whole_axis() -> None:
     table = build(row(ANY, ANY, name="off"))
     assert {found.rule for found in table.values()} == {"light.off"}
     assert len(table) == 4

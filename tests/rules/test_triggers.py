@@ -181,7 +181,7 @@ def test_action_or_expiry_reported_late_is_judged_at_happened_at() -> None:
     assert early.rules != recorded.rules
 
 
-def test_revocation_reported_late_counts_now_dated_happened_at() -> None:
+def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
     answer = revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
@@ -206,7 +206,9 @@ def test_happened_at_up_to_five_minutes_ahead_counts_as_now(trigger: str, ahead:
 
 @each_fact
 @pytest.mark.parametrize("before", [TICK, timedelta(days=9000)], ids=["a tick", "decades"])
-def test_happened_at_before_creation_counts_as_created_at(trigger: str, before: timedelta) -> None:
+def test_happened_at_before_the_connection_counts_as_created_at(
+    trigger: str, before: timedelta
+) -> None:
     for connection in specimens.EVERY_CONNECTION:
         early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
         assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
@@ -409,7 +411,7 @@ def histories(
 
 
 @given(happenings, st.lists(snapshots, max_size=2))
-def test_law_01_stored_rank_never_falls(
+def test_law_01_rank_of_a_stored_status_never_falls(
     happened: list[tuple[str, datetime, datetime, Actor]], others: list[Connection]
 ) -> None:
     kept = [pending()]
@@ -449,7 +451,7 @@ def test_each_write_adds_one_version_and_no_time_goes_back(
             assert after.updated_at >= (after.authorized_at or START) >= START
 
 
-def test_superseded_problem_names_next_connection_and_head() -> None:
+def test_superseded_problem_names_successor_and_chain_head() -> None:
     named = triggers.build_problem(
         triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2), era=None
     )

@@ -38,10 +38,10 @@ class Client:
         return dict(headers)
 
     def body(self) -> bytes:
-        return b"".join([as_bytes(each["body"]) for each in self.heard[1:]])
+        return b"".join([body_bytes(each["body"]) for each in self.heard[1:]])
 
 
-def as_bytes(value: object) -> bytes:
+def body_bytes(value: object) -> bytes:
     assert isinstance(value, bytes)
     return value
 
@@ -68,7 +68,7 @@ class Seen:
             raise NotImplementedError
         self.scopes.append(scope)
         self.messages.append(await receive())
-        await answer(send, str(len(as_bytes(self.messages[0]["body"]))).encode())
+        await answer(send, str(len(body_bytes(self.messages[0]["body"]))).encode())
 
     def headers(self) -> Headers:
         headers = self.scopes[0]["headers"]

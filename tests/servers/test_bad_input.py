@@ -41,7 +41,7 @@ def test_malformed_request_line_gives_400_before_the_app(wire: Wire, sent: bytes
 
 @pytest.mark.parametrize("part", BROKEN_BODIES)
 @pytest.mark.parametrize("framing", [b"Content-Length: 60", b"Transfer-Encoding: chunked"])
-def test_body_that_breaks_off_gives_a_problem_and_a_line(
+def test_truncated_body_over_a_socket_gets_400_and_a_log_line(
     wire: Wire, framing: bytes, part: bytes
 ) -> None:
     before = len(said(wire.server.log))

@@ -216,7 +216,7 @@ def test_error_before_the_store_is_asked_gives_500(kind: str) -> None:
     assert log.lines[0]["message"] != "request"
 
 
-def test_keyboard_interrupt_is_raised_and_logged_without_status() -> None:
+def test_keyboard_interrupt_is_raised_logged_without_http_status() -> None:
     def interrupted(_: Request) -> Response | None:
         raise KeyboardInterrupt
 
@@ -226,7 +226,7 @@ def test_keyboard_interrupt_is_raised_and_logged_without_status() -> None:
     assert (line["status"], line["operation"], line["rules"]) == (None, None, [])
 
 
-def test_cancellation_is_raised_and_logged_without_status() -> None:
+def test_cancellation_is_raised_and_logged_without_http_status() -> None:
     async def cancelled() -> None:
         answer = AsyncEndpoint(Awaited(faulty(callers=[HANGS])), MINT)
         task = asyncio.create_task(answer(CREATE))
@@ -324,7 +324,7 @@ def test_livez_is_200_with_a_failing_store(kind: str) -> None:
     assert log.requests[0]["operation"] == "live"
 
 
-def test_readyz_is_200_or_503_with_the_store(kind: str) -> None:
+def test_readyz_is_200_if_the_store_loads_and_503_if_it_fails(kind: str) -> None:
     store = faulty(loads=[None, BEFORE])
     asking = Asking(kind=kind, store=store)
     with logged() as log:
@@ -407,7 +407,7 @@ def test_metrics_path_without_counters_is_an_api_path_with_401(kind: str) -> Non
     assert Asking(kind=kind, store=faulty())(METRICS).status == 401
 
 
-def test_every_request_is_counted_with_status_and_attempts(kind: str) -> None:
+def test_every_request_is_counted_with_http_status_and_attempts(kind: str) -> None:
     counters = Counted()
     Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
     assert [line.status for line in counters.lines] == [201]

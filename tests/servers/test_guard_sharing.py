@@ -85,7 +85,7 @@ async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[
         ([(b" ", CREATE), (b"", CREATE), (b"a", CREATE), (b"b", CREATE)], []),
     ],
 )
-def test_one_key_or_connection_holds_three_of_four_guard_slots(
+def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
     asked: list[tuple[bytes, str]], left_out: list[int]
 ) -> None:
     async def scenario() -> None:
@@ -98,7 +98,9 @@ def test_one_key_or_connection_holds_three_of_four_guard_slots(
 
 
 @pytest.mark.parametrize(("max_per_key", "most"), [(1, 1), (2, 2), (None, 1)])
-def test_guard_takes_the_bound_that_it_is_given(max_per_key: int | None, most: int) -> None:
+def test_guard_admits_up_to_max_per_key_requests_of_one_key(
+    max_per_key: int | None, most: int
+) -> None:
     async def scenario() -> None:
         app = Holding()
         size = 1 if max_per_key is None else 5
@@ -108,7 +110,7 @@ def test_guard_takes_the_bound_that_it_is_given(max_per_key: int | None, most: i
     run(scenario())
 
 
-def test_guard_reads_the_key_from_its_header_alone() -> None:
+def test_guard_tells_keys_apart_by_the_authorization_header() -> None:
     async def scenario() -> None:
         app = Holding()
         guard = Guard(app, max_concurrent=9, max_per_key=1)
@@ -131,7 +133,7 @@ def with_bound(count: int) -> Guard:
     ("make", "argument"), [(with_slots, "max_concurrent"), (with_bound, "max_per_key")]
 )
 @pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
-def test_guard_without_a_positive_count_of_slots_raises(
+def test_guard_with_a_slot_count_below_one_raises(
     make: Callable[[int], Guard], argument: str, count: int
 ) -> None:
     with pytest.raises(ArgumentError) as raised:

@@ -54,7 +54,7 @@ def counted(asking: Asking) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_requests_are_counted_by_status_and_problem_code(kind: str) -> None:
+def test_requests_are_counted_by_http_status_and_problem_code(kind: str) -> None:
     settings = Settings(buckets=(Bucket(name="small", capacity=3, refill=1, seconds=60),))
     asking = Asking(
         kind=kind,

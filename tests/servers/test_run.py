@@ -59,7 +59,7 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
 
 
 @pytest.mark.heavy
-def test_crash_loop_of_one_worker_ends_the_server_with_status_1(tmp_path: Path) -> None:
+def test_crash_loop_of_one_worker_ends_server_with_exit_status_1(tmp_path: Path) -> None:
     with launched("asgi", sqlite(tmp_path), tmp_path, workers=2) as server:
         known = worker_pids(server)
         assert len(known) == 2
@@ -101,7 +101,7 @@ def wait_for_workers(server: Launched, known: set[int]) -> set[int]:
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 
 
-def test_program_on_the_servers_page_builds_a_guarded_app() -> None:
+def test_servers_docs_page_program_builds_a_guarded_app() -> None:
     block = PAGE.split("```python\n")[1].split("```")[0]
     namespace: dict[str, object] = {"app": plain, "__name__": "my_module"}
     exec(block, namespace)  # noqa: S102 - the page's own code
@@ -121,7 +121,7 @@ def test_program_on_the_servers_page_builds_a_guarded_app() -> None:
         ("an end", running.DRAIN_SECONDS),
     ],
 )
-def test_servers_page_states_each_limit_of_run(what: str, bound: float) -> None:
+def test_servers_docs_page_states_each_limit_of_run(what: str, bound: float) -> None:
     (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| {what}")]
     assert re.search(rf"\b{bound:,.0f}\b", row.split("|")[2]), row
 

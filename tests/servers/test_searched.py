@@ -296,7 +296,7 @@ class Behind(Reference):
 
 
 @pytest.mark.heavy
-def test_server_under_the_conformance_kit_logs_no_secret() -> None:
+def test_server_under_the_conformance_checks_logs_no_secret() -> None:
     with logged() as log:
         behind = Behind()
         server = attrs.evolve(behind.server(), varying_headers=frozenset({"x-request-id"}))

@@ -88,7 +88,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     run(scenario())
 
 
-def test_one_slot_given_back_lets_two_requests_go_on() -> None:
+def test_slot_of_two_names_given_back_frees_two_requests() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1)
         await slots.take((A, ROW))
@@ -102,7 +102,7 @@ def test_one_slot_given_back_lets_two_requests_go_on() -> None:
 
 
 @pytest.mark.parametrize("is_given", [False, True])
-def test_cancelled_wait_costs_no_slot(is_given: bool) -> None:  # noqa: FBT001 - drawn
+def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: FBT001 - drawn
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1)
         await slots.take((A,))
@@ -123,7 +123,7 @@ def test_cancelled_wait_costs_no_slot(is_given: bool) -> None:  # noqa: FBT001 -
     run(scenario())
 
 
-def test_slot_given_back_right_after_a_cancellation_goes_on() -> None:
+def test_slot_freed_after_a_cancelled_wait_goes_to_the_next() -> None:
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1)
         await slots.take((A,))
@@ -140,7 +140,7 @@ def test_slot_given_back_right_after_a_cancellation_goes_on() -> None:
     run(scenario())
 
 
-def test_slots_show_no_name() -> None:
+def test_repr_of_slots_hides_the_names_that_hold_them() -> None:
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1)
         await slots.take((b"secret",))
@@ -160,7 +160,7 @@ moves = st.lists(
 
 
 @given(moves, st.integers(1, 4), st.integers(1, 4))
-def test_slots_keep_their_bounds_and_leave_none_free_in_vain(
+def test_slots_keep_their_bounds_and_no_request_waits_in_vain(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:

@@ -187,7 +187,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("made", "argument", "allowed", "given"), WRONG)
-def test_object_built_from_a_wrong_value_raises_at_construction(
+def test_object_built_from_a_wrong_value_names_the_argument(
     made: Callable[[], object], argument: str, allowed: str, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:

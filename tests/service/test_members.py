@@ -158,7 +158,7 @@ def test_enum_member_accepts_exact_spelling_only(word: str) -> None:
             member.parse(word)
 
 
-def test_fact_id_is_lowered_and_need_not_be_a_uuid() -> None:
+def test_fact_id_becomes_lower_case_and_need_not_be_a_uuid() -> None:
     for member in (members.FACT_CONNECTION_ID, members.FACT_SESSION_ID):
         assert member.parse("No-UUID") == "no-uuid"
 

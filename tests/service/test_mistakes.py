@@ -175,7 +175,7 @@ def test_argument_error_names_argument_and_allowed_values(
     assert str(caught.value) == f"{argument}: must be {caught.value.allowed}{given}"
 
 
-def test_cost_above_the_limit_raises_cost_error() -> None:
+def test_cost_error_is_raised_for_a_charge_above_the_limit() -> None:
     with pytest.raises(ratelimit.CostError) as caught:
         ratelimit.admit((Charge(LOG, LogState()),), NOW, cost=2)
     assert (caught.value.policy, caught.value.cost, caught.value.limit) == ("log", 2, 1)

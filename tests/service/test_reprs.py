@@ -149,7 +149,7 @@ def test_fields_that_can_hold_a_secret_are_not_in_repr(kind: type) -> None:
     assert shown & secrets_of(kind) == set()
 
 
-def test_secret_search_finds_the_known_fields() -> None:
+def test_secret_search_finds_the_known_secret_fields() -> None:
     found = {f"{kind.__name__}.{name}" for kind in classes() for name in secrets_of(kind)}
     assert found >= {
         "ApiKey._secret",

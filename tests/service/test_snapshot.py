@@ -186,7 +186,7 @@ def test_bucket_states_must_match_the_needed_buckets(asked: int, loaded: int) ->
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_connections_page_limit_below_one_raises(limit: int) -> None:
+def test_list_page_limit_below_one_raises_argument_error(limit: int) -> None:
     with pytest.raises(ArgumentError) as raised:
         ConnectionsPage(COORDINATE, limit=limit)
     assert raised.value.argument == "limit"
@@ -213,7 +213,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_unordered_full_list_or_ordered_page_is_accepted(
+def test_snapshot_accepts_a_complete_list_or_a_sorted_page(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)

@@ -53,7 +53,7 @@ def test_sweep_skips_revoked_connections_and_the_present_era() -> None:
     assert sweep_changes(GONE, (revoked, new), NOW) == NO_CHANGES
 
 
-def test_sweep_revokes_each_connection_of_a_chain_alone() -> None:
+def test_sweep_of_one_connection_leaves_the_rest_of_its_chain() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -72,7 +72,7 @@ def test_sweep_revokes_each_connection_of_a_chain_alone() -> None:
         (START - timedelta(days=9000), at(10)),
     ],
 )
-def test_sweep_revokes_at_the_tombstone_or_the_creation(
+def test_sweep_dates_a_revocation_at_tombstone_or_later_creation(
     tombstoned_at: datetime, revoked_at: datetime
 ) -> None:
     binding = attrs.evolve(GONE, tombstoned_at=tombstoned_at)
@@ -88,7 +88,7 @@ def test_sweep_by_a_slow_clock_is_recorded_at_the_tombstone() -> None:
     assert (write.after.revoked_at, write.after.updated_at) == (at(59), at(59))
 
 
-def test_end_of_a_sweep_is_noted_on_the_binding() -> None:
+def test_finished_sweep_marks_its_binding_as_swept() -> None:
     after = attrs.evolve(with_next_version(GONE), swept=True)
     assert swept_changes(GONE) == Changes((BindingWrite(GONE, after),))
     assert after.state is AccountState.TOMBSTONED

@@ -141,19 +141,19 @@ REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_rules_of_a_request_name_each_gate_that_decided(case: str) -> None:
+def test_trail_of_a_request_names_each_gate_that_decided(case: str) -> None:
     trail, expected = REQUESTS[case]
     assert list(trail) == expected
 
 
-def test_rules_of_a_bucket_refusal_name_only_the_bucket_gate() -> None:
+def test_trail_of_a_bucket_refusal_names_only_the_bucket_gate() -> None:
     store = world(BUCKETS)
     serve(store, request("get"), lambda _: new_ids(), settings=BUCKETS)
     answer = serve(store, request("create"), lambda _: new_ids(2), settings=BUCKETS)
     assert (answer.response.status, list(answer.rules)) == (429, ["request.buckets"])
 
 
-def test_rules_of_a_replay_name_only_the_idempotency_record() -> None:
+def test_trail_of_a_replay_names_only_its_idempotency_rule() -> None:
     store = world()
     serve(store, request("create"), lambda _: new_ids())
     answer = serve(store, request("create"), lambda _: new_ids(2))
@@ -178,13 +178,13 @@ FACTS: Final[dict[str, tuple[Fact, Snapshot, list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", FACTS)
-def test_rules_of_a_fact_name_the_tables_that_decided(case: str) -> None:
+def test_trail_of_a_fact_names_rules_of_each_deciding_table(case: str) -> None:
     fact, snapshot, expected = FACTS[case]
     assert list(record_fact(fact, snapshot, at(3)).rules) == expected
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_rules_of_a_revocation_begin_with_the_reach_of_its_actor(actor: Actor) -> None:
+def test_trail_of_a_revocation_begins_with_its_actors_reach(actor: Actor) -> None:
     fact = Revoked(ID, actor)
     chain = fact.needs().chain is not None
     snapshot = Snapshot(connection=REVOKED, following=(NEXT,)) if chain else FOLLOWED
@@ -194,7 +194,7 @@ def test_rules_of_a_revocation_begin_with_the_reach_of_its_actor(actor: Actor) -
 
 
 @pytest.mark.slow
-def test_rules_page_says_which_tables_answers_never_name() -> None:
+def test_rules_docs_page_lists_tables_that_no_trail_names() -> None:
     text = RULES.read_text(encoding="utf-8")
     said = text.partition('<a id="trail"></a>')[2].partition("\n<a id=")[0]
     absent = re.findall(

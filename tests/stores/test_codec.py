@@ -242,7 +242,7 @@ def test_document_whose_packages_are_no_list_is_malformed(
     assert fault(lambda: load(Connection, broken)) == ("identity.data_packages", "INVALID")
 
 
-def test_document_with_an_unknown_status_is_malformed() -> None:
+def test_connection_document_with_unknown_status_is_malformed() -> None:
     document = {**dump(pending()), "status": "PAUSED"}
     with pytest.raises(MalformedError, match=r"^status: INVALID$") as raised:
         load(Connection, document)

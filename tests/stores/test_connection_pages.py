@@ -164,12 +164,12 @@ def explain(statement: Statement) -> Statement:
     return Statement(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
 
 
-def test_sqlite_reads_only_the_listed_page_of_2000_rows(sql: tuple[SqlStore, Counted]) -> None:
+def test_sqlite_reads_only_the_list_page_out_of_2000_rows(sql: tuple[SqlStore, Counted]) -> None:
     check_rows_of(sql, 2000)
 
 
 @pytest.mark.heavy
-def test_sqlite_reads_only_the_listed_page_of_100000_rows(
+def test_sqlite_reads_only_the_list_page_out_of_100000_rows(
     sql: tuple[SqlStore, Counted],
 ) -> None:
     check_rows_of(sql, 100_000)

@@ -265,7 +265,7 @@ def test_keys_command_withdraws_an_api_key_by_its_text(ask: Command) -> None:
 
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_command_reads_a_key_again_if_it_was_changed_meanwhile(
+def test_keys_command_reads_a_concurrently_changed_key_again(
     act: str, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = ("--api-key-id", "key-1")
@@ -314,7 +314,7 @@ def test_command_reads_a_key_again_if_it_was_changed_meanwhile(
         ((), "", "ACT"),
     ],
 )
-def test_invalid_command_line_input_is_refused_with_a_message(
+def test_keys_command_with_invalid_input_exits_2_with_a_message(
     arguments: tuple[str, ...], given: str, said: str, ask: Command
 ) -> None:
     status, printed, error = ask("keys", *arguments, given=given)

@@ -37,7 +37,7 @@ def test_hosted_page_url_is_the_base_plus_256_random_bits() -> None:
     assert len(urlsafe_b64decode(url.removeprefix(PAGES) + "=")) * 8 == 256
 
 
-def test_new_ids_and_page_tokens_never_repeat() -> None:
+def test_new_ids_and_hosted_page_urls_never_repeat() -> None:
     mint = RandomIds(PAGES)
     every = [each for _ in range(50) for each in drawn(mint(START))]
     assert len(set(every)) == len(every) == 200

@@ -75,7 +75,7 @@ def is_swept(store: MemoryStore) -> bool:
     return found.binding.swept and {each.status for each in found.connections} == {Status.REVOKED}
 
 
-def test_sweep_goes_on_after_a_tombstone_that_came_meanwhile(store: MemoryStore) -> None:
+def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) -> None:
     racing = Meanwhile(store, lambda needs: needs.connections is not None, tombstone)
     changes = sweep_now(racing, COORDINATE)
     assert is_swept(store)

@@ -248,12 +248,12 @@ def run_schedules(seeds: int, store: Callable[[], MemoryStore] = MemoryStore) ->
         Schedule(seed, store()).run(60)
 
 
-def test_random_schedules_hold_law_17() -> None:
+def test_law_17_random_tombstone_schedules_give_no_old_access() -> None:
     run_schedules(300)
 
 
 @pytest.mark.heavy
-def test_many_random_schedules_hold_law_17() -> None:
+def test_law_17_many_tombstone_schedules_give_no_old_access() -> None:
     run_schedules(10_000)
 
 
@@ -378,7 +378,7 @@ class LoadsNoBinding(MemoryStore):
     ],
     ids=lambda each: each.__name__,
 )
-def test_schedules_fail_without_a_sentence_of_the_rule(
+def test_tombstone_schedules_detect_each_left_out_rule_sentence(
     leave_out: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out(monkeypatch)
@@ -386,6 +386,6 @@ def test_schedules_fail_without_a_sentence_of_the_rule(
         run_schedules(600)
 
 
-def test_schedules_fail_if_the_binding_is_not_loaded() -> None:
+def test_tombstone_schedules_detect_a_store_loading_no_binding() -> None:
     with pytest.raises(BrokenScheduleError):
         run_schedules(300, LoadsNoBinding)

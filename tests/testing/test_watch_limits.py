@@ -32,17 +32,17 @@ def check(last: datetime | None, *, wait: int = 1) -> None:
 
 
 @pytest.mark.parametrize("last", [START - WINDOW + TICK, START, START + FURTHEST])
-def test_bucket_may_refuse_near_its_last_charge(last: datetime) -> None:
+def test_law_10_watch_accepts_a_refusal_near_the_last_charge(last: datetime) -> None:
     check(last)
 
 
 @pytest.mark.parametrize("last", [None, START - WINDOW, START + FURTHEST + TICK])
-def test_bucket_far_from_its_last_charge_breaks_law_10(last: datetime | None) -> None:
+def test_law_10_watch_reports_a_refusal_far_from_last_charge(last: datetime | None) -> None:
     with pytest.raises(LawBrokenError, match="refused although its last charge was at"):
         check(last)
 
 
-def test_wait_beyond_the_window_and_five_minutes_breaks_law_10() -> None:
+def test_law_10_watch_reports_a_wait_over_window_plus_5_minutes() -> None:
     check(START, wait=302)
     with pytest.raises(LawBrokenError, match="Retry-After is 303 s"):
         check(START, wait=303)

@@ -267,7 +267,7 @@ SUBJECT_OF = {
 }
 
 
-def test_asyncapi_operations_are_those_written_by_hand() -> None:
+def test_asyncapi_operations_equal_the_hand_written_ones() -> None:
     # `send` is said by the application that the document describes: the server.
     assert part(DOCUMENT, "operations") == {
         "publish": {
@@ -279,7 +279,7 @@ def test_asyncapi_operations_are_those_written_by_hand() -> None:
     }
 
 
-def test_asyncapi_channels_are_those_written_by_hand() -> None:
+def test_asyncapi_channels_equal_the_hand_written_ones() -> None:
     assert part(DOCUMENT, "channels") == {
         "events": {
             "description": "Wherever the server delivers its events: a queue or a webhook.",
@@ -288,7 +288,7 @@ def test_asyncapi_channels_are_those_written_by_hand() -> None:
     }
 
 
-def test_asyncapi_messages_are_those_written_by_hand() -> None:
+def test_asyncapi_messages_equal_the_hand_written_ones() -> None:
     assert part(DOCUMENT, "components", "messages") == {
         kind: {
             "name": kind,

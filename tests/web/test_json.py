@@ -27,6 +27,9 @@ def test_json_at_maximum_depth_and_any_width_is_parsed() -> None:
     assert parse_json(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX)
     wide = b"[" + b",".join([b"{}"] * 2 * DEPTH_MAX) + b"]"
     assert parse_json(wide) == [{}] * 2 * DEPTH_MAX
+    # As deep as allowed, with more brackets than that; closing ones are counted.
+    deep = b"[" * DEPTH_MAX + b"]" * (DEPTH_MAX - 1)
+    assert parse_json(deep + b",[[]],{}]")
 
 
 NOT_JSON: list[bytes | str] = [

@@ -43,7 +43,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("operation", "method", "target", "status"), PATHS)
-def test_each_path_maps_to_its_operation_and_success_status(
+def test_each_path_maps_to_its_operation_and_success_http_status(
     operation: str, method: str, target: str, status: int
 ) -> None:
     asked = attrs.evolve(request(operation), method=method, target=target)
@@ -112,7 +112,7 @@ def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
         assert ask(asked) == ("BAD_REQUEST", details), "before the key that is missing"
 
 
-def test_unexpected_query_is_ignored() -> None:
+def test_unexpected_query_parameter_is_ignored() -> None:
     asked = request("revoke")
     assert ask(attrs.evolve(asked, target=f"{asked.target}?a=1")) == ask(asked)
 

@@ -93,7 +93,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("operation", server.OPERATIONS)
-def test_success_response_has_its_headers(operation: str) -> None:
+def test_success_response_has_exactly_its_documented_headers(operation: str) -> None:
     reading = read(request(operation), CALLER, START)
     assert isinstance(reading, Call)
     connection = needing_action(pending(), START)
@@ -115,7 +115,7 @@ def test_response_304_has_etag_and_cache_control_but_no_body() -> None:
     assert answer.response == Response(304, validators, b"")
 
 
-def test_problem_response_has_its_headers() -> None:
+def test_problem_response_has_exactly_its_documented_headers() -> None:
     for refusal in (ProblemCode.NOT_FOUND, ProblemCode.INTERNAL):
         decision = Decision(
             reply=ProblemReply(Problem(refusal)),
@@ -148,7 +148,7 @@ def test_response_429_has_retry_after_and_rate_limit_headers() -> None:
     assert document(answer)["details"] == {"policy": "platform", "retryAfter": 60}
 
 
-def test_key_in_flight_gets_retry_after_of_the_lease_left() -> None:
+def test_idempotency_key_in_flight_has_retry_after_of_its_lease() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
     key = idempotency.RecordKey(CALLER.key_owner, asked.key)

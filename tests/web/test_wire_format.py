@@ -148,7 +148,7 @@ def test_any_status_in_json_with_revoked_at_parses_as_revoked(status: str) -> No
         assert standing(read, START, era=None) == "REVOKED"
 
 
-def test_status_authorized_and_upper_case_ids_are_parsed() -> None:
+def test_connection_json_with_authorized_or_upper_case_id_parses() -> None:
     document = format_connection(
         apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED", binding=None
     )
@@ -181,7 +181,7 @@ NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_wrong_member_is_refused_and_missing_nullable_is_null(member: str) -> None:
+def test_connection_json_may_lack_only_members_that_may_be_null(member: str) -> None:
     document = format_connection(pending(), START, binding=None)
     wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
     for value in wrong:

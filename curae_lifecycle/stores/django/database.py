@@ -179,7 +179,7 @@ class DjangoDatabase:
                 doubts = replication.cancelled_waits
                 with connection.cursor() as cursor:
                     cursor.execute(CONFIRM)
-                replication.settle(doubts)
+                replication.confirm_earlier_commits(doubts)
             yield
             replication.check()
         finally:

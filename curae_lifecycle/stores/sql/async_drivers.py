@@ -65,10 +65,10 @@ class PsycopgConnection:
         return await self._run([statement])
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, and return True.
+        """Run statements in order, and always return True.
 
-        A statement from `statement.combine` raises an error if it does not change its
-        `expected_rows`, so they are not compared here.
+        Other drivers return False if a statement did not change its `expected_rows`. Here the SQL
+        from `statement.combine` raises an error then.
         """
         await self._run(statements)
         return True
@@ -80,7 +80,7 @@ class PsycopgConnection:
         if replication.is_in_doubt:
             doubts = replication.cancelled_waits
             await self._driver.execute(CONFIRM)
-            replication.settle(doubts)
+            replication.confirm_earlier_commits(doubts)
         cursor = AsyncRawCursor(self._driver)
         for statement in statements:
             await cursor.execute(statement.as_numbered.encode(), statement.values)
@@ -177,10 +177,10 @@ class AsyncpgConnection:
         return await self._run([statement])
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, and return True.
+        """Run statements in order, and always return True.
 
-        A statement from `statement.combine` raises an error if it does not change its
-        `expected_rows`, so they are not compared here.
+        Other drivers return False if a statement did not change its `expected_rows`. Here the SQL
+        from `statement.combine` raises an error then.
         """
         await self._run(statements)
         return True
@@ -191,7 +191,7 @@ class AsyncpgConnection:
             if replication.is_in_doubt:
                 doubts = replication.cancelled_waits
                 await self.driver.execute(CONFIRM, timeout=self.seconds)
-                replication.settle(doubts)
+                replication.confirm_earlier_commits(doubts)
             for statement in statements:
                 rows = await self.driver.fetch(
                     statement.as_numbered, *statement.values, timeout=self.seconds

@@ -100,7 +100,7 @@ class _Postgresql:
         if replication.is_in_doubt and self.is_idle:
             doubts = replication.cancelled_waits
             self._connection.execute(CONFIRM)
-            replication.settle(doubts)
+            replication.confirm_earlier_commits(doubts)
         cursor = RawCursor(self._connection)
         cursor.execute(statement.as_numbered.encode(), statement.values)
         replication.check()

@@ -78,7 +78,7 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     ]
     erased = Erased(connections, sessions, coordinate)
     waiting = 0
-    for each in map(count_statement, erased.message_batches()):
+    for each in map(count_statement, erased.message_key_batches()):
         ((found,),) = database.rows(each)
         assert isinstance(found, int)  # noqa: S101 - COUNT returns an integer
         waiting += found

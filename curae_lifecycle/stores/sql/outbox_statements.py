@@ -90,8 +90,8 @@ _IS_FIRST: Final = (
 def due_messages(rows: Iterable[Sequence[object]], limit: int) -> list[Due]:
     """Choose messages from the rows of a `due_statement`.
 
-    Messages that were never tried are taken by number. The others take at least half of the places,
-    if there are enough of them, the longest due first.
+    Messages that are due for a retry get at least half of the places, the longest due first. The
+    rest is for messages that were never tried, in the order of their numbers.
 
     Args:
         rows: The rows.

@@ -106,7 +106,7 @@ DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 
 
 class Outbox:
-    """The outbox of a blocking database.
+    """Delivers the effects and events that a `SqlStore` committed, from a blocking database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in threads or processes.
@@ -203,7 +203,7 @@ class Outbox:
 
 
 class AsyncOutbox:
-    """The outbox of an async database.
+    """Delivers the effects and events that an `AsyncSqlStore` committed, from an async database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in tasks or processes.

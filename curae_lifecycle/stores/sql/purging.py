@@ -87,7 +87,7 @@ def _parse_binding(document: object) -> LimitedAccountAppBinding | None:
 
 @attrs.frozen
 class Erased:
-    """The rows of an erased app user that a purge deletes.
+    """The rows of an erased app user, which a purge is about to delete.
 
     Attributes:
         connections: The ids of the connections.
@@ -99,8 +99,11 @@ class Erased:
     sessions: tuple[str, ...]
     coordinate: Coordinate | None
 
-    def message_batches(self) -> Iterator[tuple[str, ...]]:
-        """Yield the subjects of the messages that must be delivered before the rows are deleted."""
+    def message_key_batches(self) -> Iterator[tuple[str, ...]]:
+        """Yield, in batches, the keys by which to look for outbox messages about these rows.
+
+        A purge deletes the rows only once no message with one of these keys is undelivered.
+        """
         about = [*self.connections, *self.sessions]
         if self.coordinate is not None:
             about.append(coordinate_subject(self.coordinate))
@@ -176,7 +179,7 @@ async def _purge_erasure(
         for each in erased_statements(key, (era, present))
     ]
     erased = Erased(connections, sessions, binding.coordinate if is_last else None)
-    for batch in erased.message_batches():
+    for batch in erased.message_key_batches():
         ((waiting,),) = await database.rows(count_statement(batch))
         if waiting:
             return

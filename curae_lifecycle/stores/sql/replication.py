@@ -46,7 +46,7 @@ class Replication:
 
     def __init__(self) -> None:
         self._doubts = 0
-        self._settled = 0
+        self._confirmed = 0
         self._lock = threading.Lock()
 
     def handle_notice(self, notice: Notice) -> None:
@@ -65,7 +65,7 @@ class Replication:
     @property
     def is_in_doubt(self) -> bool:
         """True if a failover might lose a commit, otherwise False."""
-        return self._doubts > self._settled
+        return self._doubts > self._confirmed
 
     def check(self) -> None:
         """Raise if a failover might lose a commit of this process.
@@ -76,15 +76,16 @@ class Replication:
         if self.is_in_doubt:
             raise StoreUnavailableError("a wait for a standby was cancelled")
 
-    def settle(self, doubts: int) -> None:
-        """Note that a commit succeeded, so that all earlier commits have reached the standby.
+    def confirm_earlier_commits(self, cancelled_before: int) -> None:
+        """Record that a commit reached the standby, and so did all earlier commits.
 
         Args:
-            doubts: The value of `cancelled_waits` before that commit began.
+            cancelled_before: The value of `cancelled_waits` before that commit began.
 
         Raises:
-            StoreUnavailableError: Another wait was cancelled since, perhaps that commit's own.
+            StoreUnavailableError: Another wait was cancelled since, perhaps that commit's own, so
+                a commit is in doubt again.
         """
         with self._lock:
-            self._settled = max(self._settled, doubts)
+            self._confirmed = max(self._confirmed, cancelled_before)
         self.check()

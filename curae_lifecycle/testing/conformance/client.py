@@ -211,15 +211,15 @@ class App:
         same(status_of(seen), status, f"the status of {connection_id}")
 
     def revoked(self, connection_id: str) -> Steps[Document]:
-        """Revoke a connection, raise unless that succeeds, and return the response's body."""
+        """Revoke a connection by `yield from` and return the response's body, or raise."""
         return (yield from success(self.revoke(connection_id), OK))
 
     def reconnected(self, connection_id: str) -> Steps[Document]:
-        """Reconnect a connection, raise unless that succeeds, and return the response's body."""
+        """Reconnect a connection by `yield from` and return the response's body, or raise."""
         return (yield from success(self.reconnect(connection_id), CREATED))
 
     def initiated(self, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
-        """Initiate a session, raise unless that succeeds, and return the response's body."""
+        """Initiate a session by `yield from` and return the response's body, or raise."""
         request = self.initiate(user, prefer_signup=prefer_signup)
         return (yield from success(request, CREATED))
 

@@ -93,8 +93,8 @@ def run(
         progress: Called after each check with its outcome.
 
     Returns:
-        The result of every selected check: passed, failed or not run. If the server stops to
-        answer, one check fails and the others are not run.
+        The result of every selected check: passed, failed or not run. If the server stops
+        answering, one check fails and the others are not run.
 
     Raises:
         KeyError: A name in `only` is not the name of a check.

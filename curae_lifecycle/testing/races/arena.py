@@ -59,10 +59,10 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Return the stored values of a tenant, to compare them with those of another order.
+        """Return what the store holds for a tenant, to compare it with what another tenant has.
 
-        The contents of two tenants are compared, so the tenant's `id_prefix` must be replaced in
-        the result by text that is the same for all tenants.
+        One tenant raced two actions, the other one ran them in sequence. So the tenant's
+        `id_prefix` must be replaced in the result by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.
@@ -70,7 +70,7 @@ class Arena(Protocol[AnyStore]):
                 values of the tenant may be returned too.
 
         Returns:
-            The text of each part of the values, by the name of the part.
+            The text of each value, or of a part of it, by a name such as `connection 1`.
         """
         ...
 
@@ -115,15 +115,15 @@ class StoreArena:
         """Load the tenant's binding and connections, and all other values that were touched.
 
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
-        can be compared. Of a record's fingerprint only the operation is returned, since its digest
-        hides the tenant's digits.
+        can be compared. Of a record's fingerprint only the operation is returned: its digest
+        depends on `id_prefix`.
 
         Args:
             tenant: The tenant.
             touched: The writes of the race.
 
         Returns:
-            The text of each part of the values, by the name of the part.
+            The text of each value, or of a part of it, by a name such as `connection 1`.
         """
         parts: dict[str, str] = {}
         for name, value in _load_values(self._store, tenant, touched):

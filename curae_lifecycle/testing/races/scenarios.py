@@ -270,7 +270,11 @@ class RaceTenant:
         return action
 
     def create_action(self, number: int) -> Action:
-        """Return an `Action` that creates a connection; `number` is the one for `new_ids`."""
+        """Return an `Action` that creates a connection.
+
+        Args:
+            number: The number of the action's ids, which no other action of the tenant has.
+        """
         return self.request_action(CreateConnection(self.user, (DataPackage("labs"),)), number)
 
     def actions(self) -> Mapping[str, Action]:

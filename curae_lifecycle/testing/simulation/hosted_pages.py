@@ -45,8 +45,8 @@ _REASONS: Final = ("portal_login", "consent_renewal")
 _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, Actor.UPSTREAM)
 
 
-class HostedPages:
-    """The simulated patients and upstreams: a source of the facts that they cause.
+class FactSource:
+    """Draws the facts of a simulation: what patients do on pages, and what upstreams report.
 
     Args:
         dice: The source of chance.
@@ -75,8 +75,8 @@ class HostedPages:
         # One in ten authorizes after the page has expired.
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
-    def named(self, url: str | None) -> str | None:
-        """Return `url`, or sometimes None, since a fact need not name its page."""
+    def maybe_name(self, url: str | None) -> str | None:
+        """Return `url` or, at random, None: a fact need not name its page."""
         return url if self._dice.likely(_NAMED) else None
 
     def authorization(
@@ -109,7 +109,7 @@ class HostedPages:
             url: The URL of the page.
         """
         return self._dice.around(300), Graduated(
-            page.coordinate, page.user_id, page_url=self.named(url)
+            page.coordinate, page.user_id, page_url=self.maybe_name(url)
         )
 
     def sign_ups(
@@ -131,7 +131,7 @@ class HostedPages:
             return
         seconds = 5 + dice.around(300) if dice.likely(0.85) else 1900
         signed_up = UserId(f"patient-{user}")
-        yield seconds, HandoffCompleted(session.id, signed_up, page_url=self.named(url))
+        yield seconds, HandoffCompleted(session.id, signed_up, page_url=self.maybe_name(url))
         if dice.strikes(Mishap.UNEXPECTED_FACT):
             other = UserId(f"patient-{next(self._numbers)}")
             yield seconds + dice.around(100), HandoffCompleted(session.id, other)

@@ -56,7 +56,7 @@ _NOT_FOUND: Final = 404
 
 
 @attrs.define
-class Transaction:
+class OpenRequest:
     """A request of a simulated world between its load and its commit.
 
     Attributes:
@@ -65,7 +65,8 @@ class Transaction:
         loaded: The values of the latest load, with the instant of the worker's clock.
         loaded_at_commit: The number of commits that the `Watch` had observed when the values were
             loaded; 0 without a `Watch`.
-        attempt: The attempt that makes an external call; `None` until it has begun.
+        attempt: The attempt under the idempotency key, if the server calls another system before
+            the commit; `None` until it has begun, and without such a call.
         page: The hosted page of the decided reply; `None` if it has none.
         page_url: The URL of `page`.
     """
@@ -133,7 +134,7 @@ class SimulatedServer:
         self.conflicts = 0
         self.facts: Counter[str] = Counter()
 
-    def load(self, request: Request, now: datetime) -> Transaction | Answer:
+    def load(self, request: Request, now: datetime) -> OpenRequest | Answer:
         """Read a request and load the values that it needs.
 
         Args:
@@ -154,14 +155,14 @@ class SimulatedServer:
             if self._watch is not None:
                 self._watch.observe_response(answer, now, caller=caller)
             return answer
-        return Transaction(
+        return OpenRequest(
             digest=digest,
             call=call,
             loaded=self._load(digest, call, now),
             loaded_at_commit=self._commit_count(),
         )
 
-    def commit(self, transaction: Transaction, new_ids: NewIds) -> Answer | None:
+    def commit(self, transaction: OpenRequest, new_ids: NewIds) -> Answer | None:
         """Decide a request and commit it.
 
         Args:
@@ -175,7 +176,7 @@ class SimulatedServer:
         return self._commit(transaction, answer)
 
     def begin_external_call(
-        self, transaction: Transaction, new_ids: NewIds, lease: int, lost_lease: LostLeaseAction
+        self, transaction: OpenRequest, new_ids: NewIds, lease: int, lost_lease: LostLeaseAction
     ) -> Answer | None:
         """Commit the attempt of a request that makes an external call, and nothing else.
 
@@ -201,7 +202,7 @@ class SimulatedServer:
         return None
 
     def renew_lease(
-        self, transaction: Transaction, attempt: Attempt, now: datetime, lease: int
+        self, transaction: OpenRequest, attempt: Attempt, now: datetime, lease: int
     ) -> None:
         """Renew the lease of an attempt; do nothing if the lease was lost, or on a conflict.
 
@@ -218,7 +219,7 @@ class SimulatedServer:
             self._commit_record(loaded, RecordWrite(attempt.key, record, renewed.value))
 
     def finish_external_call(
-        self, transaction: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
+        self, transaction: OpenRequest, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
         """Load and decide a request again after its external call, and commit it.
 
@@ -335,12 +336,13 @@ class SimulatedServer:
         """True if the store's clock can follow the simulated one."""
         return self._store.has_settable_clock
 
-    def keep_since(self, now: datetime) -> None:
-        """Tell the store to drop only values that had expired at `now`.
+    def limit_purge_to(self, now: datetime) -> None:
+        """Let purges drop only values that had expired at `now`.
 
-        This is for clocks that are stepped: values that are live for one clock must stay.
+        The simulation steps the clocks of its workers. With the earliest of them as `now`, no purge
+        drops a value that is live for a worker.
         """
-        self._store.keep_since(now)
+        self._store.limit_purge_to(now)
 
     def purge(self, now: datetime) -> int:
         """Purge the store, and let the `Watch`, if any, forget expired idempotency keys.
@@ -369,19 +371,19 @@ class SimulatedServer:
         landed = attrs.evolve(landed, happened_at=min(landed.happened_at, now))
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed_handoff=landed))
 
-    def _decide(self, transaction: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
+    def _decide(self, transaction: OpenRequest, snapshot: Snapshot, new_ids: NewIds) -> Decision:
         call, now = transaction.call, transaction.now
         return _without_error(lambda: decide(call, snapshot=snapshot, now=now, new_ids=new_ids))
 
     def _decide_answer(
-        self, transaction: Transaction, snapshot: Snapshot, new_ids: NewIds
+        self, transaction: OpenRequest, snapshot: Snapshot, new_ids: NewIds
     ) -> Answer:
         decision = self._decide(transaction, snapshot, new_ids)
         transaction.page = hosted_page_for(transaction.call, decision.reply, snapshot.binding)
         transaction.page_url = new_ids.next_action.url
         return _without_error(lambda: respond(decision))
 
-    def _commit(self, transaction: Transaction, answer: Answer) -> Answer | None:
+    def _commit(self, transaction: OpenRequest, answer: Answer) -> Answer | None:
         page, self.shown = transaction.page, None
         if (answer.changes.writes or page is not None) and not self._commit_changes(
             transaction.loaded, answer.changes, page

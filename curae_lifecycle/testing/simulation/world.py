@@ -44,10 +44,10 @@ from curae_lifecycle.testing.simulation.clients import (
     User,
 )
 from curae_lifecycle.testing.simulation.clocks import Clocks
-from curae_lifecycle.testing.simulation.hosted_pages import DelayedFact, HostedPages
+from curae_lifecycle.testing.simulation.hosted_pages import DelayedFact, FactSource
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap, WorldProfile
-from curae_lifecycle.testing.simulation.server import FactTransaction, SimulatedServer, Transaction
+from curae_lifecycle.testing.simulation.server import FactTransaction, OpenRequest, SimulatedServer
 from curae_lifecycle.testing.simulation.summary import RuleBrokenError, Summary, Violation
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
@@ -132,7 +132,7 @@ class Simulation:
             store=store,
             now=START,
         )
-        self._pages = HostedPages(self._dice, self._numbers)
+        self._pages = FactSource(self._dice, self._numbers)
 
     def run(self) -> Iterator[int]:
         """Run the world until its last hour or until a violation.
@@ -217,7 +217,7 @@ class Simulation:
         # A store whose clock cannot be set would not follow the step: while the others are a year
         # behind, it would drop idempotency records as old that were made just before.
         if self._server.has_settable_clock and self._clocks.may_step():
-            self._server.keep_since(self._clocks.earliest(self._now) - _PURGE_MARGIN)
+            self._server.limit_purge_to(self._clocks.earliest(self._now) - _PURGE_MARGIN)
             self._schedule_in(self._dice.around(_MEAN_SECONDS_WRONG), self._clocks.put_right)
 
     # --- Clients ------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ class Simulation:
         delay = self._dice.around(40) if slow else 0
         self._schedule_in(delay + self._dice.around(0.03), self._commit, sent, loaded)
 
-    def _commit(self, sent: ClientRequest, transaction: Transaction) -> None:
+    def _commit(self, sent: ClientRequest, transaction: OpenRequest) -> None:
         if self._dice.strikes(Mishap.CRASH_BEFORE_STORE):
             self._retry(sent)
             return
@@ -318,7 +318,7 @@ class Simulation:
         else:
             self._handle_answer(sent, answer, transaction.now)
 
-    def _begin_external_call(self, sent: ClientRequest, transaction: Transaction) -> None:
+    def _begin_external_call(self, sent: ClientRequest, transaction: OpenRequest) -> None:
         self._current_user = sent.user.app_user
         unknown = self._dice.likely(0.5)
         lost_lease = LostLeaseAction.UNKNOWN if unknown else LostLeaseAction.EXECUTE
@@ -340,7 +340,7 @@ class Simulation:
             self._await_external_call(sent, transaction, transaction.attempt)
 
     def _await_external_call(
-        self, sent: ClientRequest, transaction: Transaction, attempt: Attempt
+        self, sent: ClientRequest, transaction: OpenRequest, attempt: Attempt
     ) -> None:
         if self._dice.strikes(Mishap.ANSWER_ERASED):
             self._schedule_operator(attempt.key, sent.user)
@@ -353,12 +353,12 @@ class Simulation:
             # The client has a timeout, and retries while the call still runs.
             self._retry(sent)
 
-    def _renew_lease(self, transaction: Transaction, attempt: Attempt) -> None:
+    def _renew_lease(self, transaction: OpenRequest, attempt: Attempt) -> None:
         now = self._clocks.draw_worker(self._now)
         self._server.renew_lease(transaction, attempt, now=now, lease=2 * values.MINUTE)
 
     def _finish_external_call(
-        self, sent: ClientRequest, transaction: Transaction, attempt: Attempt
+        self, sent: ClientRequest, transaction: OpenRequest, attempt: Attempt
     ) -> None:
         self._current_user = sent.user.app_user
         now = self._clocks.draw_worker(self._now)
@@ -426,7 +426,7 @@ class Simulation:
         now = self._clocks.shown(self._now)
         late = self._dice.strikes(Mishap.RECORDED_LATE)
         # A fact that is reported later, or by another way, names no page.
-        named = None if late else self._pages.named(url)
+        named = None if late else self._pages.maybe_name(url)
         fact = self._pages.authorization(identity, now, named)
         if late:
             self._server.unrecorded[identity.id] = LandedHandoff(now, fact.expires_at)

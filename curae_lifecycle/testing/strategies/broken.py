@@ -36,7 +36,7 @@ from curae_lifecycle.testing.strategies.connection import connections
 from curae_lifecycle.testing.strategies.limit import bucket_states, log_states
 from curae_lifecycle.testing.strategies.record import records
 from curae_lifecycle.testing.strategies.request import (
-    as_bytes,
+    body_bytes,
     call_of,
     callers,
     callers_with_write_scope,
@@ -124,7 +124,7 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
             "no JSON",
             code=bad,
             operation=creates,
-            change=lambda r: attrs.evolve(r, body=as_bytes(r) + b"}"),
+            change=lambda r: attrs.evolve(r, body=body_bytes(r) + b"}"),
         ),
         broken(
             "no object", code=bad, operation=creates, change=lambda r: attrs.evolve(r, body=b"[]")
@@ -180,7 +180,7 @@ def _with_header(name: str, *texts: str) -> Callable[[Request], Request]:
 
 def _with_member(request: Request, member: bytes) -> Request:
     # The body must be an object with members, so that a comma may follow the new one.
-    return attrs.evolve(request, body=b"{" + member + b"," + as_bytes(request)[1:])
+    return attrs.evolve(request, body=b"{" + member + b"," + body_bytes(request)[1:])
 
 
 # --- Arguments ------------------------------------------------------------------------------

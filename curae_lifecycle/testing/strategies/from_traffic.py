@@ -70,7 +70,7 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     # Every operation succeeds on a lapsed connection and a LIMITED user.
     **{kind.reply: (*_CREATE, *_INITIATE, _step(kind, 31)) for kind in OPERATIONS},
     operation.ProblemReply: (*_CREATE, _step(Reconnect)),
-    operation.NotModified: (_step(traffic.SpecialRequest.ALL_KNOWN),),
+    operation.NotModified: (_step(traffic.SpecialStep.ALL_KNOWN),),
     operation.Replayed: (_step(CreateConnection, key=3), _step(CreateConnection, key=3)),
     ConnectionWrite: _CREATE,
     SessionWrite: _INITIATE,
@@ -87,7 +87,7 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     SuccessorsLive: (*_RECONNECT, _step(Revoke, 31, nth_newest=1)),
     UserProvisioned: _INITIATE,
     Event: _CREATE,
-    LandedHandoff: (*_CREATE, _step(traffic.SpecialRequest.LANDED)),
+    LandedHandoff: (*_CREATE, _step(traffic.SpecialStep.LANDED)),
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
 }

@@ -21,7 +21,7 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
 from curae_lifecycle.testing.strategies import traffic, values
-from curae_lifecycle.testing.strategies.request import as_bytes
+from curae_lifecycle.testing.strategies.request import body_bytes
 from curae_lifecycle.testing.strategies.values import START
 from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.wire_format import to_camel_case
@@ -160,7 +160,7 @@ def _records_landing(exchange: traffic.Exchange, connection: Connection) -> bool
 
 
 def _request(exchange: traffic.Exchange) -> dict[str, Json]:
-    request, body = exchange.request, as_bytes(exchange.request)
+    request, body = exchange.request, body_bytes(exchange.request)
     headers: Json = dict(request.headers)
     line: dict[str, Json] = {"method": request.method, "path": request.target, "headers": headers}
     return line | ({"body": parse_json(body)} if body else {})

@@ -61,7 +61,7 @@ def done_transitions() -> st.SearchStrategy[Done[Connection]]:
     """Draw `Done` answers to a fact, each with the changed connection.
 
     Each is the last `Done` answer of a history. If the history has none, it is the answer to a
-    first revocation.
+    revocation of its first connection.
     """
     return connection_histories().map(
         lambda history: _last_answer(Done, history, _revoke(history.created))

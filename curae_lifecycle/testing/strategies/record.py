@@ -220,10 +220,10 @@ _OFFSETS: Final = (
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
     """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
 
-    Of two or more attempts, the newest acts or the one before it, which may have lost its lease.
+    Each step is taken by the newest attempt, or by the one before it, whose lease may be lost.
 
     Args:
-        max_steps: The largest number of acts.
+        max_steps: The largest number of steps.
     """
     offsets, acts = st.sampled_from(_OFFSETS), st.sampled_from(RecordAct)
     lost_leases = st.sampled_from(

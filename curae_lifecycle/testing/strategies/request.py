@@ -149,7 +149,7 @@ def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
         call_of, callers_with_write_scope(), creates, values.idempotency_keys()
     )
     return create_calls.map(
-        lambda call: ParsedBody(parse_json(as_bytes(format_request(call, "Bearer cae_live_k1"))))
+        lambda call: ParsedBody(parse_json(body_bytes(format_request(call, "Bearer cae_live_k1"))))
     )
 
 
@@ -207,9 +207,9 @@ def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
     return Call(caller, operation, key if operation.rule.key is KeyUse.NEEDED else None)
 
 
-def as_bytes(request: Request) -> bytes:
-    """Return the body of a request, which is bytes if `format_request` made the request.
+def body_bytes(request: Request) -> bytes:
+    """Return the body of a request from `format_request`, whose body is always bytes.
 
-    Any other body is returned as an empty object, `{}`.
+    A `ParsedBody`, which no such request has, gives an empty object, `{}`.
     """
     return request.body if isinstance(request.body, bytes) else b"{}"

@@ -99,7 +99,7 @@ class Exchange(Terse):
         request: The HTTP request.
         call: The call that `read` of `web.read` makes of the request.
         needs: The names of the values to load for the call: `call.needs`.
-        snapshot: The values loaded for `needs`. For `SpecialRequest.LANDED` it also has a
+        snapshot: The values loaded for `needs`. For `SpecialStep.LANDED` it also has a
             `landed_handoff`, if the requested connection exists.
         new_ids: The new IDs and the next action that the decision could use.
         decision: The decision of `decide` on the call.
@@ -204,13 +204,13 @@ PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 # --- Steps ----------------------------------------------------------------------------------
 
 
-class SpecialRequest(StrEnum):
-    """The steps of traffic that need more than a class to describe.
+class SpecialStep(StrEnum):
+    """Steps of drawn traffic that are not just any request of an operation.
 
     Attributes:
         LANDED: A get of a connection whose hand-off has landed.
         SIGN_UP: An initiate that prefers a sign-up.
-        ALL_KNOWN: A request for an account state by a client that has every entity tag.
+        ALL_KNOWN: A get of an account state whose `If-None-Match` lists the tag of every state.
         ACCESS: No request, but the question whether a data package may be read.
     """
 
@@ -220,13 +220,13 @@ class SpecialRequest(StrEnum):
     ACCESS = "access"
 
 
-StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialRequest
-"""The kind of a step: a class of operations or facts, a `FactTemplate` or a `SpecialRequest`."""
+StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialStep
+"""The kind of a step: a class of operations or facts, a `FactTemplate` or a `SpecialStep`."""
 
-_OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
-    SpecialRequest.LANDED: GetConnection,
-    SpecialRequest.SIGN_UP: Initiate,
-    SpecialRequest.ALL_KNOWN: GetAccountState,
+_OPERATION: Final[Mapping[SpecialStep, type[Operation]]] = {
+    SpecialStep.LANDED: GetConnection,
+    SpecialStep.SIGN_UP: Initiate,
+    SpecialStep.ALL_KNOWN: GetAccountState,
 }
 _VALUES: Final = (
     *("connection_id", "session_id", "app_user_id", "coordinate", "user_id"),
@@ -242,7 +242,7 @@ _FACTS: Final[tuple[StepKind, ...]] = tuple(
     each for each in FACTS if each not in _DEED_KINDS and can_build(each, _VALUES)
 )
 # There are many more fact templates than other kinds, so the other kinds are listed twice.
-_WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLATES)
+_WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialStep.ACCESS) * 2, *FACT_TEMPLATES)
 
 
 @attrs.frozen
@@ -339,14 +339,14 @@ class _Play:
         self._store.purge(self._last)
         self._last = now
         what = turn.kind
-        if what is SpecialRequest.ACCESS:
+        if what is SpecialStep.ACCESS:
             return self._question(turn, now)
         if isinstance(what, FactTemplate):
             connection = self._store.connection(self._connection_id(turn))
             return None if connection is None else self._record(turn, what.fact(connection, now))
         if isinstance(what, type) and issubclass(what, Fact):
             return self._record(turn, build(what, self._values(turn)))
-        kind = _OPERATION[what] if isinstance(what, SpecialRequest) else what
+        kind = _OPERATION[what] if isinstance(what, SpecialStep) else what
         return self._exchange(turn, build(kind, self._values(turn)), now)
 
     def _values(self, turn: TrafficStep) -> dict[str, object]:
@@ -359,10 +359,8 @@ class _Play:
             "coordinate": CALLERS[turn.caller][1].coordinate(user),
             "user_id": values.user_of(turn.user),
             "data_packages": PACKAGES,
-            "prefer_signup": turn.kind is SpecialRequest.SIGN_UP,
-            "cached_states": frozenset(
-                AccountState if turn.kind is SpecialRequest.ALL_KNOWN else ()
-            ),
+            "prefer_signup": turn.kind is SpecialStep.SIGN_UP,
+            "cached_states": frozenset(AccountState if turn.kind is SpecialStep.ALL_KNOWN else ()),
         }
 
     def _connection_id(self, turn: TrafficStep) -> ConnectionId:
@@ -403,7 +401,7 @@ class _Play:
         call = attrs.evolve(call_of(caller, operation, key), settings=self._settings)
         loaded = self._store.load(call.needs)
         snapshot = loaded.snapshot
-        if turn.kind is SpecialRequest.LANDED and snapshot.connection is not None:
+        if turn.kind is SpecialStep.LANDED and snapshot.connection is not None:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed_handoff=landed)
         new_ids = NewIds(

@@ -130,7 +130,7 @@ REQUEST: Final = Part(
             rules=("operation.reconnect", "request.route"),
             code=("service.operations.reconnect:Reconnect", "web.read:read"),
             tests=(
-                "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
+                "web/test_read::test_each_path_maps_to_its_operation_and_success_http_status",
                 "web/test_read::test_unknown_path_or_method_gets_404",
                 "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
             ),
@@ -385,7 +385,7 @@ RESPONSE: Final = Part(
             code=("web.respond:respond", "rules.problems:Problem"),
             tests=(
                 "web/test_sample::test_answer_409_has_the_members_and_types_of_the_reference",
-                "web/test_respond::test_problem_response_has_its_headers",
+                "web/test_respond::test_problem_response_has_exactly_its_documented_headers",
             ),
             names=("application/problem+json",),
         ),

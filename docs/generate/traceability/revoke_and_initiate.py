@@ -15,7 +15,7 @@ REVOKE: Final = Part(
             rules=("operation.revoke",),
             code=("service.operations.revoke:Revoke",),
             tests=(
-                "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
+                "web/test_read::test_each_path_maps_to_its_operation_and_success_http_status",
                 "service/operations/test_whole_decisions::test_revoke_decision_is_200_and_ends_access",
             ),
             names=("revoke", "POST"),
@@ -35,7 +35,7 @@ REVOKE: Final = Part(
             ),
             code=("rules.triggers:revoke", "rules.merge:merge"),
             tests=(
-                "rules/test_triggers::test_law_01_stored_rank_never_falls",
+                "rules/test_triggers::test_law_01_rank_of_a_stored_status_never_falls",
                 "rules/test_triggers::test_law_02_second_revoke_keeps_the_first_revoked_at",
                 "rules/test_merge::test_law_03_merge_order_is_irrelevant_and_revoked_wins",
             ),
@@ -90,7 +90,7 @@ INITIATE: Final = Part(
             rules=("operation.initiate", "#connect-session"),
             code=("service.operations.initiate:Initiate",),
             tests=(
-                "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
+                "web/test_read::test_each_path_maps_to_its_operation_and_success_http_status",
                 "service/operations/test_whole_decisions::test_initiate_decision_writes_session_binding_and_limit",
             ),
             names=("initiate", "POST"),
@@ -110,7 +110,7 @@ INITIATE: Final = Part(
             code=("rules.session:CuraeConnectSession", "rules.session:initiate"),
             tests=(
                 "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
-                "stores/test_new_ids::test_new_ids_and_page_tokens_never_repeat",
+                "stores/test_new_ids::test_new_ids_and_hosted_page_urls_never_repeat",
             ),
             names=("CuraeConnectSession",),
         ),
@@ -226,7 +226,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_answer_names_rules_of_path_and_provisioning",
+                "rules/test_session::test_initiate_trail_names_entry_path_and_provisioning_rules",
                 "rules/test_session::test_initiate_without_provisioning_returns_the_same_binding",
                 "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),

@@ -46,13 +46,15 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
 
 
 @pytest.mark.slow
-def test_example_server_passes_part_of_the_conformance_kit(sqlite_url: str, tmp_path: Path) -> None:
+def test_example_server_passes_every_24th_conformance_check(
+    sqlite_url: str, tmp_path: Path
+) -> None:
     check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::24], ONE_ENVIRONMENT])
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_each_example_server_passes_the_kit_on_postgresql(
+def test_example_servers_pass_conformance_checks_on_postgresql(
     app: str, postgres_url: str, tmp_path: Path
 ) -> None:
     check(app, url=postgres_url, directory=tmp_path, names=NAMES)
@@ -60,14 +62,16 @@ def test_each_example_server_passes_the_kit_on_postgresql(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_each_example_server_passes_the_kit_on_sqlite(
+def test_example_servers_pass_conformance_checks_on_sqlite(
     app: str, sqlite_url: str, tmp_path: Path
 ) -> None:
     check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
 
 
 @pytest.mark.heavy
-def test_kit_fails_a_store_without_compare_and_set(postgres_url: str, tmp_path: Path) -> None:
+def test_conformance_fails_a_store_without_compare_and_set(
+    postgres_url: str, tmp_path: Path
+) -> None:
     Control(wrong="trusting").write(tmp_path / "control.json")
     with (
         running_server("asgi", postgres_url, tmp_path) as server,

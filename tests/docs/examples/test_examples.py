@@ -36,7 +36,7 @@ APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
     "app",
     ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
 )
-def test_example_server_gives_the_documented_statuses(app: str, tmp_path: Path) -> None:
+def test_example_server_gives_the_documented_http_statuses(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_parsed)
 
 
@@ -213,7 +213,7 @@ def test_pool_leaving_under_ten_connections_is_refused_at_start(
     assert capsys.readouterr().out == ""
 
 
-def test_examples_page_lists_every_setting_and_file() -> None:
+def test_examples_docs_page_lists_every_setting_and_file() -> None:
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files = list(EXAMPLES.rglob("*.py"))
     read = {

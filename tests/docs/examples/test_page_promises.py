@@ -362,7 +362,7 @@ def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> Non
     assert app.press(newer, "cancel") == KEPT
 
 
-def test_later_graduation_page_replaces_the_first_page(app: App) -> None:
+def test_later_graduation_page_replaces_the_first_one(app: App) -> None:
     app.ask("initiate")
     first, second = app.graduate(), app.graduate()
     assert app.visit(first) == NOWHERE

@@ -44,7 +44,7 @@ KEPT = "This was done before, and nothing was cancelled. You can go back to the 
 
 
 @pytest.mark.slow
-def test_viewing_a_hosted_page_changes_no_stored_value(app: App) -> None:
+def test_get_of_a_hosted_page_has_safe_headers_and_no_effect(app: App) -> None:
     created = app.ask("connections", CREATE)
     shown = app.visit(created, "", "GET")
     assert shown.status == 200
@@ -97,7 +97,7 @@ def test_finishing_a_hosted_page_connects_once_for_90_days(app: App) -> None:
     assert app.status_of(created) == "EXPIRED"
 
 
-def test_cancelling_a_hosted_page_revokes_the_rest_of_the_chain(app: App) -> None:
+def test_cancelling_a_replaced_hosted_page_revokes_its_successor(app: App) -> None:
     first = app.ask("connections", CREATE)
     path = f"connections/{json.loads(first.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
@@ -108,14 +108,14 @@ def test_cancelling_a_hosted_page_revokes_the_rest_of_the_chain(app: App) -> Non
     assert app.outcome(second, "finish")[0] == 409
 
 
-def test_finishing_a_sign_up_twice_binds_one_user(app: App) -> None:
+def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
     entered = app.ask("curae-connect/initiate", {"appUserId": "ada", "preferSignup": True})
     assert app.outcome(entered, "cancel")[1].startswith("Nothing was cancelled")
     assert app.outcome(entered, "finish") == (200, DONE)
     assert app.outcome(entered, "finish") == (200, BEFORE)
 
 
-def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> None:
+def test_graduation_page_of_a_tombstoned_user_gives_410_then_409(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body
@@ -178,7 +178,7 @@ def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_page_of_a_connection_revoked_during_a_press_is_refused(app: App, point: str) -> None:
+def test_hosted_page_of_connection_revoked_in_a_press_gives_409(app: App, point: str) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
     app.plan(point, f"{path}:revoke", {}, status=200)
@@ -189,7 +189,7 @@ def test_page_of_a_connection_revoked_during_a_press_is_refused(app: App, point:
     assert app.outcome(recovered, "finish") == (200, DONE)
 
 
-def test_finishing_a_page_emits_events_with_configured_spelling(app: App) -> None:
+def test_finished_hosted_page_events_spell_status_as_configured(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.status_of(created) == "AUTHORIZED"

@@ -54,7 +54,7 @@ def test_hosted_page_replaced_before_the_commit_cannot_act(app: App) -> None:
 
 
 @pytest.mark.parametrize("hook", ["found", "loaded"])
-def test_page_of_a_connection_revoked_during_a_press_is_refused(app: App, hook: str) -> None:
+def test_hosted_page_finish_loses_to_a_concurrent_revocation(app: App, hook: str) -> None:
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)

@@ -188,7 +188,7 @@ def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_kit_passes_a_server_with_the_custom_list_operation() -> None:
+def test_conformance_passes_a_server_with_a_custom_list() -> None:
     report = run(Reference(SETTINGS).server(), seed="1", operations=NINE)
     assert not report.failed, str(report)
     assert "operation.list-connections" in report.passed
@@ -219,7 +219,7 @@ def spoilt(body: dict[str, Json]) -> str:
         ({"nextAfter": "1"}, "nextAfter is not a UUID in lower case"),
     ],
 )
-def test_kit_fails_a_server_with_an_incorrect_connection_list(
+def test_conformance_fails_a_server_with_an_incorrect_list(
     body: dict[str, Json], message: str
 ) -> None:
     found = spoilt(body)
@@ -227,7 +227,7 @@ def test_kit_fails_a_server_with_an_incorrect_connection_list(
     assert bool(message) == bool(found)
 
 
-def test_kit_checks_each_connection_of_a_list(store: Store) -> None:
+def test_conformance_fails_a_list_with_one_malformed_connection(store: Store) -> None:
     response = get(store, "appUserId=user-1&limit=2")
     check_reply(LIST, response)
     wrong = attrs.evolve(response, body=response.body.replace(uuid(3).encode(), b"x"))
@@ -235,7 +235,7 @@ def test_kit_checks_each_connection_of_a_list(store: Store) -> None:
         check_reply(LIST, wrong)
 
 
-def test_kit_fails_a_list_that_accepts_a_repeated_query_member() -> None:
+def test_conformance_fails_a_list_accepting_a_repeated_parameter() -> None:
     reference = Reference(SETTINGS)
 
     def send(request: Request) -> Response:

@@ -44,7 +44,7 @@ def examples(text: str) -> list[Json]:
 
 
 @each_operation
-def test_operation_page_has_parameters_scope_and_body(name: str) -> None:
+def test_operation_docs_page_has_parameters_scope_and_body(name: str) -> None:
     method, path, operation = OPERATIONS[name]
     text = page(name)
     assert f"\n{method} {path}\n" in text
@@ -69,7 +69,7 @@ def test_operation_page_has_parameters_scope_and_body(name: str) -> None:
 
 
 @each_operation
-def test_operation_page_has_every_status_with_examples(name: str) -> None:
+def test_operation_docs_page_has_examples_of_every_http_status(name: str) -> None:
     text = page(name)
     responses = OPERATIONS[name][2]["responses"]
     assert re.findall(r"^### (.*)$", text, re.MULTILINE) == list(responses)

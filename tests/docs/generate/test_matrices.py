@@ -36,6 +36,6 @@ def test_matrix_shows_the_outcome_of_every_cell(name: str) -> None:
         assert parts.get(values[-1], cell).startswith(outcome)
 
 
-def test_page_without_the_block_is_refused() -> None:
+def test_docs_page_without_its_generated_block_raises() -> None:
     with pytest.raises(AssertionError, match="has no block nothing"):
         fill_block("rules.md", "nothing", [], generator="matrices")

@@ -116,7 +116,7 @@ def test_worked_example_changes_if_its_rule_changes(name: str) -> None:
         assert shown(scene) == golden
 
 
-def test_worked_operation_example_gives_the_status_of_its_rule() -> None:
+def test_worked_operation_example_has_http_status_of_its_rule() -> None:
     for row, (scene, ran) in zip(
         TABLES["operation"].rows, examples("operation").values(), strict=True
     ):

@@ -138,7 +138,7 @@ MISTAKES: Final = {
 
 @pytest.mark.node
 @pytest.mark.parametrize("name", MISTAKES)
-def test_linters_find_a_planted_mistake(project: Path, name: str) -> None:
+def test_linters_find_a_planted_mistake_in_a_document(project: Path, name: str) -> None:
     planted = MISTAKES[name]
     text = DOCUMENTS[planted.document]
     assert text.count(planted.right) >= 1

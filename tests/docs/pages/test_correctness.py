@@ -89,7 +89,7 @@ MERGES = sum(each.answers for each in DOMAINS if each.walk.__name__.startswith("
 INPUTS = sum(len(load_corpus(target)) for target in TARGETS)
 
 
-def test_numbers_on_the_correctness_page_occur_in_cited_files() -> None:
+def test_numbers_of_the_correctness_docs_occur_in_cited_files() -> None:
     for number, text in sections(PAGE).items():
         assert loose(text, str(MERGES), str(INPUTS), str(len(TARGETS))) == [], number
     page = " ".join(PAGE.split())
@@ -171,7 +171,7 @@ def unproven() -> dict[str, str]:
     return {anchor: " ".join(said.split()) for anchor, said in found}
 
 
-def test_questions_page_links_every_unproven_claim() -> None:
+def test_questions_docs_page_links_every_unproven_claim() -> None:
     last = QUESTIONS.partition("\n## What is not proven?\n")[2]
     led_to = re.findall(r"^- \[.*?\]\(correctness\.md#([\w-]+)\)", last, re.MULTILINE | re.DOTALL)
     assert led_to == list(unproven())

@@ -33,7 +33,7 @@ def run(block: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_django_page_view_serves_in_at_most_15_lines(url: str) -> None:
+def test_django_docs_page_view_serves_in_at_most_15_lines(url: str) -> None:
     _, views = blocks("frameworks.md")[-2:]
     with database(url) as alias, override_settings(CURAE_LIFECYCLE_DATABASE=alias):
         page = run(views)
@@ -61,14 +61,14 @@ def test_django_page_view_serves_in_at_most_15_lines(url: str) -> None:
     assert len([line for line in views.splitlines() if line and line[0] != "#"]) <= 15
 
 
-def test_django_page_settings_pass_the_system_checks() -> None:
+def test_django_docs_page_settings_pass_the_system_checks() -> None:
     settings, _ = blocks("frameworks.md")[-2:]
     databases = cast("dict[str, dict[str, dict[str, object]]]", run(settings)["DATABASES"])
     assert [*checks._check_postgresql("it", databases["default"]["OPTIONS"])] == []
 
 
 @pytest.mark.parametrize("number", range(len(blocks("databases.md"))))
-def test_databases_page_redis_programs_build_a_store(number: int) -> None:
+def test_databases_docs_page_redis_programs_build_a_store(number: int) -> None:
     store = cast("Store", run(blocks("databases.md")[number])["store"])
     # The store sends no command yet, so no Redis is needed.
     assert store.caller_of("") is None

@@ -38,21 +38,21 @@ PATIENCE: Final = 60
 """Seconds after which a silent server counts as dead."""
 
 
-def test_page_has_a_program_for_each_framework() -> None:
+def test_frameworks_docs_page_has_a_program_for_each_framework() -> None:
     names = {"FastAPI", "Starlette", "Litestar", "Falcon", "Sanic", "aiohttp", "Flask", "Django"}
     assert PROGRAMS.keys() == names
     assert PAGE.count("```python\n") == 2 + len(PROGRAMS)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_program_compiles_to_at_most_15_lines_without_imports(name: str) -> None:
+def test_framework_program_has_at_most_15_lines_without_imports(name: str) -> None:
     compile(PROGRAMS[name], name, "exec")
     lines = [line for line in PROGRAMS[name].splitlines() if line]
     assert len([line for line in lines if not line.startswith(("from ", "import "))]) <= 15
 
 
 @pytest.mark.slow
-def test_endpoints_of_the_page_answer_on_a_new_database(
+def test_frameworks_docs_page_endpoints_serve_a_new_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -242,7 +242,9 @@ def files(tmp_path: Path) -> list[str]:
     ],
     ids=lambda checker: checker[0],
 )
-def test_programs_have_no_type_errors(checker: list[str], files: list[str], tmp_path: Path) -> None:
+def test_framework_programs_have_no_type_errors(
+    checker: list[str], files: list[str], tmp_path: Path
+) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
     (tmp_path / "pyrightconfig.json").write_text(
         json.dumps({"extraPaths": [str(ROOT)], "typeCheckingMode": "standard"})

@@ -140,7 +140,7 @@ def test_observing_docs_page_lists_every_metric_with_its_labels() -> None:
     assert said == found
 
 
-def test_health_paths_and_loggers_match_the_package() -> None:
+def test_observing_docs_page_names_health_paths_and_loggers() -> None:
     assert [row[0].strip("`") for row in table("path")] == [LIVE_PATH, READY_PATH]
     assert f"`{METRICS_PATH}`" in PAGE
     assert f"`{REQUEST_ID_HEADER}`" in PAGE
@@ -189,7 +189,7 @@ LABELS = {
 """The label of the counters for each count of `RetryStats`."""
 
 
-def test_every_count_of_retry_stats_has_a_label_on_the_page() -> None:
+def test_observing_docs_page_labels_every_count_of_retry_stats() -> None:
     counts = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "seconds_waited"}
     named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
     assert counts == set(LABELS)

@@ -109,7 +109,7 @@ def shown() -> list[str]:
 
 
 @pytest.mark.heavy
-def test_example_store_passes_the_kit_with_the_page_command(tmp_path: Path) -> None:
+def test_example_store_passes_the_check_command_of_the_docs_page(tmp_path: Path) -> None:
     asked, *told, last = shown()
     assert asked == "$ python -m curae_lifecycle check my_store:empty --strict"
     (races,) = [number for number, line in enumerate(told) if line.startswith("races: ")]
@@ -249,7 +249,7 @@ def test_failed_commit_of_the_example_store_stores_nothing(
     assert [count_of(one, table) for table in ("stored", "outbox")] == [2, 0]
 
 
-def test_page_store_raises_unavailable_only_if_it_is_locked(
+def test_example_store_raises_unavailable_only_if_it_is_locked(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, other, _ = two
@@ -265,7 +265,7 @@ def test_page_store_raises_unavailable_only_if_it_is_locked(
         one.load(Needs(), DIGEST)
 
 
-def test_later_hosted_page_of_a_subject_replaces_the_first(
+def test_example_store_replaces_an_earlier_hosted_page(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two
@@ -299,7 +299,7 @@ def kinds(store: PageStore) -> list[object]:
     return [kind for (kind,) in store.database.execute(select).fetchall()]
 
 
-def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
+def test_hosted_pages_expire_as_documented_in_the_example_store() -> None:
     clock = Clock()
     one = make_store()(":memory:", clock)
     kept = "SELECT * FROM stored WHERE kind = 'HostedPage'"

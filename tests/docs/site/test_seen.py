@@ -141,7 +141,7 @@ def test_docs_pages_pass_axe_and_fit_the_screen(site: Path, browser: webdriver.C
         ('<p style="width: 2000px">wide</p>', "is 20"),
     ],
 )
-def test_accessibility_check_reports_an_inaccessible_page(
+def test_accessibility_check_reports_an_inaccessible_docs_page(
     browser: webdriver.Chrome, tmp_path: Path, body: str, fault: str
 ) -> None:
     page = tmp_path / "page.html"

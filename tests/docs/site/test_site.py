@@ -196,7 +196,7 @@ def test_each_docs_question_is_answered_before_its_code() -> None:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
 
-def test_questions_of_what_is_unproven_or_secret_list_the_items() -> None:
+def test_questions_docs_page_lists_unproven_and_unsent_items() -> None:
     for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
         answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least
@@ -288,7 +288,7 @@ def test_every_docs_page_with_python_has_a_test_that_runs_it() -> None:
         assert re.search(r"\b(?:exec|compile)\(", tests)
 
 
-def test_programs_of_the_page_on_testing_run() -> None:
+def test_programs_of_the_docs_page_on_library_tests_run() -> None:
     text = (DOCS / "testing-the-library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:

@@ -12,7 +12,7 @@ INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 LISTED = re.findall(r"\]\(([\w/.-]+)\.md\)", INDEX)
 
 
-def test_every_page_of_the_side_bar_has_a_summary() -> None:
+def test_every_docs_page_of_the_side_bar_has_a_summary() -> None:
     found = summaries(INDEX)
     assert list(found) == LISTED
     assert all(text.endswith(".") for text in found.values())

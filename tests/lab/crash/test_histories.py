@@ -242,7 +242,7 @@ def test_history_checker_matches_a_hosted_page_visit_to_its_fact(lived: Lived) -
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_a_page_visit_during_its_fact(lived: Lived) -> None:
+def test_history_checker_accepts_a_hosted_page_visit_in_its_fact(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
@@ -254,7 +254,7 @@ def test_history_checker_accepts_a_page_visit_during_its_fact(lived: Lived) -> N
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_a_late_commit_of_a_reissue(
+def test_history_checker_accepts_a_late_next_action_commit(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")

@@ -52,7 +52,7 @@ def _failed(report: Report) -> set[str]:
 
 
 @pytest.mark.parametrize("slowly", [pytest.param(False, marks=pytest.mark.heavy), True])
-def test_correct_server_passes_every_kit_check(slowly: bool) -> None:  # noqa: FBT001 - a test's parameter
+def test_correct_server_passes_every_conformance_check(slowly: bool) -> None:  # noqa: FBT001 - a test's parameter
     report = _held_against(Service(), slowly=slowly, only=None)
     assert not report.failed, str(report)
     assert len(report.passed) > 100
@@ -60,7 +60,7 @@ def test_correct_server_passes_every_kit_check(slowly: bool) -> None:  # noqa: F
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", visible(), ids=lambda bug: bug.name)
-def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
+def test_planted_server_bug_fails_its_conformance_checks(bug: VisibleBug) -> None:
     report = _held_against(bug.make(), slowly=bug.slowly, only=bug.found_by)
     assert _failed(report) == set(bug.found_by), str(report)
     assert bug.found_by, "no check finds it"
@@ -70,7 +70,7 @@ def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", hidden(), ids=lambda bug: bug.name)
-def test_bug_that_the_kit_cannot_see_fails_its_own_test(bug: Hidden) -> None:
+def test_bug_hidden_from_conformance_checks_fails_its_own_test(bug: Hidden) -> None:
     bug.probe_right()
     with pytest.raises(AssertionError):
         bug.probe_mistaken()
@@ -81,7 +81,7 @@ def _single_checks() -> set[str]:
 
 
 @pytest.mark.heavy
-def test_every_kit_check_finds_a_bug() -> None:
+def test_every_conformance_check_finds_a_planted_bug() -> None:
     # A check that no mistake fails would be useless. Those that the catalogue names have their tests.
     bugs = visible()
     useless = _single_checks().difference(*[bug.found_by for bug in bugs])
@@ -95,7 +95,7 @@ def test_every_kit_check_finds_a_bug() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("bug", visible()[::10], ids=lambda bug: bug.name)
-def test_bug_found_by_one_kit_check_is_found_by_the_whole_kit(bug: VisibleBug) -> None:
+def test_planted_bug_also_fails_in_a_whole_conformance_run(bug: VisibleBug) -> None:
     failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=_single_checks()))
     assert failed >= set(bug.found_by)
 
@@ -106,7 +106,7 @@ def test_only_comparison_with_a_model_finds_a_second_revoke_bug() -> None:
     assert _failed(report) == {SIDE_BY_SIDE}
 
 
-def test_inapplicable_kit_checks_are_reported_as_not_run() -> None:
+def test_inapplicable_conformance_checks_are_reported_not_run() -> None:
     undated = Undated(Settings(environment=Environment.LIVE))
     report = _held_against(undated, slowly=False, only=["limit.environments", "idempotency.dates"])
     assert {(left.check, left.reason) for left in report.not_run} == {
@@ -119,13 +119,13 @@ def test_inapplicable_kit_checks_are_reported_as_not_run() -> None:
     ]
 
 
-def test_bug_catalogue_is_complete_with_unique_names() -> None:
+def test_planted_bugs_have_the_listed_count_and_unique_names() -> None:
     assert (len(visible()), len(hidden())) == (VISIBLE, HIDDEN)
     names = [bug.name for bug in visible()] + [bug.name for bug in hidden()]
     assert len(set(names)) == len(names)
 
 
-def test_bug_catalogue_names_existing_kit_checks_and_rules() -> None:
+def test_planted_bugs_name_existing_conformance_checks_and_rules() -> None:
     checks = {check.name for check in CHECKS}
     for bug in visible():
         assert checks.issuperset(bug.found_by), bug.name

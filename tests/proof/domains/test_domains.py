@@ -68,7 +68,7 @@ def test_every_input_of_a_small_domain_is_answered_by_the_rules(domain: Domain) 
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_reconnect_judged_on_the_wrong_clock_fails_a_domain(
+def test_domain_detects_a_reconnect_judged_on_the_wrong_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect

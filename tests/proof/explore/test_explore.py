@@ -136,7 +136,7 @@ def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
 
 
 @pytest.mark.heavy
-def test_exploration_page_states_the_count_of_9_step_sequences() -> None:
+def test_exploration_docs_page_states_9_step_sequence_count() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 
@@ -186,7 +186,7 @@ def test_exploring_one_of_equivalent_orders_reaches_every_state() -> None:
 
 
 @pytest.mark.heavy
-def test_exploring_one_order_reaches_every_state_of_a_chain() -> None:
+def test_exploring_one_order_of_steps_reaches_all_chain_states() -> None:
     check_one_order(Chain(1, 1, shared_key=True, page=False))
 
 
@@ -294,7 +294,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_exploring_one_order_judges_mutants_like_all_orders(most: int) -> None:
+def test_exploring_one_order_of_steps_kills_the_same_mutants(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),

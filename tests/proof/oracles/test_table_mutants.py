@@ -231,7 +231,7 @@ def test_every_rule_table_has_an_oracle_in_docs_page_order() -> None:
     assert [of.name for of in SUBJECTS] == list(TABLES)
 
 
-def test_operations_page_prints_the_served_rules() -> None:
+def test_operation_table_rows_are_the_rules_of_served_operations() -> None:
     assert [row.outcome for row in OPERATION_TABLE.values()] == [
         kind.rule for kind in requests.SERVED
     ]

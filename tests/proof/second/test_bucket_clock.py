@@ -79,7 +79,9 @@ def limited(world: World) -> World:
 
 
 @pytest.mark.parametrize("ahead", [HOUR, YEAR, TOLERANCE + TICK])
-def test_one_request_far_ahead_locks_nobody_out(world: World, ahead: timedelta) -> None:
+def test_bucket_admits_again_once_a_clock_far_ahead_is_corrected(
+    world: World, ahead: timedelta
+) -> None:
     limited(world).step(ahead)
     ask(world)
     world.step(-ahead)
@@ -89,7 +91,9 @@ def test_one_request_far_ahead_locks_nobody_out(world: World, ahead: timedelta) 
 
 
 @pytest.mark.parametrize("ahead", [TOLERANCE + TICK, HOUR, YEAR])
-def test_drained_far_ahead_admits_one_and_is_empty(world: World, ahead: timedelta) -> None:
+def test_bucket_drained_by_a_clock_far_ahead_admits_one_request(
+    world: World, ahead: timedelta
+) -> None:
     limited(world).step(ahead)
     assert admitted_in_a_row(world) == 10
     world.step(-ahead)
@@ -104,7 +108,9 @@ def test_drained_far_ahead_admits_one_and_is_empty(world: World, ahead: timedelt
 
 
 @pytest.mark.parametrize("ahead", [SECOND, MINUTE, TOLERANCE])
-def test_drained_near_ahead_refuses_to_the_exact_instant(world: World, ahead: timedelta) -> None:
+def test_bucket_drained_minutes_ahead_refuses_to_the_exact_tick(
+    world: World, ahead: timedelta
+) -> None:
     limited(world).step(ahead)
     assert admitted_in_a_row(world) == 10
     world.step(-ahead)
@@ -118,21 +124,25 @@ def test_drained_near_ahead_refuses_to_the_exact_instant(world: World, ahead: ti
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_step_ahead_that_stays_fills_the_bucket_once(world: World, ahead: timedelta) -> None:
+def test_clock_step_ahead_that_stays_refills_the_bucket_once(
+    world: World, ahead: timedelta
+) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(ahead)
     assert admitted_in_a_row(world) == 10
 
 
 @pytest.mark.parametrize("back", [MINUTE, TOLERANCE])
-def test_small_step_back_of_a_drained_bucket_admits_none(world: World, back: timedelta) -> None:
+def test_drained_bucket_admits_none_after_small_clock_step_back(
+    world: World, back: timedelta
+) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(-back)
     assert admitted_in_a_row(world) == 0
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_each_long_step_back_admits_one_and_a_capacity(world: World, steps: int) -> None:
+def test_clock_step_back_an_hour_admits_one_then_a_full_bucket(world: World, steps: int) -> None:
     limited(world)
     total = admitted_in_a_row(world)
     for _ in range(steps):
@@ -144,7 +154,7 @@ def test_each_long_step_back_admits_one_and_a_capacity(world: World, steps: int)
     assert total == 10 + steps * 11
 
 
-def test_revoke_and_create_are_not_locked_out(world: World) -> None:
+def test_revoke_and_create_succeed_once_a_fast_clock_is_set_back(world: World) -> None:
     made = id_of(world.create())
     limited(world).step(HOUR)
     ask(world)
@@ -154,7 +164,7 @@ def test_revoke_and_create_are_not_locked_out(world: World) -> None:
     assert world.create().response.status == 201
 
 
-def test_purge_far_ahead_and_back_admits_nothing_extra(world: World) -> None:
+def test_purge_by_a_clock_5_minutes_ahead_refills_no_bucket(world: World) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(TOLERANCE)
     world.inner.purge()
@@ -164,7 +174,7 @@ def test_purge_far_ahead_and_back_admits_nothing_extra(world: World) -> None:
 
 @pytest.mark.parametrize("numbers", [(1, 1, 86_400), (1_000_000, 1_000_000, 86_400), (3, 7, 1)])
 @pytest.mark.parametrize("ahead", [TOLERANCE, YEAR, 300 * YEAR])
-def test_large_buckets_reset_without_overflow(
+def test_large_bucket_charged_far_ahead_resets_without_overflow(
     world: World, numbers: tuple[int, int, int], ahead: timedelta
 ) -> None:
     world.settings = buckets(("large", *numbers))
@@ -182,7 +192,9 @@ def test_large_buckets_reset_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_workers_with_different_clocks_admit_nothing_extra(world: World, apart: timedelta) -> None:
+def test_workers_with_skewed_clocks_admit_only_what_one_would(
+    world: World, apart: timedelta
+) -> None:
     limited(world)
     total = 0
     for _ in range(12):
@@ -196,7 +208,7 @@ def test_workers_with_different_clocks_admit_nothing_extra(world: World, apart: 
     assert total <= 10 + spent // TOKEN
 
 
-def test_worker_behind_is_refused_and_one_ahead_is_not(world: World) -> None:
+def test_drained_bucket_refuses_a_slow_worker_not_a_fast_one(world: World) -> None:
     limited(world).step(4 * MINUTE)
     assert admitted_in_a_row(world) == 10
     world.step(-4 * MINUTE)
@@ -208,7 +220,7 @@ def test_worker_behind_is_refused_and_one_ahead_is_not(world: World) -> None:
 # Several rules
 
 
-def test_disbelieved_rule_beside_a_refusing_one_keeps_its_state(world: World) -> None:
+def test_bucket_far_ahead_is_not_reset_if_another_bucket_refuses(world: World) -> None:
     fast, slow = FIVE_A_SECOND, ("slow", 1, 1, 60)
     world.settings = buckets(fast)
     world.step(HOUR)
@@ -224,7 +236,7 @@ def test_disbelieved_rule_beside_a_refusing_one_keeps_its_state(world: World) ->
     assert admitted_in_a_row(world) == 1
 
 
-def test_refusal_hands_back_the_same_states() -> None:
+def test_refusal_by_one_bucket_returns_all_states_unchanged() -> None:
     far, near = (
         Bucket("far", capacity=10, refill=5, seconds=1),
         Bucket("near", capacity=1, refill=1, seconds=60),
@@ -237,7 +249,7 @@ def test_refusal_hands_back_the_same_states() -> None:
 
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
-def test_disbelieved_bucket_admits_any_cost_and_is_empty(cost: int) -> None:
+def test_bucket_too_far_ahead_admits_any_cost_and_is_then_empty(cost: int) -> None:
     rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))
@@ -252,7 +264,7 @@ def at(instant: datetime) -> BucketState:
 # New numbers
 
 
-def test_new_numbers_under_one_name_are_a_full_bucket(world: World) -> None:
+def test_bucket_with_changed_settings_starts_full(world: World) -> None:
     world.settings = buckets(("platform", 20, 20, 86_400))
     assert admitted_in_a_row(world) == 20
     world.settings = buckets(("platform", 5, 5, 60))
@@ -264,13 +276,15 @@ def test_new_numbers_under_one_name_are_a_full_bucket(world: World) -> None:
 
 
 @pytest.mark.parametrize("other", [(10, 5, 2), (10, 6, 1), (11, 5, 1)])
-def test_each_number_is_part_of_the_bucket(world: World, other: tuple[int, int, int]) -> None:
+def test_changing_any_number_of_a_bucket_starts_a_full_one(
+    world: World, other: tuple[int, int, int]
+) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.settings = buckets(("platform", *other))
     assert admitted_in_a_row(world) == other[0]
 
 
-def test_old_numbers_find_their_old_state_again(world: World) -> None:
+def test_restored_bucket_settings_find_their_old_drained_state(world: World) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.settings = buckets(("platform", 4, 1, 60))
     assert admitted_in_a_row(world) == 4
@@ -278,7 +292,7 @@ def test_old_numbers_find_their_old_state_again(world: World) -> None:
     assert admitted_in_a_row(world) == 0
 
 
-def test_same_numbers_in_two_buckets_are_two_states(world: World) -> None:
+def test_two_buckets_with_equal_settings_keep_separate_states(world: World) -> None:
     world.settings = buckets(("one", 3, 1, 60))
     assert admitted_in_a_row(world) == 3
     world.settings = buckets(("two", 3, 1, 60))
@@ -289,7 +303,9 @@ def test_same_numbers_in_two_buckets_are_two_states(world: World) -> None:
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_log_believes_instants_of_a_clock_that_ran_ahead(world: World, ahead: timedelta) -> None:
+def test_exact_log_counts_admissions_of_a_clock_that_ran_ahead(
+    world: World, ahead: timedelta
+) -> None:
     world.step(ahead)
     assert [world.initiate().response.status for _ in range(3)] == [201] * 3
     world.step(-ahead)
@@ -303,7 +319,7 @@ def test_log_believes_instants_of_a_clock_that_ran_ahead(world: World, ahead: ti
     assert [world.initiate().response.status for _ in range(11)] == [201] * 10 + [429]
 
 
-def test_log_filled_ahead_says_the_exact_wait(world: World) -> None:
+def test_exact_log_filled_by_a_fast_clock_gives_the_exact_wait(world: World) -> None:
     world.step(HOUR)
     assert [world.initiate().response.status for _ in range(10)] == [201] * 10
     world.step(-HOUR)
@@ -314,14 +330,14 @@ def test_log_filled_ahead_says_the_exact_wait(world: World) -> None:
     assert world.initiate().response.status == 201
 
 
-def test_log_keeps_its_admissions_under_new_numbers() -> None:
+def test_exact_log_keeps_its_admissions_under_a_lowered_limit() -> None:
     answer = admit((Charge(ExactLog("initiate", 10, 60), fresh_state(ExactLog("i", 1, 1))),), START)
     assert isinstance(answer, Admitted)
     fewer = admit((Charge(ExactLog("initiate", 1, 60), answer.states[0]),), START)
     assert isinstance(fewer, RateLimited)
 
 
-def test_longer_log_keeps_its_length_and_expired_refuse_nothing() -> None:
+def test_exact_log_over_a_lowered_limit_admits_after_its_window() -> None:
     long = LogState.of([START + each * SECOND for each in range(10)])
     few = ExactLog("initiate", 3, 60)
     answer = admit((Charge(few, long),), START + HOUR)

@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[str, Callable[[], object]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=str)
-def test_wrong_value_raises_and_names_its_argument(case: str) -> None:
+def test_caller_or_request_of_a_wrong_value_names_the_argument(case: str) -> None:
     argument, make = WRONG[case]
     with pytest.raises(ArgumentError) as caught:
         make()
@@ -84,21 +84,21 @@ def test_wrong_value_raises_and_names_its_argument(case: str) -> None:
     assert caught.value.allowed
 
 
-def test_wrong_type_is_said_and_no_text_is_repeated() -> None:
+def test_argument_error_names_the_wrong_type_and_hides_the_value() -> None:
     with pytest.raises(ArgumentError, match="scopes") as caught:
         caller(scopes="connection:write")()
     assert "str" in caught.value.given
     assert "connection:write" not in str(caught.value)
 
 
-def test_correct_values_raise_nothing() -> None:
+def test_caller_request_and_graduation_accept_correct_values() -> None:
     assert caller()() == CALLER
     assert caller(scopes=frozenset())() != CALLER
     request(headers=(("a", "b"),), body=b"{}")()
     Graduated(coordinate(), user_id=None)
 
 
-def test_empty_user_of_a_graduation_breaks_a_line() -> None:
+def test_graduation_log_line_with_an_empty_user_gets_an_error() -> None:
     fact = {
         "type": "binding.graduate",
         "customerAccountId": MEMBERS["customer_account_id"],
@@ -114,7 +114,7 @@ def test_empty_user_of_a_graduation_breaks_a_line() -> None:
     assert answers[1]["code"] == "BINDING_CHANGED"
 
 
-def test_page_without_a_user_holds_none() -> None:
+def test_hosted_page_opened_for_no_bound_user_has_no_user_id() -> None:
     page = HostedPage(
         "0" * 64, PageKind.USER, subject=user_subject(coordinate(), None), expires_at=START
     )
@@ -155,7 +155,7 @@ HEADERS = st.lists(
 
 
 @given(TARGETS | st.text(), HEADERS, BODIES)
-def test_no_request_of_a_client_raises(
+def test_any_request_of_a_client_is_answered_without_a_500(
     target: str, headers: tuple[tuple[str, str], ...], body: bytes
 ) -> None:
     response = sent(target, headers, body).response
@@ -164,7 +164,7 @@ def test_no_request_of_a_client_raises(
 
 
 @pytest.mark.parametrize("token", ["", " ", "ä", "\ud800", "cae_live_k1\x00", "x" * 10_000])
-def test_no_api_key_of_a_client_raises(token: str) -> None:
+def test_malformed_or_unknown_api_key_gets_401(token: str) -> None:
     world = in_memory()
     request = Request(
         method="GET",
@@ -175,5 +175,5 @@ def test_no_api_key_of_a_client_raises(token: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["\ud800", "\x00", " ada", "", "a" * 257])
-def test_no_app_user_of_a_client_raises(world: World, user: str) -> None:
+def test_create_with_an_invalid_app_user_id_gets_400(world: World, user: str) -> None:
     assert world.create(user).response.status == 400

@@ -35,7 +35,7 @@ def fail(_: Delivery) -> None:
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_untried_message_is_due_after_the_clock_is_put_back(
+def test_untried_outbox_message_is_due_after_clock_is_put_back(
     sqlite: World, ahead: timedelta
 ) -> None:
     sqlite.step(ahead)
@@ -48,7 +48,7 @@ def test_untried_message_is_due_after_the_clock_is_put_back(
 
 
 @pytest.mark.parametrize("back", [MINUTE, HOUR, YEAR])
-def test_untried_message_is_due_however_far_the_clock_goes_back(
+def test_untried_outbox_message_is_due_after_any_clock_step_back(
     sqlite: World, back: timedelta
 ) -> None:
     sqlite.create()
@@ -56,7 +56,7 @@ def test_untried_message_is_due_however_far_the_clock_goes_back(
     assert len(delivered(sqlite)) == 1
 
 
-def test_untried_messages_are_taken_by_number(sqlite: World) -> None:
+def test_untried_outbox_messages_are_delivered_by_their_number(sqlite: World) -> None:
     for ahead in (HOUR, -2 * HOUR, YEAR, -YEAR, MINUTE):
         sqlite.step(ahead)
         sqlite.create()
@@ -65,7 +65,7 @@ def test_untried_messages_are_taken_by_number(sqlite: World) -> None:
     assert len(numbers) == 5
 
 
-def test_untried_message_waits_until_it_is_first_of_its_subject(sqlite: World) -> None:
+def test_outbox_message_waits_for_the_earlier_one_of_its_subject(sqlite: World) -> None:
     made = id_of(sqlite.create())
     sqlite.authorize(made)
     worker(sqlite).deliver_batch(fail)
@@ -82,7 +82,9 @@ def test_untried_message_waits_until_it_is_first_of_its_subject(sqlite: World) -
 
 
 @pytest.mark.parametrize("ahead", [HOUR, YEAR])
-def test_retry_is_due_at_most_the_longest_pause_after_now(sqlite: World, ahead: timedelta) -> None:
+def test_outbox_retry_is_due_within_the_longest_pause_of_now(
+    sqlite: World, ahead: timedelta
+) -> None:
     sqlite.create()
     sqlite.step(ahead)
     worker(sqlite).deliver_batch(fail)
@@ -92,7 +94,7 @@ def test_retry_is_due_at_most_the_longest_pause_after_now(sqlite: World, ahead: 
     assert message.attempt == 2
 
 
-def test_retry_is_not_due_before_its_pause(sqlite: World) -> None:
+def test_outbox_retry_is_not_due_before_its_pause_ends(sqlite: World) -> None:
     sqlite.create()
     for _ in range(4):
         worker(sqlite).deliver_batch(fail)
@@ -117,19 +119,23 @@ def taken_meanwhile(world: World, act: Callable[[], object]) -> list[Delivery]:
     "step",
     [0 * SECOND, LEASE - 2 * SECOND, -SECOND, -4 * MINUTE, -TOLERANCE + 2 * SECOND],
 )
-def test_claim_is_exclusive_within_its_lease(sqlite: World, step: timedelta) -> None:
+def test_outbox_claim_excludes_other_workers_within_its_lease(
+    sqlite: World, step: timedelta
+) -> None:
     sqlite.create()
     assert taken_meanwhile(sqlite, lambda: sqlite.step(step)) == []
 
 
 @pytest.mark.parametrize("step", [LEASE + 2 * SECOND, -TOLERANCE - 2 * SECOND, -HOUR, -YEAR])
-def test_claim_is_over_past_its_lease_or_too_far_ahead(sqlite: World, step: timedelta) -> None:
+def test_outbox_claim_ends_after_its_lease_or_if_too_far_ahead(
+    sqlite: World, step: timedelta
+) -> None:
     sqlite.create()
     (again,) = taken_meanwhile(sqlite, lambda: sqlite.step(step))
     assert again.attempt == 2
 
 
-def test_nothing_is_lost_over_many_steps(sqlite: World) -> None:
+def test_outbox_loses_no_message_over_many_clock_steps(sqlite: World) -> None:
     made = {id_of(sqlite.create()) for _ in range(4)}
     got: list[Delivery] = []
     for step in (HOUR, -2 * HOUR, YEAR, -YEAR, -HOUR, LONGEST):
@@ -143,7 +149,7 @@ def test_nothing_is_lost_over_many_steps(sqlite: World) -> None:
     assert len(got) == 4
 
 
-def test_order_of_a_subject_stays_under_steps(sqlite: World) -> None:
+def test_outbox_keeps_the_order_of_a_subject_over_clock_steps(sqlite: World) -> None:
     sqlite.step(YEAR)
     made = id_of(sqlite.create())
     sqlite.step(-YEAR)

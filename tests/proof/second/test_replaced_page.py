@@ -62,7 +62,7 @@ def version_of(world: World, url: str) -> int:
     return page.version
 
 
-def test_fact_of_a_live_page_is_done_and_moves_its_row(world: World) -> None:
+def test_fact_naming_its_live_hosted_page_bumps_the_page_version(world: World) -> None:
     made = world.create()
     before = version_of(world, url_of(made))
     answer = world.authorize(id_of(made), page_url=url_of(made))
@@ -71,7 +71,7 @@ def test_fact_of_a_live_page_is_done_and_moves_its_row(world: World) -> None:
     assert version_of(world, url_of(made)) == before + 1
 
 
-def test_fact_of_a_replaced_page_is_refused(world: World) -> None:
+def test_fact_naming_a_replaced_hosted_page_gets_not_found(world: World) -> None:
     successor, earlier, present = reissued(world)
     answer = world.authorize(successor, page_url=earlier)
     assert is_not_found(answer)
@@ -81,7 +81,7 @@ def test_fact_of_a_replaced_page_is_refused(world: World) -> None:
     assert isinstance(world.authorize(successor, page_url=present), Done)
 
 
-def test_page_replaced_between_load_and_commit_is_refused(world: World) -> None:
+def test_fact_is_refused_if_its_page_is_replaced_before_commit(world: World) -> None:
     old = id_of(world.create())
     world.step(HOUR)
     first = world.reconnect(old)
@@ -90,17 +90,17 @@ def test_page_replaced_between_load_and_commit_is_refused(world: World) -> None:
     assert world.row(id_of(first)).status is Status.PENDING
 
 
-def test_fact_without_a_page_is_done_after_a_replacement(world: World) -> None:
+def test_fact_naming_no_hosted_page_succeeds_after_a_replacement(world: World) -> None:
     successor, _, _ = reissued(world)
     assert isinstance(world.authorize(successor), Done)
 
 
-def test_fact_of_an_unknown_page_is_refused(world: World) -> None:
+def test_fact_naming_an_unknown_hosted_page_gets_not_found(world: World) -> None:
     made = id_of(world.create())
     assert is_not_found(world.authorize(made, page_url="https://connect.example/none"))
 
 
-def test_fact_of_a_page_whose_row_is_gone_is_refused(world: World) -> None:
+def test_fact_naming_a_purged_hosted_page_gets_not_found(world: World) -> None:
     made = world.create()
     world.step(HOUR)
     world.inner.purge()
@@ -109,18 +109,18 @@ def test_fact_of_a_page_whose_row_is_gone_is_refused(world: World) -> None:
     assert isinstance(world.authorize(id_of(made), happened_at=late), Done)
 
 
-def test_fact_of_a_page_about_another_connection_is_refused(world: World) -> None:
+def test_fact_naming_another_connections_hosted_page_is_refused(world: World) -> None:
     one, other = world.create(), world.create()
     assert is_not_found(world.authorize(id_of(one), page_url=url_of(other)))
     assert world.get(id_of(one))["status"] == "PENDING"
 
 
-def test_fact_of_a_page_about_a_session_is_refused(world: World) -> None:
+def test_connection_fact_naming_a_session_hosted_page_is_refused(world: World) -> None:
     one, other = world.create(), world.initiate(prefer_signup=True)
     assert is_not_found(world.authorize(id_of(one), page_url=url_of(other)))
 
 
-def test_repeated_fact_of_a_live_page_stays_ignored(world: World) -> None:
+def test_repeated_fact_naming_its_live_hosted_page_is_ignored(world: World) -> None:
     made = world.create()
     world.authorize(id_of(made), page_url=url_of(made))
     before = world.row(id_of(made))
@@ -128,7 +128,7 @@ def test_repeated_fact_of_a_live_page_stays_ignored(world: World) -> None:
     assert world.row(id_of(made)) == before
 
 
-def test_deadline_of_a_page_is_judged_by_the_table(world: World) -> None:
+def test_fact_of_an_expired_hosted_page_is_judged_by_happened_at(world: World) -> None:
     made, other = world.create(), world.create()
     world.step(30 * MINUTE + SECOND)
     assert world.inner.hosted_page(url_of(made)) is None
@@ -139,14 +139,14 @@ def test_deadline_of_a_page_is_judged_by_the_table(world: World) -> None:
     assert isinstance(late, Done)
 
 
-def test_unknown_connection_of_a_page_is_not_found(world: World) -> None:
+def test_fact_on_unknown_connection_with_a_page_gets_not_found(world: World) -> None:
     made = world.create()
     unknown = "00000000-0000-4000-8000-00000000ffff"
     assert is_not_found(world.authorize(unknown, page_url=url_of(made)))
 
 
 @pytest.mark.parametrize("which", ["action", "expired", "revoked", "authorized"])
-def test_every_fact_of_a_connection_is_held_to_its_page(world: World, which: str) -> None:
+def test_every_connection_fact_is_refused_for_a_replaced_page(world: World, which: str) -> None:
     successor, earlier, present = reissued(world)
     of = ConnectionId(successor)
 
@@ -164,7 +164,7 @@ def test_every_fact_of_a_connection_is_held_to_its_page(world: World, which: str
     assert not is_not_found(world.record(fact(None)))
 
 
-def test_session_completes_by_its_own_page_alone(world: World) -> None:
+def test_handoff_naming_another_sessions_hosted_page_is_refused(world: World) -> None:
     one, other = world.initiate(prefer_signup=True), world.initiate(prefer_signup=True)
 
     def completed(url: str) -> FactAnswer:
@@ -189,7 +189,7 @@ def bound_user(world: World) -> UserId:
     return kept.user_id
 
 
-def test_graduation_by_its_page_and_user_is_done(world: World) -> None:
+def test_graduation_naming_its_hosted_page_and_user_succeeds(world: World) -> None:
     world.initiate()
     url = graduation_url(world)
     answer = world.record(Graduated(coordinate(), bound_user(world), page_url=url))
@@ -197,13 +197,13 @@ def test_graduation_by_its_page_and_user_is_done(world: World) -> None:
     assert world.account_state() == "ACTIVE"
 
 
-def test_graduation_by_a_page_without_a_user_is_refused(world: World) -> None:
+def test_graduation_naming_a_hosted_page_but_no_user_is_refused(world: World) -> None:
     world.initiate()
     url = graduation_url(world)
     assert is_not_found(world.record(Graduated(coordinate(), page_url=url)))
 
 
-def test_graduation_by_a_replaced_page_is_refused(world: World) -> None:
+def test_graduation_naming_a_replaced_hosted_page_is_refused(world: World) -> None:
     world.initiate()
     earlier, present = graduation_url(world), graduation_url(world)
     user = bound_user(world)
@@ -211,7 +211,7 @@ def test_graduation_by_a_replaced_page_is_refused(world: World) -> None:
     assert isinstance(world.record(Graduated(coordinate(), user, page_url=present)), Done)
 
 
-def test_page_of_an_earlier_user_graduates_no_later_one(world: World) -> None:
+def test_hosted_page_of_an_earlier_user_graduates_no_later_user(world: World) -> None:
     world.initiate()
     url, first = graduation_url(world), bound_user(world)
     world.tombstone()
@@ -222,7 +222,7 @@ def test_page_of_an_earlier_user_graduates_no_later_one(world: World) -> None:
     assert world.account_state() == "LIMITED"
 
 
-def test_tombstone_cannot_name_a_page() -> None:
+def test_tombstone_fact_accepts_no_hosted_page_url() -> None:
     with pytest.raises(TypeError):
         Tombstoned(  # type: ignore[call-arg]  # it has no such argument
             coordinate(),
@@ -230,7 +230,7 @@ def test_tombstone_cannot_name_a_page() -> None:
         )
 
 
-def test_page_url_is_in_no_repr() -> None:
+def test_repr_of_a_fact_hides_its_hosted_page_url() -> None:
     fact = Authorized(ConnectionId("c"), page_url="https://connect.example/secret")
     assert "secret" not in repr(fact)
 
@@ -277,18 +277,18 @@ def authorize_by(page_url: str) -> dict[str, object]:
     }
 
 
-def test_log_names_the_page_of_a_fact() -> None:
+def test_fact_line_naming_an_unknown_hosted_page_is_refused() -> None:
     good, unknown = authorize_by("{c1.nextAction.url}"), authorize_by("https://x.example/")
     refused, done = run(REGISTER, CREATE, unknown, good)[2:]
     assert (refused["outcome"], refused["code"]) == ("refused", "NOT_FOUND")
     assert done["outcome"] == "done"
 
 
-def test_empty_page_url_breaks_a_line_of_a_log() -> None:
+def test_fact_line_with_an_empty_page_url_gets_an_error() -> None:
     assert "error" in run(REGISTER, CREATE, authorize_by(""))[2]
 
 
-def test_page_of_a_tombstone_breaks_a_line_of_a_log() -> None:
+def test_tombstone_line_with_a_page_url_gets_an_error() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     members = {"customerAccountId": account, "appId": "app-1", "appUserId": "ada"}
     fact = {"type": "binding.tombstone", **members}

@@ -54,7 +54,7 @@ ACCOUNT = f"{CONNECT}/account-state"
 # Clocks
 
 
-def test_now_is_raised_to_the_last_update_and_facts_are_not(world: World) -> None:
+def test_revocation_by_a_slow_clock_keeps_its_own_happened_at(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -66,7 +66,7 @@ def test_now_is_raised_to_the_last_update_and_facts_are_not(world: World) -> Non
     assert shown["updatedAt"] == wire(START + 10 * MINUTE)
 
 
-def test_five_minutes_count_from_the_raised_now(world: World) -> None:
+def test_happened_at_may_be_5_minutes_after_the_last_update(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -78,7 +78,7 @@ def test_five_minutes_count_from_the_raised_now(world: World) -> None:
     assert world.get(made)["status"] == "ACTION_REQUIRED"
 
 
-def test_patients_no_from_a_clock_ahead_ends_the_chain(world: World) -> None:
+def test_patient_revocation_dated_ahead_ends_the_successor_now(world: World) -> None:
     old = id_of(world.create())
     world.step(HOUR)
     world.record(Expired(ConnectionId(old)))
@@ -91,7 +91,7 @@ def test_patients_no_from_a_clock_ahead_ends_the_chain(world: World) -> None:
     assert world.get(successor)["revokedAt"] == wire(START + HOUR)
 
 
-def test_hand_off_date_counts_from_the_making_of_the_session(world: World) -> None:
+def test_handoff_dated_after_its_session_lands_by_a_slow_clock(world: World) -> None:
     world.step(HOUR)
     session = id_of(world.initiate(prefer_signup=True))
     world.step(-HOUR)
@@ -99,7 +99,7 @@ def test_hand_off_date_counts_from_the_making_of_the_session(world: World) -> No
     assert isinstance(answer, Done)
 
 
-def test_revoke_is_judged_at_the_raised_now(world: World) -> None:
+def test_revoke_by_a_slow_clock_is_dated_the_last_update(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -108,7 +108,7 @@ def test_revoke_is_judged_at_the_raised_now(world: World) -> None:
     assert world.get(made)["revokedAt"] == wire(START + 10 * MINUTE)
 
 
-def test_successor_counts_when_the_authorization_is_recorded(world: World) -> None:
+def test_authorization_dated_before_a_successor_is_still_refused(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     successor = id_of(world.reconnect(made))
@@ -133,7 +133,7 @@ def merged(*others: Callable[[Connection], Connection]) -> set[Connection]:
     }
 
 
-def test_merge_of_one_instant_names_the_first_actor() -> None:
+def test_merge_of_simultaneous_revocations_picks_the_first_actor() -> None:
     def by(actor: Actor | None) -> Callable[[Connection], Connection]:
         revoked = partial(attrs.evolve, status=Status.REVOKED, revoked_at=START)
         return lambda row: revoked(row, revoked_by=actor)
@@ -147,7 +147,7 @@ def test_merge_of_one_instant_names_the_first_actor() -> None:
         assert one.revoked_by is first
 
 
-def test_merge_keeps_the_smallest_reason_whatever_wins() -> None:
+def test_merge_keeps_the_smallest_action_required_reason() -> None:
     (one,) = merged(
         lambda row: attrs.evolve(
             row, status=Status.REVOKED, revoked_at=START, action_required_reason="b"
@@ -175,17 +175,17 @@ def snapshot(**members: str) -> Connection:
     )
 
 
-def test_lapsed_snapshot_has_its_update_as_deadline() -> None:
+def test_lapsed_connection_json_has_updated_at_as_its_deadline() -> None:
     read = snapshot()
     assert (read.status, read.handoff_deadline) == (Status.PENDING, START + MINUTE)
 
 
-def test_empty_reason_of_a_snapshot_is_invalid() -> None:
+def test_connection_json_with_an_empty_reason_is_invalid() -> None:
     with pytest.raises(ValueError, match="actionRequiredReason"):
         snapshot(status="ACTION_REQUIRED", actionRequiredReason="")
 
 
-def test_sample_of_all_members_reads_as_revoked() -> None:
+def test_pending_connection_json_keeps_its_revoked_at() -> None:
     read = snapshot(status="PENDING", revokedAt=wire(START), actionRequiredReason="x")
     assert read.revoked_at == START
 
@@ -229,11 +229,13 @@ def sent(world: World, body: bytes, target: str = CONNECTIONS) -> Answer:
         (b'{"appUserId":' + b"9" * 4_301 + b',"dataPackages":[]}', ("NOT_JSON", None)),
     ],
 )
-def test_first_fault_of_a_body_is_named(body: bytes, named: tuple[Json, Json]) -> None:
+def test_response_400_names_the_first_fault_of_a_request_body(
+    body: bytes, named: tuple[Json, Json]
+) -> None:
     assert fault(sent(in_memory(), body)) == named
 
 
-def test_body_is_faulted_before_the_id_of_the_path() -> None:
+def test_body_fault_is_reported_before_a_malformed_path_id() -> None:
     answer = sent(in_memory(), b'{"x":1}', f"{CONNECTIONS}/no-uuid:revoke")
     assert fault(answer) == ("UNKNOWN", None)
     (kind, member) = fault(sent(in_memory(), b"{}", f"{CONNECTIONS}/no-uuid:revoke"))
@@ -250,7 +252,9 @@ def test_body_is_faulted_before_the_id_of_the_path() -> None:
         ("?x=1&x=2", ("MISSING", "appUserId")),
     ],
 )
-def test_first_fault_of_a_query_is_named(query: str, named: tuple[Json, Json]) -> None:
+def test_response_400_names_the_first_fault_of_a_query(
+    query: str, named: tuple[Json, Json]
+) -> None:
     assert fault(in_memory().send("GET", f"{ACCOUNT}{query}")) == named
 
 
@@ -273,7 +277,9 @@ def test_first_fault_of_a_query_is_named(query: str, named: tuple[Json, Json]) -
         (('"x"',), 200),
     ],
 )
-def test_if_none_match_lists_are_read(tags: tuple[str, ...], status: int) -> None:
+def test_if_none_match_gives_304_if_a_valid_list_has_the_etag(
+    tags: tuple[str, ...], status: int
+) -> None:
     world = in_memory()
     target = f"{ACCOUNT}?appUserId=ada"
     etag = dict(world.send("GET", target).response.headers)["etag"]
@@ -289,7 +295,7 @@ def names(answer: Answer) -> list[str]:
     return [name for name, _ in answer.response.headers]
 
 
-def test_headers_come_in_the_listed_order() -> None:
+def test_response_headers_come_in_the_documented_order() -> None:
     world = in_memory()
     made = world.create()
     assert names(made) == ["content-type", "cache-control"]
@@ -303,7 +309,7 @@ def test_headers_come_in_the_listed_order() -> None:
     assert names(world.send("GET", "/none")) == ["content-type"]
 
 
-def test_429_carries_its_headers_in_order() -> None:
+def test_response_429_has_its_headers_in_the_documented_order() -> None:
     world = in_memory()
     for _ in range(10):
         world.initiate()
@@ -318,7 +324,7 @@ def test_429_carries_its_headers_in_order() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_unknown_path_charges_no_bucket(method: str) -> None:
+def test_unknown_path_charges_no_rate_limit_bucket(method: str) -> None:
     world = in_memory()
     world.settings = buckets(("platform", 1, 1, 60))
     for target in ("/none", f"{CONNECTIONS}/", "/api/sdk/v1/connections/x/y"):
@@ -327,7 +333,7 @@ def test_unknown_path_charges_no_bucket(method: str) -> None:
     assert world.create().response.status == 429
 
 
-def test_404_of_an_id_charges_the_bucket() -> None:
+def test_404_for_an_unknown_id_charges_the_rate_limit_bucket() -> None:
     world = in_memory()
     world.settings = buckets(("platform", 1, 1, 60))
     unknown = f"{CONNECTIONS}/00000000-0000-4000-8000-00000000ffff"
@@ -335,7 +341,7 @@ def test_404_of_an_id_charges_the_bucket() -> None:
     assert world.send("GET", unknown).response.status == 429
 
 
-def test_w_of_a_bucket_is_rounded_up() -> None:
+def test_rate_limit_policy_header_rounds_its_window_up() -> None:
     world = in_memory()
     world.settings = buckets(("platform", 1, 7, 10))
     world.create()
@@ -343,7 +349,7 @@ def test_w_of_a_bucket_is_rounded_up() -> None:
     assert policy == '"platform";q=1;w=2'
 
 
-def test_ignored_fact_carries_no_changes(world: World) -> None:
+def test_ignored_fact_has_no_changes_and_stores_nothing(world: World) -> None:
     made = id_of(world.create())
     world.authorize(made)
     before = world.inner.load(Needs(connection=ConnectionId(made))).snapshot
@@ -354,7 +360,7 @@ def test_ignored_fact_carries_no_changes(world: World) -> None:
 
 
 @pytest.mark.parametrize("back", [timedelta(0), -MINUTE, -HOUR])
-def test_reissue_moves_the_deadline_to_the_newest_action(world: World, back: timedelta) -> None:
+def test_reissued_next_action_moves_the_handoff_deadline(world: World, back: timedelta) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     successor = id_of(world.reconnect(made))

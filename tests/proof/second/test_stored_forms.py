@@ -92,7 +92,7 @@ def values(world: World) -> list[Storable]:
 KINDS = (Connection, LimitedAccountAppBinding, CuraeConnectSession, HostedPage, Caller)
 
 
-def test_every_dumped_value_says_its_form(world: World) -> None:
+def test_every_dumped_value_has_format_1_and_loads_back_equal(world: World) -> None:
     for value, kind in zip(values(world), KINDS, strict=True):
         assert isinstance(value, kind)
         document = dump(value)
@@ -100,7 +100,7 @@ def test_every_dumped_value_says_its_form(world: World) -> None:
         assert load(kind, document) == value
 
 
-def test_newer_form_of_every_value_is_refused_by_name(world: World) -> None:
+def test_newer_format_of_any_value_raises_and_names_its_kind(world: World) -> None:
     for value, kind in zip(values(world), KINDS, strict=True):
         assert isinstance(value, kind)
         with pytest.raises(NewerFormatError) as caught:
@@ -111,7 +111,7 @@ def test_newer_form_of_every_value_is_refused_by_name(world: World) -> None:
 # Callers
 
 
-def test_caller_text_says_its_form() -> None:
+def test_caller_text_has_its_format_and_a_newer_one_raises() -> None:
     text = format_caller(CALLER)
     assert json.loads(text)["format"] == 1
     assert parse_caller(text) == CALLER
@@ -120,7 +120,7 @@ def test_caller_text_says_its_form() -> None:
         parse_caller(newer)
 
 
-def test_caller_of_a_later_form_is_not_served(stored: Database) -> None:
+def test_request_of_a_caller_in_a_newer_format_gets_500(stored: Database) -> None:
     made = id_of(stored.world.create())
     stored.renew("curae_caller", suspended=True)
     for answer in (stored.world.create(), stored.world.revoke(made)):
@@ -130,7 +130,7 @@ def test_caller_of_a_later_form_is_not_served(stored: Database) -> None:
     assert stored.world.get(made)["status"] == "PENDING"
 
 
-def test_caller_of_a_later_form_is_not_served_to_a_new_worker(tmp_path: Path) -> None:
+def test_new_worker_gives_500_for_a_caller_in_a_newer_format(tmp_path: Path) -> None:
     path = tmp_path / "curae.db"
     with on_sqlite(path) as world:
         Database(world, path).renew("curae_caller", suspended=True)
@@ -139,7 +139,7 @@ def test_caller_of_a_later_form_is_not_served_to_a_new_worker(tmp_path: Path) ->
             world.inner.caller_of(ApiKey("cae_live_k1").digest())
 
 
-def test_rest_of_the_callers_still_lists(
+def test_keys_list_prints_other_callers_beside_a_newer_format(
     stored: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2"))
@@ -155,7 +155,7 @@ def test_rest_of_the_callers_still_lists(
 # Pages
 
 
-def test_page_of_a_later_form_is_refused_by_name(stored: Database) -> None:
+def test_hosted_page_in_a_newer_format_raises_but_others_load(stored: Database) -> None:
     one, other = stored.world.create(), stored.world.create()
     stored.renew("curae_page", f"document LIKE '%{id_of(one)}%'")
     with pytest.raises(NewerFormatError, match="HostedPage"):
@@ -166,7 +166,7 @@ def test_page_of_a_later_form_is_refused_by_name(stored: Database) -> None:
     assert stored.world.get(id_of(one))["status"] == "PENDING"
 
 
-def test_page_of_a_later_form_may_be_replaced_and_purged(stored: Database) -> None:
+def test_hosted_page_in_newer_format_can_be_replaced_and_purged(stored: Database) -> None:
     stored.world.initiate()
     handoff = f"{CONNECT}/graduation-handoff"
     stored.world.send("POST", handoff, {"appUserId": "ada"})
@@ -181,7 +181,7 @@ def test_page_of_a_later_form_may_be_replaced_and_purged(stored: Database) -> No
 # Connections and bindings
 
 
-def test_connection_of_a_later_form_grants_nothing(stored: Database) -> None:
+def test_connection_in_a_newer_format_raises_and_get_gives_500(stored: Database) -> None:
     made = id_of(stored.world.create())
     stored.world.authorize(made)
     stored.renew("curae_connection")
@@ -191,7 +191,7 @@ def test_connection_of_a_later_form_grants_nothing(stored: Database) -> None:
     assert stored.world.send("GET", target).response.status == 500
 
 
-def test_binding_of_a_later_form_is_not_taken_for_none(stored: Database) -> None:
+def test_binding_in_a_newer_format_raises_and_create_gives_500(stored: Database) -> None:
     made = id_of(stored.world.create())
     stored.world.tombstone()
     stored.renew("curae_binding")
@@ -208,7 +208,7 @@ def worker(stored: Database, **numbers: int) -> Outbox:
     return Outbox(stored.world.database, DeliverySettings(**numbers))
 
 
-def test_newer_message_goes_back_untried_and_others_go_on(stored: Database) -> None:
+def test_outbox_skips_a_newer_message_untried_and_sends_others(stored: Database) -> None:
     one, other = id_of(stored.world.create()), id_of(stored.world.create())
     stored.renew("curae_outbox", f"document LIKE '%{one}%'")
     stored.world.authorize(one)
@@ -228,7 +228,7 @@ def test_newer_message_goes_back_untried_and_others_go_on(stored: Database) -> N
     ]
 
 
-def test_handlers_see_no_format(stored: Database) -> None:
+def test_outbox_handlers_get_no_format_number_in_a_message(stored: Database) -> None:
     stored.world.authorize(id_of(stored.world.create()))
     stored.world.initiate()
     stored.world.tombstone()
@@ -239,7 +239,7 @@ def test_handlers_see_no_format(stored: Database) -> None:
     assert not any("format" in each.document for each in got)
 
 
-def test_dead_message_of_a_later_form_lists_by_name(stored: Database) -> None:
+def test_dead_messages_list_includes_one_in_a_newer_format(stored: Database) -> None:
     one, other = id_of(stored.world.create()), id_of(stored.world.create())
     outbox = worker(stored, attempts=1)
 
@@ -256,7 +256,7 @@ def test_dead_message_of_a_later_form_lists_by_name(stored: Database) -> None:
     assert [each["id"] for each in subjects if isinstance(each, dict)] == [other]
 
 
-def test_document_without_a_form_is_refused_too(stored: Database) -> None:
+def test_hosted_page_document_without_a_format_raises(stored: Database) -> None:
     made = stored.world.create()
     stored.renew("curae_page", format=None)
     with pytest.raises(ValueError, match="format"):

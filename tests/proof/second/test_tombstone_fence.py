@@ -80,19 +80,19 @@ def test_coordinate_without_tombstone_has_no_era(world: World) -> None:
     assert world.row(made).identity.era is None
 
 
-def test_era_is_the_instant_of_recording(world: World) -> None:
+def test_era_is_the_instant_of_recording_the_tombstone(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     assert era_of(world) == START
 
 
-def test_second_tombstone_at_one_instant_moves_a_tick(world: World) -> None:
+def test_era_of_a_second_tombstone_at_one_instant_is_a_tick_on(world: World) -> None:
     world.tombstone()
     world.tombstone()
     world.tombstone()
     assert era_of(world) == START + 2 * TICK
 
 
-def test_era_after_a_clock_step_back_moves_a_tick(world: World) -> None:
+def test_era_of_a_tombstone_after_a_clock_step_back_is_a_tick_on(world: World) -> None:
     world.tombstone()
     world.step(-HOUR)
     world.tombstone()
@@ -108,7 +108,7 @@ def test_era_after_a_clock_step_back_moves_a_tick(world: World) -> None:
         (START + 5 * MINUTE, START),
     ],
 )
-def test_reported_and_counted_instants_are_both_kept(
+def test_binding_keeps_the_reported_and_clamped_tombstone_times(
     world: World, reported: datetime | None, counts_as: datetime
 ) -> None:
     world.tombstone(happened_at=reported)
@@ -117,7 +117,7 @@ def test_reported_and_counted_instants_are_both_kept(
     assert (kept.tombstone_reported_at, kept.tombstoned_at) == (reported, counts_as)
 
 
-def test_era_and_instants_stay_across_generations(world: World) -> None:
+def test_binding_of_the_next_user_keeps_era_and_tombstone_times(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     world.step(SECOND)
     world.initiate()
@@ -129,7 +129,7 @@ def test_era_and_instants_stay_across_generations(world: World) -> None:
     assert kept.tombstoned_at == START - HOUR
 
 
-def test_connection_and_session_keep_their_era(world: World) -> None:
+def test_connection_and_session_keep_the_era_of_their_creation(world: World) -> None:
     old = id_of(world.create())
     world.tombstone()
     new, session = id_of(world.create()), id_of(world.initiate())
@@ -147,7 +147,7 @@ def test_connection_and_session_keep_their_era(world: World) -> None:
 
 @pytest.mark.parametrize("reported", [None, START - MINUTE])
 @pytest.mark.parametrize("state", STATES)
-def test_any_other_tombstone_is_done_and_tombstones(
+def test_new_tombstone_in_any_state_makes_the_account_tombstoned(
     world: World, state: str, reported: datetime | None
 ) -> None:
     bring_to(world, state)
@@ -162,7 +162,7 @@ def test_any_other_tombstone_is_done_and_tombstones(
     assert answer.rules == (f"binding.tombstone.{state.lower()}",)
 
 
-def test_tombstone_of_an_unlinked_account_names_no_user(world: World) -> None:
+def test_tombstone_of_an_unlinked_account_stores_no_user_id(world: World) -> None:
     world.tombstone()
     kept = world.binding()
     assert kept is not None
@@ -171,7 +171,7 @@ def test_tombstone_of_an_unlinked_account_names_no_user(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_only_the_first_tombstone_of_a_user_is_an_event(world: World, state: str) -> None:
+def test_only_the_first_tombstone_of_a_user_emits_an_event(world: World, state: str) -> None:
     bring_to(world, state)
     told = len(world.told("binding.tombstoned"))
     world.tombstone()
@@ -180,7 +180,7 @@ def test_only_the_first_tombstone_of_a_user_is_an_event(world: World, state: str
 
 
 @pytest.mark.parametrize("state", ["LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_copy_of_the_last_tombstone_is_ignored(world: World, state: str) -> None:
+def test_copy_of_the_last_tombstone_changes_no_binding_or_access(world: World, state: str) -> None:
     world.tombstone(happened_at=START - HOUR)
     if state != "TOMBSTONED":
         world.initiate()
@@ -197,14 +197,14 @@ def test_copy_of_the_last_tombstone_is_ignored(world: World, state: str) -> None
     assert world.get(made)["status"] == "ACTIVE"
 
 
-def test_copy_is_told_by_the_reported_instant_not_by_now(world: World) -> None:
+def test_tombstone_copy_is_recognised_by_its_reported_time_only(world: World) -> None:
     world.tombstone(happened_at=START + 2 * MINUTE)
     world.step(MINUTE)
     assert isinstance(world.tombstone(happened_at=START), Done)
     assert isinstance(world.tombstone(happened_at=START), Ignored)
 
 
-def test_copy_lets_an_unfinished_sweep_go_on(world: World) -> None:
+def test_copy_of_a_tombstone_finishes_its_interrupted_sweep(world: World) -> None:
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
     assert world.row(made).status is Status.PENDING
@@ -212,7 +212,7 @@ def test_copy_lets_an_unfinished_sweep_go_on(world: World) -> None:
     assert world.row(made).status is Status.REVOKED
 
 
-def test_two_tombstones_with_one_instant_are_one(world: World) -> None:
+def test_repeated_happened_at_of_a_tombstone_ends_nothing_new(world: World) -> None:
     world.tombstone(happened_at=START)
     made = id_of(world.create())
     world.step(MINUTE)
@@ -229,14 +229,14 @@ def test_copy_of_an_older_tombstone_ends_the_present_access(world: World) -> Non
     assert isinstance(world.access(made), Denied)
 
 
-def test_each_tombstone_without_an_instant_is_new(world: World) -> None:
+def test_each_tombstone_without_happened_at_revokes_again(world: World) -> None:
     world.tombstone()
     made = id_of(world.create())
     assert isinstance(world.tombstone(), Done)
     assert world.get(made)["status"] == "REVOKED"
 
 
-def test_tombstone_without_an_instant_is_no_copy_of_one_with(world: World) -> None:
+def test_tombstone_without_happened_at_is_no_copy_of_a_dated_one(world: World) -> None:
     world.tombstone(happened_at=START)
     assert isinstance(world.tombstone(), Done)
     assert isinstance(world.tombstone(happened_at=START), Done)
@@ -256,24 +256,24 @@ def ended(world: World) -> str:
     return made
 
 
-def test_access_of_an_ended_connection_is_denied(world: World, ended: str) -> None:
+def test_access_of_an_unswept_connection_is_denied_as_revoked(world: World, ended: str) -> None:
     answer = world.access(ended)
     assert isinstance(answer, Denied)
     assert answer.reason is DenialReason.REVOKED
 
 
-def test_get_of_an_ended_connection_shows_revoked(world: World, ended: str) -> None:
+def test_get_of_an_unswept_connection_shows_revoked(world: World, ended: str) -> None:
     shown = world.get(ended)
     assert (shown["status"], shown["revokedAt"]) == ("REVOKED", wire(START + MINUTE))
 
 
-def test_revoke_of_an_ended_connection_is_not_now(world: World, ended: str) -> None:
+def test_revoke_of_an_unswept_connection_says_revoked_now_false(world: World, ended: str) -> None:
     answer = world.revoke(ended)
     assert answer.response.status == 200
     assert body_of(answer)["revokedNow"] is False
 
 
-def test_reconnect_of_an_ended_connection_mints(world: World, ended: str) -> None:
+def test_reconnect_of_an_unswept_connection_makes_a_successor(world: World, ended: str) -> None:
     answer = world.reconnect(ended)
     assert answer.response.status == 201
     assert "recovery.revoked.none" in answer.rules
@@ -282,7 +282,7 @@ def test_reconnect_of_an_ended_connection_mints(world: World, ended: str) -> Non
     assert world.get(id_of(answer))["status"] == "PENDING"
 
 
-def test_facts_find_an_ended_connection_revoked(world: World, ended: str) -> None:
+def test_facts_about_an_unswept_connection_are_ignored(world: World, ended: str) -> None:
     of = ConnectionId(ended)
     snapshot = world.inner.load(Needs(connection=of)).snapshot
     for fact in (ActionRequired(of, "portal_login"), Expired(of), Revoked(of, Actor.UPSTREAM)):
@@ -291,7 +291,7 @@ def test_facts_find_an_ended_connection_revoked(world: World, ended: str) -> Non
         assert answer.rules[-1].endswith(".revoked")
 
 
-def test_late_authorization_of_an_ended_one_is_refused(world: World) -> None:
+def test_late_authorization_of_an_unswept_connection_is_refused(world: World) -> None:
     made = id_of(world.create())
     world.step(MINUTE)
     world.cut_tombstone()
@@ -299,7 +299,7 @@ def test_late_authorization_of_an_ended_one_is_refused(world: World) -> None:
     assert problem_of(answer) is ProblemCode.CONNECTION_NOT_PENDING
 
 
-def test_preview_of_an_ended_connection_is_of_a_revoked_one(world: World, ended: str) -> None:
+def test_preview_of_an_unswept_connection_treats_it_as_revoked(world: World, ended: str) -> None:
     era = present_era(world.binding())
     previews = preview.preview_triggers(world.row(ended), world.now, era=era)
     assert {each.rules[-1].rpartition(".")[2] for each in previews} <= {"revoked", "none"}
@@ -307,7 +307,7 @@ def test_preview_of_an_ended_connection_is_of_a_revoked_one(world: World, ended:
     assert next_deadline(world.row(ended), era=era) is None
 
 
-def test_standing_of_an_older_era_is_revoked_at_any_time(world: World, ended: str) -> None:
+def test_connection_of_an_older_era_is_revoked_at_any_instant(world: World, ended: str) -> None:
     era = present_era(world.binding())
     row = world.row(ended)
     for at in (START, START + MINUTE, START + 1000 * HOUR):
@@ -315,7 +315,7 @@ def test_standing_of_an_older_era_is_revoked_at_any_time(world: World, ended: st
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_eras_are_compared_for_equality_only(world: World) -> None:
+def test_connection_of_an_earlier_or_later_era_is_revoked(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -334,7 +334,7 @@ def test_eras_are_compared_for_equality_only(world: World) -> None:
         preview.find_due_notices,
     ],
 )
-def test_connection_cannot_be_judged_without_an_era(function: object) -> None:
+def test_functions_that_judge_a_connection_require_its_era(function: object) -> None:
     assert callable(function)
     era = inspect.signature(function).parameters["era"]
     assert era.kind is inspect.Parameter.KEYWORD_ONLY
@@ -349,13 +349,13 @@ def waiting(world: World) -> str:
     return id_of(world.initiate(prefer_signup=True))
 
 
-def test_session_of_an_older_era_is_refused(world: World) -> None:
+def test_handoff_of_a_session_of_an_older_era_is_refused(world: World) -> None:
     session = waiting(world)
     world.tombstone()
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
 
 
-def test_expired_session_of_an_older_era_says_expired(world: World) -> None:
+def test_expired_session_of_an_older_era_gets_session_expired(world: World) -> None:
     session = waiting(world)
     world.tombstone()
     world.step(30 * MINUTE)
@@ -363,7 +363,7 @@ def test_expired_session_of_an_older_era_says_expired(world: World) -> None:
 
 
 @pytest.mark.parametrize("user", ["u-1", "u-2"])
-def test_older_era_is_asked_before_the_binding(world: World, user: str) -> None:
+def test_handoff_of_an_older_era_is_refused_whoever_is_bound(world: World, user: str) -> None:
     session = waiting(world)
     world.tombstone()
     world.initiate()
@@ -375,20 +375,20 @@ def test_older_era_is_asked_before_the_binding(world: World, user: str) -> None:
     assert problem_of(answer) is ProblemCode.BINDING_CHANGED
 
 
-def test_session_loaded_before_a_tombstone_never_completes(world: World) -> None:
+def test_session_created_during_a_tombstone_never_completes(world: World) -> None:
     world.store.before_commit = world.tombstone
     session = waiting(world)
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
 
 
-def test_completion_that_meets_a_tombstone_is_refused(world: World) -> None:
+def test_handoff_overtaken_by_a_tombstone_is_refused(world: World) -> None:
     session = waiting(world)
     world.store.before_commit = world.tombstone
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_landing_on_path_a_that_meets_a_tombstone_is_redone(world: World) -> None:
+def test_initiate_overtaken_by_a_tombstone_takes_another_path(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone
@@ -397,7 +397,7 @@ def test_landing_on_path_a_that_meets_a_tombstone_is_redone(world: World) -> Non
     assert session["path"] == "SILENT_LIMITED"
 
 
-def test_landing_of_a_bound_user_moves_the_version(world: World) -> None:
+def test_handoff_of_a_bound_user_bumps_the_binding_version(world: World) -> None:
     first, second = waiting(world), waiting(world)
     world.complete(first)
     before = world.binding()
@@ -414,7 +414,9 @@ def test_landing_of_a_bound_user_moves_the_version(world: World) -> None:
 
 
 @pytest.mark.parametrize("prefer_signup", [True, False])
-def test_entry_after_a_tombstone_takes_path_c(world: World, *, prefer_signup: bool) -> None:
+def test_initiate_after_a_tombstone_takes_path_silent_limited(
+    world: World, *, prefer_signup: bool
+) -> None:
     world.tombstone()
     session = body_of(world.initiate(prefer_signup=prefer_signup))["session"]
     assert isinstance(session, dict)
@@ -438,7 +440,7 @@ def test_create_writes_no_binding(world: World) -> None:
     assert world.binding() == version
 
 
-def test_create_loaded_before_a_tombstone_is_over_on_arrival(world: World) -> None:
+def test_connection_created_during_a_tombstone_is_revoked(world: World) -> None:
     world.store.before_commit = world.tombstone
     answer = world.create()
     assert answer.response.status == 201
@@ -449,7 +451,7 @@ def test_create_loaded_before_a_tombstone_is_over_on_arrival(world: World) -> No
     assert isinstance(world.access(made), Denied)
 
 
-def test_reconnect_loaded_before_a_tombstone_is_over(world: World) -> None:
+def test_successor_made_during_a_tombstone_grants_no_access(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     world.store.before_commit = world.cut_tombstone
@@ -460,7 +462,7 @@ def test_reconnect_loaded_before_a_tombstone_is_over(world: World) -> None:
     assert shown == (world.row(successor).identity.era == era_of(world))
 
 
-def test_law_17_whoever_is_bound_later_gets_no_old_access(world: World) -> None:
+def test_law_17_later_user_of_a_coordinate_gets_no_old_access(world: World) -> None:
     made, session = id_of(world.create()), waiting(world)
     world.authorize(made)
     world.tombstone()
@@ -473,14 +475,14 @@ def test_law_17_whoever_is_bound_later_gets_no_old_access(world: World) -> None:
         world.tombstone()
 
 
-def test_access_under_the_present_era_is_granted(world: World) -> None:
+def test_connection_made_after_a_tombstone_grants_access(world: World) -> None:
     world.tombstone()
     made = id_of(world.create())
     world.authorize(made)
     assert isinstance(world.access(made, PACKAGE), Granted)
 
 
-def test_other_coordinates_keep_their_access(world: World) -> None:
+def test_tombstone_of_one_user_ends_no_access_of_another(world: World) -> None:
     ben = id_of(world.create("ben"))
     world.authorize(ben)
     world.tombstone("ada")
@@ -488,7 +490,7 @@ def test_other_coordinates_keep_their_access(world: World) -> None:
     assert world.account_state("ben") == "UNLINKED"
 
 
-def test_reconnect_twice_after_a_tombstone_names_one_successor(world: World) -> None:
+def test_repeated_reconnect_after_tombstone_gives_one_successor(world: World) -> None:
     made = id_of(world.create())
     world.tombstone()
     first, again = world.reconnect(made), world.reconnect(made)

@@ -52,7 +52,7 @@ def is_swept(world: World, user: str = "ada") -> bool:
 # What a sweep writes
 
 
-def test_record_of_a_tombstone_sweeps_by_itself(world: World) -> None:
+def test_recording_a_tombstone_also_revokes_the_connections(world: World) -> None:
     active, pending = id_of(world.create()), id_of(world.create())
     world.authorize(active)
     world.step(MINUTE)
@@ -64,7 +64,7 @@ def test_record_of_a_tombstone_sweeps_by_itself(world: World) -> None:
     assert is_swept(world)
 
 
-def test_each_swept_connection_has_its_effect_and_event_once(world: World) -> None:
+def test_sweep_emits_one_effect_and_event_for_each_connection(world: World) -> None:
     active, pending = id_of(world.create()), id_of(world.create())
     world.authorize(active)
     world.tombstone()
@@ -74,7 +74,7 @@ def test_each_swept_connection_has_its_effect_and_event_once(world: World) -> No
     assert [str(each["connectionId"]) for each in world.told("HandoffCancelled")] == [pending]
 
 
-def test_swept_connection_ends_when_the_tombstone_counts(world: World) -> None:
+def test_swept_connection_is_revoked_at_the_tombstone_instant(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     world.tombstone(happened_at=START + 10 * MINUTE)
@@ -83,7 +83,7 @@ def test_swept_connection_ends_when_the_tombstone_counts(world: World) -> None:
     assert shown["updatedAt"] == wire(START + HOUR)
 
 
-def test_connection_made_after_the_counted_instant_ends_then(world: World) -> None:
+def test_connection_newer_than_its_tombstone_ends_at_creation(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.step(MINUTE)
@@ -91,7 +91,7 @@ def test_connection_made_after_the_counted_instant_ends_then(world: World) -> No
     assert world.get(made)["revokedAt"] == wire(START + HOUR)
 
 
-def test_unswept_connection_shows_its_creation_if_later(world: World) -> None:
+def test_unswept_connection_shows_its_creation_as_revoked_at(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
@@ -99,7 +99,7 @@ def test_unswept_connection_shows_its_creation_if_later(world: World) -> None:
     assert (shown["status"], shown["revokedAt"]) == ("REVOKED", wire(START + HOUR))
 
 
-def test_recorded_revocation_outlasts_a_tombstone(world: World) -> None:
+def test_tombstone_leaves_a_revoked_connection_unchanged(world: World) -> None:
     made = id_of(world.create())
     world.record(Revoked(ConnectionId(made), Actor.PATIENT))
     before = world.row(made)
@@ -108,7 +108,7 @@ def test_recorded_revocation_outlasts_a_tombstone(world: World) -> None:
     assert world.row(made) == before
 
 
-def test_expired_and_lapsed_connections_are_swept_too(world: World) -> None:
+def test_sweep_revokes_expired_and_lapsed_connections_too(world: World) -> None:
     expired, lapsed = id_of(world.create()), id_of(world.create())
     world.authorize(expired, expires_at=START + MINUTE)
     world.step(HOUR)
@@ -116,7 +116,7 @@ def test_expired_and_lapsed_connections_are_swept_too(world: World) -> None:
     assert {world.row(each).status for each in (expired, lapsed)} == {Status.REVOKED}
 
 
-def test_sweep_revokes_alone_and_leaves_the_chain(world: World) -> None:
+def test_sweep_leaves_a_successor_made_after_the_tombstone(world: World) -> None:
     old = id_of(world.create())
     world.cut_tombstone()
     successor = id_of(world.reconnect(old))
@@ -126,7 +126,7 @@ def test_sweep_revokes_alone_and_leaves_the_chain(world: World) -> None:
     assert revocations(world) == [old]
 
 
-def test_sweep_leaves_the_present_era_alone(world: World) -> None:
+def test_sweep_revokes_no_connection_of_the_present_era(world: World) -> None:
     world.tombstone()
     made = id_of(world.create())
     world.authorize(made)
@@ -137,7 +137,7 @@ def test_sweep_leaves_the_present_era_alone(world: World) -> None:
 # A sweep that was cut off
 
 
-def test_tombstone_is_one_commit_before_any_sweep(world: World) -> None:
+def test_tombstone_commits_before_its_sweep_revokes_a_connection(world: World) -> None:
     made = id_of(world.create())
     world.authorize(made)
     world.cut_tombstone(commits=1)
@@ -148,7 +148,7 @@ def test_tombstone_is_one_commit_before_any_sweep(world: World) -> None:
     assert not is_swept(world)
 
 
-def test_next_fact_of_the_coordinate_finishes_the_sweep(world: World) -> None:
+def test_next_fact_about_the_user_finishes_an_interrupted_sweep(world: World) -> None:
     made = id_of(world.create())
     world.cut_tombstone()
     assert isinstance(world.record(Graduated(coordinate())), Refused)
@@ -156,7 +156,7 @@ def test_next_fact_of_the_coordinate_finishes_the_sweep(world: World) -> None:
     assert is_swept(world)
 
 
-def test_sweep_is_finished_before_anything_else(world: World) -> None:
+def test_fact_is_recorded_only_after_the_sweep_is_finished(world: World) -> None:
     made, other = id_of(world.create()), id_of(world.create())
     world.cut_tombstone()
     world.store.commits_left = 0
@@ -168,7 +168,7 @@ def test_sweep_is_finished_before_anything_else(world: World) -> None:
     assert world.row(other).status is Status.REVOKED
 
 
-def test_fact_about_a_session_finishes_the_sweep(world: World) -> None:
+def test_fact_about_a_session_finishes_an_interrupted_sweep(world: World) -> None:
     made = id_of(world.create())
     session = id_of(world.initiate(prefer_signup=True))
     world.cut_tombstone()
@@ -176,7 +176,7 @@ def test_fact_about_a_session_finishes_the_sweep(world: World) -> None:
     assert world.row(made).status is Status.REVOKED
 
 
-def test_next_tombstone_finishes_the_last_sweep_first(world: World) -> None:
+def test_next_tombstone_first_finishes_the_interrupted_sweep(world: World) -> None:
     made = id_of(world.create())
     world.step(MINUTE)
     world.cut_tombstone()
@@ -185,7 +185,7 @@ def test_next_tombstone_finishes_the_last_sweep_first(world: World) -> None:
     assert world.row(made).revoked_at == START + MINUTE
 
 
-def test_fact_of_another_coordinate_sweeps_nothing(world: World) -> None:
+def test_fact_about_another_user_does_not_continue_the_sweep(world: World) -> None:
     made = id_of(world.create())
     world.cut_tombstone()
     ben = id_of(world.create("ben"))
@@ -193,7 +193,7 @@ def test_fact_of_another_coordinate_sweeps_nothing(world: World) -> None:
     assert world.row(made).status is Status.PENDING
 
 
-def test_purge_finishes_a_sweep_that_was_cut_off(world: World) -> None:
+def test_purge_finishes_an_interrupted_sweep(world: World) -> None:
     made = id_of(world.create())
     world.step(SECOND)
     world.cut_tombstone()
@@ -204,7 +204,7 @@ def test_purge_finishes_a_sweep_that_was_cut_off(world: World) -> None:
     assert revocations(world) == [made]
 
 
-def test_sweep_goes_in_batches_and_active_comes_first(
+def test_sweep_in_batches_revokes_active_connections_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "SWEEP_BATCH", 3)
@@ -223,7 +223,7 @@ def test_sweep_goes_in_batches_and_active_comes_first(
     assert len(set(revocations(world))) == len(revocations(world)) == 10
 
 
-def test_sweep_of_several_full_batches_reaches_all() -> None:
+def test_sweep_of_250_connections_revokes_each_exactly_once() -> None:
     world = in_memory()
     made = [id_of(world.create()) for _ in range(250)]
     world.tombstone()
@@ -231,7 +231,7 @@ def test_sweep_of_several_full_batches_reaches_all() -> None:
     assert sorted(revocations(world)) == made
 
 
-def test_tombstone_beside_a_busy_client_does_not_give_up(world: World) -> None:
+def test_tombstone_succeeds_while_a_client_keeps_creating(world: World) -> None:
     made = [id_of(world.create()) for _ in range(3)]
 
     def create_again() -> None:
@@ -248,14 +248,14 @@ def test_tombstone_beside_a_busy_client_does_not_give_up(world: World) -> None:
 
 
 @pytest.mark.heavy
-def test_tombstone_of_twenty_thousand_connections_is_done() -> None:
+def test_tombstone_revokes_20000_connections() -> None:
     world = in_memory()
     made = [id_of(world.create()) for _ in range(20_000)]
     assert isinstance(world.tombstone(), Done)
     assert {world.row(each).status for each in made} == {Status.REVOKED}
 
 
-def test_tombstone_is_done_in_a_full_account() -> None:
+def test_tombstone_in_a_full_account_is_recorded_and_swept() -> None:
     world = in_memory(capacity=3)
     made = id_of(world.create())
     world.initiate()
@@ -265,7 +265,7 @@ def test_tombstone_is_done_in_a_full_account() -> None:
     assert world.row(made).status is Status.REVOKED
 
 
-def test_tombstone_of_an_unlinked_user_needs_no_room() -> None:
+def test_tombstone_of_an_unlinked_user_succeeds_if_store_is_full() -> None:
     world = in_memory(capacity=2)
     made = id_of(world.create("ada"))
     for user in ("ben", "cid"):
@@ -274,7 +274,7 @@ def test_tombstone_of_an_unlinked_user_needs_no_room() -> None:
     assert world.get(made)["status"] == "REVOKED"
 
 
-def test_late_arrival_shows_the_last_tombstone_and_may_move_once(world: World) -> None:
+def test_late_created_connection_changes_revoked_at_at_most_once(world: World) -> None:
     world.store.before_commit = world.tombstone
     made = id_of(world.create())
     assert world.get(made)["revokedAt"] == wire(START)
@@ -287,7 +287,7 @@ def test_late_arrival_shows_the_last_tombstone_and_may_move_once(world: World) -
     assert world.get(made)["revokedAt"] == moved
 
 
-def test_era_that_moved_a_tick_still_counts_as_now(world: World) -> None:
+def test_tombstones_at_one_instant_all_revoke_at_that_instant(world: World) -> None:
     made = id_of(world.create())
     world.tombstone()
     again = id_of(world.create())
@@ -317,7 +317,7 @@ def is_gone(world: World, connection_id: str) -> bool:
     return answer.response.status == 404
 
 
-def test_erase_tombstones_and_sweeps_at_once(sqlite: World) -> None:
+def test_erase_tombstones_the_user_and_revokes_connections(sqlite: World) -> None:
     made = id_of(sqlite.create())
     sqlite.authorize(made)
     erased(sqlite)
@@ -326,7 +326,7 @@ def test_erase_tombstones_and_sweeps_at_once(sqlite: World) -> None:
     assert revocations(sqlite) == [made]
 
 
-def test_purge_deletes_the_erased_five_minutes_later(sqlite: World) -> None:
+def test_purge_deletes_erased_connections_after_five_minutes(sqlite: World) -> None:
     made = id_of(sqlite.create())
     erased(sqlite)
     deliver_all(sqlite)
@@ -338,7 +338,7 @@ def test_purge_deletes_the_erased_five_minutes_later(sqlite: World) -> None:
     assert is_gone(sqlite, made)
 
 
-def test_erasure_waits_until_its_messages_are_delivered(sqlite: World) -> None:
+def test_purge_keeps_erased_data_until_messages_are_delivered(sqlite: World) -> None:
     made = id_of(sqlite.create())
     erased(sqlite)
     sqlite.step(HOUR)
@@ -349,7 +349,7 @@ def test_erasure_waits_until_its_messages_are_delivered(sqlite: World) -> None:
     assert is_gone(sqlite, made)
 
 
-def test_nothing_is_remembered_of_an_erased_user(sqlite: World) -> None:
+def test_purge_after_an_erasure_leaves_the_account_unlinked(sqlite: World) -> None:
     sqlite.initiate()
     erased(sqlite)
     deliver_all(sqlite)
@@ -359,7 +359,7 @@ def test_nothing_is_remembered_of_an_erased_user(sqlite: World) -> None:
     assert sqlite.account_state() == "UNLINKED"
 
 
-def test_create_under_way_during_an_erasure_goes_too(sqlite: World) -> None:
+def test_connection_created_during_an_erasure_is_erased_too(sqlite: World) -> None:
     sqlite.store.before_commit = lambda: erased(sqlite)
     made = id_of(sqlite.create())
     assert sqlite.get(made)["status"] == "REVOKED"
@@ -371,7 +371,7 @@ def test_create_under_way_during_an_erasure_goes_too(sqlite: World) -> None:
     assert is_gone(sqlite, made)
 
 
-def test_what_is_made_after_an_erasure_stays(sqlite: World) -> None:
+def test_connection_created_after_an_erasure_is_kept(sqlite: World) -> None:
     old = id_of(sqlite.create())
     erased(sqlite)
     new = id_of(sqlite.create())
@@ -386,7 +386,7 @@ def test_what_is_made_after_an_erasure_stays(sqlite: World) -> None:
     assert (kept.era, kept.user_id) == (START, None)
 
 
-def test_user_bound_after_an_erasure_stays(sqlite: World) -> None:
+def test_user_bound_after_erase_command_outlives_the_purge(sqlite: World) -> None:
     sqlite.initiate()
     before = sqlite.binding()
     erased(sqlite)
@@ -403,7 +403,7 @@ def test_user_bound_after_an_erasure_stays(sqlite: World) -> None:
     assert sqlite.account_state() == "LIMITED"
 
 
-def test_binding_kept_for_later_rows_forgets_the_erased_user(sqlite: World) -> None:
+def test_binding_kept_after_an_erasure_has_no_user_id(sqlite: World) -> None:
     sqlite.initiate()
     before = sqlite.binding()
     assert before is not None
@@ -418,7 +418,7 @@ def test_binding_kept_for_later_rows_forgets_the_erased_user(sqlite: World) -> N
     assert kept.era == START
 
 
-def test_refused_completion_after_an_erasure(sqlite: World) -> None:
+def test_handoff_after_an_erasure_is_refused_then_not_found(sqlite: World) -> None:
     session = id_of(sqlite.initiate(prefer_signup=True))
     erased(sqlite)
     answer = sqlite.complete(session)

@@ -69,7 +69,7 @@ def test_every_vector_case_fits_the_schema_of_its_document(name: str) -> None:
     assert [case["id"] for case in documents()[name]["cases"] if not checked.is_valid(case)] == []
 
 
-def test_case_with_an_unknown_or_missing_member_is_refused() -> None:
+def test_vector_case_with_unknown_or_missing_member_is_invalid() -> None:
     case = documents()["life"]["cases"][0]
     checked = validator("life")
     assert checked.is_valid(case)

@@ -370,7 +370,7 @@ def test_pending_connection_with_landed_handoff_reads_as_active() -> None:
         assert member(shown, "connection.status") == status
 
 
-def test_foreign_connection_id_gets_the_same_bytes_as_unknown_id() -> None:
+def test_connection_id_of_another_app_gets_the_bytes_of_unknown() -> None:
     foreign, unknown = (
         {**cast("Object", CASES[f"request/{word}"]["answer"]), "changes": None}
         for word in ("another-app", "ownership")

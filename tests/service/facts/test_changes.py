@@ -339,7 +339,7 @@ def test_each_fact_is_built_from_its_parsed_members(fact: Fact) -> None:
     assert type(fact).from_members(ParsedMembers({name: GIVEN[name] for name in names})) == fact
 
 
-def test_every_fact_type_is_listed() -> None:
+def test_every_fact_type_has_a_test_of_its_parsed_members() -> None:
     assert [type(fact) for fact in READ] == list(FACTS)
 
 

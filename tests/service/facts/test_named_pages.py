@@ -53,15 +53,13 @@ NAMING: list[tuple[Fact, Snapshot]] = [
 ]
 
 
-def test_every_fact_but_a_tombstone_can_name_a_page() -> None:
+def test_every_fact_but_a_tombstone_can_name_a_hosted_page() -> None:
     assert {type(fact) for fact, _ in NAMING} == {*FACTS} - {Tombstoned}
     assert Tombstoned(COORDINATE).page_key() is None
 
 
 @pytest.mark.parametrize(("fact", "snapshot"), NAMING)
-def test_fact_that_names_its_page_loads_it_and_moves_its_version(
-    fact: Fact, snapshot: Snapshot
-) -> None:
+def test_fact_naming_a_hosted_page_loads_it_and_bumps_it(fact: Fact, snapshot: Snapshot) -> None:
     assert fact.needs().page == url_digest(URL)
     held = snapshot.page
     assert held is not None
@@ -80,7 +78,9 @@ def without_page(fact: Fact) -> Fact:
 
 
 @pytest.mark.parametrize(("fact", "snapshot"), NAMING)
-def test_fact_of_a_missing_or_other_page_is_not_found(fact: Fact, snapshot: Snapshot) -> None:
+def test_fact_naming_a_missing_or_wrong_hosted_page_is_not_found(
+    fact: Fact, snapshot: Snapshot
+) -> None:
     others = (
         page(PageKind.CONNECTION, uuid(99)),
         page(PageKind.SESSION, ID),
@@ -95,14 +95,14 @@ def test_fact_of_a_missing_or_other_page_is_not_found(fact: Fact, snapshot: Snap
         assert (answer.problem.code, answer.rules) == ("NOT_FOUND", ("request.ownership",))
 
 
-def test_repeated_fact_of_a_live_page_is_ignored() -> None:
+def test_repeated_authorization_of_a_live_hosted_page_is_ignored() -> None:
     answer = record_fact(
         Authorized(ID, page_url=URL), Snapshot(connection=ACTIVE, page=OF_CONNECTION), at(2)
     )
     assert isinstance(answer, Ignored)
 
 
-def test_refusal_of_a_live_page_is_the_rule_of_the_table() -> None:
+def test_refused_fact_says_why_only_if_its_hosted_page_is_live() -> None:
     revoked = apply_trigger(pending(), "APP", at(1))
     snapshot = Snapshot(connection=revoked, page=OF_CONNECTION)
     answer = record_fact(Authorized(ID, page_url=URL), snapshot, at(2))
@@ -114,7 +114,7 @@ def test_refusal_of_a_live_page_is_the_rule_of_the_table() -> None:
     assert gone.problem.code == "NOT_FOUND"
 
 
-def test_graduation_with_a_page_and_no_user_is_not_found() -> None:
+def test_graduation_with_a_hosted_page_but_no_user_is_not_found() -> None:
     for held in (OF_USER, page(PageKind.USER, user_subject(COORDINATE, None))):
         snapshot = Snapshot(binding=LIMITED, page=held)
         answer = record_fact(Graduated(COORDINATE, page_url=URL), snapshot, at(2))
@@ -123,7 +123,7 @@ def test_graduation_with_a_page_and_no_user_is_not_found() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", 7, b"https://connect.example/1"])
-def test_page_url_that_is_no_text_raises(wrong: object) -> None:
+def test_fact_with_a_page_url_that_is_not_text_raises(wrong: object) -> None:
     with pytest.raises(ArgumentError, match="page_url"):
         Authorized(ID, page_url=cast("str", wrong))
     with pytest.raises(ArgumentError, match="page_url"):
@@ -135,7 +135,7 @@ def test_repr_of_a_fact_hides_the_url_of_its_page() -> None:
     assert url_digest(URL) not in repr(Needs(page=url_digest(URL)))
 
 
-def test_snapshot_with_another_page_than_asked_for_raises() -> None:
+def test_snapshot_with_another_hosted_page_than_needed_raises() -> None:
     check_snapshot(Needs(page=url_digest(URL)), Snapshot(page=OF_CONNECTION))
     with pytest.raises(ArgumentError, match=r"snapshot\.page: must be the hosted page"):
         check_snapshot(Needs(page=url_digest(f"{URL}1")), Snapshot(page=OF_CONNECTION))

@@ -83,7 +83,7 @@ def test_impossible_happened_at_or_now_raises_for_any_snapshot(fact: Fact) -> No
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_happened_at_slightly_ahead_is_recorded_as_now(fact: Fact) -> None:
+def test_happened_at_up_to_5_minutes_ahead_is_recorded_as_now(fact: Fact) -> None:
     for ahead in (TICK, timedelta(minutes=1), timedelta(minutes=5)):
         early = recorded(at_instant(fact, at(1) + ahead), at(1))
         assert without_report(early) == without_report(recorded(fact, at(1)))
@@ -214,7 +214,7 @@ def test_fact_with_a_binding_of_another_coordinate_raises(fact: Fact) -> None:
         attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
     ],
 )
-def test_page_with_a_foreign_connection_raises(elsewhere: Coordinate) -> None:
+def test_list_page_with_a_connection_of_another_owner_raises(elsewhere: Coordinate) -> None:
     own, other = pending(), pending(number=2)
     other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
     for loaded in ((other,), (own, other), (other, own)):
@@ -248,7 +248,7 @@ class Noted(Fact):
         return curae.Ignored(Changes(), ("noted",))
 
 
-def test_snapshot_is_checked_for_custom_facts_too() -> None:
+def test_custom_fact_on_a_snapshot_of_another_app_raises() -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     loaded = curae.Snapshot(session=subjects.LANDED, binding=elsewhere)
     for asked in (Needs(binding=COORDINATE), Needs(session=SESSION)):

@@ -99,7 +99,7 @@ def test_get_of_an_unswept_connection_shows_the_tombstone() -> None:
         assert (body["status"], body["revokedAt"]) == ("REVOKED", format_time(shown))
 
 
-def test_revoke_of_an_unswept_connection_is_not_the_first() -> None:
+def test_revoke_of_an_unswept_connection_gives_revoked_now_false() -> None:
     snapshot = curae.Snapshot(connection=OLD, binding=GONE)
     body = answer_to(Revoke(ID), snapshot)
     assert body["revokedNow"] is False
@@ -123,7 +123,7 @@ def test_successor_of_an_unswept_connection_has_the_present_era() -> None:
     assert made.after.identity.predecessor_id == ID
 
 
-def test_landing_does_not_heal_an_unswept_connection() -> None:
+def test_landed_handoff_does_not_authorize_an_unswept_connection() -> None:
     snapshot = curae.Snapshot(
         connection=OLD, binding=GONE, landed_handoff=LandedHandoff(at(1), None)
     )
@@ -133,7 +133,7 @@ def test_landing_does_not_heal_an_unswept_connection() -> None:
 
 
 @pytest.mark.parametrize("state", [AccountState.TOMBSTONED, AccountState.ACTIVE])
-def test_waiting_session_of_another_era_is_refused(state: AccountState) -> None:
+def test_handoff_of_a_session_of_another_era_is_refused(state: AccountState) -> None:
     binding = attrs.evolve(GONE, state=state, user_id=subjects.USER)
     landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER)
     snapshot = curae.Snapshot(session=subjects.WAITING, binding=binding)
@@ -205,7 +205,7 @@ RACES = {
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_connection_decided_before_a_tombstone_arrives_over(race: str) -> None:
+def test_connection_decided_before_a_tombstone_reads_as_revoked(race: str) -> None:
     asked, past = RACES[race]
     connection = pending()
     if past is not None:
@@ -227,7 +227,7 @@ def test_connection_decided_before_a_tombstone_arrives_over(race: str) -> None:
     assert curae.standing(late.connection, at(2), era=era) is curae.Standing.REVOKED
 
 
-def test_heal_decided_before_a_tombstone_fails_to_commit() -> None:
+def test_get_that_authorizes_fails_to_commit_after_a_tombstone() -> None:
     made = world(curae.Settings(), pending())
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     asked = request("get")
@@ -244,7 +244,7 @@ def test_heal_decided_before_a_tombstone_fails_to_commit() -> None:
 
 
 @pytest.mark.parametrize("preferring", [True, False])
-def test_path_a_decided_before_a_tombstone_fails_to_commit(preferring: bool) -> None:  # noqa: FBT001 - a parameter
+def test_initiate_decided_before_a_tombstone_fails_to_commit(preferring: bool) -> None:  # noqa: FBT001 - a parameter
     made = world()
     assert commit_writes(made, (BindingWrite(None, ACTIVE),))
     snapshot = curae.Snapshot(binding=ACTIVE)
@@ -258,7 +258,7 @@ def test_path_a_decided_before_a_tombstone_fails_to_commit(preferring: bool) -> 
     assert not commit_writes(made, slow)
 
 
-def test_create_after_the_load_does_not_stop_a_tombstone() -> None:
+def test_create_during_a_tombstone_does_not_make_it_conflict() -> None:
     made = world()
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     fact = Tombstoned(COORDINATE)

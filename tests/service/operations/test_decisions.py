@@ -201,7 +201,7 @@ def test_get_dates_a_handoff_landed_in_the_future_as_now() -> None:
             healed_at(mistaken, at(20))
 
 
-def test_get_by_a_slow_clock_dates_the_authorization_created_at() -> None:
+def test_get_with_a_slow_clock_sets_authorized_at_to_created_at() -> None:
     healed = healed_at(at(-3), at(-5))
     assert (healed.authorized_at, healed.updated_at) == (START, START)
 
@@ -285,7 +285,7 @@ def test_members_of_an_operation_list_ids_then_query_then_body() -> None:
         assert attrs.evolve(rule, body=none).members == (CONNECTION_ID, APP_USER_ID)
 
 
-def test_operation_table_prints_method_path_status_and_needs() -> None:
+def test_operation_table_prints_method_path_http_status_needs() -> None:
     assert list(OPERATION_TABLE) == [operation.rule.name for operation in OPERATIONS]
     assert [str(row.outcome) for row in OPERATION_TABLE.rows][4:6] == [
         "POST /api/sdk/v1/curae-connect/initiate → 201; connection:write, key needed, 10 a minute",

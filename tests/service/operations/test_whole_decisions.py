@@ -150,7 +150,7 @@ def test_reconnect_decision_of_a_chain_head_writes_a_successor() -> None:
     )
 
 
-def test_reconnect_decision_reissues_a_pending_successor() -> None:
+def test_reconnect_decision_reissues_a_pending_next_action() -> None:
     operation = Reconnect(ID)
     again = attrs.evolve(with_next_version(NEXT), updated_at=NOW, handoff_deadline=at(40))
     assert decide_request(
@@ -373,7 +373,7 @@ def test_lease_of_one_microsecond_is_accepted() -> None:
     assert record.lease_until == begun.started_at + TICK
 
 
-def test_headers_named_by_connection_header_are_not_stored() -> None:
+def test_decision_stores_no_header_named_by_connection_header() -> None:
     headers = (("connection", "x-one,x-two , X-Three"), ("x-two", "2"), ("x-four", "4"))
     assert responses.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (
         ("x-four", "4"),
@@ -394,7 +394,7 @@ def test_bucket_one_microsecond_short_waits_one_microsecond() -> None:
     assert ratelimit.admit_one(BUCKET, state, NOW + TICK) == BucketState(ARRIVAL + 120_000_001)
 
 
-def test_remaining_count_is_between_zero_and_the_limit() -> None:
+def test_remaining_rate_limit_count_is_between_0_and_the_limit() -> None:
     assert ratelimit.count_remaining(BUCKET, BucketState(ARRIVAL + 400_000_000), NOW) == 0
     assert ratelimit.count_remaining(LOG, BucketState(ARRIVAL), NOW) == 1
     assert ratelimit.count_remaining(BUCKET, LogState.of((NOW,)), NOW) == 2
@@ -418,7 +418,7 @@ def test_rate_limit_write_expires_when_its_state_is_fresh_again() -> None:
     )
 
 
-def test_uuid_in_upper_case_is_lowered() -> None:
+def test_upper_case_uuid_is_parsed_to_lower_case() -> None:
     text = "D8C60791-7301-441C-98E8-5BEA9A162D9B"
     assert values.parse_uuid("id", text) == text.lower()
 

@@ -292,7 +292,7 @@ def test_django_migration_creates_and_drops_the_tables(
 # --- Pages ------------------------------------------------------------------------------------
 
 
-def test_hosted_pages_are_stored_and_expire_as_documented(url: str) -> None:
+def test_hosted_pages_expire_as_documented_in_a_django_store(url: str) -> None:
     with database(url) as alias:
         clocked = Clocked(DjangoDatabase(alias))
         kept = Statement("SELECT * FROM curae_page")

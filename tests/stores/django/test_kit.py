@@ -15,7 +15,9 @@ OF_THE_FRONT = "idempotency.dates"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
-def test_django_store_passes_the_conformance_kit(kind: str, request: pytest.FixtureRequest) -> None:
+def test_django_store_passes_every_conformance_check(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
     with database(str(request.getfixturevalue(f"{kind}_url"))) as alias:
         served = DjangoServed(alias)
         # A connection of Django's belongs to the thread that opened it.

@@ -145,7 +145,7 @@ def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]
 
 
 @pytest.mark.slow
-def test_concurrent_create_tables_creates_them_once(url: str) -> None:
+def test_concurrent_create_tables_on_django_creates_them_once(url: str) -> None:
     with database(url, migrated=False) as alias:
         # If two connections switch a new file to WAL at once, SQLite refuses one.
         connections[alias].ensure_connection()

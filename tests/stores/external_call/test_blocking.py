@@ -78,7 +78,7 @@ def test_external_call_gets_the_ids_that_are_stored() -> None:
 
 
 @pytest.mark.parametrize("operation", KEYED)
-def test_retry_during_the_call_gets_in_flight_and_later_a_replay(
+def test_retry_in_an_external_call_gets_in_flight_then_a_replay(
     operation: str,
 ) -> None:
     made = prepared(operation)
@@ -198,7 +198,7 @@ def test_no_external_call_if_the_idempotency_key_cannot_be_taken() -> None:
     assert (called.times, state(made)) == (0, None)
 
 
-def test_key_is_released_if_its_commit_had_an_unknown_outcome() -> None:
+def test_idempotency_key_taken_with_unknown_outcome_is_released() -> None:
     # All attempts fail, and the store recovers when the key is released.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)

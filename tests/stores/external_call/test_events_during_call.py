@@ -170,7 +170,7 @@ def test_external_call_longer_than_its_lease_still_commits() -> None:
     assert record.token == 2, "as an attempt of its own"
 
 
-def test_call_that_lost_its_lease_replays_the_winners_response() -> None:
+def test_external_call_that_lost_its_lease_replays_the_winner() -> None:
     made = faulty()
     delivered = executions(made)
     other = Called(made)
@@ -214,7 +214,7 @@ def test_decision_after_the_external_call_uses_the_new_state() -> None:
     assert made.store.hosted_page("https://pages.example/1") is not None
 
 
-def test_api_key_reregistered_before_load_acts_for_new_owner() -> None:
+def test_api_key_reregistered_before_external_call_has_new_owner() -> None:
     made = faulty()
     other = attrs.evolve(CALLER, app_id=AppId("app-2"))
     made.before_load = then(lambda: made.store.register(ApiKey(API_KEY), other))
@@ -226,7 +226,7 @@ def test_api_key_reregistered_before_load_acts_for_new_owner() -> None:
     assert held.identity.coordinate.app_id == "app-2"
 
 
-def test_limit_reached_during_call_gives_429_and_releases_key() -> None:
+def test_limit_reached_in_external_call_gives_429_and_frees_key() -> None:
     made = faulty()
     called = Called(made, lambda _: initiates(made, 10))
     answer = ask(made, request("initiate"), called)

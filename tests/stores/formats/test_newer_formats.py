@@ -218,7 +218,7 @@ def test_outbox_message_in_newer_format_delays_its_subject(database: SqlDatabase
     assert Outbox(database).deliver_batch(lambda _: None) == 0
 
 
-def test_outbox_worker_claims_a_message_in_newer_format_once(
+def test_outbox_worker_does_not_reclaim_a_newer_format_message(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1, 1)

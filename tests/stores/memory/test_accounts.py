@@ -76,7 +76,7 @@ FILLS: Final[dict[str, Callable[[int], curae.Request]]] = {
 
 
 @pytest.mark.parametrize("kind", FILLS)
-def test_full_account_does_not_block_other_accounts(kind: str) -> None:
+def test_account_without_room_for_rows_does_not_block_others(kind: str) -> None:
     fill = FILLS[kind]
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]
@@ -104,7 +104,7 @@ def test_full_account_does_not_block_other_accounts(kind: str) -> None:
     assert again.changes.writes == ()
 
 
-def test_full_account_still_updates_and_replays() -> None:
+def test_full_account_still_accepts_updates_and_replays() -> None:
     made = store(pending(number=2), pending(number=3), capacity=2)
     assert handle_at(made, request("revoke", id=uuid(2)), START).response.status == 200
     assert handle_at(made, unknown(1), START).response.status == 404

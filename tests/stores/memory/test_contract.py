@@ -134,7 +134,7 @@ def test_memory_store_load_purges_expired_values(ask: str) -> None:
 # --- Commit ---------------------------------------------------------------------------------
 
 
-def test_commit_stores_writes_and_page_and_delivers_the_changes() -> None:
+def test_commit_stores_writes_and_hosted_page_and_delivers_both() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     changes, page = made.create(2)
@@ -172,7 +172,7 @@ def test_hosted_page_expires_by_the_clock_of_the_store() -> None:
     assert made.store.hosted_page("url-2") is None
 
 
-def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
+def test_hosted_pages_expire_as_documented_in_a_memory_store() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     held = store._pages

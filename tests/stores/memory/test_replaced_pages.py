@@ -29,11 +29,11 @@ def test_replaced_hosted_page_cannot_act_on_a_memory_store() -> None:
     run_sync(check_replaced_pages(as_async_store(made(Clock()))))
 
 
-def test_replaced_page_cannot_act_on_an_async_memory_store() -> None:
+def test_replaced_hosted_page_cannot_act_on_async_memory_store() -> None:
     asyncio.run(check_replaced_pages(Awaited(made(Clock()))))
 
 
-def test_fact_of_a_page_whose_row_is_gone_is_refused() -> None:
+def test_fact_naming_a_hosted_page_already_purged_is_refused() -> None:
     clock = Clock()
     store = made(clock)
     mint = RandomIds("https://connect.example/")

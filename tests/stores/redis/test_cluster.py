@@ -53,21 +53,23 @@ def who(kind: str, cluster: Valkey, client: redis.Redis) -> Iterator[Who]:
 
 
 @pytest.mark.slow
-def test_ten_initiates_are_admitted_and_charge_both_limits(who: Who) -> None:
+def test_ten_initiates_on_a_redis_cluster_charge_both_limits(who: Who) -> None:
     # A cluster refuses a script whose keys are in several slots.
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     assert who.charged() == (10, 10)
 
 
 @pytest.mark.slow
-def test_charge_is_returned_if_the_inner_store_conflicts(who: Who) -> None:
+def test_redis_cluster_charge_is_returned_on_an_inner_conflict(who: Who) -> None:
     who.inner.before = [lambda: False]
     assert who.initiate(0).status == 201
     assert who.charged() == (1, 1)
 
 
 @pytest.mark.slow
-def test_hanging_node_is_charged_at_most_once(kind: str, cluster: Valkey, who: Who) -> None:
+def test_hanging_redis_node_charges_a_request_at_most_once(
+    kind: str, cluster: Valkey, who: Who
+) -> None:
     with limited(kind, who.inner, cluster.url, wait=0.1) as store:
         hasty = attrs.evolve(who, store=store)
         assert who.initiate(0).status == 201
@@ -86,7 +88,7 @@ def test_hanging_node_is_charged_at_most_once(kind: str, cluster: Valkey, who: W
         assert hasty.initiate(1).status == 201
 
 
-def test_unreachable_cluster_gives_retryable_500(kind: str) -> None:
+def test_unreachable_redis_cluster_gives_retryable_500(kind: str) -> None:
     # The cluster was not running when the worker started.
     port = free_port()
     with redis.Redis(port=port) as nobody, known(kind, f"redis://127.0.0.1:{port}", nobody) as who:
@@ -173,7 +175,7 @@ def test_redis_cluster_clients_do_not_retry_commands(cluster: Valkey) -> None:
 @pytest.mark.parametrize(
     "urls", ["redis://host", [], ["redis://host:port"], ["redis://host:65536"], ["host:6379"]]
 )
-def test_invalid_cluster_urls_are_refused(urls: list[str]) -> None:
+def test_invalid_redis_cluster_urls_are_refused(urls: list[str]) -> None:
     with pytest.raises(ArgumentError, match="urls"):
         ClusterClient(urls)
     with pytest.raises(ArgumentError, match="urls"):

@@ -111,7 +111,7 @@ def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> Rate
     return after
 
 
-def test_two_loads_of_one_bucket_both_charge_it(who: Who) -> None:
+def test_commits_of_two_loads_of_a_redis_bucket_both_charge_it(who: Who) -> None:
     loads = Needs(buckets=(who.bucket_key,))
     both = [who.store.load(loads, who.api_key.digest()) for _ in range(2)]
     for loaded in both:
@@ -222,7 +222,7 @@ def test_commit_of_unknown_outcome_keeps_the_redis_charge(who: Who) -> None:
     assert who.charged() == (2, 2)
 
 
-def test_law_10_holds_if_every_fourth_redis_commit_fails(who: Who) -> None:
+def test_law_10_redis_admits_only_ten_though_commits_fail(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
@@ -389,7 +389,7 @@ def test_redis_client_with_decode_responses_serves_limits(redis_url: str) -> Non
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["waiting", "awaited"])
-def test_redis_limits_store_passes_the_conformance_kit(kind: str) -> None:
+def test_redis_limits_store_passes_every_conformance_check(kind: str) -> None:
     clock = Clock()
     with valkey() as server, create_client(server.url, timeout=PATIENCE) as client:
         inner = MemoryStore(clock=clock)

@@ -87,7 +87,7 @@ class BehindRedis:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask"])
-def test_example_server_with_redis_limits_passes_the_kit(
+def test_example_server_with_redis_limits_passes_conformance(
     app: str, redis_url: str, tmp_path: Path
 ) -> None:
     url = sqlite(tmp_path)

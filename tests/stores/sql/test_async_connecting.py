@@ -30,7 +30,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-def test_process_ends_with_open_aiosqlite_connections(sqlite_url: str) -> None:
+def test_process_exits_although_aiosqlite_connections_are_open(sqlite_url: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, sqlite_url],
         check=False,

@@ -126,7 +126,9 @@ def test_async_sql_store_answers_like_the_blocking_sql_store(
 
 
 @pytest.mark.slow
-def test_async_database_reports_errors_and_conflicts(awaits: Callable[[Act], None]) -> None:
+def test_async_database_raises_errors_and_rolls_back_conflicts(
+    awaits: Callable[[Act], None],
+) -> None:
     async def fail(database: AsyncDatabase) -> None:
         missing = Statement("DELETE FROM missing WHERE id = ?", (7,))
         for act in (
@@ -187,7 +189,9 @@ def test_async_database_without_connection_raises_unavailable(
 
 
 @ASYNC_POSTGRES
-def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str, driver: str) -> None:
+def test_async_connections_closed_by_the_server_are_replaced(
+    postgres_url: str, driver: str
+) -> None:
     async def lose() -> None:
         engine = create_engine_async(with_driver(postgres_url, driver), timeout=PATIENCE)
         database = AsyncSqlDatabase(engine)
@@ -321,7 +325,7 @@ def test_async_engine_keeps_the_options_of_its_database_url(postgres_url: str, d
 
 
 @pytest.mark.mariadb
-def test_mariadb_engines_set_what_the_laws_need(mariadb_url: str) -> None:
+def test_mariadb_engines_apply_the_settings_that_the_laws_need(mariadb_url: str) -> None:
     expected = {
         "transaction_isolation": "READ-COMMITTED",
         "innodb_lock_wait_timeout": 60,
@@ -362,7 +366,7 @@ def test_mariadb_without_galera_gets_its_other_settings(
 
 
 @pytest.mark.mariadb
-def test_mariadb_refuses_a_value_that_does_not_fit(mariadb_url: str) -> None:
+def test_mariadb_raises_for_a_value_longer_than_its_column(mariadb_url: str) -> None:
     plain = create_engine(mariadb_url)
     SqlDatabase(plain).run_ddl([Statement("CREATE TABLE kept (word VARCHAR(3))")])
     data_error = cast("type[Exception]", importlib.import_module("pymysql.err").DataError)

@@ -58,7 +58,7 @@ def count(database: Clocked, table: str, where: str = "1 = 1") -> object:
 @pytest.mark.slow
 @PURGES
 @pytest.mark.parametrize("extra", [0, 1])
-def test_purge_deletes_one_row_more_than_its_batch(
+def test_purge_deletes_all_rows_if_one_more_than_a_batch(
     clocked: Clocked, purge: Purge, extra: int
 ) -> None:
     put = "INSERT INTO curae_log (id, version, expires_at, document) VALUES (?, 1, ?, '')"
@@ -70,7 +70,7 @@ def test_purge_deletes_one_row_more_than_its_batch(
 
 @pytest.mark.slow
 @PURGES
-def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: Purge) -> None:
+def test_purge_finishes_all_sweeps_if_one_more_than_a_batch(clocked: Clocked, purge: Purge) -> None:
     store = SqlStore(clocked)
     for number in range(ROWS_PER_STATEMENT + 1):
         user = attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}"))
@@ -86,7 +86,7 @@ def test_purge_finishes_one_sweep_more_than_its_batch(clocked: Clocked, purge: P
 
 @pytest.mark.slow
 @PURGES
-def test_purge_deletes_one_erased_connection_over_a_statement(
+def test_purge_deletes_more_erased_connections_than_a_statement(
     clocked: Clocked, purge: Purge
 ) -> None:
     _keep_connections(clocked, COORDINATE, ROWS_PER_STATEMENT + 1)

@@ -156,7 +156,7 @@ def test_sql_bucket_charge_equals_the_rate_limit_rules(
         Bucket(name="p", capacity=9, refill=MAX_INTEGER, seconds=1),
     ],
 )
-def test_sql_bucket_charge_is_exact_at_first_and_last_instant(
+def test_sql_bucket_charge_is_exact_at_the_years_1_and_9999(
     shared: SqlDatabase, now: datetime, policy: Bucket
 ) -> None:
     expected = admit_one(policy, FULL_BUCKET, now)

@@ -61,7 +61,7 @@ def write_caller(database: SqlDatabase, document: str) -> None:
     ["", "{", "null", "[]", STORED.replace("live", "LIVE"), STORED.replace('"format": 1', "")],
 )
 @pytest.mark.parametrize("is_cached", [True, False])
-def test_mended_caller_row_counts_from_the_next_request(
+def test_repaired_caller_row_takes_effect_at_the_next_request(
     tables: SqlDatabase, ask: Serve, document: str, *, is_cached: bool
 ) -> None:
     SqlStore(tables).register(ApiKey(API_KEY), CALLER)
@@ -73,7 +73,7 @@ def test_mended_caller_row_counts_from_the_next_request(
     assert [ask(each).status for each in (GET, CREATE)] == [404, 201]
 
 
-def test_replaced_caller_counts_although_its_rows_are_malformed(
+def test_reregistered_caller_is_used_though_old_rows_are_broken(
     tables: SqlDatabase, ask: Serve
 ) -> None:
     elsewhere = SqlStore(tables)

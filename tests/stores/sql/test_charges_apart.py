@@ -95,27 +95,27 @@ def rival(made: Meddled, asked: Request, *buckets: Bucket) -> Callable[[], objec
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])
-def test_conflicting_commits_charge_a_request_once(made: Meddled, times: int) -> None:
+def test_request_is_charged_once_although_its_commits_conflict(made: Meddled, times: int) -> None:
     made.commits = [LOST] * times
     assert ask(made, request("create"), WIDE, TWO).response.status == 201
     assert (made.charged(WIDE), made.charged(TWO)) == (1, 1)
     assert (made.asked["charge"], made.asked["commit"]) == (1, times + 1)
 
 
-def test_failing_commits_charge_a_request_once(made: Meddled) -> None:
+def test_request_is_charged_once_although_its_commits_fail(made: Meddled) -> None:
     made.commits = [BEFORE, AFTER, BEFORE]
     answer = ask(made, request("create"), WIDE)
     assert (answer.response.status, made.charged(WIDE)) == (201, 1)
 
 
-def test_request_with_the_last_token_ignores_its_own_charge(made: Meddled) -> None:
+def test_retried_request_is_not_refused_for_its_own_charge(made: Meddled) -> None:
     made.commits = [LOST]
     assert ask(made, request("create"), NARROW).response.status == 201
     assert code(ask(made, request("create", key="k-2"), NARROW)) == "RATE_LIMITED"
     assert made.charged(NARROW) == 1
 
 
-def test_answer_of_a_later_attempt_tells_what_its_charge_left(made: Meddled) -> None:
+def test_retried_request_reports_the_tokens_left_by_its_charge(made: Meddled) -> None:
     made.commits = [LOST]
     answer = ask(made, request("initiate"), TWO)
     assert [(each.policy.name, each.remaining) for each in answer.limits_left] == [
@@ -127,7 +127,7 @@ def test_answer_of_a_later_attempt_tells_what_its_charge_left(made: Meddled) -> 
 # --- Never fewer charges than admissions ----------------------------------------------------
 
 
-def test_rival_that_takes_the_last_token_before_the_charge_wins(made: Meddled) -> None:
+def test_request_is_refused_if_a_rival_takes_the_last_token(made: Meddled) -> None:
     made.before_charge = rival(made, request("create", key="k-2"), NARROW)
     stats = RetryStats()
     answer = ask(made, request("create"), NARROW, stats=stats)
@@ -141,7 +141,7 @@ def test_no_bucket_is_charged_if_one_of_two_refuses(made: Meddled) -> None:
     assert (made.charged(NARROW), made.charged(WIDE)) == (1, 1)
 
 
-def test_rival_spending_tokens_later_does_not_refuse_a_charge(made: Meddled) -> None:
+def test_charged_request_succeeds_though_a_rival_spends_the_rest(made: Meddled) -> None:
     made.before_commit = rival(made, request("create", key="k-2"), TWO)
     made.commits = [LOST]
     assert ask(made, request("create"), TWO).response.status == 201
@@ -179,7 +179,7 @@ def test_request_refused_by_the_user_limit_charges_no_bucket(made: Meddled) -> N
     assert made.charged(WIDE) == 10
 
 
-def test_limit_that_refuses_after_a_lost_race_leaves_the_charge(made: Meddled) -> None:
+def test_bucket_charge_stays_if_a_limit_refuses_the_retry(made: Meddled) -> None:
     fill_limit(made, 9, WIDE)
     made.before_commit = rival(made, request("initiate", key="k-2"), WIDE)
     answer = ask(made, request("initiate"), WIDE)
@@ -192,13 +192,13 @@ def test_limit_that_refuses_after_a_lost_race_leaves_the_charge(made: Meddled) -
 # --- Failures -------------------------------------------------------------------------------
 
 
-def test_charge_of_unknown_outcome_is_charged_again(made: Meddled) -> None:
+def test_bucket_charge_of_unknown_outcome_is_charged_again(made: Meddled) -> None:
     made.charges = [AFTER]
     assert ask(made, request("create"), WIDE).response.status == 201
     assert made.charged(WIDE) == 2
 
 
-def test_charge_that_failed_is_charged_once(made: Meddled) -> None:
+def test_failed_bucket_charge_is_retried_and_charged_once(made: Meddled) -> None:
     made.charges = [BEFORE, BEFORE]
     assert ask(made, request("create"), WIDE).response.status == 201
     assert made.charged(WIDE) == 1
@@ -225,14 +225,14 @@ def test_crash_between_charge_and_commit_leaves_one_charge(made: Meddled) -> Non
 # --- Durable charges ------------------------------------------------------------------------
 
 
-def test_charge_is_durable_only_if_nothing_else_is_committed(made: Meddled) -> None:
+def test_bucket_charge_is_durable_only_if_committed_alone(made: Meddled) -> None:
     ask(made, request("create"), WIDE)
     ask(made, request("create"), WIDE)
     ask(made, request("account-state"), WIDE)
     assert (made.durable, made.asked["commit"], made.charged(WIDE)) == ([False, True, True], 1, 3)
 
 
-def test_later_attempt_that_only_replays_is_charged_durably(made: Meddled) -> None:
+def test_retry_that_only_replays_charges_its_bucket_durably(made: Meddled) -> None:
     made.before_commit = rival(made, request("create"), WIDE)
     answer = ask(made, request("create"), WIDE)
     assert (answer.response.status, answer.replayed) == (201, True)
@@ -244,7 +244,7 @@ def test_later_attempt_that_only_replays_is_charged_durably(made: Meddled) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.heavy)])
-def test_conformance_kit_passes_over_a_store_that_charges_apart(
+def test_store_that_charges_apart_passes_conformance_checks(
     kind: str, sqlite_database: SqlDatabase
 ) -> None:
     if kind == "memory":
@@ -257,7 +257,7 @@ def test_conformance_kit_passes_over_a_store_that_charges_apart(
     assert {"bucket.charges", "bucket.all-or-nothing"} <= {*report.passed}
 
 
-def test_store_charges_in_its_commit_by_default(sqlite_database: SqlDatabase) -> None:
+def test_sql_store_charges_buckets_in_its_commit_by_default(sqlite_database: SqlDatabase) -> None:
     assert not SqlStore(sqlite_database).charges_apart
 
 
@@ -265,7 +265,9 @@ ASYNC = ["sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"]
 
 
 @pytest.mark.parametrize("driver", ASYNC)
-def test_async_store_charges_apart(driver: str, request_url: Callable[[str], str]) -> None:
+def test_async_store_that_charges_apart_refuses_past_its_bucket(
+    driver: str, request_url: Callable[[str], str]
+) -> None:
     engine = create_engine_async(request_url(driver), timeout=PATIENCE)
     store = AsyncSqlStore(AsyncSqlDatabase(engine), charge_apart=True)
     settings = Settings(buckets=(TWO,))
@@ -300,7 +302,7 @@ def request_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 # --- PostgreSQL -----------------------------------------------------------------------------
 
 
-def test_cut_connection_during_the_charge_is_charged_once(postgres_url: str) -> None:
+def test_request_is_charged_once_if_its_connection_is_cut(postgres_url: str) -> None:
     with opened(postgres_url) as found:
         made = Meddled(new_store(found))
         ask(made, request("account-state"), WIDE)
@@ -317,7 +319,7 @@ def test_cut_connection_during_the_charge_is_charged_once(postgres_url: str) -> 
 
 
 @pytest.mark.heavy
-def test_busy_key_is_charged_while_a_commit_waits_for_the_disk() -> None:
+def test_bucket_is_charged_while_commits_wait_for_the_disk() -> None:
     # No commit ends while the standby is missing, as on a disk that hangs.
     with cluster() as server, database(server.url) as url, opened(url) as found:
         made = Meddled(new_store(found))

@@ -126,7 +126,9 @@ def test_recorded_statements_use_every_index(statements: list[Statement]) -> Non
 
 
 @pytest.mark.parametrize("name", _INDEXES)
-def test_statement_reads_more_rows_without_an_index(name: str, statements: list[Statement]) -> None:
+def test_dropping_any_index_makes_a_statement_read_more_rows(
+    name: str, statements: list[Statement]
+) -> None:
     with closing(tables()) as connection:
         before = [*plans(connection, statements)]
         connection.execute(f"DROP INDEX {name}")
@@ -135,7 +137,7 @@ def test_statement_reads_more_rows_without_an_index(name: str, statements: list[
 
 
 @pytest.mark.parametrize("name", UNIQUE)
-def test_statement_reads_more_rows_without_a_constraint(
+def test_dropping_a_constraint_makes_a_statement_read_more_rows(
     name: str, statements: list[Statement]
 ) -> None:
     # An upsert names its constraint, so SQLite refuses it without one.
@@ -146,7 +148,7 @@ def test_statement_reads_more_rows_without_a_constraint(
 
 
 @pytest.mark.parametrize("name", UNIQUE)
-def test_constraint_alone_refuses_a_duplicate(name: str) -> None:
+def test_unique_constraint_alone_refuses_a_duplicate_row(name: str) -> None:
     insert, first, second = DUPLICATES[name]
     with closing(tables(without=name)) as changed:
         changed.execute(insert, first)
@@ -157,7 +159,7 @@ def test_constraint_alone_refuses_a_duplicate(name: str) -> None:
             whole.execute(insert, second)
 
 
-def test_list_of_unique_constraints_is_complete() -> None:
+def test_every_unique_constraint_of_the_tables_is_listed() -> None:
     with closing(tables()) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
         found = {

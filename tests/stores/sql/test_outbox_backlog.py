@@ -15,11 +15,11 @@ from tests.stores.sql.posting import database, post, raising, url
 __all__ = ["database", "url"]
 
 
-def test_empty_outbox_has_an_empty_backlog(database: SqlDatabase) -> None:
+def test_empty_outbox_has_no_backlog_and_age_zero(database: SqlDatabase) -> None:
     assert Outbox(database).backlog() == Backlog(0, 0, 0.0)
 
 
-def test_backlog_counts_waiting_and_dead_messages(database: SqlDatabase) -> None:
+def test_outbox_backlog_counts_waiting_and_dead_messages(database: SqlDatabase) -> None:
     post(database, "one", "two", "bad")
     outbox = Outbox(database, DeliverySettings(attempts=1))
     assert (outbox.backlog().messages, outbox.backlog().dead) == (3, 0)
@@ -28,7 +28,7 @@ def test_backlog_counts_waiting_and_dead_messages(database: SqlDatabase) -> None
     assert asyncio.run(AsyncOutbox(ThreadedDatabase(database)).backlog()) == Backlog(0, 3, 0.0)
 
 
-def test_backlog_gives_age_of_the_oldest_due_message(
+def test_outbox_backlog_has_the_age_of_the_oldest_due_message(
     database: SqlDatabase,
 ) -> None:
     post(database, "one", "two")

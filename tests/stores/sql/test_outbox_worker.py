@@ -267,7 +267,7 @@ def test_outbox_worker_stops_if_it_cannot_record_deliveries(
     assert left(database) == 2
 
 
-def test_claim_of_unknown_outcome_is_due_after_its_lease(database: SqlDatabase) -> None:
+def test_outbox_claim_of_unknown_outcome_is_due_after_its_lease(database: SqlDatabase) -> None:
     post(database, "one")
     seen: list[Delivery] = []
     with pytest.raises(StoreUnavailableError):
@@ -295,7 +295,7 @@ def test_outbox_worker_queries_again_if_others_claimed_first(database: SqlDataba
     assert [each.number for each in seen] == [3]
 
 
-def test_handler_longer_than_its_lease_is_logged(
+def test_outbox_handler_longer_than_its_lease_is_logged(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one")
@@ -351,7 +351,7 @@ class Down(Breaking):
 
 
 @pytest.mark.parametrize("breaks", ["", "UPDATE"], ids=["no connection", "read-only"])
-def test_worker_waits_between_looks_while_its_database_is_down(
+def test_outbox_worker_waits_a_poll_interval_if_database_is_down(
     database: SqlDatabase, breaks: str
 ) -> None:
     post(database, "one")

@@ -91,7 +91,7 @@ def test_async_outbox_worker_polls_until_stopped(database: SqlDatabase) -> None:
     assert len(looked) == 2
 
 
-def test_async_worker_waits_between_looks_while_database_is_down(database: SqlDatabase) -> None:
+def test_async_outbox_worker_waits_if_its_database_is_down(database: SqlDatabase) -> None:
     looks = waits = 0
 
     class Impatient(asyncio.Event):

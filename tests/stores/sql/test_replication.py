@@ -254,7 +254,7 @@ def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
 
 @pytest.mark.heavy
 @KINDS
-def test_store_in_doubt_at_a_standby_is_unavailable(
+def test_store_raises_unavailable_once_its_server_is_a_standby(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with cluster() as server:

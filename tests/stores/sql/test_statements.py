@@ -95,7 +95,7 @@ def test_request_takes_one_load_statement_and_one_commit(
     assert (len(counted.read), len(counted.changed)) == (1, 0)
 
 
-def test_databases_page_lists_the_sql_statements_per_commit(
+def test_databases_docs_page_lists_sql_statements_per_commit(
     sqlite_database: SqlDatabase,
 ) -> None:
     page = (ROOT / "docs" / "databases.md").read_text(encoding="utf-8")
@@ -359,7 +359,7 @@ def test_drop_statements_cover_every_created_table(dialect: Dialect) -> None:
 # --- Tables -------------------------------------------------------------------------------------
 
 
-def test_concurrent_create_tables_creates_them_once(url: str) -> None:
+def test_concurrent_create_tables_on_sql_creates_them_once(url: str) -> None:
     engines = [create_engine(url, timeout=20) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         made = pool.map(lambda engine: SqlStore(SqlDatabase(engine)).create_tables(), engines)

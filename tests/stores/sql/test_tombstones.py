@@ -153,7 +153,7 @@ def test_tombstone_of_a_bound_user_begins_an_era(store: Store, *, graduated: boo
     assert stands(store, 1) is Standing.REVOKED
 
 
-def test_late_copy_leaves_the_next_user_alone(store: Store) -> None:
+def test_late_copy_of_a_tombstone_changes_nothing_of_next_user(store: Store) -> None:
     happened = store.load(Needs()).now - timedelta(minutes=1)
     assert isinstance(record(store, Tombstoned(COORDINATE, happened)), Done)
     initiate(store, prefers=False)
@@ -164,7 +164,7 @@ def test_late_copy_leaves_the_next_user_alone(store: Store) -> None:
     assert stands(store, 1) is Standing.ACTIVE
 
 
-def test_tombstone_without_happened_at_is_new_each_time(store: Store) -> None:
+def test_tombstone_without_happened_at_begins_an_era_each_time(store: Store) -> None:
     eras = set[datetime | None]()
     for number in (1, 2):
         assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -178,7 +178,7 @@ def test_tombstone_without_happened_at_is_new_each_time(store: Store) -> None:
 # --- What was under way -------------------------------------------------------------------------
 
 
-def test_create_loaded_before_a_tombstone_arrives_over(store: Store) -> None:
+def test_create_committed_after_a_tombstone_reads_as_revoked(store: Store) -> None:
     create_action = STAGE.actions()["create"]
     decided = create_action(store)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -193,7 +193,7 @@ def test_create_loaded_before_a_tombstone_arrives_over(store: Store) -> None:
     assert [each.status for each in left(store).connections] == [Status.REVOKED]
 
 
-def test_three_requests_at_once_leave_no_access(store: Store) -> None:
+def test_create_initiate_and_tombstone_at_once_leave_no_access(store: Store) -> None:
     works = STAGE.actions()
     created = works["create"](store)
     commit_with_retries(store, works["initiate"])
@@ -370,7 +370,7 @@ def test_full_memory_store_still_records_a_tombstone() -> None:
 
 
 @pytest.mark.parametrize("tries", [20, pytest.param(1000, marks=pytest.mark.heavy)])
-def test_tombstone_is_recorded_beside_a_client_that_creates(store: Store, tries: int) -> None:
+def test_tombstone_commits_although_a_client_keeps_creating(store: Store, tries: int) -> None:
     numbers = iter(range(1, tries + 1))
     for _ in range(tries):
         fact = Tombstoned(COORDINATE)
@@ -382,7 +382,7 @@ def test_tombstone_is_recorded_beside_a_client_that_creates(store: Store, tries:
 
 
 @pytest.mark.heavy
-def test_tombstone_of_20000_connections_is_one_small_commit(database: SqlDatabase) -> None:
+def test_tombstone_of_20000_connections_revokes_in_one_commit(database: SqlDatabase) -> None:
     store = on(database)
     fill(store, 20_000)
     with pytest.raises(Killed):

@@ -29,7 +29,9 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|T
         pytest.param(0.05, 30, 200, marks=pytest.mark.heavy),
     ],
 )
-def test_garbled_responses_fail_kit_checks_readably(rate: float, runs: int, finds: int) -> None:
+def test_garbled_responses_fail_kit_checks_with_clear_messages(
+    rate: float, runs: int, finds: int
+) -> None:
     found: set[str] = set()
     names = [check.name for check in CHECKS if check.name != "model.side-by-side"]
     for number in range(runs):

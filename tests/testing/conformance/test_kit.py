@@ -274,7 +274,7 @@ def test_kit_check_needing_a_second_environment_is_not_run() -> None:
 
 
 @pytest.mark.slow
-def test_conformance_page_runs_and_names_every_hook() -> None:
+def test_conformance_docs_page_runs_and_names_every_hook() -> None:
     page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
     namespace: dict[str, object] = {}
     for program in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
@@ -344,7 +344,7 @@ def only_relabel(spoil: Callable[[Response], Response]) -> str:
 
 
 @pytest.mark.slow
-def test_kit_checks_a_custom_operation() -> None:
+def test_kit_runs_its_checks_on_a_custom_operation_and_passes() -> None:
     report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
     assert not report.failed, str(report)
     assert {"operation.relabel", "law-13.nothing-internal"} <= set(report.passed)
@@ -359,7 +359,7 @@ def test_kit_fails_a_wrong_member_of_a_custom_response(how: str) -> None:
     assert what in only_relabel(lambda answer: written(answer, changed))
 
 
-def test_kit_fails_a_custom_operation_of_wrong_status_or_type() -> None:
+def test_kit_fails_custom_operation_of_wrong_http_status_or_type() -> None:
     def more(answer: Response) -> Response:
         body = {**json.loads(answer.body), "userId": "u-1"}
         return attrs.evolve(answer, body=json.dumps(body).encode())
@@ -420,7 +420,7 @@ def test_kit_skips_an_operation_with_a_member_without_example() -> None:
     assert report.not_run[0].reason == "the kit knows no value of the member password"
 
 
-def test_pytest_functions_of_the_kit_check_a_custom_operation() -> None:
+def test_pytest_functions_of_the_kit_pass_a_custom_operation() -> None:
     test = conformance_tests(
         lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
     )

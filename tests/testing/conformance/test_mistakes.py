@@ -271,7 +271,7 @@ def test_kit_fails_a_replayed_cookie_but_allows_one_of_a_proxy() -> None:
     assert front.passed
 
 
-def test_kit_fails_a_replayed_date_if_dates_follow_the_clock() -> None:
+def test_kit_fails_a_replay_that_repeats_the_first_date_header() -> None:
     kept: dict[str, Response] = {}
 
     def replays(server: Wrong, request: Request, answer: Response) -> Response:

@@ -145,7 +145,7 @@ def counts(told: str) -> dict[str, int]:
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last)}
 
 
-def test_conformance_page_shows_the_three_conftest_lines() -> None:
+def test_conformance_docs_page_shows_the_three_conftest_lines() -> None:
     (shown,) = re.findall(r"^```py\n(from .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = CONFTEST.format(name="my_server").replace("from my_server ", "from my_app.testing ")
     assert shown == lines.lstrip()

@@ -125,7 +125,9 @@ def problem(**changes: object) -> Response:
 
 
 @given(draw.connection_histories())
-def test_laws_1_and_2_hold_for_connection_histories(history: draw.ConnectionHistory) -> None:
+def test_laws_1_and_2_rank_never_falls_revoked_at_stays(
+    history: draw.ConnectionHistory,
+) -> None:
     laws.check_rank_never_falls(history.snapshots)
     seen = [
         RevocationAnswer.of(step.answer)
@@ -136,7 +138,7 @@ def test_laws_1_and_2_hold_for_connection_histories(history: draw.ConnectionHist
 
 
 @given(draw.connection_histories(), st.data())
-def test_law_3_holds_for_snapshots_of_one_history(
+def test_law_3_snapshots_of_one_history_merge_in_any_order(
     history: draw.ConnectionHistory, data: st.DataObject
 ) -> None:
     snapshot = st.sampled_from(history.snapshots)
@@ -144,7 +146,7 @@ def test_law_3_holds_for_snapshots_of_one_history(
 
 
 @given(draw.connections(), st.lists(draw.instants()), draw.data_package())
-def test_laws_4_and_5_hold_for_any_connection(
+def test_laws_4_and_5_standing_only_advances_access_needs_active(
     connection: Connection, instants: list[datetime], package: str
 ) -> None:
     check_monotone(connection, instants)
@@ -154,28 +156,28 @@ def test_laws_4_and_5_hold_for_any_connection(
 
 
 @given(draw.chains(), draw.offsets())
-def test_laws_6_and_7_hold_for_any_chain(chain: tuple[Connection, ...], after: timedelta) -> None:
+def test_laws_6_and_7_chain_stays_linear(chain: tuple[Connection, ...], after: timedelta) -> None:
     check_chain(chain, max(each.updated_at for each in chain) + after)
     laws.check_one_pending_successor([], stored=chain)
 
 
-def test_law_6_accepts_a_pending_head_and_an_empty_chain() -> None:
+def test_law_6_check_accepts_a_pending_head_or_an_empty_chain() -> None:
     check_chain((attrs.evolve(kin(2, 1), status=Status.PENDING), kin(1)), START, era=None)
     check_chain((), START)
 
 
-def test_law_6_counts_no_connection_of_another_era() -> None:
+def test_law_6_check_ignores_connections_of_another_era() -> None:
     both = [attrs.evolve(each, status=Status.PENDING) for each in (kin(1), kin(2, 1))]
     laws.check_chain(both, START, era=START)
     with pytest.raises(LawBrokenError):
         laws.check_chain(both, START, era=None)
 
 
-def test_law_8_holds_for_the_entry_path_table() -> None:
+def test_law_8_entry_path_table_follows_account_and_preference() -> None:
     laws.check_entry_paths()
 
 
-def test_laws_2_9_11_12_13_and_16_hold_for_memory_store() -> None:
+def test_laws_2_9_11_12_13_and_16_checks_accept_memory_store() -> None:
     here = world(Settings(), PENDING)
     first = handle_at(here, request("revoke"), START, new_ids=new_ids())
     again = handle_at(here, request("revoke"), at(1), new_ids=new_ids())
@@ -194,7 +196,7 @@ def test_laws_2_9_11_12_13_and_16_hold_for_memory_store() -> None:
 
 
 @given(draw.charges(ExactLog("initiate", 3, 60)), draw.instants())
-def test_law_10_holds_for_the_exact_log(charge: Charge, now: datetime) -> None:
+def test_law_10_exact_log_admits_at_most_its_limit(charge: Charge, now: datetime) -> None:
     assert isinstance(charge.state, LogState)
     laws.check_rate_limit(charge.state.instants, limit=3)
     answer = admit((charge,), now)
@@ -219,7 +221,7 @@ def test_law_15_another_tenants_id_looks_unknown(caller: Caller) -> None:
     laws.check_indistinguishable(theirs.response, nobodys.response)
 
 
-def test_law_18_holds_for_every_stored_value() -> None:
+def test_law_18_values_load_back_equal_and_newer_formats_raise() -> None:
     for values in VALUES.values():
         for value in values:
             laws.check_stored(value)
@@ -232,14 +234,14 @@ def test_law_17_check_accepts_connections_that_have_ended() -> None:
 
 
 @given(draw.broken_requests())
-def test_laws_13_and_16_hold_for_broken_requests(broken: draw.BrokenRequest) -> None:
+def test_laws_13_and_16_broken_requests_get_documented_answers(broken: draw.BrokenRequest) -> None:
     answer = handle_at(world(), broken.request, START, new_ids=new_ids())
     laws.check_documented(answer.response)
     laws.check_nothing_changed(None, None, answer.changes)
 
 
 @given(draw.problems())
-def test_laws_13_and_16_hold_for_every_problem(refused: Problem) -> None:
+def test_laws_13_and_16_every_problem_is_a_documented_response(refused: Problem) -> None:
     headers = (("Content-Type", "application/problem+json"),)
     body = format_json(format_problem(refused, instance="urn:1"))
     laws.check_documented(Response(status_of(refused), headers, body))
@@ -492,7 +494,7 @@ def test_law_error_never_shows_a_body() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_law_2_tracks_each_connection_id() -> None:
+def test_law_2_check_judges_each_connection_id_apart() -> None:
     revoked = triggers.revoke(PENDING, at(1), actor=Actor.APP, era=None)
     assert isinstance(revoked, Done)
     again = triggers.revoke(revoked.value, at(2), actor=Actor.PATIENT, era=None)

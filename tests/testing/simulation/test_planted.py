@@ -199,7 +199,7 @@ def _violation(plant: Plant, seed: int, monkeypatch: pytest.MonkeyPatch) -> Viol
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("plant", "seed", "message"), FOUND)
-def test_written_seed_finds_the_planted_mistake(
+def test_simulation_of_a_listed_seed_finds_the_planted_mistake(
     plant: Plant, seed: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = _violation(plant, seed, monkeypatch)
@@ -208,7 +208,9 @@ def test_written_seed_finds_the_planted_mistake(
 
 
 @pytest.mark.heavy
-def test_written_seed_finds_a_claim_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulation_of_a_listed_seed_finds_an_endless_claim(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     believes_any_claim(monkeypatch)
     found = simulate(2, clients=1, hours=6).violation
     assert found is not None
@@ -218,5 +220,5 @@ def test_written_seed_finds_a_claim_that_never_ends(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", sorted({seed for _, seed, _ in FOUND}))
-def test_correct_library_breaks_no_law_on_a_written_seed(seed: int) -> None:
+def test_simulation_of_listed_seeds_breaks_no_law_if_correct(seed: int) -> None:
     assert simulate(seed, clients=2, hours=6).violation is None

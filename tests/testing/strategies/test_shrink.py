@@ -89,7 +89,7 @@ def test_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
 
 
 @pytest.mark.slow
-def test_strategies_draw_a_chain_with_a_reissue() -> None:
+def test_strategies_draw_a_chain_with_a_reissued_next_action() -> None:
     chain = smallest(
         draw.chains(), lambda chain: chain[-1].updated_at > chain[-1].identity.created_at
     )

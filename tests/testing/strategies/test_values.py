@@ -124,7 +124,7 @@ def test_drawn_connection_is_consistent(connection: Connection) -> None:
 
 
 @given(draw.connection_histories(), st.data())
-def test_drawn_history_follows_from_its_facts(
+def test_drawn_history_is_what_applying_its_facts_gives(
     history: ConnectionHistory, data: st.DataObject
 ) -> None:
     connection = history.created

@@ -44,7 +44,7 @@ def test_law_17_watch_reports_a_tombstone_without_a_new_era() -> None:
         watch.observe_commit((BindingWrite(LIMITED, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_law_17_era_that_comes_back_fails() -> None:
+def test_law_17_watch_reports_an_era_that_comes_back() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     with broken(17, "an era came back"):
@@ -110,7 +110,7 @@ def test_law_17_watch_reports_a_session_moved_to_the_new_era() -> None:
         watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_waiting_session_that_lands_fails() -> None:
+def test_law_17_watch_reports_a_handoff_after_a_tombstone() -> None:
     waiting = session(handoff=HandoffState.AWAITED)
     watch = stored(SessionWrite(None, waiting))
     watch.observe_commit((BindingWrite(None, GONE),), at(1))
@@ -118,7 +118,7 @@ def test_law_17_waiting_session_that_lands_fails() -> None:
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
 
 
-def test_law_17_session_that_lands_as_it_is_made_fails() -> None:
+def test_law_17_watch_reports_a_session_made_landed_too_late() -> None:
     active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
     watch = stored(BindingWrite(None, active))
     read_at = watch.commit_count

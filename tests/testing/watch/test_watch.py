@@ -108,7 +108,7 @@ def test_law_12_watch_allows_a_second_execution_after_24_hours() -> None:
     made.watch.observe_commit((record,), day)
 
 
-def test_law_01_watch_reports_a_connection_of_falling_status() -> None:
+def test_law_01_watch_reports_a_status_that_moves_back() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
         watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
@@ -462,7 +462,7 @@ def test_law_16_watch_reports_an_undocumented_response() -> None:
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_watch_reports_only_an_operation_not_served() -> None:
+def test_law_13_watch_accepts_custom_operations_only_if_listed() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(

@@ -222,7 +222,7 @@ PARTS: Final = {
 }
 
 
-def test_required_and_optional_parts_are_those_of_the_rules() -> None:
+def test_required_request_parts_of_the_document_match_the_rules() -> None:
     assert {part: required for part, (_, required, _) in PARTS.items()} == {
         "createConnection Idempotency-Key": True,
         "createConnection body": True,
@@ -244,7 +244,7 @@ def test_required_and_optional_parts_are_those_of_the_rules() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_left_out_part_is_refused_with_400_if_required(part: str) -> None:
+def test_request_lacking_a_required_part_gets_400_else_succeeds(part: str) -> None:
     name, required, request = PARTS[part]
     status, body = answer(example_store(), request)
     assert status == (400 if required else OPERATIONS[name].success), body
@@ -253,7 +253,7 @@ def test_left_out_part_is_refused_with_400_if_required(part: str) -> None:
 
 
 @each_operation
-def test_undocumented_idempotency_key_is_refused_or_ignored(name: str) -> None:
+def test_undocumented_idempotency_key_is_ignored_or_gets_a_400(name: str) -> None:
     described = OPERATIONS[name]
     if any(each["name"] == "Idempotency-Key" for each in described.parameters):
         return
@@ -304,12 +304,12 @@ def resolve(expression: str, *, request: Json, response: Json) -> str:
     return value
 
 
-def test_links_are_those_written_by_hand() -> None:
+def test_openapi_links_equal_the_hand_written_ones() -> None:
     assert {name: links(name) for name in OPERATIONS} == LINKS
 
 
 @each_operation
-def test_link_resolves_in_each_example_to_a_valid_parameter(name: str) -> None:
+def test_openapi_link_resolves_in_examples_to_a_valid_parameter(name: str) -> None:
     described = OPERATIONS[name]
     for target, parameters in links(name).items():
         schemas = {
@@ -326,7 +326,7 @@ def test_link_resolves_in_each_example_to_a_valid_parameter(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "target"), [(it, to) for it in OPERATIONS for to in links(it)])
-def test_followed_link_names_what_the_first_answer_named(name: str, target: str) -> None:
+def test_followed_openapi_link_reaches_the_same_connection(name: str, target: str) -> None:
     store, described, linked = example_store(), OPERATIONS[name], OPERATIONS[target]
     _, first = answer(store, example_request(described))
     sent = described.example_body if described.body is not None else None
@@ -452,7 +452,7 @@ each_problem: Final = pytest.mark.parametrize(
 
 
 @each_problem
-def test_problem_example_is_what_the_server_answers(name: str, code: str) -> None:
+def test_openapi_problem_example_equals_the_real_answer(name: str, code: str) -> None:
     if code not in UNTRIED:
         refused = refusal(name, code)
         assert {**refused, "instance": ""} == {**OPERATIONS[name].problems[code], "instance": ""}
@@ -471,7 +471,7 @@ IDS: Final = {"connectionId", "nextConnectionId", "headConnectionId"}
 
 
 @each_problem
-def test_word_in_a_problem_example_is_one_of_the_tables(name: str, code: str) -> None:
+def test_details_of_a_problem_example_use_words_of_the_tables(name: str, code: str) -> None:
     described = OPERATIONS[name]
     for detail, value in cast("Object", described.problems[code]["details"]).items():
         if detail == "member":

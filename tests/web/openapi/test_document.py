@@ -96,7 +96,7 @@ def test_openapi_document_lists_each_operation_once() -> None:
     ]
 
 
-def test_document_names_its_server() -> None:
+def test_openapi_document_names_the_given_server_url() -> None:
     (server_of_document,) = cast("list[Object]", DOCUMENT["servers"])
     assert server_of_document["url"] == "/"
     other = openapi(server_url="https://api.health.example")
@@ -104,7 +104,7 @@ def test_document_names_its_server() -> None:
     assert {**other, "servers": None} == {**openapi(), "servers": None}
 
 
-def test_generated_names_are_short_and_in_camel_case() -> None:
+def test_openapi_schema_names_are_short_and_in_camel_case() -> None:
     assert at("info")["title"] == "Curae API"
     names = list(at("components", "schemas"))
     assert all(re.fullmatch(r"(?:[A-Z][a-z]+)+", name) for name in names)
@@ -116,14 +116,14 @@ def test_generated_names_are_short_and_in_camel_case() -> None:
             assert name == "".join(word.capitalize() for word in code.split("_"))
 
 
-def test_every_component_of_the_document_is_used() -> None:
+def test_every_openapi_component_is_used() -> None:
     text = json.dumps(DOCUMENT)
     for kind in ("schemas", "headers"):
         for name in at("components", kind):
             assert f'"#/components/{kind}/{name}"' in text
 
 
-def test_no_pattern_of_the_document_has_a_surrogate_range() -> None:
+def test_no_openapi_pattern_has_a_surrogate_range() -> None:
     # An engine that matches code points, such as that of Rust, refuses a surrogate in a pattern.
     patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(DOCUMENT))
     assert patterns
@@ -131,7 +131,7 @@ def test_no_pattern_of_the_document_has_a_surrogate_range() -> None:
         assert not re.search(r"\\u[dD][89a-fA-F]", pattern)
 
 
-def test_every_problem_code_is_listed_under_its_status() -> None:
+def test_every_problem_code_is_documented_under_its_http_status() -> None:
     shown: set[ProblemCode] = set()
     for kind in OPERATIONS:
         codes = problem_codes(kind)

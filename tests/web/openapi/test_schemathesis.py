@@ -57,7 +57,7 @@ def test_small(number):
 @pytest.mark.parametrize(
     ("options", "printed"), [((), "number=,"), (("-p", "no:schemathesis"), "number=10,")]
 )
-def test_only_the_pytest_plugin_empties_printed_examples(
+def test_only_the_pytest_plugin_hides_schemathesis_examples(
     tmp_path: Path, options: tuple[str, ...], printed: str
 ) -> None:
     (tmp_path / "test_small.py").write_text(FAILING, encoding="utf-8")
@@ -69,7 +69,7 @@ def test_only_the_pytest_plugin_empties_printed_examples(
     assert printed in done.stdout
 
 
-def test_page_runs_schemathesis_with_its_configuration() -> None:
+def test_docs_page_shows_the_schemathesis_configuration_in_use() -> None:
     assert CONFIG.keys() == {"schemathesis.toml"}
     checks = tomllib.loads(CONFIG["schemathesis.toml"])["checks"]
     assert checks == {
