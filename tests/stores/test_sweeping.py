@@ -17,9 +17,12 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from curae_lifecycle.stores import deadline, sweeping
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
-from curae_lifecycle.stores.deadline import deadline_scope
+from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, RetryPolicy, blocking_retrier
 from curae_lifecycle.stores.serve import sweep_now
+from curae_lifecycle.stores.sweeping import shared_deadline
 from tests.support.instants import commit_writes
 from tests.support.strategies import COORDINATE, START, pending
 
@@ -107,6 +110,20 @@ def test_sweep_starts_no_batch_after_the_deadline_of_its_caller(store: MemorySto
     with deadline_scope(0), pytest.raises(StoreUnavailableError, match="cut off"):
         sweep_now(store, COORDINATE)
     assert not is_swept(store)
+
+
+def test_runs_that_share_a_deadline_have_one_for_blocking_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (sweeping, deadline):
+        monkeypatch.setattr(module, "monotonic", lambda: 100.0)
+    retrier = blocking_retrier(RetryPolicy(seconds=7))
+    with shared_deadline(retrier) as end:
+        assert (end, current_deadline()) == (107, 107 + ATTEMPT_GRACE_SECONDS)
+        # A shorter one within it ends first, and a longer one with it.
+        with deadline_scope(1), shared_deadline(retrier) as inner:
+            assert (inner, current_deadline()) == (101, 101)
+    assert current_deadline() == float("inf")
 
 
 def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:
