@@ -430,8 +430,6 @@ def in_flight_record(
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
     """Return the COMPLETED record of an attempt, to commit in one transaction with its writes.
 
-    `complete` is for a server that stores the response later than the writes.
-
     Args:
         attempt: The attempt that `begin_attempt` returned.
         response: The response, or a reference to it in the server's storage.

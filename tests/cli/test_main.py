@@ -304,6 +304,9 @@ def test_document_command_prints_writes_or_finds_a_stale_file(
     assert main([command]) == 0
     assert json.loads(capsys.readouterr().out) == DOCUMENTS[command]()
     file = tmp_path / f"{command}.json"
+    assert main([command, "--write", str(file), "--check"]) == 1
+    assert "stale" in capsys.readouterr().err
+    assert not file.exists()
     assert main([command, "--write", str(file)]) == 0
     assert main([command, "--write", str(file), "--check"]) == 0
     file.write_text("{}")

@@ -66,6 +66,20 @@ class NewestFirst(_Tells):
         self.left += earlier
 
 
+class EventsTwice(_Tells):
+    def leave(self, changes: Changes) -> None:
+        for each in messages(changes, self.settings):
+            self.left.append(each.document)
+            if "id" in each.document:
+                self.left.append({**each.document, "id": f"{each.document['id']} again"})
+
+
+class EffectsTwice(_Tells):
+    def leave(self, changes: Changes) -> None:
+        every = [each.document for each in messages(changes, self.settings)]
+        self.left += [*every, *(each for each in every if "id" not in each)]
+
+
 class PageNotReplaced(_Tells):
     def told(self, message: Left) -> Left | None:
         return None if message["kind"] == "NextActionReplaced" else message
@@ -151,6 +165,23 @@ BUGS: Final = (
         breaks="section 6, the events of a decision",
         found_by=("outbox.ids", "outbox.connection", "outbox.account"),
         make=NewestFirst,
+    ),
+    VisibleBug(
+        name="events-twice",
+        wrong="Each event leaves twice, under two ids.",
+        breaks="section 6, the events of a decision",
+        found_by=(
+            *("outbox.ids", "outbox.connection", "outbox.account", "outbox.at-once"),
+            "outbox.tombstone",
+        ),
+        make=EventsTwice,
+    ),
+    VisibleBug(
+        name="effects-twice",
+        wrong="Each effect leaves twice.",
+        breaks="section 6, the effects of a decision",
+        found_by=("outbox.reissue", "outbox.head-alive", "outbox.tombstone"),
+        make=EffectsTwice,
     ),
     VisibleBug(
         name="leaves-before-the-commit",

@@ -21,7 +21,7 @@ SEED = "bugs"
 SIDE_BY_SIDE = "model.side-by-side"
 
 # The catalogue may grow; these fail if a bug is dropped.
-VISIBLE = 293
+VISIBLE = 295
 HIDDEN = 50
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import permutations
+
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.effects import HandoffCancelled
 from curae_lifecycle.service.hosted_page import HostedPage
-from curae_lifecycle.service.writes import BindingWrite
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import BindingWrite, Write
+from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.races import (
     SCENARIOS,
     THREE_WAY_RACES,
+    Content,
+    RaceTenant,
+    Scenario,
     StoreArena,
     ThreeWayResult,
     race_three,
 )
+from curae_lifecycle.testing.races.scenarios import START, Action, PendingCommit
 from tests.support.wrong_stores import LoadsNoEra
 
 UNBOUND, LANDING = THREE_WAY_RACES[0]
@@ -89,6 +101,86 @@ def test_race_of_three_fails_if_no_sequence_gives_its_contents() -> None:
     assert (create, create, landing, landing, tombstone, tombstone) in lost
     # A commit follows the tombstone at once, so that nothing loads before it is there.
     assert (create, landing, tombstone, tombstone, landing, create) not in lost
+
+
+class RefusingStore:
+    """A store that refuses the first commit of some actions and keeps the order of the others."""
+
+    def __init__(self, refused: Iterable[str]) -> None:
+        self.order: list[str] = []
+        self._refused = set(refused)
+
+    def caller_of(self, key_digest: str) -> Caller | None:
+        del key_digest
+        return None
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        del needs, key_digest
+        return Loaded(Snapshot(), START)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        del loaded, page
+        (effect,) = changes.effects
+        assert isinstance(effect, HandoffCancelled)
+        name = str(effect.connection_id)
+        if name in self._refused:
+            self._refused.remove(name)
+            return False
+        self.order.append(name)
+        return True
+
+
+def action_named(name: str) -> Action:
+    changes = Changes(effects=(HandoffCancelled(ConnectionId(name)),))
+    return lambda store: PendingCommit(store.load(Needs()), changes)
+
+
+class TenantOfThree(RaceTenant):
+    """A tenant with three actions that change nothing."""
+
+    def actions(self) -> Mapping[str, Action]:
+        return {name: action_named(name) for name in "abc"}
+
+
+class ClaimingArena:
+    """An arena whose contents are the order of the commits, or an order that is only claimed."""
+
+    def __init__(self, claimed: tuple[str, ...] = (), refused: Iterable[str] = ()) -> None:
+        self._claimed, self._refused = claimed, tuple(refused)
+        self._store = RefusingStore(())
+
+    def set_up(self, scenario: Scenario) -> RaceTenant:
+        del scenario
+        self._store = RefusingStore(self._refused)
+        return TenantOfThree.of(1, Settings())
+
+    def stores(self) -> tuple[Store, Store]:
+        return self._store, self._store
+
+    def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
+        del tenant, touched
+        return {"order": " ".join(self._claimed or self._store.order)}
+
+    def reference(self) -> ClaimingArena:
+        return ClaimingArena()
+
+
+@pytest.mark.parametrize("refused", ["", "a", "ab", "abc"])
+@pytest.mark.parametrize("claimed", [*permutations("abc")])
+def test_race_of_three_allows_each_order_that_keeps_real_time(
+    claimed: tuple[str, ...], refused: str
+) -> None:
+    def is_allowed(schedule: tuple[str, ...]) -> bool:
+        last = {name: 5 - schedule[::-1].index(name) for name in claimed}
+        # A refused action loads again at its last step.
+        loaded = {name: last[name] if name in refused else schedule.index(name) for name in claimed}
+        later = ((one, other) for at, one in enumerate(claimed) for other in claimed[at + 1 :])
+        return all(last[other] > loaded[one] for one, other in later)
+
+    every = [*race_three(ClaimingArena(claimed, refused), UNBOUND, "abc")]
+    passed = {each.schedule for each in every if not each.differences}
+    assert passed == {each.schedule for each in every if is_allowed(each.schedule)}
+    assert 0 < len(passed) < len(every)
 
 
 class Broken(MemoryStore):

@@ -19,7 +19,9 @@ from curae_lifecycle.rules.ratelimit import (
     RateLimited,
     admit,
 )
+from curae_lifecycle.rules.session import ENTRY_PATHS, EntryPath
 from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.testing.cells import count_cell_lookups
 from curae_lifecycle.testing.strategies import START
 from tests.testing.strategies.drawing import HOUR
 
@@ -34,13 +36,16 @@ USUAL: Final = settings(
 """The default number of examples of a property test, always the same ones."""
 
 HIGHEST_OF_TWO_BYTES: Final = 0xFFFF
+TICK: Final = timedelta(microseconds=1)
 
 
-def drawn_usually(strategy: st.SearchStrategy[object]) -> list[object]:
+def drawn_usually(
+    strategy: st.SearchStrategy[object], examples: int = USUAL.max_examples
+) -> list[object]:
     """Return all values that a property test draws."""
     seen: list[object] = []
 
-    @USUAL
+    @settings(USUAL, max_examples=examples)
     @given(strategy)
     def note(value: object) -> None:
         seen.append(value)
@@ -108,6 +113,27 @@ EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Callable[[obje
         draw.instants(),
         {"earliest": equals(START), "latest": equals(START + 3 * HOUR)},
     ),
+    "ends of next actions": (
+        draw.next_actions().map(lambda each: each.expires_at),
+        {
+            "already over": equals(START),
+            "over in a microsecond": equals(START + TICK),
+            "usual": equals(START + HOUR / 2),
+            "latest": equals(START + HOUR),
+        },
+    ),
+    "capacities of buckets": (
+        draw.buckets().map(lambda each: each.capacity),
+        {"smallest": equals(1), "largest": equals(10)},
+    ),
+    "limits of logs": (
+        draw.exact_logs().map(lambda each: (each.limit, each.seconds)),
+        {
+            f"{limit} in {seconds} s": equals((limit, seconds))
+            for limit in (1, 2, 3, 10)
+            for seconds in (1, 60)
+        },
+    ),
     "states of logs": (draw.log_states(), {"empty": equals(FRESH_LOG)}),
     "states of buckets": (draw.bucket_states(), {"full": equals(FULL_BUCKET)}),
     "charges": (draw.charges(), {"used up": is_used_up, "full log": is_full_log}),
@@ -141,3 +167,15 @@ def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
     assert len(seen) <= USUAL.max_examples
     missed = {name for name, is_edge in edges.items() if not any(map(is_edge, seen))}
     assert missed == set()
+
+
+@pytest.mark.parametrize("path", EntryPath)
+def test_sessions_of_a_path_reach_every_account_and_preference(path: EntryPath) -> None:
+    cells = {
+        (ENTRY_PATHS.name, *map(str, key))
+        for key, row in ENTRY_PATHS.cells()
+        if row.outcome.path is path
+    }
+    with count_cell_lookups([ENTRY_PATHS]) as counts:
+        drawn_usually(draw.sessions(path), examples=50)
+    assert counts.keys() == cells

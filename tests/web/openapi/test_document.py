@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
-from typing import cast
+from typing import ClassVar, cast
 
+import attrs
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -20,10 +21,16 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.members import APP_USER_ID, Member, parse_lenient_id
 from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import strategies as draw
@@ -189,6 +196,38 @@ def test_parameter_and_header_examples_are_valid() -> None:
         assert isinstance(header, dict)
         if "example" in header:
             by_schema(header["schema"]).validate(header["example"])
+
+
+SORT = Member("sort", lambda value: parse_lenient_id("sort", value), optional=True)
+
+
+class Sorted(GetAccountState):
+    """An operation with an optional parameter in its query."""
+
+    rule: ClassVar = attrs.evolve(GetAccountState.rule, query=(APP_USER_ID, SORT))
+
+
+REQUIRED: dict[type[Operation], dict[str, bool]] = {
+    CreateConnection: {"Idempotency-Key": True},
+    GetConnection: {"connectionId": True},
+    Reconnect: {"connectionId": True, "Idempotency-Key": True},
+    Revoke: {"connectionId": True, "Idempotency-Key": True},
+    Initiate: {"Idempotency-Key": True},
+    GetAccountState: {"appUserId": True, "If-None-Match": False},
+    StartGraduation: {},
+    Sorted: {"appUserId": True, "sort": False, "If-None-Match": False},
+}
+"""The parameters of each operation, and whether a request must have them."""
+
+
+@pytest.mark.parametrize("kind", [*OPERATIONS, Sorted])
+def test_parameter_is_required_unless_it_may_be_left_out(kind: type[Operation]) -> None:
+    document = openapi(Settings(operations=(kind,)))
+    described = at(*where(kind), document=document)["parameters"]
+    assert isinstance(described, list)
+    parameters = [each for each in described if isinstance(each, dict)]
+    required = {str(each["name"]): each.get("required", False) for each in parameters}
+    assert required == REQUIRED[kind]
 
 
 SEEDS = range(24)

@@ -1,0 +1,46 @@
+"""Tests of which refused requests the log of a simulated app user holds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from curae_lifecycle.rules.idempotency import IDEMPOTENCY
+from curae_lifecycle.rules.outcomes import RefuseWith
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.gates import REQUEST_GATES
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.simulation.journal import Journal
+from curae_lifecycle.web.respond import Answer
+from tests.support.server import request
+from tests.support.strategies import COORDINATE, START
+
+LEFT_OUT = {
+    "request.buckets",
+    *(f"idempotency.in-flight.{request}" for request in ("same", "other")),
+    *(f"idempotency.unknown.{request}" for request in ("same", "other")),
+    *(f"idempotency.forgotten.{request}" for request in ("same", "other")),
+    *(f"idempotency.{state}.other" for state in ("released", "lease-over")),
+}
+"""The rules that refuse for a lease, an erasure or another user, of which the log says nothing."""
+
+REFUSING = [
+    row.rule
+    for table in (REQUEST_GATES, IDEMPOTENCY)
+    for row in table.rows
+    if isinstance(row.outcome, RefuseWith)
+]
+
+
+@pytest.mark.parametrize("rule", REFUSING)
+def test_log_holds_a_refusal_unless_its_reason_is_not_in_the_log(rule: str) -> None:
+    journal, user = Journal(), COORDINATE.app_user
+    answer = Answer(Response(409, (), b"{}"), NO_CHANGES, (rule,), replayed=False, decided_at=START)
+    journal.add_answer(user, START, request("create"), answer)
+    lines = [json.loads(line) for line in journal.lines(user)]
+    assert len(lines) == (rule not in LEFT_OUT)
+
+
+def test_rules_that_the_log_leaves_out_refuse() -> None:
+    assert {*REFUSING} > LEFT_OUT
