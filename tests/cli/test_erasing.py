@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
+
 from curae_lifecycle.rules.binding import AccountState, present_era
 from curae_lifecycle.rules.connection import create
 from curae_lifecycle.rules.outcomes import Refused
@@ -14,9 +16,10 @@ from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.outbox import Delivery, coordinate_subject
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.erasing import erase
+from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import MARY, NAMED, Platform
@@ -94,6 +97,30 @@ def test_purge_of_an_erased_user_waits_for_binding_messages(platform: Platform) 
     assert erase(platform.database, MARY).waiting == 1
     purge_later(platform)
     assert "mary" in platform.everything()
+
+
+@pytest.mark.parametrize("about", ["connection", "session", "coordinate"])
+def test_purge_waits_for_a_message_about_each_subject(platform: Platform, about: str) -> None:
+    platform.sign_up()
+    made = platform.connect()
+    ((session,),) = platform.database.rows(Statement("SELECT id FROM curae_session"))
+    erase(platform.database, MARY)
+    platform.ship()
+    subjects = {
+        "connection": made,
+        "session": str(session),
+        "coordinate": coordinate_subject(MARY),
+    }
+    put = (
+        "INSERT INTO curae_outbox (subject, kind, document, waits_from, due_at, attempts) "
+        "VALUES (?, 'k', '{}', 0, 0, 0)"
+    )
+    platform.database.run_transaction([Statement(put, (key_of(subjects[about]),))])
+    purge_later(platform)
+    assert platform.status(made) == "REVOKED"
+    platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    purge_later(platform)
+    assert platform.status(made) == "NOT_FOUND"
 
 
 def test_purge_of_an_erased_user_waits_for_dead_messages(platform: Platform) -> None:

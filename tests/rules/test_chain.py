@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import chain
@@ -362,6 +362,31 @@ def test_chain_revocation_by_a_slow_clock_is_dated_updated_at() -> None:
     answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT, era=None)
     assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]
     assert {type(answer) for answer in answers} == {Done}
+
+
+MINUTES = st.integers(0, 12).map(at)
+
+
+@given(MINUTES, MINUTES, MINUTES, MINUTES)
+def test_chain_revocation_is_accepted_if_its_first_one_is(
+    first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
+) -> None:
+    # The first connection may have seen a later instant than the others, and later than `now`.
+    first, later = (
+        attrs.evolve(pending(number=number), updated_at=seen)
+        for number, seen in ((1, first_seen), (2, later_seen))
+    )
+    try:
+        alone = revoke(first, now, era=None, actor=Actor.PATIENT, happened_at=happened_at)
+    except ArgumentError:
+        reject()
+    answers = revoke_chain(
+        first, (later,), now, era=None, actor=Actor.PATIENT, happened_at=happened_at
+    )
+    recorded_at = max(now, later_seen)
+    assert answers[0].value == alone.value
+    assert answers[1].value.updated_at == recorded_at
+    assert answers[1].value.revoked_at == min(happened_at, recorded_at)
 
 
 @pytest.mark.parametrize(("cell", "life"), LIFE.items())

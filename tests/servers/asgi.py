@@ -76,8 +76,18 @@ class Seen:
         return headers
 
 
+# A test may replace `asyncio.timeout`.
+_timeout = asyncio.timeout
+
+
 def run(made: Coroutine[object, object, None]) -> None:
-    asyncio.run(made)
+    """Run a coroutine, and fail if it does not end."""
+
+    async def bounded() -> None:
+        async with _timeout(60):
+            await made
+
+    asyncio.run(bounded())
 
 
 async def ask(guard: AsgiApp, client: Client) -> None:

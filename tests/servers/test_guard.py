@@ -237,6 +237,55 @@ def test_wsgi_app_gets_the_asgi_scope_and_a_content_length() -> None:
     assert client.body() == b"ok"
 
 
+@pytest.mark.parametrize(
+    ("given", "environ"),
+    [
+        (
+            {"scheme": "https", "server": ("api.example", 8443), "client": ("192.0.2.1", 50000)},
+            {
+                "wsgi.url_scheme": "https",
+                "SERVER_NAME": "api.example",
+                "SERVER_PORT": "8443",
+                "REMOTE_ADDR": "192.0.2.1",
+            },
+        ),
+        (
+            {"server": None, "client": None},
+            {
+                "wsgi.url_scheme": "http",
+                "SERVER_NAME": "",
+                "SERVER_PORT": "0",
+                "REMOTE_ADDR": "",
+            },
+        ),
+    ],
+)
+def test_wsgi_environ_names_the_scheme_the_server_and_the_client(
+    given: AsgiMessage, environ: dict[str, object]
+) -> None:
+    seen: list[WSGIEnvironment] = []
+
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        seen.append(environ)
+        start("200 OK", [])
+        return []
+
+    scope = {**scope_of(), "query_string": b"a=%62", "http_version": "1.1", **given}
+    client = Client([part(b"", more=False)])
+    run(Guard(wsgi_to_asgi(app, 1), max_concurrent=1)(scope, client.receive, client.send))
+    expected = {
+        **environ,
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "a=%62",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    assert {name: seen[0][name] for name in expected} == expected
+
+
 class Closed(list[bytes]):
     """Parts of a response that must be closed."""
 

@@ -8,7 +8,14 @@ import json
 import attrs
 import pytest
 
-from curae_lifecycle.servers.guard import AsgiMessage, Guard, GuardEvent, Receive, Send
+from curae_lifecycle.servers.guard import (
+    LINGER_SECONDS,
+    AsgiMessage,
+    Guard,
+    GuardEvent,
+    Receive,
+    Send,
+)
 from curae_lifecycle.web.request import BODY_MAX
 from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, run, scope_of
 
@@ -149,6 +156,92 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
+def test_app_that_stops_listening_can_listen_again_after_a_queue() -> None:
+    async def scenario() -> None:
+        entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
+
+        async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+            await receive()
+            if scope["path"] == "/first":
+                entered.set()
+                await leave.wait()
+                return
+            listening = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            listening.cancel()
+            await asyncio.wait([listening])
+            second.hang_up.set()
+            heard.append(await receive())
+            await answer(send, b"ok")
+
+        guard = Guard(app, max_concurrent=1)
+        _, one = called(guard, "/first")
+        await entered.wait()
+        second, two = called(guard, "/second")
+        await second.listened.wait()
+        leave.set()
+        await asyncio.gather(one, two)
+        assert heard == [GONE]
+
+    run(scenario())
+
+
+@attrs.define
+class Endless(Client):
+    """A client that sends a body without an end."""
+
+    parts: int = 0
+
+    async def receive(self) -> AsgiMessage:
+        self.parts += 1
+        assert self.parts < 100, "the guard reads on and on"
+        return part(b"x" * BODY_MAX, more=True)
+
+
+def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
+    client = Endless([])
+
+    async def scenario() -> None:
+        guard = Guard(Seen(), max_concurrent=1, queue_seconds=0.01)
+        await guard._slots.take(())
+        await guard(scope_of(), client.receive, client.send)
+
+    run(scenario())
+    assert (client.heard[0]["status"], client.parts) == (503, 2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_full", "limits"),
+    [
+        (b"", False, [11]),
+        (b"", True, [11, 0.01]),
+        (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
+    ],
+)
+def test_each_wait_of_the_guard_has_its_own_limit(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
+) -> None:
+    client = Client([part(sent, more=bool(sent)), GONE])
+    asked: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def record(seconds: float | None) -> asyncio.Timeout:
+        asked.append(seconds)
+        return timeout(seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", record)
+
+    async def scenario() -> None:
+        guard = Guard(Seen(), max_concurrent=1, body_seconds=11, queue_seconds=0.01)
+        if is_full:
+            await guard._slots.take(())
+            client.sends.pop()
+        await guard(scope_of(), client.receive, client.send)
+
+    run(scenario())
+    assert asked == limits
+
+
 def test_request_cancelled_in_the_queue_takes_no_slot() -> None:
     async def scenario() -> None:
         app = Hanging()
@@ -178,6 +271,39 @@ def test_app_that_raises_frees_its_slot_for_the_next_request() -> None:
             client = Client([part(b"", more=False)])
             with pytest.raises(RuntimeError, match="a mistake"):
                 await ask(guard, client)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("way", ["served", "app raises", "cancelled", "timeout", "client left"])
+def test_request_that_queued_leaves_no_task_behind(way: str) -> None:
+    async def scenario() -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: AsgiMessage, _: Receive, send: Send) -> None:
+            entered.set()
+            await leave.wait()
+            if scope["path"] == "/second" and way == "app raises":
+                raise RuntimeError("a mistake")
+            await answer(send, b"ok")
+
+        guard = Guard(app, max_concurrent=1, queue_seconds=0.01 if way == "timeout" else 60)
+        _, first = called(guard, "/first")
+        await entered.wait()
+        client, second = called(guard, "/second")
+        await client.listened.wait()
+        if way == "cancelled":
+            second.cancel()
+        elif way == "client left":
+            client.hang_up.set()
+        elif way != "timeout":
+            leave.set()
+        await asyncio.gather(second, return_exceptions=True)
+        leave.set()
+        await first
+        # The loop runs once more, so that a cancelled task can end.
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run(scenario())
 
@@ -232,6 +358,7 @@ def test_each_refusal_of_the_guard_is_counted_and_logged(
     assert len(lines) == 1
     assert lines[0].startswith("the guard ")
     assert "a secret" not in caplog.text
+    assert ("a request was not counted: RuntimeError" in caplog.text) is fails
 
 
 def test_guard_logs_and_counts_no_request_that_it_passes_on(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+from contextlib import suppress
 
 import pytest
 
-from curae_lifecycle import Request
+from curae_lifecycle import Request, Response
+from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.log import (
     REQUEST_ID,
     JsonFormatter,
@@ -16,7 +18,8 @@ from curae_lifecycle.servers.log import (
     configure_logging,
     request_id,
 )
-from tests.support.asking import logged
+from tests.support.asking import MINT, logged
+from tests.support.serving import faulty
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -87,6 +90,20 @@ def fails() -> None:
     raise KeyError("a-secret")
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_request_id_is_gone_after_its_request(*, fails: bool) -> None:
+    def page(_: Request) -> Response | None:
+        assert REQUEST_ID.get() == UUID
+        if fails:
+            raise KeyboardInterrupt
+        return None
+
+    endpoint = Endpoint(faulty(), MINT, hosted_pages=page)
+    with suppress(KeyboardInterrupt):
+        endpoint(asked(("x-request-id", UUID)))
+    assert REQUEST_ID.get() is None
+
+
 def test_exception_is_logged_with_only_its_type_and_place() -> None:
     with logged() as log:
         try:
@@ -139,8 +156,27 @@ def test_server_error_messages_are_logged_without_the_path(text: str) -> None:
     assert "a-secret" not in log.text
 
 
-def test_log_record_that_cannot_be_formatted_hides_its_arguments() -> None:
-    wrong = logging.LogRecord("x", logging.ERROR, "", 1, "%d", ("a-secret",), None)
+class Unprintable:
+    """An object that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("a-secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("%d", ("a-secret",)),
+        ("%s %s", ("a-secret",)),
+        ("%(name)s", ({"other": "a-secret"},)),
+        ("%", ("a-secret",)),
+        ("%s", (Unprintable(),)),
+    ],
+)
+def test_log_record_that_cannot_be_formatted_hides_its_arguments(
+    text: str, given: tuple[object, ...]
+) -> None:
+    wrong = logging.LogRecord("x", logging.ERROR, "", 1, text, given, None)
     line = json.loads(JsonFormatter().format(wrong))
     assert line["message"] == "a log record that cannot be formatted"
     of_an_object = logging.LogRecord("x", logging.ERROR, "", 1, ["an object"], (), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.support.asking import KINDS, Asking, header
 from tests.support.paths import ROOT
 from tests.support.server import request
 from tests.support.serving import BEFORE, LOST, fake_time, faulty
+from tests.support.strategies import uuid
 
 CREATE = request("create")
 READ = Request("GET", "/metrics")
@@ -83,6 +85,25 @@ def test_requests_are_counted_by_http_status_and_problem_code(kind: str) -> None
     # The next read counts this one.
     ready = "curae_requests_total code=none operation=metrics replayed=false status=200"
     assert counted(asking)[ready] == 1
+
+
+def test_refusal_is_counted_for_the_last_of_its_rules() -> None:
+    metrics = Metrics()
+    asking = Asking(kind="waits", store=faulty(), counters=metrics)
+    made = json.loads(asking(CREATE).body)["connection"]["id"]
+    for asked in (
+        request("reconnect", id=made, key="k-2"),
+        request("reconnect", id=uuid(9), key="k-3"),
+        request("graduation"),
+    ):
+        asking(asked)
+    found = samples(metrics.render()[1].decode())
+    # Two of them passed a rule on idempotency keys before.
+    assert {name: value for name, value in found.items() if "refusals_total" in name} == {
+        "curae_refusals_total family=connection": 1,
+        "curae_refusals_total family=request": 1,
+        "curae_refusals_total family=graduation-handoff": 1,
+    }
 
 
 def test_store_failures_are_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:

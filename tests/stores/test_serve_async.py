@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from unittest.mock import patch
 
@@ -31,6 +31,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores import external_call
 from curae_lifecycle.stores.external_call import AsyncRenew, Renew
+from curae_lifecycle.stores.retry import RetryStats
 from curae_lifecycle.web.respond import Answer
 from tests.support.instants import record_at
 from tests.support.server import ID, code, request
@@ -293,3 +294,68 @@ def test_async_serve_does_not_retry_a_cancelled_request(call: str, time: FakeTim
     assert time.passed == 1.0
     assert made.asked.total() <= 3
     assert ask(made, request("create"), time).response.status == 201, "its key is unused"
+
+
+# --- The policy and the counts of each function -----------------------------------------------
+
+TWICE: Final = RetryPolicy(attempts=2)
+
+
+def make_nothing(*_: object) -> NextAction:
+    raise AssertionError("the store failed before the call")
+
+
+async def make_nothing_async(*_: object) -> NextAction:
+    raise AssertionError("the store failed before the call")
+
+
+Ask = Callable[[Faulty, FakeTime, RetryStats], Answer]
+ASKS: Final[dict[str, Ask]] = {
+    "serve": lambda made, _, stats: serve(
+        made, request("create"), Numbered(), retry_policy=TWICE, stats=stats
+    ),
+    "serve_async": lambda made, time, stats: run_async(
+        serve_async(Awaited(made), request("create"), Numbered(), retry_policy=TWICE, stats=stats),
+        time,
+    ),
+    "serve_with_external_call": lambda made, _, stats: serve_with_external_call(
+        made, request("create"), Numbered(), make_nothing, retry_policy=TWICE, stats=stats
+    ),
+    "serve_with_external_call_async": lambda made, time, stats: run_async(
+        serve_with_external_call_async(
+            Awaited(made),
+            request("create"),
+            Numbered(),
+            make_nothing_async,
+            retry_policy=TWICE,
+            stats=stats,
+        ),
+        time,
+    ),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_each_serve_function_heeds_its_policy_and_counts(time: FakeTime, ask: Ask) -> None:
+    stats = RetryStats()
+    made = faulty([BEFORE] * 10)
+    assert code(ask(made, time, stats)) == "INTERNAL"
+    assert (made.asked["commit"], stats.unavailable, stats.conflicts) == (2, 2, 0)
+    assert stats.seconds_waited == pytest.approx(time.passed)
+
+
+Record = Callable[[Faulty, FakeTime], FactAnswer]
+RECORDS: Final[dict[str, Record]] = {
+    "record": lambda made, _: record(made, curae.Authorized(ID), retry_policy=TWICE),
+    "record_async": lambda made, time: run_async(
+        record_async(Awaited(made), curae.Authorized(ID), retry_policy=TWICE), time
+    ),
+}
+
+
+@pytest.mark.parametrize("call", RECORDS.values(), ids=RECORDS)
+def test_each_record_function_heeds_its_policy(time: FakeTime, call: Record) -> None:
+    made = faulty([BEFORE] * 10, pending())
+    with pytest.raises(StoreUnavailableError):
+        call(made, time)
+    assert made.asked["commit"] == 2

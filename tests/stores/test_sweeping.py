@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from curae_lifecycle import MemoryStore, record
+from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
@@ -16,8 +17,12 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores import deadline, sweeping
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, RetryPolicy, blocking_retrier
 from curae_lifecycle.stores.serve import sweep_now
+from curae_lifecycle.stores.sweeping import shared_deadline
 from tests.support.instants import commit_writes
 from tests.support.strategies import COORDINATE, START, pending
 
@@ -79,6 +84,46 @@ def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) ->
     assert is_swept(store)
     (noted,) = [each for each in changes.writes if isinstance(each, BindingWrite)]
     assert noted.after.swept
+
+
+def test_sweep_ends_what_a_tombstone_beside_its_last_step_ended(store: MemoryStore) -> None:
+    loads = 0
+
+    def is_last_step(needs: Needs) -> bool:
+        nonlocal loads
+        loads += needs.binding is not None
+        return loads == 2
+
+    def connect_and_tombstone(inner: MemoryStore) -> None:
+        # The connection is of the era that the sweep has left alone.
+        era = present_era(inner.binding(COORDINATE))
+        made = pending(number=2)
+        identity = attrs.evolve(made.identity, era=era)
+        assert commit_writes(inner, (ConnectionWrite(None, attrs.evolve(made, identity=identity)),))
+        tombstone(inner)
+
+    sweep_now(Meanwhile(store, is_last_step, connect_and_tombstone), COORDINATE)
+    assert is_swept(store)
+
+
+def test_sweep_starts_no_batch_after_the_deadline_of_its_caller(store: MemoryStore) -> None:
+    with deadline_scope(0), pytest.raises(StoreUnavailableError, match="cut off"):
+        sweep_now(store, COORDINATE)
+    assert not is_swept(store)
+
+
+def test_runs_that_share_a_deadline_have_one_for_blocking_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (sweeping, deadline):
+        monkeypatch.setattr(module, "monotonic", lambda: 100.0)
+    retrier = blocking_retrier(RetryPolicy(seconds=7))
+    with shared_deadline(retrier) as end:
+        assert (end, current_deadline()) == (107, 107 + ATTEMPT_GRACE_SECONDS)
+        # A shorter one within it ends first, and a longer one with it.
+        with deadline_scope(1), shared_deadline(retrier) as inner:
+            assert (inner, current_deadline()) == (101, 101)
+    assert current_deadline() == float("inf")
 
 
 def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:

@@ -22,10 +22,12 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.django.checks import TAG
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store, serve
+from curae_lifecycle.stores.sql.replication import Notice, Replication
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -217,6 +219,41 @@ def test_locked_sqlite_file_raises_after_timeout(
             with pytest.raises(StoreUnavailableError, match="code 5"):
                 store.commit(decided.loaded, decided.changes)
         assert store.commit(decided.loaded, decided.changes)
+
+
+@pytest.mark.parametrize("run", ["rows", "run_transaction"])
+def test_lock_timeout_of_sqlite_is_restored_after_a_deadline(sqlite_url: str, run: str) -> None:
+    # Other code of the project uses the connection, too.
+    timeout = Statement("PRAGMA busy_timeout")
+    with database(sqlite_url, options={"timeout": 60}) as alias:
+        made = DjangoDatabase(alias)
+        with deadline_scope(1):
+            if run == "rows":
+                ((within,),) = made.rows(timeout)
+                assert isinstance(within, int)
+                assert 0 < within <= 1000
+            else:
+                assert made.run_transaction([Statement("DELETE FROM curae_log")])
+        assert [*made.rows(timeout)] == [(60_000,)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_statement_leaves_no_notice_handler_on_its_connection(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    heard: list[Notice] = []
+    monkeypatch.setattr(Replication, "handle_notice", lambda _, notice: heard.append(notice))
+    tell = "DO $$ BEGIN RAISE WARNING 'a warning'; END $$"
+    with database(postgres_url) as alias:
+        made = DjangoDatabase(alias)
+        made.rows(Statement("SELECT 1"))
+        if fails:
+            with pytest.raises(ProgrammingError):
+                made.rows(Statement("SELECT nothing"))
+        assert made.run_transaction([Statement("DELETE FROM curae_log")])
+        with connections[alias].cursor() as cursor:
+            cursor.execute(tell)
+    assert heard == []
 
 
 def test_missing_database_raises_store_unavailable(tmp_path: str) -> None:

@@ -252,6 +252,13 @@ def test_error_in_external_call_gives_500_and_releases_the_key(
     check_free(made, operation)
 
 
+def test_call_after_a_release_names_the_rule_that_let_it_run() -> None:
+    made = prepared("create")
+    check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
+    answer = ask(made, request("create"), Called(made))
+    assert (answer.response.status, answer.rules[0]) == (201, "idempotency.released.same")
+
+
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
 @pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
 def test_argument_error_in_external_call_releases_the_key(

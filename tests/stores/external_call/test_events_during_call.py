@@ -8,12 +8,12 @@ import pytest
 import curae_lifecycle as curae
 from curae_lifecycle import ApiKey, ArgumentError, RetryPolicy, serve_with_external_call
 from curae_lifecycle.rules import attempt as attempts
-from curae_lifecycle.rules.idempotency import RecordState
+from curae_lifecycle.rules.idempotency import LostLeaseAction, RecordState
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.values import AppId
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
+from curae_lifecycle.rules.values import AppId, NextAction
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, NewIds
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores.external_call import Renew
+from curae_lifecycle.stores.external_call import AsyncRenew, ExternalCall, Renew
 from curae_lifecycle.web.respond import Answer
 from tests.stores.external_call.calling import (
     LEASE,
@@ -67,6 +67,16 @@ def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -
             lease=lease,
         )
     assert not made.asked
+
+
+@pytest.mark.parametrize(
+    ("lease", "microseconds"), [(0.000001, 1), (0.25, 250_000), (1.5, 1_500_000), (60, 60_000_000)]
+)
+def test_external_call_lease_counts_in_microseconds(lease: float, microseconds: int) -> None:
+    async def call(_: NewIds, __: AsyncRenew) -> NextAction:
+        raise AssertionError("no call is made")
+
+    assert ExternalCall(call, lease, LostLeaseAction.EXECUTE).ticks == microseconds
 
 
 def test_renewed_lease_keeps_the_idempotency_key_in_flight() -> None:

@@ -233,6 +233,29 @@ def test_outbox_worker_does_not_reclaim_a_newer_format_message(
     assert (seen, caplog.text.count("returned untried")) == ([2, 3], 1)
 
 
+def test_newer_message_is_claimed_once_if_lower_numbers_follow(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, 2, 1)
+    run(database, "UPDATE curae_outbox SET id = id + 10")
+    stop, seen = threading.Event(), list[int]()
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery.number)
+        if delivery.number == 12:
+            # Numbers are not in the order of commits.
+            for number in (1, 2, 20):
+                put = "INSERT INTO curae_outbox (id, subject, kind, document, attempts, due_at, "
+                values = "waits_from) VALUES (?, ?, 'k', '{\"format\":1}', 0, 0, 0)"
+                run(database, put + values, number, key_of(f"late {number}"))
+        if delivery.number == 20:
+            stop.set()
+
+    outbox = Outbox(database, DeliverySettings(batch=1, poll_seconds=0.01))
+    outbox.run(handle, stop)
+    assert (seen, caplog.text.count("returned untried")) == ([12, 1, 2, 20], 1)
+
+
 def test_dead_message_in_newer_format_is_listed_without_document(
     database: SqlDatabase, ask: Command
 ) -> None:

@@ -115,3 +115,10 @@ def test_replacing_buckets_refills_them_and_keeps_user_limits() -> None:
     assert [answer.response.status for answer in answers] == [201] * 8 + [429]
     made.replace_buckets(())
     assert made.purge(at(60)) == 1, "the app user's log; the buckets went when they were replaced"
+
+
+def test_replaced_buckets_leave_their_room_to_other_buckets() -> None:
+    made = world(curae.Settings(buckets=(BUCKET,)), capacity=1)
+    for name in ("a", "b", "c"):
+        assert handle_at(made, request("account-state"), START).response.status == 200
+        made.replace_buckets((curae.Bucket(name=name, capacity=1, refill=1, seconds=60),))

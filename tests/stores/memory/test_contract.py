@@ -16,6 +16,8 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.effects import HandoffCancelled
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -209,6 +211,20 @@ def test_changes_without_effects_or_events_are_not_delivered() -> None:
     )
     assert made.store.commit(made.store.load(Needs(), DIGEST), only)
     assert made.delivered == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Changes(effects=(HandoffCancelled(ID),)),
+        Changes(events=(Event(EventKind.CONNECTION_CREATED, pending(), START),)),
+    ],
+    ids=["effects", "events"],
+)
+def test_changes_with_effects_or_events_alone_are_delivered(changes: Changes) -> None:
+    made = Made()
+    assert made.store.commit(made.store.load(Needs(), DIGEST), changes)
+    assert made.delivered == [changes]
 
 
 def test_deliver_callback_runs_while_the_commit_lock_is_held() -> None:

@@ -121,6 +121,45 @@ def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -
         assert made.execute_command("GET", "nothing") is None
 
 
+def test_cluster_client_connects_once_and_again_after_a_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[dict[str, object]] = []
+    closed: list[int] = []
+
+    class Cluster:
+        def __init__(self, **arguments: object) -> None:
+            made.append(arguments)
+            self.number = len(made)
+
+        def execute_command(self, *_: str) -> int:
+            return self.number
+
+        def close(self) -> None:
+            closed.append(self.number)
+
+    monkeypatch.setattr(redis, "RedisCluster", Cluster)
+    client = ClusterClient(["rediss://ada:pw@one:7000"], timeout=0.5, pool_size=3)
+    assert [client.execute_command("GET", "a"), client.execute_command("GET", "b")] == [1, 1]
+    client.close()
+    client.close()
+    assert closed == [1]
+    assert client.execute_command("GET", "c") == 2
+    for arguments in made:
+        limits = {
+            name: arguments[name] for name in arguments if name not in {"startup_nodes", "retry"}
+        }
+        assert limits == {
+            "require_full_coverage": False,
+            "max_connections": 3,
+            "socket_timeout": 0.5,
+            "socket_connect_timeout": 0.5,
+            "username": "ada",
+            "password": "pw",
+            "ssl": True,
+        }
+
+
 def test_closing_an_unused_cluster_client_raises_nothing() -> None:
     with closing(ClusterClient(["redis://127.0.0.1:1"])):
         pass

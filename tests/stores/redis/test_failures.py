@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import attrs
 import pytest
 import redis
+import redis.asyncio
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MaxConnectionsError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
 
+from curae_lifecycle import MemoryStore
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import create_client, create_client_async
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
 from curae_lifecycle.stores.retry import RetryPolicy
 from tests.stores.redis.charging import BUCKET, KINDS, Who, client, known, who
 from tests.support import patiently
 from tests.support.databases.valkey import valkey
 from tests.support.hanging import stopped
 from tests.support.patiently import PATIENCE
-from tests.support.redis_limits import limited, redis_url
+from tests.support.redis_limits import AtOnce, limited, redis_url
+from tests.support.server import CALLER
 
 __all__ = ["client", "redis_url", "who"]
 
@@ -73,6 +88,77 @@ def test_hanging_redis_times_out_and_is_charged_at_most_once(kind: str) -> None:
             assert who.initiate(1, RetryPolicy(attempts=2)).status == 500
         # The reply was lost, so the charge may or may not have happened.
         assert patient.charged() in {(1, 1), (2, 1)}
+
+
+@attrs.frozen
+class Broken:
+    """A client whose commands raise an error."""
+
+    error: Exception
+
+    def execute_command(self, *_: str | int) -> object:
+        raise self.error
+
+
+@attrs.frozen
+class AsyncBroken:
+    """An async client whose commands raise an error."""
+
+    error: Exception
+
+    async def execute_command(self, *_: str | int) -> object:
+        raise self.error
+
+
+TRANSIENT = [
+    redis.ConnectionError("refused"),
+    redis.TimeoutError("no reply"),
+    BusyLoadingError("LOADING a dataset"),
+    MaxConnectionsError("the pool is exhausted"),
+    ReadOnlyError("READONLY a replica"),
+    OutOfMemoryError("OOM noeviction"),
+    ClusterDownError("CLUSTERDOWN no slots"),
+    TryAgainError("TRYAGAIN during resharding"),
+    RedisClusterException("no node responds"),
+]
+PERMANENT = [
+    redis.ResponseError("WRONGTYPE"),
+    redis.DataError("a value that cannot be sent"),
+    RuntimeError("a mistake"),
+]
+
+
+def load_with(error: Exception, *, is_async: bool) -> None:
+    needs = Needs(buckets=(BucketKey(CALLER.key_owner, BUCKET),))
+    if is_async:
+        store = AsyncRedisLimitsStore(AtOnce(MemoryStore()), AsyncBroken(error))
+        asyncio.run(store.load(needs))
+    else:
+        RedisLimitsStore(MemoryStore(), Broken(error)).load(needs)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [*TRANSIENT, *PERMANENT], ids=lambda each: type(each).__name__)
+def test_redis_error_that_may_pass_is_store_unavailable(
+    error: Exception, *, is_async: bool
+) -> None:
+    expected = StoreUnavailableError if error in TRANSIENT else type(error)
+    with pytest.raises(expected) as raised:
+        load_with(error, is_async=is_async)
+    if error in TRANSIENT:
+        # A charge may have happened before the error.
+        assert type(raised.value) is StoreUnavailableError
+        assert str(error) not in str(raised.value)
+
+
+def test_redis_clients_pass_on_their_limits() -> None:
+    url = "redis://127.0.0.1:1"
+    for make in (create_client, create_client_async):
+        pool = make(url, timeout=0.5, pool_size=3).connection_pool
+        assert isinstance(pool, redis.BlockingConnectionPool | redis.asyncio.BlockingConnectionPool)
+        given = pool.connection_kwargs
+        assert (pool.max_connections, pool.timeout) == (3, 0.5)
+        assert (given["socket_timeout"], given["socket_connect_timeout"]) == (0.5, 0.5)
 
 
 def test_redis_clients_do_not_retry_commands(redis_url: str) -> None:

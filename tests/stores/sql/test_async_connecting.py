@@ -6,12 +6,15 @@ import asyncio
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
 
-from curae_lifecycle.stores.sql.async_drivers import AsyncpgConnection
+from curae_lifecycle.stores.sql.async_drivers import AiosqliteConnection, AsyncpgConnection
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.replication import Replication
+from curae_lifecycle.stores.sql.statement import Statement
 
 PROGRAM = """
 import asyncio, sys
@@ -36,6 +39,67 @@ def test_process_exits_although_aiosqlite_connections_are_open(sqlite_url: str) 
         timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (0, "[(1,)]\n")
+
+
+def test_aiosqlite_connection_waits_for_a_lock_as_long_as_it_may(sqlite_url: str) -> None:
+    async def ask() -> list[object]:
+        engine = create_engine_async(sqlite_url, timeout=60)
+        try:
+            return [*await AsyncSqlDatabase(engine).rows(Statement("PRAGMA busy_timeout"))]
+        finally:
+            await engine.dispose()
+
+    assert asyncio.run(ask()) == [(60_000,)]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_async_connect_to_a_silent_server_ends_in_time(tmp_path: Path, driver: str) -> None:
+    async def connect() -> None:
+        engine = create_engine_async(
+            f"postgresql+{driver}://curae@/curae?host={tmp_path}", timeout=0.05
+        )
+        opening = asyncio.ensure_future(engine.pool.connect())
+        # Without a limit this waits in vain.
+        await asyncio.wait([opening], timeout=20)
+        assert opening.done()
+        with pytest.raises(TimeoutError):
+            opening.result()
+
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / ".s.PGSQL.5432"))
+        silent.listen()
+        asyncio.run(connect())
+
+
+class SetUpError(Exception):
+    """The error of a connection that cannot be set up."""
+
+
+@pytest.mark.parametrize("error", [SetUpError, asyncio.CancelledError])
+def test_aiosqlite_connection_that_cannot_be_set_up_is_closed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    closed: list[AiosqliteConnection] = []
+
+    async def prepare(_: AiosqliteConnection, lock_timeout: float) -> None:
+        del lock_timeout
+        raise error
+
+    close = AiosqliteConnection.close
+
+    async def record_close(connection: AiosqliteConnection) -> None:
+        await close(connection)
+        closed.append(connection)
+
+    monkeypatch.setattr(AiosqliteConnection, "prepare", prepare)
+    monkeypatch.setattr(AiosqliteConnection, "close", record_close)
+
+    async def connect() -> None:
+        with pytest.raises(error):
+            await create_engine_async(sqlite_url).pool.connect()
+
+    asyncio.run(connect())
+    assert len(closed) == 1
 
 
 @attrs.define

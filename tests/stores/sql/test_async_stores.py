@@ -6,6 +6,7 @@ import asyncio
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,10 +14,11 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record_async, serve, serve_async
@@ -30,11 +32,13 @@ from curae_lifecycle.stores.sql.limits import MariadbLimits, mariadb_limits
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from curae_lifecycle.testing.blocking import BlockingStoreAdapter
 from tests.stores.sql.worlds import no_ids
+from tests.support.page_rows import check_pages
 from tests.support.patiently import PATIENCE, PATIENT
 from tests.support.replaced_pages import check_replaced_pages
 from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
-from tests.support.sql.databases import with_driver
+from tests.support.sql.databases import Clocked, with_driver
 from tests.support.sql.works import SETTINGS, minted
 from tests.support.strategies import COORDINATE
 
@@ -254,6 +258,38 @@ def test_unsupported_driver_error_lists_the_supported_drivers(
     assert "hunter2" not in told
 
 
+class AsyncPages(BlockingStoreAdapter):
+    """The pages of an async store, in blocking calls."""
+
+    def __init__(self, store: AsyncSqlStore, runner: asyncio.Runner) -> None:
+        super().__init__(store, runner)
+        self._async_store = store
+        self._async_runner = runner
+
+    def register(self, api_key: ApiKey, caller: Caller) -> None:
+        self._async_runner.run(self._async_store.register(api_key, caller))
+
+    def hosted_page(self, url: str) -> HostedPage | None:
+        return self._async_runner.run(self._async_store.hosted_page(url))
+
+    def purge(self) -> None:
+        self._async_runner.run(self._async_store.purge())
+
+
+def test_async_store_keeps_hosted_pages_as_documented(sqlite_database: SqlDatabase) -> None:
+    clocked = Clocked(sqlite_database)
+    store = AsyncSqlStore(ThreadedDatabase(clocked))
+    kept = Statement("SELECT * FROM curae_page")
+    set_clock = partial(setattr, clocked, "now")
+    with asyncio.Runner() as runner:
+        runner.run(store.create_tables())
+        check_pages(
+            AsyncPages(store, runner),
+            set_clock,
+            lambda: [str(row) for row in sqlite_database.rows(kept)],
+        )
+
+
 def test_engine_without_autocommit_is_refused(sqlite_url: str) -> None:
     with pytest.raises(ArgumentError, match="engine: must be an engine from create_engine"):
         SqlDatabase(sa.create_engine(sqlite_url))
@@ -268,6 +304,24 @@ def test_engine_keeps_the_options_of_its_database_url(postgres_url: str) -> None
     ]
     assert shown == ["curae", "1min", "1min"]
     engine.dispose()
+
+
+@ASYNC_POSTGRES
+def test_async_engine_keeps_the_options_of_its_database_url(postgres_url: str, driver: str) -> None:
+    url = postgres_url.replace("+psycopg", f"+{driver}")
+
+    async def show() -> list[object]:
+        engine = create_engine_async(f"{url}&options=-c%20application_name%3Dcurae", timeout=60)
+        database = AsyncSqlDatabase(engine)
+        try:
+            return [
+                (await database.rows(Statement(f"SHOW {name}")))[0][0]
+                for name in ("application_name", "statement_timeout", "lock_timeout")
+            ]
+        finally:
+            await engine.dispose()
+
+    assert asyncio.run(show()) == ["curae", "1min", "1min"]
 
 
 @pytest.mark.mariadb

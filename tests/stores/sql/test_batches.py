@@ -19,8 +19,9 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
+from curae_lifecycle.stores.sql.keys import coordinate_key
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.support.sql.databases import Clocked
 from tests.support.strategies import COORDINATE, START, pending
@@ -94,6 +95,36 @@ def test_purge_deletes_more_erased_connections_than_a_statement(
     clocked.now = START + timedelta(minutes=6)
     purge(clocked)
     assert count(clocked, "curae_connection") == 0
+
+
+@attrs.define
+class Bounded(Clocked):
+    """A database that fails after a number of reads, so that an endless loop fails its test."""
+
+    reads_left: int = 100
+
+    def rows(self, statement: Statement) -> Rows:
+        self.reads_left -= 1
+        assert self.reads_left, "a loop does not end"
+        return super().rows(statement)
+
+
+@PURGES
+@pytest.mark.parametrize("places", [(2,), (0, 1, 2)])
+def test_purge_passes_over_each_newer_binding_once(
+    clocked: Clocked, purge: Purge, places: tuple[int, ...]
+) -> None:
+    users = [attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")) for number in "123"]
+    for user in users:
+        erase(clocked, user)
+    newer = [sorted(map(coordinate_key, users))[place] for place in places]
+    put = "UPDATE curae_binding SET document = '{\"format\":2}', unswept = 1 WHERE id = ?"
+    assert clocked.run_transaction([Statement(put, (key,), 1) for key in newer])
+    assert clocked.run_transaction([Statement("DELETE FROM curae_outbox")])
+    purge(Bounded(clocked.database, START + timedelta(minutes=6)))
+    left = clocked.rows(Statement("SELECT id, unswept FROM curae_binding ORDER BY id"))
+    assert [*left] == [(key, 1) for key in newer]
+    assert count(clocked, "curae_erasure") == len(newer)
 
 
 def _keep_connections(database: Clocked, coordinate: Coordinate, number: int) -> None:

@@ -20,6 +20,7 @@ from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.web.request import Request
 from tests.support.asking import MINT
 from tests.support.server import API_KEY, CALLER, request
+from tests.support.sql.databases import Counted
 
 CREATE = request("create")
 GET = request("get")
@@ -82,3 +83,14 @@ def test_reregistered_caller_is_used_though_old_rows_are_broken(
     assert ask(CREATE).status == 500
     elsewhere.register(ApiKey(API_KEY), CALLER)
     assert ask(CREATE).status == 201
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_cached_caller_takes_no_statement(tables: SqlDatabase, *, is_async: bool) -> None:
+    counted = Counted(tables)
+    SqlStore(tables).register(ApiKey(API_KEY), CALLER)
+    digest = ApiKey(API_KEY).digest()
+    blocking, waiting = SqlStore(counted), AsyncSqlStore(ThreadedDatabase(counted))
+    for reads in (1, 1):
+        found = asyncio.run(waiting.caller_of(digest)) if is_async else blocking.caller_of(digest)
+        assert (found, len(counted.read)) == (CALLER, reads)

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -18,10 +18,12 @@ import sqlalchemy as sa
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
-from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.retry import RetryStats
 from curae_lifecycle.stores.serve import serve, serve_async
 from curae_lifecycle.stores.sql.engine import (
@@ -30,8 +32,10 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.replication import CONFIRM
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.testing.conformance.store_kit import check_store
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -41,6 +45,7 @@ from tests.support.databases.postgres import Cluster, cluster, database
 from tests.support.patiently import PATIENCE, PATIENT
 from tests.support.server import API_KEY, CALLER, code, request
 from tests.support.serving import AFTER, BEFORE, LOST, Numbered, then
+from tests.support.strategies import START
 
 WIDE = Bucket(name="wide", capacity=100, refill=1, seconds=10**6)
 NARROW = Bucket(name="narrow", capacity=1, refill=1, seconds=10**6)
@@ -337,6 +342,48 @@ def test_bucket_is_charged_while_commits_wait_for_the_disk() -> None:
             finally:
                 _set_standby(url, "")
             assert [each.result(PATIENCE).response.status for each in answers] == [201] * 3
+
+
+class Recording:
+    """A PostgreSQL database that stores nothing and records its statements."""
+
+    dialect = Dialect.POSTGRESQL
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def rows(self, statement: Statement) -> Rows:
+        self.ran.append(statement.text)
+        return []
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.run_transaction(statements)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        self.ran += [each.text for each in statements]
+        return True
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("charged", [False, True])
+def test_durable_charge_is_confirmed_by_postgresql(
+    *, durable: bool, charged: bool, is_async: bool
+) -> None:
+    recording = Recording()
+    key = BucketKey(CALLER.key_owner, WIDE)
+    write = RateWrite(key=key, policy=WIDE, before=None, after=FULL_BUCKET)
+    charges = (write,) if charged else ()
+    loaded = Loaded(snapshot=Snapshot(), now=START)
+    if is_async:
+        waiting = AsyncSqlStore(ThreadedDatabase(recording), charge_apart=True)
+        assert asyncio.run(waiting.charge(loaded, charges, durable=durable))
+    else:
+        blocking = SqlStore(recording, charge_apart=True)
+        assert blocking.charge(loaded, charges, durable=durable)
+    words = [text.split()[0] for text in recording.ran]
+    assert words == ["INSERT"] * charged + ["SELECT"] * durable
+    assert recording.ran.count(CONFIRM) == durable
 
 
 @pytest.mark.heavy

@@ -345,7 +345,7 @@ class Down(Breaking):
 
     def rows(self, statement: Statement) -> Rows:
         self.looks += 1
-        if self.looks == 100:
+        if self.looks == 10:
             self.stop.set()
         return super().rows(statement)
 
@@ -357,8 +357,25 @@ def test_outbox_worker_waits_a_poll_interval_if_database_is_down(
     post(database, "one")
     stop = Impatient()
     down = Down(database, breaks, stop)
-    Outbox(down, DeliverySettings(poll_seconds=7)).run(raising, stop)
-    assert (down.looks, stop.waits) == (5, [7.0] * 5)
+    Outbox(down, DeliverySettings(poll_seconds=0.5)).run(raising, stop)
+    assert (down.looks, stop.waits) == (5, [0.5] * 5)
+
+
+def test_worker_waits_only_after_it_found_no_due_message(database: SqlDatabase) -> None:
+    post(database, *"abcd")
+    seen, waits = list[int](), list[int]()
+
+    class Idle(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            del timeout
+            waits.append(len(seen))
+            self.set()
+            return True
+
+    stop = Idle()
+    outbox = Outbox(database, DeliverySettings(batch=1, poll_seconds=60))
+    outbox.run(lambda delivery: seen.append(delivery.number), stop)
+    assert (len(seen), waits) == (4, [4])
 
 
 # --- Workers that go on -----------------------------------------------------------------------

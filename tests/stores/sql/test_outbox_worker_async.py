@@ -12,7 +12,7 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.keys import key_of
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -54,6 +54,28 @@ def test_async_outbox_workers_deliver_retry_and_revive_messages(database: SqlDat
     assert left(database) == 0
 
 
+async def fail(_: Delivery) -> None:
+    raise ValueError
+
+
+def test_both_outboxes_list_dead_messages_page_by_page(database: SqlDatabase) -> None:
+    post(database, *"abc")
+    settings = DeliverySettings(attempts=1)
+    blocking = Outbox(database, settings)
+    waiting = AsyncOutbox(ThreadedDatabase(database), settings)
+
+    async def run() -> None:
+        assert await waiting.deliver_batch(fail) == 3
+        for after, limit, expected in ((0, 2, [1, 2]), (2, 2, [3]), (1, 1, [2]), (3, 9, [])):
+            for page in (
+                blocking.list_dead(after=after, limit=limit),
+                await waiting.list_dead(after=after, limit=limit),
+            ):
+                assert [each.number for each in page] == expected
+
+    asyncio.run(run())
+
+
 def test_async_outbox_worker_polls_until_stopped(database: SqlDatabase) -> None:
     stop, looked = asyncio.Event(), list[str]()
 
@@ -87,13 +109,31 @@ def test_async_outbox_worker_waits_if_its_database_is_down(database: SqlDatabase
             del statement
             nonlocal looks
             looks += 1
-            if looks == 100:
+            if looks == 10:
                 stop.set()
             raise StoreUnavailableError("it is down")
 
-    outbox = AsyncOutbox(Down(database), DeliverySettings(poll_seconds=7))
+    outbox = AsyncOutbox(Down(database), DeliverySettings(poll_seconds=0.5))
     asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
     assert (looks, waits) == (5, 5)
+
+
+def test_async_worker_waits_only_after_it_found_no_due_message(database: SqlDatabase) -> None:
+    post(database, *"abcd")
+    seen, waits = list[int](), list[int]()
+
+    class Idle(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            waits.append(len(seen))
+            self.set()
+            return True
+
+    async def handle(delivery: Delivery) -> None:
+        seen.append(delivery.number)
+
+    outbox = AsyncOutbox(ThreadedDatabase(database), DeliverySettings(batch=1, poll_seconds=60))
+    asyncio.run(outbox.run(handle, Idle()))
+    assert (len(seen), waits) == (4, [4])
 
 
 def test_async_outbox_handler_is_cancelled_after_half_its_lease(

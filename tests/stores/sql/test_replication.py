@@ -12,6 +12,7 @@ import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
+from django.db import connections
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
@@ -121,6 +122,34 @@ def test_unreplicated_commit_is_neither_confirmed_nor_read(
                     made.run_transaction([DROP])
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
         assert made.run_transaction([Statement("DELETE FROM kept", (), 1)])
+
+
+def drop_connections(made: Database) -> None:
+    """Close every connection of a database, so that the next statement opens another."""
+    if isinstance(made, SqlDatabase):
+        made._engine.dispose()
+    elif isinstance(made, Awaited):
+        made.run(made.database._pool.dispose())
+    else:
+        connections.close_all()
+
+
+@KINDS
+def test_doubt_about_a_commit_outlives_its_connection(
+    kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(kind, postgres_url, PATIENCE) as made:
+        made.run_ddl(MAKE)
+        with monkeypatch.context() as cancelled:
+            cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
+            with pytest.raises(StoreUnavailableError, match=CLOSED):
+                made.run_transaction([PUT])
+            for module in (drivers, async_drivers, django_database):
+                cancelled.setattr(module, "CONFIRM", "SELECT warned()")
+            drop_connections(made)
+            with pytest.raises(StoreUnavailableError, match=CLOSED):
+                made.rows(KEPT)
+        assert list(map(tuple, made.rows(KEPT))) == [(1,)]
 
 
 @KINDS

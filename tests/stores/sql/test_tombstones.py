@@ -350,12 +350,13 @@ def test_sweep_cut_off_by_its_deadline_raises(
     assert {each.status for each in left(store).connections} == {Status.REVOKED}
 
 
-def test_memory_store_finishes_a_sweep_in_its_purge() -> None:
+@pytest.mark.parametrize("limit", [None, 1])
+def test_memory_store_finishes_a_sweep_in_its_purge(limit: int | None) -> None:
     store = MemoryStore()
     fill(store, 3)
     with pytest.raises(Killed):
         record(Dying(store, 1, after=True), Tombstoned(COORDINATE))
-    store.purge()
+    store.purge(limit=limit)
     assert {each.status for each in left(store).connections} == {Status.REVOKED}
 
 

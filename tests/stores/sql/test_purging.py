@@ -1,0 +1,168 @@
+"""Tests of when a purge deletes a row, and of purges that meet a change, on both kinds of store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.stores import deadline, sweeping
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.erasing import erase
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.support.server import API_KEY, CALLER, request
+from tests.support.serving import FakeTime, fake_time
+from tests.support.sql.databases import Clocked
+from tests.support.strategies import COORDINATE, START, pending
+
+MINT = RandomIds("https://connect.example/")
+LAST = to_epoch_microseconds(START - timedelta(minutes=5))
+"""The last expiry at which a row is deleted."""
+
+PUT = {
+    "curae_record": "INSERT INTO curae_record (id, expires_at, version, document) VALUES (?, ?, 1, '')",
+    "curae_log": "INSERT INTO curae_log (id, expires_at, version, document) VALUES (?, ?, 1, '')",
+    "curae_page": (
+        "INSERT INTO curae_page (id, expires_at, version, document, subject) "
+        "VALUES (?, ?, 1, '', ?)"
+    ),
+    "curae_bucket": "INSERT INTO curae_bucket (id, full_at, part) VALUES (?, ?, 1)",
+}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("table", PUT)
+def test_purge_deletes_a_row_five_minutes_after_its_expiry(
+    database: SqlDatabase, table: str, *, is_async: bool
+) -> None:
+    clocked = Clocked(database)
+    store = SqlStore(clocked)
+    store.create_tables()
+    # With its fraction, a bucket is full one microsecond after its `full_at`.
+    last = LAST - 1 if table == "curae_bucket" else LAST
+    for key, expires_at in (("before", last - 1), ("at", last), ("after", last + 1)):
+        values = (key, expires_at, key)[: PUT[table].count("?")]
+        assert clocked.run_transaction([Statement(PUT[table], values, 1)])
+    if is_async:
+        asyncio.run(AsyncSqlStore(ThreadedDatabase(clocked)).purge())
+    else:
+        store.purge()
+    left = clocked.rows(Statement(f"SELECT id FROM {table}"))
+    assert [*left] == [("after",)]
+
+
+# --- Changes beside a purge -------------------------------------------------------------------
+
+
+@attrs.define
+class Rival(Clocked):
+    """A database in which something happens once, right before a transaction that ends an erasure."""
+
+    happen: Callable[[], object] = lambda: None
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        if any("DELETE FROM curae_erasure" in each.text for each in statements):
+            happen, self.happen = self.happen, lambda: None
+            happen()
+        return super().run_transaction(statements)
+
+
+@pytest.fixture
+def rival(database: SqlDatabase) -> Rival:
+    """Return a database with the key of an app."""
+    made = Rival(database)
+    store = SqlStore(made)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    return made
+
+
+def initiate(database: Rival, key: str) -> None:
+    """Bind a new user if none is bound, and make a session."""
+    answer = serve(SqlStore(database), request("initiate", key=key), MINT)
+    assert answer.response.status == 201
+
+
+def count(database: Rival, table: str) -> object:
+    return database.rows(Statement(f"SELECT COUNT(*) FROM {table}"))[0][0]
+
+
+def purge_delivered(database: Rival, *, is_async: bool) -> None:
+    """Purge six minutes later, with every message delivered."""
+    database.now += timedelta(minutes=6)
+    database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    if is_async:
+        asyncio.run(AsyncSqlStore(ThreadedDatabase(database)).purge())
+    else:
+        SqlStore(database).purge()
+
+
+@attrs.define
+class Slow(Clocked):
+    """A database whose transactions take three seconds each."""
+
+    time: FakeTime = attrs.field(factory=FakeTime)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        self.time.passed += 3
+        return super().run_transaction(statements)
+
+
+def test_erasure_goes_on_for_longer_than_a_request_may(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = fake_time(monkeypatch)
+    for module in (sweeping, deadline):
+        monkeypatch.setattr(module, "monotonic", time.monotonic)
+    slow = Slow(database, time=time)
+    store = SqlStore(slow)
+    store.create_tables()
+    loaded = store.load(Needs())
+    assert store.commit(loaded, Changes((ConnectionWrite(None, pending()),)))
+    assert erase(slow, COORDINATE).connections == 1
+    assert time.passed > DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_user_bound_during_a_purge_of_the_last_user_stays(rival: Rival, *, is_async: bool) -> None:
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    rival.happen = lambda: initiate(rival, "k-2")
+    purge_delivered(rival, is_async=is_async)
+    purge_delivered(rival, is_async=is_async)
+    assert [count(rival, f"curae_{each}") for each in ("binding", "session", "erasure")] == [
+        1,
+        1,
+        0,
+    ]
+    binding = SqlStore(rival).load(Needs(binding=COORDINATE)).snapshot.binding
+    assert binding is not None
+    assert binding.state is AccountState.LIMITED
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_erasure_that_comes_during_a_purge_is_kept_for_the_next(
+    rival: Rival, *, is_async: bool
+) -> None:
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    initiate(rival, "k-2")
+    rival.happen = lambda: erase(rival, COORDINATE)
+    purge_delivered(rival, is_async=is_async)
+    assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (1, 1)
+    purge_delivered(rival, is_async=is_async)
+    assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (0, 0)
