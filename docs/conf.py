@@ -28,7 +28,13 @@ ROOT: Final = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from curae_lifecycle import __version__ as release  # noqa: E402 - the folder is added above
-from docs.summaries import PROJECT, llms_text, meta_tags, summaries  # noqa: E402 - the same
+from docs.summaries import (  # noqa: E402 - the same
+    PICTURE,
+    PROJECT,
+    llms_text,
+    meta_tags,
+    summaries,
+)
 
 project = "curae_lifecycle"
 author = "The curae_lifecycle authors"
@@ -63,7 +69,10 @@ copybutton_line_continuation_character = "\\"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-html_static_path = ["site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"]
+html_static_path = [
+    *("site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"),
+    PICTURE,
+]
 html_css_files = ["site.css"]
 html_search_scorer = str(Path(__file__).parent / "search.js")
 html_js_files = [("site.js", {"defer": "defer"})]
@@ -227,7 +236,8 @@ def _describe(
     if name in TOP.values():
         # Its text is in another file than the one that would be edited.
         context["page_source_suffix"] = ""
-    context["metatags"] = f"{context.get('metatags') or ''}{meta_tags(unescape(title), summary)}"
+    tags = meta_tags(unescape(title), summary, html_baseurl)
+    context["metatags"] = f"{context.get('metatags') or ''}{tags}"
 
 
 def _skips(

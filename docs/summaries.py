@@ -15,18 +15,23 @@ PROJECT: Final = (
 )
 """What the whole project is, in one sentence."""
 
+PICTURE: Final = "social.png"
+"""The picture that previews of links show."""
+
 
 def summaries(index: str) -> dict[str, str]:
     """Read the list of pages in `index.md`, and return the sentence of each page by its name."""
     return {page: f"{_plain(title)}: {_plain(text)}" for title, page, text in _LINE.findall(index)}
 
 
-def meta_tags(title: str, summary: str) -> str:
-    """Return the elements of a page's head that hold its title and its summary.
+def meta_tags(title: str, summary: str, address: str = "") -> str:
+    """Return the elements of a page's head that hold its title, its summary and its picture.
 
     Args:
         title: The title of the page, as text.
         summary: The sentence about the page, as text.
+        address: The address of the site, which the address of a picture must begin with. Without
+            it there is no picture.
     """
     tags = [
         ("name", "description", summary),
@@ -34,8 +39,13 @@ def meta_tags(title: str, summary: str) -> str:
         ("property", "og:description", summary),
         ("property", "og:site_name", "curae_lifecycle"),
         ("property", "og:type", "article"),
-        ("name", "twitter:card", "summary"),
+        ("name", "twitter:card", "summary_large_image" if address else "summary"),
     ]
+    if address:
+        tags += [
+            ("property", "og:image", f"{address.rstrip('/')}/_static/{PICTURE}"),
+            ("property", "og:image:alt", PROJECT),
+        ]
     return "".join(
         [f'<meta {kind}="{name}" content="{escape(value)}">\n' for kind, name, value in tags]
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import struct
 from html import unescape
 
-from docs.summaries import PROJECT, llms_text, meta_tags, summaries
+from docs.summaries import PICTURE, PROJECT, llms_text, meta_tags, summaries
 from tests.support.paths import ROOT
 
 INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
@@ -29,6 +30,16 @@ def test_meta_tags_escape_the_title_and_the_summary() -> None:
     assert values["og:title"] == 'A "B" & C'
     assert values["description"] == values["og:description"] == "Ends <here>."
     assert "<here>" not in shown
+
+
+def test_meta_tags_show_a_picture_if_the_site_has_an_address() -> None:
+    assert "og:image" not in meta_tags("A", "Ends.")
+    shown = meta_tags("A", "Ends.", "https://docs.example/")
+    assert '"og:image" content="https://docs.example/_static/social.png"' in shown
+    head = (ROOT / "docs" / PICTURE).read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    # The size that previews are cut to.
+    assert struct.unpack(">II", head[16:]) == (1200, 630)
 
 
 def test_llms_text_links_every_page_under_its_heading() -> None:
