@@ -109,7 +109,7 @@ class Recorded:
         return self._read(parse_opaque, "nextAction", "url")
 
     def next_action_end(self) -> datetime | None:
-        """Return when the next action in the body expires; None if the body has no valid expiry."""
+        """Return when the next action in the recorded body expires; None without a valid expiry."""
         return self._read(parse_time, "nextAction", "expiresAt")
 
     def _read(

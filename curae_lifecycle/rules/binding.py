@@ -169,9 +169,10 @@ class LimitedAccountAppBinding:
             the first.
         version: The number of writes of the binding. A write that only raises `version`, so
             that a concurrent write conflicts, counts too.
-        era: When the last tombstone of the coordinate was recorded, moved on where that would
-            repeat an era; `None` before the first. It stays when another user is bound.
-        tombstoned_at: The instant that the last tombstone counts as; `None` before the first.
+        era: When the last tombstone of the coordinate was recorded, one tick later than the era
+            before if it would repeat it; `None` before the first. It stays for the next user.
+        tombstoned_at: When the last tombstone happened: as reported, but not after its recording;
+            `None` before the first.
         tombstone_reported_at: The `happened_at` of the last tombstone as it was reported; `None` if
             it was reported without one, or before the first.
         swept: Whether the connections that the last tombstone ended are written down as REVOKED.

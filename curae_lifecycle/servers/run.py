@@ -37,7 +37,7 @@ DRAIN_SECONDS: Final = 30
 
 
 def run(target: str, *, host: str, port: int, workers: int) -> None:
-    """Serve a guarded app until SIGTERM or SIGINT, and finish the started requests.
+    """Serve an ASGI app in its `Guard` until SIGTERM or SIGINT, and finish the started requests.
 
     At SIGTERM each worker serves for one more second, in which every response closes its
     connection. Then the worker accepts no more connections, finishes its requests within

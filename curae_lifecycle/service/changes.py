@@ -119,8 +119,8 @@ def revocation_changes(
             perhaps later ones of its chain.
         answers: The answer of `revoke` for each of `reached`, in the same order.
         heads: The connections in `reached` at the end of a chain. Their versions are raised even if
-            they were revoked before, so that a concurrent recovery of them conflicts: its new
-            connection would outlive a revocation that ends everything.
+            they were revoked before. Otherwise a reconnect at the same time could add a successor
+            that this revocation does not revoke.
     """
     moved = [
         ending_changes(EventKind.CONNECTION_REVOKED, before, answer.value)

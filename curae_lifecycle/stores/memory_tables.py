@@ -171,10 +171,11 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         return name, self.get(name), (owner.environment, owner.customer_account_id)
 
     def set(self, key: KeyParts, write: RecordWrite) -> tuple[datetime, KeyParts] | None:
-        """Store a record.
+        """Insert or replace an idempotency record.
 
         Returns:
-            The instant at which a new record expires, and its key; `None` for a known one.
+            The instant at which an inserted record expires, and its key; `None` for one that
+            replaces another, since the instant stays.
         """
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None

@@ -66,9 +66,9 @@ def format_connection(
 
 
 def format_own_row(connection: Connection, now: datetime, active_spelling: str) -> dict[str, Json]:
-    """Format a connection as its own row says, whatever tombstone ended it since.
+    """Format a connection for an event, from its stored value alone.
 
-    It is for events, which show a connection as it was when they were recorded.
+    A later tombstone of its user does not show: an event keeps what was so when it was recorded.
 
     Args:
         connection: The connection as it was stored.

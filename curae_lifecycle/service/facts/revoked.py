@@ -51,7 +51,7 @@ class Revoked(fact.ConnectionFact):
         return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke the connection and, for some actors, the later ones of its chain."""
+        """Decide the revocation of the connection and, if its actor reaches them, of later ones."""
         answers, changes = revoke_by_actor(
             fact.require_connection(snapshot),
             snapshot,

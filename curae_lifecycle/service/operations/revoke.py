@@ -14,7 +14,12 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class ConnectionRevoked(operation.Reply):
-    """The reply to a revoke: `{connection, revokedNow}`."""
+    """The reply to a revoke: `{connection, revokedNow}`.
+
+    Attributes:
+        connection: The connection, which is REVOKED.
+        revoked_now: Whether this request revoked it; False if it was revoked before.
+    """
 
     connection: Connection
     revoked_now: bool

@@ -33,7 +33,7 @@ class Cursor(Protocol):
 
 
 class DriverConnection(Protocol):
-    """A connection of a database driver, behind the interface that the stores use."""
+    """The interface of a connection; each driver has a class that implements it."""
 
     @property
     def is_idle(self) -> bool:

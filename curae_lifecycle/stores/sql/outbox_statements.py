@@ -183,8 +183,8 @@ class Backlog(NamedTuple):
 def backlog_statement(dialect: Dialect) -> Statement:
     """Build the SELECT whose row `parse_backlog` reads.
 
-    Its row holds the number of messages to deliver, the number of dead messages, the earliest
-    instant since which or at which a message is due, and the database's current instant.
+    Its row holds the number of messages to deliver, the number of dead messages, the earliest due
+    time of a message to deliver, and the database's current instant.
     """
     text = (
         "SELECT COUNT(due_at), COUNT(*) - COUNT(due_at), "

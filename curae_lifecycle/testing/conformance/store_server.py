@@ -118,7 +118,7 @@ class StoreHooks(FactHooks):
         return text
 
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key again, for `wanted`; the key keeps its id."""
+        """Register an existing API key again, with the app and the scopes of `wanted` and the same id."""
         self._store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
@@ -166,7 +166,7 @@ class StoreHooks(FactHooks):
         return isinstance(decide_access(connection, package, loaded.now, era=era), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Replace the standard buckets of every API key, all full."""
+        """Give every API key these buckets, each full, instead of the standard ones; `None` for none."""
         self._settings = Settings(buckets=buckets or ())
         self._store.generation += 1
 

@@ -100,7 +100,7 @@ class ClientRequest:
 
 
 class Population:
-    """All clients of a world, and the current users of each customer account.
+    """The clients of a simulation, which are apps with an API key, and each account's users.
 
     Clients 0 and 1 share a customer account, clients 2 and 3 the next one, and so on. The
     constructor registers all API keys with the store.

@@ -48,7 +48,7 @@ class Clocks:
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:
-        """Draw a worker, and return what its clock shows at the instant `now`."""
+        """Return what the clock of a worker, drawn at random, shows at the instant `now`."""
         chance = self._dice.chance
         worker = chance.randrange(_WORKERS)
         if self._dice.strikes(Mishap.CLOCK_MOVED):

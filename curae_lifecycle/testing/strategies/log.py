@@ -97,8 +97,8 @@ def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ..
     Args:
         run: The run of traffic.
         with_responses: Whether each request line holds the response, whose IDs `replay` adopts. If
-            not, `replay` makes up the IDs, and later lines refer to an ID by the name of the answer
-            that returned it.
+            not, `replay` makes up the IDs, and later lines refer to an ID by a name that the line
+            of the request has, such as `{c1.connection.id}`.
     """
     setup = [
         _line(START, "register", format_caller(secret, caller))

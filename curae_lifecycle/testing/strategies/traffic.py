@@ -161,7 +161,9 @@ Interaction = Exchange | RecordedFact | AccessQuestion
 
 @attrs.frozen
 class Traffic:
-    """A run of traffic: requests, facts and access questions in one store, which was empty before.
+    """A run of traffic in one store, which was empty before.
+
+    It has requests, facts, and access questions, which ask if a connection grants access.
 
     Attributes:
         buckets: The buckets of the server's settings.

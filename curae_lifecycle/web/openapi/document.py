@@ -260,8 +260,8 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     """Return the problem codes with which an operation may be refused.
 
-    They are the codes of the request gates that apply to the operation, and of the tables that
-    these gates ask, in the order of `ProblemCode`.
+    They are the codes of all gates that apply to the operation, and of the tables that the gates
+    ask, the operation's own rule among them, in the order of `ProblemCode`.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()
