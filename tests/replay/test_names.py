@@ -72,7 +72,7 @@ def test_log_line_that_refers_to_no_string_gets_an_error(name: str) -> None:
     assert is_broken(last(created(1), created(2, "c2", user=name)))
 
 
-def test_answer_without_a_body_offers_only_headers_to_references() -> None:
+def test_log_can_refer_only_to_headers_of_an_empty_answer() -> None:
     lines = [K1, account(1), account(2, unless="*")]
     by_header = account(3, unless="{a1.headers.etag}")
     by_body = account(3, user="{a1.lifecycleState}")

@@ -134,7 +134,7 @@ def test_connection_expires_to_the_tick_even_400_years_away(status: str, years: 
     assert standing(connection, LAST_INSTANT, era=None) == "EXPIRED"
 
 
-def test_connection_without_expiry_is_active_at_last_instant() -> None:
+def test_connection_without_expiry_is_active_at_datetime_max() -> None:
     assert standing(stored("ACTIVE"), LAST_INSTANT, era=None) == "ACTIVE"
     assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK, era=None) == "ACTIVE"
 

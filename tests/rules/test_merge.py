@@ -97,7 +97,7 @@ def test_merge_with_a_revoked_at_in_any_status_is_revoked(status: Status, other:
         assert merged.revoked_at == at(3)
 
 
-def test_merge_of_lapsed_with_a_late_authorization_is_active() -> None:
+def test_merging_lapsed_and_authorized_snapshots_gives_active() -> None:
     authorized = triggers.authorize(pending(), at(29), era=None)
     assert isinstance(authorized, Done)
     assert standing(pending(), at(40), era=None) == "LAPSED"

@@ -233,7 +233,7 @@ def test_header_of_200_000_spaces_is_parsed_in_one_pass() -> None:
     assert ask(request("account-state", headers=headers)) == GetAccountState(AppUserId("user-1"))
 
 
-def test_etag_depends_on_the_account_state_alone() -> None:
+def test_account_state_etag_changes_only_with_the_state() -> None:
     tags = [etag(state) for state in AccountState]
     assert tags == [
         '"account-unlinked"',

@@ -115,7 +115,7 @@ def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
     assert app.outcome(entered, "finish") == (200, BEFORE)
 
 
-def test_graduation_page_of_a_tombstoned_user_gives_410_then_409(app: App) -> None:
+def test_graduation_page_of_tombstoned_user_opens_410_posts_409(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body

@@ -67,7 +67,7 @@ def test_missing_or_repeated_traceability_statement_is_a_fault() -> None:
     assert "R10 has the place of R11" in find_faults(changed("R11", number="R10"))
 
 
-def test_rule_from_the_reference_without_a_statement_is_a_fault() -> None:
+def test_reference_rule_that_cites_no_statement_of_it_is_a_fault() -> None:
     from_reference = [
         row.rule for table in TABLES.values() for row in table.rows if "[S" in row.why
     ]

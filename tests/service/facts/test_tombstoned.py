@@ -227,7 +227,7 @@ def test_connection_decided_before_a_tombstone_reads_as_revoked(race: str) -> No
     assert curae.standing(late.connection, at(2), era=era) is curae.Standing.REVOKED
 
 
-def test_get_that_authorizes_fails_to_commit_after_a_tombstone() -> None:
+def test_get_that_stores_an_authorization_loses_to_a_tombstone() -> None:
     made = world(curae.Settings(), pending())
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     asked = request("get")

@@ -135,7 +135,7 @@ def ended(connection: Connection) -> Connection:
     )
 
 
-def test_patient_revocation_writes_every_unrevoked_link_and_head() -> None:
+def test_patient_revocation_writes_unrevoked_members_and_head() -> None:
     fact = Revoked(ID, Actor.PATIENT)
     assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(

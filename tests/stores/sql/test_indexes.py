@@ -148,7 +148,7 @@ def test_dropping_a_constraint_makes_a_statement_read_more_rows(
 
 
 @pytest.mark.parametrize("name", UNIQUE)
-def test_unique_constraint_alone_refuses_a_duplicate_row(name: str) -> None:
+def test_no_index_but_the_unique_constraint_refuses_a_duplicate(name: str) -> None:
     insert, first, second = DUPLICATES[name]
     with closing(tables(without=name)) as changed:
         changed.execute(insert, first)

@@ -164,7 +164,7 @@ def test_law_6_check_accepts_a_pending_head_or_an_empty_chain() -> None:
     check_chain((), START)
 
 
-def test_law_6_check_ignores_connections_of_another_era() -> None:
+def test_law_6_chain_check_skips_connections_of_another_era() -> None:
     both = [attrs.evolve(each, status=Status.PENDING) for each in (kin(1), kin(2, 1))]
     laws.check_chain(both, START, era=START)
     with pytest.raises(LawBrokenError):

@@ -201,7 +201,7 @@ def test_drawn_preview_has_a_refusal_only_if_refused(prospect: TriggerPreview) -
 
 
 @given(draw.notices())
-def test_drawn_notice_is_due_before_the_end(notice: ExpiryNotice) -> None:
+def test_drawn_expiry_notice_is_due_before_the_connections_end(notice: ExpiryNotice) -> None:
     assert notice.due_at < notice.ends_at
     assert ".ends-in." in notice.id
 
@@ -318,7 +318,7 @@ def test_drawn_bindings_and_sessions_of_a_coordinate_agree(past: CoordinateHisto
 
 
 @given(draw.record_histories())
-def test_drawn_record_history_follows_from_its_acts(past: RecordHistory) -> None:
+def test_drawn_record_history_ends_in_its_last_steps_record(past: RecordHistory) -> None:
     assert past.record is (past.steps[-1].record if past.steps else None)
     tokens = [each.token for each in past.records]
     assert tokens == sorted(tokens)

@@ -219,7 +219,7 @@ def test_law_05_watch_reports_access_to_a_pending_or_unknown_id() -> None:
         ),
     ],
 )
-def test_law_06_watch_reports_a_successor_unlike_its_chain(
+def test_law_06_watch_reports_a_successor_of_another_chain(
     connection: Connection, what: str
 ) -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
