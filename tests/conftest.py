@@ -34,9 +34,8 @@ SLOW: Final = " or slow)"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Whoever names a file or a folder wants all of it. Worker processes get the expression from the first.
-    is_named = config.args_source is pytest.Config.ArgsSource.ARGS
-    if is_named and not hasattr(config, "workerinput"):
+    # Whoever names a file or a folder wants all of it.
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
         config.option.markexpr = config.option.markexpr.replace(SLOW, ")")
     # Databases wait for the disk with each commit, and nothing that a test stores must outlive it.
     memory = "/dev/shm"  # noqa: S108 - pytest makes a folder of this user's own there

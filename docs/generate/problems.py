@@ -10,7 +10,7 @@ from typing import Final
 
 from curae_lifecycle.cli.problems import to_markdown
 from curae_lifecycle.cli.table_formats import markdown_table
-from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode, type_uri
+from curae_lifecycle.rules.problems import CATALOGUE, WORDING, ProblemCode, type_uri
 from curae_lifecycle.service.rulebook import find_refusals
 from curae_lifecycle.service.status import PROBLEM_STATUS
 
@@ -34,8 +34,10 @@ def _index() -> str:
         status = str(PROBLEM_STATUS[kind.kind].outcome.status)
         rules = str(len(find_refusals(code)))
         link = f"[`{code}`]({_file_name(code)})"
-        lines.append([link, status, "yes" if kind.retryable else "no", rules])
-    return markdown_table(("code", "status", "retryable", "rules"), lines)
+        retryable = "yes" if kind.retryable else "no"
+        said = WORDING[code].sentence.replace("<", "\\<")
+        lines.append([link, status, retryable, rules, said])
+    return markdown_table(("code", "status", "retryable", "rules", "what it says"), lines)
 
 
 def _file_name(code: ProblemCode) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,37 @@ def test_failing_hypothesis_example_is_printed_in_full(printed: str) -> None:
 @pytest.mark.heavy
 def test_warning_in_a_test_makes_it_fail(printed: str) -> None:
     assert "DeprecationWarning: old" in printed
+
+
+SLOW = """
+import pytest
+
+
+@pytest.mark.slow
+def test_slow(): ...
+
+
+def test_quick(): ...
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize(("named", "passed"), [((), "1 passed"), (("tests",), "2 passed")])
+def test_slow_tests_run_only_in_a_named_folder(
+    tmp_path: Path, processes: str, named: tuple[str, ...], passed: str
+) -> None:
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    (folder / "test_both.py").write_text(SLOW)
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", processes, "-p", "no:cacheprovider", *named],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert passed in ended.stdout, ended.stdout + ended.stderr
