@@ -28,7 +28,7 @@ FLOORS = {
 }
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_no_call_gives_more_than_three_arguments_by_position() -> None:
     sources = python_files(ROOT)
     assert len(sources) > 500

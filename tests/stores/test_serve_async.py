@@ -319,14 +319,19 @@ ASKS: Final[dict[str, Ask]] = {
         time,
     ),
     "serve_with_external_call": lambda made, _, stats: serve_with_external_call(
-        made, request("create"), Numbered(), make_nothing, retry_policy=TWICE, stats=stats
+        made,
+        request("create"),
+        Numbered(),
+        make_next_action=make_nothing,
+        retry_policy=TWICE,
+        stats=stats,
     ),
     "serve_with_external_call_async": lambda made, time, stats: run_async(
         serve_with_external_call_async(
             Awaited(made),
             request("create"),
             Numbered(),
-            make_nothing_async,
+            make_next_action=make_nothing_async,
             retry_policy=TWICE,
             stats=stats,
         ),

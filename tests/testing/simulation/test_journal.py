@@ -37,7 +37,7 @@ REFUSING = [
 def test_log_holds_a_refusal_unless_its_reason_is_not_in_the_log(rule: str) -> None:
     journal, user = Journal(), COORDINATE.app_user
     answer = Answer(Response(409, (), b"{}"), NO_CHANGES, (rule,), replayed=False, decided_at=START)
-    journal.add_answer(user, START, request("create"), answer)
+    journal.add_answer(user, at=START, request=request("create"), answer=answer)
     lines = [json.loads(line) for line in journal.lines(user)]
     assert len(lines) == (rule not in LEFT_OUT)
 
