@@ -34,7 +34,7 @@ SLOW: Final = " or slow)"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Whoever names a file or a folder wants all of it.
+    # A named file or folder runs with its slow tests.
     if config.args_source is pytest.Config.ArgsSource.ARGS:
         config.option.markexpr = config.option.markexpr.replace(SLOW, ")")
     # Databases wait for the disk with each commit, and nothing that a test stores must outlive it.

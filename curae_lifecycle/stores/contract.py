@@ -171,7 +171,7 @@ class AsyncStore(Protocol):
 class ChargingStore(Store, Protocol):
     """A `Store` that can charge a request to its rate-limit buckets ahead of its commit.
 
-    The charge is a short transaction of its own. So requests of one API key, which share buckets,
+    The charge is a separate, short transaction. So requests of one API key, which share buckets,
     do not wait for each other's commits.
     """
 

@@ -35,7 +35,7 @@ AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 class Arena(Protocol[AnyStore]):
     """A store under test, on which a race runs two actions at once, and what a race needs of it.
 
-    Races run one after the other. Each has a tenant of its own.
+    Races run one after the other, each with a separate tenant.
     """
 
     def set_up(self, scenario: Scenario) -> RaceTenant:

@@ -37,7 +37,7 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return what a worker's clock shows at the instant `now`, if it has no error of its own.
+        """Return what a worker's clock shows at the instant `now`, without its separate error.
 
         It shows the wrong time if all clocks were stepped.
         """

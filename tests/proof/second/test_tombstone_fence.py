@@ -363,7 +363,7 @@ def test_expired_session_of_an_older_era_gets_session_expired(world: World) -> N
 
 
 @pytest.mark.parametrize("user", ["u-1", "u-2"])
-def test_handoff_of_an_older_era_is_refused_whoever_is_bound(world: World, user: str) -> None:
+def test_handoff_of_an_older_era_is_refused_for_every_user(world: World, user: str) -> None:
     session = waiting(world)
     world.tombstone()
     world.initiate()

@@ -98,6 +98,20 @@ def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
             waiting.dispose()
 
 
+@contextmanager
+def in_doubt(made: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Cancel a commit's wait for a standby, and keep later commits from it within the block."""
+    made.run_ddl(MAKE)
+    with monkeypatch.context() as cancelled:
+        cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
+        with pytest.raises(StoreUnavailableError, match=CLOSED) as raised:
+            made.run_transaction([PUT])
+        assert not isinstance(raised.value, StoreUnchangedError)
+        for module in (drivers, async_drivers, django_database):
+            cancelled.setattr(module, "CONFIRM", "SELECT warned()")
+        yield
+
+
 KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg", "django"])
 
 
@@ -106,15 +120,7 @@ def test_unreplicated_commit_is_neither_confirmed_nor_read(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
-        made.run_ddl(MAKE)
-        with monkeypatch.context() as cancelled:
-            cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
-            with pytest.raises(StoreUnavailableError, match=CLOSED) as raised:
-                made.run_transaction([PUT])
-            assert not isinstance(raised.value, StoreUnchangedError)
-            # The confirming transaction does not reach a standby either.
-            for module in (drivers, async_drivers, django_database):
-                cancelled.setattr(module, "CONFIRM", "SELECT warned()")
+        with in_doubt(made, monkeypatch):
             for _ in range(2):
                 with pytest.raises(StoreUnavailableError, match=CLOSED):
                     made.rows(KEPT)
@@ -139,13 +145,7 @@ def test_doubt_about_a_commit_outlives_its_connection(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
-        made.run_ddl(MAKE)
-        with monkeypatch.context() as cancelled:
-            cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
-            with pytest.raises(StoreUnavailableError, match=CLOSED):
-                made.run_transaction([PUT])
-            for module in (drivers, async_drivers, django_database):
-                cancelled.setattr(module, "CONFIRM", "SELECT warned()")
+        with in_doubt(made, monkeypatch):
             drop_connections(made)
             with pytest.raises(StoreUnavailableError, match=CLOSED):
                 made.rows(KEPT)
