@@ -39,6 +39,7 @@ from tests.lab.crash.load import PAGES, Load, seeded, true_time
 from tests.lab.crash.place import Place
 from tests.lab.crash.rest import Reader, Whole
 from tests.lab.crash.search import BUDGET
+from tests.lab.crash.steps import Steps
 from tests.lab.judge import judge
 from tests.support.databases.postgres import Cluster
 from tests.support.wire.running import engine_of
@@ -131,6 +132,7 @@ def crash(
     cluster: Cluster | None = None,
     against: Against | None = None,
     places: Sequence[Place] = (),
+    steps: Steps | None = None,
     beside: Callable[[Load], AbstractContextManager[object]] = nullcontext,
     workers: int = 4,
     rounds: int = 5,
@@ -153,6 +155,7 @@ def crash(
         cluster: The server of the database, if faults hit it.
         against: The faults of a database that is not a single server.
         places: The places of workers, with their URLs of the database; this machine by default.
+        steps: The steps of the database's clock, which `against` adds; none by default.
         beside: A context that is open during the load.
         workers: The number of workers.
         rounds: The number of rounds; the clock advances by up to an hour between two.
@@ -165,7 +168,7 @@ def crash(
         wrong: The mistake of each worker's store, if any.
     """
     random = seeded(seed)
-    parsed = sa.make_url(url)
+    parsed, steps = sa.make_url(url), steps or Steps()
     if against is None:
         against = (
             AgainstSqlite(parsed)
@@ -205,7 +208,8 @@ def crash(
                 loading += time.perf_counter() - begun
                 begun = time.perf_counter()
                 rest = reader.read(base.number)
-                ahead = read_control(load.behind.control).ahead
+                ahead, until = read_control(load.behind.control).ahead, true_time()
+                seen = steps.applied(seen, until)
                 judge_round(
                     judged,
                     operations=seen,
@@ -214,13 +218,14 @@ def crash(
                     keys=load.keys,
                     users=load.app_users,
                     ahead=ahead,
-                    until=true_time(),
+                    until=until,
                     budget=budget,
                 )
                 behind, chosen = round(skew * SECOND), [Bucket(*each) for each in buckets]
-                laws += overdrawn(seen, chosen, 2 * behind)
+                laws += overdrawn(seen, chosen, 2 * behind + steps.forward(first, until))
+                slowest = ahead - behind + steps.offsets(first, until)[0]
                 laws += uncharged(
-                    seen, buckets=chosen, before=base, after=rest, earliest=first + ahead - behind
+                    seen, buckets=chosen, before=base, after=rest, earliest=first + slowest
                 )
                 judging += time.perf_counter() - begun
                 base = rest

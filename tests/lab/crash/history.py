@@ -35,6 +35,8 @@ class Operation:
         skew: How far the answering clock is ahead, in microseconds.
         is_doubtful: Whether the server may have tried it more than once without knowing the first
             outcome, since the database was stopped or paused meanwhile.
+        offsets: How far the database's clock was ahead of the true one meanwhile, in microseconds:
+            at least, and at most.
     """
 
     user: AppUser
@@ -44,6 +46,7 @@ class Operation:
     answer: Response | str | None
     skew: int = 0
     is_doubtful: bool = False
+    offsets: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
         answer = self.answer
@@ -51,8 +54,9 @@ class Operation:
             # The body has the reason of a refusal, and the minted ids.
             answer = f"{answer.status} {bytes(answer.body).decode()}"
         doubtful = ", doubtful" if self.is_doubtful else ""
+        stepped = f", database {self.offsets}" if any(self.offsets) else ""
         return (
-            f"{self.invoked}..{self.returned or 'unknown'} (clock {self.skew:+d}{doubtful}) "
+            f"{self.invoked}..{self.returned or 'unknown'} (clock {self.skew:+d}{stepped}{doubtful}) "
             f"{_named(self.work)} -> {answer or 'unknown'}"
         )
 

@@ -123,7 +123,7 @@ def overdrawn(
     """
     of_key: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for each in operations:
-        if isinstance(each.work, Asked) and _is_admitted(each) and each.returned is not None:
+        if isinstance(each.work, Asked) and is_admitted(each) and each.returned is not None:
             of_key[each.work.caller.api_key_id].append((each.invoked, each.returned))
     for bucket in buckets:
         for key, spans in of_key.items():
@@ -153,7 +153,7 @@ def uncharged(
     admitted = Counter(
         each.work.caller.key_owner
         for each in operations
-        if isinstance(each.work, Asked) and _is_admitted(each)
+        if isinstance(each.work, Asked) and is_admitted(each)
     )
     for bucket in buckets:
         token = bucket.seconds * SECOND / bucket.refill
@@ -170,7 +170,7 @@ def uncharged(
                 )
 
 
-def _is_admitted(operation: Operation) -> bool:
+def is_admitted(operation: Operation) -> bool:
     answer = operation.answer
     return isinstance(answer, Response) and answer.status not in _UNCHARGED
 

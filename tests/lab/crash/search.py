@@ -246,12 +246,14 @@ class Search:
         if isinstance(operation.work, Visited):
             operation = attrs.evolve(operation, work=operation.work.adopting(self._rest))
         ends = self._until if operation.returned is None else operation.returned
-        lo = at(operation.invoked + self._ahead + operation.skew) - _TOLERANCE
-        hi = at(ends + self._ahead + operation.skew) + _TOLERANCE
+        ahead = self._ahead + operation.skew
+        least, most = operation.offsets
+        lo = at(operation.invoked + ahead + least) - _TOLERANCE
+        hi = at(ends + ahead + most) + _TOLERANCE
         record, place = self._kept(operation)
         likely = [record.seen_at] if record is not None else self._likely(operation)
         hint = next((each for each in likely if lo <= each <= hi), lo)
-        moment = (hint - at(self._ahead + operation.skew)) / TICK
+        moment = max(operation.invoked, (hint - at(ahead + most)) / TICK)
         return _Step(
             operation=operation,
             lo=lo,
@@ -314,7 +316,7 @@ class Search:
     def _after(self, step: _Step, world: World) -> Iterator[World]:
         # The worlds after it; the same one if it changes nothing.
         operation, seen = step.operation, set[tuple[object, ...]]()
-        if _is_turned_away(operation):
+        if is_turned_away(operation):
             yield world
             return
         for now in self._instants(step, world):
@@ -433,7 +435,7 @@ def is_kept(answer: Response | str) -> bool:
     return isinstance(answer, Response) and judge.is_kept(answer)
 
 
-def _is_turned_away(operation: Operation) -> bool:
+def is_turned_away(operation: Operation) -> bool:
     # Refused by a page or by an API key's bucket: neither changes anything.
     answer = operation.answer
     if isinstance(operation.work, Visited):

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -177,10 +178,42 @@ class Cluster:
         for process in self.processes():
             _signal(process, signal.SIGSTOP)
 
+    def pause_one(self, process: int) -> None:
+        """Pause one of its processes."""
+        _signal(process, signal.SIGSTOP)
+
     def resume(self) -> None:
         """Resume its processes."""
         for process in self.processes():
             _signal(process, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill all its processes at once, as a power failure would."""
+        # None of them does anything more while the others are killed.
+        self.pause()
+        killed = self.processes()
+        for process in killed:
+            _signal(process, signal.SIGKILL)
+        while not all(map(_has_ended, killed)):
+            time.sleep(0.001)
+
+    def beside(self, name: str) -> Cluster:
+        """Return a second server, without data so far, in a folder of this one's."""
+        directory = self.directory / name
+        directory.mkdir()
+        directory.chmod(0o711)
+        door, other = self.directory / "door", directory / "door"
+        settings = self.settings.replace(str(door), str(other))
+        return attrs.evolve(self, directory=directory, settings=settings)
+
+    def become_standby_of(self, primary: Cluster) -> None:
+        """Replace its data by a copy of another server's, and start it as a standby of that."""
+        for place in (self.data, self.directory / "door"):
+            shutil.rmtree(place, ignore_errors=True)
+            _make_private(place, self.owner)
+        words = "--write-recovery-conf --checkpoint=fast --no-sync --username=postgres"
+        self.run("pg_basebackup", *words.split(), f"--host={primary.directory / 'door'}")
+        self.start()
 
     def processes(self) -> list[int]:
         """Return its processes, the first one first, or none if it has ended."""
@@ -204,6 +237,22 @@ class Cluster:
             )
             log.seek(0)
             assert ended.returncode == 0, f"{program} failed:\n{log.read()}"
+
+
+def _make_private(place: Path, owner: pwd.struct_passwd | None) -> None:
+    place.mkdir(exist_ok=True)
+    place.chmod(0o700)
+    if owner is not None:
+        os.chown(place, owner.pw_uid, owner.pw_gid)
+
+
+def _has_ended(process: int) -> bool:
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # Nobody may have waited for it yet.
+    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 def _signal(process: int, number: signal.Signals) -> None:
@@ -236,9 +285,7 @@ def cluster(*, connections: int = 200, room: int | None = None) -> Iterator[Clus
         (directory / "door").mkdir()
         with _room(made.data, room):
             for place in (made.data, directory / "door"):
-                place.chmod(0o700)
-                if nobody is not None:
-                    os.chown(place, nobody.pw_uid, nobody.pw_gid)
+                _make_private(place, nobody)
             words = "--auth=trust --username=postgres --encoding=UTF8 --no-locale -N"
             made.run("initdb", *words.split())
             made.start()
