@@ -64,6 +64,7 @@ class Alterations(TypedDict, total=False):
     answer: Response | str | None
     skew: int
     is_doubtful: bool
+    offsets: tuple[int, int]
 
 
 class Lived:

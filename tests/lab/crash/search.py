@@ -415,8 +415,11 @@ def _eras(rest: Rest) -> set[datetime]:
         match value:
             case Connection():
                 found.add(value.identity.era)
-            case CuraeConnectSession() | LimitedAccountAppBinding():
+            case CuraeConnectSession():
                 found.add(value.era)
+            case LimitedAccountAppBinding():
+                # After a step back of the clock, the era is no earlier than the one before.
+                found |= {value.era, value.tombstoned_at}
             case _:
                 pass
     return {each for each in found if each is not None}

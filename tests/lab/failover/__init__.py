@@ -7,6 +7,8 @@ primary is killed and the standby promoted; the dead server then becomes the sta
 one server is 60 seconds behind the other's, so the service's clock steps back at the first failover
 and forward at the second. Beside the checks of the crash run, every acknowledged revocation must be
 read as REVOKED, and no API key may be refused for longer than the rules allow (`refused`).
+
+Workers have one URL with both servers, which leads libpq to the one that accepts writes.
 """
 
 from __future__ import annotations
