@@ -91,7 +91,7 @@ def fails() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_request_id_is_gone_after_its_request(*, fails: bool) -> None:
+def test_request_id_context_is_none_after_the_request_ends(*, fails: bool) -> None:
     def page(_: Request) -> Response | None:
         assert REQUEST_ID.get() == UUID
         if fails:

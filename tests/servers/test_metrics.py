@@ -174,7 +174,7 @@ def test_unknown_paths_methods_and_keys_add_no_metric_label() -> None:
     assert labels() == before
 
 
-def test_duration_histogram_buckets_reach_the_longest_retries() -> None:
+def test_last_histogram_bucket_covers_the_default_retry_time() -> None:
     assert SECONDS[-1] >= DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 
