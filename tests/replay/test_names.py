@@ -212,7 +212,7 @@ def test_next_action_without_a_recorded_answer_lasts_30_minutes() -> None:
         recorded("", url=None, ends=time(0.5)),
     ],
 )
-def test_unusable_recorded_ids_and_urls_become_numbered_ones(response: Json) -> None:
+def test_unusable_recorded_id_or_url_is_replaced_by_numbered_one(response: Json) -> None:
     assert last(created(1, response=response))["body"] == last(created(1))["body"]
 
 

@@ -184,7 +184,7 @@ def test_recorded_times_compare_as_instants_and_ids_in_any_case() -> None:
     assert "body.connection.id" not in members
 
 
-def test_recorded_ids_diverge_unless_they_map_one_to_one() -> None:
+def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     def shown(number: int) -> Json:
         return {"body": {"connection": {"id": uuid(number)}, "previousConnectionId": uuid(number)}}
 

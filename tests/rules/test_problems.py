@@ -96,7 +96,7 @@ def test_problem_detail_is_one_sentence_built_from_the_details(code: ProblemCode
         assert (format_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
 
 
-def test_bad_request_detail_without_a_member_blames_the_body() -> None:
+def test_bad_request_detail_without_a_member_names_the_body() -> None:
     problem = Problem(ProblemCode.BAD_REQUEST, (None, "NOT_JSON"))
     assert problem.detail == "The request cannot be read: the body is at fault (NOT_JSON)."
 

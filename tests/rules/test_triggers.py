@@ -142,7 +142,7 @@ def test_refused_authorization_names_the_standing(at_now: str) -> None:
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
-def test_authorization_after_the_deadline_is_refused_naming_it() -> None:
+def test_refused_authorization_after_deadline_names_the_deadline() -> None:
     answer = triggers.authorize(pending(), at(31), era=None)
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}

@@ -88,7 +88,7 @@ def test_valid_id_or_reason_text_is_parsed_unchanged(
 
 @texts
 @pytest.mark.parametrize("text", ["", "\ud800", "a\udfffb", *NOT_TEXT], ids=ascii)
-def test_empty_or_non_text_raises_with_the_argument_name(
+def test_empty_or_non_text_id_or_reason_raises_naming_argument(
     argument: str, parse: Callable[[object], str], text: object
 ) -> None:
     with pytest.raises(ArgumentError, match=rf"^{argument}: must be ") as error:
@@ -96,7 +96,7 @@ def test_empty_or_non_text_raises_with_the_argument_name(
     assert error.value.argument == argument
 
 
-def test_only_app_user_id_is_limited_in_length_and_form() -> None:
+def test_only_app_user_id_rejects_padding_and_257_characters() -> None:
     for text in ("x" * 257, " padded ", "tab\t"):
         opaque = (members.REASON, members.USER_ID, members.APP_ID)
         assert {member.parse(text) for member in opaque} == {text}

@@ -78,7 +78,7 @@ def test_external_call_gets_the_ids_that_are_stored() -> None:
 
 
 @pytest.mark.parametrize("operation", KEYED)
-def test_retry_in_an_external_call_gets_in_flight_then_a_replay(
+def test_retry_during_external_call_gets_in_flight_then_a_replay(
     operation: str,
 ) -> None:
     made = prepared(operation)
@@ -252,7 +252,7 @@ def test_error_in_external_call_gives_500_and_releases_the_key(
     check_free(made, operation)
 
 
-def test_call_after_a_release_names_the_rule_that_let_it_run() -> None:
+def test_retry_after_a_release_names_the_released_rule() -> None:
     made = prepared("create")
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     answer = ask(made, request("create"), Called(made))

@@ -215,7 +215,7 @@ def test_record_erased_during_external_call_gives_key_forgotten() -> None:
 # --- Other events during the call -----------------------------------------------------------
 
 
-def test_decision_after_the_external_call_uses_the_new_state() -> None:
+def test_reconnect_after_a_concurrent_one_reissues_its_successor() -> None:
     made = prepared("reconnect")
     elsewhere = Called(made)
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))

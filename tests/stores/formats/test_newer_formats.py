@@ -256,7 +256,7 @@ def test_newer_message_is_not_claimed_again_as_messages_arrive(
     assert (seen, caplog.text.count("returned untried")) == ([12, 1, 2, 20], 1)
 
 
-def test_dead_message_in_newer_format_is_listed_without_document(
+def test_outbox_dead_prints_newer_message_without_its_document(
     database: SqlDatabase, ask: Command
 ) -> None:
     post(database, 1, 2)
