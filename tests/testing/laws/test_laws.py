@@ -125,9 +125,7 @@ def problem(**changes: object) -> Response:
 
 
 @given(draw.connection_histories())
-def test_laws_1_and_2_status_and_revoked_at_never_move_back(
-    history: draw.ConnectionHistory,
-) -> None:
+def test_laws_1_and_2_status_and_revoked_at_never_go_back(history: draw.ConnectionHistory) -> None:
     laws.check_rank_never_falls(history.snapshots)
     seen = [
         RevocationAnswer.of(step.answer)
