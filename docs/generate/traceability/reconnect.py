@@ -206,7 +206,7 @@ REQUEST: Final = Part(
             code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
             tests=(
                 "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
-                "web/test_read::test_body_as_bytes_and_as_parsed_json_are_read_alike",
+                "web/test_read::test_body_as_bytes_or_as_parsed_json_gives_the_same_result",
             ),
             names=("Content-Type", "application/json"),
         ),
