@@ -193,7 +193,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_record_token_and_seen_at_never_decrease_under_any_clock(
+def test_idempotency_record_token_and_seen_at_never_decrease(
     history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()

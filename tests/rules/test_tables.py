@@ -379,7 +379,7 @@ def test_table_error_names_the_table_and_cells() -> None:
         ((Light.GREEN, "blue"), ("red",)),
     ],
 )
-def test_check_keys_lists_every_missing_key(
+def test_check_keys_error_lists_every_missing_key(
     entries: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
     check_keys("lamps", (*entries, *missing), Light)

@@ -97,7 +97,7 @@ def test_finishing_a_hosted_page_authorizes_once_for_90_days(app: App) -> None:
     assert app.status_of(created) == "EXPIRED"
 
 
-def test_cancelling_page_of_recovered_connection_ends_successor(app: App) -> None:
+def test_cancel_on_predecessors_hosted_page_ends_the_successor(app: App) -> None:
     first = app.ask("connections", CREATE)
     path = f"connections/{json.loads(first.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200

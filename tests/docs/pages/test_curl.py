@@ -34,7 +34,7 @@ def joined(text: str) -> str:
     return " ".join(text.replace("\\\n", " ").split())
 
 
-def test_curl_docs_call_is_reference_with_new_host_id_and_key() -> None:
+def test_curl_example_changes_only_host_id_and_key_of_reference() -> None:
     assert joined(PRINTED) == REFERENCE
     changed = (
         CALL.replace(LOCAL, "https://example.com")

@@ -229,7 +229,7 @@ def test_history_checker_allows_response_times_within_clock_skew(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_rejects_refused_visit_that_took_effect(lived: Lived) -> None:
+def test_history_checker_rejects_refused_page_visit_with_effect(lived: Lived) -> None:
     lived.create("k-1")
     connection = lived.connections[0]
     until = at(START + 10**12)
@@ -254,7 +254,7 @@ def test_history_checker_accepts_a_cancel_begun_before_reconnect(lived: Lived) -
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_reconnect_loaded_before_a_fact(
+def test_history_checker_accepts_reconnect_that_missed_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")

@@ -315,7 +315,7 @@ def test_connection_of_an_older_era_is_revoked_at_any_instant(world: World, ende
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_of_an_earlier_or_later_era_is_revoked(world: World) -> None:
+def test_connection_whose_era_is_not_the_present_one_is_revoked(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):

@@ -83,7 +83,7 @@ def test_swept_connection_is_revoked_at_the_tombstone_instant(world: World) -> N
     assert shown["updatedAt"] == wire(START + HOUR)
 
 
-def test_connection_newer_than_its_tombstone_ends_at_creation(world: World) -> None:
+def test_connection_newer_than_tombstone_is_revoked_at_creation(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.step(MINUTE)

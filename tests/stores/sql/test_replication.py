@@ -160,7 +160,7 @@ def test_server_warnings_unrelated_to_replication_are_ignored(kind: str, postgre
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
 
 
-def test_replication_warning_in_a_transaction_keeps_it_atomic(
+def test_commit_is_atomic_despite_a_server_replication_warning(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # More statements than PostgreSQL gets as one.
