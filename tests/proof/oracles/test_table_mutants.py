@@ -242,7 +242,7 @@ def test_operation_table_rows_are_the_rules_of_served_operations() -> None:
 
 
 @each_subject
-def test_oracle_reaches_every_table_cell_and_matches_the_docs(of: Subject) -> None:
+def test_oracle_reaches_every_cell_and_agrees_with_the_page(of: Subject) -> None:
     answers = of.oracle()
     asked = {key for key, _, _ in answers}
     unasked = {cell[1:] for cell in UNREACHABLE if cell[0] == of.name}

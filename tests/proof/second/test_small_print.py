@@ -54,7 +54,7 @@ ACCOUNT = f"{CONNECT}/account-state"
 # Clocks
 
 
-def test_revocation_by_a_slow_clock_keeps_its_own_happened_at(world: World) -> None:
+def test_revoked_at_may_precede_the_update_by_a_faster_clock(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)

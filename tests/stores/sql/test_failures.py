@@ -218,7 +218,7 @@ def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str) ->
             assert database.rows(ONE)
 
 
-def test_connection_of_a_disposed_pool_is_closed(url: str) -> None:
+def test_connection_returned_to_a_disposed_pool_is_closed(url: str) -> None:
     with on(url) as database:
         closed: list[object] = []
         event.listen(database._engine, "close", lambda *given: closed.append(given[0]))
