@@ -91,7 +91,7 @@ def test_connection_newer_than_tombstone_is_revoked_at_creation(world: World) ->
     assert world.get(made)["revokedAt"] == wire(START + HOUR)
 
 
-def test_unswept_connection_is_revoked_at_creation_if_it_is_later(world: World) -> None:
+def test_unswept_connection_is_revoked_at_its_later_creation(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
