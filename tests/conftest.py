@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOM: Final = 2**30
 """How many bytes must be free in memory for the tests' files."""
 
-LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "servers", "stores")
+LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "cli", "servers", "stores")
 """The folders of files that may take many seconds; the others follow."""
 
 # A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws four times
