@@ -169,7 +169,7 @@ def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> 
         assert next(left, None) is None
 
 
-def test_each_explorer_answer_depends_on_choices_of_one_sweep() -> None:
+def test_choices_behind_each_explorer_answer_are_varied_together() -> None:
     assert all(any(asks(name) <= set(names) for names in SWEPT) for name in NAMES)
 
 
@@ -336,7 +336,7 @@ def test_explorer_page_fits_a_phone_with_touch_sized_controls(page: Page) -> Non
 # --- Tests without a browser -------------------------------------------------------------------
 
 
-def test_explorer_asks_every_operation_and_fact() -> None:
+def test_explorer_has_an_answer_for_every_operation_and_fact() -> None:
     assert [each.name for each in answers.ASKED] == NAMES
     assert {each.rule.name for each in OPERATIONS} == {
         each.rule.name for each in OPERATIONS_ASKED.values()

@@ -116,7 +116,7 @@ def test_check_command_prints_what_the_stores_docs_page_shows(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_races_on_the_example_store_end_in_some_serial_order() -> None:
+def test_races_on_the_example_store_equal_some_serial_order() -> None:
     store = make_store()(":memory:", Clock())
     every = [*race_all(StoreArena(store), SCENARIOS["the key has one request left"])]
     store.database.close()
@@ -148,7 +148,7 @@ def count_of(store: PageStore, table: str) -> int:
     return count
 
 
-def test_example_store_worker_reads_what_another_stored(
+def test_example_store_worker_reads_a_commit_of_another_worker(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, other, _ = two
@@ -315,13 +315,13 @@ def test_example_store_purges_rows_five_minutes_after_expiry(
     assert kinds(one) == ["Caller", "Connection", "CuraeConnectSession", "LimitedAccountAppBinding"]
 
 
-def test_replaced_hosted_page_cannot_act_on_the_example_store(
+def test_replaced_hosted_page_on_example_store_changes_nothing(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     run_sync(check_replaced_pages(as_async_store(two[0])))
 
 
-def test_example_store_loads_the_whole_chain_only_if_needed(
+def test_example_store_loads_whole_chain_only_for_chain_needs(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two

@@ -212,7 +212,7 @@ def test_copy_of_a_tombstone_finishes_its_interrupted_sweep(world: World) -> Non
     assert world.row(made).status is Status.REVOKED
 
 
-def test_repeated_happened_at_of_a_tombstone_ends_nothing_new(world: World) -> None:
+def test_tombstone_with_repeated_happened_at_ends_nothing_new(world: World) -> None:
     world.tombstone(happened_at=START)
     made = id_of(world.create())
     world.step(MINUTE)
@@ -388,7 +388,7 @@ def test_handoff_overtaken_by_a_tombstone_is_refused(world: World) -> None:
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_initiate_overtaken_by_a_tombstone_takes_another_path(world: World) -> None:
+def test_initiate_overtaken_by_a_tombstone_takes_silent_limited(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone

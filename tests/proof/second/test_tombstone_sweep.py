@@ -274,7 +274,7 @@ def test_tombstone_of_an_unlinked_user_succeeds_if_store_is_full() -> None:
     assert world.get(made)["status"] == "REVOKED"
 
 
-def test_late_created_connection_changes_revoked_at_at_most_once(world: World) -> None:
+def test_later_tombstones_move_a_revoked_at_at_most_once(world: World) -> None:
     world.store.before_commit = world.tombstone
     made = id_of(world.create())
     assert world.get(made)["revokedAt"] == wire(START)
