@@ -409,7 +409,7 @@ TABLES = every_table()
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
-def test_package_tables_are_found_and_have_unique_names() -> None:
+def test_table_names_are_unique_in_the_whole_package() -> None:
     names = [table.name for table in TABLES]
     assert len(set(names)) == len(names)
     assert {"standing", "connection", "recovery", "access", "problems"} <= set(names)

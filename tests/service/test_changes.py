@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revocation_changes_with_too_few_or_many_answers_raise() -> None:
+def test_revocation_changes_raise_for_wrong_number_of_answers() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):

@@ -90,7 +90,7 @@ class GetEverything(GetConnection):
         return EVERY_NEED
 
 
-def test_call_keeps_each_need_of_its_operation() -> None:
+def test_needs_of_a_call_include_each_need_of_its_operation() -> None:
     names = {field.name for field in attrs.fields(Needs)} - {"record", "buckets", "limit"}
     kept = call(GetEverything(ID)).needs
     for name in names:

@@ -176,7 +176,7 @@ def test_snapshot_with_another_session_than_needed_raises() -> None:
 
 
 @pytest.mark.parametrize(("asked", "loaded"), [(0, 1), (1, 0), (2, 1), (1, 2)])
-def test_bucket_states_must_match_the_needed_buckets(asked: int, loaded: int) -> None:
+def test_snapshot_with_other_bucket_count_than_needed_raises(asked: int, loaded: int) -> None:
     key = BucketKey(CALLER.key_owner, Bucket(name="ip", capacity=1, refill=1, seconds=1))
     check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * asked))
     with pytest.raises(ArgumentError) as raised:

@@ -454,7 +454,7 @@ def journal_of(file: Path) -> object:
     return mode
 
 
-def test_read_only_sqlite_file_raises(tmp_path: Path) -> None:
+def test_statement_on_read_only_sqlite_file_raises_sqlite_error(tmp_path: Path) -> None:
     file = tmp_path / "new.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")

@@ -141,7 +141,7 @@ def drop_connections(made: Database) -> None:
 
 
 @KINDS
-def test_doubt_about_a_commit_outlives_its_connection(
+def test_reads_after_a_commit_in_doubt_fail_on_new_connections(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
@@ -228,7 +228,7 @@ def _write_until_told(url: str) -> None:
 
 
 @pytest.mark.heavy
-def test_cancelled_standby_wait_gives_500_then_a_replay() -> None:
+def test_request_cut_off_awaiting_a_standby_replays_on_retry() -> None:
     with cluster() as server:
         for kind in ("waits", "awaited", "asyncpg", "django"):
             with database(server.url) as url, opened(kind, url, PATIENCE) as made:
