@@ -27,6 +27,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, parse_time
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
@@ -34,7 +35,17 @@ from curae_lifecycle.stores.keys import key_of, record_key
 from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME
 from tests.lab import judge
 from tests.lab.crash.history import TICK, Operation, at
-from tests.lab.crash.world import DONE, Asked, Place, Posted, Rest, Visited, World, forgets_until
+from tests.lab.crash.world import (
+    DONE,
+    Asked,
+    Place,
+    Posted,
+    Rest,
+    Told,
+    Visited,
+    World,
+    forgets_until,
+)
 from tests.lab.judge import as_kept
 
 BUDGET: Final = 100_000
@@ -465,7 +476,9 @@ def _may_have_been_twice(operation: Operation) -> bool:
         key = operation.work.call.needs.record
         # An unanswered operation takes effect only with its record, and once.
         return key is None or (operation.answer is not None and not is_kept(operation.answer))
-    return operation.answer != DONE
+    # A repeated tombstone ends what was made since the first attempt.
+    is_tombstone = isinstance(operation.work, Told) and isinstance(operation.work.fact, Tombstoned)
+    return is_tombstone or operation.answer != DONE
 
 
 def _only_reads(operation: Operation) -> bool:

@@ -87,3 +87,19 @@ def test_tombstone_after_a_step_back_is_explained() -> None:
             offsets=(-MINUTE, -MINUTE),
         )
     assert lived.judged().is_explained
+
+
+def test_tombstone_tried_twice_around_a_creation_is_explained() -> None:
+    lived = Lived()
+    lived.create("k-1")
+    first = len(lived.history)
+    lived.tell(Tombstoned(USER))
+    lived.create("k-2")
+    lived.tell(Tombstoned(USER))
+    # Its first attempt was committed in a failover, and the retry ended what came after it.
+    tried = lived.history.pop(first)
+    last = len(lived.history) - 1
+    lived.alter(last, invoked=tried.invoked)
+    assert lived.judged().is_explained is False
+    lived.alter(last, is_doubtful=True)
+    assert lived.judged().is_explained
