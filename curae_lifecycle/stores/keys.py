@@ -72,7 +72,7 @@ def coordinate_key(coordinate: Coordinate) -> str:
 
 
 def page_subject_key(page: HostedPage) -> str:
-    """Return the key of what a hosted page is about, such as a session: a SHA-256 in hex."""
+    """Return the key of a hosted page's subject, such as a session: a SHA-256 in hex."""
     return key_of(page.kind, page.subject)
 
 

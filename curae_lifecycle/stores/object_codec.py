@@ -83,8 +83,9 @@ class ObjectCodec:
         """Return the value of a JSON object; a missing member gets the default of its field.
 
         Raises:
-            MalformedError: A member is invalid, or is missing and its field has no default; the
-                error names the member by its path. Or a member is unknown; the error names `None`.
+            MalformedError: A member is invalid, or is missing although its field has no default;
+                the error names that member by its path. The error names `None` instead if a member
+                is unknown, or if the class refuses the values.
         """
         values: dict[str, object] = {}
         for name, codec in self._parts.items():

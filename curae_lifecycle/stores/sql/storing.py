@@ -132,8 +132,8 @@ _PURGE_BATCH: Final = 1000
 class Purge:
     """The deletion of one table's expired rows in batches of about a thousand.
 
-    Repeat `batch_end` and `drop` until `batch_end` finds no row. Small batches hold their locks
-    briefly.
+    Run `batch_end_statement`, then the statement of `drop`. Repeat both until the first returns no
+    row; `drop` then deletes the rest. Small batches hold their locks briefly.
 
     Attributes:
         table: The name of the table.
@@ -161,7 +161,7 @@ class Purge:
         """Build the DELETE of one batch of expired rows.
 
         Args:
-            batch_end: The result of the statement `batch_end`: one row with the instant up to which
+            batch_end: The result of `batch_end_statement`: one row with the instant up to which
                 expired rows are deleted, or no row, to delete all expired rows.
         """
         until = batch_end[0][0] if batch_end else self.until
