@@ -235,8 +235,10 @@ class _Result:
 
     def connections(self, part: str) -> tuple[Connection, ...]:
         """Return the connections of a part: a chain by position, other parts by id."""
+        if part not in self.parts:
+            return ()
         by_place = part == "chain"
-        rows = sorted(self.parts.get(part, []), key=lambda row: row.second if by_place else row.id)
+        rows = sorted(self.parts[part], key=lambda row: row.second if by_place else row.id)
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
 
     def connection_in_chain(

@@ -6,7 +6,8 @@ on a unique index.
 Statements run in the order of their tables and keys, updates before inserts, and buckets last. So
 two transactions wait for each other in one order, and the lock on a bucket is held briefly. Updates
 come first because two successors of one connection then meet at its row. If they also met at the
-unique index, they would deadlock.
+unique index, they would deadlock. Each INSERT expects its rows, although it inserts or raises,
+because PostgreSQL keeps the order only of statements whose rows are counted.
 """
 
 from __future__ import annotations
