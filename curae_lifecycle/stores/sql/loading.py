@@ -25,8 +25,8 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.clock import NOW_SQL
-from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
 
