@@ -131,9 +131,11 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
         """Return the key of the limit, its stored state (None if new) and its customer account."""
-        key = write.key
+        key, name = write.key, rate_key_parts(write.key)
         whose: AppUser | KeyOwner = key.app_user if isinstance(key, LimitKey) else key.owner
-        return rate_key_parts(key), self.of(key), (whose.environment, whose.customer_account_id)
+        row = self.get(name)
+        held = None if row is None else row[0]
+        return name, held, (whose.environment, whose.customer_account_id)
 
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
         """Store a state with its policy, which determines when the state expires.

@@ -91,7 +91,12 @@ class ObjectCodec:
         for name, codec in self._parts.items():
             # A field's default is null, a number, or a marker of attrs that no JSON type matches.
             member = document.get(name, self._defaults[name])
-            values[name] = _read_member(name, codec, member)
+            if type(member) is codec.kind:
+                values[name] = member if codec.read is None else _read(name, codec.read, member)
+            elif member is None and codec.nullable:
+                values[name] = None
+            else:
+                raise MalformedError(name, Fault.INVALID)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
         try:
@@ -113,16 +118,12 @@ class ObjectCodec:
         return document
 
 
-def _read_member(name: str, codec: FieldCodec, member: object) -> object:
-    if type(member) is codec.kind:
-        try:
-            return member if codec.read is None else codec.read(member)
-        except (ValueError, LookupError) as error:
-            # The cause is dropped, since its text can repeat what was stored.
-            raise MalformedError(_path(name, error), Fault.INVALID) from None
-    if member is None and codec.nullable:
-        return None
-    raise MalformedError(name, Fault.INVALID)
+def _read(name: str, read: Callable[[object], object], member: object) -> object:
+    try:
+        return read(member)
+    except (ValueError, LookupError) as error:
+        # The cause is dropped, since its text can repeat what was stored.
+        raise MalformedError(_path(name, error), Fault.INVALID) from None
 
 
 def _path(name: str, error: Exception) -> str:

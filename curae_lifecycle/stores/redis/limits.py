@@ -61,9 +61,9 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.keys import key_of, rate_key
 from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
-from curae_lifecycle.stores.sql.keys import key_of, rate_key
 from curae_lifecycle.stores.wiring import check_async_store, check_store
 
 _FORM: Final = 1

@@ -15,8 +15,8 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import PageKind, user_subject
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import BindingWrite
+from curae_lifecycle.stores.keys import coordinate_key, key_of
 from curae_lifecycle.stores.serve import record
-from curae_lifecycle.stores.sql.keys import coordinate_key, key_of
 from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_statements
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore

@@ -6,7 +6,8 @@ on a unique index.
 Statements run in the order of their tables and keys, updates before inserts, and buckets last. So
 two transactions wait for each other in one order, and the lock on a bucket is held briefly. Updates
 come first because two successors of one connection then meet at its row. If they also met at the
-unique index, they would deadlock.
+unique index, they would deadlock. Each INSERT expects its rows, although it inserts or raises,
+because PostgreSQL keeps the order only of statements whose rows are counted.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.formats import number_document
+from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.outbox import MESSAGE, Message
 from curae_lifecycle.stores.sql.buckets import charge_statements
-from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.sql.loading import Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 
