@@ -91,9 +91,11 @@ def build_request(
 
 
 def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
-    """Choose a value for each required member of an operation's body, as `value_of` does.
+    """Build a valid body for an operation, with each required member; empty if it has no body.
 
-    The result is empty if the operation has no body.
+    Args:
+        kind: The kind of request.
+        values: The values to use, by member name; `value_of` chooses the others.
     """
     needed = [each for each in kind.rule.body or () if not each.optional]
     return {each.name: value_of(each, values) for each in needed}
