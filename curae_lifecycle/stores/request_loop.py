@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from contextvars import ContextVar
+from time import monotonic
 from traceback import walk_tb
 from typing import Final
 
@@ -22,12 +23,13 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import Coordinate, check_type
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
+from curae_lifecycle.service.facts.revoked_batch import RevokedBatch, first_step
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import BucketKey
@@ -54,6 +56,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 LOG_TRACEBACKS: Final[ContextVar[bool]] = ContextVar("log_tracebacks", default=False)
 """True if the request logs unexpected errors with their tracebacks, which can hold secrets."""
+
+REVOCATION_BATCH: Final = 200
+"""How many connections one batch of a chain's revocation loads and revokes, at most.
+
+Beside them a batch holds the connection that the fact names.
+"""
 
 _RETRY_AFTER: Final = ("retry-after", "1")
 
@@ -339,7 +347,7 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
     """Record a fact; `retrier` repeats the attempts.
 
     An unfinished sweep of the fact's coordinate is finished first. After a tombstone comes its own
-    sweep.
+    sweep. The revocation of a chain is recorded in batches, newest connections first.
 
     Args:
         store: The store.
@@ -347,39 +355,68 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
         retrier: Runs the attempts.
 
     Returns:
-        Done, with the changes that were committed, those of the tombstone's own sweep included; or
-        Ignored or Refused, with nothing committed.
+        Done, with the changes that were committed, those of all batches and of the tombstone's own
+        sweep included; or Ignored or Refused, with nothing committed.
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
-        StoreUnavailableError: No attempt succeeded, or a sweep was cut off.
+        StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was cut
+            off.
     """
-
-    async def attempt() -> FactAnswer | Coordinate | None:
-        loaded = await store.load(fact.needs())
-        unswept = unfinished_sweep(loaded.snapshot)
-        if unswept is not None:
-            return unswept
-        answer = record_fact(fact, loaded.snapshot, loaded.now)
-        if not isinstance(answer, Done):
-            return answer
-        return answer if await store.commit(loaded, answer.value) else None
-
     with shared_deadline(retrier) as end:
-        while True:
-            answer: FactAnswer | Coordinate | None = await retrier.run(attempt)
-            if answer is None:
-                raise StoreUnavailableError("no attempt succeeded in time")
-            if not isinstance(answer, Coordinate):
-                break
-            await sweep(store, answer, retrier=retrier, end=end)
+        step = await _record_step(store, first_step(fact, REVOCATION_BATCH), retrier, end=end)
+        answer = step.answer
+        while step.rest is not None:
+            if monotonic() >= end:
+                raise StoreUnavailableError("the revocation of a chain was cut off")
+            step = await _record_step(store, step.rest, retrier, end=end)
+            answer = _join(answer, step.answer)
         tombstoned = _tombstoned_coordinate(answer)
         if tombstoned is None:
             return answer
         swept = await sweep(store, tombstoned, retrier=retrier, end=end)
     assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
     return attrs.evolve(answer, value=answer.value + swept)
+
+
+@attrs.frozen
+class _Step:
+    """The answer to a fact or to one batch of it, and the next batch."""
+
+    answer: FactAnswer
+    rest: Fact | None
+
+
+async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier, *, end: float) -> _Step:
+    async def attempt() -> _Step | Coordinate | None:
+        loaded = await store.load(fact.needs())
+        unswept = unfinished_sweep(loaded.snapshot)
+        if unswept is not None:
+            return unswept
+        answer = record_fact(fact, loaded.snapshot, loaded.now)
+        if isinstance(answer, Done) and not await store.commit(loaded, answer.value):
+            return None
+        if not isinstance(fact, RevokedBatch) or isinstance(answer, Refused):
+            return _Step(answer, None)
+        return _Step(answer, fact.rest(loaded.snapshot, loaded.now))
+
+    while True:
+        step: _Step | Coordinate | None = await retrier.run(attempt)
+        if step is None:
+            raise StoreUnavailableError("no attempt succeeded in time")
+        if isinstance(step, _Step):
+            return step
+        await sweep(store, step, retrier=retrier, end=end)
+
+
+def _join(answer: FactAnswer, later: FactAnswer) -> FactAnswer:
+    # A batch is refused only if its connections were deleted after the first batch.
+    if isinstance(answer, Refused) or isinstance(later, Refused):
+        return answer
+    rules = answer.rules + later.rules
+    changes = answer.value + later.value
+    return Ignored(NO_CHANGES, rules) if changes == NO_CHANGES else Done(changes, rules)
 
 
 def _tombstoned_coordinate(answer: FactAnswer) -> Coordinate | None:
