@@ -47,7 +47,12 @@ from curae_lifecycle.stores.contract import (
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.retry import Retrier, RetryStats
-from curae_lifecycle.stores.sweeping import shared_deadline, sweep, unfinished_sweep
+from curae_lifecycle.stores.sweeping import (
+    REVOCATION_BATCH,
+    shared_deadline,
+    sweep,
+    unfinished_sweep,
+)
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -56,12 +61,6 @@ _LOG: Final = logging.getLogger(__name__)
 
 LOG_TRACEBACKS: Final[ContextVar[bool]] = ContextVar("log_tracebacks", default=False)
 """True if the request logs unexpected errors with their tracebacks, which can hold secrets."""
-
-REVOCATION_BATCH: Final = 200
-"""How many connections one batch of a chain's revocation loads and revokes, at most.
-
-Beside them a batch holds the connection that the fact names.
-"""
 
 _RETRY_AFTER: Final = ("retry-after", "1")
 
@@ -347,7 +346,8 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
     """Record a fact; `retrier` repeats the attempts.
 
     An unfinished sweep of the fact's coordinate is finished first. After a tombstone comes its own
-    sweep. The revocation of a chain is recorded in batches, newest connections first.
+    sweep. The revocation of a chain is recorded in batches, newest connections first, each within
+    the retrier's time limit.
 
     Args:
         store: The store.
@@ -367,17 +367,20 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
     with shared_deadline(retrier) as end:
         step = await _record_step(store, first_step(fact, REVOCATION_BATCH), retrier, end=end)
         answer = step.answer
-        while step.rest is not None:
+        tombstoned = _tombstoned_coordinate(answer)
+        if tombstoned is not None:
+            swept = await sweep(store, tombstoned, retrier=retrier, end=end)
+            assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
+            return attrs.evolve(answer, value=answer.value + swept)
+    while step.rest is not None:
+        # Each batch has the whole time. Otherwise a revocation that was cut off, which first reads
+        # what it has done, might never get to the rest.
+        with shared_deadline(retrier) as end:
             if monotonic() >= end:
                 raise StoreUnavailableError("the revocation of a chain was cut off")
             step = await _record_step(store, step.rest, retrier, end=end)
-            answer = _join(answer, step.answer)
-        tombstoned = _tombstoned_coordinate(answer)
-        if tombstoned is None:
-            return answer
-        swept = await sweep(store, tombstoned, retrier=retrier, end=end)
-    assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
-    return attrs.evolve(answer, value=answer.value + swept)
+        answer = _join(answer, step.answer)
+    return answer
 
 
 @attrs.frozen

@@ -33,7 +33,7 @@ from curae_lifecycle.testing import laws
 from tests.stores.sql.conftest import opened
 from tests.support.chains import chain_of, store_chain
 from tests.support.server import API_KEY, CALLER, request
-from tests.support.serving import fake_time
+from tests.support.serving import FakeTime, fake_time
 from tests.support.sql.databases import Clocked
 from tests.support.strategies import COORDINATE, at
 
@@ -234,6 +234,16 @@ def test_connection_made_before_the_first_commit_is_revoked(place: Place) -> Non
     assert statuses(place) == [Status.REVOKED] * 9
 
 
+def test_successor_of_a_revoked_head_before_a_commit_is_revoked(
+    place: Place,
+) -> None:
+    chain = store_chain(place.store, 8)
+    record(place.store, Revoked(chain[-1].id, Actor.APP))
+    rival = {1: lambda: place.reconnect(chain[-1])}
+    assert isinstance(revoke(Stepped(place.store, before_commit=rival), chain[0]), Done)
+    assert statuses(place) == [Status.REVOKED] * 9
+
+
 def test_reconnect_of_an_old_id_between_batches_is_superseded(place: Place) -> None:
     chain = store_chain(place.store, 8)
     codes: list[int] = []
@@ -280,19 +290,36 @@ def test_first_batch_still_refuses_an_instant_too_far_ahead(place: Place) -> Non
     assert place.all() == chain
 
 
-def test_revocation_without_time_left_is_cut_off_and_resumed(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    time = fake_time(monkeypatch)
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """Return a time that passes only if a test says so."""
+    made = fake_time(monkeypatch)
     for module in (sweeping, deadline, request_loop):
-        monkeypatch.setattr(module, "monotonic", time.monotonic)
+        monkeypatch.setattr(module, "monotonic", made.monotonic)
+    return made
+
+
+def test_each_batch_has_the_whole_time_of_the_policy(place: Place, time: FakeTime) -> None:
     chain = store_chain(place.store, 8)
 
     def wait() -> None:
-        time.passed += DEFAULT_RETRY_POLICY.seconds
+        time.passed += DEFAULT_RETRY_POLICY.seconds - 1
+
+    store = Stepped(place.store, before_commit={1: wait, 2: wait, 3: wait})
+    assert isinstance(revoke(store, chain[0]), Done)
+    assert statuses(place) == [Status.REVOKED] * 8
+
+
+def test_revocation_past_its_callers_deadline_is_cut_off_and_resumed(
+    place: Place, time: FakeTime
+) -> None:
+    chain = store_chain(place.store, 8)
+
+    def wait() -> None:
+        time.passed += 2
 
     store = Stepped(place.store, before_commit={2: wait})
-    with pytest.raises(StoreUnavailableError, match="cut off"):
+    with deadline.deadline_scope(1), pytest.raises(StoreUnavailableError, match="cut off"):
         revoke(store, chain[0], at(15))
     assert statuses(place).count(Status.REVOKED) == 6
     assert isinstance(revoke(place.store, chain[0], at(15)), Done)

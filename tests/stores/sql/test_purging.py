@@ -234,26 +234,26 @@ class Sized(Clocked):
         return super().run_transaction(statements)
 
 
-def test_erasure_revokes_two_hundred_connections_in_a_transaction(
+def test_erasure_revokes_forty_connections_in_a_transaction(
     sqlite_database: SqlDatabase,
 ) -> None:
     sized = Sized(sqlite_database)
     store = SqlStore(sized)
     store.create_tables()
-    store_chain(store, 2 * sweeping.SWEEP_BATCH + 1)
+    store_chain(store, 2 * sweeping.REVOCATION_BATCH + 1)
     sized.sizes.clear()
     erase(sized, COORDINATE)
-    assert sum(sized.sizes) == 2 * sweeping.SWEEP_BATCH + 1
-    assert max(sized.sizes) == sweeping.SWEEP_BATCH == 200
+    assert sum(sized.sizes) == 2 * sweeping.REVOCATION_BATCH + 1
+    assert max(sized.sizes) == sweeping.REVOCATION_BATCH == 40
 
 
-def test_revocation_of_a_chain_changes_at_most_201_connections_at_once(
+def test_chain_revocation_changes_at_most_41_rows_at_once(
     sqlite_database: SqlDatabase,
 ) -> None:
     sized = Sized(sqlite_database)
     store = SqlStore(sized)
     store.create_tables()
-    chain = store_chain(store, 502)
+    chain = store_chain(store, 121)
     sized.sizes.clear()
     record(store, Revoked(chain[0].id, Actor.PATIENT))
-    assert sized.sizes == [200, 200, 102]
+    assert sized.sizes == [40, 40, 41]
