@@ -299,7 +299,9 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         head = self._heads[connection.identity.root_id] if successor else None
         return connection, successor, head
 
-    def following(self, connection: Connection, part: ChainPart | None) -> tuple[Connection, ...]:
+    def following(
+        self, connection: Connection, part: ChainPart | None = None
+    ) -> tuple[Connection, ...]:
         """Return the later connections of a connection's chain, or a part, nearest first."""
         following: list[Connection] = []
         for each in self._backwards(connection.identity.root_id):

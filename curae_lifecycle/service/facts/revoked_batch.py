@@ -61,9 +61,11 @@ class RevokedBatch(Revoked):
             happened_at=happened_at,
             has_head=self.before is None,
         )
+        # The trail of all batches names the reach once.
+        rules = join_rules(answers)[0 if self.before is None else 1 :]
         if changes is NO_CHANGES:
-            return outcomes.Ignored(NO_CHANGES, join_rules(answers))
-        return outcomes.Done(changes, join_rules(answers))
+            return outcomes.Ignored(NO_CHANGES, rules)
+        return outcomes.Done(changes, rules)
 
     def rest(self, snapshot: Snapshot, now: datetime) -> RevokedBatch | None:
         """Return the next batch, or None if this one reached the connection of the fact.
