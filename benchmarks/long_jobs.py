@@ -1,10 +1,10 @@
 """Response times of one tenant beside a long job of another: a revocation, an erasure, a purge.
 
-    python benchmarks/long_jobs.py [--connections N] [--rows N] [--disk fast slow]
+    python benchmarks/long_jobs.py [--connections N] [--rows N] [--disk fast slow] [--jobs NAME ...]
 
 needs what the tests over the wire need. One worker runs the async endpoint in its guard on a
 PostgreSQL, without a network. Tenant B sends an initiate every 20 ms: for a while alone, then while
-the job runs. The jobs:
+the job runs. The jobs take turns, five times, each time with a fifth of the rows:
 
 - `revoke`: a patient revokes a chain of so many connections, in the worker's own event loop;
 - `erase`: `erase` of a user with so many connections, in a process of its own, as a command runs;
@@ -54,7 +54,8 @@ from tests.support.chains import store_chain
 from tests.support.databases.postgres import cluster, database
 from tests.support.strategies import COORDINATE
 
-ALONE_SECONDS: Final = 5.0
+ALONE_SECONDS: Final = 4.0
+ROUNDS: Final = 5
 STORED_AT_ONCE: Final = 1000
 LONG: Final = RetryPolicy(seconds=600.0, attempt_seconds=600.0)
 Job = Callable[[], Awaitable[tuple[float, "Transactions"]]]
@@ -174,22 +175,37 @@ async def revocation(url: str, first: ConnectionId) -> AsyncGenerator[Job]:
     await engine.dispose()
 
 
-async def measure(server: Server, tenant: Tenant, job: Job) -> str:
-    """Measure B alone, beside a job, and alone again; return the line to print."""
-    alone, beside = Seen(), Seen()
-    async with neighbour(server, tenant, alone):
+@attrs.define
+class Result:
+    """The measurements of a job: of B alone and beside it, of the job and of its transactions."""
+
+    alone: Seen = attrs.field(factory=Seen)
+    beside: Seen = attrs.field(factory=Seen)
+    seconds: float = 0.0
+    transactions: Transactions = attrs.field(factory=Transactions)
+
+    def line(self) -> str:
+        """Return the line to print."""
+        beside, alone, all_of = self.beside, self.alone, self.transactions
+        return (
+            f"{self.seconds:6.2f} s, {all_of.number:4} transactions, longest "
+            f"{all_of.longest * 1000:7.1f} ms, {all_of.most:5} statements"
+            f"  B p99 {beside.p99() * 1000:6.1f} ms, {beside.p99() / alone.p99():5.2f} of alone"
+            f" ({len(beside.times)} requests, failed {beside.failed})"
+        )
+
+
+async def measure(server: Server, tenant: Tenant, job: Job, result: Result) -> None:
+    """Measure B alone, then beside a job."""
+    async with neighbour(server, tenant, result.alone):
         await asyncio.sleep(ALONE_SECONDS)
-    async with neighbour(server, tenant, beside):
-        seconds, transactions = await job()
-    async with neighbour(server, tenant, alone):
-        await asyncio.sleep(ALONE_SECONDS)
-    return (
-        f"{seconds:6.2f} s, {transactions.number:4} transactions, longest "
-        f"{transactions.longest * 1000:7.1f} ms, {transactions.most:5} statements"
-        f"  B p99 {beside.p99() * 1000:6.1f} ms, {beside.p99() / alone.p99():5.2f} of alone"
-        f" (worst {max(beside.times) * 1000:.1f} ms of {max(alone.times) * 1000:.1f}"
-        f", {len(beside.times)} requests, failed {beside.failed})"
-    )
+    async with neighbour(server, tenant, result.beside):
+        seconds, found = await job()
+    result.seconds += seconds
+    whole = result.transactions
+    whole.number += found.number
+    whole.longest = max(whole.longest, found.longest)
+    whole.most = max(whole.most, found.most)
 
 
 @asynccontextmanager
@@ -223,7 +239,7 @@ async def neighbour(server: Server, tenant: Tenant, seen: Seen) -> AsyncGenerato
 
 
 async def run(url: str, jobs: Sequence[str], connections: int, rows: int) -> None:
-    """Run the jobs one after the other; print a line for each."""
+    """Run each job some times, in turns, and print a line for each."""
     logging.disable(logging.CRITICAL)
     engine = create_engine(url)
     blocking = SqlDatabase(engine)
@@ -234,18 +250,24 @@ async def run(url: str, jobs: Sequence[str], connections: int, rows: int) -> Non
     b = Tenant("cae_live_b", 1)
     filler.register(ApiKey(b.secret), b.caller())
     server = serve(store, Settings(), is_bound=True)
-    first = ConnectionId("")
-    if jobs[0] == "purge":
-        store_expired(blocking, rows)
-    else:
-        first = store_chain(filler, connections)[0].id
-    for job in jobs:
-        if job == "purge-erased":
-            blocking.run_transaction([Statement("UPDATE curae_erasure SET due_at = 0")])
-            blocking.run_transaction([Statement("DELETE FROM curae_outbox")])
-        making = revocation(url, first) if job == "revoke" else apart(job, url)
-        async with making as begun:
-            print(f"{job:12} {await measure(server, b, begun)}", flush=True)
+    results = {job: Result() for job in jobs}
+    start = 1
+    for _ in range(ROUNDS):
+        for job in jobs:
+            first = ConnectionId("")
+            if job in {"revoke", "erase"}:
+                first = store_chain(filler, connections // ROUNDS, start)[0].id
+                start += connections // ROUNDS
+            elif job == "purge":
+                store_expired(blocking, rows // ROUNDS)
+            else:
+                blocking.run_transaction([Statement("UPDATE curae_erasure SET due_at = 0")])
+                blocking.run_transaction([Statement("DELETE FROM curae_outbox")])
+            making = revocation(url, first) if job == "revoke" else apart(job, url)
+            async with making as begun:
+                await measure(server, b, begun, results[job])
+    for job, result in results.items():
+        print(f"{job:12} {result.line()}", flush=True)
     await pool.dispose()
     engine.dispose()
 
@@ -259,10 +281,8 @@ def main(jobs: Sequence[str], disks: Sequence[str], connections: int, rows: int)
                 server.settings = server.settings.replace("-c fsync=off", SLOW_DISK)
                 server.start()
             print(f"{disk} disk", flush=True)
-            for group in (("revoke",), ("purge",), ("erase", "purge-erased")):
-                if chosen_jobs := [each for each in group if each in jobs]:
-                    with database(server.url) as url:
-                        asyncio.run(run(url, chosen_jobs, connections, rows))
+            with database(server.url) as url:
+                asyncio.run(run(url, jobs, connections, rows))
 
 
 if __name__ == "__main__":
