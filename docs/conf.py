@@ -147,6 +147,7 @@ def page(name: str, text: str) -> str:
     shown = on_site(name, text, folder)
     if top is not None:
         shown = on_site(name, (ROOT / top).read_text(encoding="utf-8"), ".")
+    shown = shown.replace("<!-- tabs -->", '<div class="tabs"></div>')
     shown = _PICTURE.sub(lambda found: drawn(name, found), shown)
     own = PurePosixPath(name).name
     for anchor in _ANCHOR.findall(shown):

@@ -87,7 +87,7 @@ class Deciders:
                     pass
 
     def after_request(self, request: Request, answer: Answer) -> Callable[[str], str]:
-        """Remember which rules changed what, and return a function that finds a member's rule.
+        """Note which rule changed each value, and return a function that finds a member's rule.
 
         Args:
             request: The request.

@@ -145,8 +145,8 @@ class Comparison:
 
         Of a problem only the code, the status and `retryable` are compared. The texts of a problem
         may change [P], and its details can differ from server to server. If the log has neither
-        code nor body, they are not compared. Of the headers, those that the log has and whose value
-        the rules fix are compared.
+        code nor body, they are not compared. A header is compared if the log has it and the rules
+        determine its value.
 
         Args:
             recorded: The response in the log.

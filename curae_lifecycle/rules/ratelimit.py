@@ -383,8 +383,8 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    A bucket whose state lies too far in the future, which only a wrong clock causes, admits one
-    request and then refills from empty.
+    If a wrong clock left the state of a bucket more than its window and five minutes ahead, one
+    request is left, and after it the bucket refills from empty.
 
     Args:
         policy: The rule.

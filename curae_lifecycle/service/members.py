@@ -118,10 +118,10 @@ def parse_enum(name: str, kind: type[Word], value: object) -> Word:
 
 
 def parse_lenient_id(name: str, value: object) -> str:
-    """Return an id in lower case, whatever text it is.
+    """Return any text as an id, in lower case.
 
-    `parse_connection_id` accepts only a UUID. Other text names nothing, so here it is refused
-    later, as an unknown id [O].
+    Unlike `parse_connection_id`, it accepts text that is no UUID. No connection has such an id, so
+    it is refused later, as an unknown id [O].
 
     Args:
         name: The name on the wire, for the error.

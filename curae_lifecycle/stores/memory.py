@@ -69,8 +69,8 @@ class MemoryStore:
 
     It holds callers, connections, sessions, bindings, idempotency records, rate limits and hosted
     pages. Each `load` drops a few expired values of two customer accounts: the caller's, and the
-    next one in turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that
-    one wrong instant far ahead drops no value that is still needed.
+    next one in turn. A value counts as expired only if it was expired at each of the latest sixteen
+    loads, so a clock that once jumps ahead drops nothing that is still needed.
 
     Args:
         settings: The settings of the server.

@@ -142,8 +142,8 @@ def serve_with_external_call(
         lost_lease: The meaning of an expired lease. EXECUTE: the next retry makes the external call
             again. UNKNOWN: no second call may be made. A retry is then refused until the server
             has asked the other service what happened, and has recorded that with
-            `rules.attempt.resolve`. Once the call was made, the key is not released without an
-            answer.
+            `rules.attempt.resolve`. Once the call was started, the key stays taken even if the
+            call fails: only an answer or `resolve` ends the attempt.
         retry_policy: The limits of the attempts of each transaction, and the pauses between them.
         stats: The counts to update, over both transactions; `None` if the caller does not read
             them.

@@ -6,11 +6,12 @@ the library's own tables.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
 
-from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli import replay
 from curae_lifecycle.rules.problems import ProblemCode, type_uri
 from curae_lifecycle.service.rulebook import TABLES
 
@@ -36,7 +37,11 @@ def answer(file: str, check: bool) -> str:  # noqa: FBT001 - called from JavaScr
     Returns:
         As JSON: the exit status, the lines of standard output, and what standard error says.
     """
+    # The whole command line imports three times as many modules, which a browser would have to load.
+    command = argparse.ArgumentParser()
+    replay.add_options(command)
+    options = command.parse_args([file, *(["--check"] if check else [])])
     with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as said:
-        status = main(["replay", file, *(["--check"] if check else [])])
+        status = options.run(command, options)
     lines = printed.getvalue().splitlines()
     return json.dumps({"status": status, "lines": lines, "said": said.getvalue()})

@@ -2,8 +2,9 @@
 
 The law of this module: **what a browser loads stands in the site's own directory, and is what was
 pinned here**. Pyodide comes from the npm registry and attrs from Python's, each held against a digest;
-what else Pyodide could load is struck from its list. The modules are compiled here, by that Python: to compile
-them took a browser longer than all else. It needs Node.js, npm, pip and, the first time, a network.
+what else Pyodide could load is struck from its list. The modules are compiled and imported here, by that Python, and
+its memory is kept: a browser copies it instead of starting Python. It needs Node.js, npm, pip and, the first time,
+a network.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ OF_PYODIDE: Final = (
     "python_stdlib.zip",
 )
 LIST: Final = "pyodide-lock.json"
-OURS: Final = ("page.js", "page.css", "worker.js", "answer.py")
+OURS: Final = ("page.js", "page.css", "worker.js")
 EAGER: Final = frozenset({"page.js", "page.css"})
 """What is loaded with the page; the rest is, once a person asks for it."""
 
@@ -71,7 +72,7 @@ def build(site: Path) -> tuple[int, int]:
         made = Path(name, "playground")
         made.mkdir()
         wheels = fetch(made, Path(name))
-        run(made, program("node"), str(HERE / "compile.mjs"), str(made), *map(str, wheels))
+        run(made, program("node"), str(HERE / "prepare.mjs"), str(made), *map(str, wheels))
         for own in OURS:
             shutil.copyfile(HERE / own, made / own)
         shutil.rmtree(site / "playground", ignore_errors=True)

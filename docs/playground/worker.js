@@ -7,24 +7,25 @@ import { loadPyodide } from "./pyodide.mjs";
 
 const FILE = "log.jsonl";
 
-async function bytes(name) {
+async function body(name) {
   const response = await fetch(new URL(name, import.meta.url));
   if (!response.ok) throw new Error(`${name}: ${response.status}`);
-  return response.arrayBuffer();
+  return response.body;
 }
 
+async function bytes(stream) {
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// Starting Python and importing the library takes seconds; copying the memory of one that has done so does not.
 async function start() {
-  const [python, library, program] = await Promise.all([
-    loadPyodide({ indexURL: new URL(".", import.meta.url).href }),
-    bytes("library.zip"),
-    bytes("answer.py"),
-  ]);
-  python.unpackArchive(library, "zip", { extractDir: python.runPython("import site; site.getsitepackages()[0]") });
-  const own = python.toPy({ __name__: "answer" });
-  python.runPython(new TextDecoder().decode(program), { globals: own });
-  const links = JSON.parse(own.get("links")());
-  postMessage({ ready: true, links });
-  return { python, answer: own.get("answer") };
+  const library = body("library.zip").then(bytes);
+  const memory = body("memory.gz").then((packed) => bytes(packed.pipeThrough(new DecompressionStream("gzip"))));
+  const python = await loadPyodide({ indexURL: new URL(".", import.meta.url).href, _loadSnapshot: memory });
+  python.FS.writeFile("/library.zip", await library);
+  const answer = python.pyimport("answer");
+  postMessage({ ready: true, links: JSON.parse(answer.links()) });
+  return { python, answer: answer.answer };
 }
 
 const started = start();

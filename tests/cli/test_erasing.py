@@ -90,7 +90,7 @@ def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> N
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_purge_of_an_erased_user_waits_for_binding_messages(platform: Platform) -> None:
+def test_erased_user_stays_until_binding_messages_are_sent(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.

@@ -221,7 +221,7 @@ def test_changed_answer_is_one_finding_with_old_and_new_reason() -> None:
     assert summary(compare(OLD, OLD)) == "no difference"
 
 
-def test_changed_cells_that_fill_no_axis_are_named_one_by_one() -> None:
+def test_changed_cells_short_of_a_whole_axis_are_listed_singly() -> None:
     turned = Lamp((Light.RED, Press.LONG), Stay(), "[O] No.")
     others = [
         Lamp((Light.RED, Press.SHORT), GREEN, GO.why, "red"),

@@ -42,7 +42,7 @@ def test_to_thread_inherits_the_deadline_thread_pool_does_not() -> None:
 
 
 @pytest.mark.parametrize("how", [blocking_retrier, async_retrier])
-def test_store_attempt_deadline_is_retry_limit_plus_grace(
+def test_store_attempt_deadline_is_retry_time_plus_grace(
     monkeypatch: pytest.MonkeyPatch, how: type
 ) -> None:
     # The clock is fixed while the remaining time is read.

@@ -150,10 +150,10 @@ def _as_asyncpg(driver: object) -> _AsyncpgDriver:
 
 @attrs.define(eq=False)
 class AsyncpgConnection:
-    """A connection of asyncpg.
+    """An `AsyncConnection` that runs its statements on a connection of asyncpg.
 
     Attributes:
-        driver: The connection.
+        driver: The connection object of asyncpg.
         seconds: The longest wait for each response.
         replication: The record of commits of this database that a failover might lose.
     """
@@ -336,10 +336,10 @@ def _as_asyncmy(driver: object) -> _AsyncmyDriver:
 
 @attrs.define(eq=False)
 class AsyncmyConnection:
-    """A connection of asyncmy.
+    """An `AsyncConnection` that runs its statements on a connection of asyncmy.
 
     Attributes:
-        driver: The connection.
+        driver: The connection object of asyncmy.
         seconds: The longest wait for each response.
     """
 

@@ -161,7 +161,8 @@ def dialect_of(engine: sa.Engine) -> Dialect:
     """Return the dialect of an engine from `create_engine`.
 
     Raises:
-        ArgumentError: Another function made the engine, so its connections may not autocommit.
+        ArgumentError: Another function made the engine, so nothing ensures that its connections
+            autocommit.
     """
     bounds_of(engine)
     return Dialect(engine.dialect.name)

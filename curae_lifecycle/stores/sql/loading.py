@@ -43,8 +43,8 @@ class LoadedRow(NamedTuple):
         id: The key of the stored row; empty for `now`.
         version: The row's version. For a bucket, the instant at which it is full again. For `now`,
             the current instant.
-        second: For a connection, its position in the chain. For a bucket, the numerator of the
-            fraction of a microsecond to add to `version`. Otherwise 0.
+        second: For a connection, its position in the chain. For a bucket, a part of a microsecond to
+            add to `version`, as a numerator; the denominator is the refill. Otherwise 0.
         document: The value as JSON text; empty for a bucket and for `now`.
     """
 

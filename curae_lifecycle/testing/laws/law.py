@@ -22,7 +22,7 @@ LAWS: Final[Mapping[int, str]] = {
     "nothing.",
     10: "In any half-open window at most the limit is admitted; `retry_after` is exact.",
     11: "Refused and ignored change nothing and emit nothing.",
-    12: "One key, one execution: all who get an answer get the same one.",
+    12: "One key, one execution: all who get its answer get the same one.",
     13: "Nothing internal is on the wire: every response has only the listed keys.",
     14: "Same inputs, same outputs.",
     15: "Another tenant's id and an unknown id are indistinguishable.",

@@ -404,7 +404,7 @@ def test_purge_after_a_tombstone_removes_user_from_hosted_pages(app: App) -> Non
 # --- Contents of a page ---------------------------------------------------------------------
 
 
-def test_hosted_page_needs_no_script_and_has_a_matching_title(app: App) -> None:
+def test_hosted_page_has_no_script_and_its_heading_as_title(app: App) -> None:
     _, url = app.create()
     asked = app.shown(Request("GET", path_of(url))).body.decode()
     gone = app.shown(Request("GET", path_of(url) + "x")).body.decode()

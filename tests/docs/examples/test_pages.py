@@ -151,7 +151,7 @@ def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
 @pytest.mark.parametrize("button", ["finish", "cancel"])
-def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, button: str) -> None:
+def test_press_on_a_page_replaced_meanwhile_gets_404(app: App, point: str, button: str) -> None:
     path = app.revoked_connection()
     second = app.ask(f"{path}:reconnect", {})
     app.plan(point, f"{path}:reconnect", {})
@@ -164,7 +164,7 @@ def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, bu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str) -> None:
+def test_press_on_a_replaced_graduation_page_gets_404(app: App, point: str) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     path, body = "curae-connect/graduation-handoff", dict[str, object](appUserId="ada")
     started = app.ask(path, body, key=False)

@@ -113,12 +113,12 @@ def test_numbers_of_the_correctness_docs_occur_in_cited_files() -> None:
             "== (2184, 2064, 0, 120)",
         ),
         (
-            "something else for 2,064;",
+            "2,064 change a function's answer;",
             "proof/oracles/test_table_mutants",
             "== (2184, 2064, 0, 120)",
         ),
         (
-            "reach the cells of the other 120,",
+            "the other 120 are proven unreachable",
             "proof/oracles/test_table_mutants",
             "== (2184, 2064, 0, 120)",
         ),
@@ -141,7 +141,7 @@ def test_table_proof_of_a_law_states_its_cell_count() -> None:
         text = " ".join(sections(PAGE)[number].split())
         assert f"](tables/{name}.md)" in text
         out_of_reach = sum(of == name for of, *_ in UNREACHABLE)
-        but = f", but for {out_of_reach} that no caller reaches" if out_of_reach else ""
+        but = f" except {out_of_reach}, proven unreachable" if out_of_reach else ""
         assert f"whose {len(TABLES[name])} cells are tried{but}" in text
 
 

@@ -32,7 +32,7 @@ PAGE: Final = (
 )
 API, SERVE, *_ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 PROGRAMS: Final[dict[str, str]] = dict(
-    re.findall(r"^## (\w+)\n(?:.*\n)*?```python\n((?:.*\n)*?)```", PAGE, re.MULTILINE)
+    re.findall(r"^### (\w+)\n(?:.*\n)*?```python\n((?:.*\n)*?)```", PAGE, re.MULTILINE)
 )
 PATIENCE: Final = 60
 """Seconds after which a silent server counts as dead."""

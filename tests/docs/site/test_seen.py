@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -197,6 +198,50 @@ def test_site_search_shows_the_right_page_first(site: Path, tmp_path: Path) -> N
             link = str(browser.find_element(*first).get_property("href"))
             found[words] = link.removeprefix(f"{site.as_uri()}/")
     assert found == SOUGHT
+
+
+def shown(browser: webdriver.Chrome) -> list[str]:
+    """Return the names of the alternatives that the page shows."""
+    panels = browser.find_elements(By.CSS_SELECTOR, "[role=tabpanel]")
+    return [str(panel.get_dom_attribute("id")) for panel in panels if panel.is_displayed()]
+
+
+@pytest.mark.browser
+def test_site_shows_one_alternative_per_click_key_or_link(site: Path, tmp_path: Path) -> None:
+    page = (site / "frameworks.html").as_uri()
+    with chromium(tmp_path, "--window-size=1280,900") as browser:
+        browser.get(page)
+        tabs = browser.find_elements(By.CSS_SELECTOR, "[role=tablist] [role=tab]")
+        names = [tab.text for tab in tabs]
+        assert (len(names), names[0], shown(browser)) == (8, "FastAPI", ["fastapi"])
+        browser.execute_script("arguments[0].scrollIntoView({ block: 'center' })", tabs[1])
+        tabs[1].click()
+        assert shown(browser) == ["starlette"]
+        for key, name in (
+            (Keys.ARROW_LEFT, "fastapi"),
+            (Keys.ARROW_LEFT, "django"),
+            (Keys.ARROW_RIGHT, "fastapi"),
+            (Keys.ARROW_RIGHT, "starlette"),
+        ):
+            browser.switch_to.active_element.send_keys(key)
+            assert shown(browser) == [name]
+        assert [tab.get_dom_attribute("aria-selected") for tab in tabs].count("true") == 1
+        assert browser.switch_to.active_element == tabs[1]
+        browser.execute_script("location.hash = 'flask'")
+        WebDriverWait(browser, PATIENCE).until(lambda _: shown(browser) == ["flask"])
+        browser.get("about:blank")
+        browser.get(f"{page}#django")
+        assert shown(browser) == ["django"]
+
+
+@pytest.mark.browser
+def test_site_shows_all_alternatives_if_no_script_runs(site: Path, tmp_path: Path) -> None:
+    with chromium(tmp_path) as browser:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        browser.get((site / "databases.html").as_uri())
+        for name in ("blocking", "async"):
+            assert browser.find_element(By.ID, name).is_displayed()
+        assert not browser.find_element(By.CSS_SELECTOR, "div.tabs").is_displayed()
 
 
 @pytest.mark.browser

@@ -108,7 +108,7 @@ def test_bucket_drained_by_a_clock_far_ahead_admits_one_request(
 
 
 @pytest.mark.parametrize("ahead", [SECOND, MINUTE, TOLERANCE])
-def test_bucket_drained_minutes_ahead_refuses_to_the_exact_tick(
+def test_bucket_drained_by_a_fast_clock_refuses_to_the_last_tick(
     world: World, ahead: timedelta
 ) -> None:
     limited(world).step(ahead)

@@ -367,7 +367,7 @@ def test_tombstones_on_sqlite_agree_with_the_second_model(sqlite: World) -> None
 
 
 @pytest.mark.heavy
-def test_tombstones_in_long_runs_agree_with_the_second_model() -> None:
+def test_tombstones_in_long_histories_match_the_second_model() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=1_500)

@@ -255,7 +255,7 @@ def test_tombstone_revokes_20000_connections() -> None:
     assert {world.row(each).status for each in made} == {Status.REVOKED}
 
 
-def test_tombstone_in_a_full_account_is_recorded_and_swept() -> None:
+def test_tombstone_in_a_full_store_is_recorded_and_swept() -> None:
     world = in_memory(capacity=3)
     made = id_of(world.create())
     world.initiate()

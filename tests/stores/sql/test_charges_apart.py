@@ -244,7 +244,7 @@ def test_retry_that_only_replays_charges_its_bucket_durably(made: Meddled) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.heavy)])
-def test_store_that_charges_apart_passes_conformance_checks(
+def test_store_that_charges_ahead_of_the_commit_passes_the_kit(
     kind: str, sqlite_database: SqlDatabase
 ) -> None:
     if kind == "memory":

@@ -165,7 +165,7 @@ def test_no_index_but_the_unique_constraint_refuses_a_duplicate(name: str) -> No
             whole.execute(insert, second)
 
 
-def test_every_unique_constraint_of_the_tables_is_listed() -> None:
+def test_list_of_unique_keys_has_each_unique_sql_constraint() -> None:
     with closing(tables()) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
         found = {

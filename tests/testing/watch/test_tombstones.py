@@ -93,7 +93,7 @@ def test_law_17_watch_reports_a_create_moved_to_the_new_era() -> None:
         watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_an_era_used_before_it_began() -> None:
+def test_law_17_watch_reports_a_connection_of_a_later_era() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, made_under_the_era(at(0))))
     with broken(17, "PENDING under the era of a tombstone that came after it was made"):
         watch.observe_commit((TOMBSTONE,), at(1))
