@@ -265,7 +265,7 @@ async def run(url: str, jobs: Sequence[str], connections: int, rows: int) -> Non
                 blocking.run_transaction([Statement("DELETE FROM curae_outbox")])
             making = revocation(url, first) if job == "revoke" else apart(job, url)
             async with making as begun:
-                await measure(server, b, begun, results[job])
+                await measure(server, b, job=begun, result=results[job])
     for job, result in results.items():
         print(f"{job:12} {result.line()}", flush=True)
     await pool.dispose()

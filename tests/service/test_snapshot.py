@@ -161,7 +161,7 @@ def test_snapshot_with_links_missing_or_out_of_order_raises(
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (THIRD,), (SECOND, THIRD)])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_snapshot_of_a_chain_part_may_only_begin_later_if_it_is_full(
+def test_chain_part_may_begin_later_only_if_it_is_full(
     following: tuple[Connection, ...], limit: int
 ) -> None:
     needs = Needs(chain=FIRST.id, chain_part=ChainPart(limit))

@@ -220,7 +220,7 @@ def test_killed_revocation_has_ended_access_and_can_be_resumed(place: Place, com
     assert isinstance(revoke(place.store, chain[0]), Ignored)
 
 
-def test_revocation_killed_before_its_first_commit_changes_nothing(place: Place) -> None:
+def test_revocation_killed_before_a_commit_changes_nothing(place: Place) -> None:
     chain = store_chain(place.store, 8)
     with pytest.raises(Killed):
         revoke(Stepped(place.store, before_commit={1: kill}), chain[0])
@@ -320,9 +320,7 @@ def test_each_batch_has_the_whole_time_of_the_policy(place: Place, time: FakeTim
     assert statuses(place) == [Status.REVOKED] * 8
 
 
-def test_revocation_past_its_callers_deadline_is_cut_off_and_resumed(
-    place: Place, time: FakeTime
-) -> None:
+def test_revocation_past_a_deadline_is_cut_off_and_resumed(place: Place, time: FakeTime) -> None:
     chain = store_chain(place.store, 8)
 
     def wait() -> None:
@@ -344,7 +342,7 @@ class Whole(Stepped):
         return super().load(attrs.evolve(needs, chain_part=None), key_digest)
 
 
-def test_store_that_loads_whole_chains_revokes_them_in_the_same_batches(place: Place) -> None:
+def test_store_that_loads_whole_chains_uses_the_same_batches(place: Place) -> None:
     chain = store_chain(place.store, 8)
     store = Whole(place.store)
     assert isinstance(revoke(store, chain[0]), Done)

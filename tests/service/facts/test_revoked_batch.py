@@ -24,7 +24,7 @@ def test_fact_about_one_connection_is_its_own_first_step(fact: Fact) -> None:
 
 @pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
 def test_first_batch_holds_everything_that_the_fact_says(actor: Actor) -> None:
-    batch = first_step(Revoked(ID, actor, at(1), URL), 2)
+    batch = first_step(Revoked(ID, actor, happened_at=at(1), page_url=URL), 2)
     assert batch == RevokedBatch(
         connection_id=ID, actor=actor, happened_at=at(1), page_url=URL, size=2
     )
@@ -35,7 +35,7 @@ def test_first_batch_holds_everything_that_the_fact_says(actor: Actor) -> None:
 
 def test_only_the_first_batch_names_the_hosted_page() -> None:
     chain = chain_of(4)
-    batch = first_step(Revoked(chain[0].id, Actor.PATIENT, None, URL), 2)
+    batch = first_step(Revoked(chain[0].id, Actor.PATIENT, page_url=URL), 2)
     assert isinstance(batch, RevokedBatch)
     snapshot = Snapshot(connection=chain[0], following=tuple(chain[2:]))
     rest = batch.rest(snapshot, at(20))
