@@ -105,7 +105,8 @@ def first_step(given: fact.Fact, size: int) -> fact.Fact:
         given: The fact.
         size: The largest number of later connections that one batch revokes.
     """
-    if not isinstance(given, Revoked) or not reaches_chain(given.actor):
+    # A subclass may decide in another way, so it is recorded as it is.
+    if type(given) is not Revoked or not reaches_chain(given.actor):
         return given
     return RevokedBatch(
         connection_id=given.connection_id,

@@ -22,6 +22,14 @@ def test_fact_about_one_connection_is_its_own_first_step(fact: Fact) -> None:
     assert first_step(fact, 2) is fact
 
 
+def test_subclass_of_revoked_is_its_own_first_step() -> None:
+    class Cancelled(Revoked):
+        """A fact that decides in another way."""
+
+    fact = Cancelled(ID, Actor.PATIENT)
+    assert first_step(fact, 2) is fact
+
+
 @pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
 def test_first_batch_holds_everything_that_the_fact_says(actor: Actor) -> None:
     batch = first_step(Revoked(ID, actor, happened_at=at(1), page_url=URL), 2)
@@ -39,6 +47,7 @@ def test_only_the_first_batch_names_the_hosted_page() -> None:
     assert isinstance(batch, RevokedBatch)
     snapshot = Snapshot(connection=chain[0], following=tuple(chain[2:]))
     rest = batch.rest(snapshot, at(20))
+    assert rest is not None
     assert rest == RevokedBatch(
         connection_id=chain[0].id, actor=Actor.PATIENT, happened_at=at(20), size=2, before=3
     )
