@@ -148,9 +148,10 @@ def main(arguments: list[str] | None = None) -> int:
             process.
 
     Returns:
-        The exit status. 0 is success, or output that its reader stopped reading. 1 is a broken
-        line, a divergence, a stale document, a difference between releases, a law that did not
-        hold, a finding in a store or an erasure that waits for the outbox.
+        The exit status. 0 is success; a program that closes the pipe before it has read all output
+        is no error. 1 is a broken line, a divergence, a stale document, a difference between
+        releases, a law that did not hold, a finding in a store or an erasure that waits for the
+        outbox.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database

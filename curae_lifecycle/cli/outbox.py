@@ -77,7 +77,7 @@ def _list_dead(outbox: Outbox) -> None:
 
 
 class ReaderGoneError(BaseException):
-    """The error for output that no program reads any more: the pipe was closed.
+    """The error for a closed pipe: the program that read the standard output has ended.
 
     It is not an `Exception`, so that the outbox does not count it as a failed delivery.
     """

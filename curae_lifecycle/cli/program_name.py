@@ -11,5 +11,8 @@ SCRIPT: Final = "curae-lifecycle"
 
 
 def program_name() -> str:
-    """Return `curae-lifecycle` if this script was called, else `python -m curae_lifecycle`."""
+    """Return the name of this program as the user called it, for help and error messages.
+
+    It is `curae-lifecycle` for the console script, else `python -m curae_lifecycle`.
+    """
     return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m curae_lifecycle"

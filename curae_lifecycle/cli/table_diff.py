@@ -24,11 +24,11 @@ class Kind(StrEnum):
         NEW: The cell exists only in the newer release.
         GONE: The cell exists only in the older one.
         ANSWER: The outcome changed.
-        RENAMED: The rule has a new name.
-        OTHER_RULE: Another rule decides the cell, not just one with a new name.
+        RENAMED: The rule has a new name: each of the two names is in one release only.
+        OTHER_RULE: Another rule decides the cell: at least one of the names is in both releases.
         SOURCE: The source of the rule changed: [S], [P] or [O].
-        REASON: The reason has other words.
-        WORDS: The outcome is the same in other words.
+        REASON: The reason was reworded.
+        WORDS: The outcome is the same, but its description was reworded.
     """
 
     NEW = "new cell"
@@ -66,8 +66,8 @@ class TableChange:
         name: The table's name.
         before: The table's shape in the older release; None if the table is new.
         after: The table's shape in the newer release; None if the table is gone.
-        cells: The cells that changed. If axes were only added or only removed, each cell has a
-            value on these axes, too.
+        cells: The cells that changed. If one release has all axes of the other and more, each cell
+            has a value on every axis of that release.
     """
 
     name: str
@@ -117,16 +117,16 @@ def _compare_tables(
 
 
 def spread(cells: dict[Cell, Rule], own: TableShape, other: TableShape) -> dict[Cell, Rule]:
-    """Copy the cells of a table over the axes that the table has only in another release.
+    """Give the cells of one release the additional axes that their table has in another release.
 
-    Each cell becomes one cell for each combination of values of the additional axes, all with the
-    same rule. So the cells of both releases can be compared one by one.
+    Each cell is copied once for each combination of values of the additional axes; all copies have
+    its rule. After that the cells of the two releases can be compared one by one.
 
     Args:
-        cells: The rules of the cells to spread.
-        own: The shape of the table that has `cells`.
-        other: The table's shape in the other release. If `other` lacks an axis of `own` or has no
-            additional axis, the cells are returned unchanged.
+        cells: The cells, each with its rule.
+        own: The shape of the table in the release of `cells`.
+        other: The shape of the table in the other release. The cells are returned unchanged unless
+            `other` has all axes of `own` and at least one more.
     """
     if not own.axes.keys() < other.axes.keys():
         return cells
@@ -185,7 +185,10 @@ def summary(changes: tuple[TableChange, ...]) -> str:
 
 
 def findings(table: TableChange) -> Iterator[Finding]:
-    """Describe the change of a table, as `Finding`s to print: one if the table is new or gone."""
+    """Yield a `Finding` to print for each change of a table.
+
+    A table that is new or gone has only one.
+    """
     before, after = table.before, table.after
     if before is None or after is None:
         cells = sum(len(change.cells) for change in table.cells)

@@ -47,9 +47,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print every table, the named table, or the rules that a name, problem code or reason finds.
+    """Print every table, or the one with the given name.
 
-    With `--diff`, the changes since an older release are printed instead.
+    If the name is that of a rule, a problem code or a reason, print the matching rules. With
+    `--diff`, print the changes since an older release instead.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.

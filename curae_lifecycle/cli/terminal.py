@@ -141,7 +141,7 @@ def _width(names: list[str], lines: list[list[str]]) -> int:
 def track_progress(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
-    """Yield items, and show a progress bar on standard error meanwhile, if it is a terminal.
+    """Yield items, and meanwhile show a progress bar if standard error is a terminal.
 
     Args:
         name: The name of the task, shown with the progress.
@@ -167,7 +167,7 @@ def track_progress(
 
 @contextmanager
 def show_busy(name: str) -> Generator[None, None, None]:
-    """Show for how long a `with` block runs, on standard error if that is a terminal.
+    """Show how long a `with` block has been running, on standard error if that is a terminal.
 
     Nothing is shown in the first two seconds.
 

@@ -87,15 +87,15 @@ class Deciders:
                     pass
 
     def after_request(self, request: Request, answer: Answer) -> Callable[[str], str]:
-        """Note which rule changed each value, and return a function that finds a member's rule.
+        """Note the changes of an answer, and return a function that explains its response.
 
         Args:
             request: The request.
             answer: The answer to the request.
 
         Returns:
-            A function that returns the name of the rule that decided a member of the response. Its
-                argument is the place of the member, as in `Divergence.member`.
+            A function that takes the place of a member, such as `body.connection.status`, and
+                returns the name of the rule that decided this member of the response.
         """
         self.note(answer.changes, answer.rules, answer.decided_at)
         return lambda member: self._rule_of(member, request, answer)

@@ -481,7 +481,7 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
 def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
     """Format the answer to a fact for a log: `{line, outcome, code, rules}`.
 
-    `outcome` is `done`, `ignored` or `refused`. `code` is that of the refusal's problem, else None.
+    `outcome` is `done`, `ignored` or `refused`. `code` is the problem code of a refusal, else None.
 
     Args:
         number: The number of the line, from 1.

@@ -75,7 +75,7 @@ class Divergence:
 
 @attrs.frozen
 class Recorded:
-    """A response that a log recorded, as far as it can be read.
+    """A response in a log, of which any part may be missing or malformed.
 
     Attributes:
         members: The members of the log's object for the response, such as `status` and `body`.
@@ -144,9 +144,9 @@ class Comparison:
         """Compare a recorded response with the one that the rules give; return the differences.
 
         Of a problem only the code, the status and `retryable` are compared. The texts of a problem
-        may change [P], and its details can differ from server to server. If the log has neither
-        code nor body, they are not compared. A header is compared if the log has it and the rules
-        determine its value.
+        may change [P], and its details can differ from server to server. A log that has neither
+        the code nor the body of a response shows only differences of its status and headers. Of
+        the headers in the log, those whose value the rules determine are compared.
 
         Args:
             recorded: The response in the log.

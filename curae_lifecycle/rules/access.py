@@ -21,11 +21,11 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class PackageGrant(StrEnum):
-    """The two cases of a requested data package: one of the connection's packages, or not.
+    """The two cases of a requested data package: granted to the connection, or not.
 
     Attributes:
-        GRANTED: The connection has the package.
-        NOT_GRANTED: It has not, or no such package exists.
+        GRANTED: It is one of the connection's packages.
+        NOT_GRANTED: It is none of them, or no such package exists.
     """
 
     GRANTED = "package granted"
@@ -33,11 +33,11 @@ class PackageGrant(StrEnum):
 
 
 class DenialReason(Reason):
-    """The reasons for which a data package may not be read over a connection [O].
+    """The reasons to deny reading a data package over a connection [O].
 
     PENDING, LAPSED, ACTION_REQUIRED, EXPIRED and REVOKED name the standing of the connection.
-    PACKAGE_NOT_GRANTED, for a package that the patient did not grant, is given only if the
-    connection is ACTIVE.
+    PACKAGE_NOT_GRANTED says that the connection is ACTIVE, but the patient did not grant the
+    package.
     """
 
     PENDING = "PENDING", "Wait for the patient."
@@ -58,7 +58,7 @@ class Grant:
 
 @attrs.frozen
 class Deny:
-    """A verdict of the table `access`: the data package may not be read, for `reason`."""
+    """A verdict of the table `access`: reading the data package is denied, for `reason`."""
 
     reason: DenialReason
 
@@ -104,7 +104,7 @@ class Granted:
 
 @attrs.frozen
 class Denied:
-    """The answer of `decide_access` if the data package may not be read.
+    """The answer of `decide_access` if reading the data package is denied.
 
     Attributes:
         reason: The reason of the denial.
@@ -133,7 +133,7 @@ def decide_access(
         era: The present era of the connection's coordinate, which `binding.present_era` returns.
 
     Returns:
-        `Granted`: the package may be read. `Denied`: it may not, with the reason.
+        `Granted`: the package may be read. `Denied`: reading it is denied, with the reason.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.

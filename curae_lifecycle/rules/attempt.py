@@ -52,11 +52,11 @@ class AttemptAction(StrEnum):
 
 
 class Holder(StrEnum):
-    """The attempt that holds an idempotency record, seen from the one that acts on it.
+    """The two cases of an attempt that acts on an idempotency record: it holds the record, or not.
 
     Attributes:
-        CURRENT: That attempt itself.
-        OTHER: Another attempt, which took over.
+        CURRENT: This attempt holds the record.
+        OTHER: Another attempt took over and holds the record.
     """
 
     CURRENT = "this attempt"
@@ -79,7 +79,7 @@ class UpkeepAction(StrEnum):
 
 @attrs.frozen
 class Lose:
-    """A verdict of the table `attempt`: the attempt lost its lease and may do nothing."""
+    """A verdict of the table `attempt`: the attempt lost its lease and can change nothing."""
 
     def __str__(self) -> str:
         return "lease lost"
@@ -194,7 +194,7 @@ def complete(
         Done: the record, now COMPLETED. LeaseLost: the attempt may no longer touch the record.
 
     Raises:
-        ArgumentError: `now` is not UTC, or `response` must not be stored.
+        ArgumentError: `now` is not UTC, or `response` has a status that must not be stored.
     """
     return _act(
         COMPLETE,
@@ -240,7 +240,7 @@ def resolve(
         no record in flight whose lease has expired; the value is `record`.
 
     Raises:
-        ArgumentError: `now` is not UTC, or `response` must not be stored.
+        ArgumentError: `now` is not UTC, or `response` has a status that must not be stored.
     """
     if response is None:
         return _upkeep(NOTHING, record=record, now=now, response=None)

@@ -165,17 +165,18 @@ class LimitedAccountAppBinding:
         user_id: The platform's user; never on the wire, and no repr shows it. `None` if the
             coordinate was tombstoned while no user was bound.
         state: The account's state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
-        generation: 1 for the first user of the coordinate, one more for each later user; 0 before
+        generation: The number of users that the coordinate has had, with the present one; 0 before
             the first.
         version: The number of writes of the binding. A write that only raises `version`, so
             that a concurrent write conflicts, counts too.
-        era: When the last tombstone of the coordinate was recorded, one tick later than the era
-            before if it would repeat it; `None` before the first. It stays for the next user.
-        tombstoned_at: When the last tombstone happened: as reported, but not after its recording;
-            `None` before the first.
+        era: When the last tombstone of the coordinate was recorded; `None` before the first. If the
+            clock is not past the previous era, the era is one tick after that, so that no two eras
+            are equal. The era does not change when another user is bound.
+        tombstoned_at: When the last tombstone happened: the reported instant, or the instant of
+            recording if that is earlier or none was reported. `None` before the first tombstone.
         tombstone_reported_at: The `happened_at` of the last tombstone as it was reported; `None` if
-            it was reported without one, or before the first.
-        swept: Whether the connections that the last tombstone ended are written down as REVOKED.
+            it was reported without one, or before the first tombstone.
+        swept: Whether every connection that the last tombstone ended is stored as REVOKED.
     """
 
     coordinate: Coordinate
@@ -300,8 +301,8 @@ def tombstone(
 ) -> Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None]:
     """Record that the user of a coordinate no longer exists, and begin a new era [O].
 
-    Every connection and session of the coordinate that was made before is then over, also if no
-    user is bound, and also if it is stored later.
+    This ends every connection and session of the coordinate that was made in an earlier era, even
+    one whose commit comes after that of the tombstone. It does so even if no user is bound.
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if there is none.

@@ -49,11 +49,11 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId, NextAction
 
 
 class Reach(StrEnum):
-    """How far a revocation goes along the chain of the revoked connection.
+    """The connections that a revocation revokes: the named one alone, or later ones, too.
 
     Attributes:
-        ONE: Only that connection is revoked.
-        CHAIN: Every later connection of its chain is revoked, too.
+        ONE: Only the named connection.
+        CHAIN: The named connection and every later one of its chain.
     """
 
     ONE = "that connection"
@@ -61,11 +61,11 @@ class Reach(StrEnum):
 
 
 class Liveness(StrEnum):
-    """The two cases of a connection: it can give access, now or after its patient acts, or not.
+    """The two cases of a connection: live, or over.
 
     Attributes:
-        LIVE: It is PENDING, ACTIVE or ACTION_REQUIRED.
-        OVER: It has any other standing; only a reconnect gives access again.
+        LIVE: It is ACTIVE, or it waits for its patient: it is PENDING or ACTION_REQUIRED.
+        OVER: It is LAPSED, EXPIRED or REVOKED; only a reconnect gives access again.
     """
 
     LIVE = "live"
@@ -188,7 +188,8 @@ def revoke_chain(
         actor: The actor that revoked. The table `revocation-reach` says for each actor whether the
             later connections are revoked, too.
         happened_at: When the revocation happened, in UTC; `None` for `now`. It becomes the
-            `revoked_at` of each revoked connection, or that connection's creation if later.
+            `revoked_at` of each revoked connection; but a connection that was created later gets
+            its own creation time.
 
     Returns:
         One answer for `connection`, then one for each later connection that is to be revoked. Done:
@@ -227,7 +228,7 @@ def reconnect(
         connection: The connection to recover; the recovery does not change it.
         successor: The connection that recovered `connection` before; `None` if none did.
         now: The instant of the request, in UTC.
-        era: The present era of the connection's coordinate, also that of a new successor.
+        era: The present era of the connection's coordinate, in which a new successor is made.
         id: The id for a new successor; unused if there is a pending successor.
         next_action: The fresh next action of the successor.
         head: The last connection of the chain; `None` if that is `successor`.

@@ -28,9 +28,10 @@ from curae_lifecycle.rules.values import (
 
 
 class Status(StrEnum):
-    """The status of a connection as it is stored [S], in order of rank, the lowest first.
+    """The status of a connection as it is stored [S].
 
-    Rules do not use it directly: they ask for the `Standing`, which applies deadlines.
+    A connection never returns to a status that is earlier in the list. Rules do not use the status
+    directly: they ask for the `Standing`, which applies deadlines.
 
     Attributes:
         PENDING: The patient has not authorized yet.
@@ -306,14 +307,14 @@ def show_ended(
 ) -> Connection:
     """Return the connection to show in a response: REVOKED if a tombstone ended it [O].
 
-    The stored row of a connection that a tombstone ended may not say so yet. The copy then has a
-    `revoked_at`; any other connection is returned unchanged.
+    A tombstone ends connections before their rows are updated. For such a connection a copy with a
+    `revoked_at` is returned; any other connection is returned unchanged.
 
     Args:
         connection: The connection as it is stored.
         era: The present era of the connection's coordinate.
-        tombstoned_at: The instant that the last tombstone of the coordinate counts as; `None` if
-            it is not known, or there was none.
+        tombstoned_at: When the last tombstone of the coordinate happened, as its binding says;
+            `None` if that is not known, or there was no tombstone.
     """
     if connection.revoked_at is not None or connection.identity.era == era:
         return connection

@@ -20,7 +20,7 @@ class LifecycleError(Exception):
 
 
 class ArgumentError(LifecycleError, ValueError):
-    """A caller's mistake: an argument that no correct program passes.
+    """The error for an argument that no correct program passes.
 
     The message names the argument, the allowed values and the kind of value that was given. It
     never repeats a given text, which may be a secret.
@@ -49,11 +49,11 @@ def describe(value: object, text: str = "a str") -> str:
 
     Args:
         value: The value.
-        text: The words for a text that is not empty.
+        text: The words to return if the value is a text that is not empty.
 
     Returns:
-        The type; for `None`, a boolean or an enumeration its value, too; for empty text that it is
-        empty.
+        The type of the value, such as `an int` or `an empty str`. For `None`, a boolean or a member
+        of an enumeration: that value itself, such as `True`.
     """
     if value is None or isinstance(value, bool):
         return str(value)

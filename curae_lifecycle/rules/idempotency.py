@@ -235,10 +235,10 @@ class StoredResponse(ABC):
 
     @abstractmethod
     def to_storable(self) -> StoredResponse:
-        """Return the response as a record may keep it, such as without its `Date` header.
+        """Return the form of the response to store; a `Response` drops headers such as `Date`.
 
         Raises:
-            ArgumentError: The response must not be stored.
+            ArgumentError: The response has a status that must not be stored.
         """
 
 
@@ -252,8 +252,8 @@ class Record:
         state: The stored state; rules ask for the standing.
         token: The token of the latest attempt. It only grows while the record is stored, even past
             retention, and is never reset.
-        first_used_at: When retention began; with `token` it identifies one attempt for ever.
-        seen_at: The latest instant at which the record was written; an earlier `now` counts as it.
+        first_used_at: When retention began; no two attempts with `key` share this and `token`.
+        seen_at: When the record was last written; rules take an earlier `now` as this instant.
         lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
         lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.
         response: The response that retries get; `None` unless completed.
@@ -435,7 +435,7 @@ def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
         response: The response, or a reference to it in the server's storage.
 
     Raises:
-        ArgumentError: `response` must not be stored.
+        ArgumentError: `response` has a status that must not be stored.
     """
     return build_record(
         attempt,
@@ -460,7 +460,7 @@ def build_record(
     Args:
         source: The attempt, or the earlier record.
         state: The new stored state.
-        seen_at: The latest instant that the new record has seen.
+        seen_at: When the new record is written.
         lease_until: When the lease expires (exclusive); `None` if no attempt runs.
         lost_lease: The answer to a retry if the lease expires.
         response: The response that retries get; `None` unless completed.

@@ -50,7 +50,7 @@ def merge(left: Connection, right: Connection) -> Connection:
     - `updated_at`, `version` and `handoff_deadline` are the latest.
     - Ties are broken by value, never by the order of the arguments.
 
-    The merge is commutative, associative and idempotent, and REVOKED absorbs.
+    The merge is commutative, associative and idempotent. A merge with REVOKED gives REVOKED.
 
     Args:
         left: One snapshot.

@@ -97,10 +97,10 @@ PROCEED: Final = Proceed()
 
 
 class Reason(StrEnum):
-    """The base class of enumerations whose members tell refusals with one problem code apart.
+    """The base class of enumerations of reasons, for problem codes with more than one reason.
 
-    The `advice` of a member tells a client what to do. Declare a member with both: `STILL_PENDING =
-    "STILL_PENDING", "Show the patient the page."`
+    Declare each reason with its text and its `advice`, which tells a client what to do:
+    `STILL_PENDING = "STILL_PENDING", "Show the patient the page."`
     """
 
     advice: str
@@ -119,7 +119,7 @@ class RefuseWith:
 
     Attributes:
         code: The problem's code.
-        reason: Tells refusals with the same code apart; `None` if `code` alone says why.
+        reason: The reason of the refusal; `None` if `code` alone says why.
     """
 
     code: ProblemCode

@@ -127,7 +127,7 @@ def preview_triggers(
         head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
-        One preview for each `Trigger`, in the order of that enumeration. A get is no trigger.
+        One preview for each `Trigger`, in the order of that enumeration.
     """
     return tuple(
         [

@@ -116,7 +116,7 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the `ProblemType` of a final problem: an identical retry gets the same one.
+    """Make the `ProblemType` of a final problem: an identical retry gets the same problem.
 
     Args:
         kind: The kind of the problem.
@@ -275,7 +275,7 @@ class Problem:
     """The problem of a refusal: a code of the table `problems` and the values of its details.
 
     Attributes:
-        code: The code; it is the contract [P].
+        code: The code. Clients can rely on it, while texts may change [P].
         detail_values: One value for each key of the code's `details`, in that order.
     """
 

@@ -5,11 +5,11 @@ The laws of this module:
 - **In any half-open window at most the limit is admitted**, in whatever order instants arrive.
 - **`retry_after` is exact**: after that wait the request is admitted; one microsecond earlier it
   is refused.
-- **Several rules are all or nothing**: a refusal charges none and returns the very same states.
+- **Several limits are all or nothing**: a refusal charges none and returns the very same states.
 - **A bucket recovers from a clock that was put right.** A wait is never longer than the bucket's
   window and five minutes.
 
-All arithmetic is with integers. There are two kinds of rule.
+All arithmetic is with integers. There are two kinds of rate limit.
 
 An `ExactLog` keeps the instants of the last admissions, newest last. It drops an instant only when
 it needs the place and the instant is at least a full window old. So a clock that jumps ahead and
@@ -21,7 +21,7 @@ admissions than the largest limit.
 A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant later
 by the time that the tokens take to refill. The instant is stored as whole microseconds and a
 fraction whose denominator is the refill, so nothing is rounded. A state therefore belongs to the
-name and the numbers of its bucket. A bucket with new numbers starts full.
+name, capacity, refill and period of its bucket. If one of these changes, the bucket starts full.
 
 A clock that steps back by less than five minutes admits nothing extra: a log drops no instant that
 still counts, and a bucket's instant only moves later. A bucket does not believe an instant that is
@@ -53,16 +53,16 @@ from curae_lifecycle.rules.values import (
 )
 
 MAX_INTEGER: Final = 999_999_999_999_999
-"""The maximum of every size of a rule, and of every integer on the wire."""
+"""The maximum of every size of a rate limit, and of every integer on the wire."""
 
 
 class CostError(LifecycleError, ValueError):
-    """The error for a request whose cost is larger than a rule could ever admit.
+    """The error for a request whose cost is larger than a rate limit could ever admit.
 
     Attributes:
-        policy: The name of the rule.
+        policy: The name of the rate limit.
         cost: The cost of the request.
-        limit: The most that the rule admits at once.
+        limit: The most that the rate limit admits at once.
     """
 
     def __init__(self, policy: str, cost: int, limit: int) -> None:
@@ -78,7 +78,7 @@ class CostError(LifecycleError, ValueError):
 @final
 @attrs.frozen
 class ExactLog:
-    """A rule: at most `limit` admissions in any half-open window of `seconds`.
+    """A rate limit: at most `limit` admissions in any half-open window of `seconds`.
 
     Attributes:
         name: The name that callers see: printable ASCII, not empty.
@@ -107,7 +107,9 @@ class ExactLog:
 @final
 @attrs.frozen
 class Bucket:
-    """A rule: `capacity` tokens, refilled by `refill` tokens every `seconds`; full at the start.
+    """A rate limit that holds `capacity` tokens and regains `refill` tokens every `seconds`.
+
+    A bucket is full at the start.
 
     Attributes:
         name: The name that callers see: printable ASCII, not empty.
@@ -182,7 +184,7 @@ class LogState(bytes):
 class BucketState(NamedTuple):
     """The state of a `Bucket`: the exact instant at which the bucket is full again.
 
-    The state belongs to the name and the numbers of the bucket. Another bucket cannot read it.
+    A bucket with another capacity, refill or period cannot use the state.
 
     Attributes:
         full_at: The instant, in whole microseconds since 1970.
@@ -195,7 +197,7 @@ class BucketState(NamedTuple):
 
 
 RateState = LogState | BucketState
-"""The state of a rule of either kind, as it is stored."""
+"""The state of a rate limit of either kind, as it is stored."""
 
 FRESH_LOG: Final = LogState()
 """The state of an exact log that was never charged."""
@@ -246,8 +248,8 @@ class RateLimited:
 
     Attributes:
         states: The very same states that were passed in.
-        policy: The refusing rule with the longest wait; the first one if several waits are equal.
-        retry_after: The exact wait until that rule admits the request, in microseconds.
+        policy: The refusing limit with the longest wait; the first one if several waits are equal.
+        retry_after: The exact wait until that limit admits the request, in microseconds.
     """
 
     states: tuple[RateState, ...]
@@ -260,8 +262,8 @@ class LimitLeft:
     """The remaining allowance of a rate limit, for the caller to see.
 
     Attributes:
-        policy: The rule.
-        remaining: The number of requests of cost 1 that the rule would admit at once.
+        policy: The rate limit.
+        remaining: The number of requests of cost 1 that the rate limit would admit at once.
         reset_seconds: The time until the full allowance is back, in whole seconds, rounded up.
     """
 
@@ -281,17 +283,17 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
     Without `charges` the request is admitted.
 
     Args:
-        charges: The rules to charge, with their states.
+        charges: The rate limits to charge, with their states.
         now: The instant of the request, in UTC.
         cost: The number of admissions or tokens to charge, at least 1.
 
     Returns:
-        Admitted: every rule is charged. RateLimited: at least one rule refuses; none is charged.
+        Admitted: every limit is charged. RateLimited: at least one limit refuses; none is charged.
 
     Raises:
         ArgumentError: `cost` is below 1, `now` is not a UTC instant, or a state is of the other
-            kind of rule.
-        CostError: `cost` is above the limit of a rule, so it could never be admitted.
+            kind of rate limit.
+        CostError: `cost` is above the most that a limit admits, so it could never be admitted.
     """
     at = _microseconds_at(now)
     _check_cost(charges, cost)
@@ -316,18 +318,18 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
     """Charge a request of cost 1 to one rate limit.
 
-    The result is that of `admit` with a single charge, without the tuples.
+    It decides as `admit` does, but takes one rate limit and returns its new state directly.
 
     Args:
-        policy: The rule.
-        state: The stored state of the rule.
+        policy: The rate limit.
+        state: The stored state of the rate limit.
         now: The instant of the request, in UTC.
 
     Returns:
-        The state after the charge, or the exact wait in microseconds if the rule refuses.
+        The state after the charge, or the exact wait in microseconds if the rate limit refuses.
 
     Raises:
-        ArgumentError: `now` is not a UTC instant, or the state is of the other kind of rule.
+        ArgumentError: `now` is not a UTC instant, or the state is of the other kind of rate limit.
     """
     at = _microseconds_at(now)
     if isinstance(policy, ExactLog):
@@ -341,8 +343,8 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
     A store may drop the state from that instant, and never before.
 
     Args:
-        policy: The rule.
-        state: The stored state of the rule.
+        policy: The rate limit.
+        state: The stored state of the rate limit.
 
     Returns:
         The instant; `None` for a state that was never charged.
@@ -360,14 +362,14 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 
 
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
-    """Return the greatest cost that a rule would admit at `now`; 0 if it admits none.
+    """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    The rule is not charged. A bucket whose state lies too far in the future counts as full until
-    its next charge, which replaces that state.
+    Nothing is charged. If the state of a bucket lies more than its window and five minutes in the
+    future, a wrong clock wrote it. The bucket then admits any cost up to its capacity.
 
     Args:
-        policy: The rule.
-        state: The stored state of the rule.
+        policy: The rate limit.
+        state: The stored state of the rate limit.
         now: The instant of the question, in UTC.
     """
     at, period = to_epoch_microseconds(now), policy.seconds * SECOND
@@ -383,12 +385,12 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    If a wrong clock left the state of a bucket more than its window and five minutes ahead, one
-    request is left, and after it the bucket refills from empty.
+    If the state of a bucket lies more than its window and five minutes in the future, a wrong clock
+    wrote it. One request then remains, because it leaves the bucket empty, whatever its cost.
 
     Args:
-        policy: The rule.
-        state: The stored state of the rule.
+        policy: The rate limit.
+        state: The stored state of the rate limit.
         now: The instant of the question, in UTC.
     """
     if isinstance(policy, Bucket) and isinstance(state, BucketState):

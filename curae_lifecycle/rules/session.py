@@ -215,8 +215,8 @@ class Initiated:
 
     Attributes:
         session: The new session.
-        binding: The coordinate's binding, after any provisioning; `None` if no user is bound. Store
-            a binding that is not the object passed to `initiate` together with the session.
+        binding: The coordinate's binding, after any provisioning; `None` if no user is bound. If it
+            is not the same object that was passed to `initiate`, store it with the session.
     """
 
     session: CuraeConnectSession

@@ -67,7 +67,7 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The thing to end if a connection needs action, expires or is revoked: hand-off or access."""
+    """The thing that a trigger ends: the open hand-off of a connection, or the access it gave."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
@@ -389,12 +389,12 @@ def revoke(
 def sweep(
     connection: Connection, now: datetime, *, tombstoned_at: datetime
 ) -> Done[Connection] | Ignored[Connection]:
-    """Revoke a connection that a tombstone ended before, so that its row says so [O].
+    """Store as REVOKED a connection that a tombstone has ended already [O].
 
     Args:
         connection: The connection as it is stored, made under another era than the present one.
         now: When the revocation is recorded, in UTC; `tombstoned_at` counts instead if later.
-        tombstoned_at: The instant that the coordinate's last tombstone counts as.
+        tombstoned_at: When the coordinate's last tombstone happened, as its binding says.
 
     Returns:
         Done: the connection, now REVOKED by the platform. Ignored: it was revoked before.

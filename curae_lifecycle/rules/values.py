@@ -184,7 +184,7 @@ def check_instant(argument: str, value: object) -> None:
 
 
 def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
-    """Return the instant that a fact counts as: `happened_at`, but not later than `now` [O].
+    """Return the instant at which the rules judge a fact: `happened_at`, or `now` if earlier [O].
 
     Clocks disagree, so an instant up to five minutes after `now` is taken as `now`.
 
@@ -360,7 +360,7 @@ def check_coordinate_members(argument: str, value: object) -> None:
         value: The value to check.
 
     Raises:
-        ArgumentError: The value is anything else, or one of its members is not what it must be.
+        ArgumentError: The value is no `Coordinate`, or a member fails its check.
     """
     check_type(argument, value, Coordinate, allowed="a Coordinate")
     coordinate = cast("Coordinate", value)
@@ -371,7 +371,7 @@ def check_coordinate_members(argument: str, value: object) -> None:
 
 
 def check_environment(argument: str, value: object) -> None:
-    """Check that `value` is a member of `Environment`; its text alone is not.
+    """Check that `value` is a member of `Environment`; a text such as `live` fails the check.
 
     Args:
         argument: The name of the argument, for the error.

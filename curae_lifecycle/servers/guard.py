@@ -91,7 +91,7 @@ class GuardEvent(StrEnum):
 
 
 class GuardCounters(Protocol):
-    """Counts the requests that a `Guard` turns away, as `servers.metrics.Metrics` does."""
+    """The interface of counters for a guard, such as `servers.metrics.Metrics`."""
 
     def count_guard_event(self, event: GuardEvent) -> None:
         """Count a request that a guard refused, cut off or dropped."""
@@ -129,7 +129,8 @@ class Guard:
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
             the app at once. Requests without an API key count as those of one key. Health checks
-            have no such bound. `None` for three quarters of `max_concurrent`, rounded down, or 1.
+            have no such bound. `None` for three quarters of `max_concurrent`, rounded down, but at
+            least 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
@@ -177,8 +178,8 @@ class Guard:
     def drain(self) -> None:
         """Prepare for the end of the worker: call the function `drain` of the constructor, if any.
 
-        Its readiness check then fails, so that no new requests are sent to it. Requests are still
-        served.
+        That function should make the readiness check fail, so that a load balancer sends no new
+        requests to the worker. The worker still serves every request that it gets.
         """
         if self._drain is not None:
             self._drain()

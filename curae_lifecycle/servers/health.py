@@ -57,9 +57,9 @@ _PROBE_NEEDS: Final = Needs(
 
 
 async def is_ready(store: AsyncStore) -> bool:
-    """Return whether the store works, by loading the values of a made-up API key.
+    """Return whether the store works: whether it can answer a load for an API key of no caller.
 
-    No such values exist. If the load fails, the error is logged. The caller limits the time.
+    If the load fails, the error is logged. The caller of this function limits the time.
     """
     try:
         await store.load(_PROBE_NEEDS, _PROBE_ID)
@@ -79,7 +79,7 @@ def health(status: int, state: str) -> Response:
 
     Args:
         status: The HTTP status.
-        state: One word for the state, such as `ok`: the value of `status`, the body's only member.
+        state: One word for the state, such as `ok`; the body is then `{"status": "ok"}`.
     """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     if status >= 500:  # noqa: PLR2004 - server errors start here

@@ -73,9 +73,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> GracefulShutdown:
-    """Import an app in its `Guard`, and let a worker finish its requests before it stops.
+    """Import the guard that `target` names as `module:name`, and return it for granian to serve.
 
-    `target` names the guard as `module:name`.
+    The guard is wrapped in `GracefulShutdown`, so that a worker serves for a while after SIGTERM.
 
     Raises:
         ArgumentError: `target` names something else than a `Guard`.

@@ -23,10 +23,10 @@ Names: TypeAlias = tuple[bytes, ...]
 
 @attrs.define(eq=False, repr=False)
 class Slots:
-    """Limits how many requests are in the app at once, in all and for each name; others wait.
+    """The slots of a guard: each request in the app holds one, and the others wait.
 
-    A name is what requests wait for one another at: an API key, or a row of the database. No repr
-    shows a name, since an API key is one.
+    A name stands for a thing that requests share, such as an API key or a row of the database. No
+    repr shows a name, since it can be an API key.
 
     Attributes:
         size: The number of slots.
@@ -48,7 +48,7 @@ class Slots:
         """Return whether a request gets a slot without waiting.
 
         Args:
-            names: What the request counts against, such as its API key.
+            names: The names for which the request counts, such as its API key.
         """
         return self._taken < self.size and all(
             self._held[name] < self.max_per_name for name in names
@@ -58,7 +58,7 @@ class Slots:
         """Wait until a request may have a slot, and take it; `give_back` returns it.
 
         Args:
-            names: What the request counts against, such as its API key.
+            names: The names for which the request counts, such as its API key.
         """
         if self.is_free(names):
             self._take(names)

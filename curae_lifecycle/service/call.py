@@ -87,7 +87,8 @@ class Decision:
         changes: The writes, effects and events, without the write of the idempotency record.
         rules: The names of the rules that decided, in order.
         attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
-        record: The idempotency record as loaded, which the stored response replaces, or `None`.
+        record: The idempotency record as loaded, which the record with the response replaces;
+            `None` if no record is stored.
         settings: The settings of the server.
         binding: The binding of the coordinate as loaded; `respond` needs its era, since a
             connection of another era is shown as REVOKED. `None` if there is none or the operation

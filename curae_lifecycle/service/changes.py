@@ -135,11 +135,11 @@ def revocation_changes(
 def live_head_changes(
     connection: Connection, head: Connection | None, now: datetime, *, era: datetime | None
 ) -> Changes:
-    """Return the changes that warn of a live head of the chain after a revocation [O].
+    """Return the changes that warn of a live head in the chain of a revoked connection [O].
 
-    An actor that revokes one connection may leave a later one that gives access. The changes hold a
-    `SuccessorsLive` effect, and raise the head's version so that a concurrent end of it conflicts.
-    They are `NO_CHANGES` if there is no later head or it is not live.
+    If an actor revokes one connection alone, a later one can still give access. The changes hold a
+    `SuccessorsLive` effect, and raise the head's version, so that a concurrent change of the head
+    conflicts. They are `NO_CHANGES` if there is no later head or it is not live.
 
     Args:
         connection: The connection that was revoked.

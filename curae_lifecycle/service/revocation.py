@@ -25,7 +25,7 @@ Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
-    """Return the needs of a revocation: the whole chain if the actor revokes it, else one id.
+    """Return the needs of a revocation: a connection, or its chain if the actor revokes that.
 
     A PATIENT and the PLATFORM revoke every later connection of the chain, too.
 

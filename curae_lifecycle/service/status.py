@@ -21,8 +21,8 @@ class HttpStatus:
 
     Attributes:
         status: The HTTP status of the response.
-        kept: Whether the response is stored under the idempotency key, so that retries get it. A
-            retryable problem of the kind never is.
+        kept: Whether the response is stored under the idempotency key, so that retries get it. The
+            response to a retryable problem is never stored.
     """
 
     status: int
@@ -64,9 +64,9 @@ def status_of(problem: Problem) -> int:
 
 
 def is_kept(status: int) -> bool:
-    """Return whether responses with an HTTP status may be stored under an idempotency key [O].
+    """Return whether a response with an HTTP status can be stored under an idempotency key [O].
 
-    These are 2xx, 404 and 409: the rule itself was asked.
+    It can for 2xx, 404 and 409; a response with any other status is never stored.
     """
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
         return True

@@ -24,9 +24,9 @@ from curae_lifecycle.service.writes import BindingWrite
 def sweep_changes(
     binding: LimitedAccountAppBinding, connections: tuple[Connection, ...], now: datetime
 ) -> Changes:
-    """Return the changes that revoke connections which the last tombstone ended.
+    """Return the changes that store as REVOKED the connections that the last tombstone ended.
 
-    They give no access since the tombstone; the changes make their rows say so.
+    These connections have given no access since the tombstone, but their rows do not say so yet.
 
     Args:
         binding: The binding of the coordinate as it is stored, after a tombstone.
@@ -35,7 +35,7 @@ def sweep_changes(
         now: When the revocations are recorded, in UTC.
 
     Returns:
-        The changes to commit; `NO_CHANGES` if nothing is left to write down.
+        The changes to commit; `NO_CHANGES` if there is no such connection.
     """
     tombstoned_at = binding.tombstoned_at
     assert tombstoned_at is not None  # noqa: S101 - the binding was tombstoned

@@ -52,7 +52,7 @@ class SessionWrite:
 class BindingWrite:
     """The insert (if `before` is `None`) or update of a binding, unique by its coordinate.
 
-    The update may only raise the version.
+    Some updates change only the version, to make a concurrent write conflict.
 
     Attributes:
         before: The binding as it is stored; `None` for a new one.
@@ -67,8 +67,8 @@ class BindingWrite:
 class PageWrite:
     """The update of a hosted page, unique by its digest, that only raises the version.
 
-    The commit of a fact that names the page writes it, so that the commit conflicts with one that
-    replaces the page [O]. A new page is no write: the store gets it beside the changes.
+    A fact that came from the page commits this write, so that it conflicts with a commit that
+    replaces the page [O]. A new page has no write: `commit` takes it as an argument of its own.
 
     Attributes:
         before: The page as it is stored.

@@ -27,9 +27,9 @@ off after `BODY_MAX` + 1 bytes."""
 class ParsedBody:
     """A body that the server's framework has parsed already.
 
-    `read` uses the value as it is and does not check `BODY_MAX`. Nor can it refuse repeated member
-    names, unless `parse_json` parsed the body: other parsers keep only the last of them. To have
-    the size and the names checked, give the `Request` the bytes of the body instead.
+    `read` uses the value as it is. It cannot check the size of the body against `BODY_MAX`. It can
+    refuse repeated member names only if `parse_json` parsed the body, since other parsers keep only
+    the last of them. For both checks, give the `Request` the bytes of the body instead.
 
     Attributes:
         value: The parsed JSON value.

@@ -68,7 +68,7 @@ def format_connection(
 def format_own_row(connection: Connection, now: datetime, active_spelling: str) -> dict[str, Json]:
     """Format a connection for an event, from its stored value alone.
 
-    A later tombstone of its user does not show: an event keeps what was so when it was recorded.
+    A later tombstone does not change the result: an event shows the connection as it was then.
 
     Args:
         connection: The connection as it was stored.

@@ -88,7 +88,7 @@ class Fact(ABC):
     def needs(self) -> Needs:
         """Return the keys of the values to load before the fact is recorded.
 
-        A fact that can name a hosted page includes `page_digest()`.
+        If the fact can come from a hosted page, the member `page` is `page_digest()`.
         """
 
     def page_digest(self) -> str | None:
@@ -104,10 +104,11 @@ class Fact(ABC):
         return None
 
     def check(self, now: datetime) -> None:
-        """Check the fact's own values before it is recorded at `now`; no stored value is needed.
+        """Check the values that the fact itself holds, before the rules judge it.
 
         Args:
-            now: The instant, in UTC; at least what the fact's connection or session has seen.
+            now: When the fact is recorded, in UTC. If the fact's connection was last changed later
+                than that, or its session created later, `record_fact` passes this later instant.
 
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
@@ -172,8 +173,8 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         it names was replaced, is gone, or is about something else.
 
     Raises:
-        ArgumentError: An instant is out of order or not UTC, or the snapshot holds other values
-            than `fact.needs()` names.
+        ArgumentError: `now` is not UTC, `fact.check` fails, or the snapshot holds other values than
+            `fact.needs()` names.
     """
     fact.check(_raise_to_seen(snapshot, now))
     needs = fact.needs()
@@ -211,10 +212,10 @@ def to_fact_answer(
     answer: Done[Moved] | Ignored[object] | Refused,
     build_changes: Callable[[Moved], changes.Changes],
 ) -> FactAnswer:
-    """Convert the answer of a rule, which holds a new value, to the answer to a fact.
+    """Convert the answer of a rule to the answer to a fact, which holds changes to commit.
 
     Args:
-        answer: The answer of the rule.
+        answer: The answer of the rule, which holds the new value if it is `Done`.
         build_changes: Builds the changes from the new value if `answer` is `Done`.
 
     Returns:
@@ -232,9 +233,7 @@ def to_fact_answer(
 def to_connection_fact_answer(
     kind: EventKind, before: Connection, answer: Transition
 ) -> FactAnswer:
-    """Convert the answer of a rule on a connection to the answer to a fact.
-
-    It is for rules that move a connection to ACTION_REQUIRED, EXPIRED or REVOKED.
+    """Convert the answer of `require_action`, `expire` or `revoke` to the answer to a fact.
 
     Args:
         kind: The kind of the event to emit if `answer` is `Done`.

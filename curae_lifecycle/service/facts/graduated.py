@@ -33,8 +33,8 @@ class Graduated(fact.Fact):
 
     Attributes:
         coordinate: The coordinate of the user.
-        user_id: The user who became ACTIVE; `None` for the bound user. With `page_url` the fact
-            needs the page's user, `HostedPage.user_id`, and is refused without.
+        user_id: The user who became ACTIVE; `None` for the bound user. If `page_url` is given, pass
+            the page's `HostedPage.user_id`; without it the fact is refused.
         happened_at: When the user became ACTIVE, in UTC; `None` for the instant of recording.
         page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
             page. No repr shows it.

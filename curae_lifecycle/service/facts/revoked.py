@@ -46,12 +46,12 @@ class Revoked(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT, PAGE_URL)
 
     def needs(self) -> Needs:
-        """Return needs that name the connection, or its chain if the actor revokes it whole."""
+        """Return needs that name the connection or, for PATIENT and PLATFORM, its whole chain."""
         reached = revocation_needs(self.connection_id, self.actor)
         return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Decide the revocation of the connection and, if its actor reaches them, of later ones."""
+        """Revoke the connection and, for PATIENT and PLATFORM, the later ones of its chain."""
         answers, changes = revoke_by_actor(
             fact.require_connection(snapshot),
             snapshot,

@@ -54,7 +54,8 @@ class GetConnection(operation.ConnectionOperation):
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the connection.
 
-        If the snapshot has a `landed_handoff`, the connection is authorized first: it heals.
+        If the snapshot has a `landed_handoff`, that authorization is first applied to the
+        connection, as `triggers.authorize` decides.
         """
         connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:

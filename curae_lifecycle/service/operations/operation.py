@@ -260,10 +260,10 @@ class Operation(ABC):
 
     @abstractmethod
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the keys of the values to load, without idempotency record and rate limits.
+        """Return the keys of the values to load for the operation.
 
-        `Call` adds those. An operation with a limit must name the binding of the app user that is
-        charged.
+        `Call` adds the keys of the idempotency record and the rate limits. An operation whose rule
+        has a `limit` must name the binding of the app user whose limit is charged.
         """
 
     @abstractmethod

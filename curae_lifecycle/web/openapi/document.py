@@ -260,8 +260,8 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     """Return the problem codes with which an operation may be refused.
 
-    They are the codes of all gates that apply to the operation, and of the tables that the gates
-    ask, the operation's own rule among them, in the order of `ProblemCode`.
+    They are the codes of the gates that apply to the operation, and those of the tables that decide
+    at these gates. The operation's own tables are among them. The order is that of `ProblemCode`.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()
