@@ -24,7 +24,7 @@ from curae_lifecycle.service.operations.operation import Example, Ruling
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.problem_details import DETAILS, Detail
 from curae_lifecycle.service.rulebook import TABLES, FoundRule
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -114,6 +114,8 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Detail, st.sampled_from(list(DETAILS.values()))
     yield Example, st.sampled_from([each for kind in OPERATIONS for each in kind.examples()])
     after, limit = st.none() | values.connection_ids(), st.none() | st.integers(1, 9)
+    places = st.none() | st.integers(1, 100)
+    yield ChainPart, st.builds(ChainPart, st.integers(1, 100), places)
     yield ConnectionsPage, st.builds(ConnectionsPage, values.coordinates(), after, limit)
 
 
