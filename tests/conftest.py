@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 ROOM: Final = 2**30
 """How many bytes must be free in memory for the tests' files."""
 
-LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "servers", "stores")
+LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "cli", "servers", "stores")
 """The folders of files that may take many seconds; the others follow."""
 
 # A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws four times
-# as much; `.ci/run` does so where it tests the wheel.
+# as much; `.ci/run` does so where it tests the wheel on the newest Python.
 settings.register_profile("curae", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")

@@ -86,7 +86,7 @@ def main(wheel: str, newest: str, oldest: str, *names: str) -> int:
     failed = 0
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="curae-extras-")))
-        os.environ["UV_CACHE_DIR"] = str(folder / "cache")
+        os.environ.setdefault("UV_CACHE_DIR", str(folder / "cache"))
         if "PIP_FIND_LINKS" in os.environ:
             os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
         os.environ["REDIS_URL"] = stack.enter_context(valkey()).url

@@ -55,8 +55,11 @@ class FoundRule:
 
 def find_rule(name: str) -> FoundRule | None:
     """Return the rule with the full name `name`, and its table; `None` if there is no such rule."""
-    rules = (FoundRule(table, row) for table in TABLES.values() for row in table.rows)
-    return next((rule for rule in rules if rule.row.rule == name), None)
+    for table in TABLES.values():
+        for row in table.rows:
+            if row.rule == name:
+                return FoundRule(table, row)
+    return None
 
 
 def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:

@@ -59,7 +59,7 @@ def named(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_our_side_and_the_floor_give_the_same_benchmark_answer(row: Row) -> None:
+def test_package_and_minimal_code_give_the_same_benchmark_answer(row: Row) -> None:
     own = [side for side in row.sides if side.kind is not Kind.PEER]
     assert own[0].kind is Kind.OURS
     for side in own:
@@ -69,7 +69,7 @@ def test_our_side_and_the_floor_give_the_same_benchmark_answer(row: Row) -> None
 @pytest.mark.peers
 @pytest.mark.parametrize("row", ROWS, ids=named)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_peer_libraries_give_the_same_benchmark_answer_as_ours(row: Row) -> None:
+def test_peer_libraries_and_package_give_same_benchmark_answer(row: Row) -> None:
     for side in row.sides:
         if side.kind is Kind.PEER:
             check(row, side)
@@ -77,7 +77,7 @@ def test_peer_libraries_give_the_same_benchmark_answer_as_ours(row: Row) -> None
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_all_peer_libraries_run_and_appear_in_the_table() -> None:
+def test_benchmark_table_of_all_peers_has_no_peer_left_out() -> None:
     report = table.measure(ONCE, PEERS)
     assert {line.side for line in report.lines if line.kind == "peer"} > {"token-bucket"}
     assert report.left_out == []
@@ -92,20 +92,20 @@ def test_peer_libraries_are_installed_at_their_pinned_versions() -> None:
     assert {name: table.installed(name) for name in pinned} == pinned
 
 
-def test_every_peer_library_is_listed_with_what_it_lacks() -> None:
+def test_benchmark_rows_state_what_each_peer_library_lacks() -> None:
     peers = [side for row in ROWS for side in row.sides if side.kind is Kind.PEER]
     assert {side.package for side in peers} == set(PEERS) - {"pydantic"}
     assert [side.name for side in peers if not side.lacks] == []
 
 
-def test_benchmark_side_with_a_wrong_answer_fails_the_check() -> None:
+def test_wrong_benchmark_answer_fails_the_answer_check() -> None:
     wrong = Side("ours", lambda _calls: lambda: "refused", str)
     row = Row(family="a family", name="a name", answer="admitted", sides=(wrong,))
     with pytest.raises(AssertionError, match="ours answers refused, not admitted"):
         check(row, wrong)
 
 
-def test_benchmark_side_with_a_wrong_second_answer_fails() -> None:
+def test_wrong_second_benchmark_answer_fails_the_answer_check() -> None:
     answers = iter(["admitted", "refused"])
     wrong = Side("ours", lambda _calls: lambda: next(answers), str)
     with pytest.raises(AssertionError, match="ours answers refused"):
@@ -125,7 +125,7 @@ def test_benchmark_spread_is_interquartile_range_over_median() -> None:
     assert spread([8.0, 9.0, 10.0, 11.0, 100.0]) == pytest.approx(0.2)
 
 
-def test_timed_batch_makes_exactly_the_number_of_calls_prepared() -> None:
+def test_timed_benchmark_batch_of_7_calls_makes_7_calls() -> None:
     made: list[int] = []
     calls: list[None] = []
 
@@ -142,7 +142,7 @@ def test_timed_batch_makes_exactly_the_number_of_calls_prepared() -> None:
     assert len(calls) == 7
 
 
-def test_benchmark_rounds_run_all_sides_in_rotating_order() -> None:
+def test_benchmark_rounds_time_all_libraries_in_rotating_order() -> None:
     order: list[str] = []
 
     def side(name: str) -> Side:
@@ -160,7 +160,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, name, partial(next, count(1000, 1000)))
 
 
-def test_side_of_three_times_the_time_is_measured_as_three_times(
+def test_code_three_times_as_slow_gets_a_benchmark_ratio_of_3(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0]
@@ -183,7 +183,7 @@ def test_side_of_three_times_the_time_is_measured_as_three_times(
 
 
 @pytest.mark.usefixtures("ticking")
-def test_benchmark_row_has_one_figure_per_side() -> None:
+def test_benchmark_row_has_one_figure_per_compared_library() -> None:
     row = all_rows(())[0]
     figures = measured(row, F, ONCE)
     assert [each.side for each in figures] == list(row.sides)
@@ -251,7 +251,7 @@ def test_dumped_benchmark_report_loads_back_unchanged(tmp_path: Path) -> None:
     assert loaded(file) == a_report()
 
 
-def test_benchmark_table_lists_environment_rows_and_absent_peers() -> None:
+def test_benchmark_table_names_python_version_and_missing_peers() -> None:
     text = markdown(a_report())
     assert "Seen on CPython 3.11.7, GCC, a machine; attrs 26.1.0." in text
     assert "left out: automat." in text
@@ -315,7 +315,7 @@ def test_benchmark_page_and_picture_show_every_row_and_side() -> None:
 # --- Profiles ---------------------------------------------------------------------------------
 
 
-def test_profiler_takes_enough_samples_and_restores_the_signal() -> None:
+def test_profiler_restores_the_signal_handler_after_its_samples() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
     before = signal.getsignal(signal.SIGPROF)
     assert shares.sampled(row, 2).total() >= 2
@@ -344,7 +344,7 @@ def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_floor_of_a_benchmark_builds_the_values_of_the_real_call() -> None:
+def test_construction_floor_builds_the_values_of_the_timed_call() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

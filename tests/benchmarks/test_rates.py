@@ -45,7 +45,7 @@ def test_request_rate_is_the_median_over_the_runs() -> None:
     assert (median_rate(FAST), median_rate(SLOW)) == (1000.0, 400.0)
 
 
-def test_benchmark_sides_with_unequal_round_counts_raise() -> None:
+def test_ratio_of_request_rates_raises_for_unequal_round_counts() -> None:
     with pytest.raises(ValueError, match="shorter"):
         median_ratio(FAST, SLOW[:2])
 
@@ -114,7 +114,7 @@ class FakeDatabase:
         return statements is not None
 
 
-def test_recorded_statements_list_the_values_new_in_each_request() -> None:
+def test_repeated_sql_recording_has_fresh_ids_keys_and_versions() -> None:
     recorder, numbers = Recorder(FakeDatabase()), iter(range(9))
 
     def ask() -> None:
@@ -152,7 +152,7 @@ def test_recording_of_a_read_request_contains_no_writes() -> None:
     assert (recording.written, recording.new, recording.version) == ([], [], 0)
 
 
-def test_benchmark_floor_repeats_statements_at_the_present_time() -> None:
+def test_repeated_sql_recording_has_the_present_time() -> None:
     long_ago = 10**15 + 5
     recording = Recording(
         read=("SELECT", []), written=[("UPDATE ? ?", [long_ago, 7])], new=[], version=0, at=long_ago

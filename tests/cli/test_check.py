@@ -94,7 +94,7 @@ BY_PAGE = [name for name in FOUND_BY if name.endswith("NoPage")]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FOUND_BY if name not in (*BY_PAGE, BY_THREE)])
 @pytest.mark.usefixtures("_small")
-def test_races_part_of_check_finds_every_store_with_a_bug(
+def test_check_of_races_exits_1_for_each_store_with_a_bug(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", wrong(name), "--only", "races"]) == 1
@@ -106,7 +106,7 @@ def test_races_part_of_check_finds_every_store_with_a_bug(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_races_of_three_find_a_store_that_loads_no_era(
+def test_three_way_races_of_check_find_a_store_that_loads_no_era(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", wrong(BY_THREE), "--only", "races"]) == 1
@@ -142,13 +142,13 @@ def test_check_command_finds_a_store_that_ignores_hosted_pages(name: str) -> Non
 @pytest.mark.heavy
 @pytest.mark.parametrize("part", ["kit", "races", "simulation"])
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_each_part_of_check_finds_the_bugs_listed_for_it(name: str, part: str) -> None:
+def test_each_part_of_check_exits_1_only_for_bugs_it_should_find(name: str, part: str) -> None:
     status = main(["check", wrong(name), "--only", part])
     assert status == (part in FOUND_BY[name]) or (part == "kit" and name in BY_CHANCE)
 
 
 @pytest.mark.usefixtures("_small")
-def test_check_prints_findings_by_group_and_counts_the_rest(
+def test_check_groups_equal_findings_and_counts_hidden_groups(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
@@ -174,7 +174,7 @@ def test_check_prints_findings_by_group_and_counts_the_rest(
 
 
 @pytest.mark.slow
-def test_finding_of_a_race_prints_the_members_that_differ() -> None:
+def test_race_finding_prints_each_stored_field_that_differs() -> None:
     every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
     races = {(each.first, each.second): each.differences for each in every}
     told = races["reconnect the first", "the first is authorized"]
@@ -253,7 +253,7 @@ class AwaitedWhole(Awaited):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Awaited", "AwaitedWhole"])
 @pytest.mark.usefixtures("_small")
-def test_check_reports_an_async_store_like_a_blocking_one(
+def test_check_output_is_the_same_for_async_and_blocking_stores(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--only", "simulation", "--seeds", "1"]
@@ -306,6 +306,6 @@ def test_check_with_a_bad_option_exits_2(options: list[str]) -> None:
     assert stopped.value.code == 2
 
 
-def test_every_store_with_a_bug_is_listed_with_what_finds_it() -> None:
+def test_each_broken_store_class_has_check_parts_that_find_it() -> None:
     text = (ROOT / "tests/support/wrong_stores.py").read_text(encoding="utf-8")
     assert re.findall(r"^class (\w+)", text, re.MULTILINE) == [*FOUND_BY]

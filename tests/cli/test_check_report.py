@@ -158,7 +158,7 @@ def test_async_store_factory_is_awaited_by_check(
 
 
 @pytest.mark.slow
-def test_async_store_is_purged_in_the_simulation_of_check(
+def test_check_simulation_purges_an_async_store(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "_HOURS", 8)

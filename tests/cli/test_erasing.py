@@ -90,7 +90,7 @@ def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> N
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_erased_user_stays_until_binding_messages_are_sent(platform: Platform) -> None:
+def test_purge_keeps_erased_user_until_binding_message_is_sent(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.
@@ -100,7 +100,9 @@ def test_erased_user_stays_until_binding_messages_are_sent(platform: Platform) -
 
 
 @pytest.mark.parametrize("about", ["connection", "session", "coordinate"])
-def test_purge_waits_for_a_message_about_each_subject(platform: Platform, about: str) -> None:
+def test_purge_keeps_erased_data_until_its_messages_are_sent(
+    platform: Platform, about: str
+) -> None:
     platform.sign_up()
     made = platform.connect()
     ((session,),) = platform.database.rows(Statement("SELECT id FROM curae_session"))
@@ -123,7 +125,7 @@ def test_purge_waits_for_a_message_about_each_subject(platform: Platform, about:
     assert platform.status(made) == "NOT_FOUND"
 
 
-def test_purge_of_an_erased_user_waits_for_dead_messages(platform: Platform) -> None:
+def test_purge_keeps_an_erased_connection_with_a_dead_message(platform: Platform) -> None:
     made = platform.connect()
     erase(platform.database, MARY)
 
@@ -170,7 +172,7 @@ def test_purge_keeps_the_user_bound_after_an_erasure(platform: Platform) -> None
     assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
 
 
-def test_binding_of_an_erased_user_is_kept_for_later_connections(platform: Platform) -> None:
+def test_purge_keeps_erased_users_binding_for_a_later_connection(platform: Platform) -> None:
     platform.sign_up()
     erase(platform.database, MARY)
     new = platform.connect()
@@ -217,7 +219,7 @@ def test_connection_committed_during_an_erasure_is_erased(platform: Platform) ->
     assert platform.status(late.id) == "NOT_FOUND"
 
 
-def test_purge_ends_an_erasure_whose_binding_is_gone(platform: Platform) -> None:
+def test_purge_deletes_an_erasure_row_whose_binding_is_missing(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_binding")])
@@ -225,7 +227,7 @@ def test_purge_ends_an_erasure_whose_binding_is_gone(platform: Platform) -> None
     assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
 
 
-def test_purge_leaves_a_binding_of_a_newer_release_alone(platform: Platform) -> None:
+def test_purge_leaves_a_binding_in_a_newer_format_unchanged(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
     platform.ship()

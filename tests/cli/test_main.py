@@ -108,7 +108,7 @@ def test_installed_console_script_calls_main() -> None:
     assert project["scripts"] == {SCRIPT: f"{main.__module__}:{main.__name__}"}
 
 
-def test_retry_in_the_tour_gets_identical_bytes() -> None:
+def test_retry_in_the_tour_gets_the_first_response_unchanged() -> None:
     (first,) = [step for step in steps() if "starts a recovery" in step.title]
     (retry,) = [step for step in steps() if "byte for byte" in step.title]
     assert retry.answered[1:] == first.answered[1:]
@@ -149,7 +149,7 @@ def test_replay_of_stdin_continues_after_a_broken_line(log: Path) -> None:
     assert ["error" in line for line in lines] == [True, True, False, False]
 
 
-def test_replay_environment_option_gives_403_to_other_keys(
+def test_replay_with_environment_test_gives_403_to_live_keys(
     log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(log), "--environment", "test"]) == 0
@@ -157,7 +157,7 @@ def test_replay_environment_option_gives_403_to_other_keys(
     assert (answer["status"], "WRONG_ENVIRONMENT" in answer["body"]) == (403, True)
 
 
-def test_replay_check_exits_1_on_a_divergence(
+def test_replay_check_exits_1_if_a_recorded_status_differs(
     tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(log), "--check"]) == 0
@@ -259,7 +259,7 @@ def test_simulate_with_a_bad_argument_exits_2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
-def test_progress_bar_shows_on_a_terminal_and_skips_no_line(rich: str) -> None:
+def test_progress_bar_on_a_terminal_passes_every_line_through(rich: str) -> None:
     shown = on_a_terminal(
         f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
@@ -298,7 +298,7 @@ DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_document_command_prints_writes_or_finds_a_stale_file(
+def test_openapi_and_asyncapi_check_exits_1_for_a_stale_file(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command]) == 0
@@ -321,7 +321,7 @@ def test_openapi_command_names_the_given_server(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_document_command_with_check_but_no_write_exits_2(
+def test_openapi_and_asyncapi_with_check_but_no_write_exit_2(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -184,7 +184,7 @@ def test_facts_command_repeats_revocations_lost_in_a_restore(
     assert platform.status(str(successor["id"])) == "NOT_FOUND"
 
 
-def test_ends_since_option_skips_earlier_and_other_messages(
+def test_ends_since_option_records_only_ends_from_its_instant_on(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -209,7 +209,7 @@ def test_ends_since_option_skips_earlier_and_other_messages(
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_changed_buckets_beside_old_ones_admit_the_sum_of_both(
+def test_servers_with_old_and_new_bucket_admit_the_sum_of_both(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}

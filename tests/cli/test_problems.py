@@ -30,7 +30,7 @@ def test_problem_type_uri_ends_in_the_name_of_its_docs_page(code: ProblemCode) -
     assert f"`{type_uri(code)}`" in to_markdown(code)
 
 
-def test_every_problem_code_has_texts_and_every_detail_a_meaning() -> None:
+def test_every_problem_code_and_detail_member_has_an_explanation() -> None:
     assert list(WORDING) == list(ProblemCode)
     assert DETAILS.keys() == {key for row in CATALOGUE.rows for key in row.outcome.details}
 
@@ -115,7 +115,7 @@ def test_problem_docs_page_example_shows_a_reason_of_its_code() -> None:
     assert set(reasons_of(ProblemCode.CONNECTION_NOT_RECONNECTABLE)) == set(RefusalReason)
 
 
-def test_denial_reason_advises_reconnect_only_if_it_would_work() -> None:
+def test_denial_advises_reconnect_only_if_reconnect_is_allowed() -> None:
     reasons = {each for each in DenialReason if each.advice.startswith("Reconnect")}
     recovered = {
         standing.value

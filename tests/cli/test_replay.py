@@ -167,7 +167,7 @@ def whole() -> list[dict[str, Json]]:
 
 
 @pytest.mark.slow
-def test_replay_prints_one_line_per_answer_whatever_a_text_holds(
+def test_replay_prints_one_line_per_answer_for_odd_characters(
     whole: list[dict[str, Json]],
 ) -> None:
     assert len(whole) == len(ESCAPED)
@@ -206,7 +206,7 @@ def test_unescaped_line_separators_in_a_log_change_no_answer(
 
 
 @pytest.mark.slow
-def test_log_line_that_is_not_json_gets_an_error_and_no_effect(tmp_path: Path) -> None:
+def test_log_line_that_is_not_json_gets_an_error_changes_nothing(tmp_path: Path) -> None:
     whole = line(registered())
     broken = [each.replace(b"%s", whole) for each in BROKEN.values()]
     good = line({"request": created("user", "k")})
@@ -237,7 +237,7 @@ def shown(side: str, divergence: dict[str, Json]) -> str:
 
 
 @pytest.mark.slow
-def test_replay_prints_each_divergence_on_one_line() -> None:
+def test_replay_check_prints_each_differing_member_on_one_line() -> None:
     recorded: list[Json] = [
         {"status": 201, "body": {"connection": {f"a{odd}z": odd}, odd: {odd: [odd]}}}
         for odd in ODD.values()

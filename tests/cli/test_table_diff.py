@@ -101,7 +101,7 @@ def test_applying_the_changes_to_the_old_release_gives_the_new(old: Release, new
 
 @pytest.mark.slow
 @given(releases(), releases())
-def test_every_table_change_has_findings_with_place_and_details(old: Release, new: Release) -> None:
+def test_finding_of_a_table_change_has_place_kind_and_details(old: Release, new: Release) -> None:
     for table in compare(old, new):
         said = list(findings(table))
         assert said
@@ -221,7 +221,7 @@ def test_changed_answer_is_one_finding_with_old_and_new_reason() -> None:
     assert summary(compare(OLD, OLD)) == "no difference"
 
 
-def test_changed_cells_short_of_a_whole_axis_are_listed_singly() -> None:
+def test_diff_names_each_cell_if_only_part_of_an_axis_changed() -> None:
     turned = Lamp((Light.RED, Press.LONG), Stay(), "[O] No.")
     others = [
         Lamp((Light.RED, Press.SHORT), GREEN, GO.why, "red"),
@@ -253,7 +253,7 @@ def test_each_kind_of_table_change_has_its_own_text(rows: tuple[Lamp, ...], what
     assert len(first.details) == 2
 
 
-def test_changed_answers_of_equal_text_show_differing_members() -> None:
+def test_diff_of_answers_with_equal_text_shows_their_fields() -> None:
     (finding,) = said(OLD, release(attrs.evolve(GO, outcome=Turn(Light.GREEN, slowly=True)), STOP))
     assert finding.details == (
         'was: turn green {"slowly": false}, by lamp.red: [O] Any press will do.',
@@ -261,13 +261,13 @@ def test_changed_answers_of_equal_text_show_differing_members() -> None:
     )
 
 
-def test_answers_that_differ_only_in_derived_members_are_equal() -> None:
+def test_answers_differing_only_in_uncompared_fields_are_equal() -> None:
     plain = attrs.evolve(GO, outcome=Stay())
     same = attrs.evolve(GO, outcome=Stay("It is said again.", "by something else"))
     assert said(release(plain, STOP), release(same, STOP)) == []
 
 
-def test_reworded_answer_is_reported_as_the_same_answer() -> None:
+def test_answer_whose_text_alone_changed_is_reported_as_reworded() -> None:
     def worded(words: str) -> Release:
         text = to_document([Table("t", "Law.", Axis("a", ("1",)), Row("1", "x", "[O] So."))])
         return parse_release(text.replace('"says": "x"', f'"says": "{words}"'))
@@ -295,7 +295,7 @@ def test_added_removed_and_moved_axis_values_are_found() -> None:
     ]
 
 
-def test_added_or_removed_axis_is_found_with_changed_rules() -> None:
+def test_diff_reports_an_added_or_removed_axis_and_its_cells() -> None:
     row = Lamp(ANY, Stay(), "[O] So.", "all")
     bare = Table[Light, Turn | Stay]("lamp", "What a press does.", TWO, row)
     one = parse_release(to_document([bare]))
@@ -353,7 +353,7 @@ def test_added_or_removed_table_is_one_finding() -> None:
     assert said(OLD, none) == [Finding("table lamp", "is gone", ("4 cells, 2 rules",))]
 
 
-def test_changed_description_or_moving_axis_of_a_table_is_found() -> None:
+def test_diff_reports_new_description_or_state_axis_of_a_table() -> None:
     table = Table[tuple[Light, Press], Turn | Stay](
         "lamp", "What it does.", (TWO, PRESS), GO, STOP, state="light"
     )
@@ -485,7 +485,7 @@ def mutated(draw: st.DrawFn, value: Json) -> Json:
 
 @pytest.mark.slow
 @given(mutated(json.loads(LAMP)))
-def test_mutated_document_of_tables_parses_or_raises_unreadable(document: Json) -> None:
+def test_mutated_tables_document_parses_or_raises_the_read_error(document: Json) -> None:
     try:
         read = parse_release(json.dumps(document))
     except UnreadableError:

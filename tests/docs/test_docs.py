@@ -90,7 +90,7 @@ def test_readme_endpoint_accepts_its_registered_key() -> None:
     assert endpoint(create("k-1")).status == 201
 
 
-def test_readme_endpoint_uses_the_settings_of_its_store() -> None:
+def test_readme_endpoint_obeys_the_environment_of_its_store() -> None:
     asked = request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada")
     elsewhere = readme_endpoint(world(Settings(environment=Environment.TEST)))
     assert json.loads(elsewhere(asked).body)["code"] == "WRONG_ENVIRONMENT"

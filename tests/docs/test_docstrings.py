@@ -45,7 +45,7 @@ def test_every_raised_error_and_outcome_is_documented() -> None:
     assert {named.name: named.unsaid for named in public_names() if named.unsaid} == {}
 
 
-def test_every_name_of_the_top_level_api_is_fully_described() -> None:
+def test_every_parameter_of_each_exported_name_is_described() -> None:
     by_name = {named.name: named for named in public_names()}
     for home, names in curae_lifecycle._MODULES.items():
         for name in names:
@@ -126,7 +126,7 @@ def test_docstring_check_reports_an_undocumented_error(source: str, unsaid: set[
         ("It knows.", "now", False),
     ],
 )
-def test_docstring_check_accepts_a_parameter_by_name_or_words(
+def test_docstring_check_accepts_a_parameter_as_name_or_in_words(
     said: str, part: str, *, told: bool
 ) -> None:
     assert tells_of(said, part) is told

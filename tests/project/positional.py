@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -56,16 +57,20 @@ def python_files(root: Path) -> dict[str, str]:
 
 def long_calls(sources: dict[str, str]) -> list[LongCall]:
     """Return every call with too many positional arguments in these sources."""
-    trees = {name: ast.parse(source) for name, source in sources.items()}
-    variadic = _variadic(trees.values())
+    # Each tree is walked once: a walk takes longer than parsing the file.
+    files = {name: [*ast.walk(ast.parse(source))] for name, source in sources.items()}
+    variadic = _variadic(chain.from_iterable(files.values()))
     return [
-        each for name, tree in trees.items() for each in _of_file(name, tree=tree, own=variadic)
+        each
+        for name, nodes in files.items()
+        if any(isinstance(node, ast.Call) and len(node.args) > ALLOWED for node in nodes)
+        for each in _of_file(name, nodes=nodes, own=variadic)
     ]
 
 
-def _of_file(name: str, *, tree: ast.Module, own: dict[str, bool]) -> Iterator[LongCall]:
-    foreign = _foreign_names(tree)
-    for node, local in _calls(tree, frozenset()):
+def _of_file(name: str, *, nodes: list[ast.AST], own: dict[str, bool]) -> Iterator[LongCall]:
+    foreign = _foreign_names(nodes)
+    for node, local in _calls(nodes[0], frozenset()):
         if len(node.args) <= ALLOWED:
             continue
         called = _called(node.func, foreign | local)
@@ -102,21 +107,20 @@ def _called(function: ast.expr, foreign: frozenset[str]) -> str:
     return ""
 
 
-def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
+def _variadic(nodes: Iterable[ast.AST]) -> dict[str, bool]:
     """Map the names of all functions and classes to whether they are variadic."""
     found: dict[str, list[bool]] = defaultdict(list)
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, _Function):
-                if _takes_many(node.args):
-                    found[node.name].append(node.args.vararg is not None)
-            elif isinstance(node, ast.ClassDef):
-                made = [each for each in node.body if isinstance(each, _Function)]
-                by = [each for each in made if each.name in {"__init__", "__call__"}]
-                # A class without its own constructor takes the arguments of its base, which
-                # are unknown here, so the class is left out.
-                if not node.bases or by or node.decorator_list:
-                    found[node.name].append(any(each.args.vararg for each in by))
+    for node in nodes:
+        if isinstance(node, _Function):
+            if _takes_many(node.args):
+                found[node.name].append(node.args.vararg is not None)
+        elif isinstance(node, ast.ClassDef):
+            made = [each for each in node.body if isinstance(each, _Function)]
+            by = [each for each in made if each.name in {"__init__", "__call__"}]
+            # A class without its own constructor takes the arguments of its base, which
+            # are unknown here, so the class is left out.
+            if not node.bases or by or node.decorator_list:
+                found[node.name].append(any(each.args.vararg for each in by))
     return {name: any(each) for name, each in found.items()}
 
 
@@ -126,9 +130,9 @@ def _takes_many(parameters: ast.arguments) -> bool:
     return taken > ALLOWED or parameters.vararg is not None
 
 
-def _foreign_names(tree: ast.Module) -> frozenset[str]:
+def _foreign_names(nodes: Iterable[ast.AST]) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             if node.level == 0 and (node.module or "").partition(".")[0] not in ROOTS:
                 names |= {each.asname or each.name for each in node.names}

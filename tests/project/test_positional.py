@@ -65,10 +65,10 @@ def test_call_with_four_positional_arguments_is_found(call: str, called: str) ->
         "def any_number(*a): ...\nany_number(1, 2, 3, 4)",
     ],
 )
-def test_calls_of_builtins_and_variadic_functions_may_be_longer(call: str) -> None:
+def test_positional_check_allows_builtin_and_variadic_calls(call: str) -> None:
     assert long_calls({"a.py": HERE + call}) == []
 
 
-def test_class_of_the_same_name_elsewhere_hides_no_long_call() -> None:
+def test_long_call_is_found_if_another_class_shares_its_name() -> None:
     sources = {"a.py": HERE + "Pair(1, 2, 3, 4)", "b.py": "class Pair(dict): ...\n"}
     assert [each.called for each in long_calls(sources)] == ["Pair"]

@@ -21,7 +21,7 @@ def test_ci_asks_for_each_python_version_of_the_readme() -> None:
     assert advertised() == re.findall(r"3\.\d+", line)
 
 
-def test_ci_part_of_the_suite_names_tests_that_exist() -> None:
+def test_tests_named_in_the_ci_script_exist() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     (part,) = re.findall(r"^part_of_the_suite=\((.*?)^\)", script, re.MULTILINE | re.DOTALL)
     named = re.findall(r"tests/\S+", part)

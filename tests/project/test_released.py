@@ -84,7 +84,7 @@ GONE = changed(Kind.GONE, before=rule("t.a", "X"), after=None)
         (GONE, "`t.a`", [], []),
     ],
 )
-def test_rule_missing_or_unchanged_in_a_changelog_is_found(
+def test_changelog_check_reports_missing_and_unchanged_rules(
     changes: tuple[TableChange, ...], named: str, forgotten: list[str], unchanged: list[str]
 ) -> None:
     section = f"### Changed rules\n\n- {named}\n" if named else ""

@@ -79,7 +79,7 @@ def test_quick(): ...
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", ["0", "2"])
 @pytest.mark.parametrize(("named", "passed"), [((), "1 passed"), (("tests",), "2 passed")])
-def test_slow_tests_run_only_in_a_named_folder(
+def test_slow_tests_run_only_if_their_folder_is_named(
     tmp_path: Path, processes: str, named: tuple[str, ...], passed: str
 ) -> None:
     folder = tmp_path / "tests"

@@ -143,13 +143,17 @@ class Watch:
     """A profiler of the functions that ran, and of those that changed an argument."""
 
     def __init__(self, watched: dict[CodeType, str]) -> None:
+        # By identity: the hash of a code object is computed anew from all its parts.
+        self.names = {id(code): name for code, name in watched.items()}
         self.watched = watched
         self.ran: set[str] = set()
         self.mutators: set[str] = set()
         self._open: dict[FrameType, tuple[tuple[object, ...], str]] = {}
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        name = self.watched.get(frame.f_code)
+        if event not in {"call", "return"}:
+            return
+        name = self.names.get(id(frame.f_code))
         if name is None:
             return
         if event == "call":

@@ -206,7 +206,7 @@ def test_require_action_on_a_pending_connection_is_ignored() -> None:
     assert log.fact("connection.require_action", **fact) == "ignored"
 
 
-def test_reference_model_names_successor_and_head_if_superseded() -> None:
+def test_superseded_reconnect_problem_names_successor_and_head() -> None:
     log = Log()
     chain = [log.create()]
     for _ in range(3):
@@ -240,7 +240,7 @@ def test_connection_updated_at_never_goes_back() -> None:
 
 
 @pytest.mark.parametrize("other", OTHER_OWNERS, ids=lambda owner: str(sorted(owner.items())))
-def test_same_key_of_two_owners_shares_no_record_or_bucket(other: dict[str, str]) -> None:
+def test_owners_of_one_idempotency_key_share_no_record_or_bucket(other: dict[str, str]) -> None:
     log = Log()
     log.line(buckets=[{"name": "small", "capacity": 1, "refill": 1, "seconds": 3600}])
     body = {"appUserId": "user-1", "dataPackages": ["labs"]}

@@ -145,7 +145,7 @@ def test_divergence_tells_an_absent_member_from_a_null_one() -> None:
     ]
 
 
-def test_replay_check_prints_absent_as_nothing_and_null_as_null(
+def test_replay_check_prints_absent_member_as_word_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = body_of(created(1))
@@ -180,7 +180,7 @@ def test_divergences_of_the_body_come_before_those_of_headers() -> None:
     assert found[-1].rule == "operation.create-connection"
 
 
-def test_recorded_headers_in_another_case_do_not_diverge() -> None:
+def test_recorded_headers_in_other_letter_case_do_not_diverge() -> None:
     headers: Json = {
         "Content-Type": ["application/JSON; charset=utf-8"],
         "CACHE-CONTROL": "No-Store",

@@ -43,7 +43,7 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_every_log_line_that_the_tests_break_is_valid_unbroken() -> None:
+def test_log_lines_are_valid_before_the_tests_break_them() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 

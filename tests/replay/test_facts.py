@@ -69,7 +69,7 @@ GONE = fact(2, "binding.tombstone", happenedAt="2026-01-01T00:00:00Z")
         ([A, TOMBSTONED, fact(3, "connection.authorize")], "refused", "CONNECTION_NOT_PENDING"),
     ],
 )
-def test_fact_in_a_log_is_done_ignored_or_refused_by_the_rules(
+def test_each_fact_line_has_the_expected_outcome_and_code(
     lines: list[bytes], outcome: str, code: str | None
 ) -> None:
     answer = last(*lines)
@@ -118,7 +118,7 @@ ACTION: Final = fact(2, "connection.require_action", reason="portal_login")
         ([REVOKED], 2, "REVOKED"),
     ],
 )
-def test_access_question_in_a_log_checks_standing_before_package(
+def test_access_denial_names_standing_before_missing_package(
     lines: list[bytes], minutes: float, reason: str | None, package: str
 ) -> None:
     answer = last(A, *lines, asked(minutes, package))

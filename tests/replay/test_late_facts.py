@@ -26,7 +26,7 @@ from tests.support.logs import (
 )
 
 
-def test_fact_reported_late_is_dated_happened_at_updated_now() -> None:
+def test_late_fact_is_dated_happened_at_with_updated_at_now() -> None:
     authorized = fact(40, "connection.authorize", happenedAt=time(5))
     revoked = fact(50, "connection.revoke", actor="PATIENT", happenedAt=time(6))
     first = last(A, authorized, got(41))
@@ -42,7 +42,7 @@ def test_fact_reported_late_is_dated_happened_at_updated_now() -> None:
     ("said", "recorded"),
     [(time(9), 9), (time(14), 9), (time(0.9), 1), (time(-60 * 24 * 365), 1)],
 )
-def test_fact_dated_before_creation_or_after_now_is_clamped(said: str, recorded: float) -> None:
+def test_happened_at_in_a_log_is_clamped_to_creation_and_now(said: str, recorded: float) -> None:
     revoked = last(A, with_(REVOKE, "fact", happenedAt=said), got(10))
     assert member(revoked, "connection.revokedAt") == time(recorded)
     assert member(revoked, "connection.updatedAt") == time(9)
@@ -58,7 +58,7 @@ def test_graduation_dated_before_its_binding_existed_is_recorded() -> None:
     assert told(last(C, fact(2, "binding.graduate", happenedAt=time(0)))) == ("done", None)
 
 
-def test_key_of_wrong_environment_is_refused_before_its_scope() -> None:
+def test_wrong_environment_is_reported_before_missing_scope() -> None:
     lines = [registered("cae_test_k2", environment="test", scope="other:read")]
     lines.append(created(1, api_key="cae_test_k2"))
     assert told(answers(*lines, environment=Environment.LIVE)[-1]) == (403, "WRONG_ENVIRONMENT")

@@ -37,7 +37,7 @@ from tests.support.logs import (
 )
 
 
-def test_answer_to_each_kind_of_log_line_has_its_own_members() -> None:
+def test_answer_to_each_log_line_kind_has_exactly_its_members() -> None:
     buckets: Json = [{"name": "platform", "capacity": 100, "refill": 50, "seconds": 1}]
     lines = [
         K1,
@@ -179,7 +179,7 @@ def test_answer_304_in_a_replay_has_a_null_body() -> None:
         ({"If-None-Match": []}, 200),
     ],
 )
-def test_header_in_a_log_may_be_a_list_and_its_name_in_any_case(
+def test_if_none_match_as_a_list_or_in_any_case_can_give_304(
     headers: dict[str, Json], status: int
 ) -> None:
     path = "curae-connect/account-state?appUserId=user-1"

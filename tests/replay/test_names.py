@@ -68,11 +68,11 @@ def test_reference_in_a_log_line_becomes_the_value_it_names(name: str, value: st
         "{c1.header.content-type}",
     ],
 )
-def test_log_line_that_refers_to_no_string_gets_an_error(name: str) -> None:
+def test_reference_to_anything_but_a_string_gives_error_line(name: str) -> None:
     assert is_broken(last(created(1), created(2, "c2", user=name)))
 
 
-def test_log_can_refer_only_to_headers_of_an_empty_answer() -> None:
+def test_only_headers_of_a_304_answer_can_be_referred_to() -> None:
     lines = [K1, account(1), account(2, unless="*")]
     by_header = account(3, unless="{a1.headers.etag}")
     by_body = account(3, user="{a1.lifecycleState}")
@@ -115,7 +115,7 @@ def test_text_inserted_for_a_reference_is_not_replaced_itself() -> None:
     assert member(last(*lines), "connection.appUserId") == "{c1.connection.id}"
 
 
-def test_log_line_whose_references_exceed_65536_chars_fails() -> None:
+def test_references_inserting_over_65536_chars_give_an_error() -> None:
     def page(url: str) -> Json:
         return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
 
@@ -187,7 +187,7 @@ def test_replay_takes_id_url_and_expiry_from_the_recorded_answer(
     assert member(session, "session.expiresAt") == time(10)
 
 
-def test_recorded_expiry_of_a_next_action_sets_the_deadline() -> None:
+def test_connection_lapses_at_the_recorded_next_action_expiry() -> None:
     lines = [created(1, response=recorded(77)), asked(9.99), asked(10)]
     assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
 
@@ -212,7 +212,7 @@ def test_next_action_without_a_recorded_answer_lasts_30_minutes() -> None:
         recorded("", url=None, ends=time(0.5)),
     ],
 )
-def test_unusable_recorded_ids_and_urls_become_numbered_ones(response: Json) -> None:
+def test_unusable_recorded_id_or_url_is_replaced_by_numbered_one(response: Json) -> None:
     assert last(created(1, response=response))["body"] == last(created(1))["body"]
 
 

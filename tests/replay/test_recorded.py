@@ -106,14 +106,14 @@ def test_divergence_names_the_member_and_the_rule(
 
 
 @pytest.mark.parametrize("body", [None, [], "", "not JSON", '{"connection": {}}', {}])
-def test_recorded_body_of_the_wrong_form_diverges_in_the_body(body: Json) -> None:
+def test_malformed_recorded_body_diverges_in_body_members_only(body: Json) -> None:
     found = checked(created(1, response={"status": 201, "body": body}))
     assert found
     assert {each.rule for each in found} == {str(rule_of(created(1)))}
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
-def test_recorded_success_with_a_null_code_is_compared_by_body() -> None:
+def test_recorded_201_with_a_null_code_has_its_body_compared() -> None:
     right = answered(created(1)) | {"code": None}
     assert checked(created(1, response=right)) == []
     wrong = changed(right, "body.connection.appUserId", "user-2")
@@ -184,7 +184,7 @@ def test_recorded_times_compare_as_instants_and_ids_in_any_case() -> None:
     assert "body.connection.id" not in members
 
 
-def test_recorded_ids_diverge_unless_they_map_one_to_one() -> None:
+def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     def shown(number: int) -> Json:
         return {"body": {"connection": {"id": uuid(number)}, "previousConnectionId": uuid(number)}}
 

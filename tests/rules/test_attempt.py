@@ -102,7 +102,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_resolve_of_a_record_waits_for_its_lease_forget_does_not(
+def test_record_in_flight_can_be_forgotten_but_not_resolved(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -134,7 +134,7 @@ def test_resolve_of_a_record_waits_for_its_lease_forget_does_not(
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_attempt_past_its_lease_is_lost_even_if_not_taken_over(what: Act) -> None:
+def test_late_attempt_gets_lease_lost_even_without_a_new_attempt(what: Act) -> None:
     late_one = first_attempt()
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
@@ -193,7 +193,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_record_token_and_seen_at_never_decrease_under_any_clock(
+def test_idempotency_record_token_and_seen_at_never_decrease(
     history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()
@@ -229,7 +229,9 @@ def test_record_token_and_seen_at_never_decrease_under_any_clock(
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, True), (404, True), (409, True), (500, False)])
-def test_attempt_completes_only_with_http_status_that_is_stored(*, status: int, kept: bool) -> None:
+def test_attempt_completes_with_200_404_or_409_and_raises_on_500(
+    *, status: int, kept: bool
+) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
             completed = done(

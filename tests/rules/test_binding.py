@@ -111,7 +111,9 @@ ERA = NOW - timedelta(hours=1)
 
 @pytest.mark.parametrize("now", [NOW, at(1) - timedelta(days=365)])
 @pytest.mark.parametrize("state", [each for each in AccountState if each != "UNLINKED"])
-def test_copy_of_the_last_tombstone_is_ignored(state: AccountState, now: datetime) -> None:
+def test_repeated_tombstone_with_equal_happened_at_is_ignored(
+    state: AccountState, now: datetime
+) -> None:
     held = binding_in(state)
     assert held is not None
     bound = attrs.evolve(held, era=ERA, tombstone_reported_at=at(1))
@@ -139,9 +141,7 @@ def test_tombstone_with_another_happened_at_begins_a_new_era(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_era_of_a_tombstone_not_after_the_last_is_a_tick_later(
-    last: datetime, era: datetime
-) -> None:
+def test_tombstone_at_or_before_the_era_moves_it_by_one_tick(last: datetime, era: datetime) -> None:
     held = binding_in("ACTIVE")
     assert held is not None
     bound = attrs.evolve(held, era=last)

@@ -92,7 +92,7 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_bucket_state_over_5_minutes_beyond_its_window_is_reset(
+def test_bucket_state_is_reset_if_full_over_5_minutes_too_late(
     beyond: int, *, is_admitted: bool
 ) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
@@ -106,7 +106,7 @@ def test_bucket_state_over_5_minutes_beyond_its_window_is_reset(
 @given(buckets, st.integers(-3, 3), small)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 0, 1)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 1, 1)
-def test_bucket_reset_threshold_is_exact_to_a_microsecond_part(
+def test_bucket_is_reset_a_microsecond_fraction_past_threshold(
     bucket: Bucket, parts: int, cost: int
 ) -> None:
     assume(cost <= bucket.capacity)
@@ -177,7 +177,7 @@ def test_bucket_admits_again_after_a_fast_clock_is_corrected(step: int, cost: in
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_bucket_refuses_none_after_a_slow_clock_is_corrected(step: int) -> None:
+def test_bucket_is_full_again_after_a_slow_clock_is_corrected(step: int) -> None:
     bucket = Bucket(name="b", capacity=2, refill=1, seconds=1)
     state: RateState = FULL_BUCKET
     for at in (NOW - step, NOW - step, NOW, NOW):
@@ -202,7 +202,7 @@ turns = st.lists(
 @given(buckets, turns)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, HOUR)] * 4 + [(0, 0)] * 4)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, 0), (0, HOUR), (0, 0), (0, 0)])
-def test_clock_step_ahead_adds_full_bucket_and_back_one_request(
+def test_step_of_the_clock_admits_at_most_one_more_full_bucket(
     bucket: Bucket, turns: Sequence[Turn]
 ) -> None:
     state: RateState = FULL_BUCKET
@@ -270,7 +270,7 @@ def test_two_workers_with_skewed_clocks_admit_no_extra_request(bucket: Bucket, a
     ),
     small,
 )
-def test_two_skewed_workers_admit_no_extra_request_in_long_runs(
+def test_two_skewed_workers_admit_no_extra_in_up_to_25_requests(
     bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], cost: int
 ) -> None:
     check_schedule(bucket, apart, schedule, cost=min(cost, bucket.capacity))

@@ -53,7 +53,7 @@ def test_minted_successor_keeps_root_id_and_increments_position() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 300])
-def test_positions_count_up_in_chains_of_any_length(length: int) -> None:
+def test_chain_positions_count_up_from_1_at_any_chain_length(length: int) -> None:
     made = specimens.chain_of(length)
     assert [each.identity.position for each in made] == [*range(1, length + 1)]
     assert {each.identity.root_id for each in made} == {OLD_ID}
@@ -255,7 +255,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissued_successor_is_equal_if_its_predecessor_ended(to: str) -> None:
+def test_reissue_is_the_same_before_and_after_predecessor_ends(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -368,7 +368,7 @@ MINUTES = st.integers(0, 12).map(at)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES)
-def test_chain_revocation_is_accepted_if_its_first_one_is(
+def test_revoke_chain_raises_only_if_revoking_its_first_raises(
     first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
 ) -> None:
     # The first connection may have seen a later instant than the others, and later than `now`.

@@ -145,7 +145,7 @@ any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
 
 
 @given(turns(any_logs))
-def test_rate_limit_log_forgets_instants_past_the_largest_limit(
+def test_rate_limit_log_keeps_as_many_instants_as_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG
@@ -193,7 +193,7 @@ def test_lowered_limit_applies_at_once_and_keeps_all_instants() -> None:
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
 
 
-def test_rate_limit_log_drops_only_as_many_instants_as_needed() -> None:
+def test_full_rate_limit_log_drops_only_its_excess_instants() -> None:
     rule = ExactLog("log", 3, 60)
     later = START + SECOND * 60
     after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)

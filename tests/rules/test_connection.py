@@ -46,7 +46,7 @@ ERAS = {
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDING.items())
-def test_standing_matches_the_table_and_changes_at_the_deadline(
+def test_standing_matches_the_hand_written_table_in_every_cell(
     cell: tuple[str, str, str, str], expected: str
 ) -> None:
     status, revocation, made_under, clock = cell
@@ -70,7 +70,7 @@ def test_next_deadline_of_each_status_matches_the_table(
         assert rules.next_deadline(both, era=era) == instants[waits_for]
 
 
-def test_connection_is_revoked_if_its_binding_lost_the_era() -> None:
+def test_connection_with_an_era_is_revoked_if_binding_has_none() -> None:
     # Only a coordinate that was erased forgets its era.
     made = pending()
     made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
@@ -78,7 +78,7 @@ def test_connection_is_revoked_if_its_binding_lost_the_era() -> None:
     assert standing(made, NOW, era=None) == "REVOKED"
 
 
-def test_ended_connection_shows_the_tombstone_time_as_revoked_at() -> None:
+def test_unswept_connection_shows_tombstoned_at_as_revoked_at() -> None:
     made = stored("ACTIVE")
     for tombstoned_at, shown in ((NOW, NOW), (START - TICK, START), (None, START)):
         ended = rules.show_ended(made, era=NOW, tombstoned_at=tombstoned_at)
@@ -88,7 +88,7 @@ def test_ended_connection_shows_the_tombstone_time_as_revoked_at() -> None:
     assert rules.show_ended(revoked, era=NOW, tombstoned_at=NOW) is revoked
 
 
-def test_statuses_and_standings_are_listed_in_rank_order() -> None:
+def test_status_and_standing_members_are_declared_in_rank_order() -> None:
     assert list(Status.__members__) == [
         status
         for status, revoked, made_under in DEADLINE

@@ -86,7 +86,7 @@ def classes() -> Iterator[type[BaseException]]:
                 yield value
 
 
-def test_every_exception_but_two_derives_from_lifecycle_error() -> None:
+def test_only_reader_gone_and_died_error_are_no_lifecycle_error() -> None:
     found = set(classes())
     others = {each for each in found if not issubclass(each, LifecycleError)}
     # One ends a command whose output pipe is closed, and one a simulated worker. Both must pass code
@@ -129,7 +129,7 @@ def test_exception_attributes_hold_its_arguments(error: LifecycleError) -> None:
     assert type(error) in plain or set(error.args) <= set(vars(error).values())
 
 
-def test_exceptions_derive_from_a_fitting_builtin_exception() -> None:
+def test_exceptions_derive_from_value_runtime_or_assertion_error() -> None:
     assert issubclass(ArgumentError, ValueError)
     assert issubclass(StoreFullError, RuntimeError)
     for seen in (LawBrokenError, NotConformingError, ServerRaisedError):

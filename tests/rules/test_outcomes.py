@@ -48,7 +48,7 @@ def test_move_to_and_value_verdicts_of_one_status_are_unequal() -> None:
 
 
 @pytest.mark.parametrize("reason", [*RefusalReason, *DenialReason])
-def test_reason_serializes_as_its_token_and_has_advice(reason: Reason) -> None:
+def test_each_reason_serializes_to_its_token_and_back(reason: Reason) -> None:
     assert reason == str(reason) == reason.value == reason.name
     assert json.dumps({"reason": reason}) == f'{{"reason": "{reason.value}"}}'
     assert pickle.loads(pickle.dumps(reason)) is reason  # noqa: S301 - the bytes are from this test

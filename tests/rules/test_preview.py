@@ -113,7 +113,7 @@ def test_trigger_preview_matches_the_real_call_in_each_standing(at_now: str, now
                     check_allowed(connection, now=now, successor=successor, head=pending(number=9))
 
 
-def test_reconnect_preview_equals_a_call_with_placeholder_ids() -> None:
+def test_reconnect_preview_equals_reconnect_with_placeholder_ids() -> None:
     connection = stored("EXPIRED")
     placeholder = NextAction("", LAST_INSTANT)
     assert preview_trigger(Trigger.RECONNECT, connection, NOW, era=None) == chain.reconnect(
@@ -251,7 +251,7 @@ def test_expiry_notice_is_due_from_its_lead_time_until_expiry(
     assert connection == before
 
 
-def test_expiry_notice_ids_are_fixed_and_ignore_later_changes() -> None:
+def test_expiry_notice_id_has_only_connection_id_and_lead_time() -> None:
     assert DEFAULT_LEAD_TIMES == (30 * DAY, 7 * DAY)
     assert [each.id for each in find_due_notices(ending(), END - TICK, era=None)] == [
         "00000000-0000-4000-8000-000000000001.ends-in.2592000",

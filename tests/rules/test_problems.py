@@ -26,7 +26,7 @@ from tests.support.strategies import START
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
-def test_problem_kind_decides_http_status_and_whether_it_is_kept(kind: ProblemKind) -> None:
+def test_problem_kind_decides_status_and_if_response_is_kept(kind: ProblemKind) -> None:
     status, _, kept = PROBLEM_STATUS[kind,].partition(", ")
     for code in ProblemCode:
         if Problem(code).problem_type.kind is kind:
@@ -57,7 +57,7 @@ def test_catalogue_lists_exactly_the_specified_problem_codes() -> None:
 
 
 @each_code
-def test_each_code_has_its_kind_retryable_origin_and_details(code: ProblemCode) -> None:
+def test_kind_details_and_origin_of_each_code_match_the_table(code: ProblemCode) -> None:
     found = Problem(code).problem_type
     assert (found.kind, found.retryable, [*found.details]) == problem_type(code)
     origin = "P" if code in FROM_THE_PLATFORM else "O"
@@ -69,7 +69,7 @@ def test_problem_titles_are_unique() -> None:
 
 
 @each_code
-def test_problem_details_pair_fixed_keys_with_values_in_order(code: ProblemCode) -> None:
+def test_problem_details_have_their_specified_keys_in_order(code: ProblemCode) -> None:
     problem = example(code)
     assert [*problem.details] == problem_type(code)[2]
     assert tuple(problem.details.values()) == problem.detail_values
@@ -96,7 +96,7 @@ def test_problem_detail_is_one_sentence_built_from_the_details(code: ProblemCode
         assert (format_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
 
 
-def test_bad_request_detail_without_a_member_blames_the_body() -> None:
+def test_bad_request_detail_without_a_member_names_the_body() -> None:
     problem = Problem(ProblemCode.BAD_REQUEST, (None, "NOT_JSON"))
     assert problem.detail == "The request cannot be read: the body is at fault (NOT_JSON)."
 
@@ -134,7 +134,7 @@ def test_str_of_a_problem_type_lists_kind_and_details() -> None:
     assert str(Problem(ProblemCode.NOT_FOUND).problem_type) == "absent, final, details: none"
 
 
-def test_problem_type_built_by_final_is_not_retryable() -> None:
+def test_final_function_builds_a_non_retryable_problem_type() -> None:
     kind, details = ProblemKind.CONFLICT, ("connectionId", "reason")
     assert final(kind, *details) == ProblemType(kind, retryable=False, details=details)
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)

@@ -176,7 +176,7 @@ def test_law_10_retry_after_is_exact_to_the_microsecond(
 
 
 @given(buckets, calls.map(ordered))
-def test_bucket_equals_a_token_bucket_of_exact_fractions(
+def test_bucket_decides_like_a_token_bucket_of_exact_fractions(
     policy: Bucket, history: list[Call]
 ) -> None:
     rate = Fraction(policy.refill, policy.seconds * 1_000_000)
@@ -299,9 +299,7 @@ def test_request_cost_above_a_rate_limit_raises_cost_error() -> None:
     ("policy", "state"),
     [(LOG, ratelimit.FULL_BUCKET), (BUCKET, ratelimit.FRESH_LOG), (LOG, BucketState(1))],
 )
-def test_rate_limit_log_given_a_bucket_state_or_reverse_raises(
-    policy: Policy, state: RateState
-) -> None:
+def test_admit_with_a_state_of_another_limit_kind_raises(policy: Policy, state: RateState) -> None:
     with pytest.raises(ArgumentError, match=policy.name):
         admit((Charge(policy, state),), START)
 
@@ -370,7 +368,7 @@ def test_fresh_rate_limit_state_has_no_expiry(policy: Policy) -> None:
     "policy",
     [ExactLog("log", 1, 10**15 - 1), Bucket(name="b", capacity=1, refill=1, seconds=10**15 - 1)],
 )
-def test_rate_limit_state_expiry_is_capped_at_the_last_instant(policy: Policy) -> None:
+def test_rate_limit_state_expires_no_later_than_datetime_max(policy: Policy) -> None:
     state, _ = play(policy, [(START, 1)])
     assert ratelimit.state_expires_at(policy, state) == LAST_INSTANT
 

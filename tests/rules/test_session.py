@@ -110,7 +110,7 @@ users = st.integers(0, 99).map(lambda number: UserId(f"u-{number}"))
 @given(
     calls=st.lists(st.tuples(instants, users, st.integers(0, 99), users), min_size=2, max_size=4)
 )
-def test_law_08_entry_path_depends_on_account_and_preference(
+def test_law_08_only_account_state_and_preference_decide_path(
     calls: list[tuple[datetime, UserId, int, UserId]],
 ) -> None:
     everything_else = cycle(calls)

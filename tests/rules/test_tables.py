@@ -379,7 +379,7 @@ def test_table_error_names_the_table_and_cells() -> None:
         ((Light.GREEN, "blue"), ("red",)),
     ],
 )
-def test_check_keys_lists_every_missing_key(
+def test_check_keys_error_lists_every_missing_key(
     entries: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
     check_keys("lamps", (*entries, *missing), Light)
@@ -409,7 +409,7 @@ TABLES = every_table()
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
-def test_package_tables_are_found_and_have_unique_names() -> None:
+def test_table_names_are_unique_in_the_whole_package() -> None:
     names = [table.name for table in TABLES]
     assert len(set(names)) == len(names)
     assert {"standing", "connection", "recovery", "access", "problems"} <= set(names)

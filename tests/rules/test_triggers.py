@@ -120,7 +120,9 @@ def test_authorize_of_a_connection_with_a_successor_is_refused(
 
 
 @pytest.mark.parametrize(("cell", "ending"), tables.ENDING.items())
-def test_revoke_ends_access_or_cancels_the_handoff_by_status(cell: tuple[str], ending: str) -> None:
+def test_revoke_effect_of_each_status_matches_the_ending_table(
+    cell: tuple[str], ending: str
+) -> None:
     (status,) = cell
     revoked = happen("revoke", stored(status))
     assert isinstance(revoked, Done)
@@ -140,7 +142,7 @@ def test_refused_authorization_names_the_standing(at_now: str) -> None:
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
-def test_authorization_after_the_deadline_is_refused_naming_it() -> None:
+def test_refused_authorization_after_deadline_names_the_deadline() -> None:
     answer = triggers.authorize(pending(), at(31), era=None)
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
@@ -166,7 +168,7 @@ def test_authorization_reported_late_is_judged_at_happened_at() -> None:
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
-def test_action_or_expiry_reported_late_is_judged_at_happened_at() -> None:
+def test_late_require_action_or_expire_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
     in_time = require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)

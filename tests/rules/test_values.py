@@ -80,7 +80,7 @@ CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
     "text",
     ["u", "user-1", "USER-1", "a b", "名前", "a\u00a0b", "👩‍⚕️", "0", "x" * 256, "\U0001f600" * 256],
 )
-def test_valid_text_is_returned_unchanged(
+def test_valid_id_or_reason_text_is_parsed_unchanged(
     argument: str, parse: Callable[[object], str], text: str
 ) -> None:
     assert parse(text) == text, argument
@@ -88,7 +88,7 @@ def test_valid_text_is_returned_unchanged(
 
 @texts
 @pytest.mark.parametrize("text", ["", "\ud800", "a\udfffb", *NOT_TEXT], ids=ascii)
-def test_empty_or_non_text_raises_with_the_argument_name(
+def test_empty_or_non_text_id_or_reason_raises_naming_argument(
     argument: str, parse: Callable[[object], str], text: object
 ) -> None:
     with pytest.raises(ArgumentError, match=rf"^{argument}: must be ") as error:
@@ -96,7 +96,7 @@ def test_empty_or_non_text_raises_with_the_argument_name(
     assert error.value.argument == argument
 
 
-def test_only_app_user_id_is_limited_in_length_and_form() -> None:
+def test_only_app_user_id_rejects_padding_and_257_characters() -> None:
     for text in ("x" * 257, " padded ", "tab\t"):
         opaque = (members.REASON, members.USER_ID, members.APP_ID)
         assert {member.parse(text) for member in opaque} == {text}
@@ -284,7 +284,7 @@ def test_time_arithmetic_is_exact_to_the_microsecond(one: datetime, other: datet
 
 
 @given(any_instant, st.integers(min_value=0))
-def test_adding_time_past_the_last_instant_stops_there(instant: datetime, by: int) -> None:
+def test_adding_time_past_datetime_max_gives_datetime_max(instant: datetime, by: int) -> None:
     room = elapsed(instant, LAST_INSTANT)
     assert add_microseconds(instant, by) == (instant + by * TICK if by <= room else LAST_INSTANT)
     assert add_microseconds(instant, room + 1) == add_microseconds(instant, 10**40) == LAST_INSTANT
@@ -309,7 +309,7 @@ def test_ceil_seconds_is_the_least_sufficient_wait(span: int) -> None:
 # --- Identity ------------------------------------------------------------------------------
 
 
-def test_app_user_is_shared_across_apps_not_environments() -> None:
+def test_app_user_of_a_coordinate_leaves_out_its_app() -> None:
     expected = AppUser(Environment.LIVE, COORDINATE.customer_account_id, COORDINATE.app_user_id)
     assert COORDINATE.app_user == expected
     assert [str(environment) for environment in Environment] == ["live", "test"]

@@ -30,12 +30,12 @@ def test_bad_input_over_a_socket_gets_the_documented_response(wire: Wire, name: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED_BEFORE)
-def test_malformed_header_gives_400_before_the_app(wire: Wire, name: str) -> None:
+def test_malformed_header_over_a_socket_gives_400(wire: Wire, name: str) -> None:
     assert wire.answer_to(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"])
-def test_malformed_request_line_gives_400_before_the_app(wire: Wire, sent: bytes) -> None:
+def test_malformed_request_line_over_a_socket_gives_400(wire: Wire, sent: bytes) -> None:
     assert wire.answer_to(sent) == "400"
 
 

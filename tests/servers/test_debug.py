@@ -72,7 +72,7 @@ def test_debug_mode_logs_one_warning_at_the_start() -> None:
     assert str(line["message"]).startswith("debug is on")
 
 
-def test_debug_mode_logs_no_traceback_outside_its_request() -> None:
+def test_debug_traceback_logging_is_off_after_the_request() -> None:
     endpoint = Endpoint(faulty(), MINT, debug=True)
     assert endpoint(CREATE).status == 201
     assert LOG_TRACEBACKS.get() is False

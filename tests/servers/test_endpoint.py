@@ -161,7 +161,7 @@ def test_failing_store_gives_retryable_500_after_20_attempts(
     assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
 
 
-def test_endpoint_stops_retrying_after_the_given_retry_policy(kind: str) -> None:
+def test_failing_store_gives_500_after_attempts_of_retry_policy(kind: str) -> None:
     store = faulty(callers=[BEFORE] * 100)
     with logged() as log:
         patience = RetryPolicy(attempts=2, seconds=60)
@@ -216,7 +216,7 @@ def test_error_before_the_store_is_asked_gives_500(kind: str) -> None:
     assert log.lines[0]["message"] != "request"
 
 
-def test_keyboard_interrupt_is_raised_logged_without_http_status() -> None:
+def test_keyboard_interrupt_is_raised_and_logged_without_status() -> None:
     def interrupted(_: Request) -> Response | None:
         raise KeyboardInterrupt
 
@@ -334,7 +334,7 @@ def test_readyz_is_200_if_the_store_loads_and_503_if_it_fails(kind: str) -> None
     assert [line["operation"] for line in log.requests] == ["ready", "ready"]
 
 
-def test_readyz_is_503_if_the_store_raises(kind: str) -> None:
+def test_readyz_is_503_if_the_store_raises_an_unexpected_error(kind: str) -> None:
     class Wrong(Faulty):
         def load(self, *_: object, **__: object) -> NoReturn:
             raise KeyError("a-secret")
@@ -358,7 +358,7 @@ def test_readyz_is_503_after_3_seconds_if_the_store_hangs() -> None:
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_readiness_check_has_a_3_second_deadline() -> None:
+def test_readyz_gives_the_store_a_deadline_of_3_seconds() -> None:
     left: list[float] = []
     store = faulty()
     store.before_load = lambda: left.append(seconds_left(99))

@@ -48,7 +48,7 @@ def test_guard_passes_body_parts_to_the_app_as_one_message() -> None:
     assert client.headers() == {b"x": b"y"}
 
 
-def test_longest_allowed_body_is_passed_whole_and_keeps_alive() -> None:
+def test_maximum_body_is_passed_whole_and_connection_stays_open() -> None:
     app, client = Seen(), Client([part(b"x" * BODY_MAX, more=True), part(b"", more=False)])
     guarded(app, client, (b"content-length", str(BODY_MAX).encode()))
     assert client.body() == str(BODY_MAX).encode()

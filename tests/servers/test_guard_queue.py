@@ -156,7 +156,7 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
-def test_app_that_stops_listening_can_listen_again_after_a_queue() -> None:
+def test_queued_app_gets_disconnect_after_a_cancelled_receive() -> None:
     async def scenario() -> None:
         entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
 
@@ -218,7 +218,7 @@ def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
         (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
     ],
 )
-def test_each_wait_of_the_guard_has_its_own_limit(
+def test_guard_limits_body_queue_and_linger_waits_separately(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
 ) -> None:
     client = Client([part(sent, more=bool(sent)), GONE])

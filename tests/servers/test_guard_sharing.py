@@ -133,7 +133,7 @@ def with_bound(count: int) -> Guard:
     ("make", "argument"), [(with_slots, "max_concurrent"), (with_bound, "max_per_key")]
 )
 @pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
-def test_guard_with_a_slot_count_below_one_raises(
+def test_guard_with_fewer_than_one_concurrent_request_raises(
     make: Callable[[int], Guard], argument: str, count: int
 ) -> None:
     with pytest.raises(ArgumentError) as raised:

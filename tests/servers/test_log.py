@@ -42,7 +42,7 @@ def asked(*headers: tuple[str, str]) -> Request:
         ([("x-request-id", "a-word"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")], TRACE),
     ],
 )
-def test_valid_request_id_header_of_a_client_is_used(
+def test_valid_client_request_id_or_trace_id_is_the_request_id(
     headers: list[tuple[str, str]], taken: str
 ) -> None:
     assert request_id(asked(*headers)) == taken
@@ -91,7 +91,7 @@ def fails() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_request_id_is_gone_after_its_request(*, fails: bool) -> None:
+def test_request_id_context_is_none_after_the_request_ends(*, fails: bool) -> None:
     def page(_: Request) -> Response | None:
         assert REQUEST_ID.get() == UUID
         if fails:

@@ -87,7 +87,7 @@ def test_requests_are_counted_by_http_status_and_problem_code(kind: str) -> None
     assert counted(asking)[ready] == 1
 
 
-def test_refusal_is_counted_for_the_last_of_its_rules() -> None:
+def test_refusal_counts_once_under_the_table_of_its_last_rule() -> None:
     metrics = Metrics()
     asking = Asking(kind="waits", store=faulty(), counters=metrics)
     made = json.loads(asking(CREATE).body)["connection"]["id"]
@@ -174,7 +174,7 @@ def test_unknown_paths_methods_and_keys_add_no_metric_label() -> None:
     assert labels() == before
 
 
-def test_duration_histogram_buckets_reach_the_longest_retries() -> None:
+def test_last_histogram_bucket_covers_the_default_retry_time() -> None:
     assert SECONDS[-1] >= DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 

@@ -36,7 +36,9 @@ async def taken(slots: Slots, *requests: Names) -> list[int]:
         ([(A,), (B,), (C,), ()], [0, 1, 2]),
     ],
 )
-def test_slots_let_no_name_hold_more_than_its_bound(requests: list[Names], got: list[int]) -> None:
+def test_requests_of_one_name_get_at_most_max_per_name_slots(
+    requests: list[Names], got: list[int]
+) -> None:
     async def scenario() -> None:
         assert await taken(Slots(3, max_per_name=2), *requests) == got
 
@@ -88,7 +90,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     run(scenario())
 
 
-def test_slot_of_two_names_given_back_frees_two_requests() -> None:
+def test_giving_back_a_slot_of_two_names_admits_both_waiters() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1)
         await slots.take((A, ROW))
@@ -123,7 +125,7 @@ def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: 
     run(scenario())
 
 
-def test_slot_freed_after_a_cancelled_wait_goes_to_the_next() -> None:
+def test_slot_freed_after_a_cancelled_wait_goes_to_next_request() -> None:
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1)
         await slots.take((A,))
@@ -160,7 +162,7 @@ moves = st.lists(
 
 
 @given(moves, st.integers(1, 4), st.integers(1, 4))
-def test_slots_keep_their_bounds_and_no_request_waits_in_vain(
+def test_request_waits_only_if_slots_or_its_bound_are_exhausted(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:

@@ -52,7 +52,7 @@ def last_words(connection: socket.socket) -> bytes:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("apps", [("fastapi", "flask"), ("asgi", "django")])
-def test_clients_that_send_too_slowly_are_cut_off_others_served(
+def test_slow_clients_are_cut_off_and_normal_clients_are_served(
     apps: tuple[str, ...], tmp_path: Path
 ) -> None:
     # All servers wait at once, long enough that a paused normal client is not cut off.

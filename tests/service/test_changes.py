@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revocation_changes_with_too_few_or_many_answers_raise() -> None:
+def test_revoke_changes_raise_unless_one_answer_per_connection() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):

@@ -91,7 +91,7 @@ class GetEverything(GetConnection):
         return EVERY_NEED
 
 
-def test_call_keeps_each_need_of_its_operation() -> None:
+def test_needs_of_a_call_include_each_need_of_its_operation() -> None:
     names = {field.name for field in attrs.fields(Needs)} - {"record", "buckets", "limit"}
     kept = call(GetEverything(ID)).needs
     for name in names:
@@ -182,7 +182,7 @@ EVERYTHING = Everything(ConnectionId(uuid(1)))
         attrs.evolve(EVERYTHING, connection_id=ConnectionId(uuid(2))),
     ],
 )
-def test_fingerprint_depends_on_every_field(other: Everything) -> None:
+def test_request_fingerprint_changes_with_each_field_of_a_call(other: Everything) -> None:
     assert fingerprint(EVERYTHING) == fingerprint(Everything(ConnectionId(uuid(1))))
     assert fingerprint(EVERYTHING) != fingerprint(other)
 

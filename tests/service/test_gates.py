@@ -170,7 +170,7 @@ def test_429_names_the_bucket_before_the_app_user_limit() -> None:
     assert dict(answer.response.headers)["ratelimit"] == '"initiate";r=0;t=60'
 
 
-def test_gate_verdicts_print_the_problem_or_the_table_to_see() -> None:
+def test_gate_verdict_prints_problem_code_or_table_name() -> None:
     assert str(REQUEST_GATES[Gate.CREDENTIALS].outcome) == "refuse UNAUTHENTICATED"
     assert str(REQUEST_GATES[Gate.PERMISSION].outcome) == "see permission"
     assert str(REQUEST_GATES[Gate.RULE].outcome) == "see the tables of the operation"

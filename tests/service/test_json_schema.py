@@ -22,7 +22,7 @@ def test_enum_schema_lists_plain_strings(words: tuple[str, ...]) -> None:
     ("optional", "required"),
     [((), ["one", "two"]), (("one",), ["two"]), (("two", "one"), [])],
 )
-def test_object_schema_requires_members_and_forbids_others(
+def test_object_schema_requires_members_and_forbids_unknown_ones(
     optional: tuple[str, ...], required: list[str]
 ) -> None:
     members = {"one": json_schema.TEXT, "two": json_schema.INTEGER}

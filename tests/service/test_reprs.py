@@ -28,7 +28,7 @@ KEY = curae.ApiKey("cae_live_key-secret")
 BODY = b'{"appUserId":"body-secret"}'
 
 
-def test_repr_of_every_value_in_a_session_hides_secrets() -> None:
+def test_repr_of_each_value_of_a_connect_session_hides_secrets() -> None:
     shown = {type(value).__name__: f"{value!r} {value}" for value in session_values()}
     assert {name: text for name, text in shown.items() if "-secret" in text} == {}
     assert len(shown) >= 20

@@ -13,7 +13,7 @@ BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
 @pytest.mark.parametrize("spelling", ["active", "Authorized", "", "REVOKED"])
-def test_active_spelling_other_than_active_or_authorized_raises(spelling: str) -> None:
+def test_active_spelling_must_be_active_or_authorized(spelling: str) -> None:
     for good in ("ACTIVE", "AUTHORIZED"):
         assert Settings(active_spelling=good).active_spelling == good
     with pytest.raises(ArgumentError, match="ACTIVE, AUTHORIZED") as raised:

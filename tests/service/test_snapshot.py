@@ -212,7 +212,7 @@ def test_snapshot_with_another_session_than_needed_raises() -> None:
 
 
 @pytest.mark.parametrize(("asked", "loaded"), [(0, 1), (1, 0), (2, 1), (1, 2)])
-def test_bucket_states_must_match_the_needed_buckets(asked: int, loaded: int) -> None:
+def test_snapshot_with_other_bucket_count_than_needed_raises(asked: int, loaded: int) -> None:
     key = BucketKey(CALLER.key_owner, Bucket(name="ip", capacity=1, refill=1, seconds=1))
     check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * asked))
     with pytest.raises(ArgumentError) as raised:
@@ -249,7 +249,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_snapshot_accepts_a_complete_list_or_a_sorted_page(
+def test_snapshot_takes_all_connections_or_a_sorted_part(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)

@@ -184,7 +184,7 @@ def test_trail_of_a_fact_names_rules_of_each_deciding_table(case: str) -> None:
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_trail_of_a_revocation_begins_with_its_actors_reach(actor: Actor) -> None:
+def test_trail_of_revoked_fact_begins_with_its_reach_rule(actor: Actor) -> None:
     fact = Revoked(ID, actor)
     chain = fact.needs().chain is not None
     snapshot = Snapshot(connection=REVOKED, following=(NEXT,)) if chain else FOLLOWED

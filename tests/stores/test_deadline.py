@@ -35,7 +35,7 @@ def test_nested_deadline_never_extends_the_outer_deadline() -> None:
     assert seconds_left(99) == 99
 
 
-def test_to_thread_inherits_the_deadline_thread_pool_does_not() -> None:
+def test_only_asyncio_to_thread_passes_its_deadline_to_a_thread() -> None:
     with deadline_scope(5), ThreadPoolExecutor(1) as pool:
         assert pool.submit(seconds_left, 99).result() == 99
         assert asyncio.run(asyncio.to_thread(seconds_left, 99)) <= 5

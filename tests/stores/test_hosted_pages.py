@@ -81,7 +81,7 @@ def test_hosted_page_names_the_kind_and_subject_of_its_reply(
     )
 
 
-def test_every_reply_with_a_next_action_has_a_hosted_page_case() -> None:
+def test_hosted_page_tests_cover_every_reply_with_a_next_action() -> None:
     sending = [each for each in OPERATIONS if "next_action" in each.reply.__match_args__]
     assert {type(operation) for operation, *_ in SENDING} == set(sending)
 
@@ -114,7 +114,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_hosted_page_is_made_of_a_custom_reply_about_a_user_only() -> None:
+def test_custom_reply_opens_a_hosted_page_only_if_about_a_user() -> None:
     reply = Elsewhere(new_ids().next_action)
     assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
     about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)

@@ -140,7 +140,7 @@ def test_retrier_raises_a_permanent_error_at_once() -> None:
     assert attempt.times == 1
 
 
-def test_single_attempt_policy_runs_once_with_the_same_timeout(
+def test_single_attempt_policy_tries_once_with_the_usual_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = fake_time(monkeypatch)
@@ -211,7 +211,9 @@ def test_retrier_logs_each_failed_attempt_and_giving_up(
     ]
 
 
-def test_retry_sleep_works_in_blocking_and_async_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_sleep_blocks_in_sync_code_and_awaits_in_async(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     time = fake_time(monkeypatch)
     asyncio.run(trying_to_sleep(blocking_retrier(DEFAULT_RETRY_POLICY)))
     assert time.pauses == [0.125]

@@ -124,13 +124,13 @@ def test_unknown_api_key_gives_401_after_one_store_load() -> None:
     assert made.asked == {"caller_of": 1, "load": 1}
 
 
-def test_refusal_of_malformed_body_uses_the_store_clock() -> None:
+def test_refusal_of_malformed_body_is_timed_by_the_store_clock() -> None:
     made = faulty()
     answer = ask(made, request("create", body=b"no JSON"))
     assert (answer.response.status, answer.decided_at, made.asked["commit"]) == (400, START, 0)
 
 
-def test_serve_uses_the_given_settings() -> None:
+def test_serve_with_test_settings_refuses_a_live_api_key() -> None:
     answer = serve(
         faulty(),
         request=request("create"),
@@ -163,7 +163,7 @@ def test_commit_conflict_on_every_attempt_gives_retryable_500(time: FakeTime) ->
     assert (connections(made), made.record_of("k-1")) == ([], None)
 
 
-def test_serve_uses_the_given_retry_policy(time: FakeTime) -> None:
+def test_serve_retries_as_often_as_its_retry_policy_says(time: FakeTime) -> None:
     made = faulty([LOST] * 100)
     patience = RetryPolicy(attempts=3, pause=1.0, longest_pause=1.0)
     check_given_up(serve(made, request("create"), Numbered(), retry_policy=patience))
@@ -289,7 +289,7 @@ def raising(error: BaseException) -> Callable[[], object]:
     return fail
 
 
-def test_error_in_code_without_a_module_is_logged_without_name(
+def test_error_in_code_without_a_module_is_logged_with_its_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     namespace: dict[str, object] = {"__builtins__": __builtins__}

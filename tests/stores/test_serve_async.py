@@ -189,7 +189,7 @@ def said(
     st.lists(passing, max_size=20),
     st.lists(st.sampled_from([None, None, BEFORE]), max_size=20),
 )
-def test_async_and_blocking_serve_answer_alike(
+def test_async_and_blocking_serve_give_the_same_answers(
     traffic: list[tuple[Request | Fact, bool, int]],
     commits: list[Fault | None],
     loads: list[Fault | None],
@@ -341,7 +341,7 @@ ASKS: Final[dict[str, Ask]] = {
 
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-def test_each_serve_function_heeds_its_policy_and_counts(time: FakeTime, ask: Ask) -> None:
+def test_each_serve_function_counts_and_limits_its_attempts(time: FakeTime, ask: Ask) -> None:
     stats = RetryStats()
     made = faulty([BEFORE] * 10)
     assert code(ask(made, time, stats)) == "INTERNAL"
@@ -359,7 +359,9 @@ RECORDS: Final[dict[str, Record]] = {
 
 
 @pytest.mark.parametrize("call", RECORDS.values(), ids=RECORDS)
-def test_each_record_function_heeds_its_policy(time: FakeTime, call: Record) -> None:
+def test_each_record_function_stops_after_the_allowed_attempts(
+    time: FakeTime, call: Record
+) -> None:
     made = faulty([BEFORE] * 10, pending())
     with pytest.raises(StoreUnavailableError):
         call(made, time)

@@ -48,7 +48,7 @@ from tests.support.server import new_ids
 from tests.support.strategies import START, next_action, uuid
 
 
-def test_similar_app_user_ids_are_valid_and_case_fold_to_one() -> None:
+def test_similar_app_user_ids_are_valid_and_equal_if_case_folded() -> None:
     assert len(set(TWINS)) == len(TWINS) > 30
     assert len({folded(each) for each in TWINS}) == 1
     assert len(FEW) == 9
@@ -87,7 +87,7 @@ class InMemory:
 
 
 @pytest.mark.slow
-def test_similar_ids_are_kept_apart_in_memory() -> None:
+def test_similar_ids_stay_distinct_in_a_memory_store() -> None:
     check_all(InMemory(), TWINS)
 
 
@@ -153,7 +153,7 @@ def kept(value: Storable) -> bytes:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_similar_ids_are_kept_apart_in_stored_documents(kind: str) -> None:
+def test_similar_ids_stay_distinct_in_stored_documents(kind: str) -> None:
     make = MAKERS[kind]
     texts = [kept(make(text)) for text in TWINS]
     assert len(set(texts)) == len(TWINS)
@@ -192,7 +192,7 @@ def line(**members: Json) -> bytes:
     return json.dumps({"at": "2026-01-01T00:00:00Z", **members}).encode()
 
 
-def test_similar_ids_are_kept_apart_in_a_log() -> None:
+def test_similar_ids_stay_distinct_in_a_replayed_log() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     registered = [
         line(
@@ -232,7 +232,7 @@ def test_similar_ids_are_kept_apart_in_a_log() -> None:
     assert reasons == ["REVOKED" if text == TWINS[3] else "PENDING" for text in TWINS]
 
 
-def test_customer_account_id_is_read_in_any_case() -> None:
+def test_customer_account_id_is_read_in_upper_or_lower_case() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     key: Json = {
         "apiKey": "cae_live_1",

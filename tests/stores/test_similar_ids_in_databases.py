@@ -24,13 +24,13 @@ from tests.support.wire.visiting import pressed
 
 
 @pytest.mark.slow
-def test_similar_ids_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
+def test_similar_ids_stay_distinct_in_sqlite(sqlite_url: str) -> None:
     in_sql(sqlite_url, FEW)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_every_pair_of_similar_ids_is_kept_apart_in_a_database(
+def test_every_pair_of_similar_ids_stays_distinct_in_a_database(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     in_sql(request.getfixturevalue(database), TWINS)
@@ -112,14 +112,14 @@ def finish(place: Served, url: str) -> Response:
 
 
 @pytest.mark.slow
-def test_similar_ids_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
+def test_similar_ids_stay_distinct_in_the_django_example_server(tmp_path: Path) -> None:
     served("django", url=sqlite(tmp_path), directory=tmp_path, twins=FEW)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app_name", ["fastapi", "flask", "django"])
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_similar_ids_are_kept_apart_by_every_example_server(
+def test_similar_ids_stay_distinct_in_every_example_server(
     app_name: str, database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     served(app_name, url=request.getfixturevalue(database), directory=tmp_path, twins=TWINS)

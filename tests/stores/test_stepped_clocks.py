@@ -139,7 +139,7 @@ def retry_after(response: Response) -> timedelta:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", STEPS)
-def test_bucket_recovers_after_the_clock_is_corrected(world: World, by: timedelta) -> None:
+def test_bucket_refills_as_usual_after_the_clock_is_corrected(world: World, by: timedelta) -> None:
     assert world.ask(SMALL).status == 200
     world.step(by)
     assert world.ask(SMALL).status == 200
@@ -229,7 +229,7 @@ def test_restoring_old_bucket_settings_does_not_refill_a_bucket(world: World, ne
 
 @pytest.mark.slow
 @pytest.mark.parametrize("new", OTHERS)
-def test_servers_with_old_and_new_bucket_settings_admit_the_sum(world: World, new: Bucket) -> None:
+def test_servers_with_old_and_new_bucket_admit_both_capacities(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
     statuses = [world.ask(bucket).status for _ in range(6) for bucket in (old, new)]
     assert statuses.count(200) == old.capacity + new.capacity

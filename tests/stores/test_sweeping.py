@@ -86,7 +86,7 @@ def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) ->
     assert noted.after.swept
 
 
-def test_sweep_ends_what_a_tombstone_beside_its_last_step_ended(store: MemoryStore) -> None:
+def test_sweep_ends_connections_of_a_tombstone_in_its_last_step(store: MemoryStore) -> None:
     loads = 0
 
     def is_last_step(needs: Needs) -> bool:
@@ -112,7 +112,7 @@ def test_sweep_starts_no_batch_after_the_deadline_of_its_caller(store: MemorySto
     assert not is_swept(store)
 
 
-def test_runs_that_share_a_deadline_have_one_for_blocking_calls(
+def test_shared_deadline_limits_the_blocking_calls_within_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in (sweeping, deadline):

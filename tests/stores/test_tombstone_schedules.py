@@ -248,12 +248,12 @@ def run_schedules(seeds: int, store: Callable[[], MemoryStore] = MemoryStore) ->
         Schedule(seed, store()).run(60)
 
 
-def test_law_17_random_tombstone_schedules_give_no_old_access() -> None:
+def test_law_17_tombstone_ends_access_in_300_random_schedules() -> None:
     run_schedules(300)
 
 
 @pytest.mark.heavy
-def test_law_17_many_tombstone_schedules_give_no_old_access() -> None:
+def test_law_17_tombstone_ends_access_in_10000_random_schedules() -> None:
     run_schedules(10_000)
 
 
@@ -378,7 +378,7 @@ class LoadsNoBinding(MemoryStore):
     ],
     ids=lambda each: each.__name__,
 )
-def test_tombstone_schedules_detect_each_left_out_rule_sentence(
+def test_schedules_detect_each_part_removed_from_tombstone_rule(
     leave_out: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out(monkeypatch)

@@ -71,7 +71,9 @@ def test_to_field_name_converts_to_snake_case() -> None:
 
 
 @pytest.mark.parametrize("kind", [*OPERATIONS, *FACTS], ids=lambda kind: kind.__name__)
-def test_every_required_member_has_an_example_that_fits(kind: type[Operation | Fact]) -> None:
+def test_each_required_member_has_an_example_valid_by_its_schema(
+    kind: type[Operation | Fact],
+) -> None:
     for member in members_of(kind):
         Draft202012Validator.check_schema(member.schema)
         assert member.schema

@@ -32,12 +32,12 @@ def check(last: datetime | None, *, wait: int = 1) -> None:
 
 
 @pytest.mark.parametrize("last", [START - WINDOW + TICK, START, START + FURTHEST])
-def test_law_10_watch_accepts_a_refusal_near_the_last_charge(last: datetime) -> None:
+def test_law_10_watch_accepts_a_refusal_by_an_unfilled_bucket(last: datetime) -> None:
     check(last)
 
 
 @pytest.mark.parametrize("last", [None, START - WINDOW, START + FURTHEST + TICK])
-def test_law_10_watch_reports_a_refusal_far_from_last_charge(last: datetime | None) -> None:
+def test_law_10_watch_reports_a_refusal_by_a_refilled_bucket(last: datetime | None) -> None:
     with pytest.raises(LawBrokenError, match="refused although its last charge was at"):
         check(last)
 

@@ -209,7 +209,7 @@ def subject_id(document: dict[str, Json]) -> Json:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_connections_from_events_merge_alike_in_any_order(seed: int) -> None:
+def test_connection_events_merge_to_the_latest_in_any_order(seed: int) -> None:
     latest: dict[str, Connection] = {}
     heard: dict[str, list[Connection]] = {}
     for event in emitted_by(seed):

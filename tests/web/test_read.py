@@ -184,7 +184,7 @@ def test_idempotency_key_header_sent_twice_gets_400() -> None:
     assert ask(asked) == ("IDEMPOTENCY_KEY_INVALID", {})
 
 
-def test_graduation_refuses_an_idempotency_key_get_ignores_it() -> None:
+def test_idempotency_key_is_refused_by_graduation_ignored_by_get() -> None:
     for value in ("k-1", "", '"'):
         headers = (("Idempotency-Key", value),)
         assert ask(request("graduation", headers=headers)) == ("IDEMPOTENCY_KEY_NOT_ALLOWED", {})
@@ -218,7 +218,9 @@ MATCHES: list[tuple[list[str], bool]] = [
 
 
 @pytest.mark.parametrize(("fields", "known"), MATCHES)
-def test_if_none_match_compares_weakly_over_lists(fields: list[str], *, known: bool) -> None:
+def test_if_none_match_with_weak_or_several_tags_gives_304(
+    fields: list[str], *, known: bool
+) -> None:
     headers = tuple(("If-None-Match", field) for field in fields)
     reading = read(request("account-state", headers=headers), CALLER, START)
     assert isinstance(reading, Call)
@@ -296,7 +298,7 @@ BODIES: list[tuple[str, bytes, dict[str, str | None] | None]] = [
 
 
 @pytest.mark.parametrize(("operation", "body", "fault"), BODIES)
-def test_body_as_bytes_and_as_parsed_json_are_read_alike(
+def test_body_as_bytes_or_as_parsed_json_gives_the_same_result(
     operation: str, body: bytes, fault: dict[str, str | None] | None
 ) -> None:
     from_bytes = ask(request(operation, body=body))
@@ -309,7 +311,7 @@ def test_body_as_bytes_and_as_parsed_json_are_read_alike(
         assert ask(attrs.evolve(request(operation), body=parsed)) == from_bytes
 
 
-def test_body_above_the_maximum_size_is_not_json() -> None:
+def test_body_above_the_maximum_size_is_refused_as_not_json() -> None:
     body = b'{"appUserId":"u"}'.ljust(BODY_MAX)
     assert ask(request("initiate", body=body)) == Initiate(AppUserId("u"))
     refused = ("BAD_REQUEST", {"member": None, "fault": "NOT_JSON"})

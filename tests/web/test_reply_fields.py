@@ -108,7 +108,7 @@ def test_reply_tuple_is_formatted_as_a_list_in_order() -> None:
         (Many(pages=(next_action(START),)), True),
     ],
 )
-def test_reply_with_a_next_action_in_a_tuple_is_recognised(reply: Many, *, expected: bool) -> None:
+def test_next_action_in_a_tuple_of_a_reply_is_found(reply: Many, *, expected: bool) -> None:
     assert has_next_action(reply) is expected
 
 

@@ -136,7 +136,8 @@ def _race(
     # Returns which commits were accepted, the contents, and whether the first opened a hosted page
     # and the second names one.
     tenant, stores = arena.set_up(scenario), arena.stores()
-    actions = [tenant.actions()[name] for name in names]
+    of_tenant = tenant.actions()
+    actions = [of_tenant[name] for name in names]
     one, two = actions[0](stores[0]), actions[1](stores[1])
     accepted = interleave(stores[0], one, stores[1], two)
     decided = [one, two]
@@ -151,9 +152,9 @@ def _race(
 def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str]) -> Content:
     """Run actions one after the other in a scenario, and return the contents afterwards."""
     tenant, (store, _) = arena.set_up(scenario), arena.stores()
-    decided: list[PendingCommit] = []
+    actions, decided = tenant.actions(), list[PendingCommit]()
     for name in names:
-        decided += commit_with_retries(store, tenant.actions()[name])
+        decided += commit_with_retries(store, actions[name])
     return arena.content(tenant, _writes_of(decided))
 
 

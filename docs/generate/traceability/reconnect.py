@@ -15,7 +15,7 @@ LIFECYCLE: Final = Part(
             rules=("operation.reconnect", "#connection", "#sdk-app", "request.rule"),
             code=("service.operations.reconnect:Reconnect",),
             tests=(
-                "service/operations/test_decisions::test_operations_are_listed_by_name_in_documented_order",
+                "service/operations/test_decisions::test_operations_tuple_has_the_documented_order",
                 "service/operations/test_whole_decisions::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
             names=("reconnect",),
@@ -206,7 +206,7 @@ REQUEST: Final = Part(
             code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
             tests=(
                 "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
-                "web/test_read::test_body_as_bytes_and_as_parsed_json_are_read_alike",
+                "web/test_read::test_body_as_bytes_or_as_parsed_json_gives_the_same_result",
             ),
             names=("Content-Type", "application/json"),
         ),
@@ -293,7 +293,7 @@ RESPONSE: Final = Part(
             ),
             tests=(
                 "rules/test_values::test_uuid_in_any_case_is_returned_in_lower_case",
-                "rules/test_values::test_valid_text_is_returned_unchanged",
+                "rules/test_values::test_valid_id_or_reason_text_is_parsed_unchanged",
             ),
             names=("connection.id", "connection.customerAccountId", "connection.appUserId"),
         ),
@@ -303,7 +303,7 @@ RESPONSE: Final = Part(
             rules=("#connection-status", "wire-status.pending"),
             code=("rules.connection:Status", "rules.wire_status:WIRE_STATUS"),
             tests=(
-                "rules/test_connection::test_statuses_and_standings_are_listed_in_rank_order",
+                "rules/test_connection::test_status_and_standing_members_are_declared_in_rank_order",
                 "rules/test_connection::test_new_connection_is_pending_until_its_next_action_ends",
             ),
             names=("connection.status", "PENDING"),

@@ -65,7 +65,7 @@ REVOKE: Final = Part(
             tests=(
                 "rules/test_access::test_revocation_by_any_actor_denies_access",
                 "rules/test_access::test_law_05_access_needs_active_status_and_a_granted_package",
-                "rules/test_triggers::test_revoke_ends_access_or_cancels_the_handoff_by_status",
+                "rules/test_triggers::test_revoke_effect_of_each_status_matches_the_ending_table",
             ),
         ),
         Statement(
@@ -130,7 +130,9 @@ INITIATE: Final = Part(
             says="The same always selects the same path.",
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
             code=("rules.session:ENTRY_PATHS",),
-            tests=("rules/test_session::test_law_08_entry_path_depends_on_account_and_preference",),
+            tests=(
+                "rules/test_session::test_law_08_only_account_state_and_preference_decide_path",
+            ),
         ),
         Statement(
             number="I6",
@@ -275,7 +277,7 @@ INITIATE: Final = Part(
             tests=(
                 "rules/test_ratelimit::test_law_10_any_60_seconds_admit_at_most_10_initiates",
                 "rules/test_ratelimit::test_app_user_limits_are_ten_a_minute",
-                "rules/test_values::test_app_user_is_shared_across_apps_not_environments",
+                "rules/test_values::test_app_user_of_a_coordinate_leaves_out_its_app",
             ),
             names=("10", "minute"),
         ),

@@ -37,7 +37,7 @@ ENDED = "It was ended, or has to be renewed: nothing is shared here now."
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 
 
-def test_person_signs_up_connects_recovers_and_cancels(phone: Phone) -> None:
+def test_hosted_page_visits_in_a_browser_set_connection_status(phone: Phone) -> None:
     body: dict[str, object] = {"appUserId": "ada", "preferSignup": True}
     assert phone.account() == "UNLINKED"
     signing_up = phone.asks("POST", "/curae-connect/initiate", body, key="sign-up")

@@ -43,7 +43,7 @@ def test_example_server_gives_the_documented_http_statuses(app: str, tmp_path: P
 # Not every machine has curl; the test above sends the same requests with Python.
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_curl_commands_printed_by_an_example_server_work(app: str, tmp_path: Path) -> None:
+def test_curl_commands_printed_by_an_example_server_succeed(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_printed(tmp_path))
 
 
@@ -135,7 +135,7 @@ def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[objec
         ("asgi_app", [3, [3], 3]),
     ],
 )
-def test_example_server_keeps_pool_size_counts_outbox_and_drains(
+def test_example_server_has_pool_bound_metrics_and_draining_503(
     app: str, bounds: list[object], tmp_path: Path
 ) -> None:
     found, ((counted, metrics), ready, draining), log = asked(

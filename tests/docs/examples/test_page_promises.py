@@ -66,7 +66,7 @@ def test_viewing_a_hosted_page_changes_no_stored_value(app: App, method: str) ->
     assert app.connection(connection_id) == before
 
 
-def test_hosted_page_gives_405_with_allow_for_other_methods(app: App) -> None:
+def test_unsupported_method_on_a_hosted_page_gives_405_and_allow(app: App) -> None:
     connection_id, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     for method, action, allowed in (
@@ -147,7 +147,7 @@ def test_cross_site_post_to_a_hosted_page_gives_403(app: App, button: str) -> No
     assert taken == {"finish": DONE, "cancel": NO}[button]
 
 
-def test_hosted_page_post_without_a_site_header_is_accepted(app: App) -> None:
+def test_hosted_page_post_with_sec_fetch_site_none_is_accepted(app: App) -> None:
     _, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     again = Request(
@@ -240,7 +240,7 @@ def test_finishing_a_hosted_page_after_the_deadline_gives_409(app: App) -> None:
 # --- Said no --------------------------------------------------------------------------------
 
 
-def test_cancelling_a_hosted_page_revokes_as_the_patient(app: App) -> None:
+def test_cancelling_a_hosted_page_stores_revoked_by_patient(app: App) -> None:
     connection_id, url = app.create()
     assert app.press(url, "cancel") == NO
     revoked = app.connection(connection_id)
@@ -251,7 +251,7 @@ def test_cancelling_a_hosted_page_revokes_as_the_patient(app: App) -> None:
     assert app.connection(connection_id) == revoked
 
 
-def test_cancelling_a_hosted_page_revokes_the_rest_of_the_chain(app: App) -> None:
+def test_cancelling_an_old_hosted_page_revokes_the_chain_head(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, _ = app.recover(first)
@@ -280,7 +280,7 @@ def test_hosted_page_of_revoked_connection_offers_no_sharing(app: App) -> None:
     assert app.visit(url) == (410, "Asked again", "A newer page took this one's place.")
 
 
-def test_hosted_page_of_an_ended_connection_offers_no_sharing(app: App) -> None:
+def test_hosted_page_after_revocation_or_expiry_gives_410(app: App) -> None:
     for ends in (app.revoke, lambda each: app.happens(Expired(each))):
         connection_id, url = app.create()
         app.press(url, "finish")
@@ -300,7 +300,7 @@ def test_reissued_hosted_page_replaces_the_earlier_page(app: App) -> None:
     assert app.press(newer, "finish") == DONE
 
 
-def test_hosted_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:
+def test_hosted_page_of_a_session_without_handoff_says_all_set(app: App) -> None:
     url = url_of(app.ask("initiate"))
     all_set = ("All set", "Nothing is asked of you. You can go back to the app.")
     assert app.visit(url) == (200, *all_set)
@@ -334,7 +334,7 @@ def test_second_sign_up_page_does_not_rebind_the_user(app: App) -> None:
     assert app.store.binding(COORDINATE) == bound
 
 
-def test_finishing_a_sign_up_page_after_provisioning_gives_409(app: App) -> None:
+def test_finishing_sign_up_page_of_a_limited_account_gives_409(app: App) -> None:
     url = app.sign_up()
     app.ask("initiate")
     assert app.press(url, "finish") == (409, "The account changed", CHANGED)

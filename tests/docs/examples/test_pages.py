@@ -44,7 +44,7 @@ KEPT = "This was done before, and nothing was cancelled. You can go back to the 
 
 
 @pytest.mark.slow
-def test_get_of_a_hosted_page_has_safe_headers_and_no_effect(app: App) -> None:
+def test_get_of_hosted_page_sends_csp_header_and_changes_nothing(app: App) -> None:
     created = app.ask("connections", CREATE)
     shown = app.visit(created, "", "GET")
     assert shown.status == 200
@@ -85,7 +85,7 @@ def test_head_of_a_hosted_page_gives_its_length_without_a_body(app: App) -> None
     assert f"content-length: {length}".encode() in head.lower()
 
 
-def test_finishing_a_hosted_page_connects_once_for_90_days(app: App) -> None:
+def test_finishing_a_hosted_page_authorizes_once_for_90_days(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.outcome(created, "finish") == (200, BEFORE)
@@ -97,7 +97,7 @@ def test_finishing_a_hosted_page_connects_once_for_90_days(app: App) -> None:
     assert app.status_of(created) == "EXPIRED"
 
 
-def test_cancelling_a_replaced_hosted_page_revokes_its_successor(app: App) -> None:
+def test_cancel_on_predecessors_hosted_page_ends_the_successor(app: App) -> None:
     first = app.ask("connections", CREATE)
     path = f"connections/{json.loads(first.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
@@ -115,7 +115,7 @@ def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
     assert app.outcome(entered, "finish") == (200, BEFORE)
 
 
-def test_graduation_page_of_tombstoned_user_opens_410_posts_409(app: App) -> None:
+def test_graduation_page_after_tombstone_gives_410_and_post_409(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body
@@ -151,7 +151,9 @@ def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
 @pytest.mark.parametrize("button", ["finish", "cancel"])
-def test_press_on_a_page_replaced_meanwhile_gets_404(app: App, point: str, button: str) -> None:
+def test_connection_page_replaced_during_its_post_gives_404(
+    app: App, point: str, button: str
+) -> None:
     path = app.revoked_connection()
     second = app.ask(f"{path}:reconnect", {})
     app.plan(point, f"{path}:reconnect", {})
@@ -164,7 +166,7 @@ def test_press_on_a_page_replaced_meanwhile_gets_404(app: App, point: str, butto
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_press_on_a_replaced_graduation_page_gets_404(app: App, point: str) -> None:
+def test_graduation_page_replaced_during_its_post_gives_404(app: App, point: str) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     path, body = "curae-connect/graduation-handoff", dict[str, object](appUserId="ada")
     started = app.ask(path, body, key=False)
@@ -178,7 +180,7 @@ def test_press_on_a_replaced_graduation_page_gets_404(app: App, point: str) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_hosted_page_of_connection_revoked_in_a_press_gives_409(app: App, point: str) -> None:
+def test_connection_revoked_during_a_hosted_page_post_gives_409(app: App, point: str) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
     app.plan(point, f"{path}:revoke", {}, status=200)

@@ -116,7 +116,7 @@ def test_custom_relabel_operation_runs_every_request_gate() -> None:
     assert seven.status == 404, "a server that does not serve it does not know its path"
 
 
-def test_custom_relabel_fingerprint_covers_its_parsed_values() -> None:
+def test_request_fingerprint_of_relabel_covers_its_id_and_label() -> None:
     relabel = build(RELABEL, {"connection_id": ConnectionId(uuid(1))})
     assert fingerprint(relabel) == Fingerprint.of("relabel", [uuid(1), "my clinic"])
 

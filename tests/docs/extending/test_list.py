@@ -165,7 +165,7 @@ def document() -> dict[str, Json]:
 
 
 @pytest.mark.slow
-def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
+def test_openapi_document_describes_list_query_and_response(store: Store) -> None:
     validate(document())
     paths = cast("dict[str, dict[str, dict[str, Json]]]", document()["paths"])
     described = paths["/api/sdk/v1/connections"]["get"]
@@ -188,7 +188,7 @@ def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_conformance_passes_a_server_with_a_custom_list() -> None:
+def test_conformance_passes_a_server_with_a_list_operation() -> None:
     report = run(Reference(SETTINGS).server(), seed="1", operations=NINE)
     assert not report.failed, str(report)
     assert "operation.list-connections" in report.passed

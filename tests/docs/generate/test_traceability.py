@@ -67,7 +67,7 @@ def test_missing_or_repeated_traceability_statement_is_a_fault() -> None:
     assert "R10 has the place of R11" in find_faults(changed("R11", number="R10"))
 
 
-def test_reference_rule_that_cites_no_statement_of_it_is_a_fault() -> None:
+def test_reference_rule_in_no_traceability_statement_is_a_fault() -> None:
     from_reference = [
         row.rule for table in TABLES.values() for row in table.rows if "[S" in row.why
     ]
@@ -94,7 +94,7 @@ def test_unknown_rule_or_test_in_traceability_is_a_fault() -> None:
         assert f"R10: there is no test {name}" in find_faults(changed("R10", tests=(name,)))
 
 
-def test_missing_or_unlisted_traceability_id_is_a_fault() -> None:
+def test_unknown_or_uncited_identifier_in_traceability_is_fault() -> None:
     assert "no row names the identifier connectionId" in find_faults(changed("R10", names=()))
     found = find_faults(changed("R10", names=("noSuch",)))
     assert "the identifier noSuch is not listed" in found

@@ -74,7 +74,7 @@ def test_correctness_docs_state_enforcement_of_each_law() -> None:
         assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
 
 
-def test_correctness_docs_explain_each_strength_with_evidence() -> None:
+def test_correctness_docs_define_each_strength_and_cite_evidence() -> None:
     for word in STRENGTHS:
         assert re.search(rf"^- \*\*{word}\*\*: ", PAGE, re.MULTILINE), word
     for number, text in sections(PAGE).items():
@@ -136,7 +136,7 @@ def test_counts_of_the_correctness_docs_occur_in_their_tests(
     assert held in (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
 
 
-def test_table_proof_of_a_law_states_its_cell_count() -> None:
+def test_correctness_docs_state_cell_counts_of_table_proofs() -> None:
     for number, name in ((4, "standing"), (5, "access"), (8, "entry-path")):
         text = " ".join(sections(PAGE)[number].split())
         assert f"](tables/{name}.md)" in text

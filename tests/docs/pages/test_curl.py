@@ -34,7 +34,7 @@ def joined(text: str) -> str:
     return " ".join(text.replace("\\\n", " ").split())
 
 
-def test_curl_docs_page_shows_reference_call_with_three_changes() -> None:
+def test_curl_example_changes_only_host_id_and_key_of_reference() -> None:
     assert joined(PRINTED) == REFERENCE
     changed = (
         CALL.replace(LOCAL, "https://example.com")
@@ -44,7 +44,7 @@ def test_curl_docs_page_shows_reference_call_with_three_changes() -> None:
     assert changed == PRINTED
 
 
-def test_curl_docs_page_starts_an_existing_example_server() -> None:
+def test_server_started_by_the_curl_docs_page_exists() -> None:
     command, file = START.split()
     assert command == "python"
     assert (ROOT / file).is_file()
@@ -59,7 +59,7 @@ def names(value: Json) -> Json:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi_app", "flask_app", "django_app", "asgi_app"])
-def test_curl_call_printed_on_the_docs_page_works(app: str, tmp_path: Path) -> None:
+def test_curl_call_of_the_docs_page_gives_201_and_is_replayed(app: str, tmp_path: Path) -> None:
     assert shutil.which("curl"), "curl is not installed"
     (tmp_path / ".curlrc").write_text('no-progress-meter\nwrite-out = "%{stderr}%{http_code}\\n"\n')
     with started(app, tmp_path) as (initiate, *_):

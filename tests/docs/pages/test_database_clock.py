@@ -120,14 +120,14 @@ def test_database_clock_recipe_passes_time_and_bucket_checks(recipe: Recipe) -> 
 
 
 @pytest.mark.slow
-def test_pass_time_moves_the_database_clock(recipe: Recipe) -> None:
+def test_pass_time_hook_of_the_recipe_moves_the_database_clock(recipe: Recipe) -> None:
     recipe.pass_time(timedelta(days=3))
     ahead = recipe.clock() - datetime.now(UTC)  # noqa: TID251 - what the database's is compared with
     assert timedelta(days=3) - timedelta(minutes=1) < ahead < timedelta(days=3, minutes=1)
 
 
 @pytest.mark.slow
-def test_database_clock_recipe_applies_and_restores_buckets(recipe: Recipe) -> None:
+def test_database_clock_recipe_replaces_and_restores_buckets(recipe: Recipe) -> None:
     bucket = Bucket(name="platform", capacity=1, refill=1, seconds=60)
     recipe.replace_buckets((bucket,))
     assert recipe.settings() == Settings(buckets=(bucket,))

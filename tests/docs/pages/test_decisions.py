@@ -96,7 +96,7 @@ def test_every_rule_beyond_the_reference_is_in_one_decision() -> None:
     assert faults(PAGE) == []
 
 
-def test_documented_decisions_are_complete_and_unique() -> None:
+def test_decisions_docs_have_the_expected_count_of_unique_titles() -> None:
     assert (len(decisions(PAGE)), len(OURS)) == (63, 172)
     titles = [decision.title for decision in decisions(PAGE)]
     assert len(set(titles)) == len(titles)
@@ -164,7 +164,7 @@ class Rarer(Initiate):
     rule = attrs.evolve(Initiate.rule, limit=ExactLog("initiate", 2, 60))
 
 
-def test_custom_operation_replaces_a_built_in_one() -> None:
+def test_custom_operation_in_settings_replaces_the_built_in_one() -> None:
     mine: dict[type[Operation], type[Operation]] = {Reconnect: Politer, Initiate: Rarer}
     settings = Settings(operations=tuple(mine.get(each, each) for each in OPERATIONS))
     store = world(settings, apply_trigger(pending(), "APP", at(1)))

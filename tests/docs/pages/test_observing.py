@@ -189,7 +189,7 @@ LABELS = {
 """The label of the counters for each count of `RetryStats`."""
 
 
-def test_observing_docs_page_labels_every_count_of_retry_stats() -> None:
+def test_observing_docs_page_names_a_label_for_each_retry_count() -> None:
     counts = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "seconds_waited"}
     named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
     assert counts == set(LABELS)

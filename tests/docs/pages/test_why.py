@@ -33,7 +33,7 @@ def test_rule_table_with_a_missing_cell_raises() -> None:
         Table("half", "One of two.", Axis("side", ("left", "right")), Row(("left",), 1, "[O] One."))
 
 
-def test_body_with_reordered_members_is_replayed() -> None:
+def test_retry_with_reordered_json_members_is_replayed() -> None:
     world = server.world()
     head = (("Authorization", f"Bearer {server.API_KEY}"), ("Idempotency-Key", "k-1"))
     bodies = (
@@ -141,7 +141,7 @@ def test_other_library_refuses_a_retry_with_reordered_members() -> None:
 
 
 @peers
-def test_other_library_lets_a_late_response_overwrite_a_newer(
+def test_other_library_replaces_a_newer_response_by_a_late_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from fastapi_idempotency_key import MemoryBackend
@@ -165,7 +165,7 @@ def test_other_library_lets_a_late_response_overwrite_a_newer(
 
 
 @peers
-def test_other_libraries_charge_a_limit_though_a_second_refuses() -> None:
+def test_other_libraries_charge_one_limit_if_another_refuses() -> None:
     from limits import RateLimitItemPerMinute
     from limits.storage import MemoryStorage
     from limits.strategies import MovingWindowRateLimiter

@@ -34,7 +34,7 @@ def builder() -> ModuleType:
 BUILD: Final = builder()
 
 
-def test_built_docs_page_has_one_place_for_the_playground() -> None:
+def test_playground_docs_page_has_one_mark_that_build_replaces() -> None:
     places = BUILD._PLACE.findall(PAGE)
     assert len(places) == 1
     assert "not built" in places[0]
@@ -42,7 +42,7 @@ def test_built_docs_page_has_one_place_for_the_playground() -> None:
     assert BUILD._PLACE.findall(built) == [BUILD.fragment(1, 1)]
 
 
-def test_built_playground_states_its_size_and_has_the_example() -> None:
+def test_built_playground_shows_its_size_and_the_example_log() -> None:
     made = BUILD.fragment(13_955_925, 6_833_572)
     assert "Load 14.0 MB and answer" in made
     assert "6.8 MB where the server compresses" in made
@@ -114,7 +114,7 @@ def test_playground_build_stops_if_a_pinned_digest_differs() -> None:
         BUILD.hold("attrs", digest, BUILD.ATTRS_SHA256)
 
 
-def test_docs_site_without_a_playground_place_stays_unchanged(tmp_path: Path) -> None:
+def test_playground_build_stops_if_no_page_has_its_place_mark(tmp_path: Path) -> None:
     (tmp_path / "playground.html").write_text("<p>another page</p>")
     with pytest.raises(SystemExit, match="has no place for the playground"):
         BUILD.build(tmp_path)

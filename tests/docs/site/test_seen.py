@@ -154,7 +154,7 @@ def test_accessibility_check_reports_an_inaccessible_docs_page(
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_explorer_runs_from_a_file_or_links_tables_if_no_script(
+def test_explorer_file_shows_answers_or_table_link_if_no_script(
     site: Path, browser: webdriver.Chrome
 ) -> None:
     browser.get((site / "explorer.html").as_uri())
@@ -207,7 +207,7 @@ def shown(browser: webdriver.Chrome) -> list[str]:
 
 
 @pytest.mark.browser
-def test_site_shows_one_alternative_per_click_key_or_link(site: Path, tmp_path: Path) -> None:
+def test_docs_tabs_show_only_the_panel_of_a_click_key_or_link(site: Path, tmp_path: Path) -> None:
     page = (site / "frameworks.html").as_uri()
     with chromium(tmp_path, "--window-size=1280,900") as browser:
         browser.get(page)
@@ -235,7 +235,7 @@ def test_site_shows_one_alternative_per_click_key_or_link(site: Path, tmp_path: 
 
 
 @pytest.mark.browser
-def test_site_shows_all_alternatives_if_no_script_runs(site: Path, tmp_path: Path) -> None:
+def test_docs_tabs_show_all_panels_if_no_script_runs(site: Path, tmp_path: Path) -> None:
     with chromium(tmp_path) as browser:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
         browser.get((site / "databases.html").as_uri())

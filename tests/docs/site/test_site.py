@@ -85,7 +85,7 @@ def test_docs_front_page_links_point_into_the_site() -> None:
     assert "# curae_lifecycle" in front.partition("\n")[0]
 
 
-def test_table_pictures_become_inline_svg_and_others_stay_files() -> None:
+def test_only_rule_table_pictures_become_inline_svg_on_the_site() -> None:
     shown = SITE.page("rules", "# A\n\n![words](tables/connection.svg)\n\nB\n")
     picture = (DOCS / "tables/connection.svg").read_text(encoding="utf-8")
     assert shown.startswith("# A\n\n```{raw} html\n<div")
@@ -119,7 +119,7 @@ def test_docs_site_check_reports_a_fault_of_a_built_page(
     assert SITE.faults(tmp_path) == ([fault] if fault else [])
 
 
-def test_docs_pages_link_the_given_address_and_repository(
+def test_docs_site_has_an_edit_link_only_if_repository_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("CURAE_SITE_URL", "CURAE_REPOSITORY_URL"):
@@ -196,7 +196,7 @@ def test_each_docs_question_is_answered_before_its_code() -> None:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
 
-def test_questions_docs_page_lists_unproven_and_unsent_items() -> None:
+def test_questions_docs_page_lists_unproven_and_never_sent_items() -> None:
     for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
         answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least

@@ -52,7 +52,7 @@ def test_history_checker_accepts_serial_requests(lived: Lived) -> None:
     assert verdict.placed == 4
 
 
-def test_history_checker_orders_overlapping_requests_freely(lived: Lived) -> None:
+def test_checker_accepts_overlapping_requests_in_any_order(lived: Lived) -> None:
     revoked(lived)
     for number in range(4):
         lived.alter(number, invoked=START, returned=lived.moment)
@@ -123,7 +123,7 @@ def test_history_checker_rejects_404_for_a_stored_connection(lived: Lived) -> No
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_lets_unanswered_requests_take_effect(lived: Lived) -> None:
+def test_history_checker_accepts_unanswered_revoke_done_or_not(lived: Lived) -> None:
     lived.create("k-1")
     before = lived.rest()
     lived.revoke(lived.connections[0], "k-2")
@@ -134,7 +134,7 @@ def test_history_checker_lets_unanswered_requests_take_effect(lived: Lived) -> N
     assert lived.judged(after).is_explained
 
 
-def test_unanswered_request_takes_effect_late_but_never_early(lived: Lived) -> None:
+def test_history_checker_rejects_an_effect_before_its_request(lived: Lived) -> None:
     revoked(lived)
     begun = lived.history[0].invoked
     lived.alter(2, answer=None, returned=None, invoked=begun)
@@ -144,7 +144,7 @@ def test_unanswered_request_takes_effect_late_but_never_early(lived: Lived) -> N
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_ignored_fact_only_if_doubtful(lived: Lived) -> None:
+def test_history_checker_accepts_ignored_fact_only_if_retried(lived: Lived) -> None:
     lived.create("k-1")
     lived.tell(Revoked(ConnectionId(lived.connections[0]), Actor.PATIENT))
     lived.alter(1, answer="ignored")
@@ -153,7 +153,7 @@ def test_history_checker_accepts_ignored_fact_only_if_doubtful(lived: Lived) -> 
     assert lived.judged().is_explained
 
 
-def test_history_checker_allows_double_charge_only_if_doubtful(
+def test_history_checker_accepts_double_charge_only_if_retried(
     lived: Lived,
 ) -> None:
     lived.initiate("k-1")
@@ -174,7 +174,7 @@ def test_history_checker_allows_double_charge_only_if_doubtful(
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_decides_on_16_equal_unanswered_requests(lived: Lived) -> None:
+def test_history_checker_judges_16_equal_unanswered_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -229,7 +229,7 @@ def test_history_checker_allows_response_times_within_clock_skew(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_matches_a_hosted_page_visit_to_its_fact(lived: Lived) -> None:
+def test_history_checker_rejects_refused_page_visit_with_effect(lived: Lived) -> None:
     lived.create("k-1")
     connection = lived.connections[0]
     until = at(START + 10**12)
@@ -242,7 +242,7 @@ def test_history_checker_matches_a_hosted_page_visit_to_its_fact(lived: Lived) -
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_a_hosted_page_visit_in_its_fact(lived: Lived) -> None:
+def test_history_checker_accepts_a_cancel_begun_before_reconnect(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
@@ -254,7 +254,7 @@ def test_history_checker_accepts_a_hosted_page_visit_in_its_fact(lived: Lived) -
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_a_late_next_action_commit(
+def test_history_checker_accepts_reconnect_that_missed_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -278,7 +278,7 @@ def test_history_checker_accepts_a_late_next_action_commit(
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_a_late_commit_of_a_revocation(
+def test_history_checker_accepts_revoke_loaded_before_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived.create("k-1")
@@ -306,7 +306,7 @@ def test_history_checker_over_its_budget_reports_undecided(lived: Lived) -> None
     assert lived.judged(budget=2).is_explained is None
 
 
-def test_history_checker_rejects_a_repeated_charge_at_one_time(lived: Lived) -> None:
+def test_history_checker_rejects_a_request_recorded_twice(lived: Lived) -> None:
     lived.initiate("k-1")
     lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
     lived.history.append(lived.history[1])

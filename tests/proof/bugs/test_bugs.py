@@ -101,7 +101,7 @@ def test_planted_bug_also_fails_in_a_whole_conformance_run(bug: VisibleBug) -> N
 
 
 @pytest.mark.heavy
-def test_only_comparison_with_a_model_finds_a_second_revoke_bug() -> None:
+def test_only_model_comparison_detects_a_refused_second_revoke() -> None:
     report = _held_against(SecondRevokeRefused(), slowly=False, only=[SIDE_BY_SIDE])
     assert _failed(report) == {SIDE_BY_SIDE}
 
@@ -119,7 +119,7 @@ def test_inapplicable_conformance_checks_are_reported_not_run() -> None:
     ]
 
 
-def test_planted_bugs_have_the_listed_count_and_unique_names() -> None:
+def test_planted_bugs_have_the_expected_count_and_unique_names() -> None:
     assert (len(visible()), len(hidden())) == (VISIBLE, HIDDEN)
     names = [bug.name for bug in visible()] + [bug.name for bug in hidden()]
     assert len(set(names)) == len(names)

@@ -64,11 +64,11 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
-def test_every_input_of_a_small_domain_is_answered_by_the_rules(domain: Domain) -> None:
+def test_every_small_domain_input_gives_the_independent_result(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_domain_detects_a_reconnect_judged_on_the_wrong_clock(
+def test_domain_check_detects_reconnect_judged_by_wrong_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect
@@ -96,5 +96,5 @@ def test_testing_docs_page_states_the_number_of_compared_answers() -> None:
 
 
 @pytest.mark.heavy
-def test_every_input_of_a_large_domain_is_answered_by_the_rules() -> None:
+def test_every_large_domain_input_gives_the_independent_result() -> None:
     assert sum(cases for _, cases in walked("heavy")) >= 300_000

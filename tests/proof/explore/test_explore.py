@@ -136,7 +136,7 @@ def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
 
 
 @pytest.mark.heavy
-def test_exploration_docs_page_states_9_step_sequence_count() -> None:
+def test_exploration_docs_page_counts_sequences_of_nine_steps() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 
@@ -273,7 +273,7 @@ UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("what", UNCOUNTED)
-def test_store_without_version_bumps_fails_as_the_docs_show(what: str) -> None:
+def test_store_without_version_bumps_fails_in_documented_steps(what: str) -> None:
     (root, *tasks), says, trace = UNCOUNTED[what]
     violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
     assert violation.what.startswith(says)
@@ -294,7 +294,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_exploring_one_order_of_steps_kills_the_same_mutants(most: int) -> None:
+def test_exploring_one_step_order_kills_mutants_of_all_orders(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),

@@ -110,7 +110,9 @@ def test_fuzzing_detects_a_broken_parser(mistake: str, monkeypatch: pytest.Monke
         fuzz(target, MUTANTS, seed=0)
 
 
-def test_fuzzing_detects_a_broken_log_line_with_an_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fuzzing_detects_a_broken_log_line_that_changes_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain = logs._LogRunner.answer_line
 
     def line(log: logs._LogRunner, number: int, raw: bytes) -> logs.LineAnswer:

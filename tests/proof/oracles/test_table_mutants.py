@@ -203,7 +203,7 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None:
+def test_unreachable_binding_cells_have_no_valid_arguments(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
     taken = list(inspect.signature(binding.tombstone).parameters)
@@ -242,7 +242,7 @@ def test_operation_table_rows_are_the_rules_of_served_operations() -> None:
 
 
 @each_subject
-def test_oracle_reaches_every_table_cell_and_matches_the_docs(of: Subject) -> None:
+def test_oracle_reaches_every_cell_and_agrees_with_the_page(of: Subject) -> None:
     answers = of.oracle()
     asked = {key for key, _, _ in answers}
     unasked = {cell[1:] for cell in UNREACHABLE if cell[0] == of.name}

@@ -71,7 +71,7 @@ CAUGHT: Final = 0.95
 
 
 @pytest.mark.node
-def test_port_gives_the_answer_of_every_vector() -> None:
+def test_javascript_port_gives_the_answer_of_every_vector() -> None:
     done = run(PORT, "node", "vectors.mjs", str(VECTORS))
     *differences, counted = done.stdout.splitlines()
     assert differences == [], done.stderr
@@ -102,7 +102,7 @@ def test_unknown_document_of_vectors_stops_the_port(tmp_path: Path) -> None:
 
 
 @pytest.mark.node
-def test_every_listed_survivor_is_a_mutant_with_a_reason() -> None:
+def test_survivors_file_names_existing_mutants_with_reasons() -> None:
     done = run(PORT, "node", "mutants.mjs", "--list")
     mutants = {tuple(json.loads(line).values()) for line in done.stdout.splitlines()}
     assert len(mutants) > 1000, done.stderr
@@ -115,7 +115,7 @@ def test_every_listed_survivor_is_a_mutant_with_a_reason() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.node
-def test_vectors_catch_95_in_100_mutants_of_the_port() -> None:
+def test_vectors_catch_95_in_100_mutants_of_the_javascript_port() -> None:
     done = run(PORT, "node", "mutants.mjs", str(VECTORS), str(SAMPLE), str(SEED))
     *lines, counted = done.stdout.splitlines()
     survivors = [json.loads(line) for line in lines]
@@ -129,7 +129,7 @@ def test_vectors_catch_95_in_100_mutants_of_the_port() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.node
-def test_every_listed_survivor_of_the_port_still_survives() -> None:
+def test_each_mutant_of_the_survivors_file_still_survives() -> None:
     done = run(PORT, "node", "mutants.mjs", str(VECTORS), "listed")
     *lines, _ = done.stdout.splitlines()
     survivors = {tuple(json.loads(line).values()) for line in lines}

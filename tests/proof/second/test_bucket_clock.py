@@ -142,7 +142,7 @@ def test_drained_bucket_admits_none_after_small_clock_step_back(
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_clock_step_back_an_hour_admits_one_then_a_full_bucket(world: World, steps: int) -> None:
+def test_each_clock_step_back_of_an_hour_admits_11_more_requests(world: World, steps: int) -> None:
     limited(world)
     total = admitted_in_a_row(world)
     for _ in range(steps):
@@ -192,7 +192,7 @@ def test_large_bucket_charged_far_ahead_resets_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_workers_with_skewed_clocks_admit_only_what_one_would(
+def test_workers_with_skewed_clocks_admit_no_more_than_one_clock(
     world: World, apart: timedelta
 ) -> None:
     limited(world)
@@ -208,7 +208,7 @@ def test_workers_with_skewed_clocks_admit_only_what_one_would(
     assert total <= 10 + spent // TOKEN
 
 
-def test_drained_bucket_refuses_a_slow_worker_not_a_fast_one(world: World) -> None:
+def test_bucket_drained_by_a_fast_clock_refuses_a_slow_clock(world: World) -> None:
     limited(world).step(4 * MINUTE)
     assert admitted_in_a_row(world) == 10
     world.step(-4 * MINUTE)
@@ -220,7 +220,7 @@ def test_drained_bucket_refuses_a_slow_worker_not_a_fast_one(world: World) -> No
 # Several rules
 
 
-def test_bucket_far_ahead_is_not_reset_if_another_bucket_refuses(world: World) -> None:
+def test_bucket_state_far_ahead_stays_if_another_bucket_refuses(world: World) -> None:
     fast, slow = FIVE_A_SECOND, ("slow", 1, 1, 60)
     world.settings = buckets(fast)
     world.step(HOUR)
@@ -249,7 +249,7 @@ def test_refusal_by_one_bucket_returns_all_states_unchanged() -> None:
 
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
-def test_bucket_too_far_ahead_admits_any_cost_and_is_then_empty(cost: int) -> None:
+def test_bucket_state_far_ahead_admits_any_cost_and_is_emptied(cost: int) -> None:
     rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))

@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[str, Callable[[], object]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=str)
-def test_caller_or_request_of_a_wrong_value_names_the_argument(case: str) -> None:
+def test_caller_or_request_with_a_wrong_value_raises_naming_it(case: str) -> None:
     argument, make = WRONG[case]
     with pytest.raises(ArgumentError) as caught:
         make()

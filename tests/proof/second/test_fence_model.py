@@ -341,7 +341,7 @@ class Pair:
 
 
 @pytest.mark.slow
-def test_tombstones_in_memory_agree_with_the_second_model() -> None:
+def test_tombstones_in_memory_agree_with_an_independent_model() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=20)
@@ -353,7 +353,7 @@ def test_tombstones_in_memory_agree_with_the_second_model() -> None:
 
 
 @pytest.mark.slow
-def test_tombstones_on_sqlite_agree_with_the_second_model(sqlite: World) -> None:
+def test_tombstones_on_sqlite_agree_with_an_independent_model(sqlite: World) -> None:
     users = iter(range(10**6))
     seen: Counter[str] = Counter()
 
@@ -367,7 +367,7 @@ def test_tombstones_on_sqlite_agree_with_the_second_model(sqlite: World) -> None
 
 
 @pytest.mark.heavy
-def test_tombstones_in_long_histories_match_the_second_model() -> None:
+def test_long_tombstone_histories_agree_with_independent_model() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=1_500)

@@ -82,7 +82,7 @@ def test_outbox_message_waits_for_the_earlier_one_of_its_subject(sqlite: World) 
 
 
 @pytest.mark.parametrize("ahead", [HOUR, YEAR])
-def test_outbox_retry_is_due_within_the_longest_pause_of_now(
+def test_clock_step_back_delays_outbox_retry_by_at_most_a_pause(
     sqlite: World, ahead: timedelta
 ) -> None:
     sqlite.create()

@@ -139,7 +139,7 @@ def test_fact_of_an_expired_hosted_page_is_judged_by_happened_at(world: World) -
     assert isinstance(late, Done)
 
 
-def test_fact_on_unknown_connection_with_a_page_gets_not_found(world: World) -> None:
+def test_fact_on_unknown_connection_naming_a_page_gets_not_found(world: World) -> None:
     made = world.create()
     unknown = "00000000-0000-4000-8000-00000000ffff"
     assert is_not_found(world.authorize(unknown, page_url=url_of(made)))

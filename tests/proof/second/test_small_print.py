@@ -54,7 +54,7 @@ ACCOUNT = f"{CONNECT}/account-state"
 # Clocks
 
 
-def test_revocation_by_a_slow_clock_keeps_its_own_happened_at(world: World) -> None:
+def test_revoked_at_may_precede_the_update_by_a_faster_clock(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -133,7 +133,7 @@ def merged(*others: Callable[[Connection], Connection]) -> set[Connection]:
     }
 
 
-def test_merge_of_simultaneous_revocations_picks_the_first_actor() -> None:
+def test_merge_of_equal_revoked_at_keeps_alphabetical_actor() -> None:
     def by(actor: Actor | None) -> Callable[[Connection], Connection]:
         revoked = partial(attrs.evolve, status=Status.REVOKED, revoked_at=START)
         return lambda row: revoked(row, revoked_by=actor)
@@ -147,7 +147,7 @@ def test_merge_of_simultaneous_revocations_picks_the_first_actor() -> None:
         assert one.revoked_by is first
 
 
-def test_merge_keeps_the_smallest_action_required_reason() -> None:
+def test_merge_keeps_the_alphabetically_first_action_reason() -> None:
     (one,) = merged(
         lambda row: attrs.evolve(
             row, status=Status.REVOKED, revoked_at=START, action_required_reason="b"
@@ -185,7 +185,7 @@ def test_connection_json_with_an_empty_reason_is_invalid() -> None:
         snapshot(status="ACTION_REQUIRED", actionRequiredReason="")
 
 
-def test_pending_connection_json_keeps_its_revoked_at() -> None:
+def test_parsing_pending_connection_json_keeps_its_revoked_at() -> None:
     read = snapshot(status="PENDING", revokedAt=wire(START), actionRequiredReason="x")
     assert read.revoked_at == START
 

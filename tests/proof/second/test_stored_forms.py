@@ -111,7 +111,7 @@ def test_newer_format_of_any_value_raises_and_names_its_kind(world: World) -> No
 # Callers
 
 
-def test_caller_text_has_its_format_and_a_newer_one_raises() -> None:
+def test_formatted_caller_has_format_1_and_a_newer_format_raises() -> None:
     text = format_caller(CALLER)
     assert json.loads(text)["format"] == 1
     assert parse_caller(text) == CALLER
@@ -139,7 +139,7 @@ def test_new_worker_gives_500_for_a_caller_in_a_newer_format(tmp_path: Path) -> 
             world.inner.caller_of(ApiKey("cae_live_k1").digest())
 
 
-def test_keys_list_prints_other_callers_beside_a_newer_format(
+def test_keys_list_prints_valid_keys_despite_one_in_newer_format(
     stored: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2"))
@@ -208,7 +208,7 @@ def worker(stored: Database, **numbers: int) -> Outbox:
     return Outbox(stored.world.database, DeliverySettings(**numbers))
 
 
-def test_outbox_skips_a_newer_message_untried_and_sends_others(stored: Database) -> None:
+def test_outbox_message_in_a_newer_format_waits_without_attempts(stored: Database) -> None:
     one, other = id_of(stored.world.create()), id_of(stored.world.create())
     stored.renew("curae_outbox", f"document LIKE '%{one}%'")
     stored.world.authorize(one)

@@ -212,7 +212,7 @@ def test_copy_of_a_tombstone_finishes_its_interrupted_sweep(world: World) -> Non
     assert world.row(made).status is Status.REVOKED
 
 
-def test_repeated_happened_at_of_a_tombstone_ends_nothing_new(world: World) -> None:
+def test_tombstone_with_repeated_happened_at_ends_nothing_new(world: World) -> None:
     world.tombstone(happened_at=START)
     made = id_of(world.create())
     world.step(MINUTE)
@@ -315,7 +315,7 @@ def test_connection_of_an_older_era_is_revoked_at_any_instant(world: World, ende
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_of_an_earlier_or_later_era_is_revoked(world: World) -> None:
+def test_connection_whose_era_is_not_the_present_one_is_revoked(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -388,7 +388,7 @@ def test_handoff_overtaken_by_a_tombstone_is_refused(world: World) -> None:
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_initiate_overtaken_by_a_tombstone_takes_another_path(world: World) -> None:
+def test_initiate_overtaken_by_a_tombstone_takes_silent_limited(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone

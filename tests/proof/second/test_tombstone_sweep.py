@@ -83,7 +83,7 @@ def test_swept_connection_is_revoked_at_the_tombstone_instant(world: World) -> N
     assert shown["updatedAt"] == wire(START + HOUR)
 
 
-def test_connection_newer_than_its_tombstone_ends_at_creation(world: World) -> None:
+def test_connection_newer_than_tombstone_is_revoked_at_creation(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.step(MINUTE)
@@ -91,7 +91,7 @@ def test_connection_newer_than_its_tombstone_ends_at_creation(world: World) -> N
     assert world.get(made)["revokedAt"] == wire(START + HOUR)
 
 
-def test_unswept_connection_shows_its_creation_as_revoked_at(world: World) -> None:
+def test_unswept_connection_is_revoked_at_its_later_creation(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
@@ -274,7 +274,7 @@ def test_tombstone_of_an_unlinked_user_succeeds_if_store_is_full() -> None:
     assert world.get(made)["status"] == "REVOKED"
 
 
-def test_late_created_connection_changes_revoked_at_at_most_once(world: World) -> None:
+def test_later_tombstones_move_a_revoked_at_at_most_once(world: World) -> None:
     world.store.before_commit = world.tombstone
     made = id_of(world.create())
     assert world.get(made)["revokedAt"] == wire(START)

@@ -113,7 +113,7 @@ def test_stateful_machine_reaches_every_cell_of_its_tables(machine: type[Counted
 
 
 @pytest.mark.heavy
-def test_stateful_limits_machine_reaches_every_situation() -> None:
+def test_stateful_limits_machine_reaches_every_limit_outcome() -> None:
     seen = reached(LimitsMachine).seen
     print(*(f"{seen[name]:8} {name}" for name in limits.SITUATIONS), sep="\n")  # noqa: T201 - the same
     assert seen.keys() == set(limits.SITUATIONS)

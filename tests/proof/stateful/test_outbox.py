@@ -39,7 +39,7 @@ def test_killed_outbox_workers_lose_and_reorder_no_message() -> None:
 
 
 @pytest.mark.heavy
-def test_killed_outbox_workers_reach_every_situation() -> None:
+def test_outbox_machine_reaches_kills_dead_messages_clock_steps() -> None:
     Shipped.seen.clear()
     run(150, Phase.generate, Phase.shrink)
     # Random runs sometimes miss this situation.

@@ -113,7 +113,7 @@ LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
 
 
 @pytest.mark.parametrize(("fact", "connection", "members"), LATE)
-def test_fact_reported_late_is_judged_at_happened_at_stamped_now(
+def test_late_fact_uses_happened_at_and_sets_updated_at_to_now(
     fact: Fact, connection: Connection, members: dict[str, object]
 ) -> None:
     answer = curae.record_fact(fact, curae.Snapshot(connection=connection), at(70))
@@ -212,7 +212,7 @@ def test_patient_revocation_of_a_long_chain_writes_only_its_head() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_upstream_revocation_reports_a_live_head_until_it_lapses() -> None:
+def test_upstream_revocation_effect_names_head_until_it_lapses() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)
@@ -249,7 +249,7 @@ COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str,
 
 
 @pytest.mark.parametrize(("session", "binding", "user", "expected"), COMPLETED)
-def test_handoff_completion_that_cannot_land_changes_nothing(
+def test_handoff_that_cannot_land_is_ignored_or_refused(
     session: CuraeConnectSession,
     binding: LimitedAccountAppBinding | None,
     user: str,
@@ -343,7 +343,7 @@ def test_every_fact_type_has_a_test_of_its_parsed_members() -> None:
     assert [type(fact) for fact in READ] == list(FACTS)
 
 
-def test_ignored_or_refused_trigger_keeps_its_rules_in_the_fact() -> None:
+def test_fact_keeps_rule_names_of_an_ignored_or_refused_trigger() -> None:
     refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
     kind = EventKind.CONNECTION_EXPIRED
     assert to_connection_fact_answer(kind, pending(), refused) is refused

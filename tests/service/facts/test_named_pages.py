@@ -59,7 +59,9 @@ def test_every_fact_but_a_tombstone_can_name_a_hosted_page() -> None:
 
 
 @pytest.mark.parametrize(("fact", "snapshot"), NAMING)
-def test_fact_naming_a_hosted_page_loads_it_and_bumps_it(fact: Fact, snapshot: Snapshot) -> None:
+def test_fact_naming_a_hosted_page_also_bumps_the_page_version(
+    fact: Fact, snapshot: Snapshot
+) -> None:
     assert fact.needs().page == url_digest(URL)
     held = snapshot.page
     assert held is not None
@@ -102,7 +104,7 @@ def test_repeated_authorization_of_a_live_hosted_page_is_ignored() -> None:
     assert isinstance(answer, Ignored)
 
 
-def test_refused_fact_says_why_only_if_its_hosted_page_is_live() -> None:
+def test_refused_fact_is_not_found_if_its_hosted_page_is_gone() -> None:
     revoked = apply_trigger(pending(), "APP", at(1))
     snapshot = Snapshot(connection=revoked, page=OF_CONNECTION)
     answer = record_fact(Authorized(ID, page_url=URL), snapshot, at(2))

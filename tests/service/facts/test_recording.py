@@ -110,7 +110,7 @@ def test_happened_at_before_creation_is_recorded_as_created_at(fact: Fact) -> No
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_fact_recorded_by_a_slow_clock_uses_last_updated_at(fact: Fact) -> None:
+def test_event_recorded_by_a_slow_clock_has_last_updated_at(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
     for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
         now = START - behind

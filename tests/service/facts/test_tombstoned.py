@@ -54,7 +54,7 @@ def test_tombstone_writes_the_binding_only() -> None:
     assert answer.value.effects == ()
 
 
-def test_second_tombstone_at_one_instant_has_another_event_id() -> None:
+def test_two_tombstones_at_one_instant_have_different_event_ids() -> None:
     first = curae.record_fact(Tombstoned(COORDINATE), curae.Snapshot(), NOW)
     assert isinstance(first, curae.Done)
     (write,) = first.value.writes
@@ -70,7 +70,7 @@ def test_second_tombstone_at_one_instant_has_another_event_id() -> None:
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
-def test_connection_of_another_era_is_revoked_for_every_rule(standing: str) -> None:
+def test_every_function_sees_another_eras_connection_as_revoked(standing: str) -> None:
     connection, now = STANDINGS[standing]
     assert curae.standing(connection, now, era=ERA) is curae.Standing.REVOKED
     assert next_deadline(connection, era=ERA) is None
@@ -90,7 +90,7 @@ def test_connection_of_another_era_is_revoked_for_every_rule(standing: str) -> N
     assert find_due_notices(connection, now, era=ERA) == ()
 
 
-def test_get_of_an_unswept_connection_shows_the_tombstone() -> None:
+def test_get_of_an_unswept_connection_says_revoked_at_tombstone() -> None:
     for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
         binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
         snapshot = curae.Snapshot(connection=OLD, binding=binding)
@@ -227,7 +227,7 @@ def test_connection_decided_before_a_tombstone_reads_as_revoked(race: str) -> No
     assert curae.standing(late.connection, at(2), era=era) is curae.Standing.REVOKED
 
 
-def test_get_that_stores_an_authorization_loses_to_a_tombstone() -> None:
+def test_authorizing_get_fails_to_commit_after_a_tombstone() -> None:
     made = world(curae.Settings(), pending())
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     asked = request("get")
@@ -258,7 +258,7 @@ def test_initiate_decided_before_a_tombstone_fails_to_commit(preferring: bool) -
     assert not commit_writes(made, slow)
 
 
-def test_create_during_a_tombstone_does_not_make_it_conflict() -> None:
+def test_tombstone_commits_after_a_concurrent_create() -> None:
     made = world()
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     fact = Tombstoned(COORDINATE)

@@ -265,7 +265,7 @@ def test_initiate_creates_a_session_and_binds_a_user_if_needed(
 # --- All operations --------------------------------------------------------------------------
 
 
-def test_operations_are_listed_by_name_in_documented_order() -> None:
+def test_operations_tuple_has_the_documented_order() -> None:
     assert [operation.rule.name for operation in OPERATIONS] == [
         "create-connection",
         "get-connection",
@@ -285,7 +285,7 @@ def test_members_of_an_operation_list_ids_then_query_then_body() -> None:
         assert attrs.evolve(rule, body=none).members == (CONNECTION_ID, APP_USER_ID)
 
 
-def test_operation_table_prints_method_path_http_status_needs() -> None:
+def test_operation_row_prints_method_path_status_scope_and_limit() -> None:
     assert list(OPERATION_TABLE) == [operation.rule.name for operation in OPERATIONS]
     assert [str(row.outcome) for row in OPERATION_TABLE.rows][4:6] == [
         "POST /api/sdk/v1/curae-connect/initiate → 201; connection:write, key needed, 10 a minute",

@@ -301,7 +301,7 @@ def test_hosted_pages_expire_as_documented_in_a_django_store(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_replaced_hosted_page_cannot_act_on_the_django_store(url: str) -> None:
+def test_fact_of_a_replaced_page_is_not_found_on_a_django_store(url: str) -> None:
     with database(url) as alias:
         store = SqlStore(DjangoDatabase(alias))
         store.register(ApiKey(API_KEY), CALLER)

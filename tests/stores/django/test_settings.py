@@ -22,7 +22,7 @@ def test_django_sqlite_settings_carry_the_lock_timeout() -> None:
     assert database_settings("sqlite:////var/curae.db")["NAME"] == "/var/curae.db"
 
 
-def test_django_postgresql_settings_carry_address_and_timeouts() -> None:
+def test_django_settings_hold_the_url_and_default_timeouts() -> None:
     url = "postgresql+psycopg://an%40app:p%2Fw@db.example:5433/of%20curae?sslmode=require"
     assert database_settings(url) == {
         "ENGINE": "django.db.backends.postgresql",

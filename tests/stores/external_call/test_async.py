@@ -132,7 +132,7 @@ def test_cancelled_commit_leaves_no_idempotency_key_in_flight(
     assert state(made) is expected[calm, fault]
 
 
-def test_async_external_call_uses_the_configured_lease(time: FakeTime) -> None:
+def test_async_external_call_cannot_renew_after_configured_lease(time: FakeTime) -> None:
     made = faulty()
 
     async def fails(_: NewIds, renew: AsyncRenew) -> NextAction:

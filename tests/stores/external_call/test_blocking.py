@@ -78,7 +78,7 @@ def test_external_call_gets_the_ids_that_are_stored() -> None:
 
 
 @pytest.mark.parametrize("operation", KEYED)
-def test_retry_in_an_external_call_gets_in_flight_then_a_replay(
+def test_retry_during_external_call_gets_in_flight_then_a_replay(
     operation: str,
 ) -> None:
     made = prepared(operation)
@@ -227,7 +227,7 @@ def test_idempotency_key_is_released_if_the_second_commit_fails(time: FakeTime) 
     assert retry(made, request("create"), called).response.status == 201
 
 
-def test_external_call_on_a_failing_store_gives_up_in_time(time: FakeTime) -> None:
+def test_store_that_fails_after_external_call_gives_500_in_time(time: FakeTime) -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made)))
     assert time.passed < RetryPolicy().seconds
@@ -252,7 +252,7 @@ def test_error_in_external_call_gives_500_and_releases_the_key(
     check_free(made, operation)
 
 
-def test_call_after_a_release_names_the_rule_that_let_it_run() -> None:
+def test_retry_after_a_release_names_the_released_rule() -> None:
     made = prepared("create")
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     answer = ask(made, request("create"), Called(made))
@@ -281,7 +281,7 @@ def check_free(made: Faulty, operation: str) -> None:
 
 
 @pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
-def test_error_while_releasing_a_key_keeps_the_first_error(
+def test_error_while_releasing_a_key_is_only_logged(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()

@@ -72,7 +72,7 @@ def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -
 @pytest.mark.parametrize(
     ("lease", "microseconds"), [(0.000001, 1), (0.25, 250_000), (1.5, 1_500_000), (60, 60_000_000)]
 )
-def test_external_call_lease_counts_in_microseconds(lease: float, microseconds: int) -> None:
+def test_external_call_lease_is_converted_to_microseconds(lease: float, microseconds: int) -> None:
     async def call(_: NewIds, __: AsyncRenew) -> NextAction:
         raise AssertionError("no call is made")
 
@@ -180,7 +180,7 @@ def test_external_call_longer_than_its_lease_still_commits() -> None:
     assert record.token == 2, "as an attempt of its own"
 
 
-def test_external_call_that_lost_its_lease_replays_the_winner() -> None:
+def test_call_that_lost_its_lease_replays_response_of_the_retry() -> None:
     made = faulty()
     delivered = executions(made)
     other = Called(made)
@@ -215,7 +215,7 @@ def test_record_erased_during_external_call_gives_key_forgotten() -> None:
 # --- Other events during the call -----------------------------------------------------------
 
 
-def test_decision_after_the_external_call_uses_the_new_state() -> None:
+def test_reconnect_after_a_concurrent_one_reissues_its_successor() -> None:
     made = prepared("reconnect")
     elsewhere = Called(made)
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))
@@ -224,7 +224,7 @@ def test_decision_after_the_external_call_uses_the_new_state() -> None:
     assert made.store.hosted_page("https://pages.example/1") is not None
 
 
-def test_api_key_reregistered_before_external_call_has_new_owner() -> None:
+def test_connection_gets_the_new_app_of_a_reregistered_api_key() -> None:
     made = faulty()
     other = attrs.evolve(CALLER, app_id=AppId("app-2"))
     made.before_load = then(lambda: made.store.register(ApiKey(API_KEY), other))

@@ -118,7 +118,7 @@ def add_newer_caller(database: SqlDatabase) -> None:
     run(database, text, "0" * 64, json.dumps(SUSPENDED))
 
 
-def test_keys_list_marks_callers_in_newer_format_and_lists_all(
+def test_keys_list_exits_1_at_newer_caller_and_prints_the_rest(
     database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
@@ -128,7 +128,7 @@ def test_keys_list_marks_callers_in_newer_format_and_lists_all(
 
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_api_keys_of_an_id_stay_if_one_caller_has_a_newer_format(
+def test_keys_command_changes_no_key_of_an_id_with_newer_caller(
     act: str, database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
@@ -212,7 +212,7 @@ def test_outbox_worker_skips_newer_formats_and_delivers_the_rest(
     assert outbox.deliver_batch(seen.append) == min(batch, 3)
 
 
-def test_outbox_message_in_newer_format_delays_its_subject(database: SqlDatabase) -> None:
+def test_newer_outbox_message_holds_back_its_subjects_messages(database: SqlDatabase) -> None:
     post(database, 2, 1)
     run(database, "UPDATE curae_outbox SET subject = ?", key_of("0"))
     assert Outbox(database).deliver_batch(lambda _: None) == 0
@@ -233,7 +233,7 @@ def test_outbox_worker_does_not_reclaim_a_newer_format_message(
     assert (seen, caplog.text.count("returned untried")) == ([2, 3], 1)
 
 
-def test_newer_message_is_claimed_once_if_lower_numbers_follow(
+def test_newer_message_is_not_claimed_again_as_messages_arrive(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1)
@@ -256,7 +256,7 @@ def test_newer_message_is_claimed_once_if_lower_numbers_follow(
     assert (seen, caplog.text.count("returned untried")) == ([12, 1, 2, 20], 1)
 
 
-def test_dead_message_in_newer_format_is_listed_without_document(
+def test_outbox_dead_prints_newer_message_without_its_document(
     database: SqlDatabase, ask: Command
 ) -> None:
     post(database, 1, 2)

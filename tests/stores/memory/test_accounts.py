@@ -76,7 +76,7 @@ FILLS: Final[dict[str, Callable[[int], curae.Request]]] = {
 
 
 @pytest.mark.parametrize("kind", FILLS)
-def test_account_without_room_for_rows_does_not_block_others(kind: str) -> None:
+def test_other_accounts_succeed_while_one_account_is_at_capacity(kind: str) -> None:
     fill = FILLS[kind]
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]
@@ -104,7 +104,7 @@ def test_account_without_room_for_rows_does_not_block_others(kind: str) -> None:
     assert again.changes.writes == ()
 
 
-def test_full_account_still_accepts_updates_and_replays() -> None:
+def test_account_at_capacity_still_accepts_updates_and_replays() -> None:
     made = store(pending(number=2), pending(number=3), capacity=2)
     assert handle_at(made, request("revoke", id=uuid(2)), START).response.status == 200
     assert handle_at(made, unknown(1), START).response.status == 404
@@ -179,7 +179,7 @@ def test_requests_purge_no_value_before_its_deadline() -> None:
     assert made.sizes()["records"] == 0
 
 
-def test_clock_far_ahead_of_the_others_purges_nothing() -> None:
+def test_request_with_a_clock_400_days_ahead_purges_no_record() -> None:
     made = store()
     first = handle_at(made, unknown(0), START)
     for number in range(1, 40):
@@ -189,7 +189,7 @@ def test_clock_far_ahead_of_the_others_purges_nothing() -> None:
     assert (answer.replayed, answer.response) == (True, first.response)
 
 
-def test_idle_account_is_purged_by_requests_of_others() -> None:
+def test_requests_of_one_account_purge_an_idle_account() -> None:
     made = store()
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
@@ -201,7 +201,7 @@ def test_idle_account_is_purged_by_requests_of_others() -> None:
     assert made.sizes()["records"] == 1
 
 
-def test_full_account_has_room_after_its_values_expire() -> None:
+def test_account_at_capacity_has_room_after_its_values_expire() -> None:
     made = store(capacity=50)
     for number in range(50):
         handle_at(made, by_neighbour(unknown(number)), at(-1))
@@ -282,7 +282,7 @@ def test_limited_purge_continues_with_the_next_account() -> None:
     assert made.purge(due, limit=6) == 5
 
 
-def test_purge_keeps_a_rate_limit_charged_again() -> None:
+def test_second_charge_delays_the_purge_of_a_rate_limit_state() -> None:
     made = store(settings=curae.Settings(buckets=(BUCKET,)))
     handle_at(made, request("account-state"), START)
     handle_at(made, request("account-state"), at(1))

@@ -41,7 +41,7 @@ KINDS: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("kind", ["Connection", "Session", "Binding", "Record", "Rate"])
-def test_store_full_error_names_the_kind(kind: str) -> None:
+def test_store_full_error_names_value_kind_and_capacity(kind: str) -> None:
     made = curae.MemoryStore(capacity=0)
     with pytest.raises(StoreFullError, match=f"0 values of kind {kind}") as raised:
         commit_writes(made, (KINDS[kind],))
@@ -117,7 +117,7 @@ def test_replacing_buckets_refills_them_and_keeps_user_limits() -> None:
     assert made.purge(at(60)) == 1, "the app user's log; the buckets went when they were replaced"
 
 
-def test_replaced_buckets_leave_their_room_to_other_buckets() -> None:
+def test_replacing_buckets_frees_the_room_of_their_states() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), capacity=1)
     for name in ("a", "b", "c"):
         assert handle_at(made, request("account-state"), START).response.status == 200

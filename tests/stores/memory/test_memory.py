@@ -60,7 +60,7 @@ def test_handwritten_server_gives_the_same_responses_as_serve(operation: str) ->
         )
 
 
-def test_connection_and_binding_lifecycle_gives_expected_replies() -> None:
+def test_each_request_of_a_story_sees_changes_of_earlier_ones() -> None:
     made = world()
     answer = handle_at(made, request("create"), START, new_ids=new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)
@@ -95,7 +95,7 @@ def test_connection_and_binding_lifecycle_gives_expected_replies() -> None:
     )
 
 
-def test_memory_store_stores_facts_and_ignores_a_repeat() -> None:
+def test_memory_store_applies_a_fact_once_and_ignores_its_repeat() -> None:
     made = world()
     body = b'{"appUserId":"user-1","preferSignup":true}'
     answer = handle_at(made, request("initiate", body=body), START, new_ids=new_ids(1))
@@ -142,7 +142,7 @@ BINDING = LimitedAccountAppBinding(
 
 
 @pytest.mark.parametrize("operation", ["create", "initiate"])
-def test_concurrent_write_makes_a_memory_store_commit_fail_whole(operation: str) -> None:
+def test_commit_stores_nothing_if_one_of_its_writes_conflicts(operation: str) -> None:
     writes = written_by(operation)
     for write in writes:
         made = world()
@@ -190,7 +190,7 @@ def test_new_connection_with_a_used_id_is_refused() -> None:
     assert made.connection(ID) is ACTIVE
 
 
-def test_late_authorization_and_reconnect_conflict() -> None:
+def test_authorize_and_concurrent_reconnect_cannot_both_commit() -> None:
     # Each was decided without the write of the other.
     late, later = curae.Authorized(ID, happened_at=at(29)), at(31)
     asked = call(Reconnect(ID))
@@ -207,7 +207,7 @@ def test_late_authorization_and_reconnect_conflict() -> None:
         assert not commit_writes(made, second)
 
 
-def test_patient_revocation_conflicts_with_unseen_successor() -> None:
+def test_patient_revocation_conflicts_if_a_successor_was_added() -> None:
     made = world(curae.Settings(), subjects.needing_action(pending(), at(1)))
     revoked = curae.record_fact(
         curae.Revoked(ID, curae.Actor.PATIENT),

@@ -25,11 +25,11 @@ def made(clock: Clock) -> MemoryStore:
     return store
 
 
-def test_replaced_hosted_page_cannot_act_on_a_memory_store() -> None:
+def test_memory_store_refuses_a_fact_of_a_replaced_hosted_page() -> None:
     run_sync(check_replaced_pages(as_async_store(made(Clock()))))
 
 
-def test_replaced_hosted_page_cannot_act_on_async_memory_store() -> None:
+def test_async_memory_store_refuses_fact_of_replaced_hosted_page() -> None:
     asyncio.run(check_replaced_pages(Awaited(made(Clock()))))
 
 

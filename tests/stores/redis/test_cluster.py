@@ -53,14 +53,14 @@ def who(kind: str, cluster: Valkey, client: redis.Redis) -> Iterator[Who]:
 
 
 @pytest.mark.slow
-def test_ten_initiates_on_a_redis_cluster_charge_both_limits(who: Who) -> None:
+def test_ten_initiates_charge_bucket_and_user_limit_in_a_cluster(who: Who) -> None:
     # A cluster refuses a script whose keys are in several slots.
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     assert who.charged() == (10, 10)
 
 
 @pytest.mark.slow
-def test_redis_cluster_charge_is_returned_on_an_inner_conflict(who: Who) -> None:
+def test_redis_cluster_charge_is_returned_on_a_commit_conflict(who: Who) -> None:
     who.inner.before = [lambda: False]
     assert who.initiate(0).status == 201
     assert who.charged() == (1, 1)
@@ -99,7 +99,7 @@ def test_unreachable_redis_cluster_gives_retryable_500(kind: str) -> None:
         assert json.loads(answer.body)["retryable"] is True
 
 
-def test_redis_cluster_uses_the_credentials_of_its_first_url() -> None:
+def test_redis_cluster_logs_in_with_credentials_of_its_first_url() -> None:
     urls = ["rediss://ada:a%3Ab@one:7000", "redis://two"]
     waiting = ClusterClient(urls)
     awaited = create_cluster_client_async(urls)
@@ -121,7 +121,7 @@ def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -
         assert made.execute_command("GET", "nothing") is None
 
 
-def test_cluster_client_connects_once_and_again_after_a_close(
+def test_redis_cluster_client_reconnects_only_after_a_close(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[dict[str, object]] = []

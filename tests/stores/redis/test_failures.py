@@ -139,7 +139,7 @@ def load_with(error: Exception, *, is_async: bool) -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("error", [*TRANSIENT, *PERMANENT], ids=lambda each: type(each).__name__)
-def test_redis_error_that_may_pass_is_store_unavailable(
+def test_only_a_transient_redis_error_raises_store_unavailable(
     error: Exception, *, is_async: bool
 ) -> None:
     expected = StoreUnavailableError if error in TRANSIENT else type(error)
@@ -151,7 +151,7 @@ def test_redis_error_that_may_pass_is_store_unavailable(
         assert str(error) not in str(raised.value)
 
 
-def test_redis_clients_pass_on_their_limits() -> None:
+def test_redis_clients_apply_their_timeout_and_pool_size() -> None:
     url = "redis://127.0.0.1:1"
     for make in (create_client, create_client_async):
         pool = make(url, timeout=0.5, pool_size=3).connection_pool

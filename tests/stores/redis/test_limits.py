@@ -54,7 +54,7 @@ __all__ = ["client", "redis_url", "who"]
 # --- Charged ----------------------------------------------------------------------------------
 
 
-def test_ten_initiates_are_admitted_and_charge_both_limits(who: Who) -> None:
+def test_ten_initiates_charge_redis_bucket_and_app_user_limit(who: Who) -> None:
     assert who.held() == (None, None)
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     # The app user's limit refused, so the bucket was not charged.
@@ -134,7 +134,7 @@ def test_ten_of_twenty_concurrent_initiates_are_admitted(who: Who) -> None:
 # --- Given back -------------------------------------------------------------------------------
 
 
-def test_inner_store_conflict_returns_the_redis_charge(who: Who) -> None:
+def test_redis_charge_is_returned_if_the_wrapped_store_conflicts(who: Who) -> None:
     seen: list[tuple[int, int]] = []
 
     def conflict() -> bool:
@@ -148,7 +148,7 @@ def test_inner_store_conflict_returns_the_redis_charge(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
-def test_returning_a_redis_charge_keeps_later_charges_of_others(who: Who) -> None:
+def test_returning_a_redis_charge_keeps_charges_made_after_it(who: Who) -> None:
     def others_come() -> bool:
         for number in range(3):
             assert who.initiate(f"other-{number}").status == 201
@@ -161,7 +161,7 @@ def test_returning_a_redis_charge_keeps_later_charges_of_others(who: Who) -> Non
     assert who.charged() == (5, 5)
 
 
-def test_returned_charge_restores_the_dropped_log_entry(who: Who) -> None:
+def test_returning_a_charge_restores_the_log_entry_it_dropped(who: Who) -> None:
     for number in range(10):
         assert who.initiate(number).status == 201
     who.inner.now += timedelta(seconds=60)
@@ -192,7 +192,7 @@ def test_store_unchanged_error_returns_the_redis_charge(who: Who) -> None:
 
 
 @pytest.mark.parametrize("mistake", ["full", "mistaken"])
-def test_full_or_failing_inner_store_returns_the_redis_charge(who: Who, mistake: str) -> None:
+def test_full_or_failing_wrapped_store_returns_the_redis_charge(who: Who, mistake: str) -> None:
     def refuse() -> bool:
         if mistake == "full":
             caller = who.caller
@@ -318,7 +318,7 @@ def keys_of(who: Who) -> list[str]:
     return [key.decode() for key in who.client.scan_iter(f"curae:{{{tag}}}:*")]
 
 
-def test_redis_keys_and_values_hold_no_names(who: Who) -> None:
+def test_redis_keys_and_values_contain_no_id_in_plain_text(who: Who) -> None:
     assert who.initiate(1).status == 201
     keys = keys_of(who)
     assert len(keys) == 2
@@ -372,7 +372,7 @@ def test_charge_in_redis_state_of_newer_format_is_not_returned(
     assert who.client.mget(names) == newer
 
 
-def test_redis_client_with_decode_responses_serves_limits(redis_url: str) -> None:
+def test_redis_client_with_decode_responses_charges_each_request(redis_url: str) -> None:
     with (
         redis.Redis.from_url(redis_url, decode_responses=True) as client,
         known("waiting", redis_url, client) as made,

@@ -285,7 +285,7 @@ RULE: Final = Bucket(name="b", capacity=10, refill=3, seconds=1)
 
 
 @pytest.mark.parametrize("ahead", [3600, 365 * 86_400])
-def test_returning_a_charge_from_before_a_reset_changes_nothing(
+def test_charge_returned_after_its_bucket_was_reset_is_a_no_op(
     client: redis.Redis, ahead: int
 ) -> None:
     held, now = Held(client), from_epoch_microseconds(0)

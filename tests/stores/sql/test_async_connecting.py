@@ -41,7 +41,7 @@ def test_process_exits_although_aiosqlite_connections_are_open(sqlite_url: str) 
     assert (ended.returncode, ended.stdout) == (0, "[(1,)]\n")
 
 
-def test_aiosqlite_connection_waits_for_a_lock_as_long_as_it_may(sqlite_url: str) -> None:
+def test_aiosqlite_busy_timeout_equals_the_timeout_of_the_engine(sqlite_url: str) -> None:
     async def ask() -> list[object]:
         engine = create_engine_async(sqlite_url, timeout=60)
         try:
@@ -53,7 +53,7 @@ def test_aiosqlite_connection_waits_for_a_lock_as_long_as_it_may(sqlite_url: str
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-def test_async_connect_to_a_silent_server_ends_in_time(tmp_path: Path, driver: str) -> None:
+def test_async_connect_to_a_silent_server_raises_timeout_error(tmp_path: Path, driver: str) -> None:
     async def connect() -> None:
         engine = create_engine_async(
             f"postgresql+{driver}://curae@/curae?host={tmp_path}", timeout=0.05

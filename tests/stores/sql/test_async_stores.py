@@ -276,7 +276,7 @@ class AsyncPages(BlockingStoreAdapter):
         self._async_runner.run(self._async_store.purge())
 
 
-def test_async_store_keeps_hosted_pages_as_documented(sqlite_database: SqlDatabase) -> None:
+def test_async_sql_store_finds_a_hosted_page_until_it_expires(sqlite_database: SqlDatabase) -> None:
     clocked = Clocked(sqlite_database)
     store = AsyncSqlStore(ThreadedDatabase(clocked))
     kept = Statement("SELECT * FROM curae_page")
@@ -325,7 +325,7 @@ def test_async_engine_keeps_the_options_of_its_database_url(postgres_url: str, d
 
 
 @pytest.mark.mariadb
-def test_mariadb_engines_apply_the_settings_that_the_laws_need(mariadb_url: str) -> None:
+def test_mariadb_engines_set_isolation_timeouts_and_strict_mode(mariadb_url: str) -> None:
     expected = {
         "transaction_isolation": "READ-COMMITTED",
         "innodb_lock_wait_timeout": 60,
@@ -350,7 +350,7 @@ def test_mariadb_engines_apply_the_settings_that_the_laws_need(mariadb_url: str)
 
 
 @pytest.mark.mariadb
-def test_mariadb_without_galera_gets_its_other_settings(
+def test_mariadb_without_galera_sets_isolation_and_lock_timeout(
     mariadb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_galera(wait: float) -> MariadbLimits:
@@ -376,7 +376,7 @@ def test_mariadb_raises_for_a_value_longer_than_its_column(mariadb_url: str) -> 
 
 
 @pytest.mark.slow
-def test_replaced_hosted_page_cannot_act_on_an_async_sql_store(
+def test_async_sql_store_refuses_a_fact_of_replaced_hosted_page(
     awaits: Callable[[Act], None],
 ) -> None:
     async def act(database: AsyncDatabase) -> None:

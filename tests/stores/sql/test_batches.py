@@ -86,7 +86,7 @@ def test_purge_finishes_all_sweeps_if_one_more_than_a_batch(clocked: Clocked, pu
 
 @pytest.mark.slow
 @PURGES
-def test_purge_deletes_more_erased_connections_than_a_statement(
+def test_purge_deletes_erased_connections_in_several_statements(
     clocked: Clocked, purge: Purge
 ) -> None:
     _keep_connections(clocked, COORDINATE, ROWS_PER_STATEMENT + 1)
@@ -111,7 +111,7 @@ class Bounded(Clocked):
 
 @PURGES
 @pytest.mark.parametrize("places", [(2,), (0, 1, 2)])
-def test_purge_passes_over_each_newer_binding_once(
+def test_purge_leaves_bindings_of_a_newer_format_unchanged(
     clocked: Clocked, purge: Purge, places: tuple[int, ...]
 ) -> None:
     users = [attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")) for number in "123"]

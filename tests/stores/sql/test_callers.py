@@ -73,7 +73,7 @@ def test_repaired_caller_row_takes_effect_at_the_next_request(
     assert [ask(each).status for each in (GET, CREATE)] == [404, 201]
 
 
-def test_reregistered_caller_is_used_though_old_rows_are_broken(
+def test_reregistered_caller_succeeds_though_old_rows_are_broken(
     tables: SqlDatabase, ask: Serve
 ) -> None:
     elsewhere = SqlStore(tables)
@@ -86,7 +86,9 @@ def test_reregistered_caller_is_used_though_old_rows_are_broken(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_cached_caller_takes_no_statement(tables: SqlDatabase, *, is_async: bool) -> None:
+def test_lookup_of_a_cached_caller_sends_no_sql_statement(
+    tables: SqlDatabase, *, is_async: bool
+) -> None:
     counted = Counted(tables)
     SqlStore(tables).register(ApiKey(API_KEY), CALLER)
     digest = ApiKey(API_KEY).digest()

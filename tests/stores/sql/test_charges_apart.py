@@ -172,7 +172,7 @@ def fill_limit(made: Meddled, times: int, *buckets: Bucket) -> None:
         assert answer.response.status == 201
 
 
-def test_request_refused_by_the_user_limit_charges_no_bucket(made: Meddled) -> None:
+def test_request_refused_by_app_user_limit_charges_no_bucket(made: Meddled) -> None:
     fill_limit(made, 10, WIDE)
     answer = ask(made, request("initiate"), WIDE)
     assert (code(answer), answer.limits_left) == ("RATE_LIMITED", ())
@@ -225,7 +225,7 @@ def test_crash_between_charge_and_commit_leaves_one_charge(made: Meddled) -> Non
 # --- Durable charges ------------------------------------------------------------------------
 
 
-def test_bucket_charge_is_durable_only_if_committed_alone(made: Meddled) -> None:
+def test_bucket_charge_is_made_durable_only_if_no_commit_follows(made: Meddled) -> None:
     ask(made, request("create"), WIDE)
     ask(made, request("create"), WIDE)
     ask(made, request("account-state"), WIDE)
@@ -265,7 +265,7 @@ ASYNC = ["sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"]
 
 
 @pytest.mark.parametrize("driver", ASYNC)
-def test_async_store_that_charges_apart_refuses_past_its_bucket(
+def test_async_store_charging_ahead_gives_429_on_an_empty_bucket(
     driver: str, request_url: Callable[[str], str]
 ) -> None:
     engine = create_engine_async(request_url(driver), timeout=PATIENCE)
@@ -367,7 +367,7 @@ class Recording:
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("charged", [False, True])
-def test_durable_charge_is_confirmed_by_postgresql(
+def test_only_a_durable_charge_runs_the_confirming_statement(
     *, durable: bool, charged: bool, is_async: bool
 ) -> None:
     recording = Recording()

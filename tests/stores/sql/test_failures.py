@@ -218,7 +218,7 @@ def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str) ->
             assert database.rows(ONE)
 
 
-def test_connection_of_a_disposed_pool_is_closed(url: str) -> None:
+def test_connection_returned_to_a_disposed_pool_is_closed(url: str) -> None:
     with on(url) as database:
         closed: list[object] = []
         event.listen(database._engine, "close", lambda *given: closed.append(given[0]))
@@ -454,7 +454,7 @@ def journal_of(file: Path) -> object:
     return mode
 
 
-def test_read_only_sqlite_file_raises(tmp_path: Path) -> None:
+def test_statement_on_read_only_sqlite_file_raises_sqlite_error(tmp_path: Path) -> None:
     file = tmp_path / "new.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")

@@ -136,7 +136,7 @@ def test_statement_on_a_hanging_server_times_out(hanging: tuple[str, Wire]) -> N
 
 
 @pytest.mark.slow
-def test_server_hang_in_first_connect_raises_store_unchanged(
+def test_hanging_first_connect_raises_store_unchanged_error(
     hanging: tuple[str, Wire],
 ) -> None:
     url, wire = hanging

@@ -154,7 +154,7 @@ def test_dropping_a_constraint_makes_a_statement_read_more_rows(
 
 
 @pytest.mark.parametrize("name", UNIQUE)
-def test_no_index_but_the_unique_constraint_refuses_a_duplicate(name: str) -> None:
+def test_duplicate_row_is_refused_only_by_its_unique_constraint(name: str) -> None:
     insert, first, second = DUPLICATES[name]
     with closing(tables(without=name)) as changed:
         changed.execute(insert, first)
@@ -165,7 +165,7 @@ def test_no_index_but_the_unique_constraint_refuses_a_duplicate(name: str) -> No
             whole.execute(insert, second)
 
 
-def test_list_of_unique_keys_has_each_unique_sql_constraint() -> None:
+def test_index_tests_cover_every_unique_constraint_of_the_tables() -> None:
     with closing(tables()) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
         found = {

@@ -53,9 +53,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_postgresql_commit_waits_even_if_its_database_does_not(
-    postgres_url: str, reader: str
-) -> None:
+def test_postgresql_engine_turns_synchronous_commit_back_on(postgres_url: str, reader: str) -> None:
     engine = create_engine(postgres_url)
     database = SqlDatabase(engine)
     name = database.rows(Statement("SELECT current_database()"))[0][0]
@@ -65,12 +63,12 @@ def test_postgresql_commit_waits_even_if_its_database_does_not(
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_option_of_the_url_sets_another_wait_of_commits(postgres_url: str, reader: str) -> None:
+def test_url_option_overrides_an_engines_synchronous_commit(postgres_url: str, reader: str) -> None:
     url = f"{postgres_url}&options=-c%20synchronous_commit%3Dremote_apply"
     assert READERS[reader](url) == ["remote_apply", "1min", "1min"]
 
 
-def test_django_settings_make_commits_wait() -> None:
+def test_django_settings_turn_synchronous_commit_on() -> None:
     options = database_settings("postgresql://host/curae", timeout=60)["OPTIONS"]
     assert isinstance(options, dict)
     assert options["options"] == postgresql_options(60)

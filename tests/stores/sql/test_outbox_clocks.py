@@ -166,7 +166,7 @@ def test_clock_set_back_gives_an_outbox_backlog_age_of_zero(world: World) -> Non
     # A pause of 50 seconds, and at most 150 from now.
     [(0, False), (MINUTE, False), (99 * SECOND, False), (110 * SECOND, True), (YEAR, True)],
 )
-def test_outbox_retry_after_clock_step_waits_one_longest_pause(
+def test_clock_step_delays_outbox_retry_by_at_most_longest_pause(
     world: World, by: int, *, is_due: bool
 ) -> None:
     world.wrong_by = by
@@ -279,7 +279,7 @@ def claim(world: World, due: list[Due], token: str) -> list[int]:
     return [each.number for each in outbox_statements.deliveries(found)]
 
 
-def test_outbox_message_claimed_after_the_read_cannot_be_claimed(world: World) -> None:
+def test_worker_cannot_claim_a_message_claimed_since_its_read(world: World) -> None:
     world.post("one")
     due = read(world)
     assert claim(world, due, "first") == [1]
@@ -293,7 +293,7 @@ def test_outbox_message_claimed_after_the_read_cannot_be_claimed(world: World) -
     assert claim(world, again, "third") == []
 
 
-def test_outbox_claim_holds_though_a_fast_clock_reads_it_expired(world: World) -> None:
+def test_outbox_message_is_claimed_once_though_a_clock_runs_fast(world: World) -> None:
     world.post("one")
     assert claim(world, read(world), "first") == [1]
     world.wrong_by = HOUR
@@ -302,7 +302,7 @@ def test_outbox_claim_holds_though_a_fast_clock_reads_it_expired(world: World) -
     assert claim(world, due, "second") == []
 
 
-def test_outbox_message_failed_after_the_read_cannot_be_claimed(world: World) -> None:
+def test_worker_cannot_claim_a_message_failed_since_its_read(world: World) -> None:
     world.post("one")
     due = read(world)
     world.fail()

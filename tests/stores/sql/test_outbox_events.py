@@ -128,7 +128,7 @@ def validator(*pointer: str) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def test_delivered_events_are_valid_by_their_message_and_subject(database: SqlDatabase) -> None:
+def test_delivered_event_is_valid_by_asyncapi_schema_of_its_kind(database: SqlDatabase) -> None:
     run_traffic(Traffic(SqlStore(database)))
     delivered: list[Delivery] = []
     worker = Outbox(database)

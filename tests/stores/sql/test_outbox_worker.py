@@ -277,7 +277,7 @@ def test_outbox_claim_of_unknown_outcome_is_due_after_its_lease(database: SqlDat
     assert Outbox(database).deliver_batch(seen.append) == 1
 
 
-def test_outbox_worker_queries_again_if_others_claimed_first(database: SqlDatabase) -> None:
+def test_worker_queries_again_if_a_rival_claimed_its_messages(database: SqlDatabase) -> None:
     post(database, "one", "two")
     seen: list[Delivery] = []
 
@@ -381,7 +381,7 @@ def test_worker_waits_only_after_it_found_no_due_message(database: SqlDatabase) 
 # --- Workers that go on -----------------------------------------------------------------------
 
 
-def test_stopped_worker_finishes_its_message_and_frees_the_rest(
+def test_stopped_worker_ends_its_message_and_unclaims_the_rest(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, seen = threading.Event(), list[int]()

@@ -58,7 +58,7 @@ async def fail(_: Delivery) -> None:
     raise ValueError
 
 
-def test_both_outboxes_list_dead_messages_page_by_page(database: SqlDatabase) -> None:
+def test_blocking_and_async_outbox_list_dead_messages_in_pages(database: SqlDatabase) -> None:
     post(database, *"abc")
     settings = DeliverySettings(attempts=1)
     blocking = Outbox(database, settings)

@@ -197,7 +197,7 @@ def test_discarded_connection_uses_a_pool_slot_until_closed() -> None:
     run(act)
 
 
-def test_pool_slot_of_a_never_closed_connection_is_freed_later(
+def test_pool_frees_slot_of_unclosed_connection_after_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
@@ -209,7 +209,7 @@ def test_pool_slot_of_a_never_closed_connection_is_freed_later(
     run(act, size=1)
 
 
-def test_pool_dispose_closes_idle_now_and_used_on_return() -> None:
+def test_disposed_pool_closes_a_connection_as_soon_as_it_is_idle() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         used, other, idle = [await pool.acquire() for _ in range(3)]
         pool.release(idle)
@@ -258,7 +258,7 @@ def test_wait_for_close_ends_when_the_server_closes_the_socket() -> None:
     asyncio.run(act())
 
 
-def test_wait_for_close_probes_the_host_of_a_tcp_connection() -> None:
+def test_wait_for_close_of_a_tcp_connection_turns_on_keepalive() -> None:
     async def act() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = socket.create_connection(listener.getsockname())

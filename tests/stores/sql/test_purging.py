@@ -125,7 +125,7 @@ class Slow(Clocked):
         return super().run_transaction(statements)
 
 
-def test_erasure_goes_on_for_longer_than_a_request_may(
+def test_erasure_is_not_cut_off_at_the_time_limit_of_requests(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = fake_time(monkeypatch)
@@ -141,7 +141,9 @@ def test_erasure_goes_on_for_longer_than_a_request_may(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_user_bound_during_a_purge_of_the_last_user_stays(rival: Rival, *, is_async: bool) -> None:
+def test_purge_keeps_a_user_bound_while_it_purges_an_erased_user(
+    rival: Rival, *, is_async: bool
+) -> None:
     initiate(rival, "k-1")
     erase(rival, COORDINATE)
     rival.happen = lambda: initiate(rival, "k-2")
@@ -158,7 +160,7 @@ def test_user_bound_during_a_purge_of_the_last_user_stays(rival: Rival, *, is_as
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_erasure_that_comes_during_a_purge_is_kept_for_the_next(
+def test_erasure_recorded_during_a_purge_is_done_by_next_purge(
     rival: Rival, *, is_async: bool
 ) -> None:
     initiate(rival, "k-1")

@@ -141,7 +141,7 @@ def drop_connections(made: Database) -> None:
 
 
 @KINDS
-def test_doubt_about_a_commit_outlives_its_connection(
+def test_reads_after_a_commit_in_doubt_fail_on_new_connections(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
@@ -160,7 +160,7 @@ def test_server_warnings_unrelated_to_replication_are_ignored(kind: str, postgre
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
 
 
-def test_replication_warning_in_a_transaction_keeps_it_atomic(
+def test_commit_is_atomic_despite_a_server_replication_warning(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # More statements than PostgreSQL gets as one.
@@ -228,7 +228,7 @@ def _write_until_told(url: str) -> None:
 
 
 @pytest.mark.heavy
-def test_cancelled_standby_wait_gives_500_then_a_replay() -> None:
+def test_request_cut_off_awaiting_a_standby_replays_on_retry() -> None:
     with cluster() as server:
         for kind in ("waits", "awaited", "asyncpg", "django"):
             with database(server.url) as url, opened(kind, url, PATIENCE) as made:

@@ -254,7 +254,7 @@ class Pymysql:
         self.ran.append(("ROLLBACK", ()))
 
 
-def test_open_sqlite_connection_without_transaction_is_idle() -> None:
+def test_sqlite_connection_closed_or_in_transaction_is_not_idle() -> None:
     idle, busy, closed = (sqlite3.connect(":memory:") for _ in range(3))
     busy.execute("BEGIN")
     closed.close()
@@ -264,7 +264,7 @@ def test_open_sqlite_connection_without_transaction_is_idle() -> None:
     busy.close()
 
 
-def test_open_mariadb_connection_without_transaction_is_idle() -> None:
+def test_mariadb_connection_closed_or_in_transaction_is_not_idle() -> None:
     driver = Pymysql()
     connection = connection_of(Dialect.MARIADB, driver)
     assert connection.is_idle

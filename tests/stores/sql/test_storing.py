@@ -43,7 +43,7 @@ LOADED = Loaded(
 
 
 @given(st.permutations(WRITES))
-def test_commit_runs_its_statements_in_one_order(writes: list[Write]) -> None:
+def test_order_of_commit_statements_ignores_the_order_of_writes(writes: list[Write]) -> None:
     statements = commit_statements(
         Dialect.SQLITE, LOADED, changes=Changes(tuple(writes)), messages=(), page=None
     )

@@ -193,7 +193,7 @@ def test_create_committed_after_a_tombstone_reads_as_revoked(store: Store) -> No
     assert [each.status for each in left(store).connections] == [Status.REVOKED]
 
 
-def test_create_initiate_and_tombstone_at_once_leave_no_access(store: Store) -> None:
+def test_concurrent_create_initiate_and_tombstone_give_no_access(store: Store) -> None:
     works = STAGE.actions()
     created = works["create"](store)
     commit_with_retries(store, works["initiate"])

@@ -96,12 +96,12 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.slow
-def test_similar_ids_are_kept_apart_by_a_database(database: SqlDatabase) -> None:
+def test_nine_similar_ids_stay_distinct_in_a_database(database: SqlDatabase) -> None:
     check_all(Place(database), FEW)
 
 
 @pytest.mark.heavy
-def test_all_similar_ids_are_kept_apart_by_a_database(database: SqlDatabase) -> None:
+def test_all_similar_ids_stay_distinct_in_a_database(database: SqlDatabase) -> None:
     check_all(Place(database), TWINS)
 
 
@@ -181,7 +181,7 @@ def test_every_code_point_of_an_app_user_id_is_stored_unchanged(database: SqlDat
         assert store.load(Needs(binding=each.coordinate)).snapshot.binding == each
 
 
-def test_sql_store_accepts_the_longest_allowed_names(database: SqlDatabase) -> None:
+def test_sql_store_accepts_the_longest_allowed_ids_and_packages(database: SqlDatabase) -> None:
     world = Place(database)
     world.register(ApiKey(API_KEY), attrs.evolve(CALLER, app_id=AppId(LONGEST)))
     headers = (("Authorization", f"Bearer {API_KEY}"), ("Idempotency-Key", "k" * 255))
@@ -360,7 +360,7 @@ def test_hosted_page_is_found_until_it_expires_or_is_replaced(database: SqlDatab
     assert about.user_id == bound.user_id
 
 
-def test_hosted_pages_expire_as_documented_in_a_sql_store(database: SqlDatabase) -> None:
+def test_sql_store_purges_a_hosted_page_5_minutes_after_expiry(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -369,7 +369,7 @@ def test_hosted_pages_expire_as_documented_in_a_sql_store(database: SqlDatabase)
     check_pages(store, set_clock, lambda: [str(row) for row in database.rows(kept)])
 
 
-def test_replaced_hosted_page_cannot_act_on_a_sql_store(database: SqlDatabase) -> None:
+def test_sql_store_refuses_a_fact_of_a_replaced_hosted_page(database: SqlDatabase) -> None:
     store = SqlStore(database)
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)

@@ -69,7 +69,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
 
 
 @pytest.mark.slow
-def test_stored_document_of_an_older_release_is_updated(release: Release) -> None:
+def test_fact_updates_a_connection_stored_by_an_older_release(release: Release) -> None:
     # The same value with another text, as an older format would be.
     release.rewrite(lambda text: json.dumps(json.loads(text), indent=1))
     release.behind.record(Authorized(ConnectionId(release.connection_id)))

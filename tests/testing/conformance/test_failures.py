@@ -22,7 +22,7 @@ WRONG = NotConformingError("the status is wrong")
         (ValueError("no JSON"), 200, False),
     ],
 )
-def test_server_error_exception_or_timeout_may_be_a_down_server(
+def test_5xx_exception_or_timeout_marks_a_server_as_maybe_down(
     error: Exception,
     last_status: int,
     may_be_down: bool,  # noqa: FBT001 - a parameter

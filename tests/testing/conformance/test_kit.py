@@ -171,7 +171,7 @@ def test_kit_sends_the_same_requests_for_the_same_seed() -> None:
     assert sent[0] == sent[1]
 
 
-def test_every_rule_has_a_kit_check_or_a_listed_reason() -> None:
+def test_every_rule_has_a_kit_check_or_a_reason_for_having_none() -> None:
     rules = {row.rule for table in TABLES.values() for row in table.rows}
     shown = {rule for check in CHECKS for rule in check.rules}
     assert shown | UNSEEN.keys() == rules
@@ -180,7 +180,7 @@ def test_every_rule_has_a_kit_check_or_a_listed_reason() -> None:
     assert all(UNSEEN.values())
 
 
-def test_every_law_has_a_kit_check_or_a_listed_reason() -> None:
+def test_every_law_has_a_kit_check_or_a_reason_for_having_none() -> None:
     shown = {law for check in CHECKS for law in check.laws}
     assert shown | UNSEEN_LAWS.keys() == set(LAWS)
     assert not shown & UNSEEN_LAWS.keys()
@@ -261,7 +261,7 @@ def test_kit_reports_a_model_difference_as_a_replayable_log() -> None:
     assert [bool(line.divergences) for line in answers] == [False] * (len(lines) - 1) + [True]
 
 
-def test_shrinking_the_log_stops_after_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shrinking_a_failure_log_stops_at_the_trial_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
     report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
     assert "the last line of this log" in report.failed[0].message
@@ -440,7 +440,7 @@ def test_kit_checks_an_outbox_without_effects_only_for_events() -> None:
     assert [each.reason for each in report.not_run] == ["the outbox holds no effects"]
 
 
-def test_kit_checks_hosted_pages_by_finish_without_a_cancel_hook() -> None:
+def test_kit_without_cancel_hook_still_checks_a_replaced_page() -> None:
     server = attrs.evolve(Reference().server(), cancel=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)

@@ -230,7 +230,7 @@ def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
+def test_pytest_with_the_kit_still_collects_other_test_files(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     files = {
         "test_zebra.py": "def test_zebra(): pass\n",

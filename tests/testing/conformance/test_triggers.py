@@ -122,7 +122,7 @@ def with_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_other_fact")
-def test_kit_compares_a_custom_fact_with_memory_store() -> None:
+def test_kit_accepts_a_custom_fact_judged_as_by_memory_store() -> None:
     assert Closed.kind in {step.kind for step in model.draw_steps("1", frozenset({"record_fact"}))}
     assert Closed.kind not in {step.kind for step in model.draw_steps("1", frozenset())}
     report = run(Reference().server(), seed="1", only=["model.side-by-side"])

@@ -30,7 +30,7 @@ def chain_of(status: Status) -> list[Connection]:
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
-def test_law_6_counts_a_connection_until_its_end_and_not_at_it(status: Status) -> None:
+def test_law_6_check_ignores_a_connection_from_its_end_on(status: Status) -> None:
     chain = chain_of(status)
     with pytest.raises(LawBrokenError, match="law 6 is broken"):
         check_chain(chain, END - TICK, era=None)

@@ -125,7 +125,7 @@ def problem(**changes: object) -> Response:
 
 
 @given(draw.connection_histories())
-def test_laws_1_and_2_rank_and_revoked_at_never_fall(history: draw.ConnectionHistory) -> None:
+def test_laws_1_and_2_status_and_revoked_at_never_go_back(history: draw.ConnectionHistory) -> None:
     laws.check_rank_never_falls(history.snapshots)
     seen = [
         RevocationAnswer.of(step.answer)
@@ -144,7 +144,7 @@ def test_law_3_snapshots_of_one_history_merge_in_any_order(
 
 
 @given(draw.connections(), st.lists(draw.instants()), draw.data_package())
-def test_laws_4_and_5_standing_only_advances_access_needs_active(
+def test_laws_4_and_5_standing_advances_only_active_has_access(
     connection: Connection, instants: list[datetime], package: str
 ) -> None:
     check_monotone(connection, instants)
@@ -492,7 +492,7 @@ def test_law_error_never_shows_a_body() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_law_2_check_judges_each_connection_id_apart() -> None:
+def test_law_2_check_compares_revoked_at_per_connection_id() -> None:
     revoked = triggers.revoke(PENDING, at(1), actor=Actor.APP, era=None)
     assert isinstance(revoked, Done)
     again = triggers.revoke(revoked.value, at(2), actor=Actor.PATIENT, era=None)

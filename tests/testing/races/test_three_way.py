@@ -93,7 +93,7 @@ class CommitsLate(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
-def test_race_of_three_fails_if_no_sequence_gives_its_contents() -> None:
+def test_race_of_three_fails_if_no_serial_order_ends_the_same() -> None:
     # What is committed first must be seen by what loads afterwards.
     create, landing, tombstone = LANDING
     lost = failed(race(CommitsLate(), UNBOUND, LANDING))
@@ -167,7 +167,7 @@ class ClaimingArena:
 
 @pytest.mark.parametrize("refused", ["", "a", "ab", "abc"])
 @pytest.mark.parametrize("claimed", [*permutations("abc")])
-def test_race_of_three_allows_each_order_that_keeps_real_time(
+def test_race_of_three_passes_if_an_order_fits_loads_and_commits(
     claimed: tuple[str, ...], refused: str
 ) -> None:
     def is_allowed(schedule: tuple[str, ...]) -> bool:

@@ -34,7 +34,7 @@ REFUSING = [
 
 
 @pytest.mark.parametrize("rule", REFUSING)
-def test_log_holds_a_refusal_unless_its_reason_is_not_in_the_log(rule: str) -> None:
+def test_simulation_log_omits_only_refusals_it_cannot_explain(rule: str) -> None:
     journal, user = Journal(), COORDINATE.app_user
     answer = Answer(Response(409, (), b"{}"), NO_CHANGES, (rule,), replayed=False, decided_at=START)
     journal.add_answer(user, at=START, request=request("create"), answer=answer)
@@ -42,5 +42,5 @@ def test_log_holds_a_refusal_unless_its_reason_is_not_in_the_log(rule: str) -> N
     assert len(lines) == (rule not in LEFT_OUT)
 
 
-def test_rules_that_the_log_leaves_out_refuse() -> None:
+def test_every_rule_omitted_from_the_simulation_log_is_a_refusal() -> None:
     assert {*REFUSING} > LEFT_OUT

@@ -45,6 +45,6 @@ def test_claim_that_outlasts_its_bound_is_reported(claimed: SimulatedOutbox) -> 
         claimed.ship(later, START, dies=lambda: False)
 
 
-def test_message_of_a_dead_worker_ships_when_the_claim_ends(claimed: SimulatedOutbox) -> None:
+def test_message_of_a_dead_worker_is_delivered_after_its_claim(claimed: SimulatedOutbox) -> None:
     claimed.ship(START + LONGEST, START + LONGEST, dies=lambda: False)
     assert claimed.shipped == 2

@@ -199,7 +199,7 @@ def _violation(plant: Plant, seed: int, monkeypatch: pytest.MonkeyPatch) -> Viol
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("plant", "seed", "message"), FOUND)
-def test_simulation_of_a_listed_seed_finds_the_planted_mistake(
+def test_simulation_with_a_fixed_seed_finds_each_planted_bug(
     plant: Plant, seed: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = _violation(plant, seed, monkeypatch)
@@ -208,7 +208,7 @@ def test_simulation_of_a_listed_seed_finds_the_planted_mistake(
 
 
 @pytest.mark.heavy
-def test_simulation_of_a_listed_seed_finds_an_endless_claim(
+def test_simulation_with_a_fixed_seed_finds_a_claim_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     believes_any_claim(monkeypatch)
@@ -220,5 +220,5 @@ def test_simulation_of_a_listed_seed_finds_an_endless_claim(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", sorted({seed for _, seed, _ in FOUND}))
-def test_simulation_of_listed_seeds_breaks_no_law_if_correct(seed: int) -> None:
+def test_simulation_with_fixed_seeds_breaks_no_law_without_bugs(seed: int) -> None:
     assert simulate(seed, clients=2, hours=6).violation is None

@@ -161,7 +161,7 @@ EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Callable[[obje
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", EDGES)
-def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
+def test_strategy_draws_every_edge_case_in_a_hundred_examples(subject: str) -> None:
     strategy, edges = EDGES[subject]
     seen = drawn_usually(strategy)
     assert len(seen) <= USUAL.max_examples
@@ -170,7 +170,7 @@ def test_strategy_draws_every_edge_in_a_hundred_examples(subject: str) -> None:
 
 
 @pytest.mark.parametrize("path", EntryPath)
-def test_sessions_of_a_path_reach_every_account_and_preference(path: EntryPath) -> None:
+def test_sessions_drawn_for_a_path_cover_all_its_table_cells(path: EntryPath) -> None:
     cells = {
         (ENTRY_PATHS.name, *map(str, key))
         for key, row in ENTRY_PATHS.cells()

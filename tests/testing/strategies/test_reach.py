@@ -152,7 +152,7 @@ def test_strategies_draw_every_act_on_an_idempotency_record(wanted: RecordAct) -
 
 @pytest.mark.parametrize("wanted", [Attempt, KnownResponse, Refused, Done, LeaseLost, Ignored])
 @pytest.mark.heavy
-def test_strategies_draw_every_outcome_of_a_record_act(wanted: type[object]) -> None:
+def test_strategies_draw_every_outcome_on_an_idempotency_record(wanted: type[object]) -> None:
     past = among(
         draw.record_histories, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
     )

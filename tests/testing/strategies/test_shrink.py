@@ -126,7 +126,7 @@ def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
 
 
 @pytest.mark.slow
-def test_second_attempt_shrinks_to_two_begin_acts_a_lease_apart() -> None:
+def test_shrunk_second_attempt_is_two_begins_one_lease_apart() -> None:
     past = smallest(
         draw.record_histories(),
         lambda past: len(past.records) > 1 and past.records[-1].token > past.records[0].token,

@@ -299,7 +299,7 @@ def test_strategy_for_an_unreachable_value_raises_type_error() -> None:
 
 
 @given(draw.coordinate_histories())
-def test_drawn_bindings_and_sessions_of_a_coordinate_agree(past: CoordinateHistory) -> None:
+def test_drawn_coordinate_history_is_consistent(past: CoordinateHistory) -> None:
     # A user is never bound again, and the state of a user never falls.
     order = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
     seen = [(each.generation, order.index(each.state)) for each in past.bindings]

@@ -75,7 +75,7 @@ def test_law_watch_accepts_a_connection_made_after_a_tombstone() -> None:
     watch.observe_access_decision(ID, "labs", at(5), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_access_to_a_create_that_came_late() -> None:
+def test_law_17_watch_reports_access_to_a_create_stored_too_late() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -93,7 +93,7 @@ def test_law_17_watch_reports_a_create_moved_to_the_new_era() -> None:
         watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_a_connection_of_a_later_era() -> None:
+def test_law_17_watch_reports_a_connection_older_than_its_era() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, made_under_the_era(at(0))))
     with broken(17, "PENDING under the era of a tombstone that came after it was made"):
         watch.observe_commit((TOMBSTONE,), at(1))
@@ -118,7 +118,7 @@ def test_law_17_watch_reports_a_handoff_after_a_tombstone() -> None:
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
 
 
-def test_law_17_watch_reports_a_session_made_landed_too_late() -> None:
+def test_law_17_watch_reports_a_session_landed_after_a_tombstone() -> None:
     active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
     watch = stored(BindingWrite(None, active))
     read_at = watch.commit_count

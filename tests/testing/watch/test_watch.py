@@ -434,7 +434,7 @@ def test_law_12_watch_reports_a_partial_patient_revocation() -> None:
     )
 
 
-def test_law_13_watch_reports_a_response_with_an_unlisted_member() -> None:
+def test_law_13_watch_reports_an_undocumented_response_member() -> None:
     made = Watched()
     with broken(13, "not listed: appId"):
         made.ask(request("create"), START, spoil=body(b'"status":', b'"appId":"a","status":'))
@@ -462,7 +462,7 @@ def test_law_16_watch_reports_an_undocumented_response() -> None:
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_watch_accepts_custom_operations_only_if_listed() -> None:
+def test_law_13_watch_accepts_only_custom_operations_passed_in() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(

@@ -471,7 +471,7 @@ IDS: Final = {"connectionId", "nextConnectionId", "headConnectionId"}
 
 
 @each_problem
-def test_details_of_a_problem_example_use_words_of_the_tables(name: str, code: str) -> None:
+def test_problem_example_details_have_values_from_rule_tables(name: str, code: str) -> None:
     described = OPERATIONS[name]
     for detail, value in cast("Object", described.problems[code]["details"]).items():
         if detail == "member":

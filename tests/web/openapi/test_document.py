@@ -286,7 +286,7 @@ def requests_without_a_header() -> Iterator[Exchange]:
 
 
 @pytest.mark.slow
-def test_real_answers_and_documented_responses_match_both_ways() -> None:
+def test_answers_of_real_traffic_are_exactly_those_documented() -> None:
     seen: Counter[tuple[type[Operation], str]] = Counter()
     for method, target, status, headers, body in chain(
         replayed_traffic(), requests_without_a_header()
