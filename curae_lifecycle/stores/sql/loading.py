@@ -25,8 +25,8 @@ from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs, 
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.clock import NOW_SQL
-from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
 
@@ -247,8 +247,10 @@ class _Result:
 
     def connections(self, part: str) -> tuple[Connection, ...]:
         """Return the connections of a part: a chain by position, other parts by id."""
+        if part not in self.parts:
+            return ()
         by_place = part == "chain"
-        rows = sorted(self.parts.get(part, []), key=lambda row: row.second if by_place else row.id)
+        rows = sorted(self.parts[part], key=lambda row: row.second if by_place else row.id)
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
 
     def connection_in_chain(

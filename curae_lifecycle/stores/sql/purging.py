@@ -18,9 +18,9 @@ from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.stores.codec import load
 from curae_lifecycle.stores.contract import AsyncStore
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.retry import Retrier
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.statement import Statement, Value
 from curae_lifecycle.stores.sql.storing import (
     clear_user_statement,

@@ -139,8 +139,8 @@ def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps
 
     To find out what the operation needs, a first request is sent about a pending connection and an
     UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the returned request is
-    about a revoked connection and a LIMITED user, otherwise about new ones in the same states. If
-    the operation takes a session id, the user is LIMITED in both requests.
+    about a revoked connection and a LIMITED user. Otherwise it is about another pending connection
+    and UNLINKED user. If the operation takes a session id, the user is LIMITED in both requests.
 
     Args:
         app: The app that sends both requests.
