@@ -271,7 +271,8 @@ class MemoryStore:
             )
         if needs.chain is not None:
             connection = self._connections.get(needs.chain)
-            following = () if connection is None else self._connections.following(connection)
+            if connection is not None:
+                following = self._connections.following(connection, needs.chain_part)
         if needs.session is not None:
             session = self._sessions.get(needs.session)
         coordinate = needs.binding

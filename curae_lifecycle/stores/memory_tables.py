@@ -32,7 +32,7 @@ from curae_lifecycle.rules.values import (
     add_microseconds,
 )
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
-from curae_lifecycle.service.snapshot import ConnectionsPage
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
@@ -302,14 +302,22 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         head = self._heads[connection.identity.root_id] if successor else None
         return connection, successor, head
 
-    def following(self, connection: Connection) -> tuple[Connection, ...]:
-        """Return every later connection of a connection's chain, nearest first."""
+    def following(
+        self, connection: Connection, part: ChainPart | None = None
+    ) -> tuple[Connection, ...]:
+        """Return the later connections of a connection's chain, or a part, nearest first."""
         following: list[Connection] = []
-        successor = self._successors.get(connection.id)
-        while successor is not None:
-            following.append(successor)
-            successor = self._successors.get(successor.id)
-        return tuple(following)
+        for each in self._backwards(connection.identity.root_id):
+            position = each.identity.position
+            if position <= connection.identity.position:
+                break
+            if part is not None:
+                if part.before is not None and position >= part.before:
+                    continue
+                if len(following) == part.limit:
+                    break
+            following.append(each)
+        return tuple(reversed(following))
 
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
         """Return the connections that `page` selects, in the order of their ids."""

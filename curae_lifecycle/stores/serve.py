@@ -213,10 +213,14 @@ def record(
     that was cut off is finished by the next fact about the coordinate, before anything else, or by
     the store's `purge`.
 
+    The revocation of a chain is committed in batches, too. The first one holds the end of the chain
+    and so ends its access.
+
     Args:
         store: The store.
         fact: The fact.
         retry_policy: The limits of the attempts, and the pauses between them; a sweep shares them.
+            Each batch of a chain's revocation has them anew.
 
     Returns:
         Done: the changes were committed, those of a tombstone's sweep included. Ignored: the fact
@@ -227,9 +231,10 @@ def record(
     Raises:
         ArgumentError: The fact holds a value that is not allowed, such as an instant that is not in
             UTC or a `happened_at` more than five minutes in the future.
-        StoreUnavailableError: No attempt succeeded, or a sweep was cut off by the deadline. Record
-            the fact again later; a fact that is recorded late or twice does no harm, except for a
-            tombstone without `happened_at`, which is a new one each time.
+        StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was
+            interrupted. Record the fact again later; a fact that is recorded late or twice does no
+            harm, except for a tombstone without `happened_at`, which is a new one each time. A
+            resumed revocation without `happened_at` gives the rest a later `revoked_at`.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
             A tombstone is recorded even if the account is full.
     """
