@@ -161,7 +161,7 @@ class Endpoint:
             retry_policy=retry_policy,
             counters=counters,
             serve_api=serve_api,
-            serve_page=serve_page,
+            serve_page=None if hosted_pages is None else serve_page,
             count_backlog=count_backlog,
             check_ready=check_ready,
             time_limit=_deadline_limit,
@@ -231,9 +231,6 @@ class AsyncEndpoint:
                 stats=stats,
             )
 
-        async def serve_page(request: Request) -> Response | None:
-            return None if hosted_pages is None else await hosted_pages(request)
-
         async def count_backlog() -> Backlog | None:
             return None if backlog is None else await backlog()
 
@@ -245,7 +242,7 @@ class AsyncEndpoint:
             retry_policy=retry_policy,
             counters=counters,
             serve_api=serve_api,
-            serve_page=serve_page,
+            serve_page=hosted_pages,
             count_backlog=count_backlog,
             check_ready=check_ready,
             time_limit=asyncio.timeout,
@@ -300,7 +297,7 @@ class _EndpointCore:
     retry_policy: RetryPolicy
     counters: Counters | None
     serve_api: Callable[[Request, RetryStats], Awaitable[Answer]]
-    serve_page: Callable[[Request], Awaitable[Response | None]]
+    serve_page: Callable[[Request], Awaitable[Response | None]] | None
     count_backlog: Callable[[], Awaitable[Backlog | None]]
     check_ready: Callable[[], Awaitable[bool]]
     time_limit: Callable[[float], AbstractAsyncContextManager[object]]
@@ -369,6 +366,8 @@ class _EndpointCore:
         return Response(200, headers, text)
 
     async def _answer_page(self, request: Request) -> _EndpointAnswer | None:
+        if self.serve_page is None:
+            return None
         try:
             async with self.time_limit(self.retry_policy.seconds + ATTEMPT_GRACE_SECONDS):
                 page = await self.serve_page(request)

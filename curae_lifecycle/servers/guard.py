@@ -202,11 +202,13 @@ class Guard:
             self._note(GuardEvent.BODY_TOO_LONG)
         headers = _with_length(cast("Headers", scope["headers"]), len(body))
         names = _names(scope)
+        # A free slot is taken without waiting, so it needs no timer.
+        has_slot = self._slots.take_free(names)
         leaving: asyncio.Future[AsgiMessage] | None = None
-        if is_complete and not self._slots.is_free(names):
+        if is_complete and not has_slot:
             leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            failure = await self._take_slot(names, leaving)
+            failure = None if has_slot else await self._wait_for_slot(names, leaving)
             if failure is None:
                 app_receive = _BodyReceive(body, receive, leaving)
                 app_send = send if is_complete else _LingeringSend(receive, send)
@@ -223,14 +225,10 @@ class Guard:
             if leaving is not None:
                 leaving.cancel()
 
-    async def _take_slot(
+    async def _wait_for_slot(
         self, names: Names, leaving: asyncio.Future[AsgiMessage] | None
     ) -> GuardEvent | None:
         # Returns the reason if no slot was taken. `leaving` ends when the client disconnects.
-        if self._slots.is_free(names):
-            # A free slot is taken without waiting, so it needs no timer.
-            await self._slots.take(names)
-            return None
         try:
             async with asyncio.timeout(self._queue_seconds) as limit:
                 if leaving is not None:

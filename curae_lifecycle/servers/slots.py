@@ -54,14 +54,24 @@ class Slots:
             self._held[name] < self.max_per_name for name in names
         )
 
+    def take_free(self, names: Names) -> bool:
+        """Take a slot if a request gets one without waiting, and return whether it does.
+
+        Args:
+            names: What the request counts against, such as its API key.
+        """
+        if not self.is_free(names):
+            return False
+        self._take(names)
+        return True
+
     async def take(self, names: Names) -> None:
         """Wait until a request may have a slot, and take it; `give_back` returns it.
 
         Args:
             names: The names for which the request counts, such as its API key.
         """
-        if self.is_free(names):
-            self._take(names)
+        if self.take_free(names):
             return
         self._arrivals += 1
         waiter = _Waiter(self._arrivals, asyncio.get_running_loop().create_future())
@@ -90,7 +100,8 @@ class Slots:
 
     def _take(self, names: Names) -> None:
         self._taken += 1
-        self._held.update(names)
+        for name in names:
+            self._held[name] += 1
 
     def _hand_out(self) -> None:
         # More than one may go on: each of a request's names may have kept back another line.

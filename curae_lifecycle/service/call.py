@@ -31,6 +31,7 @@ def _needs(call: Call) -> Needs:
         limit=_limit_key(call.operation, own),
         connection=own.connection,
         chain=own.chain,
+        chain_part=own.chain_part,
         session=own.session,
         binding=own.binding,
         connections=own.connections,

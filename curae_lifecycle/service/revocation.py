@@ -33,7 +33,7 @@ def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
         connection_id: The id of the connection to revoke.
         actor: The actor that revokes.
     """
-    if _reaches_chain(actor):
+    if reaches_chain(actor):
         return Needs(chain=connection_id)
     return Needs(connection=connection_id)
 
@@ -61,19 +61,51 @@ def revoke_by_actor(
         The answer for each connection that was to be revoked, the named one first, and the changes
         to commit; `NO_CHANGES` if every connection was revoked before.
     """
+    if reaches_chain(actor):
+        reached = (connection, *snapshot.following)
+        return revoke_part(reached, snapshot, now, actor=actor, happened_at=happened_at)
     era = present_era(snapshot.binding)
+    answers = chain.revoke_chain(connection, (), now, era=era, actor=actor, happened_at=happened_at)
+    if not isinstance(answers[0], outcomes.Done):
+        return answers, NO_CHANGES
+    changes = revocation_changes((connection,), answers)
+    return answers, changes + live_head_changes(connection, snapshot.head, now, era=era)
+
+
+def revoke_part(
+    reached: tuple[Connection, ...],
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    actor: Actor,
+    happened_at: datetime | None = None,
+    has_head: bool = True,
+) -> tuple[Answers, Changes]:
+    """Revoke connections that follow one another in a chain, for a PATIENT or the PLATFORM.
+
+    Args:
+        reached: The connections as they are stored, in the order of the chain; at least one.
+        snapshot: The values that were loaded with them.
+        now: When the revocation is recorded, in UTC.
+        actor: The actor that revokes.
+        happened_at: When the revocation happened, in UTC; `None` for `now`.
+        has_head: Whether the last of `reached` is the last of its chain.
+
+    Returns:
+        The answer for each of `reached`, and the changes to commit; `NO_CHANGES` if every one was
+        revoked before.
+    """
     answers = chain.revoke_chain(
-        connection, snapshot.following, now, era=era, actor=actor, happened_at=happened_at
+        reached[0],
+        reached[1:],
+        now,
+        era=present_era(snapshot.binding),
+        actor=actor,
+        happened_at=happened_at,
     )
     if not any(isinstance(answer, outcomes.Done) for answer in answers):
         return answers, NO_CHANGES
-    if _reaches_chain(actor):
-        reached = (connection, *snapshot.following)
-        changes = revocation_changes(reached, answers, heads=reached[-1:])
-    else:
-        changes = revocation_changes((connection,), answers)
-        changes += live_head_changes(connection, snapshot.head, now, era=era)
-    return answers, changes
+    return answers, revocation_changes(reached, answers, heads=reached[-1:] if has_head else ())
 
 
 def join_rules(answers: Answers) -> tuple[str, ...]:
@@ -81,5 +113,12 @@ def join_rules(answers: Answers) -> tuple[str, ...]:
     return tuple(rule for answer in answers for rule in answer.rules)
 
 
-def _reaches_chain(actor: Actor) -> bool:
+def reaches_chain(actor: Actor) -> bool:
+    """Return whether an actor revokes the later connections of a chain, too.
+
+    The table `revocation-reach` says so.
+
+    Args:
+        actor: The actor that revokes.
+    """
     return chain.REVOCATION_REACH[actor].outcome.value is chain.Reach.CHAIN

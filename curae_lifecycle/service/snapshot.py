@@ -40,6 +40,26 @@ class ConnectionsPage:
             raise ArgumentError("limit", "at least 1, or None for all")
 
 
+@attrs.frozen
+class ChainPart:
+    """The part of a chain's later connections that a batch of its revocation needs.
+
+    It is the end of the chain, or what comes before the part that an earlier batch revoked.
+
+    Attributes:
+        limit: How many connections suffice, at least 1: the last ones of those before `before`.
+        before: The place in the chain before which the part ends; `None` for the chain's end.
+    """
+
+    limit: int
+    before: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a limit that loads nothing."""
+        if self.limit < 1:
+            raise ArgumentError("limit", "at least 1")
+
+
 @attrs.frozen(kw_only=True)
 class Needs:
     """The keys of the values that a store loads for a request or fact, in one consistent read.
@@ -54,6 +74,8 @@ class Needs:
             binding of its coordinate.
         chain: The id of a connection; load it, every later connection of its chain and the binding
             of its coordinate.
+        chain_part: The part of the later connections of `chain` that suffices; `None` for all. A
+            store that loads all of them in any case is right, but a long chain takes it long.
         session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded. `session`, `connection`, `chain` and
             `connections` load the binding of their coordinate without it; beside one of them it
@@ -67,6 +89,7 @@ class Needs:
     limit: LimitKey | None = None
     connection: values.ConnectionId | None = None
     chain: values.ConnectionId | None = None
+    chain_part: ChainPart | None = None
     session: values.SessionId | None = None
     binding: values.Coordinate | None = None
     connections: ConnectionsPage | None = None
@@ -100,8 +123,8 @@ class Snapshot:
         successor: The connection that recovered `connection`; loaded for `needs.connection`.
         head: The last connection of the chain of `connection`, if that has a successor; `head` and
             `successor` can be the same. Loaded for `needs.connection`.
-        following: Every later connection of the chain of `connection`, nearest first; loaded for
-            `needs.chain`.
+        following: Every later connection of the chain of `connection`, nearest first, or the part
+            that `needs.chain_part` names; loaded for `needs.chain`.
         session: The session that `needs.session` names.
         binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
             `connections`.
@@ -181,7 +204,7 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
     if needs.connection is not None and snapshot.connection is not None:
         _check_line(needs.connection, snapshot.connection, snapshot)
     if needs.chain is not None and snapshot.connection is not None:
-        _check_chain(needs.chain, snapshot.connection, snapshot.following)
+        _check_chain(needs, snapshot.connection, snapshot.following)
     if needs.connections is not None:
         _check_connections(needs.connections, snapshot.connections)
     if needs.page is not None and snapshot.page is not None:
@@ -210,11 +233,13 @@ def _check_line(asked: values.ConnectionId, connection: Connection, snapshot: Sn
     _check(is_head, "head", "the last connection of the chain")
 
 
-def _check_chain(
-    asked: values.ConnectionId, connection: Connection, following: tuple[Connection, ...]
-) -> None:
-    _check(connection.id == asked, "connection", "the connection that was asked for")
-    before = connection.id
+def _check_chain(needs: Needs, connection: Connection, following: tuple[Connection, ...]) -> None:
+    _check(connection.id == needs.chain, "connection", "the connection that was asked for")
+    before: str | None = connection.id
+    part = needs.chain_part
+    if part is not None and len(following) >= part.limit:
+        # The part may begin later in the chain.
+        before = following[0].identity.predecessor_id
     for each in following:
         follows = each.identity.predecessor_id == before
         _check(follows, "following", "the later connections of the chain")

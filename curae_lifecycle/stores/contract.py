@@ -52,13 +52,13 @@ class StoreUnchangedError(StoreUnavailableError):
 
     `serve` and `record` retry after this error and after its base class alike. The difference
     matters to a store that keeps its rate limits elsewhere, such as `RedisLimitsStore`. After a
-    `StoreUnchangedError` that store gives the charge back, so that a request that waited for a lock
-    is charged once. Raise this error only if it is certain that nothing was stored.
+    `StoreUnchangedError` that store gives the charge back, and the next attempt charges again. So
+    the request is charged only once. Raise this error only if certainly nothing was stored.
     """
 
 
 class StoreFullError(LifecycleError, RuntimeError):
-    """The refusal of a commit because a customer account holds as many values as it may.
+    """The refusal of a commit that would exceed the capacity of a customer account.
 
     The commit stored nothing, and no live value was dropped to make room. Other accounts are not
     affected.
@@ -141,11 +141,11 @@ class Store(Protocol):
                 none. A store drops the earlier page of the same subject.
 
         Returns:
-            True if everything was stored. False on a conflict, after which nothing was stored: a
-            value that a write replaces is no longer as it was loaded. Load again and decide again.
+            True if everything was stored. False on a conflict: a value that a write replaces has
+            changed since the load. Nothing was stored then. Load again and decide again.
 
         Raises:
-            StoreFullError: A new value was refused, and nothing was stored.
+            StoreFullError: The customer account of a new value is full. Nothing was stored.
         """
         ...
 
@@ -184,14 +184,14 @@ class ChargingStore(Store, Protocol):
         """Charge buckets, the rate limits of an API key, ahead of the commit of the request.
 
         All are charged in one transaction, or none. A charge reads the buckets as they are then,
-        not as they were loaded. It must outlive every crash of the store that a later commit
-        outlives.
+        not as they were loaded. If a later commit outlives a crash of the store, the charge must
+        outlive that crash, too.
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets. They may be empty if `durable` is True.
-            durable: Whether these and all earlier charges must outlive a crash of the store when
-                this returns. It is True if the request commits nothing else.
+            charges: The writes of the buckets; there may be none if `durable` is True.
+            durable: True if these and all earlier charges must outlive a crash of the store once
+                this method has returned, since the request commits nothing else.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after

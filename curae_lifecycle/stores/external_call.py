@@ -56,8 +56,8 @@ class ExternalCall:
             next action.
         lease: How long the request holds its idempotency key, in seconds; each extension lasts as
             long.
-        lost_lease: The meaning of an expired lease. EXECUTE: the next retry executes. UNKNOWN: the
-            call may have taken effect, so no retry executes.
+        lost_lease: The treatment of an expired lease. EXECUTE: the next retry executes. UNKNOWN:
+            the call may have taken effect, so no retry executes.
     """
 
     call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]
@@ -99,8 +99,8 @@ async def answer_with_external_call(
         or after an unexpected error.
 
     Raises:
-        ArgumentError: The program passed an argument that no correct program passes.
-        AssertionError: The program is wrong, and one of the library's own checks found it.
+        ArgumentError: An argument is invalid, which is a mistake of the program.
+        AssertionError: A check inside the library found a mistake of the program.
     """
 
     async def answer() -> Answer:

@@ -36,7 +36,7 @@ def csrf_token(url: str) -> str:
 def hosted_page_for(
     call: Call, reply: Reply, binding: LimitedAccountAppBinding | None
 ) -> HostedPage | None:
-    """Return the page that a reply sends the user to, to be stored; None if there is none.
+    """Return the hosted page to register for a reply; None if the reply has no next action.
 
     The page is about the connection or session in the reply, else about the user of the call.
 

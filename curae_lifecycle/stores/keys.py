@@ -2,20 +2,29 @@
 
 The law of this module: **two names that differ in any part have different keys**. A key is the
 digest of a JSON list, which keeps the parts of a name apart.
+
+A request asks for each of its keys several times, so the latest keys are cached.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from functools import lru_cache
+from typing import Final
 
 from curae_lifecycle.rules.idempotency import RecordKey
-from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 
 KeyParts = tuple[str, ...]
 """The name of a value: a few strings in a fixed order, unique among the values of one kind."""
+
+
+KEY_CACHE_SIZE: Final = 4096
+"""The number of keys of each kind that are cached."""
 
 
 def key_of(*parts: str) -> str:
@@ -63,6 +72,7 @@ def rate_key_parts(key: RateKey) -> KeyParts:
     )
 
 
+@lru_cache(KEY_CACHE_SIZE)
 def coordinate_key(coordinate: Coordinate) -> str:
     """Return the key of the row of a coordinate's binding.
 
@@ -72,10 +82,11 @@ def coordinate_key(coordinate: Coordinate) -> str:
 
 
 def page_subject_key(page: HostedPage) -> str:
-    """Return the key of what a hosted page is about, such as a session: a SHA-256 in hex."""
+    """Return the key of a hosted page's subject, such as a session: a SHA-256 in hex."""
     return key_of(page.kind, page.subject)
 
 
+@lru_cache(KEY_CACHE_SIZE)
 def record_key(key: RecordKey) -> str:
     """Return the key of the row of an idempotency record.
 
@@ -84,6 +95,20 @@ def record_key(key: RecordKey) -> str:
     return key_of(*record_key_parts(key))
 
 
+@lru_cache(KEY_CACHE_SIZE)
 def rate_key(key: RateKey) -> str:
     """Return the key of the row of a rate limit: an app user's exact log or a bucket."""
     return key_of(*rate_key_parts(key))
+
+
+_ID: Final = re.compile(r"[0-9a-f-]{36}")
+
+
+def id_key(id_: ConnectionId | SessionId) -> str:
+    """Return an id as the key of its row, or an empty key if the id is malformed.
+
+    An id is malformed unless it has 36 characters, each a lower-case hex digit or a hyphen. No row
+    has the empty key. A fact may hold any text as an id, and databases disagree about some texts:
+    one ignores a trailing space, another raises an error for a null character.
+    """
+    return id_ if _ID.fullmatch(id_) else ""

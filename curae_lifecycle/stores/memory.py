@@ -214,8 +214,7 @@ class MemoryStore:
 
         A record, a rate limit or a hosted page is dropped five minutes after its deadline. A chain
         or a session is dropped five minutes after `ended_retention` has passed since its end.
-        Hosted pages are always dropped, but not counted. A sweep after a tombstone that was cut off
-        is finished.
+        Hosted pages are always dropped, but not counted. Unfinished sweeps are finished, too.
 
         Args:
             now: The current instant, in UTC, at most five minutes later than the time on any clock
@@ -272,7 +271,8 @@ class MemoryStore:
             )
         if needs.chain is not None:
             connection = self._connections.get(needs.chain)
-            following = () if connection is None else self._connections.following(connection)
+            if connection is not None:
+                following = self._connections.following(connection, needs.chain_part)
         if needs.session is not None:
             session = self._sessions.get(needs.session)
         coordinate = needs.binding

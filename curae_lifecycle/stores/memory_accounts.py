@@ -158,7 +158,9 @@ class Accounts:
         return dropped
 
     def purge_all(self, now: datetime) -> Iterator[tuple[int, bool]]:
-        """Drop all expired values in batches of `PURGE_BATCH_SIZE`, each account counting as one value.
+        """Drop all expired values, account by account, in batches.
+
+        `PURGE_BATCH_SIZE` limits the accounts and the checked values of a batch, taken together.
 
         Args:
             now: The current instant, in UTC.

@@ -32,7 +32,7 @@ from curae_lifecycle.rules.values import (
     add_microseconds,
 )
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
-from curae_lifecycle.service.snapshot import ConnectionsPage
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
@@ -79,15 +79,15 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
 
     @abstractmethod
     def set(self, key: _Key, write: _Write) -> tuple[datetime, _Key] | None:
-        """Store the new value of a write; say when to look whether it may be dropped.
+        """Store the new value of a write; return when to check whether it may be dropped.
 
         Args:
             key: The key of the value, as `locate` returned it.
             write: The write.
 
         Returns:
-            When to look for the first time, and the key to look by. `None` if the value never
-            expires, or if that is scheduled already.
+            The instant of the first check, and the key for it. `None` if the value never expires,
+            or if its first check is scheduled already.
         """
 
 
@@ -131,15 +131,18 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
         """Return the key of the limit, its stored state (None if new) and its customer account."""
-        key = write.key
+        key, name = write.key, rate_key_parts(write.key)
         whose: AppUser | KeyOwner = key.app_user if isinstance(key, LimitKey) else key.owner
-        return rate_key_parts(key), self.of(key), (whose.environment, whose.customer_account_id)
+        row = self.get(name)
+        held = None if row is None else row[0]
+        return name, held, (whose.environment, whose.customer_account_id)
 
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
         """Store a state with its policy, which determines when the state expires.
 
         Returns:
-            The instant at which a new state expires, and its key; `None` for a known one.
+            The instant at which a new state expires, and its key; `None` if the write replaces an
+            earlier state.
         """
         self[key] = write.after, write.policy
         return (write.expires_at, key) if write.before is None else None
@@ -222,7 +225,7 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         return add_microseconds(write.after.expires_at, self._ended_retention), key
 
     def next_drop_check(self, key: SessionId, now: datetime) -> datetime | None:
-        """Return when the session has been kept for `ended_retention` after it expired.
+        """Return when a session's retention ends: `ended_retention` after the session expires.
 
         Returns:
             The instant; `None` if it was at least five minutes ago, so that the session may be
@@ -299,14 +302,22 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         head = self._heads[connection.identity.root_id] if successor else None
         return connection, successor, head
 
-    def following(self, connection: Connection) -> tuple[Connection, ...]:
-        """Return every later connection of a connection's chain, nearest first."""
+    def following(
+        self, connection: Connection, part: ChainPart | None = None
+    ) -> tuple[Connection, ...]:
+        """Return the later connections of a connection's chain, or a part, nearest first."""
         following: list[Connection] = []
-        successor = self._successors.get(connection.id)
-        while successor is not None:
-            following.append(successor)
-            successor = self._successors.get(successor.id)
-        return tuple(following)
+        for each in self._backwards(connection.identity.root_id):
+            position = each.identity.position
+            if position <= connection.identity.position:
+                break
+            if part is not None:
+                if part.before is not None and position >= part.before:
+                    continue
+                if len(following) == part.limit:
+                    break
+            following.append(each)
+        return tuple(reversed(following))
 
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
         """Return the connections that `page` selects, in the order of their ids."""

@@ -83,14 +83,20 @@ class ObjectCodec:
         """Return the value of a JSON object; a missing member gets the default of its field.
 
         Raises:
-            MalformedError: A member is invalid, or is missing and its field has no default; the
-                error names the member by its path. Or a member is unknown; the error names `None`.
+            MalformedError: A member is invalid, or is missing although its field has no default;
+                the error names that member by its path. The error names `None` instead if a member
+                is unknown, or if the class refuses the values.
         """
         values: dict[str, object] = {}
         for name, codec in self._parts.items():
             # A field's default is null, a number, or a marker of attrs that no JSON type matches.
             member = document.get(name, self._defaults[name])
-            values[name] = _read_member(name, codec, member)
+            if type(member) is codec.kind:
+                values[name] = member if codec.read is None else _read(name, codec.read, member)
+            elif member is None and codec.nullable:
+                values[name] = None
+            else:
+                raise MalformedError(name, Fault.INVALID)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
         try:
@@ -112,16 +118,12 @@ class ObjectCodec:
         return document
 
 
-def _read_member(name: str, codec: FieldCodec, member: object) -> object:
-    if type(member) is codec.kind:
-        try:
-            return member if codec.read is None else codec.read(member)
-        except (ValueError, LookupError) as error:
-            # The cause is dropped, since its text can repeat what was stored.
-            raise MalformedError(_path(name, error), Fault.INVALID) from None
-    if member is None and codec.nullable:
-        return None
-    raise MalformedError(name, Fault.INVALID)
+def _read(name: str, read: Callable[[object], object], member: object) -> object:
+    try:
+        return read(member)
+    except (ValueError, LookupError) as error:
+        # The cause is dropped, since its text can repeat what was stored.
+        raise MalformedError(_path(name, error), Fault.INVALID) from None
 
 
 def _path(name: str, error: Exception) -> str:

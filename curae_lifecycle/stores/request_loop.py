@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from contextvars import ContextVar
+from time import monotonic
 from traceback import walk_tb
 from typing import Final
 
@@ -22,12 +23,13 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import Coordinate, check_type
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
+from curae_lifecycle.service.facts.revoked_batch import RevokedBatch, first_step
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import BucketKey
@@ -45,7 +47,12 @@ from curae_lifecycle.stores.contract import (
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.retry import Retrier, RetryStats
-from curae_lifecycle.stores.sweeping import shared_deadline, sweep, unfinished_sweep
+from curae_lifecycle.stores.sweeping import (
+    REVOCATION_BATCH,
+    shared_deadline,
+    sweep,
+    unfinished_sweep,
+)
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -339,7 +346,8 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
     """Record a fact; `retrier` repeats the attempts.
 
     An unfinished sweep of the fact's coordinate is finished first. After a tombstone comes its own
-    sweep.
+    sweep. The revocation of a chain is recorded in batches, newest connections first, each within
+    the retrier's time limit.
 
     Args:
         store: The store.
@@ -347,39 +355,71 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
         retrier: Runs the attempts.
 
     Returns:
-        Done, with the changes that were committed, those of the tombstone's own sweep included; or
-        Ignored or Refused, with nothing committed.
+        Done, with the changes that were committed, those of all batches and of the tombstone's own
+        sweep included; or Ignored or Refused, with nothing committed.
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
-        StoreUnavailableError: No attempt succeeded, or a sweep was cut off.
+        StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was cut
+            off.
     """
+    with shared_deadline(retrier) as end:
+        step = await _record_step(store, first_step(fact, REVOCATION_BATCH), retrier, end=end)
+        answer = step.answer
+        tombstoned = _tombstoned_coordinate(answer)
+        if tombstoned is not None:
+            swept = await sweep(store, tombstoned, retrier=retrier, end=end)
+            assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
+            return attrs.evolve(answer, value=answer.value + swept)
+    while step.rest is not None:
+        # Each batch has the whole time. Otherwise a revocation that was cut off, which first reads
+        # what it has done, might never get to the rest.
+        with shared_deadline(retrier) as end:
+            if monotonic() >= end:
+                raise StoreUnavailableError("the revocation of a chain was cut off")
+            step = await _record_step(store, step.rest, retrier, end=end)
+        answer = _join(answer, step.answer)
+    return answer
 
-    async def attempt() -> FactAnswer | Coordinate | None:
+
+@attrs.frozen
+class _Step:
+    """The answer to a fact or to one batch of it, and the next batch."""
+
+    answer: FactAnswer
+    rest: Fact | None
+
+
+async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier, *, end: float) -> _Step:
+    async def attempt() -> _Step | Coordinate | None:
         loaded = await store.load(fact.needs())
         unswept = unfinished_sweep(loaded.snapshot)
         if unswept is not None:
             return unswept
         answer = record_fact(fact, loaded.snapshot, loaded.now)
-        if not isinstance(answer, Done):
-            return answer
-        return answer if await store.commit(loaded, answer.value) else None
+        if isinstance(answer, Done) and not await store.commit(loaded, answer.value):
+            return None
+        if not isinstance(fact, RevokedBatch) or isinstance(answer, Refused):
+            return _Step(answer, None)
+        return _Step(answer, fact.rest(loaded.snapshot, loaded.now))
 
-    with shared_deadline(retrier) as end:
-        while True:
-            answer: FactAnswer | Coordinate | None = await retrier.run(attempt)
-            if answer is None:
-                raise StoreUnavailableError("no attempt succeeded in time")
-            if not isinstance(answer, Coordinate):
-                break
-            await sweep(store, answer, retrier=retrier, end=end)
-        tombstoned = _tombstoned_coordinate(answer)
-        if tombstoned is None:
-            return answer
-        swept = await sweep(store, tombstoned, retrier=retrier, end=end)
-    assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
-    return attrs.evolve(answer, value=answer.value + swept)
+    while True:
+        step: _Step | Coordinate | None = await retrier.run(attempt)
+        if step is None:
+            raise StoreUnavailableError("no attempt succeeded in time")
+        if isinstance(step, _Step):
+            return step
+        await sweep(store, step, retrier=retrier, end=end)
+
+
+def _join(answer: FactAnswer, later: FactAnswer) -> FactAnswer:
+    # A batch is refused only if its connections were deleted after the first batch.
+    if isinstance(answer, Refused) or isinstance(later, Refused):
+        return answer
+    rules = answer.rules + later.rules
+    changes = answer.value + later.value
+    return Ignored(NO_CHANGES, rules) if changes == NO_CHANGES else Done(changes, rules)
 
 
 def _tombstoned_coordinate(answer: FactAnswer) -> Coordinate | None:

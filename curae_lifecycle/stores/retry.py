@@ -41,8 +41,8 @@ class RetryPolicy:
         attempts: The largest number of attempts, at least 1.
         seconds: The time for all attempts, in seconds. After that time no further attempt starts,
             and a running attempt at an `AsyncStore` is cancelled. A blocking call cannot be
-            cancelled, so a `Store` has to ask `stores.deadline` how long a call may take. That
-            deadline is `ATTEMPT_GRACE_SECONDS` later.
+            cancelled, so a `Store` must ask `stores.deadline` how long a call may take: for the
+            rest of this time and `ATTEMPT_GRACE_SECONDS` more.
         attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds.
         pause: The limit of the first pause, in seconds.
         longest_pause: The limit of every pause, in seconds.

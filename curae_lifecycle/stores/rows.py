@@ -87,6 +87,10 @@ class RowQuery:
             and the binding of the connection's user. The connection's own row is in `keys`.
         chain: The id of a connection: fetch every later connection of the same chain, and the
             binding of the connection's user. The connection's own row is in `keys`.
+        chain_before: Those with a position from `chain_before` on need not be fetched; `None` for
+            no such bound.
+        chain_limit: Of the others, only so many at the end of the chain must be fetched; `None` for
+            all. A store that fetches more is right, too.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
         user: The key of a user's binding: fetch the user's connections. The binding itself is in
@@ -100,6 +104,8 @@ class RowQuery:
     keys: tuple[tuple[str, str], ...]
     line: str | None = None
     chain: str | None = None
+    chain_before: int | None = None
+    chain_limit: int | None = None
     session: str | None = None
     user: str | None = None
     after: str | None = None
@@ -171,13 +177,15 @@ def build_row_query(needs: Needs) -> RowQuery:
         *_row_names(Connection, str, needs.connection or needs.chain),
         *_row_names(HostedPage, str, needs.page),
     ]
-    page = needs.connections
+    page, part = needs.connections, needs.chain_part
     if page is not None:
         keys += _row_names(LimitedAccountAppBinding, coordinate_key, page.coordinate)
     return RowQuery(
         keys=tuple(keys),
         line=needs.connection,
         chain=needs.chain,
+        chain_before=None if part is None else part.before,
+        chain_limit=None if part is None else part.limit,
         session=needs.session,
         user=None if page is None else coordinate_key(page.coordinate),
         after=None if page is None else page.after,

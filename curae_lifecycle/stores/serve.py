@@ -73,8 +73,8 @@ def serve(
         too. The log then shows the class and the place of the error, never its text.
 
     Raises:
-        ArgumentError: The program passed an argument that no correct program passes.
-        AssertionError: The program is wrong, and one of the library's own checks found it.
+        ArgumentError: An argument is invalid, which is a mistake of the program.
+        AssertionError: A check inside the library found a mistake of the program.
     """
     check_store_kind(store, "serve_async", is_async=False)
     return run_sync(
@@ -139,9 +139,9 @@ def serve_with_external_call(
         settings: The settings of the server.
         lease: How long the request holds its idempotency key, in seconds. A retry meanwhile is
             refused with `IDEMPOTENCY_KEY_IN_FLIGHT`.
-        lost_lease: The meaning of an expired lease. EXECUTE: the next retry makes the external call
-            again. UNKNOWN: no second call may be made. A retry is then refused until the server
-            has asked the other service what happened, and has recorded that with
+        lost_lease: The treatment of an expired lease. EXECUTE: the next retry makes the external
+            call again. UNKNOWN: no second call may be made. A retry is then refused until the
+            server has asked the other service what happened, and has recorded that with
             `rules.attempt.resolve`. Once the call was started, the key stays taken even if the
             call fails: only an answer or `resolve` ends the attempt.
         retry_policy: The limits of the attempts of each transaction, and the pauses between them.
@@ -152,11 +152,11 @@ def serve_with_external_call(
         The answer, as from `serve`.
 
     Raises:
-        ArgumentError: The program passed an argument that no correct program passes, such as a
-            `lease` that is not finite or below a microsecond. A key that was taken is released,
-            unless the call was made and `lost_lease` is UNKNOWN.
-        AssertionError: The program is wrong, and one of the library's own checks found it. The key
-            is released under the same condition.
+        ArgumentError: An argument is invalid, such as a `lease` that is infinite or below a
+            microsecond. This is a mistake of the program. The key is released, except if the call
+            was made and `lost_lease` is UNKNOWN.
+        AssertionError: A check inside the library found a mistake of the program. The key is
+            released in the same cases.
     """
     check_store_kind(store, "serve_with_external_call_async", is_async=False)
 
@@ -213,10 +213,14 @@ def record(
     that was cut off is finished by the next fact about the coordinate, before anything else, or by
     the store's `purge`.
 
+    The revocation of a chain is committed in batches, too. The first one holds the end of the chain
+    and so ends its access.
+
     Args:
         store: The store.
         fact: The fact.
         retry_policy: The limits of the attempts, and the pauses between them; a sweep shares them.
+            Each batch of a chain's revocation has them anew.
 
     Returns:
         Done: the changes were committed, those of a tombstone's sweep included. Ignored: the fact
@@ -225,12 +229,14 @@ def record(
         returns Ignored; a tombstone without `happened_at` is then recorded again.
 
     Raises:
-        ArgumentError: An instant is out of order or not in UTC.
-        StoreUnavailableError: No attempt succeeded, or a sweep was cut off by the deadline. Record
-            the fact again later; a fact that is recorded late or twice does no harm, except for a
-            tombstone without `happened_at`, which is a new one each time.
+        ArgumentError: The fact holds a value that is not allowed, such as an instant that is not in
+            UTC or a `happened_at` more than five minutes in the future.
+        StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was
+            interrupted. Record the fact again later; a fact that is recorded late or twice does no
+            harm, except for a tombstone without `happened_at`, which is a new one each time. A
+            resumed revocation without `happened_at` gives the rest a later `revoked_at`.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
-            A tombstone is recorded all the same.
+            A tombstone is recorded even if the account is full.
     """
     check_store_kind(store, "record_async", is_async=False)
     return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))

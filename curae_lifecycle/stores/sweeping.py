@@ -23,8 +23,12 @@ from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, Retrier, RetryPolicy
 
-SWEEP_BATCH: Final = 200
-"""How many connections a sweep loads, and revokes in one commit, at most."""
+REVOCATION_BATCH: Final = 40
+"""How many connections a sweep or a chain's revocation loads, and revokes in one commit, at most.
+
+Other requests of an event loop wait while a batch is decided. On PostgreSQL such a commit is one
+combined statement. The batch that reaches the connection of the fact holds that one, too.
+"""
 
 _Result = TypeVar("_Result")
 
@@ -127,7 +131,7 @@ class _Sweep:
         after: ConnectionId | None = None
         passed_over = False
         while True:
-            page = ConnectionsPage(self.coordinate, after, SWEEP_BATCH)
+            page = ConnectionsPage(self.coordinate, after, REVOCATION_BATCH)
             batch = await self._run(partial(self._sweep_page, page, active_first=active_first))
             self.changes += batch.changes
             passed_over |= batch.passed_over

@@ -111,7 +111,7 @@ def check_id_factory(id_factory: object) -> None:
 
 
 def check_function(argument: str, value: object, wanted: str) -> None:
-    """Check that a value is a function that is not async, or another object that can be called.
+    """Check that a value can be called and is not a coroutine function.
 
     Args:
         argument: The name of the argument, for the error.
@@ -130,7 +130,7 @@ def check_function(argument: str, value: object, wanted: str) -> None:
 
 
 def check_async_function(argument: str, value: object, wanted: str) -> None:
-    """Check that a value is an async function, or another object that can be called.
+    """Check that a value can be called and is not a blocking function.
 
     Args:
         argument: The name of the argument, for the error.
@@ -149,7 +149,7 @@ def check_async_function(argument: str, value: object, wanted: str) -> None:
 
 
 def is_engine(value: object) -> bool:
-    """Return True for a blocking engine of SQLAlchemy, which need not be installed."""
+    """Return True for a blocking engine of SQLAlchemy; SQLAlchemy need not be installed."""
     return hasattr(value, "raw_connection") and not is_async_engine(value)
 
 

@@ -61,8 +61,8 @@ class SimulatedClockStore:
     """A wrapper that runs any store on a simulated clock.
 
     Args:
-        store: The store. If it is `Purgeable`, `purge` sets its clock. An async store in a
-            `BlockingStoreAdapter` is `Purgeable` if its own methods are.
+        store: The store. If it is `Purgeable`, `purge` sets its clock. A `BlockingStoreAdapter`
+            counts as `Purgeable` if its async store has `clock` and `purge`.
         now: The first simulated instant.
 
     Attributes:

@@ -125,7 +125,8 @@ def rule_that_answers(decision: AccessDecision) -> AccessRule:
 def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None) -> datetime | None:
     """Return the `revokedAt` that a response must show for a connection that is REVOKED.
 
-    Until the sweep revokes a connection that a tombstone ended, that is the tombstone's instant.
+    If a tombstone ended the connection and no sweep has revoked it yet, the response shows the
+    instant of the tombstone.
 
     Args:
         held: The connection as it is stored.

@@ -61,7 +61,7 @@ class LimitHistory:
         self._charges: dict[BucketKey, LastCharge] = {}
 
     def observe_charge(self, key: RateKey, now: datetime, commit: int) -> None:
-        """Remember an admission, and check it if it is one of an app user.
+        """Remember an admission; if an app user's limit admitted it, also check that limit.
 
         Args:
             key: The key of the limit.
@@ -69,7 +69,7 @@ class LimitHistory:
             commit: The number of the commit.
 
         Raises:
-            LawBrokenError: The limit admitted more than it may.
+            LawBrokenError: The limit admitted more requests than it may.
         """
         if isinstance(key, BucketKey):
             self._charges[key] = LastCharge(now, commit)
@@ -130,9 +130,9 @@ def check_bucket_refusal(
 ) -> None:
     """Check that a bucket may refuse at `now`, and that its `Retry-After` is not too long.
 
-    A bucket is full again at most one window after its last charge, so it refuses only until then.
-    It does not believe a charge further ahead than its window and five minutes, which only a clock
-    that ran ahead can have made.
+    A bucket is full again at most one window after its last charge, so it may refuse only until
+    then. The last charge may lie after `now` if clocks disagree. But a bucket must ignore a charge
+    that lies further ahead than its window and five minutes: a wrong clock has made it.
 
     Args:
         response: The response, a 429.

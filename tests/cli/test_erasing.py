@@ -16,10 +16,10 @@ from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery, coordinate_subject
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import MARY, NAMED, Platform

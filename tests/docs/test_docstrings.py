@@ -21,7 +21,6 @@ INNER: Final = (
     "stores.sql.clock",
     "stores.sql.drivers",
     "stores.sql.failures",
-    "stores.sql.keys",
     "stores.sql.loading",
     "stores.sql.postgresql",
     "stores.sql.statement",

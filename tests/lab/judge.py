@@ -24,7 +24,7 @@ from curae_lifecycle.rules.values import AppUser
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, load
-from curae_lifecycle.stores.sql.keys import rate_key
+from curae_lifecycle.stores.keys import rate_key
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution, check_rate_limit
 from curae_lifecycle.testing.store_invariants import check_store
 from curae_lifecycle.web.json import parse_json

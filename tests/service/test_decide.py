@@ -25,7 +25,7 @@ from curae_lifecycle.service.operations.operation import Operation, ProblemReply
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.respond import respond
 from tests.support import server
@@ -74,6 +74,7 @@ RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyK
 EVERY_NEED = Needs(
     connection=ID,
     chain=ID,
+    chain_part=ChainPart(1),
     session=SessionId(uuid(1)),
     binding=COORDINATE,
     connections=ConnectionsPage(COORDINATE),

@@ -14,7 +14,13 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import initiate
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.rate_keys import BucketKey
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot, check_snapshot
+from curae_lifecycle.service.snapshot import (
+    ChainPart,
+    ConnectionsPage,
+    Needs,
+    Snapshot,
+    check_snapshot,
+)
 from tests.support import subjects
 from tests.support.server import CALLER, new_ids
 from tests.support.strategies import COORDINATE, apply_trigger, at, next_action, pending, uuid
@@ -151,6 +157,36 @@ def test_snapshot_with_links_missing_or_out_of_order_raises(
         check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=connection, following=following))
     assert raised.value.argument == f"snapshot.{argument}"
     assert raised.value.allowed == allowed
+
+
+@pytest.mark.parametrize("following", [(), (SECOND,), (THIRD,), (SECOND, THIRD)])
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_chain_part_may_begin_later_only_if_it_is_full(
+    following: tuple[Connection, ...], limit: int
+) -> None:
+    needs = Needs(chain=FIRST.id, chain_part=ChainPart(limit))
+    snapshot = Snapshot(connection=FIRST, following=following)
+    if following == (THIRD,) and limit > 1:
+        with pytest.raises(ArgumentError, match="following"):
+            check_snapshot(needs, snapshot)
+    else:
+        check_snapshot(needs, snapshot)
+
+
+@pytest.mark.parametrize("following", [(THIRD, SECOND), (SECOND, STRANGER)])
+def test_snapshot_of_a_full_chain_part_with_a_gap_raises(
+    following: tuple[Connection, ...],
+) -> None:
+    with pytest.raises(ArgumentError, match="following"):
+        check_snapshot(
+            Needs(chain=FIRST.id, chain_part=ChainPart(2)),
+            Snapshot(connection=FIRST, following=following),
+        )
+
+
+def test_chain_part_without_a_connection_raises() -> None:
+    with pytest.raises(ArgumentError, match="limit"):
+        ChainPart(0)
 
 
 # --- Sessions, buckets and pages of connections ------------------------------------------------

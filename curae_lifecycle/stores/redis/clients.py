@@ -45,7 +45,7 @@ Value = str | int
 
 
 class Redis(Protocol):
-    """The method that a store needs of a blocking Redis client; `redis.Redis` has it."""
+    """The only method that a store calls on a blocking client, such as `redis.Redis`."""
 
     def execute_command(self, *command: Value) -> object:
         """Send one command, given as its name and arguments; return its result (texts may be bytes)."""
@@ -53,7 +53,7 @@ class Redis(Protocol):
 
 
 class AsyncRedis(Protocol):
-    """The method that a store needs of an async Redis client; `redis.asyncio.Redis` has it."""
+    """The only method that a store calls on an async client, such as `redis.asyncio.Redis`."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]:
         """Send one command, given as its name and arguments; return its result (texts may be bytes)."""

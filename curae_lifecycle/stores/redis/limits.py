@@ -61,9 +61,9 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.keys import key_of, rate_key
 from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
-from curae_lifecycle.stores.sql.keys import key_of, rate_key
 from curae_lifecycle.stores.wiring import check_async_store, check_store
 
 _FORM: Final = 1
@@ -98,7 +98,7 @@ class RedisLimitsStore:
         self._client = client
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the wrapped store, or None for an unknown key."""
+        """Return the caller of an API key from the other store, or None for an unknown key."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
@@ -176,7 +176,7 @@ class AsyncRedisLimitsStore:
         self._client = client
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the wrapped store, or None for an unknown key."""
+        """Return the caller of an API key from the other store, or None for an unknown key."""
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:

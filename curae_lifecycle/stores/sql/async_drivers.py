@@ -67,8 +67,8 @@ class PsycopgConnection:
     async def run_all(self, statements: Sequence[Statement]) -> bool:
         """Run statements in order, and always return True.
 
-        Other drivers return False if a statement did not change its `expected_rows`. Here the SQL
-        from `statement.combine` raises an error then.
+        Other drivers return False if a statement did not change its `expected_rows`. With this
+        driver, the SQL from `statement.combine` raises an error instead.
         """
         await self._run(statements)
         return True
@@ -179,8 +179,8 @@ class AsyncpgConnection:
     async def run_all(self, statements: Sequence[Statement]) -> bool:
         """Run statements in order, and always return True.
 
-        Other drivers return False if a statement did not change its `expected_rows`. Here the SQL
-        from `statement.combine` raises an error then.
+        Other drivers return False if a statement did not change its `expected_rows`. With this
+        driver, the SQL from `statement.combine` raises an error instead.
         """
         await self._run(statements)
         return True
@@ -258,7 +258,7 @@ class AiosqliteConnection:
     """A connection of aiosqlite, which runs each statement in the connection's own thread.
 
     Attributes:
-        driver: The connection.
+        driver: The connection object of aiosqlite.
         writing: A lock for the transactions of a process. Without it, each of them would ask SQLite
             again and again whether the one write lock is free.
     """
@@ -267,7 +267,7 @@ class AiosqliteConnection:
     writing: asyncio.Lock
 
     async def prepare(self, lock_timeout: float) -> None:
-        """Set a new connection up, which was opened with the driver's `timeout=0`.
+        """Prepare a new connection that was opened with the driver's `timeout=0`.
 
         Args:
             lock_timeout: The longest wait for a lock, in seconds.
@@ -385,5 +385,5 @@ class AsyncmyConnection:
         return True
 
     async def close(self) -> None:
-        """Close the connection on the client's side; the server notices after its statement."""
+        """Close the client's end; the server notices once it has run its current statement."""
         self.driver.close()

@@ -161,7 +161,7 @@ def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
     """Wrap a driver's connection in the common interface.
 
     Args:
-        dialect: The database's dialect, which tells the driver.
+        dialect: The database's dialect, which determines the driver.
         connection: A connection of sqlite3, PyMySQL, or psycopg (a `BoundedConnection`).
     """
     match dialect:

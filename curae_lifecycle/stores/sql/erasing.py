@@ -15,8 +15,8 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import PageKind, user_subject
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import BindingWrite
+from curae_lifecycle.stores.keys import coordinate_key, key_of
 from curae_lifecycle.stores.serve import record
-from curae_lifecycle.stores.sql.keys import coordinate_key, key_of
 from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_statements
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
@@ -45,12 +45,12 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
 
     The function tombstones the coordinate and revokes every connection as the platform, which puts
     effects and events into the outbox. From five minutes later on, `purge` deletes the connections,
-    sessions and hosted pages, once the outbox holds no more messages about the user. So a request
-    that was under way during the call is over and deleted too.
+    sessions and hosted pages, once the outbox holds no more messages about the user. A request that
+    loaded its values before the tombstone has ended by then, and `purge` deletes its rows, too.
 
-    What is made after the tombstone stays. The binding's row stays as long as something is left
-    that was made since, and keeps nothing of the erased user. Stored responses hold the app user's
-    id and stay, too, until a `purge` after their 24 hours.
+    Other connections and sessions that are created after the tombstone stay. As long as one of them
+    is left, the row of the binding stays without the erased user. Stored responses hold the app
+    user's id. They stay until a `purge` after their retention of 24 hours.
 
     Args:
         database: The database of a `SqlStore`.

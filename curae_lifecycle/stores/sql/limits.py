@@ -18,7 +18,8 @@ def postgresql_options(wait: float, given: Iterable[str] = ()) -> str:
     """Return the command-line options of a session of PostgreSQL.
 
     A commit waits for the disk, and for a synchronous standby, even if the role or the database is
-    set to wait for neither: a crash would undo revocations that were acknowledged.
+    set to wait for neither. Without that wait, a crash could undo a revocation that was reported as
+    done.
 
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds.
@@ -39,8 +40,8 @@ class MariadbLimits:
 
     Attributes:
         seconds: The longest wait for a lock, at least 1.
-        init_command: The statement that sets the limits, the isolation level, and the reads at a node
-            of Galera, which then wait until the node has all earlier commits.
+        init_command: The statement that sets the limits and the isolation level. On a node of
+            Galera it also makes each read wait until the node has all earlier commits.
     """
 
     seconds: int

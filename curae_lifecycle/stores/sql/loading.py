@@ -21,12 +21,12 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import from_epoch_microseconds
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import RateKey
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.clock import NOW_SQL
-from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
 
@@ -104,6 +104,16 @@ class _UnionBuilder:
         where = f"root_id = {_ROOT} AND position >= {_POSITION}"
         self.add_connections("chain", where, key, key)
 
+    def add_chain_part(self, key: str, part: ChainPart) -> None:
+        """Add a connection, a part of its chain's later ones and its coordinate's binding."""
+        self.add_binding_of("curae_connection", key)
+        self.add_connections("chain", "id = ?", key)
+        where, values = f"root_id = {_ROOT} AND position > {_POSITION}", list[Value]([key, key])
+        if part.before is not None:
+            where, values = f"{where} AND position < ?", [*values, part.before]
+        rest = f"FROM curae_connection WHERE {where} ORDER BY position DESC LIMIT ?"
+        self.add_first("chain", rest, *values, part.limit)
+
     def add_session(self, key: str) -> None:
         """Add a session and the binding of its coordinate."""
         self.add("session", "curae_session", "id = ?", key)
@@ -175,7 +185,9 @@ def load_statement(
         union.add_session(id_key(needs.session))
     if needs.connection is not None:
         union.add_connection_in_chain(id_key(needs.connection))
-    if needs.chain is not None:
+    if needs.chain is not None and needs.chain_part is not None:
+        union.add_chain_part(id_key(needs.chain), needs.chain_part)
+    elif needs.chain is not None:
         union.add_chain(id_key(needs.chain))
     if needs.connections is not None:
         union.add_page(needs.connections)
@@ -235,8 +247,10 @@ class _Result:
 
     def connections(self, part: str) -> tuple[Connection, ...]:
         """Return the connections of a part: a chain by position, other parts by id."""
+        if part not in self.parts:
+            return ()
         by_place = part == "chain"
-        rows = sorted(self.parts.get(part, []), key=lambda row: row.second if by_place else row.id)
+        rows = sorted(self.parts[part], key=lambda row: row.second if by_place else row.id)
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
 
     def connection_in_chain(

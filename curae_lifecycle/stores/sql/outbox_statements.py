@@ -59,7 +59,7 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
     Args:
         dialect: The database's dialect.
         limit: The largest number of messages to select of each kind: never tried, due again, and
-            waiting by a clock that was put back.
+            delayed before the clock was put back, so that their delay begins in the future.
     """
     now = f"(SELECT {NOW_SQL[dialect]})"
     parts = (
@@ -172,7 +172,7 @@ class Backlog(NamedTuple):
         messages: The number of messages to deliver, including those that workers have claimed.
         dead: The number of dead messages.
         oldest_due_seconds: The seconds for which the oldest due message has been due; 0 if none is.
-            It is off by as much as the database's clock was stepped meanwhile.
+            If the database's clock was stepped meanwhile, the number is wrong by that step.
     """
 
     messages: int
@@ -181,7 +181,7 @@ class Backlog(NamedTuple):
 
 
 def backlog_statement(dialect: Dialect) -> Statement:
-    """Build the SELECT whose row `parse_backlog` reads.
+    """Build the SELECT that counts the messages of the outbox, for `parse_backlog`.
 
     Its row holds the number of messages to deliver, the number of dead messages, the earliest due
     time of a message to deliver, and the database's current instant.
@@ -213,7 +213,7 @@ def dead_statement(after: int, limit: int) -> Statement:
 
 
 def messages_statement() -> Statement:
-    """Build the SELECT of every message, also of dead ones, in the order of their numbers."""
+    """Build the SELECT of every message, dead ones included, in the order of their numbers."""
     return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())
 
 
@@ -288,7 +288,7 @@ def failure_statements(
         failed: The message.
         claim: The token of the claim.
         pause: The delay in seconds.
-        longest_pause: The longest delay, in seconds, if the clock is put back meanwhile.
+        longest_pause: The longest delay that a clock put back meanwhile can cause, in seconds.
     """
     now, clock = NOW_SQL[dialect], _clock_values(dialect)
     waits = f"waits_from = {now} - ?, due_at = {now} + ?"

@@ -106,7 +106,7 @@ DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 
 
 class Outbox:
-    """Delivers the effects and events that a `SqlStore` committed, from a blocking database.
+    """A worker that delivers the effects and events of a `SqlStore`, from a blocking database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in threads or processes.
@@ -203,7 +203,7 @@ class Outbox:
 
 
 class AsyncOutbox:
-    """Delivers the effects and events that an `AsyncSqlStore` committed, from an async database.
+    """A worker that delivers the effects and events of an `AsyncSqlStore`, from an async database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in tasks or processes.

@@ -206,7 +206,8 @@ class AsyncPool(Generic[_Connection]):
 def duplicate_socket(fileno: int) -> socket.socket | None:
     """Return a second handle of the socket with this descriptor, or None if there is none.
 
-    With a second handle, a driver that closes its own one does not close the connection.
+    As long as the second handle is open, a driver that closes its own handle does not close the
+    connection.
     """
     try:
         return socket.socket(fileno=os.dup(fileno))
@@ -217,8 +218,8 @@ def duplicate_socket(fileno: int) -> socket.socket | None:
 async def wait_for_server(handle: socket.socket | None) -> None:
     """Tell the server that the client is gone; return when the server has closed the connection.
 
-    PostgreSQL closes a connection last, after it has given back everything else. The wait also ends
-    if the server's host is dead: its kernel then answers no probe.
+    PostgreSQL closes a connection only after it has released everything else that belongs to the
+    connection. The wait also ends if the server's host is dead, so that it answers no probe.
 
     Args:
         handle: The last handle of the socket, from `duplicate_socket`; it is closed at the end.

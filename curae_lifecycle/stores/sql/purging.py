@@ -18,9 +18,9 @@ from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.stores.codec import load
 from curae_lifecycle.stores.contract import AsyncStore
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.retry import Retrier
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.statement import Statement, Value
 from curae_lifecycle.stores.sql.storing import (
     clear_user_statement,
@@ -109,13 +109,19 @@ class Erased:
             about.append(coordinate_subject(self.coordinate))
         yield from _batches([key_of(each) for each in about])
 
-    def deletions(self) -> Iterator[Statement]:
-        """Yield the statements that delete the rows and their hosted pages."""
-        pages = [key_of(PageKind.CONNECTION, each) for each in self.connections]
-        pages += [key_of(PageKind.SESSION, each) for each in self.sessions]
-        yield from _deletions("curae_connection", "id", self.connections)
-        yield from _deletions("curae_session", "id", self.sessions)
-        yield from _deletions("curae_page", "subject", pages)
+    def deletions(self) -> Iterator[tuple[Statement, Statement]]:
+        """Yield pairs of statements that delete a batch of rows with their hosted pages.
+
+        Each pair is for a transaction of its own. A purge that was cut off between two goes on with
+        the rows that are left.
+        """
+        for table, kind, ids in (
+            ("curae_connection", PageKind.CONNECTION, self.connections),
+            ("curae_session", PageKind.SESSION, self.sessions),
+        ):
+            for batch in _batches(ids):
+                subjects = tuple([key_of(kind, each) for each in batch])
+                yield _deletion("curae_page", "subject", subjects), _deletion(table, "id", batch)
 
 
 def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, Statement]:
@@ -183,7 +189,9 @@ async def _purge_erasure(
         ((waiting,),) = await database.rows(count_statement(batch))
         if waiting:
             return
-    statements = [*erased.deletions()]
+    for deletion in erased.deletions():
+        await database.run_transaction(deletion)
+    statements: list[Statement] = []
     if not is_last:
         # Another user is bound, or another tombstone came: the binding is no longer the erased one.
         statements.append(_erasure_deletion(key, era))
@@ -214,9 +222,8 @@ def _batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(keys[first : first + _ROWS_PER_STATEMENT])
 
 
-def _deletions(table: str, column: str, keys: Sequence[str]) -> Iterator[Statement]:
-    for batch in _batches(keys):
-        yield Statement(f"DELETE FROM {table} WHERE {column} IN ({_placeholders(batch)})", batch)
+def _deletion(table: str, column: str, keys: tuple[str, ...]) -> Statement:
+    return Statement(f"DELETE FROM {table} WHERE {column} IN ({_placeholders(keys)})", keys)
 
 
 def _placeholders(values: Sequence[Value]) -> str:

@@ -83,8 +83,8 @@ class Replication:
             cancelled_before: The value of `cancelled_waits` before that commit began.
 
         Raises:
-            StoreUnavailableError: Another wait was cancelled since, perhaps that commit's own, so
-                a commit is in doubt again.
+            StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after
+                that commit began. It may be the wait of that commit.
         """
         with self._lock:
             self._confirmed = max(self._confirmed, cancelled_before)

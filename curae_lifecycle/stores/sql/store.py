@@ -184,8 +184,8 @@ class SqlStore:
             request whose commit fails keeps its charge.
 
     Raises:
-        ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
-            large for 64-bit integers.
+        ArgumentError: `database` is async, or no database, or a bucket of the settings is too large
+            for 64-bit integers.
     """
 
     def __init__(
@@ -269,12 +269,12 @@ class SqlStore:
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         """Charge buckets in one short transaction, ahead of the commit of the request.
 
-        On PostgreSQL that transaction does not wait until the disk has it. The next commit waits for
-        that, and so does this method if `durable` is True.
+        On PostgreSQL that transaction ends before the charges are on disk. The next commit waits
+        until they are, and so does this method if `durable` is True.
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; none of them if only earlier charges become durable.
+            charges: The writes of the buckets; there may be none if `durable` is True.
             durable: Whether these and all earlier charges must outlive a crash of the database when
                 this returns.
 
@@ -303,10 +303,10 @@ class SqlStore:
         return outbox_statements.documents(rows)
 
     def purge(self) -> None:
-        """Delete what expired at least five minutes ago, and finish what was cut off.
+        """Delete expired values and the rows of erased app users, and finish unfinished sweeps.
 
-        This deletes records, rate limits and pages that expired, and the rows of app users that
-        were erased, once their messages were delivered. It finishes the sweeps after tombstones.
+        Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
+        an erased app user are deleted once the messages about the user were delivered.
 
         Raises:
             StoreUnavailableError: The database failed. Call `purge` again.
@@ -333,7 +333,7 @@ class AsyncSqlStore:
             request whose commit fails keeps its charge.
 
     Raises:
-        ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
+        ArgumentError: `database` is blocking, or no database, or a bucket of the settings is too
             large for 64-bit integers.
     """
 
@@ -422,12 +422,12 @@ class AsyncSqlStore:
     ) -> bool:
         """Charge buckets in one short transaction, ahead of the commit of the request.
 
-        On PostgreSQL that transaction does not wait until the disk has it. The next commit waits for
-        that, and so does this method if `durable` is True.
+        On PostgreSQL that transaction ends before the charges are on disk. The next commit waits
+        until they are, and so does this method if `durable` is True.
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; none of them if only earlier charges become durable.
+            charges: The writes of the buckets; there may be none if `durable` is True.
             durable: Whether these and all earlier charges must outlive a crash of the database when
                 this returns.
 
@@ -456,10 +456,10 @@ class AsyncSqlStore:
         return outbox_statements.documents(rows)
 
     async def purge(self) -> None:
-        """Delete what expired at least five minutes ago, and finish what was cut off.
+        """Delete expired values and the rows of erased app users, and finish unfinished sweeps.
 
-        This deletes records, rate limits and pages that expired, and the rows of app users that
-        were erased, once their messages were delivered. It finishes the sweeps after tombstones.
+        Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
+        an erased app user are deleted once the messages about the user were delivered.
 
         Raises:
             StoreUnavailableError: The database failed. Call `purge` again.

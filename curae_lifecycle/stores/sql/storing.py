@@ -6,7 +6,8 @@ on a unique index.
 Statements run in the order of their tables and keys, updates before inserts, and buckets last. So
 two transactions wait for each other in one order, and the lock on a bucket is held briefly. Updates
 come first because two successors of one connection then meet at its row. If they also met at the
-unique index, they would deadlock.
+unique index, they would deadlock. Each INSERT expects its rows, although it inserts or raises,
+because PostgreSQL keeps the order only of statements whose rows are counted.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.formats import number_document
+from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.outbox import MESSAGE, Message
 from curae_lifecycle.stores.sql.buckets import charge_statements
-from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.sql.loading import Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 
@@ -132,8 +133,8 @@ _PURGE_BATCH: Final = 1000
 class Purge:
     """The deletion of one table's expired rows in batches of about a thousand.
 
-    Repeat `batch_end` and `drop` until `batch_end` finds no row. Small batches hold their locks
-    briefly.
+    Run `batch_end_statement`, then the statement of `drop`. Repeat both until the first returns no
+    row; `drop` then deletes the rest. Small batches hold their locks briefly.
 
     Attributes:
         table: The name of the table.
@@ -161,7 +162,7 @@ class Purge:
         """Build the DELETE of one batch of expired rows.
 
         Args:
-            batch_end: The result of the statement `batch_end`: one row with the instant up to which
+            batch_end: The result of `batch_end_statement`: one row with the instant up to which
                 expired rows are deleted, or no row, to delete all expired rows.
         """
         until = batch_end[0][0] if batch_end else self.until

@@ -38,9 +38,9 @@ class Check:
     time_needed: timedelta = timedelta(0)
 
     def begin(self, context: CheckContext) -> Steps[None]:
-        """Make a new app, and return the steps of the check with that app for a runner.
+        """Make a new app, then yield the steps of the check with that app.
 
-        A runner performs the steps: it sends each request and calls each hook.
+        A runner performs each step: it sends the request or calls the hook.
         """
         yield from self.steps((yield from new_app(context)))
 
@@ -57,9 +57,9 @@ class Checks(list[Check]):
         hooks: tuple[str, ...] = (),
         time_needed: timedelta = timedelta(0),
     ) -> Callable[[CheckFunction], CheckFunction]:
-        """Return a decorator that adds a check to the list: a generator function with its steps.
+        """Return a decorator that makes a check of a generator function and adds it to the list.
 
-        The docstring of the function becomes `Check.shows`.
+        The function yields the steps. Its docstring becomes `Check.shows`.
 
         Args:
             name: The unique name of the check.

@@ -211,20 +211,20 @@ class App:
         same(status_of(seen), status, f"the status of {connection_id}")
 
     def revoked(self, connection_id: str) -> Steps[Document]:
-        """Revoke a connection by `yield from` and return the response's body, or raise."""
+        """Revoke a connection, raise unless that succeeds, and return the response's body."""
         return (yield from success(self.revoke(connection_id), OK))
 
     def reconnected(self, connection_id: str) -> Steps[Document]:
-        """Reconnect a connection by `yield from` and return the response's body, or raise."""
+        """Reconnect a connection, raise unless that succeeds, and return the response's body."""
         return (yield from success(self.reconnect(connection_id), CREATED))
 
     def initiated(self, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
-        """Initiate a session by `yield from` and return the response's body, or raise."""
+        """Initiate a session, raise unless that succeeds, and return the response's body."""
         request = self.initiate(user, prefer_signup=prefer_signup)
         return (yield from success(request, CREATED))
 
     def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
-        """Initiate `count` sessions of a user, by default a minute's limit; raise if one fails."""
+        """Initiate `count` sessions of a user, by default all that a minute allows, or raise."""
         for _ in range(count):
             yield from self.initiated(user)
 

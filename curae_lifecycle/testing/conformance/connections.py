@@ -100,7 +100,7 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return how much time a check lets pass that brings connections into some standings.
+    """Return how much time must pass to bring one connection into each of some standings.
 
     Only LAPSED takes time: half an hour and a second for each.
     """

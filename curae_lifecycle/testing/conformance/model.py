@@ -122,7 +122,7 @@ class ModelStep:
 
     Attributes:
         kind: A key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
-        pick: A random number that selects what the step acts on, among the values that exist then.
+        pick: A random number that selects a value for the step, such as one of the users.
     """
 
     kind: str

@@ -91,9 +91,11 @@ def build_request(
 
 
 def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
-    """Choose a value for each required member of an operation's body, as `value_of` does.
+    """Build a valid body for an operation, with each required member; empty if it has no body.
 
-    The result is empty if the operation has no body.
+    Args:
+        kind: The kind of request.
+        values: The values to use, by member name; `value_of` chooses the others.
     """
     needed = [each for each in kind.rule.body or () if not each.optional]
     return {each.name: value_of(each, values) for each in needed}
@@ -139,8 +141,8 @@ def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps
 
     To find out what the operation needs, a first request is sent about a pending connection and an
     UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the returned request is
-    about a revoked connection and a LIMITED user, otherwise about new ones in the same states. If
-    the operation takes a session id, the user is LIMITED in both requests.
+    about a revoked connection and a LIMITED user. Otherwise it is about another pending connection
+    and UNLINKED user. If the operation takes a session id, the user is LIMITED in both requests.
 
     Args:
         app: The app that sends both requests.

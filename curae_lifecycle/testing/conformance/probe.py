@@ -34,9 +34,9 @@ PROBE: Final = Check("server.answers", "The server answers a read.", _answers)
 
 
 def down_failure(failure: Failure, probe: Failure) -> Failure:
-    """Return what to report if a check failed and a probe, a plain request, failed too.
+    """Return the failure to report if a check failed and a probe, a plain request, failed too.
 
-    The server is down then, so the check itself says nothing.
+    The server is then down, so the check shows nothing about the rules.
 
     Args:
         failure: The failure of the check.

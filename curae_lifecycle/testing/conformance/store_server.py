@@ -141,10 +141,10 @@ class StoreHooks(FactHooks):
         self._store.now -= span
 
     def purge(self) -> None:
-        """Delete the rows that the store no longer keeps.
+        """Delete the stored values whose retention has ended.
 
-        They are judged at the simulated instant, or by the store's own clock if a test cannot
-        replace that clock.
+        The retention is judged at the simulated instant, or by the store's own clock if a test
+        cannot replace that clock.
         """
         if self._has_clock:
             _call(lambda: self._store.purge(self._store.now), "purge")
@@ -166,7 +166,7 @@ class StoreHooks(FactHooks):
         return isinstance(decide_access(connection, package, loaded.now, era=era), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Give every API key these buckets, each full, instead of the standard ones; `None` for none."""
+        """Replace the buckets of every API key with these, all full; `None` leaves no buckets."""
         self._settings = Settings(buckets=buckets or ())
         self._store.generation += 1
 
@@ -181,12 +181,12 @@ class StoreHooks(FactHooks):
     # --- Hosted pages -----------------------------------------------------------------------
 
     def finish(self, url: str) -> str:
-        """Finish the hosted page of a URL as its user would, and return what the fact's record gave."""
+        """Finish the hosted page of a URL as its user; return the fact's outcome, or `gone`."""
         page = self._find_page(url)
         return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
-        """Leave the hosted page of a URL as its patient would, and return what the fact's record gave."""
+        """Decline on the hosted page of a URL as its patient; return the outcome, or `gone`."""
         page = self._find_page(url)
         if page is None:
             return "gone"

@@ -234,8 +234,8 @@ def check_access(
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
-        LawBrokenError: The decision grants access that the connection does not allow at `now`,
-            until an instant that has passed, or for longer than the connection lasts.
+        LawBrokenError: Access is granted although the connection is not ACTIVE at `now` or lacks
+            the package. Or the grant has ended by `now`, or lasts longer than the connection.
     """
     decision = decide(connection, package, now, era=era)
     if not isinstance(decision, Granted):
@@ -357,7 +357,7 @@ def check_one_pending_successor(
     Args:
         answers: The answers to reconnects while the successor was pending. Each is a pair: the id
             of the recovered connection (`previousConnectionId`) and the id of the new one.
-        stored: Stored connections. Each that has a predecessor counts as that one's successor.
+        stored: Stored connections; each counts as the successor of its predecessor, if it has one.
 
     Raises:
         LawBrokenError: A connection has two successors or is its own successor.

@@ -33,7 +33,7 @@ AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
 
 class Arena(Protocol[AnyStore]):
-    """A store under test, on which a race runs two actions at once, and what a race needs of it.
+    """A store under test, prepared for races, each of which runs two actions at once.
 
     Races run one after the other, each with a separate tenant.
     """
@@ -59,10 +59,10 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Return what the store holds for a tenant, to compare it with what another tenant has.
+        """Return the stored values of a tenant, for comparison with those of another tenant.
 
-        One tenant raced two actions, the other one ran them in sequence. So the tenant's
-        `id_prefix` must be replaced in the result by text that is the same for all tenants.
+        The actions of one tenant raced; the other tenant ran the same actions in sequence. So the
+        tenant's `id_prefix` must be replaced by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.

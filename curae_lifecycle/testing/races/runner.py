@@ -37,9 +37,9 @@ class RaceResult:
         first: The name of the action that loaded first. `commit_in_sequence` commits it first.
         second: The name of the action that loaded second, before the first one committed.
         differences: The differences from the contents after the two actions in sequence, each as
-            "part: value, not expected value". If both sequences are allowed, the one with fewer
-            differences counts. If the store raised, this is one line with the error. Empty if the
-            race passed.
+            "part: value, not expected value". If the actions may take effect in either order, the
+            order with fewer differences counts. If the store raised, this is one line with the
+            error. Empty if the race passed.
     """
 
     first: str
@@ -69,7 +69,7 @@ def race_all(
     scenario: Scenario,
     interleave: Interleaving[AnyStore] = commit_in_sequence,
 ) -> Iterator[RaceResult]:
-    """Race each action against each other in one scenario, in both orders.
+    """Race the two actions of each pair in one scenario, in both orders.
 
     Only actions that change something in the scenario take part. An action also races against
     itself. An action whose commit the store does not accept starts over: it loads, decides and

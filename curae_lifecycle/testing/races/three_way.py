@@ -51,9 +51,9 @@ class ThreeWayResult:
         scenario: The name of the scenario in which the race began.
         schedule: The order of the steps.
         differences: The differences from the contents after the three actions in sequence, each as
-            "part: value, not expected value". Of the allowed sequences the one with the fewest
-            differences counts. If the store raised, this is one line with the error. Empty if the
-            race passed.
+            "part: value, not expected value". If several orders are allowed, the one with the
+            fewest differences counts. If the store raised, this is one line with the error. Empty
+            if the race passed.
     """
 
     scenario: str

@@ -264,7 +264,7 @@ class Population:
 
 
 def uuid_of(kind: int, number: int) -> str:
-    """Make a UUID of two numbers, so that it tells what it belongs to.
+    """Make a UUID that shows the kind and the number of the value that it identifies.
 
     Args:
         kind: The number of a kind of values, which becomes the first eight hex digits.

@@ -28,7 +28,7 @@ class Clocks:
         dice: The source of chance.
 
     Attributes:
-        wrong_by: The span by which the latest step made all clocks wrong; zero if they are right.
+        wrong_by: The error that all clocks share since `may_step` stepped them; zero if none.
     """
 
     def __init__(self, dice: Dice) -> None:
@@ -37,14 +37,11 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return what a worker's clock shows at the instant `now`, without its separate error.
-
-        It shows the wrong time if all clocks were stepped.
-        """
+        """Return the instant `now` with the error that all clocks share, and no other error."""
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earliest instant that a clock shows: before `now` while clocks are put back."""
+        """Return `now`, or the earlier instant that all clocks share while they are put back."""
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:

@@ -46,7 +46,7 @@ _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, 
 
 
 class FactSource:
-    """Draws the facts of a simulation: what patients do on pages, and what upstreams report.
+    """A source of random facts: the acts of patients on pages, and the reports of upstreams.
 
     Args:
         dice: The source of chance.

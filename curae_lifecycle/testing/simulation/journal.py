@@ -73,10 +73,10 @@ class Journal:
         self._entries[user].append((at, entry, response))
 
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
-        """Add a request with its answer, unless the log cannot show why it was refused.
+        """Add a request with its answer; leave it out if the log cannot show why it was refused.
 
-        If a get healed a connection, because the server knew of a hand-off that no fact had
-        recorded, the log says so by a fact before the request.
+        A get may make a connection ACTIVE, because the server knows of a hand-off that no fact
+        recorded. Then a fact about the hand-off is added before the request.
 
         Args:
             user: The app user that the request is about.

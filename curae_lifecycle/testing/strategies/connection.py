@@ -151,7 +151,8 @@ def apply_fact(
         Done: `connection` after the fact. Ignored: `connection` unchanged. Refused: the problem.
 
     Raises:
-        ArgumentError: An instant is out of order or not UTC.
+        ArgumentError: An instant is not UTC or not allowed, such as a `happened_at` that is more
+            than five minutes after `now`.
     """
     following = () if successor is None else (successor,)
     snapshot = Snapshot(

@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.access import DenialReason
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import ConnectionIdentity
+from curae_lifecycle.rules.connection import Actor, ConnectionIdentity
 from curae_lifecycle.rules.outcomes import Done, Ignored, Reason
 from curae_lifecycle.rules.problems import WORDING, Wording
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.triggers import RefusalReason
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.revoked_batch import RevokedBatch
 from curae_lifecycle.service.operations.operation import Example, Ruling
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.problem_details import DETAILS, Detail
+from curae_lifecycle.service.revocation import reaches_chain
 from curae_lifecycle.service.rulebook import TABLES, FoundRule
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -114,6 +116,20 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Detail, st.sampled_from(list(DETAILS.values()))
     yield Example, st.sampled_from([each for kind in OPERATIONS for each in kind.examples()])
     after, limit = st.none() | values.connection_ids(), st.none() | st.integers(1, 9)
+    places = st.none() | st.integers(1, 100)
+    sizes = st.integers(1, 100)
+    yield ChainPart, st.builds(ChainPart, sizes, places)
+    yield (
+        RevokedBatch,
+        st.builds(
+            RevokedBatch,
+            connection_id=values.connection_ids(),
+            actor=st.sampled_from([each for each in Actor if reaches_chain(each)]),
+            happened_at=st.none() | values.instants(),
+            size=sizes,
+            before=places,
+        ),
+    )
     yield ConnectionsPage, st.builds(ConnectionsPage, values.coordinates(), after, limit)
 
 

@@ -70,7 +70,7 @@ Id = TypeVar("Id", ConnectionId, SessionId)
 
 
 class Terse:
-    """A base class for values that Hypothesis is to print in short, with their `repr`.
+    """A base class for values that Hypothesis prints briefly, by their `repr`.
 
     Hypothesis would otherwise print every field, and a counterexample would be too long to read.
     """
@@ -207,7 +207,7 @@ PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 
 
 class SpecialStep(StrEnum):
-    """Steps of drawn traffic that are not just any request of an operation.
+    """Special kinds of steps in drawn traffic, beside the operations and the facts.
 
     Attributes:
         LANDED: A get of a connection whose hand-off has landed.
@@ -252,13 +252,14 @@ class TrafficStep:
     """One step of traffic, for `play_traffic` to play.
 
     Attributes:
-        offset: The time from `START` to the step. For a final step of `play_traffic`, the time
-            from the last of the other steps.
+        offset: The time from `START` to the step. For a step in the argument `last` of
+            `play_traffic`, the time from the last step in `turns`.
         kind: The request, fact or access question of the step.
         nth_newest: The connection or session that the step is about: 0 is the newest, 1 the one
             before. A number that is too large means the oldest.
-        key: The number of the idempotency key; 0 is a key that no other step uses. A fact with the
-            number 1 or 2 names the newest hosted page about its subject or the one before, if any.
+        key: The number of the idempotency key; 0 is a key that no other step uses. For a fact, 1
+            names the newest hosted page about the fact's subject, and 2 the page before. The fact
+            names no page if there is no such page.
         user: The number of the app user and of the platform user. For an access question, it
             chooses the data package: 1 for `labs`, 2 for one that no connection has.
         caller: The index in `CALLERS` of the caller.

@@ -207,7 +207,7 @@ def test_purge_finishes_an_interrupted_sweep(world: World) -> None:
 def test_sweep_in_batches_revokes_active_connections_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "SWEEP_BATCH", 3)
+    monkeypatch.setattr(sweeping, "REVOCATION_BATCH", 3)
     made = [id_of(world.create()) for _ in range(10)]
     active = set(made[-3:])
     for each in active:

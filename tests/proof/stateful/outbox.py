@@ -25,9 +25,9 @@ from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores import retry
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.sql import outbox_statements, outbox_worker
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement

@@ -20,6 +20,7 @@ from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
 from curae_lifecycle.stores.serve import record, serve
@@ -27,7 +28,6 @@ from curae_lifecycle.stores.sql.engine import (
     SqlDatabase,
     create_engine,
 )
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore

@@ -35,12 +35,12 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
 from curae_lifecycle.stores.retry import RetryPolicy
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
 from tests.stores.redis.charging import BUCKET, Wavering, Who, client, known, who
 from tests.support.databases.valkey import valkey

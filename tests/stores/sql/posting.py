@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 

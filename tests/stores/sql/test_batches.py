@@ -17,9 +17,9 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.stores.keys import coordinate_key
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.keys import coordinate_key
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

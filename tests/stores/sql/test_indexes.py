@@ -11,9 +11,12 @@ from typing import Final
 
 import pytest
 
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import ChainPart, Needs
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_worker import Outbox
@@ -76,6 +79,8 @@ def statements(sqlite_database: SqlDatabase) -> list[Statement]:
             settings=SETTINGS,
         )
     record(store, Authorized(FIRST))
+    record(store, Revoked(FIRST, Actor.PATIENT))
+    store.load(Needs(chain=FIRST, chain_part=ChainPart(2, 5)))
     record(store, Tombstoned(COORDINATE))
     store.purge()
     Outbox(counted).deliver_batch(lambda _: None)
@@ -83,7 +88,8 @@ def statements(sqlite_database: SqlDatabase) -> list[Statement]:
     changed = [statement for each in counted.changed for statement in each]
     return [
         *[*counted.read, *changed],
-        *[*erased_statements("key", (0, 1)), count_statement(("subject",)), *erased.deletions()],
+        *[*erased_statements("key", (0, 1)), count_statement(("subject",))],
+        *[statement for pair in erased.deletions() for statement in pair],
     ]
 
 

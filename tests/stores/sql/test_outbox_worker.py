@@ -13,12 +13,12 @@ import pytest
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql import outbox_worker
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.engine import SqlDatabase
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows

@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
-from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows

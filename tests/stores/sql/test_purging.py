@@ -10,20 +10,23 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores import deadline, sweeping
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
-from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.support.chains import store_chain
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.serving import FakeTime, fake_time
 from tests.support.sql.databases import Clocked
@@ -97,11 +100,11 @@ def initiate(database: Rival, key: str) -> None:
     assert answer.response.status == 201
 
 
-def count(database: Rival, table: str) -> object:
+def count(database: Clocked, table: str) -> object:
     return database.rows(Statement(f"SELECT COUNT(*) FROM {table}"))[0][0]
 
 
-def purge_delivered(database: Rival, *, is_async: bool) -> None:
+def purge_delivered(database: Clocked, *, is_async: bool) -> None:
     """Purge six minutes later, with every message delivered."""
     database.now += timedelta(minutes=6)
     database.run_transaction([Statement("DELETE FROM curae_outbox")])
@@ -168,3 +171,91 @@ def test_erasure_recorded_during_a_purge_is_done_by_next_purge(
     assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (1, 1)
     purge_delivered(rival, is_async=is_async)
     assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (0, 0)
+
+
+# --- A purge of many erased rows that is cut off ------------------------------------------------
+
+
+ROWS = 100
+"""How many connections or sessions one transaction of a purge deletes, at most."""
+
+
+@attrs.define
+class Stopping(Clocked):
+    """A database that notes the rows that each transaction deletes, and stops after some.
+
+    Attributes:
+        left: How many transactions that delete connections are left before the process is killed.
+    """
+
+    left: int = 1000
+    sizes: list[int] = attrs.field(factory=list[int])
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        deleting = [each for each in statements if "DELETE FROM curae_connection" in each.text]
+        if deleting:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.sizes.append(sum(len(each.values) for each in deleting))
+        return super().run_transaction(statements)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_purge_of_many_erased_rows_is_resumed_after_a_kill(
+    database: SqlDatabase, left: int, *, is_async: bool
+) -> None:
+    stopping = Stopping(database, left=left)
+    store = SqlStore(stopping)
+    store.create_tables()
+    store_chain(store, 2 * ROWS + 1)
+    assert erase(stopping, COORDINATE).connections == 2 * ROWS + 1
+    with pytest.raises(KeyboardInterrupt):
+        purge_delivered(stopping, is_async=is_async)
+    assert count(stopping, "curae_connection") == (2 - left) * ROWS + 1
+    assert count(stopping, "curae_erasure") == 1
+    stopping.left = 1000
+    purge_delivered(stopping, is_async=is_async)
+    assert [count(stopping, f"curae_{each}") for each in ("connection", "erasure", "binding")] == [
+        0,
+        0,
+        0,
+    ]
+    assert stopping.sizes == [ROWS, ROWS, 1]
+
+
+@attrs.define
+class Sized(Clocked):
+    """A database that notes how many connections each transaction changes."""
+
+    sizes: list[int] = attrs.field(factory=list[int])
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        self.sizes.append(sum("UPDATE curae_connection" in each.text for each in statements))
+        return super().run_transaction(statements)
+
+
+def test_erasure_revokes_forty_connections_in_a_transaction(
+    sqlite_database: SqlDatabase,
+) -> None:
+    sized = Sized(sqlite_database)
+    store = SqlStore(sized)
+    store.create_tables()
+    store_chain(store, 2 * sweeping.REVOCATION_BATCH + 1)
+    sized.sizes.clear()
+    erase(sized, COORDINATE)
+    assert sum(sized.sizes) == 2 * sweeping.REVOCATION_BATCH + 1
+    assert max(sized.sizes) == sweeping.REVOCATION_BATCH == 40
+
+
+def test_chain_revocation_changes_at_most_41_rows_at_once(
+    sqlite_database: SqlDatabase,
+) -> None:
+    sized = Sized(sqlite_database)
+    store = SqlStore(sized)
+    store.create_tables()
+    chain = store_chain(store, 121)
+    sized.sizes.clear()
+    record(store, Revoked(chain[0].id, Actor.PATIENT))
+    assert sized.sizes == [40, 40, 41]

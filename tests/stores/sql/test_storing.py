@@ -7,13 +7,16 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
 from curae_lifecycle.service.changes import Changes, bump_version
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.sql.loading import Versions
-from curae_lifecycle.stores.sql.statement import Dialect
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.storing import commit_statements
+from tests.stores.sql.conftest import opened
 from tests.support.server import CALLER
 from tests.support.strategies import COORDINATE, START, pending, uuid
 
@@ -62,3 +65,29 @@ def test_order_of_commit_statements_ignores_the_order_of_writes(writes: list[Wri
     assert updated[:2] == [[uuid(2)], [uuid(3)]]
     keys = [str(each.values[0]) for each in statements[-3:]]
     assert keys == sorted(keys)
+
+
+def test_postgresql_commit_counts_the_rows_of_each_statement() -> None:
+    page = HostedPage(
+        digest=url_digest("https://pages.example/1"),
+        kind=PageKind.CONNECTION,
+        subject=uuid(1),
+        expires_at=START,
+    )
+    message = Message("connection.created", uuid(1), {})
+    statements = commit_statements(
+        Dialect.POSTGRESQL, LOADED, changes=Changes(tuple(WRITES)), messages=[message], page=page
+    )
+    assert {each.expected_rows for each in statements} == {1}
+
+
+def test_postgresql_runs_counted_statements_in_their_order(postgres_url: str) -> None:
+    inserts = [
+        Statement("INSERT INTO ran (name) VALUES (?)", (name,), rows)
+        for name, rows in [("a", 1), ("b", None), ("c", 1), ("d", None), ("e", 1)]
+    ]
+    with opened(postgres_url) as database:
+        database.run_ddl([Statement("CREATE TABLE ran (number SERIAL, name TEXT)")])
+        assert database.run_transaction(inserts)
+        ran = database.rows(Statement("SELECT name FROM ran ORDER BY number"))
+    assert "".join([str(name) for (name,) in ran]) == "acedb"

@@ -40,7 +40,7 @@ from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.stores.sweeping import SWEEP_BATCH
+from curae_lifecycle.stores.sweeping import REVOCATION_BATCH
 from curae_lifecycle.testing.races import RaceTenant, commit, commit_with_retries
 from tests.docs.pages.test_stores import make_store
 from tests.stores.sql.conftest import DATABASES, opened
@@ -282,7 +282,7 @@ class Dying:
         return stored
 
 
-MANY: Final = SWEEP_BATCH + 50
+MANY: Final = REVOCATION_BATCH + 50
 
 
 def fill(store: Store, count: int) -> None:

@@ -1,0 +1,117 @@
+"""One batch of the revocation of a chain, for chains too long for one transaction.
+
+The laws of this module: **the first batch ends the access**, because only the last connection of a
+chain can give any; **no batch reaches a connection that was made after the first one**, so a
+reconnect between two batches stays.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from curae_lifecycle.rules import outcomes
+from curae_lifecycle.rules.connection import Connection, clamp_to_updated_at
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.facts import fact
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.revocation import join_rules, reaches_chain, revoke_part
+from curae_lifecycle.service.snapshot import ChainPart, Needs, Snapshot
+
+
+@attrs.frozen(kw_only=True)
+class RevokedBatch(Revoked):
+    """The fact `Revoked`, for the newest connections of a chain that no earlier batch reached.
+
+    Attributes:
+        size: The largest number of later connections that this batch revokes.
+        before: The place in the chain at which the batch before this one began; `None` for the
+            first batch.
+    """
+
+    size: int
+    before: int | None = None
+
+    def needs(self) -> Needs:
+        """Return needs that name the connection and a part of the later ones of its chain."""
+        return attrs.evolve(super().needs(), chain_part=ChainPart(self.size, self.before))
+
+    def check(self, now: datetime) -> None:
+        """Check the fact's values in the first batch; a clock put back cannot stop the others.
+
+        Raises:
+            ArgumentError: An instant is out of order or not UTC.
+        """
+        if self.before is None:
+            super().check(now)
+
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
+        """Decide the revocation of this part of the chain."""
+        reached = self._reached(snapshot)
+        happened_at = self.happened_at
+        if happened_at is not None:
+            # `check` allowed it. The first of these may have seen less than the fact's connection.
+            happened_at = min(happened_at, clamp_to_updated_at(reached[0], now))
+        answers, changes = revoke_part(
+            reached,
+            snapshot,
+            now,
+            actor=self.actor,
+            happened_at=happened_at,
+            has_head=self.before is None,
+        )
+        # The trail of all batches names the reach once.
+        rules = join_rules(answers)[0 if self.before is None else 1 :]
+        if changes is NO_CHANGES:
+            return outcomes.Ignored(NO_CHANGES, rules)
+        return outcomes.Done(changes, rules)
+
+    def rest(self, snapshot: Snapshot, now: datetime) -> RevokedBatch | None:
+        """Return the next batch, or None if this one reached the connection of the fact.
+
+        Args:
+            snapshot: The values that this batch was judged by.
+            now: When this batch was recorded, in UTC.
+        """
+        first, connection = self._reached(snapshot)[0], fact.require_connection(snapshot)
+        if first.id == connection.id:
+            return None
+        # All batches revoke at one instant.
+        latest = clamp_to_updated_at(connection, now)
+        happened_at = now if self.happened_at is None else min(self.happened_at, latest)
+        return attrs.evolve(
+            self, before=first.identity.position, happened_at=happened_at, page_url=None
+        )
+
+    def _reached(self, snapshot: Snapshot) -> tuple[Connection, ...]:
+        # The connections of this batch, nearest to the fact's own connection first.
+        connection = fact.require_connection(snapshot)
+        # A store may load more of the chain than it must.
+        later = [
+            each
+            for each in snapshot.following
+            if self.before is None or each.identity.position < self.before
+        ][-self.size :]
+        if later and later[0].identity.predecessor_id != connection.id:
+            return tuple(later)
+        return (connection, *later)
+
+
+def first_step(given: fact.Fact, size: int) -> fact.Fact:
+    """Return the fact to record first: its first batch if it revokes a chain, else the fact.
+
+    Args:
+        given: The fact.
+        size: The largest number of later connections that one batch revokes.
+    """
+    # A subclass may decide in another way, so it is recorded as it is.
+    if type(given) is not Revoked or not reaches_chain(given.actor):
+        return given
+    return RevokedBatch(
+        connection_id=given.connection_id,
+        actor=given.actor,
+        happened_at=given.happened_at,
+        page_url=given.page_url,
+        size=size,
+    )

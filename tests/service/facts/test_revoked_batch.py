@@ -1,0 +1,56 @@
+"""Tests of the first batch of a chain's revocation, and of what the next one takes over from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle import Actor, Authorized, Revoked, Snapshot
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.revoked_batch import RevokedBatch, first_step
+from curae_lifecycle.service.snapshot import ChainPart
+from tests.support.chains import chain_of
+from tests.support.server import ID
+from tests.support.strategies import at
+
+URL = "https://connect.example/page"
+
+
+@pytest.mark.parametrize(
+    "fact", [Revoked(ID, Actor.APP), Revoked(ID, Actor.UPSTREAM), Authorized(ID)]
+)
+def test_fact_about_one_connection_is_its_own_first_step(fact: Fact) -> None:
+    assert first_step(fact, 2) is fact
+
+
+def test_subclass_of_revoked_is_its_own_first_step() -> None:
+    class Cancelled(Revoked):
+        """A fact that decides in another way."""
+
+    fact = Cancelled(ID, Actor.PATIENT)
+    assert first_step(fact, 2) is fact
+
+
+@pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
+def test_first_batch_holds_everything_that_the_fact_says(actor: Actor) -> None:
+    batch = first_step(Revoked(ID, actor, happened_at=at(1), page_url=URL), 2)
+    assert batch == RevokedBatch(
+        connection_id=ID, actor=actor, happened_at=at(1), page_url=URL, size=2
+    )
+    needs = batch.needs()
+    assert (needs.chain, needs.chain_part) == (ID, ChainPart(2))
+    assert needs.page is not None
+
+
+def test_only_the_first_batch_names_the_hosted_page() -> None:
+    chain = chain_of(4)
+    batch = first_step(Revoked(chain[0].id, Actor.PATIENT, page_url=URL), 2)
+    assert isinstance(batch, RevokedBatch)
+    snapshot = Snapshot(connection=chain[0], following=tuple(chain[2:]))
+    rest = batch.rest(snapshot, at(20))
+    assert rest is not None
+    assert rest == RevokedBatch(
+        connection_id=chain[0].id, actor=Actor.PATIENT, happened_at=at(20), size=2, before=3
+    )
+    assert rest.needs().page is None
+    last = Snapshot(connection=chain[0], following=(chain[1],))
+    assert rest.rest(last, at(21)) is None

@@ -1,0 +1,68 @@
+"""Tests of loading a part of a chain, in each database, in memory and from rows of a query."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle import MemoryStore
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.snapshot import ChainPart, Needs
+from curae_lifecycle.stores.contract import Store
+from curae_lifecycle.stores.rows import build_row_query
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.support.chains import store_chain
+from tests.support.strategies import uuid
+
+LENGTH = 6
+PARTS = [
+    # The number of the named connection, the part, and the numbers that are loaded.
+    (1, ChainPart(2), [5, 6]),
+    (1, ChainPart(2, 5), [3, 4]),
+    (1, ChainPart(2, 3), [2]),
+    (1, ChainPart(2, 2), []),
+    (1, ChainPart(5), [2, 3, 4, 5, 6]),
+    (1, ChainPart(9), [2, 3, 4, 5, 6]),
+    (4, ChainPart(1), [6]),
+    (4, ChainPart(2), [5, 6]),
+    (4, ChainPart(3, 6), [5]),
+    (4, ChainPart(3, 3), []),
+    (6, ChainPart(3), []),
+]
+
+
+@pytest.fixture
+def sql_store(database: SqlDatabase) -> SqlStore:
+    made = SqlStore(database)
+    made.create_tables()
+    return made
+
+
+def check_parts(store: Store) -> None:
+    """Check each part of a chain beside which another chain of the same user is stored."""
+    store_chain(store, LENGTH)
+    store_chain(store, LENGTH, start=101)
+    for number, part, expected in PARTS:
+        needs = Needs(chain=ConnectionId(uuid(number)), chain_part=part)
+        found = store.load(needs).snapshot
+        assert found.connection is not None
+        assert found.connection.id == uuid(number)
+        assert [each.id for each in found.following] == [uuid(each) for each in expected], part
+    unknown = store.load(Needs(chain=ConnectionId(uuid(99)), chain_part=ChainPart(2))).snapshot
+    assert (unknown.connection, unknown.following) == (None, ())
+
+
+def test_sql_store_loads_the_last_connections_before_a_place(sql_store: SqlStore) -> None:
+    check_parts(sql_store)
+
+
+def test_memory_store_loads_the_last_connections_before_a_place() -> None:
+    check_parts(MemoryStore())
+
+
+def test_row_query_says_which_part_of_the_chain_suffices() -> None:
+    needs = Needs(chain=ConnectionId(uuid(1)), chain_part=ChainPart(2, 5))
+    query = build_row_query(needs)
+    assert (query.chain, query.chain_before, query.chain_limit) == (uuid(1), 5, 2)
+    whole = build_row_query(Needs(chain=ConnectionId(uuid(1))))
+    assert (whole.chain, whole.chain_before, whole.chain_limit) == (uuid(1), None, None)
