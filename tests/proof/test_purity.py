@@ -151,6 +151,10 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "duplicate_socket": {"os", "socket"},
         "wait_for_server_blocking": {"monotonic"},
     },
+    "curae_lifecycle.stores.request_loop": {
+        "<module>": {"monotonic", "time"},
+        "answer_fact": {"monotonic"},
+    },
     "curae_lifecycle.stores.sweeping": {
         "<module>": {"monotonic", "time"},
         "_Sweep._run": {"monotonic"},

@@ -118,7 +118,7 @@ def test_servers_docs_page_program_builds_a_guarded_app() -> None:
         ("a body, in seconds", guard.BODY_SECONDS),
         ("a body, in bytes", BODY_MAX),
         ("the wait for a slot", guard.QUEUE_SECONDS),
-        ("an end", running.DRAIN_SECONDS),
+        ("shutdown", running.DRAIN_SECONDS),
     ],
 )
 def test_servers_docs_page_states_each_limit_of_run(what: str, bound: float) -> None:
