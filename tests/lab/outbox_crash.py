@@ -221,7 +221,8 @@ def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
         if random.random() < FAILS:  # noqa: S311 - no secret
             raise ConnectionError
         line = json.dumps([delivery.number, delivery.subject, delivery.document])
-        os.write(file, f"{line}\n".encode())
+        # A kill can cut a line off: the next one then begins on a line of its own.
+        os.write(file, f"\n{line}\n".encode())
         doomed.at("after")
 
     while True:

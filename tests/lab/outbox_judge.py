@@ -56,9 +56,22 @@ class Run:
         return "\n".join([said, f"{len(self.broken)} violations", *self.broken[:10]])
 
 
+def whole_lines(text: str) -> tuple[list[object], int]:
+    """Return the lines of a journal, and how many more a kill has cut off."""
+    lines, cut = list[object](), 0
+    for line in filter(None, text.split("\n")):
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            cut += 1
+    return lines, cut
+
+
 def judge(url: str, journal: Path, run: Run) -> None:
     """Compare deliveries with committed messages, and with the stored values."""
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines, cut = whole_lines(journal.read_text())
+    if cut > run.kills["ship", "anywhere"]:
+        run.broken.append(f"{cut} lines of the journal are cut off")
     shipped = [line for line in lines if isinstance(line, list)]
     run.late = len(lines) - len(shipped)
     times = Counter(number for number, _, _ in shipped)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.lab.outbox_judge import whole_lines
 from tests.support.paths import ROOT
 
 
@@ -59,3 +60,7 @@ def test_outbox_crash_run_detects_a_broken_worker(wrong: str, said: str, sqlite_
     broken = crash(sqlite_url, 60, "--wrong", wrong)["broken"]
     assert isinstance(broken, list)
     assert any(said in str(each) for each in broken)
+
+
+def test_journal_line_cut_off_by_a_kill_is_counted_alone() -> None:
+    assert whole_lines('\n[1, "a"]\n\n[2, "b\n[3, "c"]\n') == ([[1, "a"], [3, "c"]], 1)
