@@ -7,9 +7,9 @@ PostgreSQL, without a network. Tenant B sends an initiate every 20 ms: for a whi
 the job runs. The jobs take turns, five times, each time with a fifth of the rows:
 
 - `revoke`: a patient revokes a chain of so many connections, in the worker's own event loop;
-- `erase`: `erase` of a user with so many connections, in a process of its own, as a command runs;
-- `purge`: `purge` of so many expired rows, in a process of its own;
-- `purge-erased`: `purge` of the erased user's connections, in a process of its own.
+- `erase`: `erase` of a user with so many connections, in another process, as a command runs;
+- `purge`: `purge` of so many expired rows, in another process;
+- `purge-erased`: `purge` of the erased user's connections, in another process.
 
 Each line has the time of the job, its longest transaction with the statements in it, and B's 99th
 percentile with its ratio to that of B alone.
@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import attrs
 
 from benchmarks.neighbour import FAILED, PACE, POOL, Seen, Server, Tenant, serve
-from benchmarks.servers import SLOW_DISK
+from benchmarks.servers import slow_down
 from curae_lifecycle import ApiKey, RetryPolicy, Settings, record_async
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.outcomes import Done
@@ -121,7 +121,7 @@ def store_expired(database: SqlDatabase, number: int) -> None:
 
 
 def work(job: str, url: str) -> None:
-    """Run a job of a process of its own, and print its time and transactions."""
+    """Run a job in this process, and print its time and transactions."""
     database = Timed(create_engine(url))
     store = SqlStore(database)
     print("ready", flush=True)
@@ -212,8 +212,8 @@ async def measure(server: Server, tenant: Tenant, job: Job, result: Result) -> N
 async def neighbour(server: Server, tenant: Tenant, seen: Seen) -> AsyncGenerator[None]:
     """Send B's requests at a fixed pace within the block, whatever their responses.
 
-    A response time counts from the instant at which the request was due, so that a server which
-    stands still is seen.
+    A response time counts from the instant at which the request was due, so that a pause of
+    the server is seen.
     """
     tasks: list[asyncio.Task[None]] = []
 
@@ -277,9 +277,7 @@ def main(jobs: Sequence[str], disks: Sequence[str], connections: int, rows: int)
     for disk in disks:
         with cluster() as server:
             if disk == "slow":
-                server.stop()
-                server.settings = server.settings.replace("-c fsync=off", SLOW_DISK)
-                server.start()
+                slow_down(server)
             print(f"{disk} disk", flush=True)
             with database(server.url) as url:
                 asyncio.run(run(url, jobs, connections, rows))

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import attrs
 
-from benchmarks.servers import SLOW_DISK
+from benchmarks.servers import slow_down
 from curae_lifecycle import ApiKey, Bucket, Caller, Environment, Settings
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
@@ -252,9 +252,7 @@ def main(seconds: float, numbers: list[int], disks: list[str]) -> None:
     for disk in disks:
         with cluster() as server:
             if disk == "slow":
-                server.stop()
-                server.settings = server.settings.replace("-c fsync=off", SLOW_DISK)
-                server.start()
+                slow_down(server)
             for number in numbers:
                 with database(server.url) as url:
                     found = asyncio.run(measure(url, number, seconds))

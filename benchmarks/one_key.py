@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import attrs
 
-from benchmarks.servers import SLOW_DISK
+from benchmarks.servers import slow_down
 from curae_lifecycle import ApiKey, Bucket, Caller, Environment, Request, Settings
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
@@ -178,9 +178,7 @@ def main(seconds: float, numbers: list[int]) -> None:
     for disk in ("fast", "slow"):
         with cluster() as server, valkey() as redis:
             if disk == "slow":
-                server.stop()
-                server.settings = server.settings.replace("-c fsync=off", SLOW_DISK)
-                server.start()
+                slow_down(server)
             for redis_url in (None, redis.url):
                 for number in numbers:
                     with database(server.url) as url:

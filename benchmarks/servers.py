@@ -371,6 +371,13 @@ HEAD: Final = (
 )
 
 
+def slow_down(started: Cluster) -> None:
+    """Restart a PostgreSQL so that its commits take 10 ms, as on a slow disk."""
+    started.settings = started.settings.replace("-c fsync=off", SLOW_DISK)
+    started.stop("fast")
+    started.start()
+
+
 @contextmanager
 def place_for(setup: Setup, directory: Path) -> Iterator[Place]:
     """Start a database server, and make a database on it."""
@@ -387,9 +394,7 @@ def place_for(setup: Setup, directory: Path) -> Iterator[Place]:
         else:
             started: Cluster = stack.enter_context(cluster())
             if setup.disk == "slow":
-                started.settings = started.settings.replace("-c fsync=off", SLOW_DISK)
-                started.stop("fast")
-                started.start()
+                slow_down(started)
             made = stack.enter_context(database(started.url))
             yield Place(sa.make_url(made).set(drivername=setup.driver), started.data)
 

@@ -58,7 +58,7 @@ class Slots:
         """Take a slot if a request gets one without waiting, and return whether it does.
 
         Args:
-            names: What the request counts against, such as its API key.
+            names: The names for which the request counts, such as its API key.
         """
         if not self.is_free(names):
             return False

@@ -68,7 +68,7 @@ class PageWrite:
     """The update of a hosted page, unique by its digest, that only raises the version.
 
     A fact that came from the page commits this write, so that it conflicts with a commit that
-    replaces the page [O]. A new page has no write: `commit` takes it as an argument of its own.
+    replaces the page [O]. A new page has no write: `commit` takes it as a separate argument.
 
     Attributes:
         before: The page as it is stored.

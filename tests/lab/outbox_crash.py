@@ -221,7 +221,7 @@ def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
         if random.random() < FAILS:  # noqa: S311 - no secret
             raise ConnectionError
         line = json.dumps([delivery.number, delivery.subject, delivery.document])
-        # A kill can cut a line off: the next one then begins on a line of its own.
+        # A kill can cut a line off: the next delivery then begins a new line.
         os.write(file, f"\n{line}\n".encode())
         doomed.at("after")
 

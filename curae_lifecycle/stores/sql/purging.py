@@ -112,7 +112,7 @@ class Erased:
     def deletions(self) -> Iterator[tuple[Statement, Statement]]:
         """Yield pairs of statements that delete a batch of rows with their hosted pages.
 
-        Each pair is for a transaction of its own. A purge that was cut off between two goes on with
+        Each pair is one transaction. A purge that was cut off between two goes on with
         the rows that are left.
         """
         for table, kind, ids in (

@@ -1,7 +1,7 @@
 """How long API keys were refused by their buckets, by the clock that the workers share.
 
-The law of this module: **a key that nobody used for as long as the clock stepped back, and for one
-token more, is admitted**.
+The law of this module: **a key is admitted if it was not used for as long as the clock stepped
+back, and for one token more**.
 """
 
 from __future__ import annotations
