@@ -44,12 +44,12 @@ from curae_lifecycle.stores.contract import (
     StoreUnavailableError,
     is_async_charging_store,
 )
+from curae_lifecycle.stores.deadline import current_deadline
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.retry import Retrier, RetryStats
 from curae_lifecycle.stores.sweeping import (
     REVOCATION_BATCH,
-    shared_deadline,
     sweep,
     unfinished_sweep,
 )
@@ -346,8 +346,9 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
     """Record a fact; `retrier` repeats the attempts.
 
     An unfinished sweep of the fact's coordinate is finished first. After a tombstone comes its own
-    sweep. The revocation of a chain is recorded in batches, newest connections first, each within
-    the retrier's time limit.
+    sweep. The revocation of a chain is recorded in batches, newest connections first. Each batch of
+    a sweep or of a chain has the retrier's whole time: with a limit for all of them, a long one
+    that was cut off and reads first what it has done might never get to the rest.
 
     Args:
         store: The store.
@@ -364,21 +365,17 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
         StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was cut
             off.
     """
-    with shared_deadline(retrier) as end:
-        step = await _record_step(store, first_step(fact, REVOCATION_BATCH), retrier, end=end)
-        answer = step.answer
-        tombstoned = _tombstoned_coordinate(answer)
-        if tombstoned is not None:
-            swept = await sweep(store, tombstoned, retrier=retrier, end=end)
-            assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
-            return attrs.evolve(answer, value=answer.value + swept)
+    step = await _record_step(store, first_step(fact, REVOCATION_BATCH), retrier)
+    answer = step.answer
+    tombstoned = _tombstoned_coordinate(answer)
+    if tombstoned is not None:
+        swept = await sweep(store, tombstoned, retrier=retrier)
+        assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
+        return attrs.evolve(answer, value=answer.value + swept)
     while step.rest is not None:
-        # Each batch has the whole time. Otherwise a revocation that was cut off, which first reads
-        # what it has done, might never get to the rest.
-        with shared_deadline(retrier) as end:
-            if monotonic() >= end:
-                raise StoreUnavailableError("the revocation of a chain was cut off")
-            step = await _record_step(store, step.rest, retrier, end=end)
+        if monotonic() >= current_deadline():
+            raise StoreUnavailableError("the revocation of a chain was cut off")
+        step = await _record_step(store, step.rest, retrier)
         answer = _join(answer, step.answer)
     return answer
 
@@ -391,7 +388,7 @@ class _Step:
     rest: Fact | None
 
 
-async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier, *, end: float) -> _Step:
+async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier) -> _Step:
     async def attempt() -> _Step | Coordinate | None:
         loaded = await store.load(fact.needs())
         unswept = unfinished_sweep(loaded.snapshot)
@@ -410,7 +407,7 @@ async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier, *, end: 
             raise StoreUnavailableError("no attempt succeeded in time")
         if isinstance(step, _Step):
             return step
-        await sweep(store, step, retrier=retrier, end=end)
+        await sweep(store, step, retrier=retrier)
 
 
 def _join(answer: FactAnswer, later: FactAnswer) -> FactAnswer:

@@ -39,7 +39,7 @@ from curae_lifecycle.stores.retry import (
     blocking_retrier,
 )
 from curae_lifecycle.stores.run_sync import run_sync
-from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY, shared_deadline, sweep
+from curae_lifecycle.stores.sweeping import sweep
 from curae_lifecycle.stores.wiring import check_store_kind
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -219,8 +219,8 @@ def record(
     Args:
         store: The store.
         fact: The fact.
-        retry_policy: The limits of the attempts, and the pauses between them; a sweep shares them.
-            Each batch of a chain's revocation has them anew.
+        retry_policy: The limits of the attempts, and the pauses between them. Each batch of a sweep
+            or of a chain's revocation has them anew, so `seconds` does not limit all of them.
 
     Returns:
         Done: the changes were committed, those of a tombstone's sweep included. Ignored: the fact
@@ -254,7 +254,7 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
     """Revoke all connections that the last tombstone of a coordinate ended: finish its sweep.
 
     `record` sweeps by itself. Use this function in a program that commits a tombstone in another
-    way, or in a store's `purge`. It has no time limit.
+    way, or in a store's `purge`.
 
     Args:
         store: The store.
@@ -266,9 +266,8 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
     Raises:
         StoreUnavailableError: No attempt at a batch succeeded.
     """
-    retrier = blocking_retrier(PURGE_SWEEP_POLICY)
-    with shared_deadline(retrier) as end:
-        return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier, end=end))
+    retrier = blocking_retrier(DEFAULT_RETRY_POLICY)
+    return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier))
 
 
 def as_async_store(store: Store) -> AsyncStore:

@@ -6,8 +6,7 @@ it is needed; **a batch is one commit**, so each effect and event is there once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
@@ -20,8 +19,8 @@ from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.sweep import sweep_changes, swept_changes
 from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
-from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
-from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, Retrier, RetryPolicy
+from curae_lifecycle.stores.deadline import current_deadline
+from curae_lifecycle.stores.retry import Retrier
 
 REVOCATION_BATCH: Final = 40
 """How many connections a sweep or a chain's revocation loads, and revokes in one commit, at most.
@@ -32,9 +31,6 @@ combined statement. The batch that reaches the connection of the fact holds that
 
 _Result = TypeVar("_Result")
 
-PURGE_SWEEP_POLICY: Final = RetryPolicy(seconds=3600.0)
-"""The limits of a sweep that `purge` finishes; no caller waits for it."""
-
 
 def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
     """Return the coordinate of the loaded binding if its sweep is not finished, else None."""
@@ -42,41 +38,22 @@ def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
     return None if binding is None or binding.swept else binding.coordinate
 
 
-@contextmanager
-def shared_deadline(retrier: Retrier) -> Generator[float]:
-    """Give all runs of a retrier within the `with` block together the time limit of one run.
-
-    Args:
-        retrier: The retrier.
-
-    Yields:
-        The instant of `time.monotonic` after which no further run should start.
-    """
-    seconds = retrier.policy.seconds
-    end = min(monotonic() + seconds, current_deadline())
-    with deadline_scope(seconds + ATTEMPT_GRACE_SECONDS):
-        yield end
-
-
-async def sweep(
-    store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier, end: float
-) -> Changes:
+async def sweep(store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier) -> Changes:
     """Revoke every connection that the last tombstone of a coordinate ended, in batches.
 
     Args:
         store: The store.
         coordinate: The coordinate.
-        retrier: Repeats each batch on a conflict or a store failure.
-        end: The instant of `time.monotonic` after which no further batch starts.
+        retrier: Repeats each batch on a conflict or a store failure, each within its time limit.
 
     Returns:
         Everything that this call committed.
 
     Raises:
-        StoreUnavailableError: No attempt at a batch succeeded, or `end` was reached. What was
-            committed until then stays, and a later sweep does the rest.
+        StoreUnavailableError: No attempt at a batch succeeded, or the caller's deadline passed.
+            What was committed until then stays, and a later sweep does the rest.
     """
-    run = _Sweep(store=store, coordinate=coordinate, retrier=retrier, end=end)
+    run = _Sweep(store=store, coordinate=coordinate, retrier=retrier)
     while not await run.try_to_finish():
         pass
     return run.changes
@@ -98,7 +75,6 @@ class _Sweep:
     store: AsyncStore
     coordinate: Coordinate
     retrier: Retrier
-    end: float
     changes: Changes = NO_CHANGES
 
     async def try_to_finish(self) -> bool:
@@ -155,7 +131,7 @@ class _Sweep:
         return _Batch(last, passed_over=passed_over, changes=changes)
 
     async def _run(self, attempt: Callable[[], Awaitable[_Result | None]]) -> _Result:
-        if monotonic() >= self.end:
+        if monotonic() >= current_deadline():
             raise StoreUnavailableError("the sweep after a tombstone was cut off")
         result = await self.retrier.run(attempt)
         if result is None:

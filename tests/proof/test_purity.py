@@ -158,7 +158,6 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.sweeping": {
         "<module>": {"monotonic", "time"},
         "_Sweep._run": {"monotonic"},
-        "shared_deadline": {"monotonic"},
     },
     "curae_lifecycle.stores.sql.clock": {
         "<module>": {"time"},

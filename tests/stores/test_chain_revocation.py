@@ -300,6 +300,20 @@ def test_first_batch_still_refuses_an_instant_too_far_ahead(place: Place) -> Non
     assert place.all() == chain
 
 
+def test_clock_behind_a_chain_bounds_each_batch_by_its_first(place: Place) -> None:
+    updated = (40, 0, 0, 0, 0, 20, 30, 35)
+    chain = [
+        attrs.evolve(each, updated_at=at(minutes))
+        for each, minutes in zip(chain_of(8), updated, strict=True)
+    ]
+    writes = tuple([ConnectionWrite(None, each) for each in chain])
+    assert place.store.commit(place.store.load(Needs()), Changes(writes))
+    place.set_clock(at(10))
+    assert isinstance(revoke(place.store, chain[0], at(40)), Done)
+    revoked = [at(minutes) for minutes in (40, 10, 10, 10, 10, 20, 20, 20)]
+    assert [each.revoked_at for each in place.all()] == revoked
+
+
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     """Return a time that passes only if a test says so."""

@@ -19,11 +19,11 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from curae_lifecycle.stores import deadline, sweeping
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
-from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
-from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, RetryPolicy, blocking_retrier
+from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.serve import sweep_now
-from curae_lifecycle.stores.sweeping import shared_deadline
 from tests.support.instants import commit_writes
+from tests.support.serving import fake_time
 from tests.support.strategies import COORDINATE, START, pending
 
 
@@ -112,18 +112,24 @@ def test_sweep_starts_no_batch_after_the_deadline_of_its_caller(store: MemorySto
     assert not is_swept(store)
 
 
-def test_shared_deadline_limits_the_blocking_calls_within_it(
-    monkeypatch: pytest.MonkeyPatch,
+def test_each_batch_of_a_sweep_has_the_whole_time_of_the_policy(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    time = fake_time(monkeypatch)
     for module in (sweeping, deadline):
-        monkeypatch.setattr(module, "monotonic", lambda: 100.0)
-    retrier = blocking_retrier(RetryPolicy(seconds=7))
-    with shared_deadline(retrier) as end:
-        assert (end, current_deadline()) == (107, 107 + ATTEMPT_GRACE_SECONDS)
-        # A shorter one within it ends first, and a longer one with it.
-        with deadline_scope(1), shared_deadline(retrier) as inner:
-            assert (inner, current_deadline()) == (101, 101)
-    assert current_deadline() == float("inf")
+        monkeypatch.setattr(module, "monotonic", time.monotonic)
+    loads = 0
+
+    def is_slow(_: Needs) -> bool:
+        nonlocal loads
+        loads += 1
+        assert seconds_left(60) == DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
+        time.passed += DEFAULT_RETRY_POLICY.seconds - 1
+        return False
+
+    assert isinstance(record(Meanwhile(store, is_slow, forget), Tombstoned(COORDINATE)), Done)
+    assert loads > 3
+    assert is_swept(store)
 
 
 def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:

@@ -28,7 +28,7 @@ from curae_lifecycle.stores.sql.storing import (
     purges,
 )
 from curae_lifecycle.stores.sql.transactions import AsyncTransactions
-from curae_lifecycle.stores.sweeping import shared_deadline, sweep
+from curae_lifecycle.stores.sweeping import sweep
 from curae_lifecycle.web.json import parse_json
 
 _ROWS_PER_STATEMENT: Final = 100
@@ -51,14 +51,11 @@ async def purge_database(
         while batch_end is None or batch_end:
             batch_end = await database.rows(purge.batch_end_statement())
             await database.run_transaction([purge.drop(batch_end)])
-    with shared_deadline(retrier) as end:
-        await _finish_sweeps(database, store, retrier=retrier, end=end)
+    await _finish_sweeps(database, store, retrier)
     await _purge_erasures(database, instant)
 
 
-async def _finish_sweeps(
-    database: AsyncTransactions, store: AsyncStore, *, retrier: Retrier, end: float
-) -> None:
+async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier: Retrier) -> None:
     after = ""
     while True:
         rows = await database.rows(
@@ -72,7 +69,7 @@ async def _finish_sweeps(
             after = str(id_)
             binding = _parse_binding(document)
             if binding is not None:
-                await sweep(store, binding.coordinate, retrier=retrier, end=end)
+                await sweep(store, binding.coordinate, retrier=retrier)
         if not rows:
             return
 

@@ -20,7 +20,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY, async_retrier, blocking_retrier
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.stores.sql import loading, outbox_statements, storing
@@ -31,7 +31,6 @@ from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.transactions import BlockingTransactions
-from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 CALLER_CACHE_SIZE: Final = 10_000
@@ -317,7 +316,7 @@ class SqlStore:
                 BlockingTransactions(self._database),
                 as_async_store(self),
                 now=now,
-                retrier=blocking_retrier(PURGE_SWEEP_POLICY),
+                retrier=blocking_retrier(DEFAULT_RETRY_POLICY),
             )
         )
 
@@ -466,5 +465,5 @@ class AsyncSqlStore:
         """
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
         await purge_database(
-            self._database, self, now=now, retrier=async_retrier(PURGE_SWEEP_POLICY)
+            self._database, self, now=now, retrier=async_retrier(DEFAULT_RETRY_POLICY)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -38,6 +39,7 @@ from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.stores import sweeping
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sweeping import REVOCATION_BATCH
@@ -333,15 +335,14 @@ def test_sweep_ends_active_connections_first(database: SqlDatabase) -> None:
 
 
 @pytest.mark.slow
-def test_sweep_cut_off_by_its_deadline_raises(
+def test_sweep_past_the_deadline_of_its_caller_raises(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = on(database)
     fill(store, MANY)
-    instants = iter([0.0])
-    # The deadline is set at the first instant, and has passed at the next.
-    monkeypatch.setattr(sweeping, "monotonic", lambda: next(instants, 1e9))
-    with pytest.raises(StoreUnavailableError):
+    # The tombstone is committed in time, and then the deadline has passed.
+    monkeypatch.setattr(sweeping, "monotonic", lambda: inf)
+    with deadline_scope(60), pytest.raises(StoreUnavailableError, match="cut off"):
         record(store, Tombstoned(COORDINATE))
     monkeypatch.undo()
     assert stands(store, MANY) is Standing.REVOKED
