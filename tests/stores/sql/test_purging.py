@@ -28,6 +28,7 @@ from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.expiring import EXPIRING_TABLES, put_row
 from tests.support.chains import store_chain
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.serving import FakeTime, fake_time
@@ -38,19 +39,9 @@ MINT = RandomIds("https://connect.example/")
 LAST = to_epoch_microseconds(START - timedelta(minutes=5))
 """The last expiry at which a row is deleted."""
 
-PUT = {
-    "curae_record": "INSERT INTO curae_record (id, expires_at, version, document) VALUES (?, ?, 1, '')",
-    "curae_log": "INSERT INTO curae_log (id, expires_at, version, document) VALUES (?, ?, 1, '')",
-    "curae_page": (
-        "INSERT INTO curae_page (id, expires_at, version, document, subject) "
-        "VALUES (?, ?, 1, '', ?)"
-    ),
-    "curae_bucket": "INSERT INTO curae_bucket (id, full_at, part) VALUES (?, ?, 1)",
-}
-
 
 @pytest.mark.parametrize("is_async", [False, True])
-@pytest.mark.parametrize("table", PUT)
+@pytest.mark.parametrize("table", EXPIRING_TABLES)
 def test_purge_deletes_a_row_five_minutes_after_its_expiry(
     database: SqlDatabase, table: str, *, is_async: bool
 ) -> None:
@@ -60,8 +51,7 @@ def test_purge_deletes_a_row_five_minutes_after_its_expiry(
     # With its fraction, a bucket is full one microsecond after its `full_at`.
     last = LAST - 1 if table == "curae_bucket" else LAST
     for key, expires_at in (("before", last - 1), ("at", last), ("after", last + 1)):
-        values = (key, expires_at, key)[: PUT[table].count("?")]
-        assert clocked.run_transaction([Statement(PUT[table], values, 1)])
+        assert clocked.run_transaction([put_row(table, key, expires_at)])
     if is_async:
         asyncio.run(AsyncSqlStore(ThreadedDatabase(clocked)).purge())
     else:
