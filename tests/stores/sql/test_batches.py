@@ -180,7 +180,7 @@ def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
     [session(1).id, coordinate_subject(COORDINATE)],
     ids=["session", "user"],
 )
-def test_purge_waits_for_a_message_about_the_second_batch_of_keys(
+def test_purge_waits_for_message_about_second_batch_of_keys(
     clocked: Clocked, kind: Kind, subject: str
 ) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)
@@ -234,7 +234,7 @@ def active(connection: Connection) -> Connection:
 
 @pytest.mark.parametrize("are_active", [False, True])
 @pytest.mark.parametrize("extra", [0, 1])
-def test_tombstone_revokes_all_connections_if_one_more_than_a_batch(
+def test_tombstone_revokes_all_if_one_more_than_a_batch(
     clocked: Clocked, kind: Kind, extra: int, *, are_active: bool
 ) -> None:
     number = REVOCATION_BATCH + extra

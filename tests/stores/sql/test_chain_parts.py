@@ -62,7 +62,7 @@ def test_sql_store_loads_the_last_connections_before_a_place(sql_store: SqlStore
     check_parts(sql_store)
 
 
-def test_async_sql_store_loads_the_last_connections_before_a_place(
+def test_async_sql_store_loads_last_connections_before_a_place(
     sql_store: SqlStore, url: str
 ) -> None:
     del sql_store  # It has created the tables.
