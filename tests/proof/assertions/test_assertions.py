@@ -50,7 +50,7 @@ RANK: Final = next(
     each for name, each in OTHERS.items() if " check_rank_never_falls: raise" in name
 )
 SENDING: Final = (
-    "testing/conformance/recovery.py _successor_active: yield from app.shows(successor, 'ACTIVE')"
+    'testing/conformance/recovery.py _successor_active: yield from app.shows(successor, "ACTIVE")'
 )
 
 
