@@ -254,7 +254,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
     assert again.value.connection.handoff_deadline == action.expires_at
 
 
-def test_later_write_of_the_predecessor_ends_no_pending_successor() -> None:
+def test_write_of_the_predecessor_ends_no_pending_successor() -> None:
     # A worker whose clock is ahead wrote the predecessor.
     old = attrs.evolve(stored("EXPIRED"), updated_at=NOW + NEXT_ACTION_LIFETIME)
     waiting = specimens.successor_of(old, stored("PENDING", NOW + TICK))
