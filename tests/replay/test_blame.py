@@ -97,6 +97,12 @@ BLAMED: list[tuple[str, tuple[bytes, ...], str]] = [
         (initiated(1), fact(2, "binding.graduate"), account(3)),
         "binding.graduate.limited.same",
     ),
+    (
+        "lifecycleState",
+        # An initiate of an ACTIVE account moves the binding's version, and not its state.
+        (initiated(1), fact(2, "binding.graduate"), initiated(3), account(4)),
+        "binding.graduate.limited.same",
+    ),
     ("retryable", (created(1, user=""),), "problem.bad-request"),
     ("status", (created(1, user=""),), "problem-status.invalid"),
     ("connection.status", (created(1, key="k"), created(2, key="k")), "idempotency.completed.same"),

@@ -269,7 +269,7 @@ def test_keys_command_withdraws_an_api_key_by_its_text(ask: Command) -> None:
     [
         (
             "narrow",
-            attrs.evolve(READER, app_id=AppId("app-2")),
+            attrs.evolve(WRITER, app_id=AppId("app-2")),
             0,
             SHOWN | {"apiKeyId": "key-1", "appId": "app-2", "scopes": []},
         ),

@@ -112,7 +112,7 @@ class StoreArena:
         return StoreArena(MemoryStore())
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Load the tenant's binding and connections, and all other values that were touched.
+        """Load the tenant's binding, connections, open session, and what else was touched.
 
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
         can be compared. Of a record's fingerprint only the operation is returned: its digest
@@ -156,6 +156,10 @@ def _load_values(
         for name, other in (("successor", chain.successor), ("head", chain.head)):
             if other is not None:
                 yield f"{name} of {connection.id}", other
+    # A hand-off whose commit was refused touched it, and in sequence nothing may.
+    opened = store.load(Needs(session=tenant.open_session)).snapshot.session
+    if opened is not None:
+        yield f"session {opened.id}", opened
     for write in touched:
         name, value = _load_written(store, tenant, write)
         if value is not None:

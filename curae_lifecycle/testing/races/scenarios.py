@@ -64,6 +64,7 @@ _FIRST: Final = 1
 _SECOND: Final = 2
 _BOUND: Final = 3
 _GRADUATION: Final = 4
+_SIGN_UP: Final = 5
 _SESSIONS: Final = 1000
 _ATTEMPTS: Final = 20
 
@@ -225,7 +226,7 @@ class RaceTenant:
     @property
     def open_session(self) -> SessionId:
         """The id of the session that waits for a sign-up, in scenarios that open one."""
-        return SessionId(self._uuid(_SESSIONS + _FIRST))
+        return SessionId(self._uuid(_SESSIONS + _SIGN_UP))
 
     def page_url(self, number: int) -> str:
         """Return the URL of the hosted page that the tenant's request with this number may open."""
@@ -339,7 +340,8 @@ def _create(tenant: RaceTenant) -> Past:
 
 
 def _open_session(tenant: RaceTenant) -> Past:
-    return ((0.0, tenant.request_action(Initiate(tenant.user, prefer_signup=True), 1)),)
+    sign_up = Initiate(tenant.user, prefer_signup=True)
+    return ((0.0, tenant.request_action(sign_up, _SIGN_UP)),)
 
 
 def _bind_user(tenant: RaceTenant) -> Past:

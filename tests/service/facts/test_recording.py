@@ -109,6 +109,16 @@ def test_happened_at_before_creation_is_recorded_as_created_at(fact: Fact) -> No
         assert early == recorded(at_instant(fact, START), at(1))
 
 
+@pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
+def test_happened_at_is_checked_against_what_the_row_has_seen(fact: Fact) -> None:
+    # The clock was put back after the row was written.
+    latest = START + timedelta(minutes=5)
+    for now in (START, START - timedelta(hours=1)):
+        assert recorded(at_instant(fact, latest), now).value.writes
+        with pytest.raises(curae.ArgumentError, match="happened_at"):
+            recorded(at_instant(fact, latest + TICK), now)
+
+
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
 def test_event_recorded_by_a_slow_clock_has_last_updated_at(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
@@ -131,7 +141,12 @@ def recorded(fact: Fact, now: datetime) -> curae.Done[Changes]:
     if isinstance(fact, curae.ActionRequired | curae.Expired):
         connection = apply_trigger(connection, "authorize for ever", START)
     binding = None if isinstance(fact, curae.HandoffCompleted) else LIMITED
-    snapshot = curae.Snapshot(connection=connection, session=WAITING, binding=binding)
+    needed = fact.needs()
+    snapshot = curae.Snapshot(
+        connection=None if needed.connection is needed.chain is None else connection,
+        session=None if needed.session is None else WAITING,
+        binding=binding,
+    )
     answer = curae.record_fact(fact, snapshot, now)
     assert isinstance(answer, curae.Done)
     return answer

@@ -17,6 +17,7 @@ from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores import deadline, sweeping
@@ -174,6 +175,20 @@ def test_purge_that_clears_an_erased_user_keeps_a_new_binding(
     assert bound == [store.load(Needs(binding=COORDINATE)).snapshot]
     assert bound[0].binding is not None
     assert bound[0].binding.state is state
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_purge_of_an_erased_user_keeps_what_a_later_era_made(
+    rival: Rival, *, is_async: bool
+) -> None:
+    store = SqlStore(rival)
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
+    initiate(rival, "k-2")
+    assert serve(store, request("create", key="k-3"), MINT).response.status == 201
+    purge_delivered(rival, is_async=is_async)
+    assert (count(rival, "curae_connection"), count(rival, "curae_session")) == (1, 1)
 
 
 @pytest.mark.parametrize("is_async", [False, True])

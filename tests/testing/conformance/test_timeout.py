@@ -129,6 +129,24 @@ def test_slow_server_passes_kit_checks_within_max_time_per_check() -> None:
     assert report.passed == (REVOKED,)
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_buckets_are_restored_after_a_failed_kit_check(*, is_async: bool) -> None:
+    reference, given = Reference(), list[object]()
+
+    def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
+        given.append(buckets)
+
+    server = attrs.evolve(reference.server(), replace_buckets=replace_buckets)
+    only = ["request.buckets"]
+    if is_async:
+        report = asyncio.run(run_async(asynchronous(server), only=only, seed="1"))
+    else:
+        report = run(server, only=only, seed="1")
+    # No bucket was replaced, so nothing was refused.
+    assert [each.check for each in report.failed] == only
+    assert (len(given), given[-1]) == (2, None)
+
+
 def test_buckets_are_restored_after_a_hanging_kit_check(hanging: Hanging) -> None:
     given: list[object] = []
 

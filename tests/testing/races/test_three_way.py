@@ -15,7 +15,7 @@ from curae_lifecycle.service.effects import HandoffCancelled
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import BindingWrite, Write
+from curae_lifecycle.service.writes import BindingWrite, SessionWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.races import (
@@ -97,10 +97,23 @@ def test_race_of_three_fails_if_no_serial_order_ends_the_same() -> None:
     # What is committed first must be seen by what loads afterwards.
     create, landing, tombstone = LANDING
     lost = failed(race(CommitsLate(), UNBOUND, LANDING))
-    assert (create, create, tombstone, tombstone, landing, landing) in lost
     assert (create, create, landing, landing, tombstone, tombstone) in lost
-    # A commit follows the tombstone at once, so that nothing loads before it is there.
+    assert (tombstone, tombstone, create, create, landing, landing) in lost
+    # The commit after the tombstone meets it, and is then decided anew.
+    assert (create, create, tombstone, tombstone, landing, landing) not in lost
     assert (create, landing, tombstone, tombstone, landing, create) not in lost
+
+
+class LosesLandings(MemoryStore):
+    """A store that loses the change of a session whose hand-off landed."""
+
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        kept = [each for each in writes if not isinstance(each, SessionWrite) or not each.before]
+        return super()._store(tuple(kept))
+
+
+def test_race_of_three_detects_a_store_that_loses_a_landing() -> None:
+    assert failed(race(LosesLandings(), UNBOUND, LANDING))
 
 
 class RefusingStore:

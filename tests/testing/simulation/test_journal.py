@@ -8,13 +8,15 @@ import pytest
 
 from curae_lifecycle.rules.idempotency import IDEMPOTENCY
 from curae_lifecycle.rules.outcomes import RefuseWith
-from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.gates import REQUEST_GATES
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.web.respond import Answer
 from tests.support.server import request
-from tests.support.strategies import COORDINATE, START
+from tests.support.strategies import COORDINATE, START, apply_trigger, at, pending
 
 LEFT_OUT = {
     "request.buckets",
@@ -44,3 +46,24 @@ def test_simulation_log_omits_only_refusals_it_cannot_explain(rule: str) -> None
 
 def test_every_rule_omitted_from_the_simulation_log_is_a_refusal() -> None:
     assert {*REFUSING} > LEFT_OUT
+
+
+def test_simulation_log_tells_when_a_get_recorded_a_landing() -> None:
+    journal, user = Journal(), COORDINATE.app_user
+    write = ConnectionWrite(pending(), apply_trigger(pending(), "authorize", at(1)))
+    answer = Answer(
+        Response(200, (), b"{}"),
+        Changes((write,)),
+        ("operation.get-connection",),
+        replayed=False,
+        decided_at=at(5),
+    )
+    journal.add_answer(user, at=at(5), request=request("get"), answer=answer)
+    told, asked = [json.loads(line) for line in journal.lines(user)]
+    assert told["fact"] == {
+        "type": "connection.authorize",
+        "connectionId": write.after.id,
+        "happenedAt": format_time(at(1)),
+        "expiresAt": format_time(at(60)),
+    }
+    assert (told["at"], asked["request"]["method"]) == (format_time(at(5)), "GET")
