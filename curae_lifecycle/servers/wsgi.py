@@ -47,8 +47,9 @@ def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
         message = await receive()
         environ = _environ(scope, cast("bytes", message.get("body", b"")))
         loop = asyncio.get_running_loop()
+        context = copy_context()
         status, headers, body = await loop.run_in_executor(
-            pool, copy_context().run, _call_app, app, environ
+            pool, lambda: context.run(_call_app, app, environ)
         )
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

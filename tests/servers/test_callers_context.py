@@ -21,10 +21,11 @@ from curae_lifecycle import (
 )
 from curae_lifecycle.rules.idempotency import LostLeaseAction
 from curae_lifecycle.servers.endpoint import METRICS_PATH, AsyncEndpoint, Endpoint
-from curae_lifecycle.servers.log import LOG_TRACEBACKS, REQUEST_ID
+from curae_lifecycle.servers.log import REQUEST_ID
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.external_call import AsyncRenew, Renew
 from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox

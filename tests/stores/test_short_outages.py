@@ -6,7 +6,6 @@ A store is tried again until it is up. A function of the server's own is called 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -29,7 +28,7 @@ from curae_lifecycle.stores import retry
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.external_call import AsyncRenew
-from curae_lifecycle.stores.redis.clients import create_client
+from curae_lifecycle.stores.redis.clients import Redis, create_client
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.engine import (
@@ -195,12 +194,16 @@ def test_django_database_down_for_half_a_second_gives_201(
     ("kind", "client_class"), [("waiting", redis.Redis), ("awaited", redis.asyncio.Redis)]
 )
 def test_redis_down_for_half_a_second_gives_201_and_one_charge(
-    kind: str, client_class: type, redis_url: str, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    client_class: type[Redis],
+    redis_url: str,
+    time: FakeTime,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outage = Outage(time, lambda: redis.ConnectionError("refused"))
-    execute: Callable[..., object] = client_class.execute_command
+    execute = client_class.execute_command
 
-    def execute_if_up(client: object, *command: str | int) -> object:
+    def execute_if_up(client: Redis, *command: str | int) -> object:
         return outage.call(lambda: execute(client, *command))
 
     with create_client(redis_url) as client, known(kind, redis_url, client) as who:

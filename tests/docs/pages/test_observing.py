@@ -184,6 +184,7 @@ LABELS = {
     "conflicts": "conflict",
     "unavailable": "unavailable",
     "timeouts": "timeout",
+    "cancelled": "cancelled",
     "store_full": "store_full",
     "unexpected_errors": "unexpected",
 }
