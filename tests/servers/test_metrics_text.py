@@ -54,7 +54,12 @@ async def serve_requests(metrics: Metrics, time: FakeTime) -> None:
     await send(CREATE, seconds=2**-6)
     await send(request("create", key="conflict-and-failure"))
     await send(request("create", key="timeout"))
-    full = StoreFullError("Connection", 1, CALLER.environment, CALLER.customer_account_id)
+    full = StoreFullError(
+        "Connection",
+        capacity=1,
+        environment=CALLER.environment,
+        customer_account_id=CALLER.customer_account_id,
+    )
     made.before_commit = lambda _: fail(full)
     await send(request("create", key="full"), seconds=2**-5)
     made.before_commit = lambda _: None

@@ -121,7 +121,7 @@ def test_outbox_database_down_after_the_handler_delivers_once(
     assert (handled, left(database)) == ([1], 0)
 
 
-def test_async_outbox_database_down_for_half_a_second_delivers_once(
+def test_async_outbox_database_down_for_a_while_delivers_once(
     database: SqlDatabase, time: FakeTime
 ) -> None:
     outage, handled = Outage(time, down), list[int]()
