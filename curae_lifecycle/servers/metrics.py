@@ -90,12 +90,16 @@ class Metrics:
             "conflict": stats.conflicts,
             "unavailable": stats.unavailable,
             "timeout": stats.timeouts,
+            "cancelled": stats.cancelled,
             "unexpected": stats.unexpected_errors,
         }
         # An unexpected error can occur before the first attempt, so the difference can be negative.
         done = max(0, stats.attempts - sum(failed.values()))
         _add(self._attempts, {"done": done, **failed})
-        _add(self._failures, {**failed, "conflict": 0, "store_full": stats.store_full})
+        _add(
+            self._failures,
+            {**failed, "conflict": 0, "cancelled": 0, "store_full": stats.store_full},
+        )
         if line.code is not None and line.rules:
             self._refusals.labels(line.rules[-1].partition(".")[0]).inc()
         if line.limit is not None:

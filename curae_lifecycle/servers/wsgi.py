@@ -4,6 +4,8 @@ The laws of this module:
 
 - **Threads are reused.** So the database connection that a framework keeps for each thread is
   reused, too.
+- **The app runs in a copy of the request's context.** It sees the context variables that ASGI
+  middleware set, and none that an earlier request set in the same thread.
 - **No thread waits for the event loop.** A thread gets a complete request and returns a complete
   response, so that no slow client delays the end of a worker.
 """
@@ -14,6 +16,7 @@ import asyncio
 import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, cast
 
 from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Headers, Receive, Send
@@ -44,7 +47,10 @@ def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
         message = await receive()
         environ = _environ(scope, cast("bytes", message.get("body", b"")))
         loop = asyncio.get_running_loop()
-        status, headers, body = await loop.run_in_executor(pool, _call_app, app, environ)
+        context = copy_context()
+        status, headers, body = await loop.run_in_executor(
+            pool, lambda: context.run(_call_app, app, environ)
+        )
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

@@ -87,6 +87,7 @@ class RetryStats:
             caller was outdated.
         unavailable: In how many attempts the store failed with `StoreUnavailableError`.
         timeouts: How many attempts were cancelled by a timeout.
+        cancelled: How many attempts were cancelled together with their request or fact.
         store_full: In how many attempts of a request the customer account was full.
         unexpected_errors: How many unexpected errors ended the request.
         seconds_waited: The sum of the pauses between the attempts, in seconds.
@@ -96,6 +97,7 @@ class RetryStats:
     conflicts: int = 0
     unavailable: int = 0
     timeouts: int = 0
+    cancelled: int = 0
     store_full: int = 0
     unexpected_errors: int = 0
     seconds_waited: float = 0.0
@@ -167,6 +169,9 @@ class Retrier:
         except TimeoutError:
             stats.timeouts += 1
             _LOG.warning("attempt %d: no answer within %.3f seconds", number, seconds)
+        except asyncio.CancelledError:
+            stats.cancelled += 1
+            raise
         else:
             stats.conflicts += result is None
             return result

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import pytest
@@ -284,6 +285,29 @@ def test_wsgi_environ_names_the_scheme_the_server_and_the_client(
         "wsgi.run_once": False,
     }
     assert {name: seen[0][name] for name in expected} == expected
+
+
+def test_wsgi_app_sees_the_context_of_asgi_middleware() -> None:
+    tenant, seen = ContextVar("tenant", default="nobody"), list[str]()
+
+    def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        seen.append(tenant.get())
+        start("200 OK", [])
+        tenant.set("the app's")
+        yield tenant.get().encode()
+
+    async def scenario() -> None:
+        guard = Guard(wsgi_to_asgi(app, 1), max_concurrent=1)
+        scope = {**scope_of(), "query_string": b"", "http_version": "1.1"}
+        for name in ("first", "second"):
+            tenant.set(name)
+            client = Client([part(b"", more=False)])
+            await guard(scope, client.receive, client.send)
+            assert client.body() == b"the app's"
+            assert tenant.get() == name
+
+    run(scenario())
+    assert seen == ["first", "second"]
 
 
 class Closed(list[bytes]):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
-from contextlib import suppress
 
 import pytest
 
-from curae_lifecycle import Request, Response
-from curae_lifecycle.servers.endpoint import Endpoint
+from curae_lifecycle import Request
 from curae_lifecycle.servers.log import (
     REQUEST_ID,
     JsonFormatter,
@@ -18,8 +16,7 @@ from curae_lifecycle.servers.log import (
     configure_logging,
     request_id,
 )
-from tests.support.asking import MINT, logged
-from tests.support.serving import faulty
+from tests.support.asking import logged
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -88,20 +85,6 @@ def test_lines_of_other_loggers_get_the_request_id() -> None:
 
 def fails() -> None:
     raise KeyError("a-secret")
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_request_id_context_is_none_after_the_request_ends(*, fails: bool) -> None:
-    def page(_: Request) -> Response | None:
-        assert REQUEST_ID.get() == UUID
-        if fails:
-            raise KeyboardInterrupt
-        return None
-
-    endpoint = Endpoint(faulty(), MINT, hosted_pages=page)
-    with suppress(KeyboardInterrupt):
-        endpoint(asked(("x-request-id", UUID)))
-    assert REQUEST_ID.get() is None
 
 
 def test_exception_is_logged_with_only_its_type_and_place() -> None:

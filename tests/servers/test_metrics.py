@@ -192,10 +192,28 @@ def test_metrics_of_several_worker_processes_are_summed(tmp_path: Path) -> None:
             timeout=60,
         )
         told.append(samples(ended.stdout.decode()))
-    name = "curae_requests_total code=none operation=create-connection replayed={} status=201"
-    assert [each[name.format("false")] for each in told] == [2, 5]
-    assert [each[name.format("true")] for each in told] == [1, 2]
-    assert [each[f"curae_build_info version={__version__}"] for each in told] == [1, 1]
+    made, read = "operation=create-connection", "operation=metrics"
+    requests, buckets = "curae_requests_total code=none", "curae_request_seconds_bucket le=+Inf"
+    always = {"curae_waited_seconds_total": 0, f"curae_build_info version={__version__}": 1}
+    first = {
+        f"{requests} {made} replayed=false status=201": 2,
+        f"{requests} {made} replayed=true status=201": 1,
+        f"curae_request_seconds_count {made}": 3,
+        "curae_attempts_total ended=done": 3,
+        **always,
+    }
+    second = {
+        f"{requests} {made} replayed=false status=201": 5,
+        f"{requests} {made} replayed=true status=201": 2,
+        f"curae_request_seconds_count {made}": 7,
+        "curae_attempts_total ended=done": 7,
+        # The first worker's read of the metrics, which was counted after its response was made.
+        f"{requests} {read} replayed=false status=200": 1,
+        f"curae_request_seconds_count {read}": 1,
+        **always,
+    }
+    assert [whole(each) for each in told] == [first, second]
+    assert [each[f"{buckets} {made}"] for each in told] == [3, 7]
 
 
 @pytest.mark.slow

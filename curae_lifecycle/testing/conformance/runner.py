@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from contextvars import copy_context
 from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Final, Protocol, cast
@@ -80,6 +81,8 @@ def run(
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Run the checks against a server.
+
+    `send` and the hooks see a copy of the caller's context variables in every thread.
 
     Args:
         server: The server.
@@ -431,7 +434,11 @@ def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tupl
         except (ServerRaisedError, NotSeenError) as error:
             outcomes[position] = error
 
-    threads = [Thread(target=perform, args=(each,), daemon=True) for each in range(len(steps))]
+    # One copy for each thread: no two threads can be in one context.
+    threads = [
+        Thread(target=copy_context().run, args=(perform, each), daemon=True)
+        for each in range(len(steps))
+    ]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     try:

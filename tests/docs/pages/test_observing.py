@@ -123,6 +123,7 @@ def test_observing_docs_page_lists_every_metric_with_its_labels() -> None:
             conflicts=1,
             unavailable=1,
             timeouts=1,
+            cancelled=1,
             store_full=1,
             unexpected_errors=1,
             seconds_waited=1.0,
@@ -183,6 +184,7 @@ LABELS = {
     "conflicts": "conflict",
     "unavailable": "unavailable",
     "timeouts": "timeout",
+    "cancelled": "cancelled",
     "store_full": "store_full",
     "unexpected_errors": "unexpected",
 }

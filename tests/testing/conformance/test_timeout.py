@@ -19,6 +19,7 @@ import pytest
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.testing.conformance import (
     CHECKS,
+    ApiKeyRequest,
     CheckOutcome,
     NotRun,
     Progress,
@@ -243,17 +244,26 @@ def test_kit_check_without_timeout_runs_in_the_calling_thread() -> None:
     ).passed
 
 
-def test_context_variables_reach_the_kit_check_thread() -> None:
-    reference, around = Reference(), ContextVar("around", default="nothing")
-    around.set("here")
+@pytest.mark.parametrize("check", [REVOKED, "law-02.at-once"])
+def test_each_kit_step_sees_the_callers_context(check: str) -> None:
+    reference, around = Reference().server(), ContextVar("around", default="nothing")
     seen: set[str] = set()
 
     def send(request: Request) -> Response:
-        seen.add(around.get())
+        seen.add(f"{around.get()} in send")
         return reference.send(request)
 
-    assert run(attrs.evolve(reference.server(), send=send), only=[REVOKED]).passed
-    assert seen == {"here"}
+    def make_key(wanted: ApiKeyRequest) -> str:
+        seen.add(f"{around.get()} in make_key")
+        return reference.make_key(wanted)
+
+    server = attrs.evolve(reference, send=send, make_key=make_key)
+    around.set("here")
+    assert run(server, only=[check], seed="1").passed
+    assert seen == {"here in send", "here in make_key"}
+    seen.clear()
+    assert asyncio.run(run_async(asynchronous(server), only=[check], seed="2")).passed
+    assert seen == {"here in send", "here in make_key"}
 
 
 def test_system_exit_in_the_kit_send_hook_is_raised() -> None:
