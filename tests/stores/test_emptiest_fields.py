@@ -184,7 +184,7 @@ def is_optional(kind: type[Storable], path: tuple[str, ...]) -> bool:
     return False
 
 
-def test_every_field_that_may_be_null_or_left_out_has_an_emptiest_value() -> None:
+def test_every_optional_stored_field_has_an_emptiest_value() -> None:
     assert BASES.keys() == set(get_args(Storable))
     optional = {
         (kind, ".".join(path))
