@@ -145,7 +145,9 @@ def test_facts_command_repeats_revocations_lost_in_a_restore(
     platform.ask("POST", f"connections/{alone}:revoke")
     command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": chain}))
     _, recovered = platform.ask("POST", f"connections/{chain}:reconnect")
+    # The patient's revocation is reported late.
     patient = {"type": "connection.revoke", "connectionId": chain, "actor": "PATIENT"}
+    patient["happenedAt"] = format_time(since)
     command("facts", "-", given=json.dumps(patient))
     platform.record(Tombstoned(attrs.evolve(MARY, app_user_id=AppUserId("bob"))))
     # An app revokes an old id whose successor is live.

@@ -254,6 +254,15 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
     assert again.value.connection.handoff_deadline == action.expires_at
 
 
+def test_write_of_the_predecessor_ends_no_pending_successor() -> None:
+    # A worker whose clock is ahead wrote the predecessor.
+    old = attrs.evolve(stored("EXPIRED"), updated_at=NOW + NEXT_ACTION_LIFETIME)
+    waiting = specimens.successor_of(old, stored("PENDING", NOW + TICK))
+    answer = specimens.reconnect(old, waiting)
+    assert isinstance(answer, Done)
+    assert isinstance(answer.value, Reissued)
+
+
 @pytest.mark.parametrize("to", ["revoke", "expire"])
 def test_reissue_is_the_same_before_and_after_predecessor_ends(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.

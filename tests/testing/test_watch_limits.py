@@ -57,3 +57,8 @@ def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
     charged = RateWrite(key=key, policy=BUCKET, before=None, after=FULL_BUCKET)
     watch.observe_commit((charged,), START)
     watch.observe_response(refused, START, needs=asking)
+    full_again = START + timedelta(hours=1)
+    with broken(10, f"refused although its last charge was at {START:%Y}"):
+        watch.observe_response(refused, full_again, needs=asking)
+    # A charge after the load shows nothing about the loaded bucket.
+    watch.observe_response(refused, full_again, needs=asking, loaded_at_commit=0)

@@ -104,8 +104,8 @@ def test_numbers_of_the_correctness_docs_occur_in_cited_files() -> None:
 @pytest.mark.parametrize(
     ("said", "file", "held"),
     [
-        ("- 295 servers with one mistake each", "proof/bugs/test_bugs", "VISIBLE = 295"),
-        ("- 50 functions and stores with one mistake each", "proof/bugs/test_bugs", "HIDDEN = 50"),
+        ("- 295 servers with one each", "proof/bugs/test_bugs", "VISIBLE = 295"),
+        ("- 50 functions and stores with one", "proof/bugs/test_bugs", "HIDDEN = 50"),
         ("Sixty generated logs", "proof/test_against_reference", "SEEDS: Final = range(60)"),
         (
             "member by member: 2,184 mutants",

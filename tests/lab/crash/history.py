@@ -33,8 +33,9 @@ class Operation:
         returned: The time of the response; None without one.
         answer: The response, or a word for a fact or a page; None if unknown.
         skew: How far the answering clock is ahead, in microseconds.
-        is_doubtful: Whether the server may have tried it more than once without knowing the first
-            outcome, since the database was stopped or paused meanwhile.
+        is_doubtful: Whether it may have been tried more than once without knowing the first
+            outcome: a fact if a commit failed, a request if the database was stopped or paused
+            meanwhile.
         offsets: How far the database's clock was ahead of the true one meanwhile, in microseconds:
             at least, and at most.
     """

@@ -32,6 +32,7 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
+from tests.lab.crash.doubt import DoubtedCommits, with_doubt
 from tests.lab.crash.enemies import OF_WORKERS, Against, Blow, Enemy
 from tests.lab.crash.gaps import longest_gap
 from tests.lab.crash.history import Operation
@@ -55,12 +56,6 @@ OTHERWISE: Final = 0.03
 
 PATIENCE: Final = 3.0
 """Seconds after which a client stops waiting."""
-
-DOUBT: Final = 1_500_000
-"""Microseconds after which a server may have tried more than once."""
-
-LOOP: Final = 10_000_000
-"""Microseconds after which no server retries for a client that may be gone, even after a pause."""
 
 ANSWERED: Final = 30.0
 """Seconds within which another worker answers while one is paused."""
@@ -203,14 +198,7 @@ class Load:
             self._replace(worker)
         self.timed_out.clear()
         self.against.settle()
-        return [attrs.evolve(each, is_doubtful=self._is_doubtful(each)) for each in self.history]
-
-    def _is_doubtful(self, operation: Operation) -> bool:
-        begun, ended = operation.invoked, operation.returned or operation.invoked + LOOP
-        # The loop cancels an attempt after two seconds without knowing its outcome.
-        if operation.returned is not None and ended - begun >= DOUBT:
-            return True
-        return any(first <= ended and begun <= last for first, last in self.troubles)
+        return [with_doubt(each, self.troubles) for each in self.history]
 
     def _together(self, works: Iterable[Callable[[], None]]) -> None:
         threads = [threading.Thread(target=self._guard, args=(work,)) for work in works]
@@ -369,19 +357,31 @@ class Load:
     def _record(self, fact: Fact, target: Target) -> None:
         connection = fact.needs().connection or fact.needs().chain
         user = target.coordinate if connection is None else self.connections[connection][0]
-        invoked = true_time()
+        invoked, doubted = true_time(), DoubtedCommits(self.behind.store)
         try:
-            said: str | None = said_of(self.behind.record_fact(fact))
+            said: str | None = said_of(self.behind.record_fact(fact, doubted))
         except StoreUnavailableError:
             said = None
-        self._note(user.app_user, work=Told(fact), invoked=invoked, answer=said, skew=0)
+        self._note(user.app_user, Told(fact), invoked, answer=said, is_doubtful=doubted.number > 0)
 
     def _note(
-        self, user: AppUser, work: Work, invoked: int, answer: Response | str | None, skew: int
+        self,
+        user: AppUser,
+        work: Work,
+        invoked: int,
+        *,
+        answer: Response | str | None,
+        skew: int = 0,
+        is_doubtful: bool = False,
     ) -> None:
-        returned = None if answer is None else true_time()
         operation = Operation(
-            user=user, work=work, invoked=invoked, returned=returned, answer=answer, skew=skew
+            user=user,
+            work=work,
+            invoked=invoked,
+            returned=None if answer is None else true_time(),
+            answer=answer,
+            skew=skew,
+            is_doubtful=is_doubtful,
         )
         with self.lock:
             self.unknown += answer is None

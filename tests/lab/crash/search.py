@@ -476,11 +476,9 @@ def _may_have_been_twice(operation: Operation) -> bool:
         key = operation.work.call.needs.record
         # An unanswered operation takes effect only with its record, and once.
         return key is None or (operation.answer is not None and not is_kept(operation.answer))
-        # A repeated tombstone ends what was made since the first attempt. Only in a failover is it
-    # repeated after an unknown outcome often enough to pay for the longer search.
-    least, most = operation.offsets
+    # A repeated tombstone ends what was made since the first attempt.
     is_tombstone = isinstance(operation.work, Told) and isinstance(operation.work.fact, Tombstoned)
-    return (is_tombstone and least != most) or operation.answer != DONE
+    return is_tombstone or operation.answer != DONE
 
 
 def _only_reads(operation: Operation) -> bool:

@@ -101,5 +101,5 @@ def test_tombstone_tried_twice_around_a_creation_is_explained() -> None:
     last = len(lived.history) - 1
     lived.alter(last, invoked=tried.invoked)
     assert lived.judged().is_explained is False
-    lived.alter(last, is_doubtful=True, offsets=(-MINUTE, 0))
+    lived.alter(last, is_doubtful=True)
     assert lived.judged().is_explained

@@ -14,9 +14,10 @@ import attrs
 
 from curae_lifecycle.rules.values import SECOND
 from curae_lifecycle.service.response import Response
+from tests.lab.crash.doubt import LOOP
 from tests.lab.crash.history import Operation
 from tests.lab.crash.judging import is_admitted
-from tests.lab.crash.load import LOOP, Load
+from tests.lab.crash.load import Load
 from tests.lab.crash.search import is_turned_away
 from tests.lab.crash.world import Asked
 from tests.support.wire.serve import read_control

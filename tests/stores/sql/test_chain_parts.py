@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from curae_lifecycle import MemoryStore
@@ -9,9 +11,12 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.snapshot import ChainPart, Needs
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.rows import build_row_query
-from curae_lifecycle.stores.sql.engine import SqlDatabase
-from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.testing.blocking import BlockingStoreAdapter
 from tests.support.chains import store_chain
+from tests.support.patiently import PATIENCE
+from tests.support.sql.databases import without_driver
 from tests.support.strategies import uuid
 
 LENGTH = 6
@@ -21,6 +26,7 @@ PARTS = [
     (1, ChainPart(2, 5), [3, 4]),
     (1, ChainPart(2, 3), [2]),
     (1, ChainPart(2, 2), []),
+    (1, ChainPart(4), [3, 4, 5, 6]),
     (1, ChainPart(5), [2, 3, 4, 5, 6]),
     (1, ChainPart(9), [2, 3, 4, 5, 6]),
     (4, ChainPart(1), [6]),
@@ -54,6 +60,17 @@ def check_parts(store: Store) -> None:
 
 def test_sql_store_loads_the_last_connections_before_a_place(sql_store: SqlStore) -> None:
     check_parts(sql_store)
+
+
+def test_async_sql_store_loads_last_connections_before_a_place(
+    sql_store: SqlStore, url: str
+) -> None:
+    del sql_store  # It has created the tables.
+    with asyncio.Runner() as runner:
+        engine = create_engine_async(without_driver(url), timeout=PATIENCE)
+        store = AsyncSqlStore(AsyncSqlDatabase(engine))
+        check_parts(BlockingStoreAdapter(store, runner))
+        runner.run(engine.dispose())
 
 
 def test_memory_store_loads_the_last_connections_before_a_place() -> None:

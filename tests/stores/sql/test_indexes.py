@@ -29,39 +29,25 @@ from tests.support.sql.databases import Counted
 from tests.support.sql.works import FIRST, SETTINGS, minted
 from tests.support.strategies import COORDINATE
 
-UNIQUE: Final = {
-    "predecessor_id": ("predecessor_id TEXT UNIQUE", "predecessor_id TEXT"),
-    "root_id, position": (", UNIQUE (root_id, position)", ""),
-    "subject": ("subject TEXT NOT NULL UNIQUE", "subject TEXT NOT NULL"),
-}
-"""Each unique constraint, as SQLite reads it, and what is left without it."""
-
-_INSERT: Final = (
-    "INSERT INTO curae_connection "
-    "(id, version, predecessor_id, root_id, position, coordinate, era, document)"
+_KEYED: Final = (
+    "curae_caller",
+    "curae_connection",
+    "curae_session",
+    "curae_binding",
+    "curae_erasure",
+    "curae_record",
+    "curae_log",
+    "curae_bucket",
+    "curae_page",
 )
 
-DUPLICATES: Final = {
-    "predecessor_id": (
-        f"{_INSERT} VALUES (?, 1, 'older', ?, 0, 'user', 0, '')",
-        ("one", "one"),
-        ("two", "two"),
-    ),
-    "root_id, position": (
-        f"{_INSERT} VALUES (?, 1, ?, 'root', 1, 'user', 0, '')",
-        ("one", "older"),
-        ("two", "other"),
-    ),
-    "subject": (
-        (
-            "INSERT INTO curae_page (id, version, subject, expires_at, document) "
-            "VALUES (?, 1, 'subject', 0, ?)"
-        ),
-        ("one", ""),
-        ("two", ""),
-    ),
+UNIQUE: Final = {
+    "curae_connection (predecessor_id)": ("predecessor_id TEXT UNIQUE", "predecessor_id TEXT"),
+    "curae_connection (root_id, position)": (", UNIQUE (root_id, position)", ""),
+    "curae_page (subject)": ("subject TEXT NOT NULL UNIQUE", "subject TEXT NOT NULL"),
+    **{f"{table} (id)": ("id TEXT NOT NULL PRIMARY KEY", "id TEXT NOT NULL") for table in _KEYED},
 }
-"""For each unique constraint, an INSERT and two rows of which the second breaks it alone."""
+"""Each unique constraint, as SQLite reads it, and what is left without it."""
 
 
 @pytest.fixture
@@ -81,6 +67,7 @@ def statements(sqlite_database: SqlDatabase) -> list[Statement]:
     record(store, Authorized(FIRST))
     record(store, Revoked(FIRST, Actor.PATIENT))
     store.load(Needs(chain=FIRST, chain_part=ChainPart(2, 5)))
+    store.hosted_page("https://connect.example/1")
     record(store, Tombstoned(COORDINATE))
     store.purge()
     Outbox(counted).deliver_batch(lambda _: None)
@@ -99,9 +86,11 @@ def tables(*, without: str = "") -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", cached_statements=0)
     created = [each.text for each in create_table_statements(Dialect.SQLITE)]
     if without:
+        begin = f"CREATE TABLE IF NOT EXISTS {without.partition(' ')[0]} ("
+        (place,) = [number for number, text in enumerate(created) if text.startswith(begin)]
         whole, rest = UNIQUE[without]
-        assert sum(whole in text for text in created) == 1
-        created = [text.replace(whole, rest) for text in created]
+        assert created[place].count(whole) == 1
+        created[place] = created[place].replace(whole, rest)
     for text in created:
         connection.execute(text)
     return connection
@@ -147,7 +136,7 @@ def test_dropping_a_constraint_makes_a_statement_read_more_rows(
     name: str, statements: list[Statement]
 ) -> None:
     # An upsert names its constraint, so SQLite refuses it without one.
-    able = [each for each in statements if "ON CONFLICT (subject)" not in each.text]
+    able = [each for each in statements if "ON CONFLICT" not in each.text]
     with closing(tables()) as whole, closing(tables(without=name)) as changed:
         before, after = [*plans(whole, able)], [*plans(changed, able)]
     assert any(map(reads_more, after, before))
@@ -155,23 +144,35 @@ def test_dropping_a_constraint_makes_a_statement_read_more_rows(
 
 @pytest.mark.parametrize("name", UNIQUE)
 def test_duplicate_row_is_refused_only_by_its_unique_constraint(name: str) -> None:
-    insert, first, second = DUPLICATES[name]
     with closing(tables(without=name)) as changed:
-        changed.execute(insert, first)
-        changed.execute(insert, second)
+        for number in (1, 2):
+            insert_duplicate(changed, name, number)
     with closing(tables()) as whole:
-        whole.execute(insert, first)
+        insert_duplicate(whole, name, 1)
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-            whole.execute(insert, second)
+            insert_duplicate(whole, name, 2)
+
+
+def insert_duplicate(connection: sqlite3.Connection, name: str, number: int) -> None:
+    """Insert a row that equals others of this function in the columns of one constraint alone."""
+    table, unique = name.rstrip(")").split(" (")
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    values = [0 if column in unique.split(", ") else number for column in columns]
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
 
 
 def test_index_tests_cover_every_unique_constraint_of_the_tables() -> None:
     with closing(tables()) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
-        found = {
-            ", ".join(row[2] for row in connection.execute(f"PRAGMA index_info({index[1]})"))
+        found = [
+            f"{table} ({columns_of(connection, index[1])})"
             for table in names
             for index in connection.execute(f"PRAGMA index_list({table})")
-            if index[3] == "u"
-        }
-    assert found == set(UNIQUE)
+            if index[3] in {"u", "pk"}
+        ]
+    assert sorted(found) == sorted(UNIQUE)
+
+
+def columns_of(connection: sqlite3.Connection, index: str) -> str:
+    return ", ".join(row[2] for row in connection.execute(f"PRAGMA index_info({index})"))

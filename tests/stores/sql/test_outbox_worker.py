@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar, cast
 
 import attrs
@@ -19,6 +20,11 @@ from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql import outbox_worker
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.outbox_statements import (
+    due_messages,
+    due_statement,
+    mark_expired_dead_statements,
+)
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
@@ -232,6 +238,32 @@ def test_untried_messages_of_a_killed_worker_are_due_at_once(database: SqlDataba
     pass_time(database)
     assert Outbox(database).deliver_batch(seen.append) == 1
     assert [(each.number, each.attempt) for each in seen] == [(3, 1), (2, 2)]
+
+
+def die(_: Delivery) -> None:
+    raise GoneError
+
+
+@pytest.mark.parametrize(
+    ("rival", "has_expired"),
+    [(die, False), (die, True), (raising, False)],
+    ids=["works on it", "died too", "failed"],
+)
+def test_message_that_a_rival_claimed_again_is_not_marked_dead(
+    database: SqlDatabase, rival: Callable[[Delivery], None], *, has_expired: bool
+) -> None:
+    post(database, "one")
+    with suppress(GoneError):
+        Outbox(database).deliver_batch(die)
+    pass_time(database)
+    spent = due_messages(database.rows(due_statement(database.dialect, 9)), 9)
+    assert [each.attempts for each in spent] == [1]
+    with suppress(GoneError):
+        Outbox(database).deliver_batch(rival)
+    if has_expired:
+        pass_time(database)
+    assert database.run_transaction(mark_expired_dead_statements(database.dialect, spent))
+    assert Outbox(database).backlog()[:2] == (1, 0)
 
 
 # --- Databases that fail ----------------------------------------------------------------------

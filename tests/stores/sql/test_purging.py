@@ -12,10 +12,12 @@ import pytest
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores import deadline, sweeping
 from curae_lifecycle.stores.new_ids import RandomIds
@@ -26,6 +28,7 @@ from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.expiring import EXPIRING_TABLES, put_row
 from tests.support.chains import store_chain
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.serving import FakeTime, fake_time
@@ -36,19 +39,9 @@ MINT = RandomIds("https://connect.example/")
 LAST = to_epoch_microseconds(START - timedelta(minutes=5))
 """The last expiry at which a row is deleted."""
 
-PUT = {
-    "curae_record": "INSERT INTO curae_record (id, expires_at, version, document) VALUES (?, ?, 1, '')",
-    "curae_log": "INSERT INTO curae_log (id, expires_at, version, document) VALUES (?, ?, 1, '')",
-    "curae_page": (
-        "INSERT INTO curae_page (id, expires_at, version, document, subject) "
-        "VALUES (?, ?, 1, '', ?)"
-    ),
-    "curae_bucket": "INSERT INTO curae_bucket (id, full_at, part) VALUES (?, ?, 1)",
-}
-
 
 @pytest.mark.parametrize("is_async", [False, True])
-@pytest.mark.parametrize("table", PUT)
+@pytest.mark.parametrize("table", EXPIRING_TABLES)
 def test_purge_deletes_a_row_five_minutes_after_its_expiry(
     database: SqlDatabase, table: str, *, is_async: bool
 ) -> None:
@@ -58,8 +51,7 @@ def test_purge_deletes_a_row_five_minutes_after_its_expiry(
     # With its fraction, a bucket is full one microsecond after its `full_at`.
     last = LAST - 1 if table == "curae_bucket" else LAST
     for key, expires_at in (("before", last - 1), ("at", last), ("after", last + 1)):
-        values = (key, expires_at, key)[: PUT[table].count("?")]
-        assert clocked.run_transaction([Statement(PUT[table], values, 1)])
+        assert clocked.run_transaction([put_row(table, key, expires_at)])
     if is_async:
         asyncio.run(AsyncSqlStore(ThreadedDatabase(clocked)).purge())
     else:
@@ -73,12 +65,13 @@ def test_purge_deletes_a_row_five_minutes_after_its_expiry(
 
 @attrs.define
 class Rival(Clocked):
-    """A database in which something happens once, right before a transaction that ends an erasure."""
+    """A database in which something happens once, right before a transaction with some text."""
 
     happen: Callable[[], object] = lambda: None
+    before: str = "DELETE FROM curae_erasure"
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        if any("DELETE FROM curae_erasure" in each.text for each in statements):
+        if any(self.before in each.text for each in statements):
             happen, self.happen = self.happen, lambda: None
             happen()
         return super().run_transaction(statements)
@@ -157,6 +150,30 @@ def test_purge_keeps_a_user_bound_while_it_purges_an_erased_user(
     binding = SqlStore(rival).load(Needs(binding=COORDINATE)).snapshot.binding
     assert binding is not None
     assert binding.state is AccountState.LIMITED
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("state", [AccountState.LIMITED, AccountState.ACTIVE])
+def test_purge_that_clears_an_erased_user_keeps_a_new_binding(
+    rival: Rival, state: AccountState, *, is_async: bool
+) -> None:
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    # A connection that is made after the tombstone keeps the binding's row.
+    assert serve(SqlStore(rival), request("create", key="k-2"), MINT).response.status == 201
+    store, bound = SqlStore(rival), list[Snapshot]()
+
+    def bind() -> None:
+        initiate(rival, "k-3")
+        if state is AccountState.ACTIVE:
+            assert isinstance(record(store, Graduated(COORDINATE)), Done)
+        bound.append(store.load(Needs(binding=COORDINATE)).snapshot)
+
+    rival.happen, rival.before = bind, "UPDATE curae_binding"
+    purge_delivered(rival, is_async=is_async)
+    assert bound == [store.load(Needs(binding=COORDINATE)).snapshot]
+    assert bound[0].binding is not None
+    assert bound[0].binding.state is state
 
 
 @pytest.mark.parametrize("is_async", [False, True])

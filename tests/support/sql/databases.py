@@ -69,6 +69,12 @@ def with_driver(url: str, driver: str) -> str:
     return chosen.render_as_string(hide_password=False)
 
 
+def without_driver(url: str) -> str:
+    """The URL without its driver, which names the default driver of either kind of engine."""
+    parsed = sa.make_url(url)
+    return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
+
+
 @contextmanager
 def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
     """Shorten the pool timeout of an engine that would otherwise wait some seconds."""

@@ -27,6 +27,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
@@ -268,9 +269,10 @@ class Behind(FactHooks):
     def clock(self) -> datetime:
         return self.now()
 
-    def record_fact(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact, store: Store | None = None) -> FactAnswer:
         # A longer limit than a server's, since there is no retry here.
-        return record(self.store, fact, retry_policy=RetryPolicy(attempts=1000, seconds=PATIENCE))
+        policy = RetryPolicy(attempts=1000, seconds=PATIENCE)
+        return record(store or self.store, fact, retry_policy=policy)
 
     def may_read(self, connection_id: str, package: str) -> bool:
         asked = Needs(connection=ConnectionId(connection_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -48,3 +49,16 @@ def test_claim_that_outlasts_its_bound_is_reported(claimed: SimulatedOutbox) -> 
 def test_message_of_a_dead_worker_is_delivered_after_its_claim(claimed: SimulatedOutbox) -> None:
     claimed.ship(START + LONGEST, START + LONGEST, dies=lambda: False)
     assert claimed.shipped == 2
+
+
+def test_message_that_is_delivered_twice_is_reported() -> None:
+    outbox = SimulatedOutbox(DEFAULT_SETTINGS)
+    cancelled = HandoffCancelled(ConnectionId(uuid(1)))
+    outbox.post(Changes(effects=(cancelled,)), START)
+    # It is delivered already, as far as the simulation knows.
+    outbox.waiting.clear()
+    with (
+        closing(outbox),
+        pytest.raises(RuleBrokenError, match=r"message 1 shipped instead of \[\]"),
+    ):
+        outbox.ship(START, START, dies=lambda: False)

@@ -29,7 +29,7 @@ from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
+from curae_lifecycle.service.writes import ConnectionWrite, PageWrite, RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
@@ -232,6 +232,35 @@ def test_simulation_reports_a_store_that_raises() -> None:
     found = [each.violation for each in seeds if each.violation is not None]
     assert {violation.law for violation in found} == {16}
     assert "ArgumentError" in found[0].message
+
+
+class KeepsReplacedPages(MemoryStore):
+    """A store in which a page that was replaced can still act."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.kept: dict[str, HostedPage] = {}
+
+    def _snapshot(self, needs: Needs) -> Snapshot:
+        loaded = super()._snapshot(needs)
+        if needs.page is None or loaded.page is not None:
+            return loaded
+        return attrs.evolve(loaded, page=self.kept.get(needs.page))
+
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        return super()._store(tuple([each for each in writes if not isinstance(each, PageWrite)]))
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        if page is not None:
+            self.kept[page.digest] = page
+        return super().commit(loaded, changes, page)
+
+
+def test_simulation_detects_a_fact_from_a_replaced_page() -> None:
+    violation = simulate(3, clients=2, hours=6, make_store=KeepsReplacedPages).violation
+    assert violation is not None
+    assert violation.law is None
+    assert "of a hosted page that was replaced was recorded" in violation.message
 
 
 class Thin:

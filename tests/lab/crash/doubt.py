@@ -1,0 +1,67 @@
+"""Doubts: operations that may have been tried more than once without knowing the first outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
+from tests.lab.crash.history import Operation
+from tests.lab.crash.world import Told
+
+_DOUBT: Final = 1_500_000
+"""Microseconds after which a server may have tried more than once."""
+
+LOOP: Final = 10_000_000
+"""Microseconds after which no server retries for a client that may be gone, even after a pause."""
+
+
+@attrs.define
+class DoubtedCommits:
+    """A store for one fact, which counts the commits whose outcome it did not learn.
+
+    Attributes:
+        store: The store behind it.
+        number: How many commits had no known outcome.
+    """
+
+    store: Store
+    number: int = 0
+
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key."""
+        return self.store.caller_of(key_digest)
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load what is needed."""
+        return self.store.load(needs, key_digest)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        """Commit, and count it if the database did not answer."""
+        try:
+            return self.store.commit(loaded, changes, page)
+        except StoreUnavailableError:
+            self.number += 1
+            raise
+
+
+def with_doubt(operation: Operation, troubles: Iterable[tuple[int, int]]) -> Operation:
+    """Return a request that is doubtful if the database was in trouble; a fact says so itself.
+
+    Args:
+        operation: The operation.
+        troubles: The beginnings and ends of the troubles, in microseconds of the true clock.
+    """
+    if isinstance(operation.work, Told):
+        return operation
+    begun, ended = operation.invoked, operation.returned or operation.invoked + LOOP
+    # The loop cancels an attempt after two seconds without knowing its outcome.
+    is_long = operation.returned is not None and ended - begun >= _DOUBT
+    is_troubled = any(first <= ended and begun <= last for first, last in troubles)
+    return attrs.evolve(operation, is_doubtful=is_long or is_troubled)

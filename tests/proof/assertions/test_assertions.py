@@ -1,0 +1,132 @@
+"""Tests that every assertion of the tools for testers is needed: without it a mistake passes.
+
+The mistakes are the seeded bugs, servers with one wrong answer, and the broken values of the tests
+of the laws, the watch and the simulation. `covered.json` has the assertions of which others see the
+same mistakes, each with the reason why it stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.testing.laws import LawBrokenError, check_rank_never_falls
+from tests.proof.assertions import witnesses
+from tests.proof.assertions.sites import (
+    kit_assertions,
+    noted_failures,
+    other_assertions,
+    switched_off,
+)
+from tests.proof.assertions.witnesses import COVERED, Witness
+from tests.proof.assertions.wrong_answers import WrongAnswer, changes
+from tests.support.paths import ROOT
+from tests.support.strategies import apply_trigger, at, pending
+
+OF_THE_KIT: Final = {each.name: each for each in kit_assertions()}
+OTHERS: Final = {each.name: each for each in other_assertions()}
+WITNESSES: Final = witnesses.load()
+
+TESTS_OF_OTHERS: Final = (
+    "tests/testing/laws",
+    "tests/testing/watch",
+    "tests/testing/races",
+    "tests/testing/test_watch_limits.py",
+    "tests/testing/test_store_invariants.py",
+    "tests/testing/simulation/test_outbox.py",
+    "tests/testing/simulation/test_simulation.py::test_simulation_reports_a_store_that_raises",
+    "tests/testing/simulation/test_simulation.py::test_simulation_detects_a_fact_from_a_replaced_page",
+    "tests/docs/extending/test_list.py::test_conformance_fails_a_server_with_an_incorrect_list",
+)
+
+REVOKED: Final = apply_trigger(pending(), "APP", at(1))
+RANK: Final = next(
+    each for name, each in OTHERS.items() if " check_rank_never_falls: raise" in name
+)
+SENDING: Final = (
+    'testing/conformance/recovery.py _successor_active: yield from app.shows(successor, "ACTIVE")'
+)
+
+
+def test_every_assertion_of_the_kit_has_a_witness_or_a_reason() -> None:
+    covered = COVERED.keys() - OTHERS.keys()
+    assert WITNESSES.keys() | covered == OF_THE_KIT.keys()
+    assert not WITNESSES.keys() & covered
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", sorted({each.module for each in OF_THE_KIT.values()}))
+def test_check_without_one_assertion_passes_a_wrong_server(module: str) -> None:
+    of_it = {name: each for name, each in WITNESSES.items() if OF_THE_KIT[name].module == module}
+    assert {name for name, each in of_it.items() if not each.is_found()} == set()
+    assert {name for name, each in of_it.items() if _is_found_without(name, each)} == set()
+
+
+def _is_found_without(assertion: str, witness: Witness) -> bool:
+    with switched_off(OF_THE_KIT[assertion]):
+        return witness.is_found()
+
+
+@pytest.mark.heavy
+def test_law_or_watch_without_one_assertion_fails_a_test(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    command = (sys.executable, "-m", "pytest", "-n0", "-q", "-p", "tests.proof.assertions.loop")
+    ran = subprocess.run(
+        [*command, *TESTS_OF_OTHERS],
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"CURAE_ASSERTIONS": str(found)},
+        capture_output=True,
+        text=True,
+    )
+    assert found.exists(), ran.stdout
+    first_failing: dict[str, str | None] = json.loads(found.read_text())
+    assert first_failing.keys() == OTHERS.keys()
+    unseen = {name for name, test in first_failing.items() if test is None}
+    assert unseen == COVERED.keys() & OTHERS.keys()
+
+
+def test_assertion_is_off_within_its_block_alone() -> None:
+    def check() -> None:
+        check_rank_never_falls([REVOKED, pending()])
+
+    with pytest.raises(LawBrokenError):
+        check()
+    with switched_off(RANK):
+        check()
+    with pytest.raises(LawBrokenError):
+        check()
+
+
+def test_failed_assertion_is_noted_although_its_error_is_caught() -> None:
+    with noted_failures(OTHERS.values()) as noted, pytest.raises(LawBrokenError):
+        check_rank_never_falls([REVOKED, pending()])
+    assert noted == {RANK}
+
+
+def test_switched_off_call_still_sends_its_request() -> None:
+    right, weak = WrongAnswer(), WrongAnswer()
+    witness = WITNESSES[SENDING]
+    witness.is_found_at(right)
+    with switched_off(OF_THE_KIT[SENDING]):
+        witness.is_found_at(weak)
+    assert len(weak.steps) == len(right.steps)
+
+
+@pytest.mark.parametrize("check", ["law-02.at-once", "permission.wrong-environment"])
+def test_server_without_a_wrong_answer_passes_its_checks(check: str) -> None:
+    assert not Witness(check).is_found()
+
+
+def test_every_wrong_answer_differs_from_the_right_one() -> None:
+    right = WrongAnswer()
+    Witness("law-02.at-once").is_found_at(right)
+    for number, step in enumerate(right.steps):
+        for name, wrong in changes(step, right.steps[:number]):
+            assert wrong != step.outcome or name == "not called"
