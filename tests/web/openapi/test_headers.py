@@ -89,3 +89,26 @@ def test_sent_headers_equal_the_documented_ones_of_each_status(
 ) -> None:
     sent = sent_headers(monkeypatch)
     assert sent == {key: it for key, it in documented_headers().items() if key[1] != UNSENT}
+
+
+LIMITED: Final = {"cache-control", "ratelimit", "ratelimit-policy", "retry-after"}
+BY_HAND: Final[dict[tuple[str, int], set[str]]] = {
+    ("getAccountState", 200): {"cache-control", "etag"},
+    ("getAccountState", 304): {"cache-control", "etag"},
+    **{
+        (name, 201): {"cache-control"}
+        for name in ("createConnection", "reconnect", "initiate", "startGraduation")
+    },
+    **{
+        (name, 409): {"retry-after"}
+        for name in ("createConnection", "reconnect", "revoke", "initiate")
+    },
+    **{(name, 401): {"www-authenticate"} for name in OPERATIONS},
+    **{(name, 429): LIMITED for name in OPERATIONS},
+}
+"""The headers of each status that has any beside its content type, written by hand."""
+
+
+def test_documented_headers_equal_the_hand_written_ones() -> None:
+    # The document and the responses take a problem's headers from one function.
+    assert {key: it for key, it in documented_headers().items() if it} == BY_HAND
