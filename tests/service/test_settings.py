@@ -37,3 +37,19 @@ def test_settings_repr_shows_non_default_values_only() -> None:
     assert repr(Settings()) == "Settings()"
     changed = Settings(active_spelling="AUTHORIZED", operations=(Revoke,))
     assert repr(changed) == f"Settings(active_spelling='AUTHORIZED', operations=({Revoke!r},))"
+
+
+def test_empty_buckets_are_the_same_as_no_buckets() -> None:
+    assert Settings(buckets=()) == Settings()
+    assert Settings(buckets=()).buckets == ()
+
+
+def test_empty_operations_are_not_replaced_by_the_default() -> None:
+    settings = Settings(operations=())
+    assert settings.operations == ()
+    assert settings != Settings()
+    assert repr(settings) == "Settings(operations=())"
+
+
+def test_type_base_of_one_character_is_kept() -> None:
+    assert Settings(type_base="/").type_base == "/"

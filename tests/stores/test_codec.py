@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,6 +23,7 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.web.json import MalformedError, parse_json
+from tests.stores.documents import places, with_value
 from tests.support.malformed import any_instants, fault, fault_if_any, jsons
 from tests.support.server import CALLER
 from tests.support.strategies import (
@@ -168,22 +168,6 @@ def test_document_with_unknown_or_missing_member_is_malformed(value: Storable) -
     for gone in required:
         left = {name: document[name] for name in document if name != gone}
         assert fault(partial(loaded, kind, left)) == (gone, "INVALID")
-
-
-def places(document: dict[str, Json]) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every member of a document, at any depth."""
-    for name, value in document.items():
-        yield (name,)
-        if isinstance(value, dict):
-            yield from ((name, *inner) for inner in places(value))
-
-
-def with_value(document: Json, path: tuple[str, ...], value: Json) -> Json:
-    """Return the document with another value at one path."""
-    if not path:
-        return value
-    assert isinstance(document, dict)
-    return {**document, path[0]: with_value(document[path[0]], path[1:], value)}
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)

@@ -42,6 +42,13 @@ PATHS = [
 """Method, target and success status of each operation (section 9 of the rules)."""
 
 
+@pytest.mark.parametrize("operation", [each[0] for each in PATHS])
+def test_every_path_of_a_server_without_operations_is_not_found(operation: str) -> None:
+    decision = read(request(operation), CALLER, START, Settings(operations=()))
+    assert isinstance(decision, Decision)
+    assert respond(decision).response.status == 404
+
+
 @pytest.mark.parametrize(("operation", "method", "target", "status"), PATHS)
 def test_each_path_maps_to_its_operation_and_success_http_status(
     operation: str, method: str, target: str, status: int

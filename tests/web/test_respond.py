@@ -183,6 +183,12 @@ def test_problem_body_has_the_servers_type_uri_and_instance() -> None:
     assert "instance" not in document(respond(unknown, instance="/logs/1"))
 
 
+def test_problem_type_may_have_a_base_of_one_character() -> None:
+    unknown = read(curae.Request("GET", "/"), CALLER, START, curae.Settings(type_base="/"))
+    assert isinstance(unknown, Decision)
+    assert document(respond(unknown))["type"] == "/not-found"
+
+
 def test_active_connection_is_spelled_as_the_settings_say() -> None:
     active = apply_trigger(pending(), "authorize", at(1))
     for spelling in ("ACTIVE", "AUTHORIZED"):

@@ -96,6 +96,15 @@ delay.
 _RECONNECTS: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 
+_ChainMove = tuple[timedelta, FactTemplate | None, int]
+"""Offset from `START`, fact (`None` is a reconnect), and connection (0 is the newest)."""
+
+# In three hours of history, six hand-offs of half an hour can lapse.
+_LONGEST_CHAIN: Final[list[_ChainMove]] = [
+    (number * NEXT_ACTION_LIFETIME, None, 0) for number in range(1, 7)
+]
+
+
 @attrs.frozen
 class ConnectionStep:
     """A fact in a connection's history, with the rules' answer and the new connection.
@@ -215,15 +224,16 @@ def connection_histories(
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
     """Draw chains: a connection and its successors, if any, oldest first.
 
-    Each connection is as stored after all facts and reconnects of the chain.
+    Each connection is as stored after all facts and reconnects of the chain. About one chain in
+    eight has seven connections, each of which but the last has lapsed.
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.
     """
-    # Offset from `START`, fact (`None` is a reconnect), and connection (0 is the newest).
     templates = st.sampled_from((*_RECONNECTS, *FACT_TEMPLATES))
     move = st.tuples(values.offsets(), templates, st.integers(0, 3))
-    return st.builds(_play_chain, new_connections(), st.lists(move, max_size=max_steps))
+    moves = values.mostly(st.lists(move, max_size=max_steps), st.just(_LONGEST_CHAIN[:max_steps]))
+    return st.builds(_play_chain, new_connections(), moves)
 
 
 def connections() -> st.SearchStrategy[Connection]:
@@ -246,9 +256,7 @@ def _play(created: Connection, moves: list[tuple[timedelta, FactTemplate]]) -> C
     return ConnectionHistory(created, tuple(steps))
 
 
-def _play_chain(
-    created: Connection, moves: list[tuple[timedelta, FactTemplate | None, int]]
-) -> tuple[Connection, ...]:
+def _play_chain(created: Connection, moves: list[_ChainMove]) -> tuple[Connection, ...]:
     chain = [created]
     for offset, template, nth_newest in sorted(moves, key=lambda move: move[0]):
         index, now = max(0, len(chain) - 1 - nth_newest), START + offset

@@ -7,12 +7,16 @@ requests.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.testing.strategies.expect import expect_type
-from curae_lifecycle.testing.strategies.values import START, offsets
+from curae_lifecycle.testing.strategies.values import START, mostly, offsets
+
+# More than any drawn limit admits at once.
+_MOST_REQUESTS: Final = 12
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
@@ -28,10 +32,12 @@ def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
 def buckets() -> st.SearchStrategy[ratelimit.Bucket]:
     """Draw token buckets with capacity, refill and seconds from 1 to 10 each.
 
-    Some gain a token after a time that is no whole number of microseconds.
+    Some gain a token after a time that is no whole number of microseconds. The largest and slowest
+    bucket is drawn often.
     """
-    sizes = st.integers(1, 10)
-    return st.builds(ratelimit.Bucket, st.sampled_from(("platform", "burst")), sizes, sizes, sizes)
+    names, sizes = st.sampled_from(("platform", "burst")), st.integers(1, 10)
+    slowest = st.builds(ratelimit.Bucket, names, st.just(10), st.just(1), st.just(10))
+    return mostly(st.builds(ratelimit.Bucket, names, sizes, sizes, sizes), slowest)
 
 
 def policies() -> st.SearchStrategy[ratelimit.Policy]:
@@ -42,14 +48,18 @@ def policies() -> st.SearchStrategy[ratelimit.Policy]:
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
     """Draw charges: each is a rate limit with its state after a run of at most 12 requests.
 
-    The requests come at `START` or up to 3 hours later. The limit may have refused some of them.
+    The requests come at `START` or up to 3 hours later. The limit may have refused some of them. In
+    half of the draws all come at `START`, and use the limit up.
 
     Args:
         policy: The limit; `None` draws an exact log or a token bucket.
     """
     chosen = policies() if policy is None else st.just(policy)
     request_offsets = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
-    return st.builds(_charge, chosen, st.lists(request_offsets, max_size=12))
+    requests = st.one_of(
+        st.lists(request_offsets, max_size=_MOST_REQUESTS), st.just([timedelta(0)] * _MOST_REQUESTS)
+    )
+    return st.builds(_charge, chosen, requests)
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:

@@ -45,6 +45,7 @@ from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
@@ -281,10 +282,16 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     """Draw lists of steps for `play_traffic`, in any order, at most 3 hours after `START`.
 
+    The longest lists begin with a create, so that no step is left out for want of a connection.
+
     Args:
         max_steps: The largest number of steps.
     """
-    return st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
+    steps = st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
+    create = TrafficStep(timedelta(0), CreateConnection)
+    return steps.map(
+        lambda turns: turns if len(turns) < max(1, max_steps) else [create, *turns[1:]]
+    )
 
 
 def _turns(

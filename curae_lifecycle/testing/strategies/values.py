@@ -7,13 +7,15 @@ account and app IDs, so two draws often agree.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import values as rules
 from curae_lifecycle.rules.credentials import ApiKey, KeyOwner
 from curae_lifecycle.rules.idempotency import IdempotencyKey
+
+Drawn = TypeVar("Drawn")
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The instant at which every drawn history begins."""
@@ -147,10 +149,7 @@ def data_package() -> st.SearchStrategy[rules.DataPackage]:
 def data_packages() -> st.SearchStrategy[tuple[rules.DataPackage, ...]]:
     """Draw 1 to 64 data packages as a connection holds them: sorted and without duplicates."""
     some = st.sets(data_package(), min_size=1, max_size=_PACKAGES_MAX)
-    most = st.just(_MOST_PACKAGES)
-    # One in eight has the most: many are slow to draw.
-    chosen = st.integers(0, 7).flatmap(lambda number: most if number == 7 else some)  # noqa: PLR2004 - the last
-    return chosen.map(rules.parse_data_packages)
+    return mostly(some, st.just(_MOST_PACKAGES)).map(rules.parse_data_packages)
 
 
 def environments() -> st.SearchStrategy[rules.Environment]:
@@ -180,6 +179,18 @@ def next_actions(now: datetime = START) -> st.SearchStrategy[rules.NextAction]:
 def reasons() -> st.SearchStrategy[str]:
     """Draw one of the two `REASONS` why a patient must act."""
     return st.sampled_from(REASONS)
+
+
+def mostly(
+    usual: st.SearchStrategy[Drawn], edge: st.SearchStrategy[Drawn]
+) -> st.SearchStrategy[Drawn]:
+    """Draw from one strategy, and about one time in eight from another one.
+
+    Args:
+        usual: The strategy that a counterexample shrinks towards.
+        edge: The strategy of an edge that `usual` rarely draws.
+    """
+    return st.integers(0, 7).flatmap(lambda number: edge if number == 7 else usual)  # noqa: PLR2004 - the last
 
 
 def uuid_of(number: int) -> str:
