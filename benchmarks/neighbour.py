@@ -24,6 +24,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Final, cast
@@ -246,6 +247,18 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
     return found
 
 
+def line(found: Mapping[tuple[str, bool], Seen], kind: str, *, is_bound: bool) -> str:
+    """Return B's 99th percentile beside a kind and A's rate, each with its ratio."""
+    seen, open_to_all = found[kind, is_bound], found[kind, False]
+    of_spread = seen.p99() / found["spread", is_bound].p99()
+    rate, free = seen.done / seen.seconds, open_to_all.done / open_to_all.seconds
+    return (
+        f"{kind:7} {'bound' if is_bound else 'open':5}"
+        f"  B p99 {seen.p99() * 1000:7.1f} ms, {of_spread:5.2f} of spread"
+        f"  A {rate:6.0f}/s, {rate / free:5.2f} of open  failed {seen.failed}"
+    )
+
+
 def main(seconds: float, numbers: list[int], disks: list[str]) -> None:
     """Print a line for each disk, number of clients, kind and guard."""
     logging.disable(logging.CRITICAL)
@@ -256,18 +269,9 @@ def main(seconds: float, numbers: list[int], disks: list[str]) -> None:
             for number in numbers:
                 with database(server.url) as url:
                     found = asyncio.run(measure(url, number, seconds))
-                for (kind, is_bound), seen in found.items():
-                    beside = found["spread", is_bound].p99()
-                    rate = seen.done / seen.seconds
-                    free = found[kind, False].done / found[kind, False].seconds
-                    guard = "bound" if is_bound else "open"
-                    print(
-                        f"{disk} disk {number:4} clients, {kind:7} {guard:5}"
-                        f"  B p99 {seen.p99() * 1000:7.1f} ms, {seen.p99() / beside:5.2f} of spread"
-                        f"  A {rate:6.0f}/s, {rate / free:5.2f} of open"
-                        f"  failed {seen.failed}",
-                        flush=True,
-                    )
+                for kind, is_bound in found:
+                    said = line(found, kind, is_bound=is_bound)
+                    print(f"{disk} disk {number:4} clients, {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Requests per second of one API key, with the platform's buckets and without.
 
-    python benchmarks/one_key.py [SECONDS] [--clients N ...]
+    python benchmarks/one_key.py [SECONDS] [--clients N ...] [--mariadb]
 
 needs what the tests over the wire need. Two workers, each a process of its own that runs the loop of
 `serve_async`, share one PostgreSQL; where limits are in Redis they share a Valkey too. Each client
 sends one initiate after the other, each for another app user, so that nothing but the buckets meets.
 A store in SQL charges the buckets in its commit, or apart, ahead of it. All kinds take turns, so that
 they see the same machine: read the ratios, and the last column, which counts the answers that say the
-server could not. A slow disk is a PostgreSQL whose commits take 10 ms.
+server could not. A slow disk is a PostgreSQL whose commits take 10 ms. `--mariadb` measures a MariaDB with its
+data on this machine's disk, written at each commit (flush 1) or once a second (flush 2), for all its
+connections alike.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from uuid import uuid4
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import attrs
+import sqlalchemy as sa
 
 from benchmarks.servers import slow_down
 from curae_lifecycle import ApiKey, Bucket, Caller, Environment, Request, Settings
@@ -44,6 +47,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from tests.support.databases.mariadb import mariadb, mariadb_database
 from tests.support.databases.postgres import cluster, database
 from tests.support.databases.valkey import valkey
 
@@ -168,9 +172,42 @@ def measure(url: str, redis_url: str | None, number: int, seconds: float) -> str
             for seen in pool.map(worker, [load] * WORKERS):
                 done[kind] += seen.total()
                 failed += sum(times for status, times in seen.items() if status >= FAILED)
+    return line(done, failed, seconds)
+
+
+def line(done: Counter[str], failed: int, seconds: float) -> str:
+    """Return the rate without buckets, the other kinds' ratios to it, and the failures."""
     without = done["without"]
-    ratios = "".join(f"{kind:>10} {done[kind] / without:.2f}" for kind, _, _ in kinds[1:])
-    return f"{without / seconds:10.0f}{ratios}   failed {failed}"
+    ratios = [f"{kind:>10} {number / without:.2f}" for kind, number in done.items()]
+    return f"{without / seconds:10.0f}{''.join(ratios[1:])}   failed {failed}"
+
+
+def prepare(url: str) -> None:
+    """Create the tables, and register the one key."""
+    engine = create_engine(url)
+    store = SqlStore(SqlDatabase(engine))
+    store.create_tables()
+    store.register(ApiKey(SECRET), caller())
+    engine.dispose()
+
+
+def measure_mariadb(seconds: float, numbers: list[int]) -> None:
+    """Print a line for each number of clients and each setting of MariaDB's flush."""
+    with mariadb() as server:
+        for number in numbers:
+            for flush in (1, 2):
+                with mariadb_database(server) as url:
+                    prepare(url)
+                    engine = create_engine(url)
+                    with engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            f"SET GLOBAL innodb_flush_log_at_trx_commit = {flush}"
+                        )
+                    engine.dispose()
+                    of_asyncmy = sa.make_url(url).set(drivername="mariadb+asyncmy")
+                    asked = of_asyncmy.render_as_string(hide_password=False)
+                    seen = measure(asked, redis_url=None, number=number, seconds=seconds)
+                    print(f"MariaDB, flush {flush}{number:4} clients{seen}", flush=True)
 
 
 def main(seconds: float, numbers: list[int]) -> None:
@@ -182,11 +219,7 @@ def main(seconds: float, numbers: list[int]) -> None:
             for redis_url in (None, redis.url):
                 for number in numbers:
                     with database(server.url) as url:
-                        engine = create_engine(url)
-                        store = SqlStore(SqlDatabase(engine))
-                        store.create_tables()
-                        store.register(ApiKey(SECRET), caller())
-                        engine.dispose()
+                        prepare(url)
                         where = "PostgreSQL" if redis_url is None else "Redis"
                         seen = measure(url, redis_url=redis_url, number=number, seconds=seconds)
                         print(f"{disk} disk, {where:10}{number:4} clients{seen}", flush=True)
@@ -196,5 +229,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("seconds", nargs="?", type=float, default=8)
     parser.add_argument("--clients", nargs="+", type=int, default=list(CLIENTS))
+    parser.add_argument("--mariadb", action="store_true")
     chosen = parser.parse_args()
-    main(chosen.seconds, chosen.clients)
+    (measure_mariadb if chosen.mariadb else main)(chosen.seconds, chosen.clients)

@@ -89,9 +89,14 @@ def ship(on: SqlDatabase, name: str, messages: int) -> None:
         for kind, work in (("bare", bare), ("shipped", shipped)):
             post(on, due)
             taken[kind].append(seconds(partial(work, on)))
+    print(line(name, taken, messages), flush=True)
+
+
+def line(name: str, taken: dict[str, list[float]], messages: int) -> str:
+    """Return the rates of both loops, and what the worker ships of what the bare loop does."""
     rates = {kind: messages / statistics.median(each) for kind, each in taken.items()}
     ratio = rates["shipped"] / rates["bare"]
-    print(f"{name:12}{rates['bare']:12.0f}{rates['shipped']:12.0f}{ratio:8.2f}", flush=True)
+    return f"{name:12}{rates['bare']:12.0f}{rates['shipped']:12.0f}{ratio:8.2f}"
 
 
 def look(name: str, messages: list[tuple[str, int]]) -> None:
