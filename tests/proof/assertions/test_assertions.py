@@ -56,7 +56,8 @@ SENDING: Final = (
 
 def test_every_assertion_of_the_kit_has_a_witness_or_a_reason() -> None:
     covered = COVERED.keys() - OTHERS.keys()
-    assert WITNESSES.keys() | covered == OF_THE_KIT.keys()
+    listed = WITNESSES.keys() | covered
+    assert listed == OF_THE_KIT.keys(), "run python -m tests.proof.assertions.search"
     assert not WITNESSES.keys() & covered
 
 
