@@ -42,7 +42,7 @@ def test_line_of_one_key_has_each_kind_over_the_one_without() -> None:
     ]
 
 
-def test_line_of_a_neighbour_compares_p99_with_spread_and_rate_with_open() -> None:
+def test_line_of_a_neighbour_compares_with_spread_and_with_open() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line

@@ -12,7 +12,7 @@ from curae_lifecycle.cli.outbox import _print
 from curae_lifecycle.stores.outbox import Delivery
 
 
-def test_printed_message_has_left_the_process_before_it_is_deleted(
+def test_printed_message_is_flushed_before_it_is_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raw = io.BytesIO()
