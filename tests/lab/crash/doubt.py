@@ -1,4 +1,4 @@
-"""Doubts: operations that may have been tried more than once without knowing the first outcome."""
+"""Doubtful operations: their server may have executed an earlier attempt without knowing it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.lab.crash.history import Operation
 from tests.lab.crash.world import Told
 
 _DOUBT: Final = 1_500_000
-"""Microseconds after which a server may have tried more than once."""
+"""Microseconds after which a server may have made a second attempt: half a second less than one lasts."""
 
 LOOP: Final = 10_000_000
 """Microseconds after which no server retries for a client that may be gone, even after a pause."""
@@ -28,7 +28,7 @@ class DoubtedCommits:
 
     Attributes:
         store: The store behind it.
-        number: How many commits had no known outcome.
+        number: The number of commits with an unknown outcome.
     """
 
     store: Store
@@ -52,16 +52,19 @@ class DoubtedCommits:
 
 
 def with_doubt(operation: Operation, troubles: Iterable[tuple[int, int]]) -> Operation:
-    """Return a request that is doubtful if the database was in trouble; a fact says so itself.
+    """Return a request with `is_doubtful` set; a fact already has it, from `DoubtedCommits`.
 
     Args:
         operation: The operation.
-        troubles: The beginnings and ends of the troubles, in microseconds of the true clock.
+        troubles: The beginning and end of each outage, in microseconds of the true clock.
     """
     if isinstance(operation.work, Told):
         return operation
-    begun, ended = operation.invoked, operation.returned or operation.invoked + LOOP
-    # The loop cancels an attempt after two seconds without knowing its outcome.
+    begun, ended = operation.invoked, operation.returned
+    # Without a response the server may still be at its attempts.
+    if ended is None:
+        ended = begun + LOOP
+    # An attempt is cancelled after two seconds without knowing its outcome.
     is_long = operation.returned is not None and ended - begun >= _DOUBT
     is_troubled = any(first <= ended and begun <= last for first, last in troubles)
     return attrs.evolve(operation, is_doubtful=is_long or is_troubled)

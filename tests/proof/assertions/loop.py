@@ -1,7 +1,7 @@
-"""A plugin of pytest that runs tests again with one assertion of the tools switched off at a time.
+"""A pytest plugin that disables one assertion at a time and repeats the tests in which it failed.
 
-It writes each assertion with the first test that then fails, or with null, to the file that
-`CURAE_ASSERTIONS` names.
+For each assertion it writes the first test that fails without it, or null, to the file that the
+environment variable `CURAE_ASSERTIONS` names.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from _pytest.runner import runtestprotocol
 
 from tests.proof.assertions.sites import (
     Assertion,
+    disabled,
     noted_failures,
     other_assertions,
-    switched_off,
 )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    """Run every test once, and then those that an assertion failed in, without the assertion."""
+    """Run every test once. Then disable each assertion and repeat the tests in which it failed."""
     failing_in: dict[Assertion, list[pytest.Item]] = {each: [] for each in other_assertions()}
     for item in session.items:
         with noted_failures(failing_in) as noted:
@@ -36,7 +36,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 
 def _first_to_fail(without: Assertion, items: list[pytest.Item]) -> str | None:
-    with switched_off(without):
+    with disabled(without):
         return next((item.nodeid for item in items if _fails(item)), None)
 
 

@@ -1,6 +1,7 @@
-"""Finds a witness for each assertion of the kit, writes them down and prints what is left.
+"""The search for wrong servers that only one assertion of the kit detects: its witnesses.
 
-Run it after a change of the kit: `python -m tests.proof.assertions.search`. It takes minutes.
+Run it after a change of the kit: `python -m tests.proof.assertions.search`. It takes minutes, writes
+`witnesses.json`, and prints the assertions for which it found none.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from tests.proof.assertions import witnesses
 from tests.proof.assertions.sites import (
     Assertion,
     by_line,
+    disabled,
     kit_assertions,
     noted_failures,
-    switched_off,
 )
 from tests.proof.assertions.witnesses import Witness, bug_witnesses
-from tests.proof.assertions.wrong_answers import FROM_THEN_ON, WrongAnswer, changes
+from tests.proof.assertions.wrong_answers import FROM_THEN_ON, NOT_CALLED, WrongAnswer, changes
 
 if TYPE_CHECKING:
     from _typeshed import TraceFunction
@@ -31,7 +32,7 @@ _SIDE_BY_SIDE: Final = "model.side-by-side"
 
 def search() -> list[str]:
     """Find the witnesses, write them to their file, and return the assertions without one."""
-    left = {each.name: each for each in kit_assertions() if each.name not in witnesses.COVERED}
+    left = {each.name: each for each in kit_assertions()}
     found: dict[str, Witness] = {}
 
     def note(each: Assertion, witness: Witness) -> None:
@@ -40,7 +41,7 @@ def search() -> list[str]:
             del left[each.name]
 
     for name, witness in witnesses.load().items():
-        if name in left and witness.is_found():
+        if name in left and witness.exists() and witness.is_found():
             note(left[name], witness)
     for witness in bug_witnesses():
         for each in _failing(witness, left):
@@ -50,11 +51,11 @@ def search() -> list[str]:
             for each in _failing(witness, left):
                 note(each, witness)
         witnesses.save(found)
-    return sorted(left)
+    return sorted(left.keys() - witnesses.COVERED.keys())
 
 
 def _needs(assertion: Assertion, witness: Witness) -> bool:
-    with switched_off(assertion):
+    with disabled(assertion):
         return not witness.is_found()
 
 
@@ -73,18 +74,19 @@ def _wrong_answers(check: str, left: Mapping[str, Assertion]) -> Iterator[Witnes
             if not met.keys() & left.keys():
                 return
             yield Witness(check, step=number, change=change)
-            yield Witness(check, step=number, change=change + FROM_THEN_ON)
+            if change != NOT_CALLED:
+                yield Witness(check, step=number, change=change + FROM_THEN_ON)
 
 
 def _near(number: int) -> range:
-    # An assertion judges one of the last steps, or sends a request itself.
+    # Three steps before and after the one at which the assertion runs.
     return range(number - 3, number + 4)
 
 
 def _steps_before(
     check: str, right: WrongAnswer, left: Mapping[str, Assertion]
 ) -> dict[str, set[int]]:
-    # The numbers of the steps after which an assertion runs, for the first and the last time.
+    # For each assertion, the number of steps when it runs for the first and for the last time.
     lines = by_line(left.values())
     files = {file for file, _ in lines}
     first: dict[str, int] = {}
@@ -101,7 +103,7 @@ def _steps_before(
 
     sys.settrace(trace)
     try:
-        assert not Witness(check).is_found_at(right), f"{check} finds a correct server"
+        assert not Witness(check).is_found_at(right), f"{check} fails a correct server"
     finally:
         sys.settrace(None)
     return {name: {first[name], last[name]} for name in first}

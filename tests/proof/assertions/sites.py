@@ -1,6 +1,6 @@
-"""The assertions of the tools for testers, and a way to switch one of them off.
+"""The assertions of the tools for testers, and a way to disable one of them.
 
-The law of this module: **only one assertion is off at a time**, and it is on again afterwards.
+The law of this module: **only one assertion is disabled at a time**, and it is enabled again afterwards.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _ERRORS: Final = frozenset({"LawBrokenError", "NotConformingError", "RuleBrokenE
 _ASSERTING: Final = frozenset(
     {"move", "refusal", "require", "same", "shows", "stays", "success", "superseded_by"}
 )
-"""Functions that raise such an error for their caller, besides those whose names say so."""
+"""Functions that raise such an error, in addition to those named `check_…` and `expect_…`."""
 
-_NO_OTHERS: Final = ("testing/conformance/", "testing/strategies/")
-"""The kit, and the strategies, which check no server."""
+_EXCLUDED_FOLDERS: Final = ("testing/conformance/", "testing/strategies/")
+"""The folders of the kit and of the strategies, which only draw values."""
 
-_SAYS_SO: Final = ("check_", "expect_")
+_ASSERTING_PREFIXES: Final = ("check_", "expect_")
 
 
 @attrs.frozen(order=True)
@@ -84,7 +84,7 @@ def kit_assertions() -> list[Assertion]:
 
 def other_assertions() -> list[Assertion]:
     """Return the assertions of the laws, the watch, the store's invariants and the simulation."""
-    return [each for each in assertions("testing") if not each.module.startswith(_NO_OTHERS)]
+    return [each for each in assertions("testing") if not each.module.startswith(_EXCLUDED_FOLDERS)]
 
 
 def by_line(watched: Iterable[Assertion]) -> dict[tuple[str, int], Assertion]:
@@ -97,11 +97,11 @@ def by_line(watched: Iterable[Assertion]) -> dict[tuple[str, int], Assertion]:
 
 
 @contextmanager
-def switched_off(assertion: Assertion) -> Iterator[None]:
-    """Switch an assertion off within a `with` block."""
+def disabled(assertion: Assertion) -> Iterator[None]:
+    """Disable an assertion within a `with` block."""
     function = _function_object(assertion)
     before = function.__code__
-    function.__code__ = _weakened(assertion)
+    function.__code__ = _code_without(assertion)
     try:
         yield
     finally:
@@ -160,21 +160,21 @@ def _asserts(node: ast.stmt) -> bool:
             | ast.Expr(value=ast.YieldFrom(value=ast.Call(func=called)))
         ):
             name = called.attr if isinstance(called, ast.Attribute) else ast.unparse(called)
-            return name in _ASSERTING or name.lstrip("_").startswith(_SAYS_SO)
+            return name in _ASSERTING or name.lstrip("_").startswith(_ASSERTING_PREFIXES)
         case _:
             return False
 
 
 @attrs.define
-class _Weaken(ast.NodeTransformer):
+class _Disabling(ast.NodeTransformer):
     lines: tuple[int, int]
 
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.stmt) and _asserts(node):
-            return self._weak(node) if (node.lineno, node.end_lineno) == self.lines else node
+            return self._without(node) if (node.lineno, node.end_lineno) == self.lines else node
         return self.generic_visit(node)
 
-    def _weak(self, node: ast.stmt) -> ast.stmt:
+    def _without(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.Raise):
             return ast.copy_location(ast.Pass(), node)
         # The call stays, since it may also send a request.
@@ -183,10 +183,10 @@ class _Weaken(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.copy_location(made, node))
 
 
-def _weakened(assertion: Assertion) -> CodeType:
+def _code_without(assertion: Assertion) -> CodeType:
     path = _PACKAGE / assertion.module
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    _Weaken(assertion.lines).visit(tree)
+    _Disabling(assertion.lines).visit(tree)
     code = compile(tree, str(path), "exec", dont_inherit=True)
     for name in assertion.function.split("."):
         code = _code_of(name, code.co_consts)

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.testing.conformance import AsyncServer, run_async
+from curae_lifecycle.testing.conformance import CHECKS, AsyncServer, run_async
 from tests.proof.assertions.wrong_answers import WrongAnswer
 from tests.proof.bugs.bug import VisibleBug
 from tests.proof.bugs.catalogue import visible
@@ -23,7 +23,7 @@ FILE: Final = Path(__file__).with_name("witnesses.json")
 COVERED: Final[dict[str, str]] = json.loads(
     Path(__file__).with_name("covered.json").read_text(encoding="utf-8")
 )
-"""Assertions without which no wrong server passes, each with the reason why it stays."""
+"""Assertions that others make redundant, as far as the search knows, each with why it stays."""
 
 SEED: Final = "assertions"
 
@@ -35,7 +35,7 @@ class Witness:
     Attributes:
         check: The check's name.
         bug: The name of the seeded bug; empty for a wrong answer.
-        step: The number of the step that is answered wrongly.
+        step: The number of the step with the wrong answer.
         change: The name of the wrong answer.
     """
 
@@ -43,6 +43,11 @@ class Witness:
     bug: str = ""
     step: int = 0
     change: str = ""
+
+    def exists(self) -> bool:
+        """Return whether there still are a check and a bug of these names."""
+        checks = {check.name for check in CHECKS}
+        return self.check in checks and (not self.bug or self.bug in _bugs())
 
     def is_found(self) -> bool:
         """Run the check against the server, and return whether it fails."""
@@ -55,12 +60,13 @@ class Witness:
         )
 
     def is_found_at(self, wrong: WrongAnswer) -> bool:
-        """Run the check against a server that keeps the outcomes, and return whether it fails."""
+        """Run the check against this server, which records the steps; return whether it fails."""
         return _fails(wrong.server(self.check), self.check)
 
 
 def _fails(against: AsyncServer, check: str) -> bool:
     report = asyncio.run(run_async(against, only=[check], seed=SEED, timeout=None))
+    assert len(report.failed) + len(report.passed) == 1, f"{check} was not run"
     return bool(report.failed)
 
 

@@ -1,7 +1,7 @@
 """A correct server that gives one wrong answer: to one step of one check, in one place.
 
-The law of this module: **everything else is right**. The server does what was asked for; only what
-it says of it, at that step, is changed.
+The law of this module: **everything else is right**. The server executes each request and each call
+of a hook, and only the outcome that it returns is changed; or, as a change too, one hook is not called.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.proof.bugs.service import Service
 from tests.support.kit import asynchronous
 
 Outcome = object
-"""What a step gives: a response, or what a hook returned."""
+"""The outcome of a step: a response, or the value that a hook returned."""
 
 _SPANS: Final = tuple([timedelta(seconds=each) for each in (-86_400, -60, 1, 60, 86_400)])
 _OTHER_ID: Final = "abcdef00-0000-4000-8000-ffffffffffff"
@@ -39,8 +39,10 @@ _ID_LENGTH: Final = len(_OTHER_ID)
 _OF_ONE_ENVIRONMENT: Final = "permission.wrong-environment"
 FROM_THEN_ON: Final = ", from then on"
 _ID: Final = re.compile(rb'"id":"[^"]+"')
-_NOT_CALLED: Final = "not called"
-_LOOKED_BACK: Final = 12
+NOT_CALLED: Final = "not called"
+_STEPS_BACK: Final = 12
+"""How many earlier steps a wrong answer may repeat or leak."""
+
 _MOST_STEPS: Final = 500
 """How many steps a check makes at most; a wrong answer may make it go on for ever."""
 
@@ -67,8 +69,8 @@ class WrongAnswer:
 
     Attributes:
         step: The number of the step, from 1; 0 changes nothing.
-        change: The name of the change, one of `changes`. With `FROM_THEN_ON` at its end, later
-            steps that can be changed in the same way are, too.
+        change: The name of the change, one of `changes`. With `FROM_THEN_ON` at its end,
+            every later step to which the change applies is changed, too.
         steps: The steps so far, with their right outcomes.
     """
 
@@ -97,8 +99,9 @@ class WrongAnswer:
             if number > _MOST_STEPS:
                 raise EndlessCheckError
             change = self.change.removesuffix(FROM_THEN_ON)
-            is_wrong = number == self.step or (number > self.step > 0 and change != self.change)
-            right = None if is_wrong and change == _NOT_CALLED else function(*arguments)
+            lasts = change != self.change
+            is_wrong = number == self.step or (lasts and number > self.step > 0)
+            right = None if is_wrong and change == NOT_CALLED else function(*arguments)
             step, earlier = Step(arguments, right), [*self.steps]
             self.steps.append(step)
             if not is_wrong:
@@ -117,7 +120,7 @@ def changes(step: Step, earlier: Sequence[Step]) -> Iterator[tuple[str, Outcome]
         earlier: The steps before it.
     """
     for name, wrong in _all_changes(step, earlier):
-        if wrong != step.outcome or name == _NOT_CALLED:
+        if wrong != step.outcome or name == NOT_CALLED:
             yield name, wrong
 
 
@@ -126,12 +129,12 @@ def _all_changes(step: Step, earlier: Sequence[Step]) -> Iterator[tuple[str, Out
         case Response():
             yield from _responses(step.outcome)
             yield from _headers(step.outcome)
-            yield from _told(step.outcome, [*earlier, step])
+            yield from _leaks(step.outcome, [*earlier, step])
             yield from _repeated(step.outcome, earlier)
         case bool():
             yield "the other", not step.outcome
         case None | str():
-            yield _NOT_CALLED, None
+            yield NOT_CALLED, None
             yield from [(each, each) for each in ("done", "ignored", "NOT_FOUND")]
         case list():
             yield from _lists(cast("list[object]", step.outcome))
@@ -139,13 +142,13 @@ def _all_changes(step: Step, earlier: Sequence[Step]) -> Iterator[tuple[str, Out
             pass
 
 
-def _told(right: Response, steps: Sequence[Step]) -> Iterator[tuple[str, Response]]:
-    # What a response may not hold: what was sent, or given to a hook, at this step or before.
+def _leaks(right: Response, steps: Sequence[Step]) -> Iterator[tuple[str, Response]]:
+    # Leaks what was sent, or given to a hook, at this step or before.
     body = _object(right.body)
     for number, step in enumerate(steps, 1):
-        if body is not None and number > len(steps) - _LOOKED_BACK:
+        if body is not None and number > len(steps) - _STEPS_BACK:
             said = "".join(map(_text, step.arguments))
-            told = json.dumps(body | {"told": said}).encode()
+            told = _encode(body | {"told": said})
             yield f"told of step {number}", attrs.evolve(right, body=told)
 
 
@@ -153,7 +156,12 @@ def _text(argument: object) -> str:
     if not isinstance(argument, Request):
         return str(argument)
     body = argument.body if isinstance(argument.body, bytes) else b""
-    return " ".join([*[value for _, value in argument.headers], body.decode()])
+    return " ".join([*[value for _, value in argument.headers], body.decode(errors="replace")])
+
+
+def _encode(value: object) -> bytes:
+    # As the server writes it, so that an equal value gives equal bytes.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _object(body: bytes) -> dict[str, object] | None:
@@ -164,7 +172,7 @@ def _object(body: bytes) -> dict[str, object] | None:
 def _repeated(right: Response, earlier: Sequence[Step]) -> Iterator[tuple[str, Response]]:
     for number, step in enumerate(earlier, 1):
         before = step.outcome
-        if not isinstance(before, Response) or number < len(earlier) - _LOOKED_BACK:
+        if not isinstance(before, Response) or number < len(earlier) - _STEPS_BACK:
             continue
         yield f"that of step {number}", before
         yield f"body of step {number}", attrs.evolve(right, body=before.body)
@@ -187,7 +195,7 @@ def _responses(right: Response) -> Iterator[tuple[str, Response]]:
     yield "refused", attrs.evolve(right, status=429, body=refused)
     if right.body:
         for name, body in _values(json.loads(right.body)):
-            yield name, attrs.evolve(right, body=json.dumps(body).encode())
+            yield name, attrs.evolve(right, body=_encode(body))
 
 
 def _headers(right: Response) -> Iterator[tuple[str, Response]]:
@@ -203,7 +211,7 @@ def _headers(right: Response) -> Iterator[tuple[str, Response]]:
 
 
 def _with_wait(right: Response, before: str, after: str) -> Response:
-    # The headers and the details of the problem say it.
+    # Both the headers and the details of the problem hold the wait.
     headers = [
         (name, after if name == "retry-after" else value.replace(f"t={before}", f"t={after}"))
         for name, value in right.headers
@@ -220,7 +228,7 @@ def _lists(right: Sequence[object]) -> Iterator[tuple[str, object]]:
         yield "the last twice", [*right, right[-1]]
         yield "the first twice", [right[0], *right]
         yield "in reverse", right[::-1]
-    for place in range(len(right))[-_LOOKED_BACK:]:
+    for place in range(len(right))[-_STEPS_BACK:]:
         for name, value in _values(right[place]):
             yield f"message {place}: {name}", [*right[:place], value, *right[place + 1 :]]
 
