@@ -207,7 +207,7 @@ def measure_mariadb(seconds: float, numbers: list[int]) -> None:
                     of_asyncmy = sa.make_url(url).set(drivername="mariadb+asyncmy")
                     asked = of_asyncmy.render_as_string(hide_password=False)
                     seen = measure(asked, redis_url=None, number=number, seconds=seconds)
-                    print(f"MariaDB, flush {flush}{number:4} clients{seen}", flush=True)
+                    print(f"MariaDB, flush {flush}, {number:4} clients{seen}", flush=True)
 
 
 def main(seconds: float, numbers: list[int]) -> None:

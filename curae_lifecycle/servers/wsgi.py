@@ -4,8 +4,9 @@ The laws of this module:
 
 - **Threads are reused.** So the database connection that a framework keeps for each thread is
   reused, too.
-- **The app runs in a copy of the request's context.** It sees the context variables that ASGI
-  middleware set, and none that an earlier request set in the same thread.
+- **The app sees the request's context variables**, such as those that ASGI middleware set, and none
+  of an earlier request's. What a framework itself keeps in others, such as Django's caches, stays
+  in its thread.
 - **No thread waits for the event loop.** A thread gets a complete request and returns a complete
   response, so that no slow client delays the end of a worker.
 """
@@ -16,7 +17,7 @@ import asyncio
 import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, cast
 
 from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Headers, Receive, Send
@@ -47,9 +48,8 @@ def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
         message = await receive()
         environ = _environ(scope, cast("bytes", message.get("body", b"")))
         loop = asyncio.get_running_loop()
-        context = copy_context()
         status, headers, body = await loop.run_in_executor(
-            pool, lambda: context.run(_call_app, app, environ)
+            pool, _call_app, copy_context(), app, environ
         )
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -57,7 +57,19 @@ def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
     return serve
 
 
-def _call_app(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
+def _call_app(
+    context: Context, app: WSGIApplication, environ: WSGIEnvironment
+) -> tuple[int, Headers, bytes]:
+    # Not `context.run`: what the app keeps in its thread's context would be made anew each time.
+    before = [(variable, variable.set(value)) for variable, value in context.items()]
+    try:
+        return _response_of(app, environ)
+    finally:
+        for variable, token in before:
+            variable.reset(token)
+
+
+def _response_of(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 

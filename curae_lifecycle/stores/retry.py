@@ -34,6 +34,8 @@ more than a timeout."""
 class RetryPolicy:
     """The limits of the attempts at a request or a fact, and the pauses between them.
 
+    Each batch of a sweep, or of the revocation of a chain, has them anew.
+
     The pause before each further attempt is a random part of a limit that doubles each time. The
     randomness keeps two requests that conflicted once from conflicting again.
 

@@ -39,7 +39,7 @@ from curae_lifecycle.stores.retry import (
     blocking_retrier,
 )
 from curae_lifecycle.stores.run_sync import run_sync
-from curae_lifecycle.stores.sweeping import sweep
+from curae_lifecycle.stores.sweeping import BATCH_POLICY, sweep
 from curae_lifecycle.stores.wiring import check_store_kind
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -254,7 +254,7 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
     """Revoke all connections that the last tombstone of a coordinate ended: finish its sweep.
 
     `record` sweeps by itself. Use this function in a program that commits a tombstone in another
-    way, or in a store's `purge`.
+    way, or in a store's `purge`. Each batch has a minute.
 
     Args:
         store: The store.
@@ -264,9 +264,9 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
         Everything that was committed; `NO_CHANGES` if the sweep was finished before.
 
     Raises:
-        StoreUnavailableError: No attempt at a batch succeeded.
+        StoreUnavailableError: No attempt at a batch succeeded, or the caller's deadline passed.
     """
-    retrier = blocking_retrier(DEFAULT_RETRY_POLICY)
+    retrier = blocking_retrier(BATCH_POLICY)
     return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier))
 
 

@@ -20,7 +20,7 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.sweep import sweep_changes, swept_changes
 from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
 from curae_lifecycle.stores.deadline import current_deadline
-from curae_lifecycle.stores.retry import Retrier
+from curae_lifecycle.stores.retry import Retrier, RetryPolicy
 
 REVOCATION_BATCH: Final = 40
 """How many connections a sweep or a chain's revocation loads, and revokes in one commit, at most.
@@ -28,6 +28,9 @@ REVOCATION_BATCH: Final = 40
 Other requests of an event loop wait while a batch is decided. On PostgreSQL such a commit is one
 combined statement. The batch that reaches the connection of the fact holds that one, too.
 """
+
+BATCH_POLICY: Final = RetryPolicy(seconds=60.0)
+"""The limits of each batch of a job that no request waits for: `purge`, `erase` and `sweep_now`."""
 
 _Result = TypeVar("_Result")
 

@@ -288,26 +288,36 @@ def test_wsgi_environ_names_the_scheme_the_server_and_the_client(
 
 
 def test_wsgi_app_sees_the_context_of_asgi_middleware() -> None:
-    tenant, seen = ContextVar("tenant", default="nobody"), list[str]()
+    tenant, seen = ContextVar("tenant", default="no tenant"), list[str]()
+    cache, caches = ContextVar[object]("cache"), list[object]()
 
     def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         seen.append(tenant.get())
+        # A framework keeps such a thing as long as the thread lives.
+        caches.append(cache.get(None))
+        cache.set(caches)
         start("200 OK", [])
         tenant.set("the app's")
         yield tenant.get().encode()
 
+    async def ask(guard: Guard) -> None:
+        scope = {**scope_of(), "query_string": b"", "http_version": "1.1"}
+        client = Client([part(b"", more=False)])
+        await guard(scope, client.receive, client.send)
+        assert client.body() == b"the app's"
+
     async def scenario() -> None:
         guard = Guard(wsgi_to_asgi(app, 1), max_concurrent=1)
-        scope = {**scope_of(), "query_string": b"", "http_version": "1.1"}
         for name in ("first", "second"):
-            tenant.set(name)
-            client = Client([part(b"", more=False)])
-            await guard(scope, client.receive, client.send)
-            assert client.body() == b"the app's"
+            token = tenant.set(name)
+            await ask(guard)
             assert tenant.get() == name
+            tenant.reset(token)
+        await ask(guard)
 
     run(scenario())
-    assert seen == ["first", "second"]
+    assert seen == ["first", "second", "no tenant"]
+    assert caches == [None, caches, caches]
 
 
 class Closed(list[bytes]):

@@ -21,6 +21,7 @@ from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_s
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.stores.sql.storing import erasure_statement, format_era
+from curae_lifecycle.stores.sweeping import BATCH_POLICY
 
 
 @attrs.frozen
@@ -60,7 +61,7 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     """
     store = SqlStore(database)
     key = coordinate_key(coordinate)
-    answer = record(store, Tombstoned(coordinate))
+    answer = record(store, Tombstoned(coordinate), retry_policy=BATCH_POLICY)
     assert isinstance(answer, Done)  # noqa: S101 - a tombstone without `happened_at` is no copy
     write = next(each for each in answer.value.writes if isinstance(each, BindingWrite))
     era = format_era(write.after.era)

@@ -20,7 +20,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY, async_retrier, blocking_retrier
+from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.stores.sql import loading, outbox_statements, storing
@@ -31,6 +31,7 @@ from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.transactions import BlockingTransactions
+from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 CALLER_CACHE_SIZE: Final = 10_000
@@ -308,7 +309,8 @@ class SqlStore:
         an erased app user are deleted once the messages about the user were delivered.
 
         Raises:
-            StoreUnavailableError: The database failed. Call `purge` again.
+            StoreUnavailableError: The database failed, or no attempt at a batch of a sweep succeeded.
+                Call `purge` again.
         """
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
         run_sync(
@@ -316,7 +318,7 @@ class SqlStore:
                 BlockingTransactions(self._database),
                 as_async_store(self),
                 now=now,
-                retrier=blocking_retrier(DEFAULT_RETRY_POLICY),
+                retrier=blocking_retrier(BATCH_POLICY),
             )
         )
 
@@ -461,9 +463,8 @@ class AsyncSqlStore:
         an erased app user are deleted once the messages about the user were delivered.
 
         Raises:
-            StoreUnavailableError: The database failed. Call `purge` again.
+            StoreUnavailableError: The database failed, or no attempt at a batch of a sweep succeeded.
+                Call `purge` again.
         """
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
-        await purge_database(
-            self._database, self, now=now, retrier=async_retrier(DEFAULT_RETRY_POLICY)
-        )
+        await purge_database(self._database, self, now=now, retrier=async_retrier(BATCH_POLICY))

@@ -82,7 +82,7 @@ def run(
 ) -> Report:
     """Run the checks against a server.
 
-    `send` and the hooks see a copy of the caller's context variables in every thread.
+    In every thread that it starts, `send` and the hooks see a copy of the caller's context variables.
 
     Args:
         server: The server.

@@ -66,8 +66,9 @@ class Arena(Protocol[AnyStore]):
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race. The values that they touched must be returned; other
-                values of the tenant may be returned too.
+            touched: The writes of the race. The values that they touched must be returned, and the
+                session `tenant.open_session`, as by `reference()`; other values of the tenant may
+                be returned if `reference()` returns them, too.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`.

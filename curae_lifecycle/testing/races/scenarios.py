@@ -370,7 +370,7 @@ def _recovered(tenant: RaceTenant) -> Past:
 
 
 def _revoked(tenant: RaceTenant) -> Past:
-    # The session still waits for a sign-up, although a user was bound meanwhile.
+    # The session still waits for a sign-up, which the user who was bound meanwhile refuses.
     sessions = (*_open_session(tenant), *_bind_user(tenant))
     revocation = fact_action(Revoked(tenant.second, Actor.APP))
     return (*_create(tenant), *sessions, *_recover(tenant), (41.0, revocation))

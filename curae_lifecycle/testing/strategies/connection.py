@@ -224,8 +224,8 @@ def connection_histories(
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
     """Draw chains: a connection and its successors, if any, oldest first.
 
-    Each connection is as stored after all facts and reconnects of the chain. About one chain in
-    eight has seven connections, each of which but the last has lapsed.
+    Each connection is as stored after all facts and reconnects of the chain. With six steps or more,
+    about one chain in eight has seven connections, each of which but the last has lapsed.
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.

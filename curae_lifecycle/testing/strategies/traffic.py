@@ -282,7 +282,8 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     """Draw lists of steps for `play_traffic`, in any order, at most 3 hours after `START`.
 
-    The longest lists begin with a create, so that no step is left out for want of a connection.
+    The longest lists of two or more begin with a create, so that no step is left out for want of a
+    connection.
 
     Args:
         max_steps: The largest number of steps.
@@ -290,7 +291,7 @@ def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     steps = st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
     create = TrafficStep(timedelta(0), CreateConnection)
     return steps.map(
-        lambda turns: turns if len(turns) < max(1, max_steps) else [create, *turns[1:]]
+        lambda turns: turns if len(turns) < max(2, max_steps) else [create, *turns[1:]]
     )
 
 

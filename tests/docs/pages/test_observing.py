@@ -156,7 +156,7 @@ def test_observing_docs_page_names_health_paths_and_loggers() -> None:
         ("all attempts", DEFAULT_RETRY_POLICY.seconds),
         ("one attempt", DEFAULT_RETRY_POLICY.attempt_seconds),
         ("the attempt that began last", ATTEMPT_GRACE_SECONDS),
-        ("all it does", DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS),
+        ("everything", DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS),
         ("the store", READY_TIMEOUT_SECONDS),
         ("its lock and its end", engine_factory.DEFAULT_TIMEOUT),
         ("its answer, by this side's", engine_factory.DEFAULT_TIMEOUT + limits.GRACE),

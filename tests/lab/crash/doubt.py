@@ -11,7 +11,12 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
+from curae_lifecycle.stores.contract import (
+    Loaded,
+    Store,
+    StoreUnavailableError,
+    StoreUnchangedError,
+)
 from tests.lab.crash.history import Operation
 from tests.lab.crash.world import Told
 
@@ -46,6 +51,8 @@ class DoubtedCommits:
         """Commit, and count it if the database did not answer."""
         try:
             return self.store.commit(loaded, changes, page)
+        except StoreUnchangedError:
+            raise
         except StoreUnavailableError:
             self.number += 1
             raise

@@ -11,7 +11,7 @@ from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.contract import Loaded, StoreUnchangedError
 from tests.lab.crash.doubt import DoubtedCommits, with_doubt
 from tests.lab.crash.history import Operation
 from tests.lab.crash.lived import USER
@@ -28,6 +28,14 @@ ASKED = Operation(
     answer=None,
 )
 TOLD = attrs.evolve(ASKED, work=Told(Expired(ConnectionId(uuid(1)))))
+
+
+class Refusing(MemoryStore):
+    """A store that says that a commit changed nothing."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        del loaded, changes, page
+        raise StoreUnchangedError("a lock was not released")
 
 
 class Silent(MemoryStore):
@@ -69,3 +77,7 @@ def test_commits_without_a_known_outcome_are_counted() -> None:
         with pytest.raises(StoreUnavailableError):
             silent.commit(silent.load(Needs()), NO_CHANGES)
     assert silent.number == 2
+    refusing = DoubtedCommits(Refusing())
+    with pytest.raises(StoreUnchangedError):
+        refusing.commit(refusing.load(Needs()), NO_CHANGES)
+    assert refusing.number == 0

@@ -328,5 +328,5 @@ def test_sessions_drawn_for_a_path_cover_all_its_table_cells(path: EntryPath) ->
         if row.outcome.path is path
     }
     with count_cell_lookups([ENTRY_PATHS]) as counts:
-        drawn_usually(draw.sessions(path), examples=50)
+        drawn_usually(draw.sessions(path))
     assert counts.keys() == cells
