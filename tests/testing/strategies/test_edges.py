@@ -51,13 +51,11 @@ HIGHEST_OF_TWO_BYTES: Final = 0xFFFF
 TICK: Final = timedelta(microseconds=1)
 
 
-def drawn_usually(
-    strategy: st.SearchStrategy[object], examples: int = USUAL.max_examples
-) -> list[object]:
+def drawn_usually(strategy: st.SearchStrategy[object]) -> list[object]:
     """Return all values that a property test draws."""
     seen: list[object] = []
 
-    @settings(USUAL, max_examples=examples)
+    @settings(USUAL)
     @given(strategy)
     def note(value: object) -> None:
         seen.append(value)
