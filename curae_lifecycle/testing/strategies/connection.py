@@ -225,14 +225,19 @@ def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
     """Draw chains: a connection and its successors, if any, oldest first.
 
     Each connection is as stored after all facts and reconnects of the chain. With six steps or more,
-    about one chain in eight has seven connections, each of which but the last has lapsed.
+    about one chain in twelve has seven connections, each of which but the last has lapsed.
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.
     """
     templates = st.sampled_from((*_RECONNECTS, *FACT_TEMPLATES))
     move = st.tuples(values.offsets(), templates, st.integers(0, 3))
-    moves = values.mostly(st.lists(move, max_size=max_steps), st.just(_LONGEST_CHAIN[:max_steps]))
+    # Most often the longest, which shrinks to shorter ones.
+    longest = min(len(_LONGEST_CHAIN), max_steps)
+    lapses = st.sampled_from([*range(longest), *[longest] * 12]).map(
+        lambda length: _LONGEST_CHAIN[:length]
+    )
+    moves = values.mostly(st.lists(move, max_size=max_steps), lapses)
     return st.builds(_play_chain, new_connections(), moves)
 
 
