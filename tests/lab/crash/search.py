@@ -246,7 +246,10 @@ class Search:
         # The operation, and an earlier attempt that its server did not know of.
         if operation.answer is not None:
             yield self._step(operation, is_sure=True)
-        doubtful = operation.is_doubtful and _may_have_been_twice(operation)
+        doubtful = int(operation.is_doubtful and _may_have_been_twice(operation))
+        if isinstance(operation.work, Asked) and operation.answer is not None:
+            # Several attempts without an answer may come before the one that has it.
+            doubtful *= 2
         if _only_reads(operation):
             return
         before = attrs.evolve(operation, answer=None, returned=None)

@@ -174,6 +174,18 @@ def test_history_checker_accepts_double_charge_only_if_retried(
     assert lived.judged().is_explained is False
 
 
+def test_history_checker_accepts_two_lost_attempts_before_an_answer(lived: Lived) -> None:
+    lived.initiate("k-1")
+    for _ in range(3):
+        lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
+    begun = lived.history[1].invoked
+    del lived.history[1:3]
+    lived.alter(1, invoked=begun)
+    assert lived.judged().is_explained is False
+    lived.alter(1, is_doubtful=True)
+    assert lived.judged().is_explained
+
+
 def test_history_checker_judges_16_equal_unanswered_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
