@@ -174,7 +174,7 @@ def test_history_checker_accepts_double_charge_only_if_retried(
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_two_lost_attempts_before_an_answer(lived: Lived) -> None:
+def test_history_checker_accepts_two_lost_attempts_and_an_answer(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(3):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
