@@ -36,12 +36,12 @@ from tests.support.server import request
 from tests.support.serving import Awaited, Numbered, faulty
 from tests.support.strategies import NEXT_ACTION_LIFETIME
 
-TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")
+TENANT: ContextVar[str] = ContextVar("tenant", default="no tenant")
 
 
 @attrs.define
 class Seen:
-    """What each function of a server saw of its caller's context.
+    """The tenant that each function of a server saw in its caller's context.
 
     Attributes:
         database: A database with two messages in its outbox.

@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class Kind(Protocol):
-    """What a test does on either kind of store."""
+    """The actions of a test, on either kind of store."""
 
     def load(self, needs: Needs) -> Snapshot: ...
     def commit(self, changes: Changes) -> bool: ...

@@ -173,7 +173,7 @@ def test_simulation_with_a_fixed_seed_finds_each_race_of_three(
         seed, clients=CLIENTS, hours=HOURS, make_store=lambda settings: plant(maker, settings)
     ).violation
     assert found is not None
-    # The user or the era of before the tombstone comes back.
+    # The binding has the user or the era from before the tombstone again.
     assert found.law in {1, 17}
 
 
