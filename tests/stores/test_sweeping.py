@@ -132,6 +132,25 @@ def test_each_batch_of_a_sweep_has_the_whole_time_of_the_policy(
     assert is_swept(store)
 
 
+def test_sweep_without_a_request_is_tried_for_a_minute(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = fake_time(monkeypatch)
+    failures = 0
+
+    def fail_for_half_a_minute(_: Needs) -> bool:
+        nonlocal failures
+        if time.passed < 30:
+            time.passed += 3
+            failures += 1
+            raise StoreUnavailableError("a row is locked")
+        return False
+
+    sweep_now(Meanwhile(store, fail_for_half_a_minute, forget), COORDINATE)
+    assert failures > 5
+    assert is_swept(store)
+
+
 def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:
     assert sweep_now(store, COORDINATE).writes
     assert sweep_now(store, COORDINATE) == NO_CHANGES
