@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import subprocess
@@ -198,6 +199,9 @@ class Result:
 
 async def measure(server: Server, tenant: Tenant, job: Job, result: Result) -> None:
     """Measure B alone, then beside a job."""
+    # As `run` does: else this process collects the garbage of the tests' tools while B waits.
+    gc.collect()
+    gc.freeze()
     async with neighbour(server, tenant, result.alone):
         await asyncio.sleep(ALONE_SECONDS)
     async with neighbour(server, tenant, result.beside):

@@ -39,6 +39,7 @@ GENERAL: Final = (
     "rules/test_changed_limits.py",
     "rules/test_times.py",
     "service/test_checked_values.py",
+    "service/test_emptiest_members.py",
     "service/test_gate_order.py",
     "service/test_mistakes.py",
     "web/test_events.py",

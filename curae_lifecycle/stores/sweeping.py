@@ -22,7 +22,7 @@ from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
 from curae_lifecycle.stores.deadline import current_deadline
 from curae_lifecycle.stores.retry import Retrier, RetryPolicy
 
-REVOCATION_BATCH: Final = 40
+REVOCATION_BATCH: Final = 16
 """How many connections a sweep or a chain's revocation loads, and revokes in one commit, at most.
 
 Other requests of an event loop wait while a batch is decided. On PostgreSQL such a commit is one

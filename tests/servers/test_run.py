@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -56,6 +57,15 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
     assert app._app is served
     with pytest.raises(ArgumentError, match="the module and the name of a Guard"):
         Started.loader(f"{__name__}:plain")
+
+
+def test_loaded_app_is_exempt_from_garbage_collection() -> None:
+    gc.unfreeze()
+    try:
+        running.load(TARGET)
+        assert gc.get_freeze_count() > len(gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.heavy

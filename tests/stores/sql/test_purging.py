@@ -268,7 +268,7 @@ class Sized(Clocked):
         return super().run_transaction(statements)
 
 
-def test_erasure_revokes_forty_connections_in_a_transaction(
+def test_erasure_revokes_16_connections_in_a_transaction(
     sqlite_database: SqlDatabase,
 ) -> None:
     sized = Sized(sqlite_database)
@@ -278,16 +278,16 @@ def test_erasure_revokes_forty_connections_in_a_transaction(
     sized.sizes.clear()
     erase(sized, COORDINATE)
     assert sum(sized.sizes) == 2 * sweeping.REVOCATION_BATCH + 1
-    assert max(sized.sizes) == sweeping.REVOCATION_BATCH == 40
+    assert max(sized.sizes) == sweeping.REVOCATION_BATCH == 16
 
 
-def test_chain_revocation_changes_at_most_41_rows_at_once(
+def test_chain_revocation_changes_at_most_17_rows_at_once(
     sqlite_database: SqlDatabase,
 ) -> None:
     sized = Sized(sqlite_database)
     store = SqlStore(sized)
     store.create_tables()
-    chain = store_chain(store, 121)
+    chain = store_chain(store, 49)
     sized.sizes.clear()
     record(store, Revoked(chain[0].id, Actor.PATIENT))
-    assert sized.sizes == [40, 40, 41]
+    assert sized.sizes == [16, 16, 17]
