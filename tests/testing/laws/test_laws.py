@@ -435,6 +435,7 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         "must have the status 404",
         lambda: laws.check_documented(attrs.evolve(problem(), status=403)),
     ),
+    (16, "must have the status 404", lambda: laws.check_documented(problem(status=403))),
     (16, "retryable False", lambda: laws.check_documented(problem(retryable=True))),
     (16, "media type", lambda: laws.check_documented(attrs.evolve(problem(), headers=OK.headers))),
     (17, "a tombstone came after", lambda: check_tombstone([REVOKED, ACTIVE], at(59))),
