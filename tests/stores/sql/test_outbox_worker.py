@@ -26,9 +26,10 @@ from curae_lifecycle.stores.sql.outbox_statements import (
     mark_expired_dead_statements,
 )
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
 from tests.stores.sql.posting import database, left, pass_time, post, raising, url
+from tests.support.sql.databases import Forwarding
 
 __all__ = ["database", "url"]
 
@@ -155,25 +156,17 @@ class GoneError(BaseException):
 
 
 @attrs.define
-class Breaking:
+class Breaking(Forwarding):
     """A database that runs statements, and then fails as often as it was told to."""
 
-    database: Database
     breaks: str = "nothing"
     times: int = 10**6
 
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
     def rows(self, statement: Statement) -> Rows:
-        return self._then_fail(statement.text, self.database.rows(statement))
-
-    def run_ddl(self, statements: Sequence[Statement]) -> None:
-        self.database.run_ddl(statements)
+        return self._then_fail(statement.text, super().rows(statement))
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self._then_fail(statements[0].text, self.database.run_transaction(statements))
+        return self._then_fail(statements[0].text, super().run_transaction(statements))
 
     def _then_fail(self, text: str, answered: Answered) -> Answered:
         if self.breaks in text and self.times:
