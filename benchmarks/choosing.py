@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 
-def choose(modules: Sequence[str], number: int, seed: int, changed: Collection[str]) -> list[int]:
+def choose(
+    modules: Sequence[str], number: int, *, seed: int, changed: Collection[str]
+) -> list[int]:
     """Choose mutants, half of them in changed modules if these have so many.
 
     Args:

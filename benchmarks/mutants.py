@@ -87,7 +87,7 @@ def main() -> int:
     mutants = [mutant for name in names for mutant in mutants_of(name)]
     if options.sample is not None:
         of = [mutant.module for mutant in mutants]
-        chosen = choose(of, options.sample, options.seed, modules_of(options.changed))
+        chosen = choose(of, options.sample, seed=options.seed, changed=modules_of(options.changed))
         mutants = [mutants[place] for place in chosen]
     began = time.monotonic()
     trial = Trial(mutants, options.jobs)

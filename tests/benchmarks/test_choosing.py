@@ -21,15 +21,15 @@ MODULES = ["rules.chain"] * 90 + ["web.read"] * 10
 def test_half_of_the_chosen_mutants_are_in_changed_modules(
     number: int, changed: set[str], expected: int
 ) -> None:
-    chosen = choose(MODULES, number, 1, changed)
+    chosen = choose(MODULES, number, seed=1, changed=changed)
     assert len(chosen) == min(number, len(MODULES))
     assert chosen == sorted(set(chosen))
     assert sum(MODULES[place] in changed for place in chosen) >= expected
 
 
 def test_chosen_mutants_depend_on_the_seed_alone() -> None:
-    assert choose(MODULES, 8, 1, ()) == choose(MODULES, 8, 1, ())
-    assert len({tuple(choose(MODULES, 8, seed, ())) for seed in range(9)}) > 1
+    assert choose(MODULES, 8, seed=1, changed=()) == choose(MODULES, 8, seed=1, changed=())
+    assert len({tuple(choose(MODULES, 8, seed=seed, changed=())) for seed in range(9)}) > 1
 
 
 def test_changed_files_outside_the_package_name_no_module() -> None:
