@@ -207,6 +207,7 @@ def test_connection_that_a_tombstone_ended_is_shown_as_revoked() -> None:
     ended = attrs.evolve(TOMBSTONED, era=at(2), tombstoned_at=at(2))
     snapshot = Snapshot(connection=active, binding=ended)
     shown = document(respond(decide(call(GetConnection(ID), None), snapshot, at(3))))["connection"]
+    assert isinstance(shown, dict)
     assert shown == format_connection(active, at(3), binding=ended)
     assert (shown["status"], shown["revokedAt"]) == ("REVOKED", "2026-01-01T00:02:00Z")
 
