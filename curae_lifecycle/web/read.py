@@ -231,7 +231,11 @@ READ_GATES: Final = sort_gates(*_PASS)
 """The gates of the table `request` that `read` applies, in order."""
 
 
-_GATES: Final = {
-    use: [_PASS[gate] for gate in READ_GATES if KEY_USE_BY_GATE.get(gate, use) is use]
-    for use in KeyUse
-}
+def _prepared(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Pass]]:
+    return {
+        use: [_PASS[gate] for gate in gates if KEY_USE_BY_GATE.get(gate, use) is use]
+        for use in KeyUse
+    }
+
+
+_GATES: Final = _prepared(READ_GATES)

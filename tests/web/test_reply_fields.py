@@ -112,7 +112,7 @@ ENDED: Final = attrs.evolve(TOMBSTONED, era=at(1), tombstoned_at=at(1))
         ("ACTIVE", ENDED, ("REVOKED", "2026-01-01T00:01:00Z")),
     ],
 )
-def test_reply_connections_have_the_spelling_and_end_of_a_tombstone(
+def test_reply_connections_show_the_spelling_and_the_tombstone(
     spelling: str, binding: LimitedAccountAppBinding | None, *, seen: tuple[str, str | None]
 ) -> None:
     active = apply_trigger(pending(), "authorize", START)

@@ -232,6 +232,7 @@ def test_response_201_404_or_409_is_stored_under_its_key() -> None:
 def test_answer_is_the_decision_with_its_response_and_record() -> None:
     asked = call(Revoke(ID))
     before: idempotency.Record | None = None
+    responses: list[Response] = []
     # A record is replayed for 24 hours and then replaced.
     for hours in (0, 25):
         now = at(60 * hours)
@@ -252,9 +253,10 @@ def test_answer_is_the_decision_with_its_response_and_record() -> None:
         assert changes.effects
         assert changes.events
         before = record
+        responses.append(answer.response)
     again = decide(asked, Snapshot(record=before), at(60 * 26), new_ids(3))
     assert respond(again) == Answer(
-        response=answer.response,
+        response=responses[-1],
         changes=again.changes,
         rules=again.rules,
         replayed=True,

@@ -33,7 +33,7 @@ FAULTS: Final[list[tuple[OperationRule, tuple[str | None, Fault]]]] = [
 
 
 @pytest.mark.parametrize(("rule", "details"), FAULTS)
-def test_bad_request_example_has_the_first_fault_a_request_can_have(
+def test_bad_request_example_has_the_first_possible_fault(
     rule: OperationRule, details: tuple[str | None, Fault]
 ) -> None:
     expected = ProblemReply(Problem(ProblemCode.BAD_REQUEST, details))
@@ -61,7 +61,7 @@ LIMITS: Final = [
 
 
 @pytest.mark.parametrize(("limit", "buckets", "limited", "seconds"), LIMITS)
-def test_rate_limited_example_is_of_the_own_limit_else_the_bucket(
+def test_rate_limited_example_is_of_own_limit_or_first_bucket(
     limit: ExactLog | None, buckets: tuple[Bucket, ...], *, limited: RateLimited, seconds: int
 ) -> None:
     rule = attrs.evolve(Initiate.rule, limit=limit)
