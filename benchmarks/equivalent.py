@@ -184,6 +184,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         'target=target.decode("LATIN-1"),',
     ): _CODEC,
     (
+        "web.events._message",
+        'subject = _SUBJECT_OF[kind.partition(".")[0]]',
+        'subject = _SUBJECT_OF[kind.rpartition(".")[0]]',
+    ): "Every kind has one dot.",
+    (
         "web.json.DuplicateKeyObject.first_duplicate",
         (
             'raise AssertionError("an object without a repeated name")  '
