@@ -20,6 +20,9 @@ _SORTED: Final = (
 )
 _NOT_BOUND: Final = "Without a binding, `binding.graduate.unlinked` refuses every user."
 _SAME_INSTANT: Final = "Where both are the same instant, either is the answer."
+_CODEC: Final = "The name of a codec may be in either case."
+_BRACKET: Final = "A token is one bracket, or begins with a quote and so is not part of the text."
+_MISSING: Final = "The example of a fault in `DETAILS` is MISSING, too."
 
 
 def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
@@ -144,6 +147,92 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "case Proceed(): return None",
         "",
     ): "No other case takes it, and a function that ends answers None.",
+    **dict(
+        _not_strict(
+            "web.openapi.document._problems",
+            'mapping: Schema = {code: each["$ref"] for code, each in zip(codes, references, strict=True)}',
+            _SAME_LENGTH,
+        )
+    ),
+    **dict(
+        _not_strict(
+            "web.openapi.document._problems",
+            "for code, reply in zip(codes, replies, strict=True)",
+            _SAME_LENGTH,
+        )
+    ),
+    **{
+        (f"web.asgi_wsgi.{where}", line.format("latin-1", "latin-1"), line.format(*names)): _CODEC
+        for where, line in (
+            (
+                "asgi_request",
+                'headers = [(name.decode("{}"), value.decode("{}")) for name, value in pairs]',
+            ),
+            (
+                "asgi_headers",
+                (
+                    'return [(name.encode("{}"), value.encode("{}")) '
+                    "for name, value in response.headers]"
+                ),
+            ),
+        )
+        for names in (("LATIN-1", "latin-1"), ("latin-1", "LATIN-1"))
+    },
+    (
+        "web.asgi_wsgi.asgi_request",
+        'target=target.decode("latin-1"),',
+        'target=target.decode("LATIN-1"),',
+    ): _CODEC,
+    (
+        "web.events._message",
+        'subject = _SUBJECT_OF[kind.partition(".")[0]]',
+        'subject = _SUBJECT_OF[kind.rpartition(".")[0]]',
+    ): "Every kind has one dot.",
+    (
+        "web.json.DuplicateKeyObject.first_duplicate",
+        (
+            'raise AssertionError("an object without a repeated name")  '
+            "# pragma: no cover - see class"
+        ),
+        "raise AssertionError(None)  # pragma: no cover - see class",
+    ): "Only objects with a repeated name are made, so the line is never reached.",
+    (
+        "web.json.parse_json",
+        "too_deep = len(decoded) > DEPTH_MAX and _is_too_deep(decoded)",
+        "too_deep = len(decoded) >= DEPTH_MAX and _is_too_deep(decoded)",
+    ): "A text of `DEPTH_MAX` characters has no room for more brackets.",
+    (
+        "web.json._is_too_deep",
+        'if text.count("[") + text.count("{") <= DEPTH_MAX:',
+        'if text.count("[") + text.count("{") < DEPTH_MAX:',
+    ): "So many opening brackets are not nested any deeper.",
+    **{
+        ("web.json._is_too_deep", line.format(""), line.format("XX")): _BRACKET
+        for line in ('if found[0] in "{0}[{{{0}":', 'elif found[0] in "{0}]}}{0}":')
+    },
+    (
+        "web.openapi.schemas._schema_of",
+        "return or_null(schema) if NoneType in arguments else schema",
+        "return or_null(schema) if (NoneType in arguments) or True else schema",
+    ): "A union without None has two types and so the empty schema, which allows null.",
+    **{
+        (
+            "web.openapi.examples._fault",
+            'return {"member": can_miss[0].name, "fault": Fault.MISSING}',
+            f'return {{"member": can_miss[0].name, "{other}": Fault.MISSING}}',
+        ): _MISSING
+        for other in ("XXfaultXX", "FAULT")
+    },
+    (
+        "web.wire_format._parse_utc",
+        "return parse_time(name, value)",
+        "return parse_time(None, value)",
+    ): "Of the error that would name the member, `parse_member` makes its own.",
+    (
+        "web.request._is_text_pair",
+        "case _: return False",
+        "",
+    ): "A function that ends answers None, which is as false.",
     (
         "service.changes.landing_changes",
         "EventKind.BINDING_SIGNED_UP, before=binding, after=landing.binding, now=at",

@@ -87,16 +87,14 @@ def parse_json(text: bytes | str) -> Json:
     try:
         decoded = (text.decode() if isinstance(text, bytes) else text).strip(_WHITE)
         # Shorter text has no room to be too deep.
-        if len(decoded) > DEPTH_MAX and _is_too_deep(decoded):
-            raise MalformedError(None, Fault.NOT_JSON)
-        read: tuple[Json, int] = _DECODER.raw_decode(decoded)
+        too_deep = len(decoded) > DEPTH_MAX and _is_too_deep(decoded)
+        read: tuple[Json, int] | None = None if too_deep else _DECODER.raw_decode(decoded)
     except (ValueError, RecursionError):
         # Recursion fails only if the caller's stack leaves less room than a document may take.
         raise MalformedError(None, Fault.NOT_JSON) from None
-    value, end = read
-    if end < len(decoded):
+    if read is None or read[1] < len(decoded):
         raise MalformedError(None, Fault.NOT_JSON)
-    return value
+    return read[0]
 
 
 def _is_too_deep(text: str) -> bool:
@@ -122,7 +120,7 @@ def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def _finite(text: str) -> float:
     value = float(text)
     if not isfinite(value):
-        raise ValueError(text)
+        raise ValueError
     return value
 
 

@@ -143,8 +143,6 @@ def parse_if_none_match(request: Request) -> EntityTags:
         tag. For a missing or malformed header, it is `NO_TAGS`, which matches none.
     """
     text = ",".join(header_values(request, "if-none-match"))
-    if text == "":
-        return NO_TAGS
     if text.strip(" \t") == "*":
         return EntityTags(matches_any=True)
     tags: set[str] = set()
@@ -153,7 +151,8 @@ def parse_if_none_match(request: Request) -> EntityTags:
         found = _ENTITY_TAG.match(text, at)
         if found is None:
             return NO_TAGS
-        tags.add(found[1] or "")
+        if found[1]:
+            tags.add(found[1])
         at = found.end()
     return EntityTags(frozenset(tags))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Final, TypeVar, cast
 
 from curae_lifecycle.rules import values
@@ -277,18 +277,15 @@ def parse_member(member: Member[object], value: object) -> object:
         raise MalformedError(member.name, fault) from None
 
 
-def _nullable_member(name: str, parse: Callable[[object], Wanted]) -> Member[Wanted | None]:
-    return Member(name, lambda value: None if value is None else parse(value), optional=True)
+def _parse_unless_null(parse: Callable[[object], Wanted], value: object) -> Wanted | None:
+    return None if value is None else parse(value)
 
 
-def _time_member(name: str) -> Member[datetime]:
-    def parse(value: object) -> datetime:
-        # Another system may spell UTC as an offset.
-        if isinstance(value, str) and value.endswith("+00:00"):
-            value = f"{value[:-6]}Z"
-        return parse_time(name, value)
-
-    return Member(name, parse)
+def _parse_utc(name: str, value: object) -> datetime:
+    # Another system may spell UTC as an offset.
+    if isinstance(value, str) and value.endswith("+00:00"):
+        value = f"{value[:-6]}Z"
+    return parse_time(name, value)
 
 
 _ID: Final = Member("id", members.parse_connection_id)
@@ -296,12 +293,15 @@ _ACCOUNT: Final = members.CUSTOMER_ACCOUNT_ID
 _USER: Final = members.APP_USER_ID
 _STATUS: Final = Member("status", lambda value: members.parse_enum("status", WireStatus, value))
 _PACKAGES: Final = members.DATA_PACKAGES
-_AUTHORIZED_AT: Final = _nullable_member("authorizedAt", _time_member("authorizedAt").parse)
-_EXPIRES_AT: Final = _nullable_member("expiresAt", _time_member("expiresAt").parse)
-_REVOKED_AT: Final = _nullable_member("revokedAt", _time_member("revokedAt").parse)
-_REASON: Final = _nullable_member("actionRequiredReason", members.REASON.parse)
-_CREATED_AT: Final = _time_member("createdAt")
-_UPDATED_AT: Final = _time_member("updatedAt")
+_AUTHORIZED_AT, _EXPIRES_AT, _REVOKED_AT = (
+    Member(name, partial(_parse_unless_null, partial(_parse_utc, name)), optional=True)
+    for name in ("authorizedAt", "expiresAt", "revokedAt")
+)
+_REASON: Final = Member(
+    "actionRequiredReason", partial(_parse_unless_null, members.REASON.parse), optional=True
+)
+_CREATED_AT: Final = Member("createdAt", partial(_parse_utc, "createdAt"))
+_UPDATED_AT: Final = Member("updatedAt", partial(_parse_utc, "updatedAt"))
 _CONNECTION_MEMBERS: Final[tuple[Member[object], ...]] = (
     *(_ID, _ACCOUNT, _USER, _STATUS, _PACKAGES),
     *(_AUTHORIZED_AT, _EXPIRES_AT, _REVOKED_AT, _REASON, _CREATED_AT, _UPDATED_AT),

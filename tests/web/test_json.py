@@ -50,11 +50,16 @@ NOT_JSON: list[bytes | str] = [
     b'"\xed\xa0\x80"',
     "{}".encode("utf-16"),
     b'"\t"',
+    b"\x0c{}",
+    "{}\u00a0",
     b'"\\x"',
     b"nul",
     b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1),
     b"[" * 100_000,
     b'{"a":' * (DEPTH_MAX + 1) + b"1" + b"}" * (DEPTH_MAX + 1),
+    # The texts between the brackets do not count as closing ones.
+    b'["",' * (DEPTH_MAX + 1) + b"1" + b"]" * (DEPTH_MAX + 1),
+    b"[" * 200 + b"[]," + b"[" * (DEPTH_MAX - 199) + b"]" * (DEPTH_MAX + 1),
     b"9" * 5000,
     "\ud800",
 ]
@@ -134,6 +139,7 @@ def test_formatted_json_parses_back_to_the_same_value(value: dict[str, Json]) ->
 
 def test_malformed_error_text_never_repeats_the_value() -> None:
     error = MalformedError("appUserId", Fault.INVALID)
+    assert error.args == (error.member, error.fault) == ("appUserId", Fault.INVALID)
     assert str(error) == "appUserId: INVALID"
     assert str(MalformedError(None, Fault.NOT_JSON)) == "the document: NOT_JSON"
 

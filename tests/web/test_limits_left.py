@@ -85,6 +85,14 @@ def test_rate_limit_headers_list_limits_in_gate_order(
     )
 
 
+def test_quotes_in_the_name_of_a_rate_limit_are_escaped() -> None:
+    left = LimitLeft(ExactLog('a"b\\c', 2, 60), 1, 5)
+    assert rate_limit_headers((left,)) == (
+        ("ratelimit-policy", '"a\\"b\\\\c";q=2;w=60'),
+        ("ratelimit", '"a\\"b\\\\c";r=1;t=5'),
+    )
+
+
 def test_server_without_limits_sends_no_rate_limit_headers() -> None:
     made = world()
     answer = ask(made, "create", START)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -11,20 +12,34 @@ from hypothesis import strategies as st
 
 from curae_lifecycle import Decision, Request, Settings, Snapshot, decide, read, respond
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.rules.values import AppUserId, Environment
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.members import APP_USER_ID, Member, parse_lenient_id
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
+from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.read import operation_name
 from curae_lifecycle.web.request import BODY_MAX, ParsedBody
 from tests.support.instants import handle_at
 from tests.support.malformed import any_text, leaves
-from tests.support.server import API_KEY, BASE, CALLER, KEYED, LIMITED, new_ids, request, world
+from tests.support.server import (
+    API_KEY,
+    BASE,
+    CALLER,
+    ID,
+    KEYED,
+    LIMITED,
+    new_ids,
+    request,
+    world,
+)
 from tests.support.strategies import START, pending, uuid
 from tests.support.subjects import needing_action
 
@@ -119,6 +134,43 @@ def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
         assert ask(asked) == ("BAD_REQUEST", details), "before the key that is missing"
 
 
+@pytest.mark.parametrize("operation", NAMES)
+def test_operation_name_is_that_of_the_rule_of_the_path(operation: str) -> None:
+    (kind,) = [each for each in OPERATIONS if each.__name__ == NAMES[operation]]
+    assert operation_name(request(operation)) == kind.rule.name
+    assert operation_name(request(operation), Settings(operations=(kind,))) == kind.rule.name
+    assert operation_name(request(operation), Settings(operations=())) is None
+
+
+@attrs.frozen
+class Relabel(GetConnection):
+    """An operation with members in its path, its query and its body."""
+
+    label: str | None
+    app_user_id: AppUserId
+
+    rule: ClassVar = attrs.evolve(
+        GetConnection.rule,
+        method="PUT",
+        query=(Member("label", lambda value: parse_lenient_id("label", value), optional=True),),
+        body=(APP_USER_ID,),
+    )
+
+
+def test_members_of_path_query_and_body_are_all_read() -> None:
+    asked = attrs.evolve(request("get"), method="PUT", body=b'{"appUserId":"u"}')
+    for query, label in (("", None), ("?label=x", "x"), ("?other=x", None)):
+        sent = attrs.evolve(asked, target=asked.target + query)
+        reading = read(sent, CALLER, START, Settings(operations=(Relabel,)))
+        assert isinstance(reading, Call)
+        assert reading.operation == Relabel(ID, label, AppUserId("u"))
+
+
+def test_key_of_another_environment_than_the_server_is_refused() -> None:
+    reading = read(request("get"), CALLER, START, Settings(environment=Environment.TEST))
+    assert refused(reading) == ("WRONG_ENVIRONMENT", {"environment": "live"})
+
+
 def test_unexpected_query_parameter_is_ignored() -> None:
     asked = request("revoke")
     assert ask(attrs.evolve(asked, target=f"{asked.target}?a=1")) == ask(asked)
@@ -129,7 +181,7 @@ def refused(reading: Call | Decision) -> tuple[str, dict[str, object]]:
     assert isinstance(reading, Decision)
     assert isinstance(reading.reply, ProblemReply)
     problem = reading.reply.problem
-    assert reading.status == status_of(problem)
+    assert (reading.status, reading.decided_at) == (status_of(problem), START)
     return problem.code, dict(problem.details)
 
 
@@ -150,6 +202,8 @@ KEYS: list[tuple[list[str], str | None]] = [
     (["k" * 255], "k" * 255),
     (['"' + "k" * 255 + '"'], "k" * 255),
     (["!~"], "!~"),
+    (["XkX"], "XkX"),
+    (['k"'], 'k"'),
     ([""], None),
     (["  "], None),
     (['""'], None),
@@ -183,6 +237,11 @@ def test_idempotency_key_must_be_one_header_bare_or_quoted(
     else:
         assert isinstance(reading, Call)
         assert reading.key == key
+
+
+@pytest.mark.parametrize("operation", KEYED)
+def test_request_without_its_idempotency_key_gets_400(operation: str) -> None:
+    assert ask(request(operation, key=None)) == ("IDEMPOTENCY_KEY_REQUIRED", {})
 
 
 def test_idempotency_key_header_sent_twice_gets_400() -> None:
@@ -234,6 +293,21 @@ def test_if_none_match_with_weak_or_several_tags_gives_304(
     response = respond(decide(reading, Snapshot(binding=LIMITED), START)).response
     assert response.status == (304 if known else 200)
     assert dict(response.headers)["etag"] == TAG
+
+
+class Unconditional(GetAccountState):
+    """An operation that reads no entity tags."""
+
+    rule: ClassVar = attrs.evolve(GetAccountState.rule, tags=False)
+
+
+def test_operation_whose_rule_reads_no_entity_tags_gets_none() -> None:
+    asked = request("account-state", headers=(("If-None-Match", "*"),))
+    states = frozenset(AccountState)
+    for kind, known in ((GetAccountState, states), (Unconditional, frozenset[AccountState]())):
+        reading = read(asked, CALLER, START, Settings(operations=(kind,)))
+        assert isinstance(reading, Call)
+        assert reading.operation == kind(AppUserId("user-1"), known)
 
 
 def test_header_of_200_000_spaces_is_parsed_in_one_pass() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import NewType, Optional, cast
+from typing import Final, NewType, Optional, cast
 
 import attrs
 import pytest
 from jsonschema import Draft202012Validator
 
 from curae_lifecycle import ArgumentError, ConnectionId, NextAction
-from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.json_schema import (
     TEXT,
@@ -26,7 +26,8 @@ from curae_lifecycle.service.json_schema import (
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web.openapi.schemas import SHARED, reference, reply_schema
 from curae_lifecycle.web.wire_format import format_connection, format_reply, has_next_action
-from tests.support.strategies import START, next_action, pending, uuid
+from tests.support.strategies import START, apply_trigger, at, next_action, pending, uuid
+from tests.support.subjects import TOMBSTONED
 
 Label = NewType("Label", str)
 CONNECTION = reference("schemas", "Connection")
@@ -98,6 +99,29 @@ def test_reply_tuple_is_formatted_as_a_list_in_order() -> None:
         format_connection(each, START, binding=None) for each in (first, second)
     ]
     assert body["nested"] == []
+
+
+ENDED: Final = attrs.evolve(TOMBSTONED, era=at(1), tombstoned_at=at(1))
+
+
+@pytest.mark.parametrize(
+    ("spelling", "binding", "seen"),
+    [
+        ("ACTIVE", None, ("ACTIVE", None)),
+        ("AUTHORIZED", None, ("AUTHORIZED", None)),
+        ("ACTIVE", ENDED, ("REVOKED", "2026-01-01T00:01:00Z")),
+    ],
+)
+def test_reply_connections_show_the_spelling_and_the_tombstone(
+    spelling: str, binding: LimitedAccountAppBinding | None, *, seen: tuple[str, str | None]
+) -> None:
+    active = apply_trigger(pending(), "authorize", START)
+    body = format_reply(
+        Many(connections=(active,), latest=active), at(1), spelling, binding=binding
+    )
+    shown = format_connection(active, at(1), spelling, binding=binding)
+    assert (shown["status"], shown["revokedAt"]) == seen
+    assert (body["connections"], body["latest"]) == ([shown], shown)
 
 
 @pytest.mark.parametrize(

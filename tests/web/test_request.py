@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 
 from curae_lifecycle import ApiKey, Request, bearer
-from curae_lifecycle.web.request import header_values
+from curae_lifecycle.service.members import NO_TAGS, EntityTags
+from curae_lifecycle.web.request import header_values, parse_if_none_match
 from tests.support.malformed import any_text
 from tests.support.server import API_KEY
 
@@ -15,6 +16,10 @@ AUTHORIZATIONS: list[tuple[list[str], str | None]] = [
     ([f"bearer   {API_KEY} \t"], API_KEY),
     ([f"BEARER {API_KEY}"], API_KEY),
     (["Bearer a~!/+="], "a~!/+="),
+    ([f" \tBearer {API_KEY}"], API_KEY),
+    (["Bearer XkX"], "XkX"),
+    ([f"Bearer \t{API_KEY}"], None),
+    ([f"\x0cBearer {API_KEY}"], None),
     ([], None),
     ([""], None),
     (["Bearer"], None),
@@ -40,8 +45,30 @@ def test_api_key_is_read_from_exactly_one_authorization_header(
 
 
 def test_header_values_ignore_name_case_and_keep_order() -> None:
-    asked = Request("GET", "/", (("A-b", "1"), ("x", "2"), ("a-B", "3")))
-    assert header_values(asked, "a-b") == ["1", "3"]
+    # In lower case the Kelvin sign is a k, too.
+    headers = (("K-b", "1"), ("x", "2"), ("k-B", "3"), ("\u212a-b", "4"))
+    assert header_values(Request("GET", "/", headers), "k-b") == ["1", "3"]
+
+
+TAGS: list[tuple[list[str], EntityTags]] = [
+    ([], NO_TAGS),
+    ([""], NO_TAGS),
+    ([" , ,"], NO_TAGS),
+    (['"a" x'], NO_TAGS),
+    (["*"], EntityTags(matches_any=True)),
+    (["\t* "], EntityTags(matches_any=True)),
+    (["X*X"], NO_TAGS),
+    (["\x0c*"], NO_TAGS),
+    ([' "a", W/"b",', '"c,d"'], EntityTags(frozenset({'"a"', '"b"', '"c,d"'}))),
+]
+
+
+@pytest.mark.parametrize(("values", "tags"), TAGS)
+def test_entity_tags_are_those_of_all_if_none_match_headers(
+    values: list[str], tags: EntityTags
+) -> None:
+    headers = tuple(("If-None-Match", value) for value in values)
+    assert parse_if_none_match(Request("GET", "/", headers)) == tags
 
 
 @given(any_text)

@@ -18,31 +18,37 @@ class _UntypedRequest(Protocol):
     def __call__(self, **parts: object) -> Request: ...
 
 
+TARGET: Final = "a str: decode bytes, as raw_path.decode('latin-1')"
+HEADERS: Final = "pairs, such as tuple(headers.items())"
+PAIRS: Final = "pairs of str: decode bytes, as value.decode('latin-1')"
+BODY: Final = "bytes, or ParsedBody(value) for JSON that is parsed already"
+
+
 @pytest.mark.parametrize(
-    ("argument", "value", "fix"),
+    ("argument", "value", "allowed", "given"),
     [
-        ("method", b"GET", "a str such as GET"),
-        ("target", b"/api", "raw_path.decode('latin-1')"),
-        ("headers", {"Authorization": "Bearer cae_live_k1"}, "tuple(headers.items())"),
-        ("headers", [PAIR], "tuple(headers.items())"),
-        ("headers", iter([PAIR]), "tuple(headers.items())"),
-        ("headers", ((b"authorization", b"Bearer cae_live_k1"),), "value.decode('latin-1')"),
-        ("headers", (("Authorization", b"Bearer"),), "value.decode('latin-1')"),
-        ("headers", PAIR, "pairs of str"),
-        ("body", '{"appUserId": "ada"}', "bytes, or ParsedBody(value)"),
-        ("body", {"appUserId": "ada"}, "bytes, or ParsedBody(value)"),
+        ("method", b"GET", "a str such as GET", "a bytes"),
+        ("target", b"/api", TARGET, "a bytes"),
+        ("headers", {"Authorization": "Bearer cae_live_k1"}, HEADERS, "a dict"),
+        ("headers", [PAIR], HEADERS, "a list"),
+        ("headers", iter([PAIR]), HEADERS, "a list_iterator"),
+        ("headers", ((b"authorization", b"Bearer cae_live_k1"),), PAIRS, ""),
+        ("headers", (("Authorization", b"Bearer"),), PAIRS, ""),
+        ("headers", PAIR, PAIRS, ""),
+        ("body", '{"appUserId": "ada"}', BODY, "a str"),
+        ("body", {"appUserId": "ada"}, BODY, "a dict"),
     ],
 )
 def test_request_built_from_a_wrong_type_raises_naming_the_fix(
-    argument: str, value: object, fix: str
+    argument: str, value: object, *, allowed: str, given: str
 ) -> None:
     build = cast("_UntypedRequest", Request)
     parts = {"method": "GET", "target": "/", "headers": (), "body": b""} | {argument: value}
     with pytest.raises(ArgumentError) as caught:
         build(**parts)
-    assert caught.value.argument == argument
-    assert fix in str(caught.value)
-    assert "cae_live" not in str(caught.value)
+    error = caught.value
+    assert (error.argument, error.allowed, error.given) == (argument, allowed, given)
+    assert "cae_live" not in str(error)
 
 
 def test_request_built_from_lists_or_a_parsed_body_is_accepted() -> None:

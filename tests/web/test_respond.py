@@ -16,11 +16,13 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.status import status_of
@@ -28,6 +30,7 @@ from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.respond import Answer, respond
+from curae_lifecycle.web.wire_format import format_connection
 from tests.support import server
 from tests.support.instants import handle_at, record_at
 from tests.support.server import CALLER, ID, KEYED, call, document, new_ids, request, world
@@ -40,7 +43,7 @@ from tests.support.strategies import (
     instants,
     pending,
 )
-from tests.support.subjects import needing_action
+from tests.support.subjects import TOMBSTONED, needing_action
 
 BUCKET = curae.Bucket(name="platform", capacity=2, refill=1, seconds=60)
 
@@ -199,6 +202,16 @@ def test_active_connection_is_spelled_as_the_settings_say() -> None:
         assert connection["status"] == spelling
 
 
+def test_connection_that_a_tombstone_ended_is_shown_as_revoked() -> None:
+    active = apply_trigger(pending(), "authorize", at(1))
+    ended = attrs.evolve(TOMBSTONED, era=at(2), tombstoned_at=at(2))
+    snapshot = Snapshot(connection=active, binding=ended)
+    shown = document(respond(decide(call(GetConnection(ID), None), snapshot, at(3))))["connection"]
+    assert isinstance(shown, dict)
+    assert shown == format_connection(active, at(3), binding=ended)
+    assert (shown["status"], shown["revokedAt"]) == ("REVOKED", "2026-01-01T00:02:00Z")
+
+
 # --- Stored responses -------------------------------------------------------------------------
 
 
@@ -214,6 +227,41 @@ def test_response_201_404_or_409_is_stored_under_its_key() -> None:
         assert (write.before, write.after.response) == (None, answer.response)
         assert answer.response.status == status
         assert not answer.replayed
+
+
+def test_answer_is_the_decision_with_its_response_and_record() -> None:
+    asked = call(Revoke(ID))
+    before: idempotency.Record | None = None
+    responses: list[Response] = []
+    # A record is replayed for 24 hours and then replaced.
+    for hours in (0, 25):
+        now = at(60 * hours)
+        snapshot = Snapshot(connection=pending(), record=before)
+        decision = decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(2, now))
+        answer = respond(decision)
+        attempt, changes = decision.attempt, decision.changes
+        assert attempt is not None
+        record = idempotency.completed_record(attempt, answer.response)
+        write = RecordWrite(attempt.key, before, record)
+        assert answer == Answer(
+            response=answer.response,
+            changes=Changes((*changes.writes, write), changes.effects, changes.events),
+            rules=decision.rules,
+            replayed=False,
+            decided_at=now,
+        )
+        assert changes.effects
+        assert changes.events
+        before = record
+        responses.append(answer.response)
+    again = decide(asked, Snapshot(record=before), at(60 * 26), new_ids(3))
+    assert respond(again) == Answer(
+        response=responses[-1],
+        changes=again.changes,
+        rules=again.rules,
+        replayed=True,
+        decided_at=at(60 * 26),
+    )
 
 
 @given(st.sampled_from(KEYED), connections(), st.integers(0, 24 * 60 * 60 - 1))
@@ -261,8 +309,10 @@ def test_replay_fetches_a_response_stored_by_reference() -> None:
     assert (replay.replayed, replay.status) == (True, 404)
     fetched = respond(replay, fetch={reference: answer.response}.__getitem__)
     assert fetched.response is answer.response
-    with pytest.raises(curae.ArgumentError, match="fetch"):
+    with pytest.raises(curae.ArgumentError) as caught:
         respond(replay)
+    needed = "fetch: must be given if the server stores references to responses"
+    assert str(caught.value) == needed
 
 
 # --- Laws -------------------------------------------------------------------------------------

@@ -168,11 +168,13 @@ def test_members_missing_in_json_come_from_arguments_or_defaults() -> None:
         predecessor_id=ConnectionId(uuid(2)),
         root_id=ConnectionId(uuid(1)),
         position=3,
+        era=START,
     )
     assert (chained.identity.predecessor_id, chained.identity.root_id) == (uuid(2), uuid(1))
-    assert chained.identity.position == 3
+    assert (chained.identity.position, chained.identity.era) == (3, START)
     alone = read_back(format_connection(pending(number=3), START, binding=None))
     assert (alone.identity.root_id, alone.identity.position) == (uuid(3), 1)
+    assert (alone.identity.predecessor_id, alone.identity.era) == (None, None)
     # The wire has neither the actor of a revocation nor the version.
     assert (alone.revoked_by, alone.version) == (None, 1)
 

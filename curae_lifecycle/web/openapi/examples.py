@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.problems import DetailValue, Fault, ProblemCode
 from curae_lifecycle.rules.ratelimit import RateLimited
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, ceil_seconds
@@ -18,7 +17,6 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.operations.example_values import CALLER, NOW
 from curae_lifecycle.service.operations.operation import (
     Example,
-    KeyUse,
     Operation,
     OperationRule,
     ProblemReply,
@@ -86,10 +84,8 @@ def _limited(rule: OperationRule, settings: Settings) -> RateLimited:
 
 
 def _response(example: Example, settings: Settings) -> Response:
-    key = IdempotencyKey("k-1") if example.operation.rule.key is KeyUse.NEEDED else None
-    # An example's snapshot holds no states of buckets, and a success shows none.
-    call = Call(
-        caller=CALLER, operation=example.operation, key=key, settings=settings, charged=True
-    )
+    # Without a key, which decides what is stored, and not what is answered. The snapshot holds no
+    # states of buckets, and a success shows none.
+    call = Call(caller=CALLER, operation=example.operation, settings=settings, charged=True)
     decision = decide(call, snapshot=example.snapshot, now=NOW, new_ids=_NEW_IDS)
     return respond(decision).response

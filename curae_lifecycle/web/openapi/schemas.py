@@ -154,7 +154,7 @@ def _schema_of(kind: object) -> Schema:
     if origin is tuple:
         return array_of(_schema_of(arguments[0]))
     # A NewType that has no schema has the one of its supertype.
-    return _TYPES.get(kind) or _TYPES.get(getattr(kind, "__supertype__", kind), {})
+    return _TYPES.get(kind) or _TYPES.get(getattr(kind, "__supertype__", None), {})
 
 
 def problem_name(code: ProblemCode) -> str:
@@ -203,18 +203,10 @@ def example_problem(code: ProblemCode, given: Mapping[str, DetailValue] | None =
 
 
 def _example_detail(code: ProblemCode, name: str) -> DetailValue:
-    if name == "reason":
-        return next(iter(reasons_of(code)), None)
-    return DETAILS[name].example
+    reasons = reasons_of(code) if name == "reason" else ()
+    return reasons[0] if reasons else DETAILS[name].example
 
 
-def _header(description: str, schema: Schema, example: Json) -> Schema:
-    return {"description": description, "schema": schema, "example": example}
-
-
-_WAIT: Final = "Whole seconds after which the same request may fare better."
-_LEFT: Final = "The limit that refused: what is left, and for how many seconds."
-_POLICY: Final = "The limit that refused: how many requests in how many seconds."
 EXAMPLE_BUCKET: Final = Bucket("platform", capacity=100, refill=50, seconds=1)
 """The bucket of examples, if the settings have none."""
 
@@ -225,10 +217,26 @@ HEADERS: Final[Schema] = {
         "refused; `private, no-cache` for an account's state.",
         "schema": TEXT,
     },
-    "ETag": _header("The same for every account in this state.", TEXT, etag(AccountState.LIMITED)),
-    "Retry-After": _header(_WAIT, {"type": "integer", "minimum": 1}, 12),
-    "RateLimit": _header(_LEFT, TEXT, format_rate_limit(_LIMITED)),
-    "RateLimit-Policy": _header(_POLICY, TEXT, format_rate_limit_policy(EXAMPLE_BUCKET)),
+    "ETag": {
+        "description": "The same for every account in this state.",
+        "schema": TEXT,
+        "example": etag(AccountState.LIMITED),
+    },
+    "Retry-After": {
+        "description": "Whole seconds after which the same request may fare better.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 12,
+    },
+    "RateLimit": {
+        "description": "The limit that refused: what is left, and for how many seconds.",
+        "schema": TEXT,
+        "example": format_rate_limit(_LIMITED),
+    },
+    "RateLimit-Policy": {
+        "description": "The limit that refused: how many requests in how many seconds.",
+        "schema": TEXT,
+        "example": format_rate_limit_policy(EXAMPLE_BUCKET),
+    },
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
 """The OpenAPI descriptions of all response headers, by header name."""
