@@ -24,7 +24,7 @@ from mutmut.mutation.file_mutation import create_mutations
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
-ROOMS: Final = ("rules", "service")
+ROOMS: Final = ("rules", "service", "servers", "replay")
 """The rooms whose code is mutated."""
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")

@@ -10,8 +10,10 @@ import cProfile
 import os
 import pickle
 import resource
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +28,9 @@ from benchmarks.mutant import PACKAGE, Mutant, activate, function_of
 
 CPU_SECONDS: Final = 60
 """How long a mutant may compute before it counts as killed; the tests themselves need far less."""
+
+WALL_SECONDS: Final = 300
+"""How long a mutant may wait, likewise; a test that waits for an event of its own never ends."""
 
 MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
@@ -94,6 +99,8 @@ class Trial:
         seen = []
         for number in range(share, len(items), self.jobs):
             profile = cProfile.Profile(builtins=False)
+            in_threads: set[CodeType] = set()
+            threading.setprofile(lambda frame, _, __: in_threads.add(frame.f_code))
             profile.enable()
             results = runtestprotocol(items[number], log=False, nextitem=None)
             profile.disable()
@@ -102,11 +109,14 @@ class Trial:
                     why = f"{result.nodeid} fails without any mutant\n{result.longrepr}"
                     report.write_text(why)
                     return 1
-            calls = {
+            calls = dict.fromkeys(map(_place, in_threads.copy()), 1)
+            calls |= {
                 _place(entry.code): entry.callcount
                 for entry in profile.getstats()
                 if isinstance(entry.code, CodeType)
-                and entry.code.co_filename.startswith(str(PACKAGE))
+            }
+            calls = {
+                place: count for place, count in calls.items() if place[0].startswith(str(PACKAGE))
             }
             seen.append((number, calls))
         report.write_bytes(pickle.dumps(seen))
@@ -116,6 +126,7 @@ class Trial:
         """In a process of its own: 1 as soon as a test fails, 0 where none does."""
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        signal.alarm(WALL_SECONDS)
         callers = self.callers.get(_place(function_of(mutant).__code__), {})
         activate(mutant)
         for item in sorted(callers, key=callers.__getitem__):

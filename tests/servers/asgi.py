@@ -50,6 +50,10 @@ def scope_of(*headers: tuple[bytes, bytes]) -> AsgiMessage:
     return {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
 
 
+def lifespan() -> Client:
+    return Client([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+
 async def answer(send: Send, body: bytes) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
     await send({"type": "http.response.body", "body": body[:1], "more_body": True})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,9 +14,12 @@ from time import monotonic, sleep
 
 import pytest
 
-from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS
+from curae_lifecycle.servers.guard import Guard
+from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS, GracefulShutdown
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.testing.conformance import ApiKeyRequest
+from tests.servers import asgi
+from tests.servers.asgi import Seen, ask, lifespan, part, run
 from tests.support.wire.launched import launched
 from tests.support.wire.running import PATIENCE, Behind, engine_of, sqlite
 from tests.support.wire.serve import Control
@@ -115,3 +121,33 @@ class Client:
         answer = self._connection.getresponse()
         answer.read()
         return answer.status, answer.will_close
+
+
+# --- One worker ---------------------------------------------------------------------------
+
+
+def test_sigterm_closes_connections_then_ends_the_worker() -> None:
+    async def scenario() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, ended.set)
+        drained: list[str] = []
+        guard = Guard(Seen(), max_concurrent=1, drain=lambda: drained.append("drains"))
+        leaving = GracefulShutdown(guard, guard.drain, seconds=0.01)
+        beginning = lifespan()
+        serving = asyncio.create_task(
+            leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        )
+        await serving
+        before = asgi.Client([part(b"", more=False)])
+        await ask(leaving, before)
+        assert drained == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        await ended.wait()
+        after = asgi.Client([part(b"", more=False)])
+        await ask(leaving, after)
+        assert b"connection" not in before.headers()
+        assert after.headers() == {b"x": b"y", b"connection": b"close"}
+        assert after.body() == b"0"
+        assert drained == ["drains"]
+
+    run(scenario())
