@@ -36,6 +36,9 @@ MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
 
+PROCESSES: Final = "tests/servers/"
+"""The folder of the tests that start processes, if they are slow."""
+
 Place = tuple[str, int]
 """A function's file and first line."""
 
@@ -55,6 +58,14 @@ class Trial:
         self.survivors: list[Mutant] = []
         self.callers: dict[Place, dict[pytest.Item, int]] = {}
         self.failure = "the tests were not collected"
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the slow tests of servers out: they start processes, which no mutant reaches."""
+        items[:] = [
+            item
+            for item in items
+            if not (item.nodeid.startswith(PROCESSES) and item.get_closest_marker("slow"))
+        ]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Learn which test calls what, then try the mutants, as many at once as allowed."""

@@ -456,7 +456,9 @@ def _request_line(
     headers = dict(response.headers)
     retry_after = headers.get("retry-after", "")
     code, limit = None, None
-    if headers.get("content-type") == "application/problem+json":
+    # The problem of a hosted page can have any members, or none.
+    is_own = answered.operation != "page"
+    if is_own and headers.get("content-type") == "application/problem+json":
         problem = cast("dict[str, object]", json.loads(response.body))
         code = str(problem["code"])
         details = cast("dict[str, object]", problem["details"])

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -149,5 +150,80 @@ def test_sigterm_closes_connections_then_ends_the_worker() -> None:
         assert after.headers() == {b"x": b"y", b"connection": b"close"}
         assert after.body() == b"0"
         assert drained == ["drains"]
+
+    run(scenario())
+
+
+def test_sigterm_before_the_first_request_drains_the_worker() -> None:
+    async def scenario() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, ended.set)
+        drained: list[str] = []
+
+        async def bare(scope: asgi.AsgiMessage, _: asgi.Receive, send: asgi.Send) -> None:
+            if scope["type"] == "http":
+                await send({"type": "http.response.start", "status": 204})
+                await send({"type": "http.response.body", "more_body": False})
+
+        leaving = GracefulShutdown(bare, lambda: drained.append("drains"), seconds=0.01)
+        beginning = lifespan()
+        await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await ended.wait()
+        client = asgi.Client([])
+        await ask(leaving, client)
+        assert drained == ["drains"]
+        # A response may leave its headers out, and only its start has any.
+        assert client.heard == [
+            {
+                "type": "http.response.start",
+                "status": 204,
+                "headers": [(b"connection", b"close")],
+            },
+            {"type": "http.response.body", "more_body": False},
+        ]
+
+    run(scenario())
+
+
+def test_loop_without_signal_handlers_starts_the_app_as_well() -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().add_signal_handler = refuse  # type: ignore[method-assign]  # as on Windows
+        guard = Guard(Seen(), max_concurrent=1)
+        beginning = lifespan()
+        leaving = GracefulShutdown(guard, guard.drain)
+        await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        assert [each["type"] for each in beginning.heard] == [
+            "lifespan.startup.complete",
+            "lifespan.shutdown.complete",
+        ]
+
+    run(scenario())
+
+
+def test_worker_serves_for_the_given_seconds_after_sigterm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        called: list[tuple[object, ...]] = []
+        loop = asyncio.get_running_loop()
+        handled: dict[int, Callable[[], None]] = {}
+        monkeypatch.setattr(loop, "add_signal_handler", handled.__setitem__)
+        monkeypatch.setattr(loop, "call_later", lambda *given: called.append(given))
+        for seconds in ((), (7.0,)):
+            leaving = GracefulShutdown(Seen(), lambda: None, *seconds)
+            beginning = lifespan()
+            with pytest.raises(NotImplementedError):
+                await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+            handled[signal.SIGTERM]()
+        assert called == [
+            (seconds, signal.raise_signal, signal.SIGINT)
+            for seconds in (SHUTDOWN_DELAY_SECONDS, 7.0)
+        ]
+        assert list(handled) == [signal.SIGTERM]
+        monkeypatch.undo()
 
     run(scenario())
