@@ -25,7 +25,7 @@ from mutmut.mutation.file_mutation import create_mutations
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
 ROOMS: Final = ("rules", "service", "servers", "replay")
-"""The rooms whose code is mutated."""
+"""The rooms whose code is mutated, and single modules of other rooms."""
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
@@ -60,7 +60,12 @@ class Mutant:
 
 def modules() -> tuple[str, ...]:
     """Every module of the rooms, within the package."""
-    paths = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    rooms = [PACKAGE.joinpath(*name.split(".")) for name in ROOMS]
+    paths = [
+        path
+        for room in rooms
+        for path in (sorted(room.rglob("*.py")) if room.is_dir() else [room.with_suffix(".py")])
+    ]
     return tuple(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in paths

@@ -28,8 +28,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.equivalent import EQUIVALENT
+from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
+
+PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS}
+"""Why no caller can tell a mutant from the code."""
 
 GENERAL: Final = (
     "docs/extending/test_extending.py",
@@ -112,8 +116,8 @@ def main() -> int:
 
 def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, whole: bool) -> int:
     """Print what became of them, by module; 1 where one survives or the list is wrong."""
-    proven = [mutant for mutant in unnoticed if mutant.key in EQUIVALENT]
-    survivors = [mutant for mutant in unnoticed if mutant.key not in EQUIVALENT]
+    proven = [mutant for mutant in unnoticed if mutant.key in PROVEN]
+    survivors = [mutant for mutant in unnoticed if mutant.key not in PROVEN]
     made, same, left = (
         Counter(mutant.module for mutant in group) for group in (mutants, proven, survivors)
     )
@@ -125,9 +129,9 @@ def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, wh
     for mutant in survivors:
         print(f"\nsurvived: {mutant}")
     keys = {mutant.key for mutant in mutants}
-    wrong = keys & set(EQUIVALENT) - {mutant.key for mutant in proven}
+    wrong = keys & set(PROVEN) - {mutant.key for mutant in proven}
     if whole:
-        wrong |= {key for key in EQUIVALENT if key[0].startswith(tuple(made))} - keys
+        wrong |= {key for key in PROVEN if key[0].startswith(tuple(made))} - keys
     for key in sorted(wrong):
         where, before, after = key
         print(f"\nlisted as equivalent, but killed or no longer made: {where}")

@@ -109,26 +109,12 @@ class Trial:
         """In a process of its own: run every so many-th test under a profiler."""
         seen = []
         for number in range(share, len(items), self.jobs):
-            profile = cProfile.Profile(builtins=False)
-            in_threads: set[CodeType] = set()
-            threading.setprofile(lambda frame, _, __: in_threads.add(frame.f_code))
-            profile.enable()
-            results = runtestprotocol(items[number], log=False, nextitem=None)
-            profile.disable()
+            results, calls = _observed(items[number])
             for result in results:
                 if result.failed:
                     why = f"{result.nodeid} fails without any mutant\n{result.longrepr}"
                     report.write_text(why)
                     return 1
-            calls = dict.fromkeys(map(_place, in_threads.copy()), 1)
-            calls |= {
-                _place(entry.code): entry.callcount
-                for entry in profile.getstats()
-                if isinstance(entry.code, CodeType)
-            }
-            calls = {
-                place: count for place, count in calls.items() if place[0].startswith(str(PACKAGE))
-            }
             seen.append((number, calls))
         report.write_bytes(pickle.dumps(seen))
         return 0
@@ -144,6 +130,30 @@ class Trial:
             if any(result.failed for result in runtestprotocol(item, log=False, nextitem=None)):
                 return 1
         return 0
+
+
+def _observed(item: pytest.Item) -> tuple[list[pytest.TestReport], dict[Place, int]]:
+    """Run a test under a profiler; return its reports and its calls of the package.
+
+    A function that runs in a thread of the test counts as one call.
+    """
+    profile = cProfile.Profile(builtins=False)
+    in_threads: set[CodeType] = set()
+    threading.setprofile(lambda frame, _, __: in_threads.add(frame.f_code))
+    profile.enable()
+    reports = runtestprotocol(item, log=False, nextitem=None)
+    profile.disable()
+    calls = dict.fromkeys(in_threads.copy(), 1)
+    calls |= {
+        entry.code: entry.callcount
+        for entry in profile.getstats()
+        if isinstance(entry.code, CodeType)
+    }
+    return reports, {
+        _place(code): count
+        for code, count in calls.items()
+        if code.co_filename.startswith(str(PACKAGE))
+    }
 
 
 def _place(code: CodeType) -> Place:

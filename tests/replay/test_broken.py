@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.replay.log import replay
+from curae_lifecycle.replay.log import BrokenLineError, read_fact, replay
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -375,3 +375,10 @@ def test_error_of_a_fact_of_another_kind_names_its_log_member() -> None:
 
     (*_, answer) = replay([*STORY, FACT], facts=(Checked,))
     assert answer.answer["error"] == "pageUrl: must be a text of the platform, not a text at 9"
+
+
+def test_error_of_a_value_that_is_no_fact_says_why() -> None:
+    with pytest.raises(BrokenLineError) as raised:
+        read_fact(None)
+    assert raised.value.why == f"fact.type: must be one of {FACT_KINDS}"
+    assert str(raised.value) == raised.value.why

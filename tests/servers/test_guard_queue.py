@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import attrs
 import pytest
@@ -17,7 +16,7 @@ from curae_lifecycle.servers.guard import (
     Send,
 )
 from curae_lifecycle.web.request import BODY_MAX
-from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, run, scope_of
+from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, refusal, run, scope_of
 
 # --- Slots ----------------------------------------------------------------------------------
 
@@ -41,9 +40,7 @@ def test_request_waiting_too_long_in_the_queue_gets_503() -> None:
         await entered.wait()
         second, refused = asked()
         await refused
-        assert second.heard[0]["status"] == 503
-        assert second.headers()[b"retry-after"] == b"1"
-        assert json.loads(second.body())["title"] == "Service Unavailable"
+        assert second.heard == refusal(503, b"Service Unavailable", (b"retry-after", b"1"))
         leave.set()
         await waits
         assert first.body() == b"ok"

@@ -132,10 +132,13 @@ def with_bound(count: int) -> Guard:
 @pytest.mark.parametrize(
     ("make", "argument"), [(with_slots, "max_concurrent"), (with_bound, "max_per_key")]
 )
-@pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize(
+    ("count", "given"),
+    [(0, "0"), (-1, "-1"), (True, "True"), (1.5, "a float"), ("2", "a str")],
+)
 def test_guard_with_fewer_than_one_concurrent_request_raises(
-    make: Callable[[int], Guard], argument: str, count: int
+    make: Callable[[int], Guard], argument: str, count: int, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
         make(count)
-    assert raised.value.argument == argument
+    assert str(raised.value) == f"{argument}: must be an integer of at least 1, not {given}"

@@ -1,0 +1,95 @@
+"""Mutants of the servers and of the replay that no caller can tell, each with the proof.
+
+The law of this module is that of `equivalent.py`: **every entry has a proof**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks.equivalent import Key
+
+_FALSY: Final = "It is only asked whether it is true."
+_SAME_CODEC: Final = "Python finds a codec by its name in either case."
+_NO_BYTES: Final = "`BytesIO(None)` is empty, too."
+
+
+def _upper_case(where: str, line: str, word: str) -> Iterator[tuple[Key, str]]:
+    """Yield the ways of writing one occurrence of a codec's name in upper case."""
+    before = ""
+    rest = line
+    while word in rest:
+        head, _, rest = rest.partition(word)
+        yield (where, line, f"{before}{head}{word.upper()}{rest}"), _SAME_CODEC
+        before += head + word
+
+
+EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
+    (
+        "replay.blame.Deciders.note",
+        "case _: pass",
+        "",
+    ): "A value that no case fits changes nothing.",
+    (
+        "servers.run.load",
+        'module, _, name = target.partition(":")',
+        'module, _, name = target.rpartition(":")',
+    ): "No name of a module and none of an attribute holds a colon, so a second one always raises.",
+    (
+        "servers.shutdown.GracefulShutdown.__init__",
+        "self._is_ending = False",
+        "self._is_ending = None",
+    ): _FALSY,
+    (
+        "servers.slots.Slots.take",
+        "self._arrivals += 1",
+        "self._arrivals += 2",
+    ): "The numbers of arrivals are only compared.",
+    **{
+        (
+            "servers.wsgi.wsgi_to_asgi",
+            'environ = _environ(scope, cast("bytes", message.get("body", b"")))',
+            f'environ = _environ(scope, cast("bytes", message.get("body", {other})))',
+        ): _NO_BYTES
+        for other in ("None", "")
+    },
+    **dict(
+        _upper_case(
+            "servers.wsgi._response_of",
+            (
+                'headers = [(name.encode("latin-1"), value.encode("latin-1")) '
+                "for name, value in text_headers]"
+            ),
+            "latin-1",
+        )
+    ),
+    **{
+        key: why
+        for word in ("utf-8", "latin-1")
+        for key, why in _upper_case(
+            "servers.wsgi._environ",
+            (
+                '"PATH_INFO": str(scope["path"])'
+                '.encode("utf-8", "surrogateescape").decode("latin-1"),'
+            ),
+            word,
+        )
+    },
+    **dict(
+        _upper_case(
+            "servers.wsgi._environ",
+            '"QUERY_STRING": cast("bytes", scope["query_string"]).decode("latin-1"),',
+            "latin-1",
+        )
+    ),
+    **dict(
+        _upper_case(
+            "servers.wsgi._environ",
+            'key = name.decode("latin-1").upper().replace("-", "_")',
+            "latin-1",
+        )
+    ),
+    **dict(_upper_case("servers.wsgi._environ", 'text = value.decode("latin-1")', "latin-1")),
+}
+"""Function, the line as it is, the line as it was changed: why no caller can tell."""
