@@ -1,4 +1,4 @@
-"""Mutants of the code of the rules and the service: each must make a deterministic test fail.
+"""Mutants of the package's code: each must make a deterministic test fail.
 
     python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--jobs N]
 
@@ -6,8 +6,8 @@ mutmut 3.8 or newer makes the mutants: one change in one function, method or pro
 a name within the package, such as `rules.ratelimit`, or a folder's, such as `service.operations`.
 Hypothesis tests are left out, since a random test kills a mutant on some seeds and not on others.
 
-A mutant that no test notices is *equivalent* where `EQUIVALENT` gives the proof, and *survives*
-otherwise; then the exit status is 1. So it is where an entry of `EQUIVALENT` fits no mutant or
+A mutant that no test notices is *equivalent* where `PROVEN` gives the proof, and *survives*
+otherwise; then the exit status is 1. So it is where an entry of `PROVEN` fits no mutant or
 a mutant that is killed. Tables are not code: `tests/proof/oracles/test_table_mutants.py` changes
 their cells.
 """

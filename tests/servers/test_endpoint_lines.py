@@ -53,6 +53,18 @@ def test_problem_of_a_hosted_page_is_logged_without_a_code(kind: str, body: byte
     assert (line["operation"], line["status"], line["code"]) == ("page", 404, None)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_hosted_page_gets_the_request_itself(kind: str) -> None:
+    given: list[Request] = []
+
+    def page(asked: Request) -> Response:
+        given.append(asked)
+        return Response(200, (), b"")
+
+    Asking(kind=kind, store=faulty(), pages=page)(PAGE)
+    assert given == [PAGE]
+
+
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [("7", 7), ("0", 0), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
