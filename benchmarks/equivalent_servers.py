@@ -32,6 +32,16 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         "",
     ): "A value that no case fits changes nothing.",
     (
+        "replay.recorded.Recorded._read",
+        "return parse(inner, holder.get(inner))",
+        "return parse(None, holder.get(inner))",
+    ): "The parser uses the name in its error alone, which is dropped.",
+    (
+        "replay.recorded.Comparison._is_same",
+        "if isinstance(recorded, str) and isinstance(decided, str):",
+        "if isinstance(recorded, str) or isinstance(decided, str):",
+    ): "Both have the same type by then.",
+    (
         "servers.run.load",
         'module, _, name = target.partition(":")',
         'module, _, name = target.rpartition(":")',

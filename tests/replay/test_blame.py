@@ -368,6 +368,9 @@ def test_recorded_headers_in_other_letter_case_do_not_diverge() -> None:
 def test_recorded_header_that_no_rule_sets_diverges() -> None:
     (found,) = checked(got(1, response={"headers": {"www-authenticate": "Basic"}}))
     assert (found.member, found.decided) == ("headers.www-authenticate", ABSENT)
+    # Only the letters of ASCII have two cases here.
+    (found,) = checked(got(1, response={"headers": {"cache-control": "no-\u017ftore"}}))
+    assert found.member == "headers.cache-control"
     twice: Json = {"content-type": ["application/json", "application/json"]}
     (found,) = checked(created(1, response={"headers": twice}))
     assert found.member == "headers.content-type"

@@ -299,11 +299,11 @@ ERRORS: Final[list[tuple[bytes, str]]] = [
     (b"{}", f"the line: must have the members {LINE_MEMBERS}"),
     (without(ASK, "ask"), "the line: must be exactly one of register, buckets, request, fact, ask"),
     (ASK.replace(b'"at"', b'"at": "", "at"'), "the line: has a member twice"),
-    (with_(ASK, **{"as": "x"}), "the line: as and response go with a request"),
+    (ASK[:-1] + b', "as": "x"}', "the line: as and response go with a request"),
     (with_(ASK, response={}), "the line: as and response go with a request"),
     (with_(ASK, at=7), f"at: {NO_TIME}"),
     (with_(ASK, at=time(1.99)), "at: must not run backwards"),
-    (with_(POST, **{"as": 7}), "as: must be a string"),
+    (POST.replace(b'"as": "broken"', b'"as": 7'), "as: must be a string"),
     (with_(POST, request=7), "request: must be an object"),
     (
         with_(POST, "request", colour=1),

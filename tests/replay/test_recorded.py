@@ -224,3 +224,12 @@ def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     assert compared((1, 7), (2, 7)) == [[], both]
     assert compared((1, 7), (2, 8), (1, 8), (2, 7)) == [[], [], both, both]
     assert compared((1, 2), (2, 1)) == [[], []]
+
+
+def test_recorded_ids_that_are_equal_only_in_upper_case_differ() -> None:
+    comparison = Comparison()
+    for theirs, ours in (("s", uuid(7)), ("\u017f", uuid(8))):
+        response: dict[str, Json] = {"body": {"id": theirs}}
+        decided = Response(200, (), json.dumps({"id": ours}).encode())
+        found = Recorded.of(response)
+        assert comparison.divergences(found, decided, lambda _: "rule") == ()

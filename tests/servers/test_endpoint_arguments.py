@@ -27,79 +27,59 @@ async def awaited(*_: object) -> None:
 
 PAGES: Final = "function that takes a Request and returns a Response or None"
 BACKLOG: Final = "function that counts the outbox, such as the backlog of an Outbox"
-IDS: Final = "a function that takes an instant and returns NewIds, such as RandomIds"
+NOT_ASYNC: Final = (
+    "id_factory: must be a function that takes an instant and returns NewIds, "
+    'such as RandomIds("https://…/"): this one is async'
+)
+NO_SETTINGS: Final = "settings: must be Settings, such as Settings(), not an empty dict"
+A_CLASS: Final = "counters: must be counters: Metrics is a class, so call it"
 
-MISTAKES: Final[list[tuple[str, type, tuple[object, ...], dict[str, object]]]] = [
+
+def call(kind: object, *given: object, **named: object) -> object:
+    """Call a class with arguments that its type does not allow."""
+    assert callable(kind)
+    made: object = kind(*given, **named)
+    return made
+
+
+MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     (
         "store: must be a blocking store: Awaited.caller_of is async, so use AsyncEndpoint",
-        Endpoint,
-        (ASYNC_STORE, MINT),
-        {},
+        lambda: call(Endpoint, ASYNC_STORE, MINT),
     ),
     (
         "store: must be an async store: Faulty.caller_of is not async, so use Endpoint",
-        AsyncEndpoint,
-        (STORE, MINT),
-        {},
+        lambda: call(AsyncEndpoint, STORE, MINT),
     ),
-    *(
-        mistake
-        for kind, store in ((Endpoint, STORE), (AsyncEndpoint, ASYNC_STORE))
-        for mistake in (
-            (
-                f'id_factory: must be {IDS}("https://…/"): this one is async',
-                kind,
-                (store, awaited),
-                {},
-            ),
-            (
-                "settings: must be Settings, such as Settings(), not an empty dict",
-                kind,
-                (store, MINT, {}),
-                {},
-            ),
-            (
-                "counters: must be counters: Metrics is a class, so call it",
-                kind,
-                (store, MINT),
-                {"counters": Metrics},
-            ),
-        )
-    ),
+    (NOT_ASYNC, lambda: call(Endpoint, STORE, awaited)),
+    (NOT_ASYNC, lambda: call(AsyncEndpoint, ASYNC_STORE, awaited)),
+    (NO_SETTINGS, lambda: call(Endpoint, STORE, MINT, {})),
+    (NO_SETTINGS, lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, {})),
+    (A_CLASS, lambda: call(Endpoint, STORE, MINT, counters=Metrics)),
+    (A_CLASS, lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, counters=Metrics)),
     (
         f"hosted_pages: must be a {PAGES}: this one is async",
-        Endpoint,
-        (STORE, MINT),
-        {"hosted_pages": awaited},
+        lambda: call(Endpoint, STORE, MINT, hosted_pages=awaited),
     ),
     (
         f"hosted_pages: must be an async {PAGES}: this one is not async",
-        AsyncEndpoint,
-        (ASYNC_STORE, MINT),
-        {"hosted_pages": called},
+        lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, hosted_pages=called),
     ),
     (
         f"backlog: must be a {BACKLOG}: this one is async",
-        Endpoint,
-        (STORE, MINT),
-        {"backlog": awaited},
+        lambda: call(Endpoint, STORE, MINT, backlog=awaited),
     ),
     (
         f"backlog: must be an async {BACKLOG}: this one is not async",
-        AsyncEndpoint,
-        (ASYNC_STORE, MINT),
-        {"backlog": called},
+        lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, backlog=called),
     ),
 ]
 
 
-@pytest.mark.parametrize(("error", "kind", "given", "named"), MISTAKES)
+@pytest.mark.parametrize(("error", "mistake"), MISTAKES)
 def test_endpoint_made_with_a_wrong_argument_says_what_to_pass(
-    error: str,
-    kind: Callable[..., object],
-    given: tuple[object, ...],
-    named: dict[str, object],
+    error: str, mistake: Callable[[], object]
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
-        kind(*given, **named)
+        mistake()
     assert str(raised.value) == error

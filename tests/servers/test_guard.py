@@ -205,5 +205,11 @@ def test_guard_raises_if_the_lifespan_of_the_app_fails() -> None:
         run(Guard(app, max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
 
 
+def test_draining_a_guard_calls_its_function_once() -> None:
+    drained: list[str] = []
+    Guard(Seen(), max_concurrent=1, drain=lambda: drained.append("drains")).drain()
+    assert drained == ["drains"]
+
+
 def test_draining_a_guard_without_a_callback_raises_nothing() -> None:
     Guard(Seen(), max_concurrent=1).drain()

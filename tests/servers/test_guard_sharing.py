@@ -97,15 +97,17 @@ def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
     run(scenario())
 
 
-@pytest.mark.parametrize(("max_per_key", "most"), [(1, 1), (2, 2), (None, 1)])
+@pytest.mark.parametrize(
+    ("size", "max_per_key", "most"),
+    [(5, 1, 1), (5, 2, 2), (1, None, 1), (2, None, 1), (3, None, 2), (4, None, 3), (7, None, 5)],
+)
 def test_guard_admits_up_to_max_per_key_requests_of_one_key(
-    max_per_key: int | None, most: int
+    size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:
         app = Holding()
-        size = 1 if max_per_key is None else 5
         guard = Guard(app, max_concurrent=size, max_per_key=max_per_key)
-        assert len(await inside(guard, app, *[(b"a", CREATE)] * 5)) == most
+        assert len(await inside(guard, app, *[(b"a", CREATE)] * 7)) == most
 
     run(scenario())
 

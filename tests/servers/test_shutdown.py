@@ -15,7 +15,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from curae_lifecycle.servers.guard import Guard
+from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
 from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS, GracefulShutdown
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.testing.conformance import ApiKeyRequest
@@ -160,7 +160,7 @@ def test_sigterm_before_the_first_request_drains_the_worker() -> None:
         loop.add_signal_handler(signal.SIGINT, ended.set)
         drained: list[str] = []
 
-        async def bare(scope: asgi.AsgiMessage, _: asgi.Receive, send: asgi.Send) -> None:
+        async def bare(scope: AsgiMessage, _: Receive, send: Send) -> None:
             if scope["type"] == "http":
                 await send({"type": "http.response.start", "status": 204})
                 await send({"type": "http.response.body", "more_body": False})
@@ -186,12 +186,15 @@ def test_sigterm_before_the_first_request_drains_the_worker() -> None:
     run(scenario())
 
 
-def test_loop_without_signal_handlers_starts_the_app_as_well() -> None:
+def test_loop_without_signal_handlers_starts_the_app_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(*_: object) -> None:
         raise NotImplementedError
 
     async def scenario() -> None:
-        asyncio.get_running_loop().add_signal_handler = refuse  # type: ignore[method-assign]  # as on Windows
+        # As on Windows.
+        monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", refuse)
         guard = Guard(Seen(), max_concurrent=1)
         beginning = lifespan()
         leaving = GracefulShutdown(guard, guard.drain)

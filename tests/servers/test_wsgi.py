@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from curae_lifecycle.servers.guard import AsgiMessage, Guard
+from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Guard
 from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from tests.servers.asgi import Client, part, run, scope_of
 
@@ -53,6 +53,10 @@ def test_wsgi_app_gets_the_asgi_scope_and_a_content_length() -> None:
     assert seen == {**scope, "headers": headers}
     assert (client.heard[0]["status"], client.headers()) == (200, {b"X": b"y"})
     assert client.body() == b"ok"
+
+
+async def served(app: AsgiApp, client: Client, scope: AsgiMessage) -> None:
+    await app(scope, client.receive, client.send)
 
 
 class Environ:
@@ -130,7 +134,7 @@ def test_wsgi_environ_of_a_request_holds_all_that_pep_3333_names(
 ) -> None:
     app, scope = Environ(), {**SCOPE, **given}
     client = Client([part(b"abc", more=False)])
-    run(wsgi_to_asgi(app, 1)(scope, client.receive, client.send))
+    run(served(wsgi_to_asgi(app, 1), client, scope))
     (seen,) = app.given
     assert app.bodies == [b"abc"]
     assert seen.pop("wsgi.errors") is sys.stderr
@@ -145,7 +149,7 @@ def test_asgi_messages_of_a_wsgi_response_are_one_start_and_one_body() -> None:
 
     # An ASGI server may leave an empty body out.
     client = Client([{"type": "http.request"}])
-    run(wsgi_to_asgi(app, 1)(SCOPE, client.receive, client.send))
+    run(served(wsgi_to_asgi(app, 1), client, SCOPE))
     assert client.heard == [
         {
             "type": "http.response.start",
@@ -158,7 +162,7 @@ def test_asgi_messages_of_a_wsgi_response_are_one_start_and_one_body() -> None:
 
 def test_body_that_an_asgi_server_leaves_out_is_empty() -> None:
     app, client = Environ(), Client([{"type": "http.request"}])
-    run(wsgi_to_asgi(app, 1)(SCOPE, client.receive, client.send))
+    run(served(wsgi_to_asgi(app, 1), client, SCOPE))
     assert app.bodies == [b""]
 
 
@@ -171,9 +175,9 @@ def test_wsgi_app_runs_in_as_many_named_threads_as_allowed() -> None:
         return []
 
     async def scenario() -> None:
-        served = wsgi_to_asgi(app, 2)
+        adapted = wsgi_to_asgi(app, 2)
         clients = [Client([part(b"", more=False)]) for _ in range(3)]
-        tasks = [asyncio.create_task(served(SCOPE, each.receive, each.send)) for each in clients]
+        tasks = [asyncio.create_task(served(adapted, each, SCOPE)) for each in clients]
         # Each task runs until its request is in the hands of the threads.
         await asyncio.sleep(0)
         names = {each.name for each in threads() if each not in others}
