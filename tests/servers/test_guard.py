@@ -178,13 +178,19 @@ COMPLETE: list[AsgiMessage] = [
 
 
 def test_guard_passes_lifespan_messages_to_the_app() -> None:
-    async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
+    scopes: list[AsgiMessage] = []
+    messages: list[AsgiMessage] = []
+
+    async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
         for each in COMPLETE:
-            await receive()
+            messages.append(await receive())
             await send(each)
 
     client = lifespan()
+    sent = [*client.sends]
     run(Guard(app, max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
+    assert (scopes, messages) == ([{"type": "lifespan"}], sent)
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
