@@ -228,7 +228,7 @@ def test_member_that_no_change_explains_is_blamed_on_the_answer(
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_change_of_a_connection_is_blamed_on_a_rule_about_connections(
+def test_connection_change_names_its_last_connection_rule(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((ConnectionWrite(None, PENDING), rules))
@@ -236,7 +236,7 @@ def test_change_of_a_connection_is_blamed_on_a_rule_about_connections(
     assert explained(deciders, body, "body.connection.createdAt") == rule
 
 
-def test_write_of_a_connection_explains_only_the_members_it_changed() -> None:
+def test_connection_write_explains_only_members_it_changed() -> None:
     active = attrs.evolve(PENDING, status=Status.ACTIVE, authorized_at=at(1), updated_at=at(1))
     touched = attrs.evolve(active, updated_at=at(2))
     deciders = deciders_of(
@@ -275,9 +275,7 @@ def linked(user: str) -> LimitedAccountAppBinding:
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_change_of_an_account_is_blamed_on_a_rule_about_bindings(
-    rules: tuple[str, ...], rule: str
-) -> None:
+def test_account_change_names_its_last_binding_rule(rules: tuple[str, ...], rule: str) -> None:
     deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))
     body: Json = {"lifecycleState": "LIMITED"}
     request = account_request("?appUserId=us?er")

@@ -69,7 +69,7 @@ def test_hosted_page_gets_the_request_itself(kind: str) -> None:
     ("retry_after", "seconds"),
     [("7", 7), ("0", 0), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
 )
-def test_retry_after_of_a_hosted_page_is_logged_if_it_is_a_number(
+def test_numeric_retry_after_of_a_hosted_page_is_logged(
     retry_after: str, seconds: int | None
 ) -> None:
     busy = Response(503, (("retry-after", retry_after),), b"")

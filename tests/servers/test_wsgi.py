@@ -142,7 +142,7 @@ def test_wsgi_environ_of_a_request_holds_all_that_pep_3333_names(
     assert seen == {**SAME, **environ}
 
 
-def test_asgi_messages_of_a_wsgi_response_are_one_start_and_one_body() -> None:
+def test_wsgi_response_is_sent_in_two_asgi_messages() -> None:
     def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         start("299 Very fine", [("X-\xe9", "\xff"), ("y", "2")])
         return iter([b"a", b"b"])
