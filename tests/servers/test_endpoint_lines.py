@@ -6,10 +6,13 @@ import logging
 
 import pytest
 
-from curae_lifecycle import Request, Response
+from curae_lifecycle import Request, Response, Settings
 from curae_lifecycle.servers import endpoint
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.log import RequestLine
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.stores.retry import RetryStats
+from tests.servers.test_endpoint import Counted
 from tests.support.asking import KINDS, MINT, Asking, logged
 from tests.support.server import request
 from tests.support.serving import faulty
@@ -107,3 +110,38 @@ def test_interrupted_request_is_logged_with_its_whole_line(
         "retryAfter": None,
         "limit": None,
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_error_that_serving_lets_out_is_logged_and_counted(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, stats: RetryStats, **__: object) -> None:
+        stats.unexpected_errors += 1
+        raise KeyError("a-secret")
+
+    async def fail_async(*_: object, stats: RetryStats, **__: object) -> None:
+        fail(stats=stats)
+
+    monkeypatch.setattr(endpoint, "serve", fail)
+    monkeypatch.setattr(endpoint, "serve_async", fail_async)
+    counters = Counted()
+    with logged() as log:
+        answer = Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
+    assert (answer.status, [each.unexpected_errors for each in counters.efforts]) == (500, [2])
+    failed, line = log.lines
+    assert str(failed["message"]).startswith("a request failed: KeyError at ")
+    assert line["code"] == "INTERNAL"
+    assert "a-secret" not in log.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_request_for_an_operation_left_out_is_logged_without_one(kind: str) -> None:
+    kept = tuple(each for each in OPERATIONS if each.rule.name != "create-connection")
+    names = []
+    for operations in (OPERATIONS, kept):
+        settings = Settings(operations=operations)
+        with logged() as log:
+            Asking(kind=kind, store=faulty(settings=settings), settings=settings)(CREATE)
+        names += [line["operation"] for line in log.lines]
+    assert names == ["create-connection", None]
