@@ -49,6 +49,8 @@ GENERAL: Final = (
     "rules/test_changed_limits.py",
     "rules/test_times.py",
     "servers/test_debug.py",
+    "servers/test_endpoint_arguments.py",
+    "servers/test_endpoint_lines.py",
     "servers/test_guard_queue.py",
     "servers/test_guard_sharing.py",
     "servers/test_metrics_text.py",
