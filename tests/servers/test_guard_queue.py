@@ -69,16 +69,20 @@ class Hanging:
 
 @attrs.define
 class Remote(Client):
-    """A client that disconnects when it is told to."""
+    """A client that disconnects when it is told to; its messages are received one at a time."""
 
     hang_up: asyncio.Event = attrs.field(factory=asyncio.Event)
     listened: asyncio.Event = attrs.field(factory=asyncio.Event)
+    receives: int = 0
 
     async def receive(self) -> AsgiMessage:
         if self.sends:
             return self.sends.pop(0)
+        assert not self.receives, "a server's receive is called once at a time"
+        self.receives += 1
         self.listened.set()
         await self.hang_up.wait()
+        self.receives -= 1
         return GONE
 
 
