@@ -42,6 +42,19 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         "if isinstance(recorded, str) or isinstance(decided, str):",
     ): "Both have the same type by then.",
     (
+        "servers.endpoint._request_line",
+        'retry_after = headers.get("retry-after", "")',
+        'retry_after = headers.get("retry-after", "XXXX")',
+    ): "Neither is a number, so both are logged as None.",
+    **{
+        (
+            "servers.guard._names",
+            'key = b"key " + (words[0][-1] if words and words[0] else b"")',
+            f'key = b"{other}" + (words[0][-1] if words and words[0] else b"")',
+        ): "Names are only compared, and the name of a connection begins with another word."
+        for other in ("XXkey XX", "KEY ")
+    },
+    (
         "servers.run.load",
         'module, _, name = target.partition(":")',
         'module, _, name = target.rpartition(":")',

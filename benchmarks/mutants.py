@@ -1,6 +1,6 @@
 """Mutants of the package's code: each must make a deterministic test fail.
 
-    python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--jobs N]
+    python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--changed FILE ...] [--jobs N]
 
 mutmut 3.8 or newer makes the mutants: one change in one function, method or property. A MODULE is
 a name within the package, such as `rules.ratelimit`, or a folder's, such as `service.operations`.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import sys
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.choosing import choose, modules_of
 from benchmarks.equivalent import EQUIVALENT
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
@@ -89,6 +89,9 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(every))
     parser.add_argument("--sample", type=int, metavar="N", help="try N of them")
     parser.add_argument("--seed", type=int, default=0, help="which N")
+    parser.add_argument(
+        "--changed", nargs="*", default=[], metavar="FILE", help="take half of the N from these"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     asked: list[str] = options.modules or list(every)
@@ -99,10 +102,9 @@ def main() -> int:
     configure()
     mutants = [mutant for name in names for mutant in mutants_of(name)]
     if options.sample is not None:
-        chosen = random.Random(options.seed).sample(  # noqa: S311 - a choice, not a secret
-            range(len(mutants)), min(options.sample, len(mutants))
-        )
-        mutants = [mutants[number] for number in sorted(chosen)]
+        of = [mutant.module for mutant in mutants]
+        chosen = choose(of, options.sample, seed=options.seed, changed=modules_of(options.changed))
+        mutants = [mutants[place] for place in chosen]
     began = time.monotonic()
     trial = Trial(mutants, options.jobs)
     arguments = ["-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:terminal"]

@@ -142,6 +142,7 @@ def test_timed_benchmark_batch_of_7_calls_makes_7_calls() -> None:
     assert len(calls) == 7
 
 
+@pytest.mark.slow
 def test_benchmark_rounds_time_all_libraries_in_rotating_order() -> None:
     order: list[str] = []
 
@@ -315,6 +316,7 @@ def test_benchmark_page_and_picture_show_every_row_and_side() -> None:
 # --- Profiles ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_profiler_restores_the_signal_handler_after_its_samples() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
     before = signal.getsignal(signal.SIGPROF)

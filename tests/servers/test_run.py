@@ -64,6 +64,7 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
         Started.loader(f"{__name__}:plain")
 
 
+@pytest.mark.slow
 def test_loaded_app_is_exempt_from_garbage_collection() -> None:
     gc.unfreeze()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Protocol
@@ -24,10 +24,11 @@ from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.stores.sql.store import Rows
 from curae_lifecycle.testing.conformance import ApiKeyRequest, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.request import Request
+from tests.support.sql.databases import Forwarding
 
 MINT = RandomIds("https://connect.example/")
 
@@ -56,31 +57,20 @@ class Clock:
         return self.ahead // timedelta(microseconds=1)
 
 
-class MovedDatabase:
+@attrs.define
+class MovedDatabase(Forwarding):
     """A database with a movable clock."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self.database = database
-        self.clock = clock
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
+    clock: Clock
 
     def rows(self, statement: Statement) -> Rows:
         if self.dialect is Dialect.SQLITE:
             # It gets the time as its first value.
             now = time.time_ns() // 1000 + self.clock.micros
-            return self.database.rows(statement._replace(values=(now, *statement.values[1:])))
+            return super().rows(statement._replace(values=(now, *statement.values[1:])))
         moved = f"(clock_timestamp() + INTERVAL '{self.clock.micros} microseconds')"
         text = statement.text.replace("clock_timestamp()", moved)
-        return self.database.rows(statement._replace(text=text))
-
-    def run_ddl(self, statements: Sequence[Statement]) -> None:
-        self.database.run_ddl(statements)
-
-    def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self.database.run_transaction(statements)
+        return super().rows(statement._replace(text=text))
 
 
 class Registry(Protocol):

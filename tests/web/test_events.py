@@ -188,6 +188,7 @@ def test_events_contain_no_url_key_or_user_id() -> None:
         assert not any(f'"{user}"' in text for user in users), "a user id never leaves the platform"
 
 
+@pytest.mark.slow
 def test_no_two_events_share_an_id() -> None:
     by_id: dict[object, dict[str, Json]] = {}
     for event in emitted():

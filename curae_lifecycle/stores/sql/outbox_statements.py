@@ -123,14 +123,15 @@ def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: flo
     return Statement(text, (claim, *until, *values))
 
 
-def mark_expired_dead_statements(dialect: Dialect, due: Sequence[Due]) -> list[Statement]:
-    """Build the UPDATEs that mark messages dead after the claim of their last attempt expired.
+def mark_expired_dead_statements(dialect: Dialect, due: Due) -> list[Statement]:
+    """Build the UPDATEs that mark a message dead after the claim of its last attempt expired.
 
-    A message that another worker has claimed since `due` was read stays alive.
+    The first UPDATE must change one row. It changes none if another worker has claimed the message
+    since `due` was read.
     """
-    where, values = _still_due(dialect, due)
-    dead = Statement(f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}", values)
-    return [dead, _wake_statement(dialect, [each.subject for each in due])]
+    where, values = _still_due(dialect, [due])
+    text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}"
+    return [Statement(text, values, 1), _wake_statement(dialect, [due.subject])]
 
 
 def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, ...]]:

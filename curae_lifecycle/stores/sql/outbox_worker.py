@@ -392,9 +392,10 @@ class _Worker:
         while due := await self._due():
             spent = [each for each in due if each.attempts >= self.settings.attempts]
             if spent:
-                await self._change(*outbox_statements.mark_expired_dead_statements(dialect, spent))
                 for each in spent:
-                    _LOG.error("message %d is dead: its last attempt did not end", each.number)
+                    dead = outbox_statements.mark_expired_dead_statements(dialect, each)
+                    if await self._change(*dead):
+                        _LOG.error("message %d is dead: its last attempt did not end", each.number)
                 continue
             # A message that may have crashed its worker is claimed alone, so that another crash
             # costs no other message an attempt.

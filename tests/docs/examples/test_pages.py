@@ -85,6 +85,7 @@ def test_head_of_a_hosted_page_gives_its_length_without_a_body(app: App) -> None
     assert f"content-length: {length}".encode() in head.lower()
 
 
+@pytest.mark.slow
 def test_finishing_a_hosted_page_authorizes_once_for_90_days(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
@@ -97,6 +98,7 @@ def test_finishing_a_hosted_page_authorizes_once_for_90_days(app: App) -> None:
     assert app.status_of(created) == "EXPIRED"
 
 
+@pytest.mark.slow
 def test_cancel_on_predecessors_hosted_page_ends_the_successor(app: App) -> None:
     first = app.ask("connections", CREATE)
     path = f"connections/{json.loads(first.body)['connection']['id']}"
@@ -108,6 +110,7 @@ def test_cancel_on_predecessors_hosted_page_ends_the_successor(app: App) -> None
     assert app.outcome(second, "finish")[0] == 409
 
 
+@pytest.mark.slow
 def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
     entered = app.ask("curae-connect/initiate", {"appUserId": "ada", "preferSignup": True})
     assert app.outcome(entered, "cancel")[1].startswith("Nothing was cancelled")
@@ -115,6 +118,7 @@ def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
     assert app.outcome(entered, "finish") == (200, BEFORE)
 
 
+@pytest.mark.slow
 def test_graduation_page_after_tombstone_gives_410_and_post_409(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
@@ -129,6 +133,7 @@ def test_graduation_page_after_tombstone_gives_410_and_post_409(app: App) -> Non
     assert json.loads(again.body)["session"]["handoff"] == "LANDED"
 
 
+@pytest.mark.slow
 def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
@@ -191,6 +196,7 @@ def test_connection_revoked_during_a_hosted_page_post_gives_409(app: App, point:
     assert app.outcome(recovered, "finish") == (200, DONE)
 
 
+@pytest.mark.slow
 def test_finished_hosted_page_events_spell_status_as_configured(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)

@@ -103,6 +103,7 @@ def test_active_connection_has_no_reachable_successor() -> None:
     assert after == set(states.CHOICES["successor"])
 
 
+@pytest.mark.slow
 def test_reachable_revoked_at_is_set_exactly_if_status_revoked() -> None:
     pairs = {each[:2] for each in reachable.connections()}
     every = product(states.CHOICES["stored status"], states.CHOICES["revocation"])

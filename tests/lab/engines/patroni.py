@@ -25,7 +25,7 @@ from curae_lifecycle.web.request import Request
 from tests.lab.crash.load import CUT
 from tests.lab.crash.place import Place
 from tests.lab.engines.hosts import HERE, Host, Network
-from tests.lab.engines.watching import MISSING, Copy
+from tests.lab.engines.watching import MISSING, STORED, Copy, stored_status
 from tests.support.databases.postgres import processes_of
 from tests.support.wire.running import send
 
@@ -269,7 +269,8 @@ class _Copy:
         self._made: BoundedConnection | None = None
 
     def __call__(self, connection: str) -> str | None:
-        asked = "SELECT pg_is_in_recovery(), (SELECT document FROM curae_connection WHERE id = %s)"
+        rows = f"(SELECT 1) one LEFT JOIN ({STORED}) stored ON true"
+        asked = f"SELECT pg_is_in_recovery(), stored.* FROM {rows}"  # noqa: S608 - a constant
         try:
             if self._made is None or self._made.closed:
                 self._made = BoundedConnection.connect_with_timeout(0.5, self._named)
@@ -279,10 +280,12 @@ class _Copy:
                 self._made.close()
             return None
         assert found is not None
-        is_copy, text = found
+        is_copy, stored, binding = found
         if not is_copy:
             return None
-        return MISSING if text is None else str(json.loads(str(text))["status"])
+        if stored is None:
+            return MISSING
+        return stored_status(str(stored), None if binding is None else str(binding))
 
 
 def _config(member: Member, setting: Setting, addresses: Mapping[str, str]) -> dict[str, object]:

@@ -17,8 +17,11 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, present_era
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.codec import load
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.lab.crash.history import Operation
@@ -34,6 +37,12 @@ PAUSE: Final = 0.05
 
 NEWEST: Final = 8
 """Half of the reads are of the latest revocations, so many of them."""
+
+STORED: Final = (
+    "SELECT c.document, b.document FROM curae_connection c "
+    "LEFT JOIN curae_binding b ON b.id = c.coordinate WHERE c.id = %s"
+)
+"""The statement that reads a connection and the binding of its coordinate."""
 
 Copy = Callable[[str], str | None]
 """A function that reads the status of a connection by id.
@@ -149,6 +158,18 @@ class Watch:
             f"{len(self.broken)} of which said something else; {self.copied} reads by copies, "
             f"{self.stale} of which were behind"
         )
+
+
+def stored_status(connection: str, binding: str | None) -> str:
+    """Return the status of a stored connection, given the JSON of it and of its binding.
+
+    A connection that a tombstone ended is REVOKED before the sweep updates its row.
+    """
+    stored = load(Connection, json.loads(connection))
+    if binding is None:
+        return stored.status
+    era = present_era(load(LimitedAccountAppBinding, json.loads(binding)))
+    return stored.status if stored.identity.era == era else REVOKED
 
 
 def acknowledged(operation: Operation) -> str | None:

@@ -65,11 +65,12 @@ def assertions(folder: str) -> Iterator[Assertion]:
     """Yield the assertions of all modules in a folder of the package, in the order of the source."""
     for path in sorted((_PACKAGE / folder).rglob("*.py")):
         module = path.relative_to(_PACKAGE).as_posix()
-        source = path.read_text(encoding="utf-8")
+        source = path.read_bytes()
+        lines_of_source = source.split(b"\n")
         for name, function in _functions(ast.parse(source)):
             seen: Counter[str] = Counter()
             for node in _within(function):
-                text = _on_one_line(ast.get_source_segment(source, node) or "")
+                text = _on_one_line(_text(lines_of_source, node))
                 seen[text] += 1
                 if seen[text] > 1:
                     text = f"{text} ({seen[text]})"
@@ -126,6 +127,13 @@ def noted_failures(watched: Iterable[Assertion]) -> Iterator[set[Assertion]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LifecycleError, "__init__", note)
         yield failed
+
+
+def _text(lines: Sequence[bytes], node: ast.stmt) -> str:
+    # `ast.get_source_segment` splits the whole source for each node.
+    *before, last = lines[node.lineno - 1 : node.end_lineno]
+    text = b"\n".join([*before, last[: node.end_col_offset]])
+    return text[node.col_offset :].decode()
 
 
 def _on_one_line(source: str) -> str:

@@ -51,6 +51,7 @@ def _failed(report: Report) -> set[str]:
     return {failure.check for failure in report.failed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slowly", [pytest.param(False, marks=pytest.mark.heavy), True])
 def test_correct_server_passes_every_conformance_check(slowly: bool) -> None:  # noqa: FBT001 - a test's parameter
     report = _held_against(Service(), slowly=slowly, only=None)

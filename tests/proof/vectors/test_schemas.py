@@ -57,6 +57,7 @@ def test_every_vector_case_fits_the_schema_of_its_document(name: str) -> None:
     assert [case["id"] for case in documents()[name] if not checked.is_valid(case)] == []
 
 
+@pytest.mark.slow
 def test_vector_case_with_unknown_or_missing_member_is_invalid() -> None:
     case = documents()["life"][0]
     asked = cast("Object", case["input"])

@@ -152,6 +152,7 @@ def test_statement_without_server_timeout_is_aborted(
             assert made.rows(ONE)
 
 
+@pytest.mark.slow
 def test_deadline_aborts_a_running_statement(postgres_url: str) -> None:
     with database(postgres_url, options=limits(60_000)) as alias:
         made = DjangoDatabase(alias)

@@ -112,6 +112,7 @@ def test_redis_cluster_logs_in_with_credentials_of_its_first_url() -> None:
     assert waiting._nodes.encrypted
 
 
+@pytest.mark.slow
 def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         made._timeout = 0.05

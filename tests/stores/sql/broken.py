@@ -9,29 +9,17 @@ import attrs
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.support.sql.databases import Forwarding
 from tests.support.wrong_stores import only_counts
 
 
-@attrs.frozen
-class Trusting:
+class Trusting(Forwarding):
     """A database without compare and set: it overwrites any row."""
 
-    database: Database
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
-    def rows(self, statement: Statement) -> Rows:
-        return self.database.rows(statement)
-
-    def run_ddl(self, statements: Sequence[Statement]) -> None:
-        self.database.run_ddl(statements)
-
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self.database.run_transaction([_trusting(statement) for statement in statements])
+        return super().run_transaction([_trusting(statement) for statement in statements])
 
 
 def _trusting(statement: Statement) -> Statement:
@@ -41,12 +29,11 @@ def _trusting(statement: Statement) -> Statement:
     return Statement(statement.text.removesuffix(compared), statement.values[:-1], 1)
 
 
-@attrs.frozen
-class Stepping(Trusting):
+class Stepping(Forwarding):
     """A database that compares, but commits each write by itself."""
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        every = [self.database.run_transaction([statement]) for statement in statements]
+        every = [self.database.run_transaction([each]) for each in statements]
         return all(every)
 
 

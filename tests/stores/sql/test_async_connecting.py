@@ -52,6 +52,7 @@ def test_aiosqlite_busy_timeout_equals_the_timeout_of_the_engine(sqlite_url: str
     assert asyncio.run(ask()) == [(60_000,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 def test_async_connect_to_a_silent_server_raises_timeout_error(tmp_path: Path, driver: str) -> None:
     async def connect() -> None:

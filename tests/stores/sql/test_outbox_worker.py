@@ -26,9 +26,10 @@ from curae_lifecycle.stores.sql.outbox_statements import (
     mark_expired_dead_statements,
 )
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
 from tests.stores.sql.posting import database, left, pass_time, post, raising, url
+from tests.support.sql.databases import Forwarding
 
 __all__ = ["database", "url"]
 
@@ -155,25 +156,17 @@ class GoneError(BaseException):
 
 
 @attrs.define
-class Breaking:
+class Breaking(Forwarding):
     """A database that runs statements, and then fails as often as it was told to."""
 
-    database: Database
     breaks: str = "nothing"
     times: int = 10**6
 
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
     def rows(self, statement: Statement) -> Rows:
-        return self._then_fail(statement.text, self.database.rows(statement))
-
-    def run_ddl(self, statements: Sequence[Statement]) -> None:
-        self.database.run_ddl(statements)
+        return self._then_fail(statement.text, super().rows(statement))
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self._then_fail(statements[0].text, self.database.run_transaction(statements))
+        return self._then_fail(statements[0].text, super().run_transaction(statements))
 
     def _then_fail(self, text: str, answered: Answered) -> Answered:
         if self.breaks in text and self.times:
@@ -262,8 +255,40 @@ def test_message_that_a_rival_claimed_again_is_not_marked_dead(
         Outbox(database).deliver_batch(rival)
     if has_expired:
         pass_time(database)
-    assert database.run_transaction(mark_expired_dead_statements(database.dialect, spent))
+    assert not database.run_transaction(mark_expired_dead_statements(database.dialect, spent[0]))
     assert Outbox(database).backlog()[:2] == (1, 0)
+
+
+@attrs.define
+class Overtaken(Breaking):
+    """A database in which a rival does something right before a worker marks a message dead."""
+
+    rival: Callable[[], object] = lambda: None
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        if "due_at = NULL" in statements[0].text:
+            self.rival()
+        return super().run_transaction(statements)
+
+
+def test_outbox_worker_logs_no_death_of_a_rivals_message(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one", "two")
+    settings = DeliverySettings(attempts=1)
+    for _ in range(2):
+        with suppress(GoneError):
+            Outbox(database, settings).deliver_batch(die)
+    pass_time(database)
+
+    def rival() -> None:
+        with suppress(GoneError):
+            Outbox(database).deliver_batch(die)
+
+    outbox = Outbox(Overtaken(database, rival=rival), settings)
+    assert outbox.deliver_batch(die) == 0
+    assert "is dead" not in caplog.text
+    assert outbox.backlog()[:2] == (2, 0)
 
 
 # --- Databases that fail ----------------------------------------------------------------------

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.connection import Actor, Status
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import to_epoch_microseconds
@@ -18,21 +18,22 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores import deadline, sweeping
+from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.expiring import EXPIRING_TABLES, put_row
 from tests.support.chains import store_chain
 from tests.support.server import API_KEY, CALLER, request
-from tests.support.serving import FakeTime, fake_time
+from tests.support.serving import FakeTime, fake_time, run_async
 from tests.support.sql.databases import Clocked
 from tests.support.strategies import COORDINATE, START, pending
 
@@ -291,3 +292,76 @@ def test_chain_revocation_changes_at_most_17_rows_at_once(
     sized.sizes.clear()
     record(store, Revoked(chain[0].id, Actor.PATIENT))
     assert sized.sizes == [16, 16, 17]
+
+
+# --- Patience -----------------------------------------------------------------------------------
+
+
+@attrs.define
+class Locked(Clocked):
+    """A database whose connections are locked until half a minute has passed."""
+
+    time: FakeTime = attrs.field(kw_only=True)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        if any("UPDATE curae_connection" in each.text for each in statements):
+            self.time.passed += 3
+            if self.time.passed < 30:
+                raise StoreUnavailableError("a row is locked")
+        return super().run_transaction(statements)
+
+
+@attrs.frozen
+class Awaited:
+    """A blocking database as an async one, without threads."""
+
+    database: Locked
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    async def rows(self, statement: Statement) -> Rows:
+        return self.database.rows(statement)
+
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction(statements)
+
+
+def erase_user(locked: Locked) -> None:
+    erase(locked, COORDINATE)
+
+
+def purge_unfinished_sweep(locked: Locked) -> None:
+    interrupted_sweep(locked)
+    SqlStore(locked).purge()
+
+
+def purge_unfinished_sweep_async(locked: Locked) -> None:
+    interrupted_sweep(locked)
+    run_async(AsyncSqlStore(Awaited(locked)).purge(), locked.time)
+
+
+def interrupted_sweep(locked: Locked) -> None:
+    with pytest.raises(StoreUnavailableError):
+        record(SqlStore(locked), Tombstoned(COORDINATE))
+    assert locked.time.passed < 10
+
+
+@pytest.mark.parametrize("job", [erase_user, purge_unfinished_sweep, purge_unfinished_sweep_async])
+def test_erase_and_purge_try_each_batch_for_a_minute(
+    sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, job: Callable[[Locked], None]
+) -> None:
+    locked = Locked(sqlite_database, time=fake_time(monkeypatch))
+    store = SqlStore(locked)
+    store.create_tables()
+    store_chain(SqlStore(sqlite_database), 3)
+    job(locked)
+    assert 30 <= locked.time.passed < 60
+    found = store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot
+    assert found.binding is not None
+    assert found.binding.swept
+    assert [each.status for each in found.connections] == [Status.REVOKED] * 3

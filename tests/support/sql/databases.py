@@ -16,29 +16,38 @@ from tests.support.strategies import START
 
 
 @attrs.define
-class Clocked:
-    """A database with a test clock."""
+class Forwarding:
+    """A database that forwards all calls to another; a subclass changes one of them."""
 
     database: Database
-    now: datetime = START
 
     @property
     def dialect(self) -> Dialect:
         return self.database.dialect
 
     def rows(self, statement: Statement) -> Rows:
-        return self.shown(self.database.rows(statement))
-
-    def shown(self, rows: Rows) -> Rows:
-        """Return the rows with the instant of the test clock."""
-        at = to_epoch_microseconds(self.now)
-        return [(*row[:2], at, *row[3:]) if row[0] == "now" else row for row in rows]
+        return self.database.rows(statement)
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
         self.database.run_ddl(statements)
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         return self.database.run_transaction(statements)
+
+
+@attrs.define
+class Clocked(Forwarding):
+    """A database with a test clock."""
+
+    now: datetime = START
+
+    def rows(self, statement: Statement) -> Rows:
+        return self.shown(super().rows(statement))
+
+    def shown(self, rows: Rows) -> Rows:
+        """Return the rows with the instant of the test clock."""
+        at = to_epoch_microseconds(self.now)
+        return [(*row[:2], at, *row[3:]) if row[0] == "now" else row for row in rows]
 
 
 @attrs.frozen
@@ -87,24 +96,16 @@ def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
 
 
 @attrs.define
-class Counted:
+class Counted(Forwarding):
     """A database that records its statements."""
 
-    database: Database
     read: list[Statement] = attrs.field(factory=list[Statement])
     changed: list[Sequence[Statement]] = attrs.field(factory=list[Sequence[Statement]])
 
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
     def rows(self, statement: Statement) -> Rows:
         self.read.append(statement)
-        return self.database.rows(statement)
-
-    def run_ddl(self, statements: Sequence[Statement]) -> None:
-        self.database.run_ddl(statements)
+        return super().rows(statement)
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         self.changed.append(statements)
-        return self.database.run_transaction(statements)
+        return super().run_transaction(statements)

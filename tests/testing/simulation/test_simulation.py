@@ -216,6 +216,7 @@ def test_skewed_clocks_move_no_instant_back_or_lose_revocations(
     assert min(apart, told, moves) > 20
 
 
+@pytest.mark.slow
 def test_simulation_without_watch_misses_a_broken_store() -> None:
     summary = simulate(1, hours=6, make_store=Forgetful, watched=False)
     assert summary.violation is None
@@ -256,6 +257,7 @@ class KeepsReplacedPages(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
+@pytest.mark.slow
 def test_simulation_detects_a_fact_from_a_replaced_page() -> None:
     violation = simulate(3, clients=2, hours=6, make_store=KeepsReplacedPages).violation
     assert violation is not None
@@ -344,6 +346,7 @@ class Contended(MemoryStore):
         return self.turn % 3 > 0 and super()._store(writes)
 
 
+@pytest.mark.slow
 def test_simulation_keeps_laws_if_every_third_commit_conflicts() -> None:
     for seed in SMALL:
         summary = simulate(seed, clients=2, hours=6, make_store=Contended)

@@ -336,6 +336,7 @@ def test_strategy_draws_every_rare_edge_in_a_thousand_examples(subject: str) -> 
     assert {name for name in RARE[subject] if not any(map(edges[name], seen))} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EntryPath)
 def test_sessions_drawn_for_a_path_cover_all_its_table_cells(path: EntryPath) -> None:
     cells = {

@@ -9,11 +9,10 @@ Each node is read on two connections all the time: one waits for earlier transac
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Final
@@ -25,15 +24,15 @@ from tests.lab.crash.history import Operation
 from tests.lab.crash.load import Load
 from tests.lab.engines.galera import DATABASE, Galera, Node
 from tests.lab.engines.galera.asking import Asking, MariadbError
+from tests.lab.engines.watching import STORED, acknowledged, stored_status
 from tests.lab.engines.watching import Watch as ServerWatch
-from tests.lab.engines.watching import acknowledged
 
 SYNCS: Final = (1, 0)
 PAUSE: Final = 0.03
 """Seconds between two reads without a new acknowledgement."""
 
 _RECENT: Final = 24
-_READ: Final = f"SELECT document FROM {DATABASE}.curae_connection WHERE id = %s"  # noqa: S608 - a constant
+_READ: Final = STORED.replace("curae_", f"{DATABASE}.curae_")
 
 
 @attrs.frozen
@@ -160,7 +159,7 @@ class Watch:
         connection, heard = wanted
         began = time.monotonic()
         rows = asked.ask(_READ, connection)
-        status = str(json.loads(str(rows[0][0]))["status"]) if rows else None
+        status = _status_of(rows[0]) if rows else None
         self.reads[sync] += 1
         if status != Status.REVOKED:
             with self.lock:
@@ -174,3 +173,8 @@ class Watch:
                     )
                 )
         return seen
+
+
+def _status_of(row: Sequence[object]) -> str:
+    connection, binding = row
+    return stored_status(str(connection), None if binding is None else str(binding))

@@ -1,0 +1,38 @@
+"""Choice of the mutants that a short run tries: half of them in changed modules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import PurePosixPath
+
+
+def choose(
+    modules: Sequence[str], number: int, *, seed: int, changed: Collection[str]
+) -> list[int]:
+    """Choose mutants, half of them in changed modules if these have so many.
+
+    Args:
+        modules: The module of each mutant.
+        number: The number of mutants to choose.
+        seed: The same seed gives the same choice.
+        changed: The changed modules.
+
+    Returns:
+        The places of the chosen mutants, in order.
+    """
+    chooser = random.Random(seed)  # noqa: S311 - a choice, not a secret
+    recent = [place for place, module in enumerate(modules) if module in changed]
+    chosen = set(chooser.sample(recent, min(number // 2, len(recent))))
+    others = [place for place in range(len(modules)) if place not in chosen]
+    chosen.update(chooser.sample(others, min(number - len(chosen), len(others))))
+    return sorted(chosen)
+
+
+def modules_of(files: Iterable[str]) -> set[str]:
+    """Return the names, within the package, of the modules in files such as `git log` lists."""
+    return {
+        ".".join(path.with_suffix("").parts[1:])
+        for path in map(PurePosixPath, files)
+        if path.suffix == ".py" and path.parts[0] == "curae_lifecycle"
+    }
