@@ -12,6 +12,9 @@ from benchmarks.equivalent import Key
 
 _FALSY: Final = "It is only asked whether it is true."
 _SAME_CODEC: Final = "Python finds a codec by its name in either case."
+_OTHER_WORD: Final = (
+    "Names are only compared, and the name of a key and that of a connection begin differently."
+)
 _NO_BYTES: Final = "`BytesIO(None)` is empty, too."
 
 
@@ -51,8 +54,16 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
             "servers.guard._names",
             'key = b"key " + (words[0][-1] if words and words[0] else b"")',
             f'key = b"{other}" + (words[0][-1] if words and words[0] else b"")',
-        ): "Names are only compared, and the name of a connection begins with another word."
+        ): _OTHER_WORD
         for other in ("XXkey XX", "KEY ")
+    },
+    **{
+        (
+            "servers.guard._names",
+            'return (key, b"connection " + id_)',
+            f'return (key, b"{other}" + id_)',
+        ): _OTHER_WORD
+        for other in ("XXconnection XX", "CONNECTION ")
     },
     (
         "servers.run.load",

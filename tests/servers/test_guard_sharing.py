@@ -63,6 +63,12 @@ async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[
         ([(b"a", CREATE)] * 3 + [(b"", LIVE_PATH)], []),
         ([(b"", "/page/one")] * 3 + [(b"", READY_PATH)], []),
         ([(b"a", f"{CREATE}/\ud800")], []),
+        # Only equal keys and equal connections share a bound.
+        ([(b"", "/page/one")] * 3 + [(b"Bearer XXXX", CREATE)], []),
+        (
+            [(key, f"{CREATE}/s") for key in (b"a", b"b", b"c")] + [(b"d", f"{CREATE}/\u017f")],
+            [],
+        ),
         # One key, and one connection, in several spellings.
         (
             [
