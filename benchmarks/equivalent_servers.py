@@ -66,6 +66,16 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         for other in ("XXconnection XX", "CONNECTION ")
     },
     (
+        "servers.guard._end_now",
+        "limit.reschedule(0)",
+        "limit.reschedule(1)",
+    ): "The loop's clock shows seconds since the machine started, so it is past both.",
+    (
+        "servers.guard._read_body",
+        "return None, True",
+        "return None, False",
+    ): "If there is no body, nothing asks whether it is complete.",
+    (
         "servers.run.load",
         'module, _, name = target.partition(":")',
         'module, _, name = target.rpartition(":")',

@@ -19,7 +19,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
-from typing import Final, ParamSpec, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar, TypeVarTuple, cast
 
 import attrs
 
@@ -64,7 +64,7 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
 _LOG: Final = logging.getLogger(__name__)
-_Given = ParamSpec("_Given")
+_Given = TypeVarTuple("_Given")
 _Made = TypeVar("_Made")
 
 METRICS_PATH: Final = "/metrics"
@@ -266,9 +266,9 @@ def _check_values(id_factory: object, settings: object, counters: object) -> Non
         raise ArgumentError("counters", allowed)
 
 
-def _as_async(function: Callable[_Given, _Made]) -> Callable[_Given, Awaitable[_Made]]:
-    async def call(*given: _Given.args, **named: _Given.kwargs) -> _Made:
-        return function(*given, **named)
+def _as_async(function: Callable[[*_Given], _Made]) -> Callable[[*_Given], Awaitable[_Made]]:
+    async def call(*given: *_Given) -> _Made:
+        return function(*given)
 
     return call
 

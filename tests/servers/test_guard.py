@@ -38,6 +38,13 @@ def test_guard_passes_body_parts_to_the_app_as_one_message() -> None:
     assert client.headers() == {b"x": b"y"}
 
 
+def test_body_part_that_a_server_leaves_out_is_empty() -> None:
+    app = Seen()
+    client = Client([{"type": "http.request", "more_body": True}, part(b"a", more=False)])
+    guarded(app, client)
+    assert app.messages == [part(b"a", more=False)]
+
+
 def test_maximum_body_is_passed_whole_and_connection_stays_open() -> None:
     app, client = Seen(), Client([part(b"x" * BODY_MAX, more=True), part(b"", more=False)])
     guarded(app, client, (b"content-length", str(BODY_MAX).encode()))
