@@ -24,7 +24,19 @@ from mutmut.mutation.file_mutation import create_mutations
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
-ROOMS: Final = ("rules", "service", "servers", "replay")
+ROOMS: Final = (
+    "rules",
+    "service",
+    "replay.blame",
+    "replay.recorded",
+    "servers.endpoint",
+    "servers.health",
+    "servers.log",
+    "servers.run",
+    "servers.shutdown",
+    "servers.slots",
+    "servers.wsgi",
+)
 """The rooms whose code is mutated, and single modules of other rooms."""
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
