@@ -12,6 +12,7 @@ from benchmarks.equivalent import Key
 
 _FALSY: Final = "It is only asked whether it is true."
 _SAME_CODEC: Final = "Python finds a codec by its name in either case."
+_DROPPED: Final = "The parser uses the name in its error alone, which is dropped."
 _OTHER_WORD: Final = (
     "Names are only compared, and the name of a key and that of a connection begin differently."
 )
@@ -38,7 +39,18 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         "replay.recorded.Recorded._read",
         "return parse(inner, holder.get(inner))",
         "return parse(None, holder.get(inner))",
-    ): "The parser uses the name in its error alone, which is dropped.",
+    ): _DROPPED,
+    **{
+        (
+            "replay.recorded._is_same_instant",
+            'return parse_time("recorded", recorded) == parse_time("decided", decided)',
+            f"return parse_time({ours}, recorded) == parse_time({theirs}, decided)",
+        ): _DROPPED
+        for ours, theirs in (
+            *((other, '"decided"') for other in ("None", '"XXrecordedXX"', '"RECORDED"')),
+            *(('"recorded"', other) for other in ("None", '"XXdecidedXX"', '"DECIDED"')),
+        )
+    },
     (
         "replay.recorded.Comparison._is_same",
         "if isinstance(recorded, str) and isinstance(decided, str):",
