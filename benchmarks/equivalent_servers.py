@@ -78,6 +78,11 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         for other in ("XXconnection XX", "CONNECTION ")
     },
     (
+        "servers.guard._lifespan",
+        "supports_lifespan = False",
+        "supports_lifespan = None",
+    ): _FALSY,
+    (
         "servers.guard._end_now",
         "limit.reschedule(0)",
         "limit.reschedule(1)",

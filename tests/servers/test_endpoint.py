@@ -433,7 +433,7 @@ def test_metrics_include_the_outbox_backlog(
         answer = Asking(kind=kind, store=faulty(), counters=Counted(), backlog=backlog)(METRICS)
     assert (answer.status, answer.body.decode()) == (200, text)
     assert answer.headers[:2] == (("content-type", "text/plain"), ("cache-control", "no-store"))
-    assert ("the outbox cannot be counted: OSError" in log.text) == (backlog is unknown)
+    assert ("the outbox cannot be counted" in log.text) == (backlog is unknown)
     assert "a-secret" not in log.text
     assert log.requests[0]["operation"] == "metrics"
 
