@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from curae_lifecycle.cli.main import main
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.conformance import CHECKS, Progress
+from curae_lifecycle.testing.conformance import CHECKS, DEFAULT_TIMEOUT, Progress, Report
+from curae_lifecycle.testing.conformance.results import ProgressCallback
 from curae_lifecycle.testing.conformance.store_kit import METHODS, NO_CLOCK, check_store
 from tests.cli import planted_stores
 from tests.cli.planted_stores import Bare, OwnClock, WithOutbox
@@ -96,6 +98,30 @@ def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
     assert main(["check", f"{PLANTED}:Bare", "--only", "kit", "--strict"]) == 1
     assert main(["check", f"{PLANTED}:WithOutbox", "--only", "kit", "--strict"]) == 0
     assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "timeout"), [([], DEFAULT_TIMEOUT), (["--limit", "7"], timedelta(seconds=7))]
+)
+def test_check_limit_option_is_the_timeout_of_each_kit_check(
+    options: list[str], timeout: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[timedelta | None] = []
+
+    def note(
+        store: object,
+        *,
+        only: list[str],
+        timeout: timedelta | None = None,
+        progress: ProgressCallback,
+    ) -> Report:
+        del store, progress
+        given.append(timeout)
+        return Report(passed=tuple(only), failed=(), not_run=(), seed="1")
+
+    monkeypatch.setattr(check, "check_store", note)
+    assert main(["check", f"{PLANTED}:Bare", "--only", "kit", *options]) == 0
+    assert given == [timeout]
 
 
 @pytest.mark.slow

@@ -87,6 +87,9 @@ def _limited(rule: OperationRule, settings: Settings) -> RateLimited:
 
 def _response(example: Example, settings: Settings) -> Response:
     key = IdempotencyKey("k-1") if example.operation.rule.key is KeyUse.NEEDED else None
-    call = Call(caller=CALLER, operation=example.operation, key=key, settings=settings)
+    # An example's snapshot holds no states of buckets, and a success shows none.
+    call = Call(
+        caller=CALLER, operation=example.operation, key=key, settings=settings, charged=True
+    )
     decision = decide(call, snapshot=example.snapshot, now=NOW, new_ids=_NEW_IDS)
     return respond(decision).response

@@ -214,6 +214,7 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
     ),
     ("law-16.problems", "not a base URI followed by", members(type="problem")),
     ("law-16.problems", "title is not a non-empty string", members(title="")),
+    ("law-16.problems", "BAD_REQUEST must have the status 400", members(status=500)),
     ("law-13.nothing-internal", "contains the API key", says("nextAction__url", authorization)),
     (
         "law-13.nothing-internal",

@@ -74,6 +74,21 @@ def make_lost_once():
     return attrs.evolve(server, send=send)
 
 
+def make_broken_async():
+    async def send(request):
+        raise ConnectionRefusedError(111, "down")
+
+    return AsyncServer(send, make_async().make_key)
+
+
+made = []
+
+
+def make_broken_first():
+    made.append(make_server() if made else make_broken())
+    return made[-1]
+
+
 def make_wrong():
     server = make_server()
 
@@ -212,7 +227,7 @@ def test_pytest_kit_failure_shows_its_message_without_traceback(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["make_broken"])
+@pytest.mark.parametrize("name", ["make_broken", "make_broken_async"])
 def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str) -> None:
     status, told = run_pytest(tmp_path, FIXTURE.format(name=name), "-k", "law or page")
     assert status == 1, told
@@ -227,6 +242,15 @@ def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> N
     assert status == 1, told
     assert (counts(told)["failed"], counts(told)["passed"]) == (1, 3)
     assert "the server is down" not in told
+
+
+@pytest.mark.slow
+def test_pytest_kit_tests_the_server_made_after_one_that_is_down(tmp_path: Path) -> None:
+    conftest = CONFTEST.format(name="make_broken_first")
+    status, told = run_pytest(tmp_path, conftest, "-k", "registration")
+    assert status == 1, told
+    assert "the server is down: send raised ConnectionRefusedError" in told
+    assert (counts(told)["failed"], counts(told)["passed"]) == (1, 3)
 
 
 @pytest.mark.slow

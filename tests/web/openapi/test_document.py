@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import APP_USER_ID, Member, parse_lenient_id
@@ -387,4 +388,23 @@ def test_type_base_setting_changes_problem_types_in_the_document() -> None:
     kind = at("components", "schemas", "NotFound", "properties", "type", document=document)
     assert kind == {"const": "https://health.example/problems/not-found"}
     text = json.dumps(document)
-    assert "https://example.com/problems/" not in text
+    assert DEFAULT_TYPE_BASE not in text
+
+
+def test_document_of_a_server_with_a_bucket_shows_its_refusal() -> None:
+    bucket = Bucket(name="own", capacity=2, refill=1, seconds=4)
+    document = openapi(Settings(buckets=(bucket,)))
+    problem = ("responses", "429", "content", "application/problem+json", "examples")
+    for kind in OPERATIONS:
+        limited = at(*where(kind), *problem, "RATE_LIMITED", "value", document=document)
+        limit = kind.rule.limit
+        name, seconds = ("own", 4) if limit is None else (limit.name, 12)
+        assert limited["details"] == {"policy": name, "retryAfter": seconds}
+    usual = at("components", document=openapi())
+    assert at("components", document=document) == usual
+
+
+def test_document_links_lead_to_operations_of_the_server_only() -> None:
+    document = openapi(Settings(operations=(CreateConnection, GetConnection)))
+    responses = at(*where(CreateConnection), "responses", document=document)
+    assert list(at("201", "links", document=responses)) == ["getConnection"]
