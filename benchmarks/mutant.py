@@ -24,8 +24,21 @@ from mutmut.mutation.file_mutation import create_mutations
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
-ROOMS: Final = ("rules", "service", "web")
-"""The rooms whose code is mutated."""
+ROOMS: Final = (
+    "rules",
+    "service",
+    "web",
+    "replay.blame",
+    "replay.recorded",
+    "servers.endpoint",
+    "servers.health",
+    "servers.log",
+    "servers.run",
+    "servers.shutdown",
+    "servers.slots",
+    "servers.wsgi",
+)
+"""The rooms whose code is mutated, and single modules of other rooms."""
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
@@ -60,7 +73,12 @@ class Mutant:
 
 def modules() -> tuple[str, ...]:
     """Every module of the rooms, within the package."""
-    paths = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    rooms = [PACKAGE.joinpath(*name.split(".")) for name in ROOMS]
+    paths = [
+        path
+        for room in rooms
+        for path in (sorted(room.rglob("*.py")) if room.is_dir() else [room.with_suffix(".py")])
+    ]
     return tuple(
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in paths
@@ -186,6 +204,9 @@ def activate(mutant: Mutant) -> None:
     module = sys.modules[f"curae_lifecycle.{mutant.module}"]
     *classes, name = mutant.function.split(".")
     source = mutant.source
+    if function.__code__.co_freevars and "super" not in source:
+        # Else the mutant's code had one cell less, and Python would refuse it.
+        source += "\n    __class__"
     for each in classes:
         # Inside a class, so that `super()` finds its cell.
         source = f"class {each}:\n" + "".join(f"    {line}\n" for line in source.splitlines())

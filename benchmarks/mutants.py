@@ -1,4 +1,4 @@
-"""Mutants of the code of the rules, the service and the wire: each must make a deterministic test fail.
+"""Mutants of the package's code: each must make a deterministic test fail.
 
     python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--changed FILE ...] [--jobs N]
 
@@ -6,8 +6,8 @@ mutmut 3.8 or newer makes the mutants: one change in one function, method or pro
 a name within the package, such as `rules.ratelimit`, or a folder's, such as `service.operations`.
 Hypothesis tests are left out, since a random test kills a mutant on some seeds and not on others.
 
-A mutant that no test notices is *equivalent* where `EQUIVALENT` gives the proof, and *survives*
-otherwise; then the exit status is 1. So it is where an entry of `EQUIVALENT` fits no mutant or
+A mutant that no test notices is *equivalent* where `PROVEN` gives the proof, and *survives*
+otherwise; then the exit status is 1. So it is where an entry of `PROVEN` fits no mutant or
 a mutant that is killed. Tables are not code: `tests/proof/oracles/test_table_mutants.py` changes
 their cells.
 """
@@ -28,16 +28,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.choosing import choose, modules_of
 from benchmarks.equivalent import EQUIVALENT
+from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
+
+PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS}
+"""Why no caller can tell a mutant from the code."""
 
 GENERAL: Final = (
     "docs/extending/test_extending.py",
     "proof/domains/test_domains.py",
     "proof/oracles/test_table_mutants.py",
+    "replay/test_broken.py",
+    "replay/test_emptiest_members.py",
+    "replay/test_facts.py",
+    "replay/test_late_facts.py",
     "replay/test_log.py",
+    "replay/test_names.py",
+    "replay/test_page_urls.py",
     "rules/test_changed_limits.py",
     "rules/test_times.py",
+    "servers/test_debug.py",
+    "servers/test_endpoint_arguments.py",
+    "servers/test_endpoint_lines.py",
+    "servers/test_guard_queue.py",
+    "servers/test_guard_sharing.py",
+    "servers/test_metrics_text.py",
     "service/test_checked_values.py",
     "service/test_emptiest_members.py",
     "service/test_gate_order.py",
@@ -116,8 +132,8 @@ def main() -> int:
 
 def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, whole: bool) -> int:
     """Print what became of them, by module; 1 where one survives or the list is wrong."""
-    proven = [mutant for mutant in unnoticed if mutant.key in EQUIVALENT]
-    survivors = [mutant for mutant in unnoticed if mutant.key not in EQUIVALENT]
+    proven = [mutant for mutant in unnoticed if mutant.key in PROVEN]
+    survivors = [mutant for mutant in unnoticed if mutant.key not in PROVEN]
     made, same, left = (
         Counter(mutant.module for mutant in group) for group in (mutants, proven, survivors)
     )
@@ -129,9 +145,9 @@ def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, wh
     for mutant in survivors:
         print(f"\nsurvived: {mutant}")
     keys = {mutant.key for mutant in mutants}
-    wrong = keys & set(EQUIVALENT) - {mutant.key for mutant in proven}
+    wrong = keys & set(PROVEN) - {mutant.key for mutant in proven}
     if whole:
-        wrong |= {key for key in EQUIVALENT if key[0].startswith(tuple(made))} - keys
+        wrong |= {key for key in PROVEN if key[0].startswith(tuple(made))} - keys
     for key in sorted(wrong):
         where, before, after = key
         print(f"\nlisted as equivalent, but killed or no longer made: {where}")

@@ -10,8 +10,10 @@ import cProfile
 import os
 import pickle
 import resource
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -27,9 +29,15 @@ from benchmarks.mutant import PACKAGE, Mutant, activate, function_of
 CPU_SECONDS: Final = 60
 """How long a mutant may compute before it counts as killed; the tests themselves need far less."""
 
+WALL_SECONDS: Final = 300
+"""How long a mutant may wait, likewise; a test that waits for an event of its own never ends."""
+
 MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
+
+PROCESSES: Final = "tests/servers/"
+"""The folder of the tests that start processes, if they are slow."""
 
 Place = tuple[str, int]
 """A function's file and first line."""
@@ -50,6 +58,14 @@ class Trial:
         self.survivors: list[Mutant] = []
         self.callers: dict[Place, dict[pytest.Item, int]] = {}
         self.failure = "the tests were not collected"
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the slow tests of servers out: they start processes, which no mutant reaches."""
+        items[:] = [
+            item
+            for item in items
+            if not (item.nodeid.startswith(PROCESSES) and item.get_closest_marker("slow"))
+        ]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Learn which test calls what, then try the mutants, as many at once as allowed."""
@@ -93,21 +109,12 @@ class Trial:
         """In a process of its own: run every so many-th test under a profiler."""
         seen = []
         for number in range(share, len(items), self.jobs):
-            profile = cProfile.Profile(builtins=False)
-            profile.enable()
-            results = runtestprotocol(items[number], log=False, nextitem=None)
-            profile.disable()
+            results, calls = _observed(items[number])
             for result in results:
                 if result.failed:
                     why = f"{result.nodeid} fails without any mutant\n{result.longrepr}"
                     report.write_text(why)
                     return 1
-            calls = {
-                _place(entry.code): entry.callcount
-                for entry in profile.getstats()
-                if isinstance(entry.code, CodeType)
-                and entry.code.co_filename.startswith(str(PACKAGE))
-            }
             seen.append((number, calls))
         report.write_bytes(pickle.dumps(seen))
         return 0
@@ -116,12 +123,37 @@ class Trial:
         """In a process of its own: 1 as soon as a test fails, 0 where none does."""
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        signal.alarm(WALL_SECONDS)
         callers = self.callers.get(_place(function_of(mutant).__code__), {})
         activate(mutant)
         for item in sorted(callers, key=callers.__getitem__):
             if any(result.failed for result in runtestprotocol(item, log=False, nextitem=None)):
                 return 1
         return 0
+
+
+def _observed(item: pytest.Item) -> tuple[list[pytest.TestReport], dict[Place, int]]:
+    """Run a test under a profiler; return its reports and its calls of the package.
+
+    A function that runs in a thread of the test counts as one call.
+    """
+    profile = cProfile.Profile(builtins=False)
+    in_threads: set[CodeType] = set()
+    threading.setprofile(lambda frame, _, __: in_threads.add(frame.f_code))
+    profile.enable()
+    reports = runtestprotocol(item, log=False, nextitem=None)
+    profile.disable()
+    calls = dict.fromkeys(in_threads.copy(), 1)
+    calls |= {
+        entry.code: entry.callcount
+        for entry in profile.getstats()
+        if isinstance(entry.code, CodeType)
+    }
+    return reports, {
+        _place(code): count
+        for code, count in calls.items()
+        if code.co_filename.startswith(str(PACKAGE))
+    }
 
 
 def _place(code: CodeType) -> Place:

@@ -59,7 +59,8 @@ class Deciders:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._connections: dict[str, dict[str, str]] = {}
-        self._accounts: dict[Coordinate, str] = {}
+        # A request that names no coordinate is about no account, so None is never a key.
+        self._accounts: dict[Coordinate | None, str] = {}
 
     def note(self, changes: Changes, rules: tuple[str, ...], now: datetime) -> None:
         """Remember for each changed member which rule changed it.
@@ -108,8 +109,7 @@ class Deciders:
         if "code" in decided:
             return _problem_rule(member, str(decided["code"])) or last
         if member == "body.lifecycleState":
-            coordinate = self._coordinate(request)
-            return last if coordinate is None else self._accounts.get(coordinate, last)
+            return self._accounts.get(self._coordinate(request), last)
         return self._success_rule(member, decided, answer) or last
 
     def _success_rule(self, member: str, decided: dict[str, Json], answer: Answer) -> str | None:
@@ -163,13 +163,9 @@ def _problem_rule(member: str, code: str) -> str | None:
     if code not in ProblemCode.__members__:
         return None
     row = CATALOGUE[ProblemCode[code]]
-    match member:
-        case "body.retryable":
-            return row.rule
-        case "body.status":
-            return PROBLEM_STATUS[row.outcome.kind].rule
-        case _:
-            return None
+    if member == "body.retryable":
+        return row.rule
+    return PROBLEM_STATUS[row.outcome.kind].rule if member == "body.status" else None
 
 
 def _last_of(tables: tuple[str, ...], rules: tuple[str, ...]) -> str | None:

@@ -50,6 +50,7 @@ from curae_lifecycle.web.json import (
     parse_json,
 )
 from curae_lifecycle.web.request import ParsedBody, Request
+from curae_lifecycle.web.wire_format import to_camel_case
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """The kinds of line; each line has a time and exactly one of these members."""
@@ -274,7 +275,12 @@ class _LogRunner:
         )
 
     def _answer_fact(self, number: int, fact: Fact, now: datetime) -> dict[str, Json]:
-        answer = record(self._store, fact, retry_policy=_ONE_ATTEMPT)
+        try:
+            answer = record(self._store, fact, retry_policy=_ONE_ATTEMPT)
+        except ArgumentError as error:
+            # A line spells its members in camelCase.
+            name = to_camel_case(error.argument)
+            raise ArgumentError(name, error.allowed, error.given) from error
         if self._comparison is not None and isinstance(answer, Done):
             self._deciders.note(answer.value, answer.rules, now)
         return format_fact_answer(number, answer)
@@ -283,11 +289,9 @@ class _LogRunner:
         ask = _object("ask", body, _REQUIRED_OF_ASK)
         if ask["type"] != "access":
             raise BrokenLineError("ask.type: must be access")
-        connection_id = values.ConnectionId(
-            values.parse_uuid("ask.connectionId", ask["connectionId"])
-        )
+        id_ = values.parse_uuid("ask.connectionId", ask["connectionId"])
         package = _text("ask.dataPackage", ask["dataPackage"])
-        snapshot = self._store.load(Needs(connection=connection_id)).snapshot
+        snapshot = self._store.load(Needs(connection=values.ConnectionId(id_))).snapshot
         connection = snapshot.connection
         if connection is None:
             raise BrokenLineError("ask.connectionId: must be a known connection")

@@ -136,7 +136,7 @@ class Comparison:
 
     def __init__(self) -> None:
         self._decided_ids: dict[str, str] = {}
-        self._recorded_ids: dict[str, str] = {}
+        self._matched: set[str] = set()
 
     def divergences(
         self, recorded: Recorded, response: Response, rule_of: Callable[[str], str]
@@ -203,9 +203,9 @@ class Comparison:
         return recorded == decided
 
     def _ids_match(self, recorded: str, decided: str) -> bool:
-        if recorded not in self._decided_ids and decided not in self._recorded_ids:
+        if recorded not in self._decided_ids and decided not in self._matched:
             self._decided_ids[recorded] = decided
-            self._recorded_ids[decided] = recorded
+            self._matched.add(decided)
         return self._decided_ids.get(recorded) == decided
 
 

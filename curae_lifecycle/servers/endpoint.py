@@ -19,7 +19,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import perf_counter
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeVar, TypeVarTuple, cast
 
 import attrs
 
@@ -64,6 +64,8 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
 _LOG: Final = logging.getLogger(__name__)
+_Given = TypeVarTuple("_Given")
+_Made = TypeVar("_Made")
 
 METRICS_PATH: Final = "/metrics"
 """The path of the counters, if the endpoint has any."""
@@ -147,12 +149,6 @@ class Endpoint:
                 stats=stats,
             )
 
-        async def serve_page(request: Request) -> Response | None:
-            return None if hosted_pages is None else hosted_pages(request)
-
-        async def count_backlog() -> Backlog | None:
-            return None if backlog is None else backlog()
-
         async def check_ready() -> bool:
             return await is_ready(as_async_store(store))
 
@@ -161,8 +157,8 @@ class Endpoint:
             retry_policy=retry_policy,
             counters=counters,
             serve_api=serve_api,
-            serve_page=None if hosted_pages is None else serve_page,
-            count_backlog=count_backlog,
+            serve_page=None if hosted_pages is None else _as_async(hosted_pages),
+            count_backlog=None if backlog is None else _as_async(backlog),
             check_ready=check_ready,
             time_limit=_deadline_limit,
             debug=debug,
@@ -231,9 +227,6 @@ class AsyncEndpoint:
                 stats=stats,
             )
 
-        async def count_backlog() -> Backlog | None:
-            return None if backlog is None else await backlog()
-
         async def check_ready() -> bool:
             return await is_ready(store)
 
@@ -243,7 +236,7 @@ class AsyncEndpoint:
             counters=counters,
             serve_api=serve_api,
             serve_page=hosted_pages,
-            count_backlog=count_backlog,
+            count_backlog=backlog,
             check_ready=check_ready,
             time_limit=asyncio.timeout,
             debug=debug,
@@ -273,6 +266,13 @@ def _check_values(id_factory: object, settings: object, counters: object) -> Non
         raise ArgumentError("counters", allowed)
 
 
+def _as_async(function: Callable[[*_Given], _Made]) -> Callable[[*_Given], Awaitable[_Made]]:
+    async def call(*given: *_Given) -> _Made:
+        return function(*given)
+
+    return call
+
+
 @asynccontextmanager
 async def _deadline_limit(seconds: float) -> AsyncGenerator[None, None]:
     with deadline_scope(seconds):
@@ -298,7 +298,7 @@ class _EndpointCore:
     counters: Counters | None
     serve_api: Callable[[Request, RetryStats], Awaitable[Answer]]
     serve_page: Callable[[Request], Awaitable[Response | None]] | None
-    count_backlog: Callable[[], Awaitable[Backlog | None]]
+    count_backlog: Callable[[], Awaitable[Backlog]] | None
     check_ready: Callable[[], Awaitable[bool]]
     time_limit: Callable[[float], AbstractAsyncContextManager[object]]
     debug: bool
@@ -353,8 +353,9 @@ class _EndpointCore:
     async def _metrics(self, counters: Counters) -> Response:
         backlog = None
         try:
-            async with self.time_limit(READY_TIMEOUT_SECONDS):
-                backlog = await self.count_backlog()
+            if self.count_backlog is not None:
+                async with self.time_limit(READY_TIMEOUT_SECONDS):
+                    backlog = await self.count_backlog()
         except Exception as error:  # noqa: BLE001 - other counters matter most when the store fails
             log_error("the outbox cannot be counted", error)
         try:
@@ -456,7 +457,9 @@ def _request_line(
     headers = dict(response.headers)
     retry_after = headers.get("retry-after", "")
     code, limit = None, None
-    if headers.get("content-type") == "application/problem+json":
+    # The problem of a hosted page can have any members, or none.
+    is_own = answered.operation != "page"
+    if is_own and headers.get("content-type") == "application/problem+json":
         problem = cast("dict[str, object]", json.loads(response.body))
         code = str(problem["code"])
         details = cast("dict[str, object]", problem["details"])

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -190,7 +189,7 @@ def configure_logging(
         stream: The stream to write to; standard error by default.
         levels: The levels of single loggers, by the logger's name.
     """
-    handler = _JsonHandler(sys.stderr if stream is None else stream)
+    handler = _JsonHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if isinstance(each, _JsonHandler)]:

@@ -104,7 +104,7 @@ def _environ(scope: AsgiMessage, body: bytes) -> WSGIEnvironment:
         "SERVER_NAME": server,
         "SERVER_PORT": str(port),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "REMOTE_ADDR": cast("tuple[str, int]", scope.get("client") or ("", 0))[0],
+        "REMOTE_ADDR": cast("tuple[str, ...]", scope.get("client") or ("",))[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.get("scheme", "http"),
         "wsgi.input": io.BytesIO(body),

@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
+import attrs
 import pytest
 
 from curae_lifecycle.cli.main import main
+from curae_lifecycle.replay.blame import Deciders
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.replay.recorded import ABSENT, Divergence
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.values import AppUserId, UserId
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.json_schema import Json
-from tests.support.logs import K1, account, answers, created, fact, got, initiated, sent
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
+from tests.support.logs import (
+    API,
+    K1,
+    TOMBSTONED,
+    account,
+    answers,
+    created,
+    fact,
+    got,
+    initiated,
+    sent,
+)
+from tests.support.server import API_KEY, CALLER
+from tests.support.strategies import at, pending
 
 RECONNECT = "connections/{c1.connection.id}:reconnect"
 REVOKE = "connections/{c1.connection.id}:revoke"
@@ -53,6 +79,8 @@ BLAMED: list[tuple[str, tuple[bytes, ...], str]] = [
     ("connection.status", (*ACTIVE, got(3)), "connection.authorize.pending"),
     ("connection.status", (*ACTIVE, got(10)), "standing.active-over"),
     ("connection.status", (created(1), got(31)), "standing.lapsed"),
+    ("connection.status", (initiated(1), created(1), TOMBSTONED, got(3)), "standing.revoked-at"),
+    ("connection.status", (initiated(1), TOMBSTONED, created(3), got(33)), "standing.lapsed"),
     ("connection.authorizedAt", (*ACTIVE, got(3)), "connection.authorize.pending"),
     ("connection.appUserId", (*ACTIVE, got(3)), "operation.create-connection"),
     (
@@ -131,6 +159,145 @@ def test_divergences_of_one_answer_name_a_rule_for_each_member() -> None:
     ]
 
 
+def test_divergence_of_an_empty_response_names_its_last_rule() -> None:
+    unchanged = account(2, unless="{a1.headers.etag}", response={"status": 200, "code": "GONE"})
+    found = checked(account(1), unchanged)
+    assert [(each.member, each.rule) for each in found] == [
+        ("status", "operation.account-state"),
+        ("code", "operation.account-state"),
+    ]
+
+
+# --- Answers by hand ------------------------------------------------------------------------
+
+RULES: Final = ("recovery.first", "operation.any", "a.third", "another.last")
+ROOT: Final = Request("GET", "/")
+PENDING: Final = pending()
+ACCOUNT_STATE: Final = f"{API}curae-connect/account-state"
+
+
+def deciders_of(*noted: tuple[Write, tuple[str, ...]]) -> Deciders:
+    """Return the deciders of a store with `API_KEY`, after writes and the rules of each."""
+    store = MemoryStore()
+    store.register(ApiKey(API_KEY), CALLER)
+    deciders = Deciders(store)
+    for write, rules in noted:
+        deciders.note(Changes((write,)), rules, at(5))
+    return deciders
+
+
+def explained(deciders: Deciders, body: Json, member: str, request: Request = ROOT) -> str:
+    """Return the rule that is blamed for a member of a body that `RULES` decided."""
+    answer = Answer(
+        response=Response(200, (), json.dumps(body).encode()),
+        changes=NO_CHANGES,
+        rules=RULES,
+        replayed=False,
+        decided_at=at(5),
+    )
+    return deciders.after_request(request, answer)(member)
+
+
+@pytest.mark.parametrize(
+    ("body", "member", "rule"),
+    [
+        ([], "body", "another.last"),
+        ({}, "code", "another.last"),
+        ({}, "status", "operation.any"),
+        ({}, "headers.cache-control", "operation.any"),
+        ({}, "body.colour", "operation.any"),
+        ({}, "body.nextAction", "recovery.first"),
+        ({"connection": "text"}, "body.connection.status", "operation.any"),
+        ({"connection": {"id": 7}}, "body.connection.status", "operation.any"),
+        ({"connection": {"id": "unknown"}}, "body.connection.status", "operation.any"),
+        ({"code": "NO_SUCH_CODE"}, "body.retryable", "another.last"),
+        ({"code": "BAD_REQUEST"}, "body.title", "another.last"),
+        ({"code": "BAD_REQUEST"}, "body.status", "problem-status.invalid"),
+    ],
+)
+def test_member_that_no_change_explains_is_blamed_on_the_answer(
+    body: Json, member: str, rule: str
+) -> None:
+    assert explained(deciders_of(), body, member) == rule
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [
+        (("connection.a", "binding.b", "expiry-record.c", "other.d"), "expiry-record.c"),
+        (("some.a", "other.b", "any.c"), "any.c"),
+    ],
+)
+def test_connection_change_names_its_last_connection_rule(
+    rules: tuple[str, ...], rule: str
+) -> None:
+    deciders = deciders_of((ConnectionWrite(None, PENDING), rules))
+    body: Json = {"connection": {"id": PENDING.id}}
+    assert explained(deciders, body, "body.connection.createdAt") == rule
+
+
+def test_connection_write_explains_only_members_it_changed() -> None:
+    active = attrs.evolve(PENDING, status=Status.ACTIVE, authorized_at=at(1), updated_at=at(1))
+    touched = attrs.evolve(active, updated_at=at(2))
+    deciders = deciders_of(
+        (ConnectionWrite(PENDING, active), ("connection.authorized",)),
+        (ConnectionWrite(active, touched), ("connection.touched",)),
+    )
+    body: Json = {"connection": {"id": PENDING.id}}
+    assert {
+        member: explained(deciders, body, f"body.connection.{member}")
+        for member in ("status", "authorizedAt", "updatedAt", "createdAt")
+    } == {
+        "status": "connection.authorized",
+        "authorizedAt": "connection.authorized",
+        "updatedAt": "connection.touched",
+        "createdAt": "operation.any",
+    }
+
+
+def account_request(query: str, api_key: str = API_KEY) -> Request:
+    return Request("GET", ACCOUNT_STATE + query, (("Authorization", f"Bearer {api_key}"),))
+
+
+def linked(user: str) -> LimitedAccountAppBinding:
+    return LimitedAccountAppBinding(
+        coordinate=CALLER.coordinate(AppUserId(user)),
+        user_id=UserId("u-1"),
+        state=AccountState.LIMITED,
+        generation=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [
+        (("connection.a", "binding.b", "other.c"), "binding.b"),
+        (("some.a", "other.b", "any.c"), "any.c"),
+    ],
+)
+def test_account_change_names_its_last_binding_rule(rules: tuple[str, ...], rule: str) -> None:
+    deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))
+    body: Json = {"lifecycleState": "LIMITED"}
+    request = account_request("?appUserId=us?er")
+    assert explained(deciders, body, "body.lifecycleState", request) == rule
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        account_request(""),
+        account_request("?appUserId=another"),
+        account_request("?appUserId=user&appUserId=user"),
+        account_request("?appUserId=user", api_key="cae_live_unknown"),
+        Request("GET", f"{ACCOUNT_STATE}?appUserId=user"),
+    ],
+)
+def test_account_state_of_an_unknown_account_names_the_last_rule(request_: Request) -> None:
+    deciders = deciders_of((BindingWrite(None, linked("user")), ("binding.linked",)))
+    body: Json = {"lifecycleState": "LIMITED"}
+    assert explained(deciders, body, "body.lifecycleState", request_) == "another.last"
+
+
 # --- Absent and null members ----------------------------------------------------------------
 
 
@@ -199,6 +366,9 @@ def test_recorded_headers_in_other_letter_case_do_not_diverge() -> None:
 def test_recorded_header_that_no_rule_sets_diverges() -> None:
     (found,) = checked(got(1, response={"headers": {"www-authenticate": "Basic"}}))
     assert (found.member, found.decided) == ("headers.www-authenticate", ABSENT)
+    # Only the letters of ASCII have two cases here.
+    (found,) = checked(created(1, response={"headers": {"cache-control": "no-\u017ftore"}}))
+    assert (found.member, found.decided) == ("headers.cache-control", "no-store")
     twice: Json = {"content-type": ["application/json", "application/json"]}
     (found,) = checked(created(1, response={"headers": twice}))
     assert found.member == "headers.content-type"

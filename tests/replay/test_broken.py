@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.replay.log import replay
+from curae_lifecycle.replay.log import BrokenLineError, read_fact, replay
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.json_schema import Json
 from tests.support.logs import (
     ASK,
@@ -277,3 +280,105 @@ def test_broken_log_line_changes_nothing_and_replay_goes_on(line: bytes) -> None
     whole = answers(*STORY, line, *REST)
     rest = [{**each, "line": 0} for each in whole[len(STORY) + 1 :]]
     assert rest == [{**each, "line": 0} for each in answers(*STORY, *REST)[len(STORY) :]]
+
+
+# --- Errors of broken lines -------------------------------------------------------------------
+
+LINE_MEMBERS: Final = "at, as?, ask?, buckets?, fact?, register?, request?, response?"
+KEY_MEMBERS: Final = "apiKey, appId, customerAccountId, scopes, environment?"
+FACT_KINDS: Final = (
+    "connection.authorize, connection.require_action, connection.expire, connection.revoke, "
+    "handoff.complete, binding.graduate, binding.tombstone"
+)
+NO_TIME: Final = "must be an RFC 3339 time ending in Z, at most six fraction digits"
+NO_COUNT: Final = "must be an integer from 1 to 999999999999999"
+
+ERRORS: Final[list[tuple[bytes, str]]] = [
+    (b"", "the document: NOT_JSON"),
+    (b"7", "the line: must be an object"),
+    (b"{}", f"the line: must have the members {LINE_MEMBERS}"),
+    (without(ASK, "ask"), "the line: must be exactly one of register, buckets, request, fact, ask"),
+    (ASK.replace(b'"at"', b'"at": "", "at"'), "the line: has a member twice"),
+    (ASK[:-1] + b', "as": "x"}', "the line: as and response go with a request"),
+    (with_(ASK, response={}), "the line: as and response go with a request"),
+    (with_(ASK, at=7), f"at: {NO_TIME}"),
+    (with_(ASK, at=time(1.99)), "at: must not run backwards"),
+    (POST.replace(b'"as": "broken"', b'"as": 7'), "as: must be a string"),
+    (with_(POST, request=7), "request: must be an object"),
+    (
+        with_(POST, "request", colour=1),
+        "request: must have the members method, path, body?, headers?",
+    ),
+    (with_(POST, "request", method=7), "request.method: must be a string"),
+    (with_(POST, "request", path=7), "request.path: must be a string"),
+    (with_(POST, "request", headers=7), "request.headers: must be an object"),
+    (with_(POST, "request", headers={"x": 7}), "request.headers: must be a string"),
+    (with_(POST, "request", headers={"x": ["y", 7]}), "request.headers: must be a string"),
+    (with_(POST, response=7), "response: must be an object"),
+    (POST.replace(b'"status"', b'"status": 7, "status"'), "response: has a member twice"),
+    (with_(KEY, register=7), "register: must be an object"),
+    (with_(KEY, "register", colour=1), f"register: must have the members {KEY_MEMBERS}"),
+    (with_(KEY, "register", apiKey=7), "register.apiKey: must be a string"),
+    (with_(KEY, "register", scopes=7), "register.scopes: must be a list of strings"),
+    (with_(KEY, "register", scopes=[7]), "register.scopes: must be a string"),
+    (
+        with_(KEY, "register", customerAccountId="7"),
+        "customerAccountId: must be a UUID with hyphens",
+    ),
+    (with_(KEY, "register", environment="7"), "environment: must be one of live, test"),
+    (written(9, buckets=7), "buckets: must be a list"),
+    (written(9, buckets=[7]), "buckets: must be an object"),
+    (written(9, buckets=[{}]), "buckets: must have the members capacity, name, refill, seconds"),
+    (written(9, buckets=[{**BUCKET, "name": 7}]), "buckets.name: must be a string"),
+    (written(9, buckets=[{**BUCKET, "capacity": "7"}]), "buckets.capacity: must be an integer"),
+    (written(9, buckets=[{**BUCKET, "refill": True}]), "buckets.refill: must be an integer"),
+    (written(9, buckets=[{**BUCKET, "seconds": 7.0}]), "buckets.seconds: must be an integer"),
+    (written(9, buckets=[{**BUCKET, "seconds": 0}]), f"seconds: {NO_COUNT}"),
+    (with_(FACT, fact=7), f"fact.type: must be one of {FACT_KINDS}"),
+    (with_(FACT, "fact", type="7"), f"fact.type: must be one of {FACT_KINDS}"),
+    (
+        with_(FACT, "fact", colour=1),
+        "fact: must have the members connectionId, type, expiresAt?, happenedAt?, pageUrl?",
+    ),
+    (FACT.replace(b'"type"', b'"type": "7", "type"'), "fact: has a member twice"),
+    (with_(FACT, "fact", expiresAt="7"), f"expiresAt: {NO_TIME}"),
+    (with_(FACT, "fact", expiresAt=time(9)), "expiresAt: must be after the authorization"),
+    (
+        with_(FACT, "fact", happenedAt=AHEAD),
+        "happenedAt: must be no more than five minutes after now",
+    ),
+    (with_(ASK, ask=7), "ask: must be an object"),
+    (
+        with_(ASK, "ask", colour=1),
+        "ask: must have the members connectionId, dataPackage, type",
+    ),
+    (with_(ASK, "ask", type="7"), "ask.type: must be access"),
+    (with_(ASK, "ask", connectionId="7"), "ask.connectionId: must be a UUID with hyphens"),
+    (with_(ASK, "ask", connectionId=UNKNOWN), "ask.connectionId: must be a known connection"),
+    (with_(ASK, "ask", dataPackage=7), "ask.dataPackage: must be a string"),
+    (
+        with_(ASK, "ask", dataPackage="{c1.connection.revokedAt}"),
+        "names: {c1.connection.revokedAt} must lead to a string of an answer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "error"), ERRORS)
+def test_error_of_a_broken_log_line_says_what_is_wrong(line: bytes, error: str) -> None:
+    assert answers(*STORY, line)[-1] == {"line": len(STORY) + 1, "error": error}
+
+
+def test_error_of_a_fact_of_another_kind_names_its_log_member() -> None:
+    class Checked(Authorized):
+        def check(self, now: datetime) -> None:
+            raise ArgumentError("page_url", "a text of the platform", f"a text at {now.minute}")
+
+    (*_, answer) = replay([*STORY, FACT], facts=(Checked,))
+    assert answer.answer["error"] == "pageUrl: must be a text of the platform, not a text at 9"
+
+
+def test_error_of_a_value_that_is_no_fact_says_why() -> None:
+    with pytest.raises(BrokenLineError) as raised:
+        read_fact(None)
+    assert raised.value.why == f"fact.type: must be one of {FACT_KINDS}"
+    assert str(raised.value) == raised.value.why

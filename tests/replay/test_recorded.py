@@ -113,6 +113,22 @@ def test_malformed_recorded_body_diverges_in_body_members_only(body: Json) -> No
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
+def test_recorded_body_that_is_not_json_is_none() -> None:
+    assert Recorded.of({"body": "{"}).body is None
+    assert Recorded.of({"body": ""}).body is None
+    assert Recorded.of({"body": "{}"}).body == {}
+
+
+def test_document_of_a_divergence_holds_both_values() -> None:
+    found = Divergence(member="status", recorded=[500], decided=201, rule="operation.any")
+    assert found.document() == {
+        "member": "status",
+        "recorded": [500],
+        "decided": 201,
+        "rule": "operation.any",
+    }
+
+
 def test_recorded_201_with_a_null_code_has_its_body_compared() -> None:
     right = answered(created(1)) | {"code": None}
     assert checked(created(1, response=right)) == []
@@ -208,3 +224,12 @@ def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     assert compared((1, 7), (2, 7)) == [[], both]
     assert compared((1, 7), (2, 8), (1, 8), (2, 7)) == [[], [], both, both]
     assert compared((1, 2), (2, 1)) == [[], []]
+
+
+def test_recorded_ids_that_are_equal_only_in_upper_case_differ() -> None:
+    comparison = Comparison()
+    for theirs, ours in (("s", uuid(7)), ("\u017f", uuid(8))):
+        response: dict[str, Json] = {"body": {"id": theirs}}
+        decided = Response(200, (), json.dumps({"id": ours}).encode())
+        found = Recorded.of(response)
+        assert comparison.divergences(found, decided, lambda _: "rule") == ()

@@ -50,6 +50,24 @@ def scope_of(*headers: tuple[bytes, bytes]) -> AsgiMessage:
     return {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
 
 
+def lifespan() -> Client:
+    return Client([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+
+def refusal(status: int, title: bytes, header: tuple[bytes, bytes]) -> list[AsgiMessage]:
+    """Return the messages of a response that the guard itself gives."""
+    body = b'{"type":"about:blank","title":"%b","status":%d}' % (title, status)
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        header,
+    ]
+    return [
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    ]
+
+
 async def answer(send: Send, body: bytes) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
     await send({"type": "http.response.body", "body": body[:1], "more_body": True})

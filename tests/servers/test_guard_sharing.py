@@ -63,6 +63,12 @@ async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[
         ([(b"a", CREATE)] * 3 + [(b"", LIVE_PATH)], []),
         ([(b"", "/page/one")] * 3 + [(b"", READY_PATH)], []),
         ([(b"a", f"{CREATE}/\ud800")], []),
+        # Only equal keys and equal connections share a bound.
+        ([(b"", "/page/one")] * 3 + [(b"Bearer XXXX", CREATE)], []),
+        (
+            [(key, f"{CREATE}/s") for key in (b"a", b"b", b"c")] + [(b"d", f"{CREATE}/\u017f")],
+            [],
+        ),
         # One key, and one connection, in several spellings.
         (
             [
@@ -97,15 +103,17 @@ def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
     run(scenario())
 
 
-@pytest.mark.parametrize(("max_per_key", "most"), [(1, 1), (2, 2), (None, 1)])
+@pytest.mark.parametrize(
+    ("size", "max_per_key", "most"),
+    [(5, 1, 1), (5, 2, 2), (1, None, 1), (2, None, 1), (3, None, 2), (4, None, 3), (7, None, 5)],
+)
 def test_guard_admits_up_to_max_per_key_requests_of_one_key(
-    max_per_key: int | None, most: int
+    size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:
         app = Holding()
-        size = 1 if max_per_key is None else 5
         guard = Guard(app, max_concurrent=size, max_per_key=max_per_key)
-        assert len(await inside(guard, app, *[(b"a", CREATE)] * 5)) == most
+        assert len(await inside(guard, app, *[(b"a", CREATE)] * 7)) == most
 
     run(scenario())
 
@@ -132,10 +140,13 @@ def with_bound(count: int) -> Guard:
 @pytest.mark.parametrize(
     ("make", "argument"), [(with_slots, "max_concurrent"), (with_bound, "max_per_key")]
 )
-@pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize(
+    ("count", "given"),
+    [(0, "0"), (-1, "-1"), (True, "True"), (1.5, "a float"), ("2", "a str")],
+)
 def test_guard_with_fewer_than_one_concurrent_request_raises(
-    make: Callable[[int], Guard], argument: str, count: int
+    make: Callable[[int], Guard], argument: str, count: int, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
         make(count)
-    assert raised.value.argument == argument
+    assert str(raised.value) == f"{argument}: must be an integer of at least 1, not {given}"

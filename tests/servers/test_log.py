@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from traceback import format_exc
 
 import pytest
 
@@ -16,6 +17,7 @@ from curae_lifecycle.servers.log import (
     configure_logging,
     request_id,
 )
+from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS
 from tests.support.asking import logged
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -97,6 +99,19 @@ def test_exception_is_logged_with_only_its_type_and_place() -> None:
     assert (line["message"], line["error"]) == ("it failed", "KeyError")
     assert "test_log:" in str(line["raisedAt"])
     assert "a-secret" not in log.text
+
+
+def test_traceback_in_debug_mode_is_the_one_that_python_prints() -> None:
+    printed: list[str] = []
+    token = LOG_TRACEBACKS.set(True)
+    with logged() as log:
+        try:
+            fails()
+        except KeyError:
+            printed.append(format_exc())
+            logging.getLogger("x").exception("it failed")
+    LOG_TRACEBACKS.reset(token)
+    assert [line["traceback"] for line in log.lines] == printed
 
 
 def test_log_line_without_an_exception_has_no_error_member() -> None:
@@ -198,11 +213,40 @@ def test_str_of_a_logged_request_is_its_json() -> None:
         replayed=False,
         seconds=0.0123456789,
         attempts=1,
-        waited=0.0,
+        waited=0.0023456789,
         code="NOT_FOUND",
         retry_after=2,
-        limit=None,
+        limit="small",
     )
     assert json.loads(str(line)) == line.members()
-    assert line.members()["seconds"] == 0.012346
-    assert line.members()["retryAfter"] == 2
+    assert line.members() == {
+        "operation": None,
+        "method": "GET",
+        "status": 404,
+        "rules": ["request.route"],
+        "replayed": False,
+        "seconds": 0.012346,
+        "attempts": 1,
+        "waited": 0.002346,
+        "code": "NOT_FOUND",
+        "retryAfter": 2,
+        "limit": "small",
+    }
+
+
+@pytest.mark.parametrize(
+    ("created", "time"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_790_000_000.1239, "2026-09-21T14:13:20.123Z"),
+    ],
+)
+def test_time_of_a_log_line_is_utc_in_milliseconds(created: float, time: str) -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 1, "said", (), None)
+    record.created = created
+    assert json.loads(JsonFormatter().format(record)) == {
+        "time": time,
+        "level": "INFO",
+        "logger": "x",
+        "message": "said",
+    }

@@ -11,6 +11,8 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers import guard
@@ -40,22 +42,25 @@ class Started:
 def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "Granian", Started)
     running.run(TARGET, host="127.0.0.1", port=1, workers=3)
-    given = Started.given
-    assert {name: given[name] for name in ("address", "port", "workers")} == {
+    # Without `log_access`: the access log of the software would show paths.
+    assert Started.given == {
+        "target": TARGET,
         "address": "127.0.0.1",
         "port": 1,
+        "interface": Interfaces.ASGI,
         "workers": 3,
+        "websockets": False,
+        "http": HTTPModes.http1,
+        "http1_settings": running.HEADERS,
+        "backpressure": running.CONNECTIONS,
+        "log_level": LogLevels.warning,
+        "respawn_failed_workers": True,
+        "workers_kill_timeout": running.DRAIN_SECONDS,
     }
-    assert given["http1_settings"] == running.HEADERS
-    assert given["backpressure"] == running.CONNECTIONS
-    assert given["workers_kill_timeout"] == running.DRAIN_SECONDS
-    assert (given["websockets"], given["respawn_failed_workers"]) == (False, True)
-    # The access log of the software would show paths.
-    assert "log_access" not in given
     app = Started.loader(TARGET)
     assert isinstance(app, GracefulShutdown)
-    assert app._app is served
-    with pytest.raises(ArgumentError, match="the module and the name of a Guard"):
+    assert (app._app, app._drain) == (served, served.drain)
+    with pytest.raises(ArgumentError, match=r"^target: must be the module and the name of a Guard"):
         Started.loader(f"{__name__}:plain")
 
 

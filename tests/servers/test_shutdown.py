@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import os
+import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,9 +15,12 @@ from time import monotonic, sleep
 
 import pytest
 
-from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS
+from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
+from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS, GracefulShutdown
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.testing.conformance import ApiKeyRequest
+from tests.servers import asgi
+from tests.servers.asgi import Seen, ask, lifespan, part, run
 from tests.support.wire.launched import launched
 from tests.support.wire.running import PATIENCE, Behind, engine_of, sqlite
 from tests.support.wire.serve import Control
@@ -115,3 +122,111 @@ class Client:
         answer = self._connection.getresponse()
         answer.read()
         return answer.status, answer.will_close
+
+
+# --- One worker ---------------------------------------------------------------------------
+
+
+def test_sigterm_closes_connections_then_ends_the_worker() -> None:
+    async def scenario() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, ended.set)
+        drained: list[str] = []
+        guard = Guard(Seen(), max_concurrent=1, drain=lambda: drained.append("drains"))
+        leaving = GracefulShutdown(guard, guard.drain, seconds=0.01)
+        beginning = lifespan()
+        serving = asyncio.create_task(
+            leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        )
+        await serving
+        before = asgi.Client([part(b"", more=False)])
+        await ask(leaving, before)
+        assert drained == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        await ended.wait()
+        after = asgi.Client([part(b"", more=False)])
+        await ask(leaving, after)
+        assert b"connection" not in before.headers()
+        assert after.headers() == {b"x": b"y", b"connection": b"close"}
+        assert after.body() == b"0"
+        assert drained == ["drains"]
+
+    run(scenario())
+
+
+def test_sigterm_before_the_first_request_drains_the_worker() -> None:
+    async def scenario() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, ended.set)
+        drained: list[str] = []
+
+        async def bare(scope: AsgiMessage, _: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                await send({"type": "http.response.start", "status": 204})
+                await send({"type": "http.response.body", "more_body": False})
+
+        leaving = GracefulShutdown(bare, lambda: drained.append("drains"), seconds=0.01)
+        beginning = lifespan()
+        await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await ended.wait()
+        client = asgi.Client([])
+        await ask(leaving, client)
+        assert drained == ["drains"]
+        # A response may leave its headers out, and only its start has any.
+        assert client.heard == [
+            {
+                "type": "http.response.start",
+                "status": 204,
+                "headers": [(b"connection", b"close")],
+            },
+            {"type": "http.response.body", "more_body": False},
+        ]
+
+    run(scenario())
+
+
+def test_loop_without_signal_handlers_starts_the_app_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    async def scenario() -> None:
+        # As on Windows.
+        monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", refuse)
+        guard = Guard(Seen(), max_concurrent=1)
+        beginning = lifespan()
+        leaving = GracefulShutdown(guard, guard.drain)
+        await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        assert [each["type"] for each in beginning.heard] == [
+            "lifespan.startup.complete",
+            "lifespan.shutdown.complete",
+        ]
+
+    run(scenario())
+
+
+def test_worker_serves_for_the_given_seconds_after_sigterm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        called: list[tuple[object, ...]] = []
+        loop = asyncio.get_running_loop()
+        handled: dict[int, Callable[[], None]] = {}
+        monkeypatch.setattr(loop, "add_signal_handler", handled.__setitem__)
+        monkeypatch.setattr(loop, "call_later", lambda *given: called.append(given))
+        for seconds in ((), (7.0,)):
+            leaving = GracefulShutdown(Seen(), lambda: None, *seconds)
+            beginning = lifespan()
+            with pytest.raises(NotImplementedError):
+                await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+            handled[signal.SIGTERM]()
+        assert called == [
+            (seconds, signal.raise_signal, signal.SIGINT)
+            for seconds in (SHUTDOWN_DELAY_SECONDS, 7.0)
+        ]
+        assert list(handled) == [signal.SIGTERM]
+        monkeypatch.undo()
+
+    run(scenario())

@@ -103,6 +103,27 @@ def test_giving_back_a_slot_of_two_names_admits_both_waiters() -> None:
     run(scenario())
 
 
+def test_giving_back_one_of_two_slots_of_a_name_frees_one() -> None:
+    async def scenario() -> None:
+        slots = Slots(4, max_per_name=2)
+        for _ in range(2):
+            await slots.take((A,))
+        slots.give_back((A,))
+        assert await taken(slots, (A,), (A,)) == [0]
+
+    run(scenario())
+
+
+def test_cancelled_wait_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, max_per_name=1)
+        await slots.take((A,))
+        assert await taken(slots, (B,), (B,), ()) == []
+        assert slots._lines == {}
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("is_given", [False, True])
 def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: FBT001 - drawn
     async def scenario() -> None:
