@@ -16,6 +16,7 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.web.request import Request
 from tests.lab.crash.enemies import OF_WORKERS
 from tests.lab.crash.history import Operation
@@ -26,6 +27,7 @@ from tests.lab.engines.galera.against import enemies
 from tests.lab.engines.galera.asking import Asking
 from tests.lab.engines.galera.watch import Watch
 from tests.lab.engines.hosts import Host, Network
+from tests.support.strategies import apply_trigger, at, pending
 
 NOBODY = Network([])
 REVOKE = Request(method="POST", target="/api/sdk/v1/connections/c-1:revoke", headers=(), body=b"")
@@ -71,7 +73,7 @@ class Answering:
         return self
 
     def execute(self, statement: str, values: Sequence[str]) -> None:
-        assert "FROM curae.curae_connection WHERE id = %s" in statement
+        assert "FROM curae.curae_connection c LEFT JOIN curae.curae_binding b" in statement
         assert values == ("c-1",)
 
     def fetchall(self) -> Sequence[Sequence[object]]:
@@ -81,8 +83,8 @@ class Answering:
 @pytest.mark.parametrize(
     ("rows", "stale"),
     [
-        ([('{"status": "REVOKED"}',)], []),
-        ([('{"status": "ACTIVE"}',)], ["ACTIVE"]),
+        ([(json.dumps(dump(apply_trigger(pending(), "APP", at(1)))), None)], []),
+        ([(json.dumps(dump(pending())), None)], ["PENDING"]),
         ([], [None]),
     ],
 )
