@@ -20,6 +20,7 @@ from curae_lifecycle.servers import run as running
 from curae_lifecycle.servers.shutdown import GracefulShutdown
 from curae_lifecycle.web.request import BODY_MAX, Request
 from tests.support.paths import ROOT
+from tests.support.ports import wait_for
 from tests.support.wire.launched import Launched, launched
 from tests.support.wire.running import PATIENCE, send, sqlite
 
@@ -82,6 +83,8 @@ def test_crash_loop_of_one_worker_ends_server_with_exit_status_1(tmp_path: Path)
         os.kill(min(known), signal.SIGKILL)
         new = wait_for_workers(server, known)
         assert len(new) == 1
+        # The killed worker may have been the only one that listened.
+        wait_for(server.port, lambda: server.process.poll() is None)
         assert send(server.place, Request("GET", "/")).status == 401
         # After a pause of the machine between two kills, the server goes on.
         while new:
