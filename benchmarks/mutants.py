@@ -58,6 +58,7 @@ GENERAL: Final = (
     "service/test_emptiest_members.py",
     "service/test_gate_order.py",
     "service/test_mistakes.py",
+    "stores/test_chain_revocation.py",
     "web/test_events.py",
     "web/test_limits_left.py",
     "web/test_read.py",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import attrs
 import pytest
 
-from curae_lifecycle import Actor, Authorized, Revoked, Snapshot
+from curae_lifecycle import Actor, ArgumentError, Authorized, Revoked, Snapshot
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.revoked_batch import RevokedBatch, first_step
 from curae_lifecycle.service.snapshot import ChainPart
@@ -54,3 +57,33 @@ def test_only_the_first_batch_names_the_hosted_page() -> None:
     assert rest.needs().page is None
     last = Snapshot(connection=chain[0], following=(chain[1],))
     assert rest.rest(last, at(21)) is None
+
+
+@pytest.mark.parametrize(
+    ("happened_at", "updated_at", "expected"),
+    [
+        (None, at(0), at(20)),
+        (at(3), at(0), at(3)),
+        (at(50), at(0), at(20)),
+        (at(25), at(30), at(25)),
+        (at(50), at(30), at(30)),
+    ],
+)
+def test_next_batch_revokes_at_the_instant_of_the_first(
+    happened_at: datetime | None, updated_at: datetime, expected: datetime
+) -> None:
+    chain = chain_of(3)
+    first = attrs.evolve(chain[0], updated_at=updated_at)
+    batch = RevokedBatch(
+        connection_id=first.id, actor=Actor.PATIENT, happened_at=happened_at, size=1
+    )
+    rest = batch.rest(Snapshot(connection=first, following=(chain[2],)), at(20))
+    assert rest is not None
+    assert rest.happened_at == expected
+
+
+def test_only_the_first_batch_checks_the_instant_of_the_fact() -> None:
+    batch = RevokedBatch(connection_id=ID, actor=Actor.PATIENT, happened_at=at(10_000), size=1)
+    with pytest.raises(ArgumentError, match="happened_at"):
+        batch.check(at(20))
+    attrs.evolve(batch, before=2).check(at(20))
