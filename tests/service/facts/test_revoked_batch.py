@@ -7,13 +7,14 @@ from datetime import datetime
 import attrs
 import pytest
 
-from curae_lifecycle import Actor, ArgumentError, Authorized, Revoked, Snapshot
+from curae_lifecycle import Actor, ArgumentError, Authorized, Done, Revoked, Snapshot
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.revoked_batch import RevokedBatch, first_step
 from curae_lifecycle.service.snapshot import ChainPart
+from curae_lifecycle.service.writes import ConnectionWrite
 from tests.support.chains import chain_of
 from tests.support.server import ID
-from tests.support.strategies import at
+from tests.support.strategies import apply_trigger, at
 
 URL = "https://connect.example/page"
 
@@ -87,3 +88,16 @@ def test_only_the_first_batch_checks_the_instant_of_the_fact() -> None:
     with pytest.raises(ArgumentError, match="happened_at"):
         batch.check(at(20))
     attrs.evolve(batch, before=2).check(at(20))
+
+
+@pytest.mark.parametrize(("before", "written"), [(None, [1, 2]), (3, [1])])
+def test_only_the_first_batch_holds_a_last_connection_revoked_before(
+    before: int | None, written: list[int]
+) -> None:
+    first, second = chain_of(2)
+    revoked = apply_trigger(second, "PATIENT", at(5))
+    batch = RevokedBatch(connection_id=first.id, actor=Actor.PATIENT, size=2, before=before)
+    answer = batch.judge(Snapshot(connection=first, following=(revoked,)), at(20))
+    assert isinstance(answer, Done)
+    writes = [each for each in answer.value.writes if isinstance(each, ConnectionWrite)]
+    assert [each.after.identity.position for each in writes] == written
