@@ -295,7 +295,7 @@ def test_account_change_names_its_last_binding_rule(rules: tuple[str, ...], rule
 def test_account_state_of_an_unknown_account_names_the_last_rule(request_: Request) -> None:
     deciders = deciders_of((BindingWrite(None, linked("user")), ("binding.linked",)))
     body: Json = {"lifecycleState": "LIMITED"}
-    assert explained(deciders, body, "body.lifecycleState", request_) == "another.last"
+    assert explained(deciders, body, "body.lifecycleState", request=request_) == "another.last"
 
 
 # --- Absent and null members ----------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
@@ -42,6 +43,7 @@ class Started:
 
 def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "Granian", Started)
+    monkeypatch.setattr("gc.freeze", lambda: None)
     running.run(TARGET, host="127.0.0.1", port=1, workers=3)
     # Without `log_access`: the access log of the software would show paths.
     assert Started.given == {
@@ -67,12 +69,18 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 def test_loaded_app_is_exempt_from_garbage_collection() -> None:
-    gc.unfreeze()
-    try:
-        running.load(TARGET)
-        assert gc.get_freeze_count() > len(gc.get_objects())
-    finally:
-        gc.unfreeze()
+    # In another process: this one would keep the garbage of later tests.
+    loaded = f"import gc; from curae_lifecycle.servers.run import load; load({TARGET!r})"
+    counts = "print(gc.get_freeze_count(), len(gc.get_objects()))"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{loaded}; {counts}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    frozen, others = map(int, ran.stdout.split())
+    assert frozen > 10 * others
 
 
 @pytest.mark.heavy

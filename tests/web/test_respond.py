@@ -254,7 +254,7 @@ def test_answer_is_the_decision_with_its_response_and_record() -> None:
         assert changes.events
         before = record
         responses.append(answer.response)
-    again = decide(asked, Snapshot(record=before), at(60 * 26), new_ids(3))
+    again = decide(asked, Snapshot(record=before), at(60 * 26), new_ids=new_ids(3))
     assert respond(again) == Answer(
         response=responses[-1],
         changes=again.changes,

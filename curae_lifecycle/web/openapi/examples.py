@@ -84,8 +84,8 @@ def _limited(rule: OperationRule, settings: Settings) -> RateLimited:
 
 
 def _response(example: Example, settings: Settings) -> Response:
-    # Without a key, which decides what is stored, and not what is answered. The snapshot holds no
-    # states of buckets, and a success shows none.
+    # A key would change what is stored, not the response. The snapshot holds no states of buckets,
+    # and a success shows none.
     call = Call(caller=CALLER, operation=example.operation, settings=settings, charged=True)
     decision = decide(call, snapshot=example.snapshot, now=NOW, new_ids=_NEW_IDS)
     return respond(decision).response
