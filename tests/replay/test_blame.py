@@ -279,7 +279,7 @@ def test_account_change_names_its_last_binding_rule(rules: tuple[str, ...], rule
     deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))
     body: Json = {"lifecycleState": "LIMITED"}
     request = account_request("?appUserId=us?er")
-    assert explained(deciders, body, "body.lifecycleState", request) == rule
+    assert explained(deciders, body, "body.lifecycleState", request=request) == rule
 
 
 @pytest.mark.parametrize(

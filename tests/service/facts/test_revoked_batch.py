@@ -91,7 +91,7 @@ def test_only_the_first_batch_checks_the_instant_of_the_fact() -> None:
 
 
 @pytest.mark.parametrize(("before", "written"), [(None, [1, 2]), (3, [1])])
-def test_only_the_first_batch_holds_a_last_connection_revoked_before(
+def test_only_the_first_batch_holds_a_head_revoked_before(
     before: int | None, written: list[int]
 ) -> None:
     first, second = chain_of(2)
