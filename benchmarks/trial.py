@@ -30,7 +30,7 @@ CPU_SECONDS: Final = 60
 """How long a mutant may compute before it counts as killed; the tests themselves need far less."""
 
 WALL_SECONDS: Final = 300
-"""How long a mutant may wait, likewise; a test that waits for an event of its own never ends."""
+"""How long a mutant may run in all before it counts as killed; a wait for an event may never end."""
 
 MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70

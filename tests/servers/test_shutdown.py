@@ -190,10 +190,9 @@ def test_loop_without_signal_handlers_starts_the_app_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # as asyncio's loops on Windows do
 
     async def scenario() -> None:
-        # As on Windows.
         monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", refuse)
         guard = Guard(Seen(), max_concurrent=1)
         beginning = lifespan()
@@ -219,6 +218,7 @@ def test_worker_serves_for_the_given_seconds_after_sigterm(
         for seconds in ((), (7.0,)):
             leaving = GracefulShutdown(Seen(), lambda: None, *seconds)
             beginning = lifespan()
+            # The app refuses the lifespan itself, as a WSGI app does.
             with pytest.raises(NotImplementedError):
                 await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
             handled[signal.SIGTERM]()

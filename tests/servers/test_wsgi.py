@@ -82,7 +82,7 @@ SAME: Final[dict[str, object]] = {
     "wsgi.multiprocess": True,
     "wsgi.run_once": False,
 }
-"""What every environment of these tests holds."""
+"""The variables that every environment in these tests has."""
 
 
 @pytest.mark.parametrize(
@@ -274,6 +274,7 @@ def test_wsgi_response_that_raises_while_sending_is_closed() -> None:
 def test_wsgi_app_has_no_lifespan() -> None:
     async def scenario() -> None:
         client = Client([])
+        # So the guard gives the lifespan's responses in its place.
         with pytest.raises(NotImplementedError):
             await wsgi_to_asgi(Environ(), 1)({"type": "lifespan"}, client.receive, client.send)
 
