@@ -10,21 +10,21 @@ MODULES = ["rules.chain"] * 90 + ["web.read"] * 10
 
 
 @pytest.mark.parametrize(
-    ("number", "changed", "expected"),
+    ("number", "changed", "fewest", "most"),
     [
-        (8, {"web.read"}, 4),
-        (60, {"web.read"}, 10),
-        (200, {"web.read"}, 10),
-        (8, {"rules.chain", "web.read"}, 8),
+        (8, {"web.read"}, 4, 7),
+        (60, {"web.read"}, 10, 10),
+        (200, {"web.read"}, 10, 10),
+        (8, {"rules.chain", "web.read"}, 8, 8),
     ],
 )
 def test_half_of_the_chosen_mutants_are_in_changed_modules(
-    number: int, changed: set[str], expected: int
+    number: int, changed: set[str], *, fewest: int, most: int
 ) -> None:
     chosen = choose(MODULES, number, seed=1, changed=changed)
     assert len(chosen) == min(number, len(MODULES))
     assert chosen == sorted(set(chosen))
-    assert sum(MODULES[place] in changed for place in chosen) >= expected
+    assert fewest <= sum(MODULES[place] in changed for place in chosen) <= most
 
 
 def test_chosen_mutants_depend_on_the_seed_alone() -> None:
