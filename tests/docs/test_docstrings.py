@@ -14,6 +14,8 @@ import pytest
 import curae_lifecycle
 from tests.docs.docstrings import Named, listed_modules, names_of, public_names, tells_of
 
+pytestmark = pytest.mark.slow
+
 INNER: Final = (
     "stores.sql.buckets",
     "stores.sql.callers",
@@ -29,7 +31,6 @@ INNER: Final = (
 """Modules with internal functions of the SQL store."""
 
 
-@pytest.mark.slow
 def test_every_public_name_has_a_docstring() -> None:
     assert [named.name for named in public_names() if not named.says.strip()] == []
 

@@ -14,6 +14,8 @@ from tests.servers.bad_input import ANSWERED, BROKEN_BODIES, CONNECTIONS, REFUSE
 from tests.support.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
 from tests.support.wire.running import PATIENCE, Behind, engine_of, running_server, said, sqlite
 
+pytestmark = pytest.mark.slow
+
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 APPS = (
     "fastapi",
@@ -21,14 +23,12 @@ APPS = (
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERED)
 def test_bad_input_over_a_socket_gets_the_documented_response(wire: Wire, name: str) -> None:
     asked, body, answer = ANSWERED[name]
     assert wire.answer_to(wire.request(*asked, body=body)) == answer
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED_BEFORE)
 def test_malformed_header_over_a_socket_gives_400(wire: Wire, name: str) -> None:
     assert wire.answer_to(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"

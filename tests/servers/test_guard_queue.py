@@ -157,6 +157,26 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
+def test_watch_of_a_client_that_has_waited_ends_without_an_error() -> None:
+    errors = list[object]()
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+        app = Hanging()
+        guard = Guard(app, max_concurrent=1)
+        _, first = called(guard, "/first")
+        await app.entered.wait()
+        queued, second = called(guard, "/second")
+        await queued.listened.wait()
+        app.leave.set()
+        await asyncio.gather(first, second)
+        assert app.paths == ["/first", "/second"]
+
+    run(scenario())
+    # The last callbacks of the loop run when it closes.
+    assert errors == []
+
+
 def test_queued_app_gets_disconnect_after_a_cancelled_receive() -> None:
     async def scenario() -> None:
         entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()

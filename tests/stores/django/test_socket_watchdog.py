@@ -164,6 +164,7 @@ def test_deadline_aborts_a_running_statement(postgres_url: str) -> None:
         assert made.rows(ONE)
 
 
+@pytest.mark.slow
 def test_django_does_not_connect_if_too_little_time_is_left(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)

@@ -166,6 +166,7 @@ def test_closing_an_unused_cluster_client_raises_nothing() -> None:
         pass
 
 
+@pytest.mark.slow
 def test_redis_cluster_clients_do_not_retry_commands(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         assert made._connected().retry.get_retries() == 0
