@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from pathlib import Path
 
 import attrs
 import pytest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from curae_lifecycle import Bucket, Request, RetryPolicy, Settings, __version__
 from curae_lifecycle.servers import endpoint
@@ -211,3 +213,16 @@ curae_outbox_dead 1.0
 # TYPE curae_outbox_seconds gauge
 curae_outbox_seconds 2.5
 """
+
+
+def test_metrics_of_several_workers_are_added_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = mmap_key("seen", "seen_total", ["operation"], ["get"], "Requests.")
+    for worker, number in enumerate((3.0, 4.0)):
+        values = MmapedDict(str(tmp_path / f"counter_{worker}.db"))  # type: ignore[no-untyped-call]  # it has no annotations
+        values.write_value(key, number, 0.0)  # type: ignore[no-untyped-call]  # as above
+        values.close()  # type: ignore[no-untyped-call]  # as above
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    _, text = Metrics().render()
+    assert b'seen_total{operation="get"} 7.0\n' in text
