@@ -89,9 +89,9 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
     ): "The loop's clock shows seconds since the machine started, so it is past both.",
     (
         "servers.guard._read_body",
-        "return None, True",
         "return None, False",
-    ): "If there is no body, nothing asks whether it is complete.",
+        "return None, True",
+    ): "If there is no body, nothing asks whether it has more bytes.",
     (
         "servers.run.load",
         'module, _, name = target.partition(":")',
