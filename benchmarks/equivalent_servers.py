@@ -83,6 +83,11 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         "supports_lifespan = None",
     ): _FALSY,
     (
+        "servers.guard._LingeringSend.__init__",
+        "self._has_response = False",
+        "self._has_response = None",
+    ): _FALSY,
+    (
         "servers.guard._end_now",
         "limit.reschedule(0)",
         "limit.reschedule(1)",

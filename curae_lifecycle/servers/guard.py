@@ -380,14 +380,13 @@ class _LingeringSend:
         self._has_response = False
 
     async def __call__(self, message: AsgiMessage) -> None:
-        is_last = False
         if message["type"] == "http.response.start":
             headers = cast("Headers", message.get("headers", []))
             message = {**message, "headers": [*headers, _CLOSE]}
         elif not message.get("more_body"):
-            is_last, message = True, {**message, "more_body": True}
+            self._has_response = True
+            message = {**message, "more_body": True}
         await self._send(message)
-        self._has_response = is_last
 
     async def finish(self) -> None:
         # Needs no slot, since the app has ended.
