@@ -188,14 +188,22 @@ def test_app_that_raises_after_its_response_leaves_it_complete() -> None:
     assert client.heard[-1] == {"type": "http.response.body", "body": b""}
 
 
-def test_app_that_raises_before_its_response_sends_nothing() -> None:
-    async def app(_: AsgiMessage, __: Receive, ___: Send) -> None:
+@pytest.mark.parametrize("sent", [0, 1, 2])
+def test_app_that_raises_in_its_response_leaves_it_incomplete(sent: int) -> None:
+    start: AsgiMessage = {"type": "http.response.start", "status": 200, "headers": []}
+    half: AsgiMessage = {"type": "http.response.body", "body": b"o", "more_body": True}
+
+    async def app(_: AsgiMessage, __: Receive, send: Send) -> None:
+        for message in [start, half][:sent]:
+            await send(message)
         raise RuntimeError("a mistake")
 
     client = Client([part(b"x" * (BODY_MAX + 1), more=True), GONE])
     with pytest.raises(RuntimeError, match="a mistake"):
         guarded(app, client)
-    assert (client.heard, client.sends) == ([], [GONE])
+    closing = {**start, "headers": [(b"connection", b"close")]}
+    assert client.heard == [closing, half][:sent]
+    assert client.sends == [GONE]
 
 
 def test_client_that_leaves_while_its_body_is_dropped_raises_nothing() -> None:
