@@ -114,13 +114,11 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_reply_opens_a_hosted_page_only_if_about_a_user() -> None:
-    reply = Elsewhere(new_ids().next_action)
-    assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
-    about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
-    assert about_the_user is not None
-    assert about_the_user.kind is USER_PAGE
-    assert about_the_user.user_id is None
+def test_hosted_page_of_a_custom_reply_is_about_the_user() -> None:
+    page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
+    assert page is not None
+    assert page.kind is USER_PAGE
+    assert page.user_id is None
 
 
 def test_repr_of_a_hosted_page_hides_digest_and_subject() -> None:

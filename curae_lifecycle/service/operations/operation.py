@@ -282,7 +282,7 @@ class Operation(ABC):
             value: object = getattr(self, name)
             if isinstance(value, tuple):
                 items = cast("tuple[object, ...]", value)
-                values.extend(map(str, items))
+                values.extend(_escape(str(item)) for item in items)
                 if name != self.__match_args__[-1]:
                     # Without a count, items of this tuple could be items of the next one.
                     values.append(f"{_MARK}{len(items)}")
@@ -291,8 +291,7 @@ class Operation(ABC):
             elif isinstance(value, datetime):
                 values.append(format_time(value))
             elif isinstance(value, str | int):
-                text = str(value)
-                values.append(_MARK + text if text.startswith(_MARK) else text)
+                values.append(_escape(str(value)))
             elif value is None:
                 values.append(_MARK)
         return values
@@ -300,6 +299,10 @@ class Operation(ABC):
 
 _MARK: Final = "\0"
 """The beginning of a value's text that stands for no text of a client; a client's is doubled."""
+
+
+def _escape(text: str) -> str:
+    return _MARK + text if text.startswith(_MARK) else text
 
 
 class ConnectionOperation(Operation):
