@@ -95,9 +95,17 @@ class OperationRule:
     )
 
     def __str__(self) -> str:
-        limit = "no limit" if self.limit is None else f"{self.limit.limit} a minute"
         scope = self.scope or "no scope"
+        limit = "no limit" if self.limit is None else _show_limit(self.limit)
         return f"{self.method} {self.path} → {self.status}; {scope}, {self.key}, {limit}"
+
+
+def _show_limit(log: ratelimit.ExactLog) -> str:
+    window = "a minute" if log.seconds == _MINUTE else f"in {log.seconds} s"
+    return f"{log.limit} {window}"
+
+
+_MINUTE: Final = 60
 
 
 class Reply:

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import ExactLog
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, parse_opaque
 from curae_lifecycle.service.decide import decide, fingerprint
@@ -176,7 +177,7 @@ def test_page_about_nothing_raises_argument_error() -> None:
         hosted_page_for(call(ShowPage(Needs()), "k-1"), PageShown(new_ids().next_action), None)
 
 
-# --- The document and the fingerprint ---------------------------------------------------------
+# --- The row of the table, the document, the fingerprint --------------------------------------
 
 
 @attrs.frozen
@@ -212,3 +213,8 @@ class Pair(operation.UserOperation):
 
 def test_texts_like_a_count_give_another_fingerprint() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
+
+
+def test_rule_shows_the_window_of_its_limit() -> None:
+    assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 60))).endswith("needed, 3 a minute")
+    assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 3600))).endswith("needed, 3 in 3600 s")
