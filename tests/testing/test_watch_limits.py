@@ -99,7 +99,7 @@ def test_law_10_watch_takes_the_limit_of_an_own_operation() -> None:
         watch_pings(71)
 
 
-def test_law_10_watch_reports_an_own_limit_that_refuses_too_early() -> None:
+def test_law_10_watch_reports_an_own_limit_refusing_too_early() -> None:
     with broken(10, "refused although the limit had room"):
         refuse_ping(watch_pings(69), 10)
 
