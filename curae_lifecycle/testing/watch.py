@@ -103,7 +103,7 @@ class Watch:
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
         self._keys_by_age: deque[tuple[datetime, RecordKey]] = deque()
-        self._limits = LimitHistory()
+        self._limits = LimitHistory(operations)
         self._first_not_found: Response | None = None
 
     def observe_commit(
