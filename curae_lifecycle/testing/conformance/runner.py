@@ -91,7 +91,8 @@ def run(
         operations: The classes of the operations that the server serves.
         timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
             is limited. A check that takes longer fails, and its thread is left behind. With `None`
-            there is no timeout, and every check runs in the caller's own thread.
+            there is no timeout, and every check runs in the caller's own thread. Only the
+            concurrent steps of checks named `race.*` or `*.at-once*` run in new threads.
         progress: Called after each check with its outcome.
 
     Returns:
