@@ -13,6 +13,7 @@ from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
@@ -129,6 +130,11 @@ def test_each_batch_of_a_sweep_has_the_whole_time_of_the_policy(
 
     assert isinstance(record(Meanwhile(store, is_slow, forget), Tombstoned(COORDINATE)), Done)
     assert loads > 3
+    assert is_swept(store)
+
+
+def test_fact_finishes_an_earlier_sweep_first(store: MemoryStore) -> None:
+    record(store, Graduated(COORDINATE, None))
     assert is_swept(store)
 
 
