@@ -102,6 +102,15 @@ def test_full_account_is_counted_and_logged_without_its_name(
     assert caplog.messages == ["no room: 0 values of kind Rate are kept"]
 
 
+def test_conflicts_without_a_result_are_no_unexpected_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stats = RetryStats()
+    ask(conflicting(), request("create"), stats)
+    assert stats == RetryStats(attempts=1, conflicts=1)
+    assert caplog.messages == ["gave up after attempt 1"]
+
+
 def test_unexpected_error_is_added_to_the_counts() -> None:
     stats = RetryStats(unexpected_errors=1)
     ask(broken(), request("create"), stats)
