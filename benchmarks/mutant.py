@@ -39,6 +39,13 @@ ROOMS: Final = (
     "servers.shutdown",
     "servers.slots",
     "servers.wsgi",
+    "stores.deadline",
+    "stores.external_call",
+    "stores.request_loop",
+    "stores.retry",
+    "stores.run_sync",
+    "stores.serve",
+    "stores.sweeping",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 

@@ -191,11 +191,14 @@ def test_random_microseconds_make_each_lease_unique(monkeypatch: pytest.MonkeyPa
     assert leases == [60_000_007, 60_000_008]
 
 
-def test_no_external_call_if_the_idempotency_key_cannot_be_taken() -> None:
+def test_no_external_call_if_the_idempotency_key_cannot_be_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     made = faulty([LOST] * 20)
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
     assert (called.times, state(made)) == (0, None)
+    assert caplog.messages == ["gave up after attempt 20"]
 
 
 def test_idempotency_key_taken_with_unknown_outcome_is_released() -> None:
