@@ -217,6 +217,28 @@ def test_async_connections_closed_by_the_server_are_replaced(
     asyncio.run(lose())
 
 
+@ASYNC_POSTGRES
+def test_serialization_failure_of_an_async_read_is_unavailable(
+    postgres_url: str, driver: str
+) -> None:
+    refuse = Statement(
+        "CREATE FUNCTION refuse() RETURNS integer LANGUAGE plpgsql AS "
+        "'BEGIN RAISE SQLSTATE ''40001''; END'"
+    )
+
+    async def fail() -> None:
+        engine = create_engine_async(with_driver(postgres_url, driver), timeout=PATIENCE)
+        database = AsyncSqlDatabase(engine)
+        await database.run_ddl([refuse])
+        with pytest.raises(StoreUnavailableError, match="code 40001"):
+            await database.rows(Statement("SELECT refuse()"))
+        with pytest.raises(StoreUnavailableError, match="code 40001"):
+            await database.run_ddl([Statement("DO 'BEGIN PERFORM refuse(); END'")])
+        await engine.dispose()
+
+    asyncio.run(fail())
+
+
 # --- Engines ------------------------------------------------------------------------------------
 
 
