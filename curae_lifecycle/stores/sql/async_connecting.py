@@ -19,6 +19,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncmyConnection,
     AsyncpgConnection,
     PsycopgConnection,
+    SqliteTurns,
 )
 from curae_lifecycle.stores.sql.limits import (
     GRACE,
@@ -120,14 +121,14 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
 
 def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
     aiosqlite = cast("_Module", importlib.import_module("aiosqlite"))
-    writing = asyncio.Lock()
+    turns = SqliteTurns(wait)
 
     async def connect() -> AsyncConnection:
         opening = aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
         # Its thread would keep a process that ends from ending. Older versions are the thread.
         cast("Thread", getattr(opening, "_thread", opening)).daemon = True
         opened = await opening
-        connection = AiosqliteConnection(opened, writing)
+        connection = AiosqliteConnection(opened, turns)
         try:
             await connection.prepare(lock_timeout=wait)
         except BaseException:

@@ -129,7 +129,7 @@ class AsyncEngine:
     errors: tuple[type[Exception], ...]
 
     async def dispose(self) -> None:
-        """Close all connections: idle ones now, those in use when they are returned."""
+        """Close all connections: idle ones now, the others once they are idle."""
         await self.pool.dispose()
 
 
