@@ -25,7 +25,12 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, StoreFullError
+from curae_lifecycle.stores.contract import (
+    AsyncStore,
+    Loaded,
+    StoreFullError,
+    StoreUnchangedError,
+)
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory, random_microseconds
 from curae_lifecycle.stores.request_loop import (
@@ -141,7 +146,7 @@ class _RequestWithExternalCall:
         request: The request with the steps of an attempt.
         external_call: The call that makes the next action.
         retrier: Runs the attempts of each transaction.
-        claims: Every claim that was sent to the store, even if the store never confirmed it.
+        claims: The claims that the store has, or may store yet.
         claim: The claim that makes the external call; `None` before the call.
     """
 
@@ -205,9 +210,15 @@ class _RequestWithExternalCall:
         self.claims.append(claim)
         write = RecordWrite(attempt.key, claim.before, running)
         try:
-            return claim if await self._commit_record(loaded, write) else None
+            if await self._commit_record(loaded, write):
+                return claim
         except StoreFullError as error:
             return self.request.full_account_answer(error)
+        except StoreUnchangedError:
+            self.claims.remove(claim)
+            raise
+        self.claims.remove(claim)
+        return None
 
     def _stored_claim(self, record: Record | None) -> _Claim | None:
         return next((claim for claim in self.claims if claim.running == record), None)
@@ -225,20 +236,36 @@ class _RequestWithExternalCall:
     async def _update_record(
         self, act: Callable[[Record | None, Attempt, datetime], Done[Record] | LeaseLost]
     ) -> bool | None:
-        # True if the record was updated or no claim was sent; False if the record is no longer
+        # True if the record was updated or no claim can be stored; False if the record is no longer
         # this request's; None on a conflict.
         if not self.claims:
             return True
         loaded = await self.request.load(self.claims[-1].call.needs)
         record = loaded.snapshot.record
         claim = self.claim or self._stored_claim(record)
-        if claim is None or claim.attempt is None:
+        if claim is None:
+            return await self._prevent_late_claim(loaded)
+        if claim.attempt is None:
             return False
         updated = act(record, claim.attempt, loaded.now)
         if isinstance(updated, LeaseLost):
             return False
         write = RecordWrite(claim.attempt.key, record, updated.value)
         return True if await self._commit_record(loaded, write) else None
+
+    async def _prevent_late_claim(self, loaded: Loaded) -> bool | None:
+        # A commit that was cancelled or failed may still be running, as in a thread. This one
+        # writes over the record that the claim would replace, so at most one of them succeeds.
+        record = loaded.snapshot.record
+        for claim in self.claims:
+            if claim.attempt is not None and claim.before == record:
+                released = attempts.release(
+                    claim.running, attempt=claim.attempt, now=claim.attempt.started_at
+                )
+                assert isinstance(released, Done)  # noqa: S101 - a lease lasts a microsecond or more
+                write = RecordWrite(claim.attempt.key, record, released.value)
+                return True if await self._commit_record(loaded, write) else None
+        return False
 
     async def _complete(self, claim: _Claim, new_ids: NewIds) -> Answer | None:
         call = self.request.after_charge(claim.call)

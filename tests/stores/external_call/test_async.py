@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 import pytest
 
 from curae_lifecycle import NewIds, NextAction, RetryPolicy, serve_with_external_call_async
 from curae_lifecycle.rules.idempotency import RecordState
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.external_call import AsyncRenew
 from curae_lifecycle.web.respond import Answer
-from tests.stores.external_call.calling import LEASE, UNKNOWN, UNREACHABLE, Called, retry, state
+from tests.stores.external_call.calling import (
+    LEASE,
+    UNKNOWN,
+    UNREACHABLE,
+    Called,
+    failing,
+    retry,
+    state,
+)
 from tests.support.server import code, request
 from tests.support.serving import (
     AFTER,
@@ -28,6 +40,7 @@ from tests.support.serving import (
     fake_time,
     faulty,
     run_async,
+    then,
 )
 from tests.support.strategies import NEXT_ACTION_LIFETIME
 
@@ -122,7 +135,7 @@ def test_cancelled_commit_leaves_no_idempotency_key_in_flight(
     run_async(cancelled(), time)
     # The first commit takes the key, the second renews the lease, the third completes.
     expected = {
-        (0, HANGS): None,
+        (0, HANGS): RecordState.RELEASED,
         (0, HANGS_AFTER): RecordState.RELEASED,
         (1, HANGS): RecordState.RELEASED,
         (1, HANGS_AFTER): RecordState.RELEASED,
@@ -130,6 +143,78 @@ def test_cancelled_commit_leaves_no_idempotency_key_in_flight(
         (2, HANGS_AFTER): RecordState.COMPLETED,
     }
     assert state(made) is expected[calm, fault]
+
+
+class LateClaim(Awaited):
+    """A store whose first commit goes on after it is cancelled, until the test lets it end."""
+
+    land: Callable[[], bool] | None = None
+
+    async def commit(
+        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+    ) -> bool:
+        if self.land is None:
+            self.land = partial(self.store.commit, loaded, changes, page)
+            await asyncio.get_running_loop().create_future()
+        return await super().commit(loaded, changes, page)
+
+
+def cancel_claim(
+    made: Faulty, time: FakeTime, prepare: Callable[[Callable[[], bool]], object]
+) -> bool:
+    """Cancel a request while its claim is committed, and return whether the claim landed at last.
+
+    `prepare` is called before the cancellation with the function that lets the claim land.
+    """
+
+    async def cancelled() -> bool:
+        store = LateClaim(made)
+        asked = serve_with_external_call_async(
+            store,
+            request=request("create"),
+            id_factory=Numbered(),
+            make_next_action=Page(made),
+            lost_lease=UNKNOWN,
+        )
+        task = asyncio.create_task(asked)
+        await asyncio.sleep(1.0)
+        assert store.land is not None
+        prepare(store.land)
+        await cancel(task)
+        return store.land()
+
+    return run_async(cancelled(), time)
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("hook", ["before_load", "after_load", None])
+def test_claim_that_lands_after_its_cancellation_holds_no_key(
+    hook: str | None, *, used: bool, time: FakeTime
+) -> None:
+    made = faulty()
+    if used:
+        check_given_up(retry(made, request("create"), Called(made, failing(UNREACHABLE))))
+
+    def land_at_release(land: Callable[[], bool]) -> None:
+        if hook is not None:
+            setattr(made, hook, then(land))
+
+    assert not cancel_claim(made, time, land_at_release)
+    assert state(made) is RecordState.RELEASED
+    assert retry(made, request("create"), Called(made)).response.status == 201
+
+
+@pytest.mark.parametrize("hook", ["before_load", "after_load"])
+def test_cancelled_claim_leaves_the_response_of_another_attempt(hook: str, time: FakeTime) -> None:
+    made = faulty()
+    answers: list[Answer] = []
+
+    def answer_other() -> None:
+        answers.append(retry(made, request("create"), Called(made)))
+
+    assert not cancel_claim(made, time, lambda _: setattr(made, hook, then(answer_other)))
+    again = retry(made, request("create"), Called(made))
+    assert (again.replayed, again.response) == (True, answers[0].response)
 
 
 def test_async_external_call_cannot_renew_after_configured_lease(time: FakeTime) -> None:
