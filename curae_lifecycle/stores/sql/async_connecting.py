@@ -93,7 +93,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
         AsyncBoundedConnection,
     )
 
-    options = [str(named["options"])] if "options" in named else []
+    options = _pop_options(named)
     parameters = {name: str(value) for name, value in named.items()}
     parameters["options"] = postgresql_options(wait, options)
     replication = Replication()
@@ -108,8 +108,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
 
 def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     asyncpg = cast("_Module", importlib.import_module("asyncpg"))
-    options = [str(named.pop("options"))] if "options" in named else []
-    settings = {"options": postgresql_options(wait, options)}
+    settings = {"options": postgresql_options(wait, _pop_options(named))}
     replication = Replication()
 
     async def connect() -> AsyncConnection:
@@ -117,6 +116,12 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
         return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
 
     return Connector(connect, (asyncpg.PostgresError, asyncpg.InterfaceError))
+
+
+def _pop_options(named: _Named) -> list[str]:
+    # A URL may repeat the parameter; then its value is a tuple.
+    options = named.pop("options", ())
+    return [str(each) for each in options] if isinstance(options, tuple) else [str(options)]
 
 
 def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
