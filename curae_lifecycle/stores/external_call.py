@@ -70,8 +70,8 @@ class ExternalCall:
     lost_lease: LostLeaseAction
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lease of less than a microsecond, and one without an end."""
-        if not 1 / SECOND <= self.lease < float("inf"):
+        """Refuse a lease of less than a microsecond, and one whose microseconds are infinite."""
+        if not 1 <= self.lease * SECOND < float("inf"):
             raise ArgumentError("lease", "a finite number of seconds, at least a microsecond")
 
     @property
