@@ -164,15 +164,19 @@ class _RequestWithExternalCall:
             # A coroutine that is being closed cannot await, so the lease is left to expire.
             raise
         except BaseException:
-            try:
-                await self.retrier.run(self._release)
-            except Exception as error:  # noqa: BLE001 - the first error says more, or cancels
-                log_error("a key was not freed", error)
+            await self._try_to_release(self.retrier)
             raise
-        if answer is None:
-            # The retries are used up already, so the release is tried once.
-            await self.retrier.single_attempt().run(self._release)
+        if answer is None or (self.claim is None and self.claims):
+            # The retries are used up already, or the request was decided otherwise after a claim
+            # that may be stored yet. So the release is tried once.
+            await self._try_to_release(self.retrier.single_attempt())
         return answer or internal_error_answer(self.request.settings)
+
+    async def _try_to_release(self, retrier: Retrier) -> None:
+        try:
+            await retrier.run(self._release)
+        except Exception as error:  # noqa: BLE001 - the request has its answer, error or end
+            log_error("a key was not freed", error)
 
     async def _answer(self) -> Answer | None:
         claim: _Claim | Answer | None = await self.retrier.run(self._claim_key)
@@ -207,18 +211,23 @@ class _RequestWithExternalCall:
             before=loaded.snapshot.record,
             running=running,
         )
-        self.claims.append(claim)
         write = RecordWrite(attempt.key, claim.before, running)
         try:
-            if await self._commit_record(loaded, write):
-                return claim
+            return claim if await self._commit_claim(loaded, claim, write) else None
         except StoreFullError as error:
             return self.request.full_account_answer(error)
-        except StoreUnchangedError:
+
+    async def _commit_claim(self, loaded: Loaded, claim: _Claim, write: RecordWrite) -> bool:
+        # Keeps the claim unless the store certainly did not store it.
+        self.claims.append(claim)
+        try:
+            is_stored = await self._commit_record(loaded, write)
+        except (StoreFullError, StoreUnchangedError):
             self.claims.remove(claim)
             raise
-        self.claims.remove(claim)
-        return None
+        if not is_stored:
+            self.claims.remove(claim)
+        return is_stored
 
     def _stored_claim(self, record: Record | None) -> _Claim | None:
         return next((claim for claim in self.claims if claim.running == record), None)

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from curae_lifecycle import NewIds, NextAction, RetryPolicy, serve_with_external_call_async
+from curae_lifecycle import ApiKey, NewIds, NextAction, RetryPolicy, serve_with_external_call_async
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
@@ -24,7 +24,7 @@ from tests.stores.external_call.calling import (
     retry,
     state,
 )
-from tests.support.server import code, request
+from tests.support.server import API_KEY, code, request
 from tests.support.serving import (
     AFTER,
     BEFORE,
@@ -69,10 +69,11 @@ class Page:
         )
 
 
-def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
+def asking(made: Faulty | Awaited, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
     mint = Numbered(first)
+    store = made if isinstance(made, Awaited) else Awaited(made)
     return serve_with_external_call_async(
-        Awaited(made), request=request("create"), id_factory=mint, make_next_action=page
+        store, request=request("create"), id_factory=mint, make_next_action=page
     )
 
 
@@ -202,6 +203,18 @@ def test_claim_that_lands_after_its_cancellation_holds_no_key(
     assert not cancel_claim(made, time, land_at_release)
     assert state(made) is RecordState.RELEASED
     assert retry(made, request("create"), Called(made)).response.status == 201
+
+
+def test_late_claim_of_a_request_refused_meanwhile_holds_no_key(time: FakeTime) -> None:
+    made = faulty()
+    store = LateClaim(made)
+    # The first attempt times out, and the key is withdrawn before the second one.
+    made.before_load = then(lambda: None, lambda: made.store.withdraw(ApiKey(API_KEY)))
+    answer = run_async(asking(store, Page(made)), time)
+    assert answer.response.status == 401
+    assert store.land is not None
+    assert not store.land()
+    assert state(made) is RecordState.RELEASED
 
 
 @pytest.mark.parametrize("hook", ["before_load", "after_load"])
