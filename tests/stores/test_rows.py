@@ -23,6 +23,7 @@ from curae_lifecycle.rules.values import (
     Coordinate,
     CustomerAccountId,
     Environment,
+    SessionId,
     to_epoch_microseconds,
 )
 from curae_lifecycle.service.facts.fact import Fact
@@ -345,6 +346,18 @@ def test_sql_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order:
 def test_load_query_for_the_caller_alone_selects_no_other_rows() -> None:
     assert build_row_query(Needs()) == RowQuery(keys=())
     assert snapshot_of(Needs(), {}) == Snapshot()
+
+
+@pytest.mark.parametrize("text", ["\u00e9", "x" * 100, "\0", "\ud800"])
+def test_row_query_for_a_malformed_id_asks_for_an_empty_key(text: str) -> None:
+    connection_id, session_id = ConnectionId(text), SessionId(text)
+    for needs, expected in (
+        (Needs(connection=connection_id), RowQuery(keys=(("Connection", ""),), line="")),
+        (Needs(chain=connection_id), RowQuery(keys=(("Connection", ""),), chain="")),
+        (Needs(session=session_id), RowQuery(keys=(("CuraeConnectSession", ""),), session="")),
+    ):
+        assert build_row_query(needs) == expected
+        assert snapshot_of(needs, {}) == Snapshot()
 
 
 def test_malformed_document_names_the_member_at_fault() -> None:
