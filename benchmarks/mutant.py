@@ -37,6 +37,15 @@ ROOMS: Final = (
     "servers.shutdown",
     "servers.slots",
     "servers.wsgi",
+    "stores.callers",
+    "stores.clock",
+    "stores.codec",
+    "stores.formats",
+    "stores.hosted_pages",
+    "stores.keys",
+    "stores.new_ids",
+    "stores.object_codec",
+    "stores.outbox",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 

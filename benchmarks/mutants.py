@@ -29,10 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.choosing import choose, modules_of
 from benchmarks.equivalent import EQUIVALENT
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
+from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
-PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS}
+PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS, **EQUIVALENT_STORES}
 """Why no caller can tell a mutant from the code."""
 
 GENERAL: Final = (
@@ -58,7 +59,11 @@ GENERAL: Final = (
     "service/test_emptiest_members.py",
     "service/test_gate_order.py",
     "service/test_mistakes.py",
+    "stores/formats/test_formats.py",
+    "stores/formats/test_newer_formats.py",
     "stores/test_chain_revocation.py",
+    "stores/test_emptiest_fields.py",
+    "stores/test_rows.py",
     "web/test_events.py",
     "web/test_limits_left.py",
     "web/test_read.py",

@@ -1,0 +1,69 @@
+"""Mutants of the stores that no caller can tell from the code, each with the proof.
+
+The law of this module is that of `equivalent.py`: **every entry has a proof**.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.equivalent import Key
+
+_DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
+_NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
+
+EQUIVALENT_STORES: Final[dict[Key, str]] = {
+    **{
+        (
+            f"stores.codec.{function}",
+            f'raise ArgumentError("{argument}", "{allowed}")',
+            f"raise ArgumentError({other})",
+        ): _DROPPED
+        for function, argument, allowed in (
+            ("_parse_strings", "value", "a list of strings"),
+            ("_parse_scopes", "value", "a list of different strings"),
+            ("_parse_header", "header", "a list of two strings"),
+            ("_parse_integers", "value", "a list of integers"),
+        )
+        for other in (
+            f'None, "{allowed}"',
+            f'"{argument}", None',
+            f'"XX{argument}XX", "{allowed}"',
+            f'"{argument.upper()}", "{allowed}"',
+        )
+    },
+    (
+        "stores.codec.load",
+        "newest = newest_format(name)",
+        "newest = None",
+    ): _NEWEST,
+    **{
+        (
+            "stores.codec.load",
+            "stored = document.get(FORMAT)",
+            other,
+        ): _NEWEST
+        for other in ("stored = None", "stored = document.get(None)")
+    },
+    (
+        "stores.codec.load",
+        "if type(stored) is not int or stored != newest:",
+        "if type(None) is not int or stored != newest:",
+    ): _NEWEST,
+    (
+        "stores.hosted_pages.csrf_token",
+        'return hmac.digest(url.encode(), b"form", "sha256").hex()',
+        'return hmac.digest(url.encode(), b"form", "SHA256").hex()',
+    ): "Python finds a digest by its name in either case.",
+    (
+        "stores.hosted_pages.hosted_page_for",
+        "case _: pass",
+        "",
+    ): "A value that no case fits changes nothing.",
+    (
+        "stores.new_ids.RandomIds.__call__",
+        "self.hosted_page_base_url + token_urlsafe(32),",
+        "self.hosted_page_base_url + token_urlsafe(None),",
+    ): "Python's own number of bytes is 32, too.",
+}
+"""Function, the line as it is, the line as it was changed: why no caller can tell."""
