@@ -61,6 +61,24 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "",
     ): "A value that no case fits changes nothing.",
     (
+        "stores.memory_accounts.Accounts.drop_some_expired",
+        "account = self._by_owner.get(own) if own else None",
+        "account = self._by_owner.get(own) if (own) or True else None",
+    ): "No account has the owner None.",
+    (
+        "stores.memory_tables.Connections._backwards",
+        "connection = self.get(predecessor) if predecessor else None",
+        "connection = self.get(predecessor) if (predecessor) or True else None",
+    ): "No connection has the id None.",
+    (
+        "stores.memory_tables.Connections.locate",
+        "if predecessor is not None and write.before is None:",
+        "if predecessor is not None or write.before is None:",
+    ): (
+        "Nothing succeeds None. A predecessor's successor is the connection itself or, if that is "
+        "not stored, another value than the one to replace."
+    ),
+    (
         "stores.new_ids.RandomIds.__call__",
         "self.hosted_page_base_url + token_urlsafe(32),",
         "self.hosted_page_base_url + token_urlsafe(None),",

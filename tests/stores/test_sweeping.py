@@ -169,3 +169,10 @@ def test_sweep_finished_by_another_worker_commits_nothing_more(store: MemoryStor
     racing = Meanwhile(store, lambda needs: needs.connections is not None, finish)
     assert not [each for each in sweep_now(racing, COORDINATE).writes if each.before is None]
     assert is_swept(store)
+
+
+def test_purge_finishes_a_sweep_and_does_not_repeat_it(store: MemoryStore) -> None:
+    assert store._bindings.unswept
+    store.purge()
+    assert is_swept(store)
+    assert not store._bindings.unswept

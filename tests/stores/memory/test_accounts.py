@@ -16,6 +16,7 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
+    AppUserId,
     Environment,
 )
 from curae_lifecycle.service.writes import ConnectionWrite
@@ -116,6 +117,17 @@ def test_account_at_capacity_still_accepts_updates_and_replays() -> None:
         curae.Done,
     )
     assert made.sizes() == before
+
+
+def test_tombstones_of_unknown_users_take_room_of_their_account() -> None:
+    made = store(capacity=3)
+    for number in range(2):
+        coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(f"unknown-{number}"))
+        assert isinstance(record_at(made, curae.Tombstoned(coordinate), START), curae.Done)
+    answers = [
+        handle_at(made, initiated(number), START, new_ids=new_ids(number)) for number in range(2)
+    ]
+    assert [each.response.status for each in answers] == [201, 500]
 
 
 def test_store_full_error_names_the_account_and_value_kind() -> None:
@@ -280,6 +292,13 @@ def test_limited_purge_continues_with_the_next_account() -> None:
     assert made.sizes()["records"] == 5
     assert made.purge(due, limit=1) == 0, "the account that was emptied had its turn"
     assert made.purge(due, limit=6) == 5
+
+
+def test_limited_purge_visits_as_many_accounts_as_its_limit() -> None:
+    made = store()
+    fill_records(made, 1)
+    handle_at(made, by_neighbour(unknown(0)), START)
+    assert made.purge(START + DAY + TOLERANCE, limit=2) == 2
 
 
 def test_second_charge_delays_the_purge_of_a_rate_limit_state() -> None:

@@ -30,9 +30,16 @@ from tests.support.memory import (
 from tests.support.server import ID, LIMITED, call, new_ids, request
 from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
+
+def in_era(connection: Connection) -> Connection:
+    """Return the same connection in the era of an earlier tombstone."""
+    return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=at(-5)))
+
+
 PENDING_OVER: Final = pending().handoff_deadline or START
 ENDINGS: Final = {
     "LAPSED": (pending(), PENDING_OVER),
+    "LAPSED, in a later era": (in_era(pending()), PENDING_OVER),
     "EXPIRED by itself": (ACTIVE, at(60)),
     "EXPIRED, recorded": (apply_trigger(ACTIVE, "expire", at(61)), at(61)),
     "REVOKED": (apply_trigger(ACTIVE, "PATIENT", at(7)), at(7)),
@@ -72,6 +79,12 @@ def test_connection_without_deadline_is_kept_until_it_ends(live: Connection) -> 
     assert made.purge(due - TICK) == 1, "the idempotency record"
     assert made.purge(due) == 1
     assert made.sizes() == EMPTY
+
+
+def test_connection_of_a_later_era_without_deadline_is_kept() -> None:
+    made = store(in_era(FOR_EVER), keep_over=MONTH)
+    assert made.purge(START + timedelta(days=4000)) == 0
+    assert made.connection(ID) == in_era(FOR_EVER)
 
 
 def test_revocation_before_expiry_moves_the_purge_earlier() -> None:
