@@ -61,6 +61,11 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "",
     ): "A value that no case fits changes nothing.",
     (
+        "stores.memory.MemoryStore.load",
+        "caller = None if key_digest is None else self.caller_of(key_digest)",
+        "caller = None if (key_digest is None) and False else self.caller_of(key_digest)",
+    ): "No API key has the digest None.",
+    (
         "stores.memory_accounts.Accounts.drop_some_expired",
         "account = self._by_owner.get(own) if own else None",
         "account = self._by_owner.get(own) if (own) or True else None",
