@@ -66,6 +66,11 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "caller = None if (key_digest is None) and False else self.caller_of(key_digest)",
     ): "No API key has the digest None.",
     (
+        "stores.memory.MemoryStore._snapshot",
+        "page=None if needs.page is None else self._pages.get(needs.page),",
+        "page=None if (needs.page is None) and False else self._pages.get(needs.page),",
+    ): "No page has the digest None.",
+    (
         "stores.memory_accounts.Accounts.drop_some_expired",
         "account = self._by_owner.get(own) if own else None",
         "account = self._by_owner.get(own) if (own) or True else None",

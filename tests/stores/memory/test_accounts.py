@@ -131,6 +131,13 @@ def test_tombstones_of_unknown_users_take_room_of_their_account() -> None:
     assert [each.response.status for each in answers] == [201, 500]
 
 
+def test_full_account_still_accepts_a_tombstone_of_an_unknown_user() -> None:
+    made = store(capacity=1)
+    assert handle_at(made, initiated(0), START, new_ids=new_ids(0)).response.status == 201
+    assert isinstance(record_at(made, curae.Tombstoned(COORDINATE), START), curae.Done)
+    assert made.binding(COORDINATE) is not None
+
+
 def test_store_full_error_names_the_account_and_value_kind() -> None:
     made = store(pending(), capacity=1)
     with pytest.raises(StoreFullError) as raised:

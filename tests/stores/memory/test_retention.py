@@ -116,6 +116,15 @@ def test_connection_retention_below_24_hours_is_refused(span: timedelta) -> None
     assert made.purge(LAST_INSTANT - TOLERANCE) == 0
 
 
+def test_retention_of_300_years_is_exact() -> None:
+    # A float of this many microseconds would be rounded.
+    retention = timedelta(days=300 * 365) + TICK
+    made = store(REVOKED, keep_over=retention)
+    due = START + retention + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    assert made.purge(due) == 1
+
+
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_chain_is_purged_whole_after_its_head_ends(length: int) -> None:
     made = store(*revoked_chain(length, FOR_EVER), keep_over=MONTH)
