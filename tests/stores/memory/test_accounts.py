@@ -131,7 +131,7 @@ def test_tombstones_of_unknown_users_take_room_of_their_account() -> None:
     assert [each.response.status for each in answers] == [201, 500]
 
 
-def test_full_account_still_accepts_a_tombstone_of_an_unknown_user() -> None:
+def test_full_account_still_accepts_an_unknown_users_tombstone() -> None:
     made = store(capacity=1)
     assert handle_at(made, initiated(0), START, new_ids=new_ids(0)).response.status == 201
     assert isinstance(record_at(made, curae.Tombstoned(COORDINATE), START), curae.Done)
