@@ -292,3 +292,10 @@ def test_sweep_whose_commits_all_conflict_raises_unavailable(
     with pytest.raises(StoreUnavailableError, match="no attempt at a sweep succeeded"):
         sweep_now(stepped, COORDINATE)
     assert stepped.tries == BATCH_POLICY.attempts
+
+
+def test_purge_finishes_a_sweep_and_does_not_repeat_it(store: MemoryStore) -> None:
+    assert store._bindings.unswept
+    store.purge()
+    assert is_swept(store)
+    assert not store._bindings.unswept
