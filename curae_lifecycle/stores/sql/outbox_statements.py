@@ -166,6 +166,11 @@ def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
     return Statement(text, (claim, *_numbers_of(due)))
 
 
+def held_claim_statement(number: int, claim: str) -> Statement:
+    """Build the SELECT that returns a row if a message is still claimed with the token `claim`."""
+    return Statement("SELECT id FROM curae_outbox WHERE id = ? AND claim = ?", (number, claim))
+
+
 class Backlog(NamedTuple):
     """The number of undelivered and of dead messages in an outbox, and how late they are.
 

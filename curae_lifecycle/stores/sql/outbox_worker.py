@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from secrets import token_hex
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
@@ -38,8 +38,9 @@ from curae_lifecycle.stores.retry import (
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
+from curae_lifecycle.stores.sql.transactions import AsyncTransactions, BlockingTransactions
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 _LOG: Final = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Outbox:
         self, database: Database, settings: DeliverySettings = DEFAULT_DELIVERY_SETTINGS
     ) -> None:
         check_database(database, "AsyncOutbox")
-        self._database = _BlockingDatabaseAdapter(database)
+        self._database = BlockingTransactions(database)
         self._settings = settings
 
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
@@ -307,17 +308,6 @@ class AsyncOutbox:
         )
 
 
-class _OutboxDatabase(Protocol):
-    """The part of `AsyncDatabase` that a worker needs."""
-
-    @property
-    def dialect(self) -> Dialect: ...
-
-    async def rows(self, statement: Statement) -> Rows: ...
-
-    async def run_transaction(self, statements: Sequence[Statement]) -> bool: ...
-
-
 def _never() -> bool:
     return False
 
@@ -334,20 +324,20 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
 
 
 async def _list_dead(
-    database: _OutboxDatabase, after: int, limit: int
+    database: AsyncTransactions, after: int, limit: int
 ) -> tuple[Delivery | NewerDelivery, ...]:
     return outbox_statements.deliveries(
         await database.rows(outbox_statements.dead_statement(after, limit))
     )
 
 
-async def _backlog(database: _OutboxDatabase) -> Backlog:
+async def _backlog(database: AsyncTransactions) -> Backlog:
     return outbox_statements.parse_backlog(
         await database.rows(outbox_statements.backlog_statement(database.dialect))
     )
 
 
-async def _revive(database: _OutboxDatabase, number: int) -> bool:
+async def _revive(database: AsyncTransactions, number: int) -> bool:
     if not 0 < number <= _MAX_NUMBER:
         # The drivers refuse an integer that no column can hold.
         return False
@@ -360,7 +350,7 @@ async def _revive(database: _OutboxDatabase, number: int) -> bool:
 class _Worker:
     """One worker. Its database is async, or a blocking one behind an adapter."""
 
-    database: _OutboxDatabase
+    database: AsyncTransactions
     settings: DeliverySettings
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
@@ -452,7 +442,15 @@ class _Worker:
         else:
             dialect = self.database.dialect
             ended = outbox_statements.delivered_statements(dialect, delivery, claim)
-        was_claimed = await self.retrier.run(lambda: self._change(*ended))
+
+        async def end() -> bool | None:
+            if await self._change(*ended):
+                return True
+            # A conflict with a concurrent transaction leaves the claim; None makes another attempt.
+            held = outbox_statements.held_claim_statement(delivery.number, claim)
+            return None if await self.database.rows(held) else False
+
+        was_claimed = await self.retrier.run(end)
         if was_claimed is None:
             raise StoreUnavailableError("the result of a delivery could not be stored in time")
         if not was_claimed:
@@ -481,20 +479,3 @@ class _Worker:
 
     async def _change(self, *statements: Statement) -> bool:
         return await self.database.run_transaction(statements)
-
-
-class _BlockingDatabaseAdapter:
-    """A blocking database with an async interface. Its coroutines never suspend."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._database.dialect
-
-    async def rows(self, statement: Statement) -> Rows:
-        return self._database.rows(statement)
-
-    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self._database.run_transaction(statements)

@@ -187,7 +187,9 @@ async def _purge_erasure(
         if waiting:
             return
     for deletion in erased.deletions():
-        await database.run_transaction(deletion)
+        if not await database.run_transaction(deletion):
+            # A concurrent transaction won. The mark stays, so the next purge deletes the rest.
+            return
     statements: list[Statement] = []
     if not is_last:
         # Another user is bound, or another tombstone came: the binding is no longer the erased one.
