@@ -14,6 +14,7 @@ from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction, 
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.keys import key_of
@@ -187,6 +188,31 @@ def test_purge_keeps_erased_users_binding_for_a_later_connection(platform: Platf
     platform.database.run_transaction([Statement("DELETE FROM curae_connection")])
     purge_later(platform)
     assert platform.store.load(Needs(binding=MARY)).snapshot.binding is None
+
+
+def test_purge_deletes_erased_user_despite_a_later_tombstone(platform: Platform) -> None:
+    platform.sign_up()
+    platform.connect()
+    erase(platform.database, MARY)
+    # The platform reports the same deletion.
+    platform.record(Tombstoned(MARY))
+    platform.ship()
+    purge_later(platform)
+    platform.database.run_transaction([Statement("DELETE FROM curae_record")])
+    assert "mary" not in platform.everything()
+
+
+def test_purge_clears_erased_user_kept_by_values_before_tombstone(platform: Platform) -> None:
+    platform.sign_up()
+    erase(platform.database, MARY)
+    between = platform.connect()
+    platform.record(Tombstoned(MARY))
+    platform.ship()
+    purge_later(platform)
+    assert platform.status(between) == "REVOKED"
+    binding = platform.store.load(Needs(binding=MARY)).snapshot.binding
+    assert binding is not None
+    assert (binding.state, binding.user_id) == (AccountState.TOMBSTONED, None)
 
 
 def test_session_that_lands_after_an_erasure_is_refused(platform: Platform) -> None:
