@@ -312,6 +312,14 @@ def _never() -> bool:
     return False
 
 
+def _is_being_cancelled() -> bool:
+    # A blocking worker usually runs outside an event loop.
+    with suppress(RuntimeError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return False
+
+
 async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> None:
     while not worker.stopped():
         try:
@@ -437,6 +445,11 @@ class _Worker:
     async def _try(self, delivery: Delivery, claim: str) -> None:
         try:
             await self.handle(delivery)
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
+                raise
+            # The handler waited for a cancelled task; the worker itself was not cancelled.
+            ended = self._failed(delivery, claim, error)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             ended = self._failed(delivery, claim, error)
         else:
@@ -460,7 +473,7 @@ class _Worker:
                 delivery.number,
             )
 
-    def _failed(self, delivery: Delivery, claim: str, error: Exception) -> list[Statement]:
+    def _failed(self, delivery: Delivery, claim: str, error: BaseException) -> list[Statement]:
         number, attempt = delivery.number, delivery.attempt
         # Only the exception's class is logged: its text may repeat the content of the message.
         details = number, attempt, self.settings.attempts, type(error).__name__
