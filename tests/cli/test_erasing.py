@@ -202,7 +202,7 @@ def test_purge_deletes_erased_user_despite_a_later_tombstone(platform: Platform)
     assert "mary" not in platform.everything()
 
 
-def test_purge_clears_erased_user_kept_by_values_before_tombstone(platform: Platform) -> None:
+def test_purge_clears_erased_user_kept_by_earlier_values(platform: Platform) -> None:
     platform.sign_up()
     erase(platform.database, MARY)
     between = platform.connect()

@@ -28,7 +28,7 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
+from curae_lifecycle.stores.outbox import AnyDelivery, Delivery, MalformedDelivery, NewerDelivery
 from curae_lifecycle.stores.retry import (
     DEFAULT_RETRY_POLICY,
     Retrier,
@@ -152,20 +152,18 @@ class Outbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that `handle` was called for, delivered or not; 0 if none was
-            due.
+            The number of messages that the call tried to deliver, also in vain; 0 if none was due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
         """
         return run_sync(self._worker(handle, _never).batch())
 
-    def list_dead(
-        self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
-    ) -> tuple[Delivery | NewerDelivery, ...]:
+    def list_dead(self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT) -> tuple[AnyDelivery, ...]:
         """Return dead messages in the order of their numbers.
 
-        Messages that only a newer release can read are included, as `NewerDelivery`.
+        Messages that only a newer release can read are included, as `NewerDelivery`, and malformed
+        ones, as `MalformedDelivery`.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -254,8 +252,7 @@ class AsyncOutbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that `handle` was called for, delivered or not; 0 if none was
-            due.
+            The number of messages that the call tried to deliver, also in vain; 0 if none was due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
@@ -264,10 +261,11 @@ class AsyncOutbox:
 
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
-    ) -> tuple[Delivery | NewerDelivery, ...]:
+    ) -> tuple[AnyDelivery, ...]:
         """Return dead messages in the order of their numbers.
 
-        Messages that only a newer release can read are included, as `NewerDelivery`.
+        Messages that only a newer release can read are included, as `NewerDelivery`, and malformed
+        ones, as `MalformedDelivery`.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -333,7 +331,7 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
 
 async def _list_dead(
     database: AsyncTransactions, after: int, limit: int
-) -> tuple[Delivery | NewerDelivery, ...]:
+) -> tuple[AnyDelivery, ...]:
     return outbox_statements.deliveries(
         await database.rows(outbox_statements.dead_statement(after, limit))
     )
@@ -383,7 +381,7 @@ class _Worker:
     def _has_time(self, started_at: float) -> bool:
         return time.monotonic() - started_at < self.settings.lease / 2
 
-    async def _claim(self, claim: str) -> Sequence[Delivery]:
+    async def _claim(self, claim: str) -> Sequence[Delivery | MalformedDelivery]:
         # Tries again if other workers claimed all due messages first. The loop ends, because some
         # worker claims messages or marks them dead, or this one learns that it cannot read them.
         dialect = self.database.dialect
@@ -409,9 +407,9 @@ class _Worker:
             newer = [each for each in claimed if isinstance(each, NewerDelivery)]
             if newer:
                 await self._return_untried(newer, claim)
-            readable = [each for each in claimed if isinstance(each, Delivery)]
-            if readable:
-                return readable
+            own = [each for each in claimed if not isinstance(each, NewerDelivery)]
+            if own:
+                return own
         return ()
 
     async def _due(self) -> list[outbox_statements.Due]:
@@ -435,15 +433,17 @@ class _Worker:
         await self._release(newer, claim)
         self.newer.update([each.number for each in newer])
 
-    async def _release(self, untried: Sequence[Delivery | NewerDelivery], claim: str) -> None:
+    async def _release(self, untried: Sequence[AnyDelivery], claim: str) -> None:
         # If the release fails, the messages are due again when their lease has expired.
         with suppress(StoreUnavailableError):
             await self._change(
                 outbox_statements.release_claim_statement(self.database.dialect, untried, claim)
             )
 
-    async def _try(self, delivery: Delivery, claim: str) -> None:
+    async def _try(self, delivery: Delivery | MalformedDelivery, claim: str) -> None:
         try:
+            if isinstance(delivery, MalformedDelivery):
+                raise delivery.error  # noqa: TRY301 - a failed attempt, as of a handler
             await self.handle(delivery)
         except asyncio.CancelledError as error:
             if _is_being_cancelled():
@@ -473,7 +473,9 @@ class _Worker:
                 delivery.number,
             )
 
-    def _failed(self, delivery: Delivery, claim: str, error: BaseException) -> list[Statement]:
+    def _failed(
+        self, delivery: Delivery | MalformedDelivery, claim: str, error: BaseException
+    ) -> list[Statement]:
         number, attempt = delivery.number, delivery.attempt
         # Only the exception's class is logged: its text may repeat the content of the message.
         details = number, attempt, self.settings.attempts, type(error).__name__
