@@ -6,6 +6,7 @@ delivered**.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -30,6 +31,8 @@ from curae_lifecycle.stores.sql.storing import (
 from curae_lifecycle.stores.sql.transactions import AsyncTransactions
 from curae_lifecycle.stores.sweeping import sweep
 from curae_lifecycle.web.json import parse_json
+
+_LOG: Final = logging.getLogger(__name__)
 
 _ROWS_PER_STATEMENT: Final = 100
 
@@ -69,7 +72,10 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
             after = str(id_)
             binding = _parse_binding(document)
             if binding is not None:
-                await sweep(store, binding.coordinate, retrier=retrier)
+                try:
+                    await sweep(store, binding.coordinate, retrier=retrier)
+                except NewerFormatError as error:
+                    _LOG.warning("a sweep is left to a newer release: %s", error)
         if not rows:
             return
 
