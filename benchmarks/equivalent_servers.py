@@ -83,15 +83,20 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         "supports_lifespan = None",
     ): _FALSY,
     (
+        "servers.guard._LingeringSend.__init__",
+        "self._has_response = False",
+        "self._has_response = None",
+    ): _FALSY,
+    (
         "servers.guard._end_now",
         "limit.reschedule(0)",
         "limit.reschedule(1)",
     ): "The loop's clock shows seconds since the machine started, so it is past both.",
     (
         "servers.guard._read_body",
-        "return None, True",
         "return None, False",
-    ): "If there is no body, nothing asks whether it is complete.",
+        "return None, True",
+    ): "If there is no body, nothing asks whether it has more bytes.",
     (
         "servers.run.load",
         'module, _, name = target.partition(":")',

@@ -2,8 +2,10 @@
 
 The laws of this module:
 
-- **No request reaches the app before its body is complete, or known to be too long.** A client that
-  sends half of a request holds no thread and no slot.
+- **No request reaches the app before its body is complete, or known to be too long.** The guard
+  waits for no part of a body while the request holds a thread or a slot.
+- **A liveness check needs no free slot**, so that a supervisor does not restart a worker whose
+  requests all wait for the database.
 - **No API key and no connection takes all slots**, so that the others are served beside it.
 - **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
   long.
@@ -25,9 +27,10 @@ from typing import Final, Never, Protocol, cast
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import check_type
-from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
+from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, health
 from curae_lifecycle.servers.slots import Names, Slots
 from curae_lifecycle.stores.request_loop import log_error
+from curae_lifecycle.web.asgi_wsgi import asgi_headers
 from curae_lifecycle.web.request import BODY_MAX
 
 _LOG: Final = logging.getLogger(__name__)
@@ -106,8 +109,8 @@ class Guard:
     that the app sees that the body is too long. After the response to a cut-off body, the
     connection closes.
 
-    The guard itself responds in three cases, with an RFC 9457 problem that has no `code`. The app
-    does not get the request:
+    The guard itself refuses a request in three cases, with an RFC 9457 problem that has no `code`.
+    The app does not get the request:
 
     - 400 if a chunk of the body is malformed or the body ends too early; the connection closes.
     - 408 if the body did not arrive in time; the connection closes.
@@ -116,8 +119,12 @@ class Guard:
     Requests of one API key, and requests about one connection, often wait for the same row of the
     database. They get at most `max_per_key` slots, and those beyond wait while others pass.
 
-    A request whose client disconnects while it waits for a slot is dropped. One that has a slot
-    keeps it until the app returns: the app may be in the middle of a commit.
+    A GET or HEAD of `LIVE_PATH` never waits for a slot. If none is free, the guard itself responds
+    with 200, as an `Endpoint` does.
+
+    A request whose client disconnects while it waits for a slot is dropped, unless its body is too
+    long. One that has a slot keeps it until the app returns: the app may be in the middle of a
+    commit.
 
     The guard refuses WebSockets. Lifespan messages go to the app. If the app raises because it does
     not support them, the guard answers them.
@@ -128,9 +135,9 @@ class Guard:
             a free slot. For an app that runs in threads, use the number of threads; otherwise the
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
-            the app at once. Requests without an API key count as those of one key. Health checks
-            have no such bound. `None` for three quarters of `max_concurrent`, rounded down, but at
-            least 1.
+            the app at once. Requests without an API key count as those of one key. A GET or HEAD of
+            a health check has no such bound. `None` for three quarters of `max_concurrent`, rounded
+            down, but at least 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
@@ -187,7 +194,7 @@ class Guard:
     async def _answer(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(self._body_seconds):
-                body, is_complete = await _read_body(receive)
+                body, has_more = await _read_body(receive)
         except TimeoutError:
             self._note(GuardEvent.BODY_TIMEOUT)
             await _refuse(send, status=408, title=b"Request Timeout", header=_CLOSE)
@@ -198,22 +205,31 @@ class Guard:
             with suppress(OSError):
                 await _refuse(send, status=400, title=b"Bad Request", header=_CLOSE)
             return
-        if not is_complete:
-            self._note(GuardEvent.BODY_TOO_LONG)
         headers = _with_length(cast("Headers", scope["headers"]), len(body))
+        scope = {**scope, "headers": headers}
+        app_receive = _BodyReceive(body, receive, has_more=has_more)
+        if len(body) <= BODY_MAX:
+            await self._serve(scope, app_receive, send)
+            return
+        self._note(GuardEvent.BODY_TOO_LONG)
+        lingering = _LingeringSend(receive, send, has_more=has_more)
+        try:
+            await self._serve(scope, app_receive, lingering)
+        finally:
+            await lingering.finish()
+
+    async def _serve(self, scope: AsgiMessage, receive: _BodyReceive, send: Send) -> None:
         names = _names(scope)
         # A free slot is taken without waiting, so it needs no timer.
         has_slot = self._slots.take_free(names)
-        leaving: asyncio.Future[AsgiMessage] | None = None
-        if is_complete and not has_slot:
-            leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
+        if not has_slot and _is_health_check(scope, LIVE_PATH):
+            await _send_live(send)
+            return
         try:
-            failure = None if has_slot else await self._wait_for_slot(names, leaving)
+            failure = None if has_slot else await self._wait_for_slot(names, receive.watch())
             if failure is None:
-                app_receive = _BodyReceive(body, receive, leaving)
-                app_send = send if is_complete else _LingeringSend(receive, send)
                 try:
-                    await self._app({**scope, "headers": headers}, app_receive, app_send)
+                    await self._app(scope, receive, send)
                 finally:
                     self._slots.give_back(names)
                 return
@@ -222,8 +238,7 @@ class Guard:
                 header = (b"retry-after", b"1")
                 await _refuse(send, status=503, title=b"Service Unavailable", header=header)
         finally:
-            if leaving is not None:
-                leaving.cancel()
+            receive.stop_watching()
 
     async def _wait_for_slot(
         self, names: Names, leaving: asyncio.Future[AsgiMessage] | None
@@ -262,16 +277,19 @@ _CLOSE: Final = (b"connection", b"close")
 _CONNECTION: Final = re.compile(r"/connections/([^/:]+)")
 
 
+def _is_health_check(scope: AsgiMessage, *paths: str) -> bool:
+    return scope["method"] in {"GET", "HEAD"} and scope["path"] in paths
+
+
 def _names(scope: AsgiMessage) -> Names:
     # The health checks have no name, so that they are next.
-    path = str(scope["path"])
-    if path in {LIVE_PATH, READY_PATH}:
+    if _is_health_check(scope, LIVE_PATH, READY_PATH):
         return ()
     headers = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
     # The scheme and its spaces can be spelled in several ways, the key itself in one.
     words = [value.split() for name, value in headers if name.lower() == b"authorization"]
     key = b"key " + (words[0][-1] if words and words[0] else b"")
-    connection = _CONNECTION.search(path)
+    connection = _CONNECTION.search(str(scope["path"]))
     if connection is None:
         return (key,)
     # An id may be in either case, and a path may hold what UTF-8 cannot.
@@ -302,15 +320,15 @@ def _end_now(limit: asyncio.Timeout) -> None:
 
 
 async def _read_body(receive: Receive) -> tuple[bytes | None, bool]:
-    # Returns the body, or None if the client disconnected, and whether the body is complete.
+    # Returns the body, or None if the client disconnected, and whether the body has more bytes.
     body, more = bytearray(), True
     while more and len(body) <= BODY_MAX:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None, True
+            return None, False
         body += cast("bytes", message.get("body", b""))
         more = bool(message.get("more_body"))
-    return bytes(body[: BODY_MAX + 1]), not more
+    return bytes(body[: BODY_MAX + 1]), more
 
 
 def _with_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> Headers:
@@ -324,12 +342,22 @@ def _with_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> Headers:
 
 class _BodyReceive:
     # Gives the app the body in one message, and then only the client's disconnect.
-    def __init__(
-        self, body: bytes, receive: Receive, leaving: asyncio.Future[AsgiMessage] | None
-    ) -> None:
+    def __init__(self, body: bytes, receive: Receive, *, has_more: bool) -> None:
         self._body: bytes | None = body
         self._receive = receive
-        self._leaving = leaving
+        self._has_more = has_more
+        self._leaving: asyncio.Future[AsgiMessage] | None = None
+
+    def watch(self) -> asyncio.Future[AsgiMessage] | None:
+        # Returns a future that ends when the client disconnects. To see that behind a body that has
+        # more bytes, the guard would have to read them all.
+        if not self._has_more:
+            self._leaving = asyncio.ensure_future(_wait_for_disconnect(self._receive))
+        return self._leaving
+
+    def stop_watching(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     async def __call__(self) -> AsgiMessage:
         body, self._body = self._body, None
@@ -342,24 +370,34 @@ class _BodyReceive:
 
 
 class _LingeringSend:
-    # Sends the response, then reads and drops more of the body before the connection closes. A
-    # connection that is closed with unread data is reset, and the client may lose the response.
-    def __init__(self, receive: Receive, send: Send) -> None:
+    # Sends the response to a body that is too long, except for its end. `finish` reads and drops
+    # more of the body before that end closes the connection. A connection that is closed with
+    # unread data is reset, and the client may lose the response.
+    def __init__(self, receive: Receive, send: Send, *, has_more: bool) -> None:
         self._receive = receive
         self._send = send
+        self._has_more = has_more
+        self._has_response = False
 
     async def __call__(self, message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
             headers = cast("Headers", message.get("headers", []))
-            message = {**message, "headers": [*headers, (b"connection", b"close")]}
+            message = {**message, "headers": [*headers, _CLOSE]}
         elif not message.get("more_body"):
-            await self._send({**message, "more_body": True})
-            await self._drop_rest()
-            message = {"type": "http.response.body", "body": b""}
+            self._has_response = True
+            message = {**message, "more_body": True}
         await self._send(message)
 
+    async def finish(self) -> None:
+        # Needs no slot, since the app has ended.
+        if self._has_response:
+            await self._drop_rest()
+            # The client may be gone by now.
+            with suppress(OSError):
+                await self._send({"type": "http.response.body", "body": b""})
+
     async def _drop_rest(self) -> None:
-        left, more = LINGER_BYTES, True
+        left, more = LINGER_BYTES, self._has_more
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 while more and left > 0:
@@ -374,6 +412,13 @@ async def _refuse(send: Send, status: int, title: bytes, header: tuple[bytes, by
     headers = [(b"content-type", b"application/problem+json"), length, header]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _send_live(send: Send) -> None:
+    response = health(200, "ok")
+    headers = asgi_headers(response)
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _lifespan(app: AsgiApp, scope: AsgiMessage, receive: Receive, send: Send) -> None:

@@ -31,7 +31,8 @@ class GracefulShutdown:
 
     Args:
         app: The ASGI app.
-        drain: A function to call at SIGTERM, such as `Guard.drain`.
+        drain: A function to call at SIGTERM, such as `Guard.drain`. If it raises, the worker ends
+            as well.
         seconds: Seconds between SIGTERM and SIGINT.
     """
 
@@ -60,6 +61,9 @@ class GracefulShutdown:
 
     def _end_later(self) -> None:
         self._is_ending = True
-        self._drain()
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._seconds, signal.raise_signal, signal.SIGINT)
+        try:
+            self._drain()
+        finally:
+            # The worker must end even if `drain` raises; the loop logs that error.
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._seconds, signal.raise_signal, signal.SIGINT)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from curae_lifecycle.servers.guard import (
@@ -14,8 +17,12 @@ from curae_lifecycle.servers.guard import (
     Receive,
     Send,
 )
+from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from curae_lifecycle.web.request import BODY_MAX
 from tests.servers.asgi import GONE, Client, Seen, answer, lifespan, part, refusal, run, scope_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PART = 10_000
 
@@ -117,6 +124,90 @@ def test_too_long_body_that_stalls_has_its_connection_closed(
     client = Client([part(b"x" * (BODY_MAX + 1), more=True)])
     guarded(Seen(), client)
     assert client.heard[-1] == {"type": "http.response.body", "body": b""}
+
+
+def wsgi(_: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+    start("200 OK", [])
+    return [b"ok"]
+
+
+@pytest.mark.parametrize("make_app", [Seen, lambda: wsgi_to_asgi(wsgi, 1)], ids=["asgi", "wsgi"])
+def test_stalled_too_long_body_holds_no_slot_after_its_response(
+    make_app: Callable[[], AsgiApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 60)
+
+    @attrs.define
+    class Stalling(Client):
+        has_response: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+        async def send(self, message: AsgiMessage) -> None:
+            await super().send(message)
+            if message.get("body"):
+                self.has_response.set()
+
+    async def scenario() -> None:
+        guard = Guard(make_app(), max_concurrent=1)
+        scope = {**scope_of(), "query_string": b"", "http_version": "1.1"}
+        stalling = Stalling([part(b"x" * (BODY_MAX + 1), more=True)])
+        stalled = asyncio.create_task(guard(scope, stalling.receive, stalling.send))
+        await stalling.has_response.wait()
+        other = Client([part(b"{}", more=False)])
+        await guard(scope, other.receive, other.send)
+        assert other.heard[0]["status"] == 200
+        assert not stalled.done()
+        stalled.cancel()
+        await asyncio.wait([stalled])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [
+        [part(b"x" * 70_000, more=False)],
+        [part(b"x" * 60_000, more=True), part(b"x" * 10_000, more=False)],
+    ],
+)
+def test_too_long_body_that_has_arrived_closes_without_a_wait(sends: list[AsgiMessage]) -> None:
+    client = Client([*sends, part(b"left", more=False)])
+    guarded(Seen(), client, (b"content-length", b"70000"))
+    assert client.body() == str(BODY_MAX + 1).encode()
+    assert client.headers() == {b"x": b"y", b"connection": b"close"}
+    assert client.sends == [part(b"left", more=False)]
+
+
+def test_app_that_raises_after_its_response_leaves_it_complete() -> None:
+    async def app(_: AsgiMessage, __: Receive, send: Send) -> None:
+        await answer(send, b"ok")
+        raise RuntimeError("a background task")
+
+    client = Client([part(b"x" * (BODY_MAX + 1), more=True), GONE])
+    with pytest.raises(RuntimeError, match="a background task"):
+        guarded(app, client)
+    assert client.heard[-1] == {"type": "http.response.body", "body": b""}
+
+
+def test_app_that_raises_before_its_response_sends_nothing() -> None:
+    async def app(_: AsgiMessage, __: Receive, ___: Send) -> None:
+        raise RuntimeError("a mistake")
+
+    client = Client([part(b"x" * (BODY_MAX + 1), more=True), GONE])
+    with pytest.raises(RuntimeError, match="a mistake"):
+        guarded(app, client)
+    assert (client.heard, client.sends) == ([], [GONE])
+
+
+def test_client_that_leaves_while_its_body_is_dropped_raises_nothing() -> None:
+    class Leaving(Client):
+        async def send(self, message: AsgiMessage) -> None:
+            if not self.sends:
+                raise OSError(message)
+            await super().send(message)
+
+    client = Leaving([part(b"x" * (BODY_MAX + 1), more=True), GONE])
+    guarded(Seen(), client)
+    assert client.body() == str(BODY_MAX + 1).encode()
 
 
 @pytest.mark.parametrize("sends", [[GONE], [part(b"{", more=True), GONE]])

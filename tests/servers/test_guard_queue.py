@@ -15,6 +15,7 @@ from curae_lifecycle.servers.guard import (
     Receive,
     Send,
 )
+from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
 from curae_lifecycle.web.request import BODY_MAX
 from tests.servers.asgi import GONE, Client, Seen, answer, ask, part, refusal, run, scope_of
 
@@ -209,14 +210,19 @@ def test_queued_app_gets_disconnect_after_a_cancelled_receive() -> None:
 
 @attrs.define
 class Endless(Client):
-    """A client that sends a body without an end."""
+    """A client that sends a body without an end, and counts its parts before the response."""
 
     parts: int = 0
+    parts_before: int = 0
 
     async def receive(self) -> AsgiMessage:
         self.parts += 1
         assert self.parts < 100, "the guard reads on and on"
         return part(b"x" * BODY_MAX, more=True)
+
+    async def send(self, message: AsgiMessage) -> None:
+        self.parts_before = self.parts_before or self.parts
+        await super().send(message)
 
 
 def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
@@ -228,7 +234,10 @@ def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
         await guard(scope_of(), client.receive, client.send)
 
     run(scenario())
-    assert (client.heard[0]["status"], client.parts) == (503, 2)
+    assert (client.heard[0]["status"], client.parts_before) == (503, 2)
+    # Then more of the body is dropped, so that the client can read the 503.
+    assert client.parts_before < client.parts
+    assert client.headers()[b"connection"] == b"close"
 
 
 @pytest.mark.parametrize(
@@ -329,6 +338,56 @@ def test_request_that_queued_leaves_no_task_behind(way: str) -> None:
     run(scenario())
 
 
+async def asked_when_full(method: str, path: str, body: bytes = b"") -> Client:
+    """Send a request, while every slot of the guard is taken; return its client."""
+    guard = Guard(Seen(), max_concurrent=1, queue_seconds=0.01)
+    await guard._slots.take(())
+    client = Client([part(body, more=False)])
+    scope = {**scope_of(), "method": method, "path": path}
+    await guard(scope, client.receive, client.send)
+    return client
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_liveness_check_without_a_free_slot_gets_200(method: str) -> None:
+    async def scenario() -> None:
+        client = await asked_when_full(method, LIVE_PATH)
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        assert client.heard == [
+            {"type": "http.response.start", "status": 200, "headers": headers},
+            {"type": "http.response.body", "body": b'{"status": "ok"}'},
+        ]
+
+    run(scenario())
+
+
+def test_liveness_check_with_a_free_slot_reaches_the_app() -> None:
+    app, client = Seen(), Client([part(b"", more=False)])
+    scope = {**scope_of(), "method": "GET", "path": LIVE_PATH}
+    run(Guard(app, max_concurrent=1)(scope, client.receive, client.send))
+    assert [each["path"] for each in app.scopes] == [LIVE_PATH]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", READY_PATH), ("POST", LIVE_PATH), ("GET", f"{LIVE_PATH}/x")]
+)
+def test_only_a_liveness_check_is_answered_without_a_free_slot(method: str, path: str) -> None:
+    async def scenario() -> None:
+        client = await asked_when_full(method, path)
+        assert client.heard[0]["status"] == 503
+
+    run(scenario())
+
+
+def test_liveness_check_with_a_too_long_body_closes_its_connection() -> None:
+    async def scenario() -> None:
+        client = await asked_when_full("GET", LIVE_PATH, b"x" * (BODY_MAX + 1))
+        assert client.heard[0]["status"] == 200
+        assert client.headers()[b"connection"] == b"close"
+
+    run(scenario())
+
+
 # --- What the guard tells ---------------------------------------------------------------------
 
 
@@ -363,6 +422,12 @@ class Counted:
         ),
         (
             [part(b"x" * (BODY_MAX + 1), more=True), GONE],
+            GuardEvent.BODY_TOO_LONG,
+            200,
+            "the guard cut a body off: it was too long",
+        ),
+        (
+            [part(b"x" * BODY_MAX, more=True), part(b"x", more=False)],
             GuardEvent.BODY_TOO_LONG,
             200,
             "the guard cut a body off: it was too long",

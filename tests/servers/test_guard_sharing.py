@@ -34,13 +34,15 @@ class Holding:
         await answer(send, b"ok")
 
 
-async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[tuple[bytes, str]]:
+async def inside(
+    guard: Guard, app: Holding, *asked: tuple[bytes, str], method: str = "POST"
+) -> list[tuple[bytes, str]]:
     """Ask a guard, each request with an API key and a path; return those that reach the app."""
 
     async def ask(key: bytes, path: str) -> None:
         client = Client([part(b"", more=False)])
         headers = [(b"accept", b"*/*"), (b"authorization", key)] if key else []
-        scope: AsgiMessage = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        scope: AsgiMessage = {"type": "http", "method": method, "path": path, "headers": headers}
         await guard(scope, client.receive, client.send)
 
     tasks = [asyncio.create_task(ask(*each)) for each in asked]
@@ -60,8 +62,6 @@ async def inside(guard: Guard, app: Holding, *asked: tuple[bytes, str]) -> list[
         ([(b"a", ONE), (b"b", f"{ONE}:revoke"), (b"c", f"{ONE}:reconnect"), (b"d", ONE)], [3]),
         ([(b"a", ONE), (b"b", ONE), (b"c", ONE), (b"d", OTHER)], []),
         ([(b"", "/page/one")] * 4 + [(b"a", CREATE)], [3]),
-        ([(b"a", CREATE)] * 3 + [(b"", LIVE_PATH)], []),
-        ([(b"", "/page/one")] * 3 + [(b"", READY_PATH)], []),
         ([(b"a", f"{CREATE}/\ud800")], []),
         # Only equal keys and equal connections share a bound.
         ([(b"", "/page/one")] * 3 + [(b"Bearer XXXX", CREATE)], []),
@@ -99,6 +99,18 @@ def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
         expected = [each for number, each in enumerate(asked) if number not in left_out]
         got = [path for _, path in await inside(Guard(app, max_concurrent=4), app, *asked)]
         assert got == [path for _, path in expected]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH])
+@pytest.mark.parametrize(("method", "reached"), [("GET", 4), ("HEAD", 4), ("POST", 3), ("PUT", 3)])
+def test_get_and_head_of_a_health_check_have_no_bound(path: str, method: str, reached: int) -> None:
+    async def scenario() -> None:
+        app = Holding()
+        asked = [(b"", "/page/one")] * 3 + [(b"", path)]
+        got = await inside(Guard(app, max_concurrent=4), app, *asked, method=method)
+        assert got == asked[:reached]
 
     run(scenario())
 

@@ -186,6 +186,29 @@ def test_sigterm_before_the_first_request_drains_the_worker() -> None:
     run(scenario())
 
 
+def test_worker_ends_after_sigterm_if_its_drain_function_raises() -> None:
+    async def scenario() -> None:
+        loop, ended, errors = asyncio.get_running_loop(), asyncio.Event(), list[object]()
+        loop.add_signal_handler(signal.SIGINT, ended.set)
+        loop.set_exception_handler(lambda _, error: errors.append(error["exception"]))
+        failure = ConnectionError("no route to the load balancer")
+
+        def drain() -> None:
+            raise failure
+
+        leaving = GracefulShutdown(Guard(Seen(), max_concurrent=1), drain, seconds=0.01)
+        beginning = lifespan()
+        await leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await ended.wait()
+        client = asgi.Client([part(b"", more=False)])
+        await ask(leaving, client)
+        assert client.headers()[b"connection"] == b"close"
+        assert errors == [failure]
+
+    run(scenario())
+
+
 def test_loop_without_signal_handlers_starts_the_app_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
