@@ -120,7 +120,11 @@ def test_log_line_without_an_exception_has_no_error_member() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"]
+    "name",
+    [
+        *("django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"),
+        *("aiohttp.access", "sanic.access"),
+    ],
 )
 def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
     own = io.StringIO()
@@ -142,16 +146,50 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["Exception on %s [%s]", "Exception while serving %s", "Error handling request %s"],
+    ("text", "given"),
+    [
+        ("Exception on /pages/a-secret [GET]", ()),
+        ("Exception on /pages/\n/a-secret [x] [GET]", ()),
+        ("Exception on %s [%s]", ("/pages/a-secret", "GET")),
+        ("Exception while serving %s", ("/pages/a-secret",)),
+        ("Error handling request %s", ("/pages/a-secret",)),
+        ("Exception occurred while handling uri: %s", ("'http://x/pages/a-secret'",)),
+        ('Exception raised in exception handler "%s" for uri: %s', ("f", "/pages/a-secret")),
+        ("Uncaught exception (connection_type=%s, path=%r):", ("http", "/pages/a-secret")),
+    ],
 )
-def test_server_error_messages_are_logged_without_the_path(text: str) -> None:
-    given = ("/pages/a-secret", "GET")[: text.count("%s")]
+def test_server_error_messages_are_logged_without_the_path(
+    text: str, given: tuple[str, ...]
+) -> None:
     with logged() as log:
         logging.getLogger("an.app").error(text, *given)
     (line,) = log.lines
     assert "outside of the endpoint" in str(line["message"])
     assert "a-secret" not in log.text
+
+
+@pytest.mark.parametrize("name", ["sanic.error", "litestar"])
+def test_handlers_of_a_framework_get_failures_without_the_path(name: str) -> None:
+    own = io.StringIO()
+    handler = logging.StreamHandler(own)
+    logger = logging.getLogger(name)
+    with logged():
+        logger.addHandler(handler)
+        try:
+            logger.error("Exception occurred while handling uri: %s", "/pages/a-secret")
+            logger.error("Startup failed due to OS error: %s", "no such file")
+        finally:
+            logger.removeHandler(handler)
+    hidden, kept = own.getvalue().splitlines()
+    assert "outside of the endpoint" in hidden
+    assert kept == "Startup failed due to OS error: no such file"
+
+
+@pytest.mark.parametrize("text", ["Exception on the way", "Exception on [x", "Not an Exception on"])
+def test_messages_like_those_with_a_path_keep_their_text(text: str) -> None:
+    with logged() as log:
+        logging.getLogger("an.app").error(text)
+    assert [line["message"] for line in log.lines] == [text]
 
 
 class Unprintable:
