@@ -198,8 +198,9 @@ def configure_logging(
     """Write this process's log as lines of JSON.
 
     The lines of all loggers appear if they propagate their records to the root logger. Call this
-    function after any code that configures logging itself, such as `django.setup()`. A second call
-    replaces the stream and the root level; levels that `levels` has set stay.
+    function after any code that configures logging itself, such as `django.setup()`. Such code can
+    disable the package's loggers; they are enabled again. A second call replaces the stream and the
+    root level; levels that `levels` has set stay.
 
     Args:
         level: The level of all loggers whose own level is not set.
@@ -215,6 +216,10 @@ def configure_logging(
     root.setLevel(level)
     for name, own_level in (levels or {}).items():
         logging.getLogger(name).setLevel(own_level)
+    for name, logger in [*logging.root.manager.loggerDict.items()]:
+        if isinstance(logger, logging.Logger) and name.startswith("curae_lifecycle."):
+            # `logging.config` disables existing loggers by default.
+            logger.disabled = False
     for name in _PATH_LOGGERS:
         # On the logger, not on the handler: the logger's own handlers would write the path, too.
         logging.getLogger(name).addFilter(_hide_path)

@@ -9,7 +9,8 @@ from traceback import format_exc
 
 import pytest
 
-from curae_lifecycle import Request
+from curae_lifecycle import MemoryStore, Request
+from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.log import (
     REQUEST_ID,
     JsonFormatter,
@@ -18,7 +19,7 @@ from curae_lifecycle.servers.log import (
     request_id,
 )
 from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS
-from tests.support.asking import logged
+from tests.support.asking import MINT, logged
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -231,6 +232,26 @@ def test_configuring_logging_again_keeps_other_handlers() -> None:
         logging.getLogger("loud").setLevel(logging.NOTSET)
     assert log.text == ""
     assert [json.loads(line)["message"] for line in again.getvalue().splitlines()] == ["heard"]
+
+
+def test_configuring_logging_enables_the_packages_loggers_again() -> None:
+    endpoint = Endpoint(MemoryStore(), MINT)
+    other = logging.getLogger("somebody.elses")
+    loggers = [
+        each for each in logging.root.manager.loggerDict.values() if hasattr(each, "disabled")
+    ]
+    for logger in loggers:
+        # As `logging.config.dictConfig` does by default.
+        logger.disabled = True
+    try:
+        with logged() as log:
+            endpoint(asked())
+            assert other.disabled
+    finally:
+        for logger in loggers:
+            logger.disabled = False
+    (line,) = log.lines
+    assert (line["logger"], line["message"]) == ("curae_lifecycle.servers.endpoint", "request")
 
 
 def test_log_lines_go_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
