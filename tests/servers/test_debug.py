@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from typing import cast
 
 import pytest
 
@@ -87,3 +88,10 @@ def test_debug_mode_logs_the_traceback_with_any_log_formatter() -> None:
     finally:
         logging.getLogger().removeHandler(handler)
     assert "LookupError: a-secret\n" in stream.getvalue()
+
+
+def test_debug_mode_says_what_a_page_returned_in_place_of_a_response() -> None:
+    with logged() as log:
+        Endpoint(faulty(), MINT, hosted_pages=lambda _: cast("Response", 1), debug=True)(CREATE)
+    (failed,) = [line for line in log.lines if "error" in line]
+    assert str(failed["traceback"]).endswith("page: must be a Response or None, not an int\n")

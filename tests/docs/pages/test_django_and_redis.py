@@ -41,8 +41,10 @@ def test_django_docs_page_view_serves_in_at_most_15_lines(url: str) -> None:
         store.register(ApiKey(API_KEY), CALLER)
         endpoint = cast("Callable[[HttpRequest], HttpResponse]", page["endpoint"])
 
-        def send(method: str, path: str, body: bytes = b"", key: str = "k-1") -> HttpResponse:
-            headers = {"Authorization": f"Bearer {API_KEY}"}
+        def send(
+            method: str, path: str, body: bytes = b"", *, key: str = "k-1", tags: str = ""
+        ) -> HttpResponse:
+            headers = {"Authorization": f"Bearer {API_KEY}", "If-None-Match": tags}
             headers |= {"Idempotency-Key": key} if method == "POST" else {}
             target = f"/api/sdk/v1/{path}"
             made = RequestFactory().generic(
@@ -58,6 +60,14 @@ def test_django_docs_page_view_serves_in_at_most_15_lines(url: str) -> None:
         long = b'{"appUserId": "user-1", "dataPackages": ["labs"]' + b" " * 70_000 + b"}"
         assert send("POST", path="connections", body=long, key="k-2").status_code == 400
         assert send("GET", f"connections/{'0' * 8}-0000-4000-8000-{'0' * 12}").status_code == 404
+        state = send("GET", "curae-connect/account-state?appUserId=user-1")
+        assert state["content-type"] == "application/json"
+        unchanged = send("GET", "curae-connect/account-state?appUserId=user-1", tags="*")
+        assert unchanged.status_code == 304
+        assert dict(unchanged.items()) == {
+            "cache-control": state["cache-control"],
+            "etag": state["etag"],
+        }
     assert len([line for line in views.splitlines() if line and line[0] != "#"]) <= 15
 
 
