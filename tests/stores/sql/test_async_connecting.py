@@ -107,7 +107,7 @@ def test_aiosqlite_connection_that_cannot_be_set_up_is_closed(
 INSERT = Statement("INSERT INTO kept (id) VALUES (?)", (1,), 1)
 
 
-def test_aiosqlite_engine_runs_transactions_in_a_second_event_loop(sqlite_url: str) -> None:
+def test_aiosqlite_transactions_run_in_a_second_event_loop(sqlite_url: str) -> None:
     engine = create_engine_async(sqlite_url, timeout=60)
     database = AsyncSqlDatabase(engine)
 
