@@ -98,6 +98,11 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         "return None, True",
     ): "If there is no body, nothing asks whether it has more bytes.",
     (
+        "servers.log.configure_logging",
+        "logger.disabled = False",
+        "logger.disabled = None",
+    ): _FALSY,
+    (
         "servers.run.load",
         'module, _, name = target.partition(":")',
         'module, _, name = target.rpartition(":")',

@@ -29,10 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.choosing import choose, modules_of
 from benchmarks.equivalent import EQUIVALENT
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
+from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
-PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS}
+PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS, **EQUIVALENT_STORES}
 """Why no caller can tell a mutant from the code."""
 
 GENERAL: Final = (
@@ -58,7 +59,25 @@ GENERAL: Final = (
     "service/test_emptiest_members.py",
     "service/test_gate_order.py",
     "service/test_mistakes.py",
+    "stores/external_call/test_async.py",
+    "stores/external_call/test_blocking.py",
+    "stores/external_call/test_events_during_call.py",
+    "stores/formats/test_formats.py",
+    "stores/formats/test_newer_formats.py",
+    "stores/memory/test_accounts.py",
+    "stores/memory/test_bounds.py",
+    "stores/memory/test_contract.py",
+    "stores/memory/test_lookups.py",
+    "stores/memory/test_memory.py",
+    "stores/memory/test_replaced_pages.py",
+    "stores/memory/test_retention.py",
+    "stores/sql/test_chain_parts.py::test_memory_store_loads_the_last_connections_before_a_place",
     "stores/test_chain_revocation.py",
+    "stores/test_emptiest_fields.py",
+    "stores/test_rows.py",
+    "stores/test_serve_async.py",
+    "stores/test_sweeping.py",
+    "stores/test_wiring.py",
     "web/test_events.py",
     "web/test_limits_left.py",
     "web/test_read.py",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.service.json_schema import Json
-from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
+from curae_lifecycle.stores.outbox import AnyDelivery, Delivery
 from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
@@ -90,7 +90,7 @@ def _print(delivery: Delivery) -> None:
         raise ReaderGoneError from None
 
 
-def _write(deliveries: Iterable[Delivery | NewerDelivery]) -> None:
+def _write(deliveries: Iterable[AnyDelivery]) -> None:
     for delivery in deliveries:
         members: dict[str, Json] = {
             "number": delivery.number,
@@ -98,9 +98,9 @@ def _write(deliveries: Iterable[Delivery | NewerDelivery]) -> None:
             "kind": delivery.kind,
             "subject": delivery.subject,
         }
-        if isinstance(delivery, NewerDelivery):
-            members["error"] = str(delivery.error)
-        else:
+        if isinstance(delivery, Delivery):
             members["document"] = delivery.document
+        else:
+            members["error"] = str(delivery.error)
         print(json.dumps(members))
     sys.stdout.flush()

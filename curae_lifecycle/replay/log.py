@@ -23,7 +23,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.replay.blame import Deciders
-from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
+from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded, RecordedTags
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied, decide_access
 from curae_lifecycle.rules.binding import present_era
@@ -154,6 +154,7 @@ class _LogRunner:
         self._store = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
         self._comparison = Comparison() if check else None
         self._deciders = Deciders(self._store)
+        self._tags = RecordedTags()
         self._last_time: datetime | None = None
         self._named: dict[str, _NamedAnswer] = {}
         self._name_room = 0
@@ -208,7 +209,7 @@ class _LogRunner:
         name = line.get("as")
         if name is not None and not isinstance(name, str):
             raise BrokenLineError("as: must be a string")
-        request = _request(line["request"])
+        request = self._tags.translate(_request(line["request"]))
         recorded = _recorded(line.get("response"))
         # Every request but a GET takes new ids, even one that is refused.
         new_ids = None if request.method == "GET" else self._new_ids(recorded, now)
@@ -225,6 +226,7 @@ class _LogRunner:
             # Lines run one after another, so only an id that is in use can conflict.
             raise ArgumentError("new_ids", "ids that are not in use")
         response = answer.response
+        self._tags.note(recorded, response)
         if name is not None:
             self._named[name] = _NamedAnswer(response)
         divergences: tuple[Divergence, ...] = ()
@@ -371,12 +373,11 @@ def _request(value: Json) -> Request:
     request = _object(
         "request", value=value, required=_REQUIRED_OF_REQUEST, allowed=_ALLOWED_OF_REQUEST
     )
-    body = request.get("body")
     return Request(
         method=_text("request.method", request["method"]),
         target=_text("request.path", request["path"]),
         headers=_headers(request.get("headers", {})),
-        body=_body(body),
+        body=_body(request.get("body")),
     )
 
 
@@ -420,13 +421,11 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     api_key = ApiKey(_text("register.apiKey", members["apiKey"]))
     environment = ENVIRONMENT.parse(members.get("environment", values.Environment.LIVE))
     app_id = APP_ID.parse(members["appId"])
-    account = values.CustomerAccountId(
-        values.parse_uuid("customerAccountId", members["customerAccountId"])
-    )
+    account = values.parse_uuid("customerAccountId", members["customerAccountId"])
     caller = Caller(
         api_key_id=values.ApiKeyId(api_key.digest()),
         app_id=app_id,
-        customer_account_id=account,
+        customer_account_id=values.CustomerAccountId(account),
         environment=environment,
         scopes=frozenset([_text("register.scopes", scope) for scope in scopes]),
     )

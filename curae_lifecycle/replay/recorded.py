@@ -5,12 +5,16 @@ The laws of this module:
 - **Only an id that is not in use is adopted.**
 - **Ids match one to one over a whole log.** Two recorded ids are equal exactly if the two decided
   ids are.
+- **A server may choose its entity tags.** A request that sends the recorded tag of a state is
+  decided as if it had sent the tag of that state by the rules.
 - **An absent value is not null.** A divergence says which of the two it is.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from typing import Final, TypeVar
@@ -21,7 +25,9 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import SPELLINGS
 from curae_lifecycle.web.json import MalformedError, parse_json
+from curae_lifecycle.web.request import Request, header_values
 
 _Value = TypeVar("_Value")
 
@@ -79,7 +85,8 @@ class Recorded:
 
     Attributes:
         members: The members of the log's object for the response, such as `status` and `body`.
-        body: The body as a JSON value; None if the body is missing or not JSON.
+        body: The body as a JSON value; its text if it is not JSON, and None if it is missing or
+            empty.
     """
 
     members: dict[str, Json] = attrs.field(repr=False)
@@ -90,11 +97,19 @@ class Recorded:
         """Read a response of a log; its member `body` is a JSON value, or a string of raw text."""
         body = response.get("body")
         if isinstance(body, str):
-            try:
-                body = parse_json(body)
-            except MalformedError:
-                body = None
+            # A text that is not JSON stays, so that it differs from an empty body.
+            with suppress(MalformedError):
+                body = parse_json(body) if body else None
         return cls(response, body)
+
+    def entity_tag(self) -> str | None:
+        """Return the response's entity tag in quotes; None if it has no valid one."""
+        headers = self.members.get("headers")
+        for name, value in headers.items() if isinstance(headers, dict) else ():
+            if name.lower() == "etag" and isinstance(value, str):
+                found = _ENTITY_TAG.fullmatch(value)
+                return None if found is None else found[0]
+        return None
 
     def id(self, member: str) -> str | None:
         """Return the id of the connection or session in the body; None if the body has no valid id.
@@ -123,6 +138,46 @@ class Recorded:
         except ArgumentError:
             return None
 
+
+class RecordedTags:
+    """The recorded entity tags of a log, each with the tag by the rules for the same state.
+
+    Each tag by the rules has at most one recorded tag, the last one.
+    """
+
+    def __init__(self) -> None:
+        self._decided: dict[str, str] = {}
+
+    def note(self, recorded: Recorded | None, response: Response) -> None:
+        """Remember the entity tag of a recorded response, if both responses have one.
+
+        Args:
+            recorded: The response in the log; None if the line has none.
+            response: The response by the rules.
+        """
+        theirs = None if recorded is None else recorded.entity_tag()
+        ours = dict(response.headers).get("etag")
+        if theirs is not None and ours is not None:
+            others = {name: tag for name, tag in self._decided.items() if tag != ours}
+            self._decided = others | {theirs: ours}
+
+    def translate(self, request: Request) -> Request:
+        """Return the request with the tags by the rules for the recorded ones it sends."""
+        if not self._decided or not header_values(request, "if-none-match"):
+            return request
+        headers = [
+            (name, _ENTITY_TAG.sub(self._decided_tag, value))
+            if name.lower() == "if-none-match"
+            else (name, value)
+            for name, value in request.headers
+        ]
+        return attrs.evolve(request, headers=tuple(headers))
+
+    def _decided_tag(self, match: re.Match[str]) -> str:
+        return self._decided.get(match[0], match[0])
+
+
+_ENTITY_TAG: Final = re.compile(r'"[!#-~\x80-\xff]*"')
 
 _Difference = tuple[str, Json | Absent, Json | Absent]
 """The place of a difference, the recorded value and the value by the rules."""
@@ -197,8 +252,11 @@ class Comparison:
         if type(recorded) is not type(decided):
             return False
         if isinstance(recorded, str) and isinstance(decided, str):
-            if path.rpartition(".")[2] in _ID_MEMBERS:
+            name = path.rpartition(".")[2]
+            if name in _ID_MEMBERS:
                 return self._ids_match(recorded.lower(), decided)
+            if name == "status" and recorded in SPELLINGS and decided in SPELLINGS:
+                return True
             return recorded == decided or _is_same_instant(recorded, decided)
         return recorded == decided
 

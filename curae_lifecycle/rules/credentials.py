@@ -14,7 +14,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules import values
-from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
@@ -135,12 +134,11 @@ class Caller:
             app_user_id=app_user_id,
         )
 
-    def owns(self, connection: Connection) -> bool:
-        """Return whether a connection belongs to the caller.
+    def owns(self, coordinate: values.Coordinate) -> bool:
+        """Return whether what belongs to a coordinate belongs to the caller.
 
-        It does if the app, customer account and environment of `connection` are the caller's.
+        It does if the app, customer account and environment of `coordinate` are the caller's.
         """
-        coordinate = connection.identity.coordinate
         return (
             coordinate.environment == self.environment
             and coordinate.app_id == self.app_id

@@ -372,10 +372,13 @@ class _EndpointCore:
         try:
             async with self.time_limit(self.retry_policy.seconds + ATTEMPT_GRACE_SECONDS):
                 page = await self.serve_page(request)
+            if page is None:
+                return None
+            check_type("page", page, Response, allowed="a Response or None")
         except Exception as error:  # noqa: BLE001 - every request gets a response
             log_error("a page failed", error)
             return _EndpointAnswer("page", _TRY_LATER)
-        return None if page is None else _EndpointAnswer("page", page)
+        return _EndpointAnswer("page", page)
 
     async def _answer_api(self, request: Request, stats: RetryStats) -> _EndpointAnswer:
         operation = operation_name(request, self.settings)

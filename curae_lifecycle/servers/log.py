@@ -136,17 +136,23 @@ class JsonFormatter(logging.Formatter):
 _PATH_LOGGERS: Final = (
     *("django.request", "django.server", "django.security.csrf", "django.security.DisallowedHost"),
     *("uvicorn.access", "gunicorn.access", "granian.access", "hypercorn.access", "werkzeug"),
+    *("aiohttp.access", "sanic.access"),
 )
 """Loggers of server software whose lines can hold a path."""
 
-_PATH_MESSAGES: Final = frozenset(
-    {
-        "Exception on %s [%s]",  # Flask
-        "Exception while serving %s",  # waitress
-        "Error handling request %s",  # gunicorn
-    }
+_PATH_MESSAGES: Final = re.compile(
+    r"Exception on .+ \[[^][]*\]"  # Flask, which fills in the path itself
+    r"|Exception while serving %s"  # waitress
+    r"|Error handling request %s"  # gunicorn
+    r"|Exception occurred while handling uri: %s"  # Sanic
+    r'|Exception raised in exception handler "%s" for uri: %s'  # Sanic
+    r"|Uncaught exception \(connection_type=%s, path=%r\):",  # Litestar
+    re.DOTALL,
 )
 """Messages of other loggers that report a failure with the path of its request."""
+
+_OWN_HANDLER_LOGGERS: Final = ("sanic.error", "litestar")
+"""Loggers with such messages and with handlers that the framework adds."""
 
 _HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not logged"
 
@@ -154,7 +160,7 @@ _HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not
 def _message(record: logging.LogRecord) -> str:
     if isinstance(record.msg, RequestLine):
         return "request"
-    if record.name in _PATH_LOGGERS or str(record.msg) in _PATH_MESSAGES:
+    if record.name in _PATH_LOGGERS or _has_path_message(record):
         return _HIDDEN_TEXT
     try:
         return record.getMessage()
@@ -162,11 +168,22 @@ def _message(record: logging.LogRecord) -> str:
         return "a log record that cannot be formatted"
 
 
+def _has_path_message(record: logging.LogRecord) -> bool:
+    return isinstance(record.msg, str) and _PATH_MESSAGES.fullmatch(record.msg) is not None
+
+
 def _hide_path(record: logging.LogRecord) -> bool:
     # A filter: drops a record below ERROR, and keeps any other without its text.
     if record.levelno < logging.ERROR:
         return False
     record.msg, record.args = _HIDDEN_TEXT, ()
+    return True
+
+
+def _hide_path_message(record: logging.LogRecord) -> bool:
+    # A filter: keeps every record, without its text if that holds a path.
+    if _has_path_message(record):
+        record.msg, record.args = _HIDDEN_TEXT, ()
     return True
 
 
@@ -181,8 +198,9 @@ def configure_logging(
     """Write this process's log as lines of JSON.
 
     The lines of all loggers appear if they propagate their records to the root logger. Call this
-    function after any code that configures logging itself, such as `django.setup()`. A second call
-    replaces the stream and the root level; levels that `levels` has set stay.
+    function after any code that configures logging itself, such as `django.setup()`. Such code can
+    disable the package's loggers; they are enabled again. A second call replaces the stream and the
+    root level; levels that `levels` has set stay.
 
     Args:
         level: The level of all loggers whose own level is not set.
@@ -198,9 +216,15 @@ def configure_logging(
     root.setLevel(level)
     for name, own_level in (levels or {}).items():
         logging.getLogger(name).setLevel(own_level)
+    for name, logger in [*logging.root.manager.loggerDict.items()]:
+        if isinstance(logger, logging.Logger) and name.startswith("curae_lifecycle."):
+            # `logging.config` disables existing loggers by default.
+            logger.disabled = False
     for name in _PATH_LOGGERS:
         # On the logger, not on the handler: the logger's own handlers would write the path, too.
         logging.getLogger(name).addFilter(_hide_path)
+    for name in _OWN_HANDLER_LOGGERS:
+        logging.getLogger(name).addFilter(_hide_path_message)
 
 
 class _JsonHandler(logging.StreamHandler[TextIO]):

@@ -100,7 +100,7 @@ class Metrics:
             self._failures,
             {**failed, "conflict": 0, "cancelled": 0, "store_full": stats.store_full},
         )
-        if line.code is not None and line.rules:
+        if line.code is not None and line.rules and not line.replayed:
             self._refusals.labels(line.rules[-1].partition(".")[0]).inc()
         if line.limit is not None:
             self._limits.labels(line.limit).inc()

@@ -21,7 +21,7 @@ import attrs
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin_attempt
-from curae_lifecycle.rules.values import ceil_seconds, check_instant
+from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.gates import Gate, refuse_at, sort_gates
@@ -36,7 +36,7 @@ from curae_lifecycle.service.operations.operation import (
 )
 from curae_lifecycle.service.response import status_of_stored
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_snapshot
-from curae_lifecycle.service.status import NOT_MODIFIED, status_of
+from curae_lifecycle.service.status import NOT_MODIFIED, is_answer_kept, status_of
 from curae_lifecycle.service.writes import RateWrite, Write
 
 
@@ -106,8 +106,11 @@ class _Request(OperationContext):
     def ruled(self, ruling: Ruling) -> Decision:
         """Return the decision of the rule itself, or of the gate of ownership."""
         reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
+        attempt = self.attempt
         if isinstance(reply, ProblemReply):
             status = status_of(reply.problem)
+            if not is_answer_kept(reply.problem):
+                attempt = None
         else:
             status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
         if self.charges:
@@ -120,7 +123,7 @@ class _Request(OperationContext):
             decided_at=self.now,
             changes=changes,
             rules=rules,
-            attempt=self.attempt,
+            attempt=attempt,
             record=record,
             settings=settings,
             binding=self.snapshot.binding,
@@ -185,12 +188,21 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    needs, connection = request.call.needs, request.snapshot.connection
-    if needs.connection is None and needs.chain is None:
-        return None
-    if connection is None or not request.caller.owns(connection):
-        return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
+    for coordinate in _named_coordinates(request.call.needs, request.snapshot):
+        if coordinate is None or not request.caller.owns(coordinate):
+            return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
     return None
+
+
+def _named_coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | None]:
+    # The coordinates of the connection and session that the request names; None for an unknown id.
+    named: list[Coordinate | None] = []
+    if needs.connection is not None or needs.chain is not None:
+        connection = snapshot.connection
+        named.append(None if connection is None else connection.identity.coordinate)
+    if needs.session is not None:
+        named.append(None if snapshot.session is None else snapshot.session.coordinate)
+    return named
 
 
 def _rule(request: _Request) -> Decision:

@@ -63,6 +63,15 @@ def status_of(problem: Problem) -> int:
     return PROBLEM_STATUS[problem.problem_type.kind].outcome.status
 
 
+def is_answer_kept(problem: Problem) -> bool:
+    """Return whether the response with a problem is stored under the idempotency key [O].
+
+    It is if the problem is final and its kind is kept. After any other, a retry is decided again.
+    """
+    problem_type = problem.problem_type
+    return PROBLEM_STATUS[problem_type.kind].outcome.kept and not problem_type.retryable
+
+
 def is_kept(status: int) -> bool:
     """Return whether a response with an HTTP status can be stored under an idempotency key [O].
 

@@ -25,7 +25,12 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, StoreFullError
+from curae_lifecycle.stores.contract import (
+    AsyncStore,
+    Loaded,
+    StoreFullError,
+    StoreUnchangedError,
+)
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory, random_microseconds
 from curae_lifecycle.stores.request_loop import (
@@ -65,8 +70,8 @@ class ExternalCall:
     lost_lease: LostLeaseAction
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lease of less than a microsecond, and one without an end."""
-        if not 1 / SECOND <= self.lease < float("inf"):
+        """Refuse a lease of less than a microsecond, and one whose microseconds are infinite."""
+        if not 1 <= self.lease * SECOND < float("inf"):
             raise ArgumentError("lease", "a finite number of seconds, at least a microsecond")
 
     @property
@@ -141,7 +146,7 @@ class _RequestWithExternalCall:
         request: The request with the steps of an attempt.
         external_call: The call that makes the next action.
         retrier: Runs the attempts of each transaction.
-        claims: Every claim that was sent to the store, even if the store never confirmed it.
+        claims: The claims that the store has, or may store yet.
         claim: The claim that makes the external call; `None` before the call.
     """
 
@@ -159,15 +164,19 @@ class _RequestWithExternalCall:
             # A coroutine that is being closed cannot await, so the lease is left to expire.
             raise
         except BaseException:
-            try:
-                await self.retrier.run(self._release)
-            except Exception as error:  # noqa: BLE001 - the first error says more, or cancels
-                log_error("a key was not freed", error)
+            await self._try_to_release(self.retrier)
             raise
-        if answer is None:
-            # The retries are used up already, so the release is tried once.
-            await self.retrier.single_attempt().run(self._release)
+        if answer is None or (self.claim is None and self.claims):
+            # The retries are used up already, or the request was decided otherwise after a claim
+            # that may be stored yet. So the release is tried once.
+            await self._try_to_release(self.retrier.single_attempt())
         return answer or internal_error_answer(self.request.settings)
+
+    async def _try_to_release(self, retrier: Retrier) -> None:
+        try:
+            await retrier.run(self._release)
+        except Exception as error:  # noqa: BLE001 - the request has its answer, error or end
+            log_error("a key was not freed", error)
 
     async def _answer(self) -> Answer | None:
         claim: _Claim | Answer | None = await self.retrier.run(self._claim_key)
@@ -202,12 +211,23 @@ class _RequestWithExternalCall:
             before=loaded.snapshot.record,
             running=running,
         )
-        self.claims.append(claim)
         write = RecordWrite(attempt.key, claim.before, running)
         try:
-            return claim if await self._commit_record(loaded, write) else None
+            return claim if await self._commit_claim(loaded, claim, write) else None
         except StoreFullError as error:
             return self.request.full_account_answer(error)
+
+    async def _commit_claim(self, loaded: Loaded, claim: _Claim, write: RecordWrite) -> bool:
+        # Keeps the claim unless the store certainly did not store it.
+        self.claims.append(claim)
+        try:
+            is_stored = await self._commit_record(loaded, write)
+        except (StoreFullError, StoreUnchangedError):
+            self.claims.remove(claim)
+            raise
+        if not is_stored:
+            self.claims.remove(claim)
+        return is_stored
 
     def _stored_claim(self, record: Record | None) -> _Claim | None:
         return next((claim for claim in self.claims if claim.running == record), None)
@@ -225,20 +245,36 @@ class _RequestWithExternalCall:
     async def _update_record(
         self, act: Callable[[Record | None, Attempt, datetime], Done[Record] | LeaseLost]
     ) -> bool | None:
-        # True if the record was updated or no claim was sent; False if the record is no longer
+        # True if the record was updated or no claim can be stored; False if the record is no longer
         # this request's; None on a conflict.
         if not self.claims:
             return True
         loaded = await self.request.load(self.claims[-1].call.needs)
         record = loaded.snapshot.record
         claim = self.claim or self._stored_claim(record)
-        if claim is None or claim.attempt is None:
+        if claim is None:
+            return await self._prevent_late_claim(loaded)
+        if claim.attempt is None:
             return False
         updated = act(record, claim.attempt, loaded.now)
         if isinstance(updated, LeaseLost):
             return False
         write = RecordWrite(claim.attempt.key, record, updated.value)
         return True if await self._commit_record(loaded, write) else None
+
+    async def _prevent_late_claim(self, loaded: Loaded) -> bool | None:
+        # A commit that was cancelled or failed may still be running, as in a thread. This one
+        # writes over the record that the claim would replace, so at most one of them succeeds.
+        record = loaded.snapshot.record
+        for claim in self.claims:
+            if claim.attempt is not None and claim.before == record:
+                released = attempts.release(
+                    claim.running, attempt=claim.attempt, now=claim.attempt.started_at
+                )
+                assert isinstance(released, Done)  # noqa: S101 - a lease lasts a microsecond or more
+                write = RecordWrite(claim.attempt.key, record, released.value)
+                return True if await self._commit_record(loaded, write) else None
+        return False
 
     async def _complete(self, claim: _Claim, new_ids: NewIds) -> Answer | None:
         call = self.request.after_charge(claim.call)

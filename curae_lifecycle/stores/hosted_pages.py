@@ -13,6 +13,7 @@ from typing import Final
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, TICK, NextAction
 from curae_lifecycle.service.call import Call
@@ -38,44 +39,54 @@ def hosted_page_for(
 ) -> HostedPage | None:
     """Return the hosted page to register for a reply; None if the reply has no next action.
 
-    The page is about the connection or session in the reply, else about the user of the call.
+    The page is about the connection or session in the reply, else about the one that the call
+    names, else about the user of the call.
 
     Args:
         call: The call that the reply was decided for.
         reply: The reply.
         binding: The binding of the call's coordinate, as it was loaded for the call; `None` if no
             user is bound.
+
+    Raises:
+        ArgumentError: The reply has a next action, but neither the reply nor the call's needs name a
+            connection, session or user.
     """
     members = [getattr(reply, name) for name in reply.__match_args__]
     actions = [member for member in members if isinstance(member, NextAction)]
     if not actions:
         return None
-    digest, expires_at = url_digest(actions[0].url), actions[0].expires_at
+    kind, subject = _page_key(call, members, binding)
+    return HostedPage(
+        digest=url_digest(actions[0].url),
+        kind=kind,
+        subject=subject,
+        expires_at=actions[0].expires_at,
+    )
+
+
+def _page_key(
+    call: Call, members: list[object], binding: LimitedAccountAppBinding | None
+) -> tuple[PageKind, str]:
     for member in members:
         match member:
             case Connection():
-                return HostedPage(
-                    digest=digest,
-                    kind=PageKind.CONNECTION,
-                    subject=member.id,
-                    expires_at=expires_at,
-                )
+                return PageKind.CONNECTION, member.id
             case CuraeConnectSession():
-                return HostedPage(
-                    digest=digest, kind=PageKind.SESSION, subject=member.id, expires_at=expires_at
-                )
+                return PageKind.SESSION, member.id
             case _:
                 pass
-    coordinate = call.needs.binding
-    if coordinate is None:
-        return None
-    bound = None if binding is None else binding.user_id
-    return HostedPage(
-        digest=digest,
-        kind=PageKind.USER,
-        subject=user_subject(coordinate, bound),
-        expires_at=expires_at,
-    )
+    needs = call.needs
+    connection = needs.connection or needs.chain
+    if connection is not None:
+        return PageKind.CONNECTION, connection
+    if needs.session is not None:
+        return PageKind.SESSION, needs.session
+    if needs.binding is not None:
+        bound = None if binding is None else binding.user_id
+        return PageKind.USER, user_subject(needs.binding, bound)
+    allowed = "one with a connection or session, or needs that name one or a binding"
+    raise ArgumentError("reply", f"{allowed}, since it has a next action")
 
 
 class HostedPageCollection:

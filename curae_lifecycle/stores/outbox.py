@@ -26,6 +26,7 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.web.events import format_coordinate, format_event
+from curae_lifecycle.web.json import MalformedError
 
 
 @attrs.frozen
@@ -89,6 +90,31 @@ class NewerDelivery:
     kind: str
     subject: str
     error: NewerFormatError
+
+
+@attrs.frozen
+class MalformedDelivery:
+    """A message whose document is not one that this library wrote; no receiver gets it.
+
+    Each attempt to deliver it fails.
+
+    Attributes:
+        number: The same as `Delivery.number`.
+        attempt: The same as `Delivery.attempt`.
+        kind: The same as `Message.kind`.
+        subject: The same as `Delivery.subject`.
+        error: The fault of the document.
+    """
+
+    number: int
+    attempt: int
+    kind: str
+    subject: str
+    error: MalformedError
+
+
+AnyDelivery = Delivery | NewerDelivery | MalformedDelivery
+"""A message of the outbox, whether this release can read it or not."""
 
 
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:

@@ -20,7 +20,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.rules.values import ConnectionId, SessionId, to_epoch_microseconds
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import (
@@ -33,7 +33,13 @@ from curae_lifecycle.service.writes import (
     Write,
 )
 from curae_lifecycle.stores.codec import Storable, dump, load
-from curae_lifecycle.stores.keys import coordinate_key, page_subject_key, rate_key, record_key
+from curae_lifecycle.stores.keys import (
+    coordinate_key,
+    id_key,
+    page_subject_key,
+    rate_key,
+    record_key,
+)
 from curae_lifecycle.web.json import json_text, parse_json
 
 _Stored = TypeVar("_Stored", bound=Storable)
@@ -167,14 +173,17 @@ def page_row(page: HostedPage) -> Row:
 
 
 def build_row_query(needs: Needs) -> RowQuery:
-    """Build the query for the rows that `needs` names."""
+    """Build the query for the rows that `needs` names.
+
+    A malformed id, which a fact may hold, becomes an empty key. No row has it.
+    """
     keys = [
         *_row_names(Record, record_key, needs.record),
         *[name for key in needs.buckets for name in _row_names(BucketState, rate_key, key)],
         *_row_names(LogState, rate_key, needs.limit),
         *_row_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
-        *_row_names(CuraeConnectSession, str, needs.session),
-        *_row_names(Connection, str, needs.connection or needs.chain),
+        *_row_names(CuraeConnectSession, id_key, needs.session),
+        *_row_names(Connection, id_key, needs.connection or needs.chain),
         *_row_names(HostedPage, str, needs.page),
     ]
     page, part = needs.connections, needs.chain_part
@@ -182,11 +191,11 @@ def build_row_query(needs: Needs) -> RowQuery:
         keys += _row_names(LimitedAccountAppBinding, coordinate_key, page.coordinate)
     return RowQuery(
         keys=tuple(keys),
-        line=needs.connection,
-        chain=needs.chain,
+        line=_id_key(needs.connection),
+        chain=_id_key(needs.chain),
         chain_before=None if part is None else part.before,
         chain_limit=None if part is None else part.limit,
-        session=needs.session,
+        session=_id_key(needs.session),
         user=None if page is None else coordinate_key(page.coordinate),
         after=None if page is None else page.after,
         limit=None if page is None else page.limit,
@@ -207,10 +216,10 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
             at fault, or `None` for the whole document.
         NewerFormatError: A newer release wrote the document.
     """
-    connection = _find(found, kind=Connection, row_key=str, key=needs.connection or needs.chain)
+    connection = _find(found, kind=Connection, row_key=id_key, key=needs.connection or needs.chain)
     later = [] if connection is None else _later(found, connection)
     has_successor = needs.connection is not None and bool(later)
-    session = _find(found, kind=CuraeConnectSession, row_key=str, key=needs.session)
+    session = _find(found, kind=CuraeConnectSession, row_key=id_key, key=needs.session)
     bound = needs.binding
     if needs.connections is not None:
         bound = needs.connections.coordinate
@@ -233,6 +242,10 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
         connections=() if needs.connections is None else _page(found, needs.connections),
         page=_find(found, kind=HostedPage, row_key=str, key=needs.page),
     )
+
+
+def _id_key(id_: ConnectionId | SessionId | None) -> str | None:
+    return None if id_ is None else id_key(id_)
 
 
 def _page(found: Found, page: ConnectionsPage) -> tuple[Connection, ...]:

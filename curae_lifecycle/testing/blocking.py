@@ -126,12 +126,26 @@ def method_of(store: object, name: str) -> Method | None:
 
 
 def has_clock(store: object) -> bool:
-    """Return whether a store has an attribute `clock` that a test can replace."""
-    return callable(getattr(_inner(store), "clock", None))
+    """Return whether a store has an attribute `clock` that a test can replace.
+
+    A read-only attribute does not count.
+    """
+    clock: object = getattr(_inner(store), "clock", None)
+    if not callable(clock):
+        return False
+    try:
+        replace_clock(store, cast("Callable[[], datetime]", clock))
+    except AttributeError:
+        return False
+    return True
 
 
 def replace_clock(store: object, clock: Callable[[], datetime]) -> None:
-    """Replace the attribute `clock` of a store for which `has_clock` is true."""
+    """Replace the attribute `clock` of a store.
+
+    Raises:
+        AttributeError: The attribute is read-only.
+    """
     cast("_Clocked", _inner(store)).clock = clock
 
 

@@ -1,8 +1,9 @@
 """An adapter that runs any store on a simulated clock, and protocols of stores under test.
 
 The law of this module: **`load` reports the simulated instant**, whatever clock the store has. So a
-store that takes its time from a database can run on simulated time like one in memory. Only `purge`
-goes by the store's own clock, so nothing is purged if that clock cannot be set.
+store that takes its time from a database can run on simulated time like one in memory. What the
+store itself judges, such as a purge, goes by its own clock, so nothing is purged if that clock
+cannot be set.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class SimulatedClockStore:
     """A wrapper that runs any store on a simulated clock.
 
     Args:
-        store: The store. If it is `Purgeable`, `purge` sets its clock. A `BlockingStoreAdapter`
-            counts as `Purgeable` if its async store has `clock` and `purge`.
+        store: The store. If it has a `clock` that can be set, `purge` and `limit_purge_to` set it. A
+            `BlockingStoreAdapter` has the clock and the `purge` of its async store.
         now: The first simulated instant.
 
     Attributes:
@@ -73,8 +74,9 @@ class SimulatedClockStore:
         self.now = now
         self._store = store
         self._purged_at = now
-        self._purge = method_of(store, "purge") if has_clock(store) else None
-        if self._purge is not None:
+        self._has_clock = has_clock(store)
+        self._purge = method_of(store, "purge") if self._has_clock else None
+        if self._has_clock:
             # Transactions overlap and workers' clocks differ. If the store's clock showed the
             # latest `now`, the store could drop values that a slower worker still needs.
             replace_clock(store, lambda: self._purged_at)
@@ -97,11 +99,11 @@ class SimulatedClockStore:
 
     @property
     def has_settable_clock(self) -> bool:
-        """True if the store is `Purgeable`, so that its clock can follow the simulated one."""
-        return self._purge is not None
+        """True if the store's clock can follow the simulated one."""
+        return self._has_clock
 
     def limit_purge_to(self, now: datetime) -> None:
-        """Set the store's clock to `now` without a purge, if the store is `Purgeable`.
+        """Set the store's clock to `now` without a purge, if that clock can be set.
 
         The store then drops nothing that is still live at `now`.
         """
@@ -119,7 +121,7 @@ class SimulatedClockStore:
         return store.charge(loaded, charges, durable=durable)
 
     def purge(self, now: datetime) -> int:
-        """Set the store's clock to `now` and purge the store, if it is `Purgeable`.
+        """Set the store's clock to `now`, if it can be set, and purge a `Purgeable` store.
 
         Returns:
             The number of dropped values; 0 if the store does not report it or was not purged.

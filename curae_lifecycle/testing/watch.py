@@ -103,7 +103,7 @@ class Watch:
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
         self._keys_by_age: deque[tuple[datetime, RecordKey]] = deque()
-        self._limits = LimitHistory()
+        self._limits = LimitHistory(operations)
         self._first_not_found: Response | None = None
 
     def observe_commit(
@@ -469,7 +469,7 @@ class Watch:
         laws.check_indistinguishable(self._first_not_found, response)
         requested = None if needs is None else needs.connection
         held = None if requested is None else self._connections.get(requested)
-        if held is not None and caller is not None and caller.owns(held):
+        if held is not None and caller is not None and caller.owns(held.identity.coordinate):
             what = f"404 although it is stored as {held.status} and belongs to the caller"
             raise LawBrokenError(1, what, f"connection {held.id}")
 

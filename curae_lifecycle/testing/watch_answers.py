@@ -11,6 +11,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import RecordKey
+from curae_lifecycle.rules.ratelimit import ExactLog
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.writes import (
@@ -24,8 +25,6 @@ from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.laws.connections import AccessRule
 
 _EXECUTED: Final = frozenset({200, 201, 404, 409})
-_WINDOW: Final = timedelta(seconds=60)
-_LIMIT: Final = 10
 
 
 def find_header(response: Response, name: str) -> str:
@@ -83,7 +82,7 @@ def check_owner(changes: Changes, caller: Caller) -> None:
 
 
 def check_retry_after(
-    response: Response, instants: Sequence[datetime], now: datetime, *, where: str
+    response: Response, instants: Sequence[datetime], now: datetime, *, limit: ExactLog, where: str
 ) -> None:
     """Check the `Retry-After` of a request that the app user's limit refused.
 
@@ -91,15 +90,17 @@ def check_retry_after(
         response: The response, a 429.
         instants: The instants at which the limit admitted requests, in order.
         now: The instant that the request was decided for.
-        where: The limit and the app user, for the error's message.
+        limit: The limit.
+        where: The limit's name and the app user, for the error's message.
 
     Raises:
         LawBrokenError: The limit had room, or `Retry-After` is not exact.
     """
-    if len(instants) < _LIMIT or instants[-_LIMIT] + _WINDOW <= now:
+    window = timedelta(seconds=limit.seconds)
+    if len(instants) < limit.limit or instants[-limit.limit] + window <= now:
         raise LawBrokenError(10, "refused although the limit had room", where)
     # `Retry-After` is in whole seconds, rounded up.
-    expected = str(-((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1)))
+    expected = str(-((now - instants[-limit.limit] - window) // timedelta(seconds=1)))
     retry_after = find_header(response, "retry-after")
     if retry_after != expected:
         what = f"Retry-After is {retry_after} s instead of {expected} s"

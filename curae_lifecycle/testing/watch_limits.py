@@ -11,8 +11,9 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.ratelimit import Bucket, ExactLog
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE
+from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
@@ -20,8 +21,12 @@ from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch_answers import check_retry_after, find_header
 
-_INSTANTS_KEPT: Final = 64
-_LIMITS: Final = frozenset({"initiate", "graduation"})
+_EXTRA_INSTANTS: Final = 54
+"""The number of instants that are kept beyond a limit, since workers' clocks can disagree."""
+
+_LIMITS: Final = (ExactLog("initiate", 10, 60), ExactLog("graduation", 10, 60))
+"""The limits of the platform, stated a second time so that a wrong rule is noticed."""
+
 _SECOND: Final = timedelta(seconds=1)
 _TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
 
@@ -53,10 +58,17 @@ class LastCharge:
 
 
 class LimitHistory:
-    """The admissions of every rate limit of one store, to judge later refusals by."""
+    """The admissions of every rate limit of one store, to judge later refusals by.
 
-    def __init__(self) -> None:
+    Args:
+        operations: The classes of the operations that the server serves. The app user's limits that
+            their rules name are checked, and no others.
+    """
+
+    def __init__(self, operations: tuple[type[Operation], ...]) -> None:
         """Start without admissions."""
+        own = [each.rule.limit for each in operations]
+        self._limits = {each.name: each for each in (*own, *_LIMITS) if each is not None}
         self._admissions: dict[LimitKey, Admissions] = {}
         self._charges: dict[BucketKey, LastCharge] = {}
 
@@ -74,11 +86,14 @@ class LimitHistory:
         if isinstance(key, BucketKey):
             self._charges[key] = LastCharge(now, commit)
             return
+        limit = self._limits.get(key.policy)
+        if limit is None:
+            return
         admissions = self._admissions.setdefault(key, Admissions([], 0))
         admissions.last_commit = commit
         instants = sorted([*admissions.instants, now])
-        laws.check_rate_limit(instants)
-        admissions.instants = instants[-_INSTANTS_KEPT:]
+        laws.check_rate_limit(instants, limit=limit.limit, seconds=limit.seconds)
+        admissions.instants = instants[-(limit.limit + _EXTRA_INSTANTS) :]
 
     def check_refusal(
         self, response: Response, now: datetime, needs: Needs | None, commits_before_load: int
@@ -104,17 +119,19 @@ class LimitHistory:
         for bucket in needs.buckets:
             if bucket.bucket.name == policy:
                 self._check_bucket(response, bucket, now, commits_before_load)
-        if needs.limit is not None and policy in _LIMITS:
-            self._check_limit(response, needs.limit, now, commits_before_load)
+        key = needs.limit
+        if key is not None and {policy, key.policy} <= self._limits.keys():
+            self._check_limit(response, key, now, commits_before_load)
 
     def _check_limit(
         self, response: Response, key: LimitKey, now: datetime, commits_before_load: int
     ) -> None:
+        limit = self._limits[key.policy]
         admissions = self._admissions.get(key, Admissions([], 0))
         if admissions.last_commit > commits_before_load:
             return
         where = f"{key.policy} of {key.app_user.app_user_id} at {now.isoformat()}"
-        check_retry_after(response, admissions.instants, now, where=where)
+        check_retry_after(response, admissions.instants, now, limit=limit, where=where)
 
     def _check_bucket(
         self, response: Response, key: BucketKey, now: datetime, commits_before_load: int

@@ -186,6 +186,9 @@ def _query_members(request: Request, expected: tuple[Member[object], ...]) -> di
 def _query_member(member: Member[object], texts: list[str]) -> object:
     if len(texts) > 1:
         raise MalformedError(member.name, Fault.REPEATED)
+    if not texts[0].isascii():
+        # Servers decode the target's bytes as Latin-1, so the text could be another user's id.
+        raise MalformedError(member.name, Fault.INVALID)
     try:
         return member.parse(unquote_plus(texts[0], errors="strict"))
     except ValueError:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState, present_era
 from curae_lifecycle.rules.connection import create
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction, SessionId, UserId
+from curae_lifecycle.rules.values import (
+    AppUserId,
+    ConnectionId,
+    DataPackage,
+    NextAction,
+    SessionId,
+    UserId,
+)
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery, coordinate_subject
 from curae_lifecycle.stores.serve import record
@@ -189,6 +199,31 @@ def test_purge_keeps_erased_users_binding_for_a_later_connection(platform: Platf
     assert platform.store.load(Needs(binding=MARY)).snapshot.binding is None
 
 
+def test_purge_deletes_erased_user_despite_a_later_tombstone(platform: Platform) -> None:
+    platform.sign_up()
+    platform.connect()
+    erase(platform.database, MARY)
+    # The platform reports the same deletion.
+    platform.record(Tombstoned(MARY))
+    platform.ship()
+    purge_later(platform)
+    platform.database.run_transaction([Statement("DELETE FROM curae_record")])
+    assert "mary" not in platform.everything()
+
+
+def test_purge_clears_erased_user_kept_by_earlier_values(platform: Platform) -> None:
+    platform.sign_up()
+    erase(platform.database, MARY)
+    between = platform.connect()
+    platform.record(Tombstoned(MARY))
+    platform.ship()
+    purge_later(platform)
+    assert platform.status(between) == "REVOKED"
+    binding = platform.store.load(Needs(binding=MARY)).snapshot.binding
+    assert binding is not None
+    assert (binding.state, binding.user_id) == (AccountState.TOMBSTONED, None)
+
+
 def test_session_that_lands_after_an_erasure_is_refused(platform: Platform) -> None:
     initiate = "curae-connect/initiate"
     _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
@@ -237,3 +272,25 @@ def test_purge_leaves_a_binding_in_a_newer_format_unchanged(platform: Platform) 
     platform.database.run_transaction([update])
     purge_later(platform)
     assert [*platform.database.rows(Statement("SELECT document FROM curae_binding"))] == [(newer,)]
+
+
+def test_purge_leaves_a_sweep_of_newer_values_to_that_release(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform.connect()
+    platform.connect("bob")
+    erase(platform.database, MARY)
+    newer = "UPDATE curae_connection SET document = REPLACE(document, ?, ?) WHERE document LIKE ?"
+    values = ('"format":1', '"format":2', "%bob%")
+    assert platform.database.run_transaction([Statement(newer, values, 1)])
+    bob = attrs.evolve(MARY, app_user_id=AppUserId("bob"))
+    with pytest.raises(NewerFormatError):
+        platform.record(Tombstoned(bob))
+    platform.ship()
+    purge_later(platform)
+    assert "a sweep is left to a newer release: Connection: stored in form 2" in caplog.text
+    unswept = Statement("SELECT unswept FROM curae_binding")
+    assert [*platform.database.rows(unswept)] == [(1,)]
+    # The erased user is purged all the same.
+    platform.database.run_transaction([Statement("DELETE FROM curae_record")])
+    assert "mary" not in platform.everything()

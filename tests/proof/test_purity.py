@@ -169,6 +169,10 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "BoundedConnection.wait": {"monotonic"},
         "_wait_until": {"monotonic"},
     },
+    "curae_lifecycle.stores.sql.transactions": {
+        "<module>": {"random"},
+        "run_until_committed": {"random", "sleep"},
+    },
     "curae_lifecycle.stores.sql.outbox_worker": {
         "<module>": {"random", "secrets", "time", "token_hex"},
         "_Worker._failed": {"random"},

@@ -17,6 +17,7 @@ from tests.support.logs import (
     A,
     account,
     created,
+    fact,
     got,
     initiated,
     last,
@@ -113,8 +114,8 @@ def test_malformed_recorded_body_diverges_in_body_members_only(body: Json) -> No
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
-def test_recorded_body_that_is_not_json_is_none() -> None:
-    assert Recorded.of({"body": "{"}).body is None
+def test_recorded_body_that_is_not_json_is_its_text() -> None:
+    assert Recorded.of({"body": "{"}).body == "{"
     assert Recorded.of({"body": ""}).body is None
     assert Recorded.of({"body": "{}"}).body == {}
 
@@ -144,6 +145,82 @@ def test_recorded_body_without_a_member_diverges() -> None:
     del body["nextAction"]
     (found,) = checked(created(1, response=response))
     assert (found.member, found.recorded) == ("body.nextAction", ABSENT)
+
+
+@pytest.mark.parametrize(("spelling", "diverges"), [("AUTHORIZED", False), ("EXPIRED", True)])
+def test_recorded_authorized_agrees_with_a_decided_active(spelling: str, *, diverges: bool) -> None:
+    lines = [A, fact(2, "connection.authorize")]
+    response = changed(answered(*lines, got(3)), "body.connection.status", spelling)
+    found = [each.member for each in checked(*lines, got(3, response=response))]
+    assert found == ["body.connection.status"] * diverges
+
+
+def test_recorded_304_with_text_that_is_not_json_diverges() -> None:
+    response: Json = {"status": 304, "body": "<html>"}
+    (found,) = checked(account(1, unless="*", response=response))
+    assert (found.member, found.recorded, found.decided) == ("body", "<html>", None)
+
+
+def tagged(status: int, tag: Json, state: str | None = None) -> Json:
+    """Return a recorded response with an entity tag that the server chose."""
+    body: Json = None if state is None else {"lifecycleState": state}
+    return {"status": status, "headers": {"ETag": tag}, "body": body}
+
+
+def changed_statuses(*lines: bytes) -> list[tuple[Json | Absent, Json | Absent]]:
+    """Return the recorded and the decided status of each response whose status diverges."""
+    found = checked(*lines)
+    return [(each.recorded, each.decided) for each in found if each.member == "status"]
+
+
+@pytest.mark.parametrize("sent_tags", ['"u-1"', 'W/"u-1"', '"x", "u-1"', ['"x"', '"u-1"']])
+def test_recorded_tag_of_the_same_state_decides_a_304(sent_tags: Json) -> None:
+    assert (
+        checked(
+            account(1, response=tagged(200, '"u-1"', "UNLINKED")),
+            account(2, unless=sent_tags, response=tagged(304, '"u-1"')),
+        )
+        == []
+    )
+
+
+def test_recorded_304_for_the_tag_of_an_earlier_state_diverges() -> None:
+    found = changed_statuses(
+        account(1, response=tagged(200, '"u-1"', "UNLINKED")),
+        initiated(2),
+        account(3, unless='"u-1"', response=tagged(304, '"u-1"')),
+    )
+    assert found == [(304, 200)]
+
+
+def test_tag_recorded_for_two_states_stands_for_the_last_of_them() -> None:
+    found = changed_statuses(
+        account(1, response=tagged(200, '"s"', "UNLINKED")),
+        initiated(2),
+        account(3, response=tagged(200, '"s"', "LIMITED")),
+        account(4, unless='"s"', response=tagged(304, '"s"')),
+        account(5, "user-2", unless='"s"', response=tagged(304, '"s"')),
+    )
+    assert found == [(304, 200)]
+
+
+def test_state_has_only_the_tag_that_was_recorded_last() -> None:
+    found = changed_statuses(
+        account(1, response=tagged(200, '"old"', "UNLINKED")),
+        account(2, response=tagged(200, '"new"', "UNLINKED")),
+        account(3, unless='"old"', response=tagged(304, '"new"')),
+        account(4, unless='"new"', response=tagged(304, '"new"')),
+    )
+    assert found == [(304, 200)]
+
+
+@pytest.mark.parametrize("tag", ["u-1", 7, None, '"u-1'])
+def test_recorded_tag_that_is_malformed_stands_for_no_state(tag: Json) -> None:
+    found = changed_statuses(
+        account(1, response=tagged(200, tag, "UNLINKED")),
+        account(2, unless='"u-1"', response=tagged(304, '"u-1"')),
+    )
+    assert found == [(304, 200)]
 
 
 def test_parts_of_an_answer_that_were_not_recorded_never_diverge() -> None:

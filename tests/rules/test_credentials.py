@@ -32,7 +32,7 @@ from curae_lifecycle.rules.values import (
 )
 from tests.proof.reference.tables import PERMISSION
 from tests.support.specimens import refusal
-from tests.support.strategies import COORDINATE, pending, uuid
+from tests.support.strategies import COORDINATE, uuid
 
 
 def test_api_key_digest_is_sha_256_in_hex() -> None:
@@ -206,10 +206,7 @@ def with_app(text: str) -> Caller:
 def test_app_with_a_lookalike_id_does_not_own_the_connection(one: str, other: str) -> None:
     caller = with_app
     user = AppUserId("user-1")
-    made = pending()
-    mine = attrs.evolve(
-        made, identity=attrs.evolve(made.identity, coordinate=caller(one).coordinate(user))
-    )
+    mine = caller(one).coordinate(user)
     assert caller(one).owns(mine)
     assert not caller(other).owns(mine)
     assert len({caller(text).coordinate(user) for text in (one, other)}) == 2
@@ -243,4 +240,4 @@ def test_lookalike_app_users_and_idempotency_keys_are_unequal(one: str, other: s
     ],
 )
 def test_ownership_needs_same_app_account_and_environment(*, caller: Caller, owns: bool) -> None:
-    assert caller.owns(pending()) is owns
+    assert caller.owns(COORDINATE) is owns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from typing import cast
 
 import pytest
 
@@ -87,3 +88,10 @@ def test_debug_mode_logs_the_traceback_with_any_log_formatter() -> None:
     finally:
         logging.getLogger().removeHandler(handler)
     assert "LookupError: a-secret\n" in stream.getvalue()
+
+
+def test_debug_mode_names_a_page_result_that_is_no_response() -> None:
+    with logged() as log:
+        Endpoint(faulty(), MINT, hosted_pages=lambda _: cast("Response", 1), debug=True)(CREATE)
+    (failed,) = [line for line in log.lines if "error" in line]
+    assert str(failed["traceback"]).endswith("page: must be a Response or None, not an int\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import attrs
 import pytest
@@ -273,6 +273,14 @@ def test_exception_of_a_hosted_page_gives_503_and_is_logged(kind: str) -> None:
     assert str(failed["message"]).startswith("a page failed: KeyError at ")
     assert (line["operation"], line["retryAfter"]) == ("page", 1)
     assert "a-secret" not in log.text
+
+
+def test_hosted_page_that_is_no_response_gives_503(kind: str) -> None:
+    with logged() as log:
+        answer = Asking(kind=kind, store=faulty(), pages=lambda _: cast("Response", "<p>"))(PAGE)
+    failed, line = log.lines
+    assert str(failed["message"]).startswith("a page failed: ArgumentError at ")
+    assert (answer.status, line["operation"]) == (503, "page")
 
 
 @pytest.fixture

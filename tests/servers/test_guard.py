@@ -206,7 +206,7 @@ def test_app_that_raises_in_its_response_leaves_it_incomplete(sent: int) -> None
     assert client.sends == [GONE]
 
 
-def test_client_that_leaves_while_its_body_is_dropped_raises_nothing() -> None:
+def test_client_that_leaves_during_a_dropped_body_raises_nothing() -> None:
     class Leaving(Client):
         async def send(self, message: AsgiMessage) -> None:
             if not self.sends:

@@ -379,7 +379,7 @@ def test_only_a_liveness_check_is_answered_without_a_free_slot(method: str, path
     run(scenario())
 
 
-def test_liveness_check_with_a_too_long_body_closes_its_connection() -> None:
+def test_liveness_check_with_a_too_long_body_ends_the_connection() -> None:
     async def scenario() -> None:
         client = await asked_when_full("GET", LIVE_PATH, b"x" * (BODY_MAX + 1))
         assert client.heard[0]["status"] == 200

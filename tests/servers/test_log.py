@@ -9,7 +9,8 @@ from traceback import format_exc
 
 import pytest
 
-from curae_lifecycle import Request
+from curae_lifecycle import MemoryStore, Request
+from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.log import (
     REQUEST_ID,
     JsonFormatter,
@@ -18,7 +19,7 @@ from curae_lifecycle.servers.log import (
     request_id,
 )
 from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS
-from tests.support.asking import logged
+from tests.support.asking import MINT, logged
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -120,7 +121,11 @@ def test_log_line_without_an_exception_has_no_error_member() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"]
+    "name",
+    [
+        *("django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"),
+        *("aiohttp.access", "sanic.access"),
+    ],
 )
 def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
     own = io.StringIO()
@@ -142,16 +147,50 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["Exception on %s [%s]", "Exception while serving %s", "Error handling request %s"],
+    ("text", "given"),
+    [
+        ("Exception on /pages/a-secret [GET]", ()),
+        ("Exception on /pages/\n/a-secret [x] [GET]", ()),
+        ("Exception on %s [%s]", ("/pages/a-secret", "GET")),
+        ("Exception while serving %s", ("/pages/a-secret",)),
+        ("Error handling request %s", ("/pages/a-secret",)),
+        ("Exception occurred while handling uri: %s", ("'http://x/pages/a-secret'",)),
+        ('Exception raised in exception handler "%s" for uri: %s', ("f", "/pages/a-secret")),
+        ("Uncaught exception (connection_type=%s, path=%r):", ("http", "/pages/a-secret")),
+    ],
 )
-def test_server_error_messages_are_logged_without_the_path(text: str) -> None:
-    given = ("/pages/a-secret", "GET")[: text.count("%s")]
+def test_server_error_messages_are_logged_without_the_path(
+    text: str, given: tuple[str, ...]
+) -> None:
     with logged() as log:
         logging.getLogger("an.app").error(text, *given)
     (line,) = log.lines
     assert "outside of the endpoint" in str(line["message"])
     assert "a-secret" not in log.text
+
+
+@pytest.mark.parametrize("name", ["sanic.error", "litestar"])
+def test_handlers_of_a_framework_get_failures_without_the_path(name: str) -> None:
+    own = io.StringIO()
+    handler = logging.StreamHandler(own)
+    logger = logging.getLogger(name)
+    with logged():
+        logger.addHandler(handler)
+        try:
+            logger.error("Exception occurred while handling uri: %s", "/pages/a-secret")
+            logger.error("Startup failed due to OS error: %s", "no such file")
+        finally:
+            logger.removeHandler(handler)
+    hidden, kept = own.getvalue().splitlines()
+    assert "outside of the endpoint" in hidden
+    assert kept == "Startup failed due to OS error: no such file"
+
+
+@pytest.mark.parametrize("text", ["Exception on the way", "Exception on [x", "Not an Exception on"])
+def test_messages_like_those_with_a_path_keep_their_text(text: str) -> None:
+    with logged() as log:
+        logging.getLogger("an.app").error(text)
+    assert [line["message"] for line in log.lines] == [text]
 
 
 class Unprintable:
@@ -193,6 +232,26 @@ def test_configuring_logging_again_keeps_other_handlers() -> None:
         logging.getLogger("loud").setLevel(logging.NOTSET)
     assert log.text == ""
     assert [json.loads(line)["message"] for line in again.getvalue().splitlines()] == ["heard"]
+
+
+def test_configuring_logging_enables_the_packages_loggers_again() -> None:
+    endpoint = Endpoint(MemoryStore(), MINT)
+    other = logging.getLogger("somebody.elses")
+    loggers = [
+        each for each in logging.root.manager.loggerDict.values() if hasattr(each, "disabled")
+    ]
+    for logger in loggers:
+        # As `logging.config.dictConfig` does by default.
+        logger.disabled = True
+    try:
+        with logged() as log:
+            endpoint(asked())
+            assert other.disabled
+    finally:
+        for logger in loggers:
+            logger.disabled = False
+    (line,) = log.lines
+    assert (line["logger"], line["message"]) == ("curae_lifecycle.servers.endpoint", "request")
 
 
 def test_log_lines_go_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,22 @@ def test_refusal_counts_once_under_the_table_of_its_last_rule() -> None:
     }
 
 
+def test_replay_of_a_refusal_is_counted_as_no_refusal() -> None:
+    metrics = Metrics()
+    asking = Asking(kind="waits", store=faulty(), counters=metrics)
+    unknown, other = (request("reconnect", id=uuid(each), key="k-1") for each in (8, 9))
+    for asked in (unknown, unknown, other):
+        asking(asked)
+    found = samples(metrics.render()[1].decode())
+    assert {name: value for name, value in found.items() if "refusals_total" in name} == {
+        "curae_refusals_total family=request": 1,
+        "curae_refusals_total family=idempotency": 1,
+    }
+    not_found = "curae_requests_total code=NOT_FOUND operation=reconnect"
+    assert found[f"{not_found} replayed=false status=404"] == 1
+    assert found[f"{not_found} replayed=true status=404"] == 1
+
+
 def test_store_failures_are_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_time(monkeypatch)
     metrics = Metrics()

@@ -334,11 +334,14 @@ def test_each_batch_has_the_whole_time_of_the_policy(place: Place, time: FakeTim
     assert statuses(place) == [Status.REVOKED] * 8
 
 
-def test_revocation_past_a_deadline_is_cut_off_and_resumed(place: Place, time: FakeTime) -> None:
+@pytest.mark.parametrize("seconds", [1, 2])
+def test_revocation_at_its_deadline_is_cut_off_and_resumed(
+    place: Place, time: FakeTime, seconds: int
+) -> None:
     chain = store_chain(place.store, 8)
 
     def wait() -> None:
-        time.passed += 2
+        time.passed += seconds
 
     store = Stepped(place.store, before_commit={2: wait})
     with deadline.deadline_scope(1), pytest.raises(StoreUnavailableError, match="cut off"):

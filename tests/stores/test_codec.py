@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from curae_lifecycle import Response, SessionId, UserId, dump, load, standing
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import MAX_INTEGER, BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import ResponseReference
+from curae_lifecycle.stores import codec
 from curae_lifecycle.stores.codec import Storable
+from curae_lifecycle.stores.object_codec import FieldCodec
 from curae_lifecycle.web.json import MalformedError, parse_json
 from tests.stores.documents import places, with_value
 from tests.support.malformed import any_instants, fault, fault_if_any, jsons
@@ -268,6 +271,48 @@ def test_unordered_or_out_of_range_rate_limit_log_is_malformed(instants: list[Js
 def test_stored_bucket_part_out_of_range_is_invalid(part: int) -> None:
     document: Json = {"format": 1, "full_at": 0, "part": part}
     assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
+
+
+@pytest.mark.parametrize("instant", [datetime.min.replace(tzinfo=UTC), LAST_INSTANT])
+def test_rate_limit_log_at_either_end_of_time_is_loaded(instant: datetime) -> None:
+    state = LogState.of((instant,))
+    assert load(LogState, dump(state)) == state
+
+
+# --- Codecs that are built when the module is imported ---------------------------------------
+
+
+def test_enum_field_is_a_string_and_no_member_of_the_enum() -> None:
+    status = codec._enum_field(Status)
+    assert status.kind is str
+    assert status.read is not None
+    assert status.write is not None
+    assert status.read("ACTIVE") is Status.ACTIVE
+    assert type(status.write(Status.ACTIVE)) is str
+    assert status.write(Status.ACTIVE) == "ACTIVE"
+    with pytest.raises(LookupError):
+        status.read("PAUSED")
+
+
+def test_object_field_reads_and_writes_an_object_of_its_class() -> None:
+    field = codec._object_field(
+        ResponseReference, status=FieldCodec(int), reference=FieldCodec(str)
+    )
+    value, document = ResponseReference(201, "r"), {"status": 201, "reference": "r"}
+    assert field.kind is dict
+    assert field.read is not None
+    assert field.write is not None
+    assert field.read(document) == value
+    assert field.write(value) == document
+
+
+def test_document_codec_ignores_the_format_and_no_other_member() -> None:
+    document = codec._document_codec(
+        ResponseReference, status=FieldCodec(int), reference=FieldCodec(str)
+    )
+    members: dict[str, object] = {"status": 201, "reference": "r"}
+    assert document.read({**members, "format": 1}) == ResponseReference(201, "r")
+    assert fault(lambda: document.read({**members, "form": 1})) == (None, "INVALID")
 
 
 # --- Law 16 -----------------------------------------------------------------------------------

@@ -114,13 +114,11 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_reply_opens_a_hosted_page_only_if_about_a_user() -> None:
-    reply = Elsewhere(new_ids().next_action)
-    assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
-    about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
-    assert about_the_user is not None
-    assert about_the_user.kind is USER_PAGE
-    assert about_the_user.user_id is None
+def test_hosted_page_of_a_custom_reply_is_about_the_user() -> None:
+    page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
+    assert page is not None
+    assert page.kind is USER_PAGE
+    assert page.user_id is None
 
 
 def test_repr_of_a_hosted_page_hides_digest_and_subject() -> None:
@@ -176,6 +174,12 @@ def test_hosted_page_csrf_token_derives_from_url_not_digest() -> None:
     assert token not in digests
 
 
+def test_csrf_token_of_a_url_is_the_same_in_every_release() -> None:
+    # A worker of the next release checks forms that this release showed.
+    expected = "9871449d04059ce3ebf615cc3d6a9162a5560ed6235e6bbc95f3d614b91e1f57"
+    assert csrf_token(URL) == expected
+
+
 # --- Kept in memory -------------------------------------------------------------------------
 
 
@@ -226,6 +230,21 @@ def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
     assert pages.find("of another", at(30)) is not None
     pages.drop_expired(at(36))
     assert held(pages) == (0, 0, 0)
+
+
+def test_hosted_page_may_have_expired_only_after_its_expiry() -> None:
+    pages = HostedPageCollection()
+    assert not pages.may_have_expired(at(60))
+    pages.add(page("first"))
+    assert not pages.may_have_expired(at(30))
+    assert pages.may_have_expired(at(30) + TICK)
+
+
+def test_hosted_page_is_found_by_its_digest_even_if_expired() -> None:
+    pages = HostedPageCollection()
+    pages.add(page("first", minutes=0))
+    assert pages.get(url_digest("first")) == page("first", minutes=0)
+    assert pages.get(url_digest("second")) is None
 
 
 def test_dropping_a_replaced_hosted_page_keeps_its_successor() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -58,9 +59,38 @@ def test_hosted_page_lifetime_is_capped_at_the_last_instant() -> None:
     assert serve(made, request("create"), RandomIds(PAGES)).response.status == 201
 
 
+def test_hosted_page_lifetime_of_300_years_is_exact() -> None:
+    # A float of this many microseconds would be rounded.
+    lifetime = timedelta(days=300 * 365) + TICK
+    assert RandomIds(PAGES, lifetime)(START).next_action.expires_at == START + lifetime
+
+
+@pytest.mark.parametrize(
+    ("base", "given"), [(7, "an int"), (None, "None"), ("https://connect.example", "")]
+)
+def test_base_url_without_a_path_raises_argument_error(base: object, given: str) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        RandomIds(cast("str", base))
+    error = raised.value
+    assert (error.argument, error.given) == ("hosted_page_base_url", given)
+    assert error.allowed == "a URL such as https://connect.example/"
+
+
+def test_shortest_base_url_ends_after_its_host() -> None:
+    assert RandomIds("https://a/")(START).next_action.url.startswith("https://a/")
+
+
+def test_hosted_page_lifetime_that_is_no_timedelta_raises() -> None:
+    with pytest.raises(ArgumentError) as raised:
+        RandomIds(PAGES, cast("timedelta", 30))
+    error = raised.value
+    assert (error.argument, error.given) == ("lifetime", "an int")
+    assert error.allowed == "a timedelta longer than 0"
+
+
 @pytest.mark.parametrize("life", [timedelta(0), timedelta(microseconds=-1)])
 def test_zero_or_negative_hosted_page_lifetime_raises(life: timedelta) -> None:
-    with pytest.raises(ArgumentError, match="lifetime: must be longer than 0"):
+    with pytest.raises(ArgumentError, match=r"^lifetime: must be longer than 0$"):
         RandomIds(PAGES, life)
 
 

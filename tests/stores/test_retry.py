@@ -71,6 +71,11 @@ def test_retry_pauses_double_up_to_the_longest_pause() -> None:
     assert pauses == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
 
 
+def test_retry_pause_doubles_at_most_64_times() -> None:
+    patience = RetryPolicy(pause=1e-300)
+    assert patience.pause_after(65) == patience.pause_after(10**6) == 1e-300 * 2.0**64
+
+
 @given(st.integers(1, 10**6))
 def test_retry_pauses_are_positive_and_at_most_the_longest_pause(attempt: int) -> None:
     patience = RetryPolicy(pause=1e-300)
@@ -194,6 +199,31 @@ def test_retrier_does_not_retry_after_the_task_is_cancelled(
 
     run_async(cancelled(), time)
     assert attempt.began == [0.0]
+
+
+def test_retrier_counts_each_kind_of_failed_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = fake_time(monkeypatch)
+    failures = (None, StoreUnavailableError("locked"), TimeoutError())
+    stats = RetryStats()
+    retrier = blocking_retrier(DEFAULT_RETRY_POLICY, stats)
+    assert asyncio.run(retrier.run(Tried(*failures, *failures, "done"))) == "done"
+    assert stats == RetryStats(
+        attempts=7, conflicts=2, unavailable=2, timeouts=2, seconds_waited=sum(time.pauses)
+    )
+
+
+def test_retrier_adds_a_cancelled_attempt_to_its_counts() -> None:
+    stats = RetryStats(attempts=1, cancelled=1)
+
+    async def attempt() -> None:
+        raise asyncio.CancelledError
+
+    async def cancelled() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await async_retrier(DEFAULT_RETRY_POLICY, stats).run(attempt)
+
+    asyncio.run(cancelled())
+    assert stats == RetryStats(attempts=2, cancelled=2)
 
 
 def test_retrier_logs_each_failed_attempt_and_giving_up(

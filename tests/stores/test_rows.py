@@ -1,4 +1,4 @@
-"""Tests of values as rows: keys, queries, and snapshots from rows in any order."""
+"""Tests of values as rows: queries, and snapshots from rows in any order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
     AppUserId,
     ConnectionId,
     Coordinate,
-    CustomerAccountId,
-    Environment,
+    SessionId,
     to_epoch_microseconds,
 )
 from curae_lifecycle.service.facts.fact import Fact
@@ -46,67 +43,7 @@ from tests.support.server import API_KEY, CALLER, ID, PACKAGES, USER, call, requ
 from tests.support.serving import Numbered
 from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
-# --- Keys and callers -----------------------------------------------------------------------
-
-OWNER: Final = CALLER.key_owner
-OWNERS: Final = [
-    OWNER,
-    attrs.evolve(OWNER, api_key_id=ApiKeyId("key-2")),
-    attrs.evolve(OWNER, environment=Environment.TEST),
-    attrs.evolve(OWNER, app_id=AppId("app-2")),
-    attrs.evolve(OWNER, customer_account_id=CustomerAccountId(uuid(99))),
-]
-COORDINATES: Final = [
-    COORDINATE,
-    attrs.evolve(COORDINATE, environment=Environment.TEST),
-    attrs.evolve(COORDINATE, app_id=AppId("app-2")),
-    attrs.evolve(COORDINATE, customer_account_id=CustomerAccountId(uuid(99))),
-    attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
-]
-BUCKETS: Final = [
-    Bucket(name="a", capacity=1, refill=1, seconds=1),
-    Bucket(name="b", capacity=1, refill=1, seconds=1),
-    Bucket(name="a", capacity=2, refill=1, seconds=1),
-    Bucket(name="a", capacity=1, refill=2, seconds=1),
-    Bucket(name="a", capacity=1, refill=1, seconds=2),
-    # The same digits, divided otherwise.
-    Bucket(name="a1", capacity=1, refill=1, seconds=1),
-    Bucket(name="a", capacity=11, refill=1, seconds=1),
-    Bucket(name="a", capacity=1, refill=11, seconds=1),
-    Bucket(name="a", capacity=1, refill=1, seconds=11),
-]
-APP_USERS: Final = sorted({each.app_user for each in COORDINATES}, key=str)
-K_1, K_2 = IdempotencyKey("k-1"), IdempotencyKey("k-2")
-
-TEXTS: Final = {
-    "coordinate": [coordinate_key(each) for each in COORDINATES],
-    "record": [record_key(RecordKey(owner, key)) for owner in OWNERS for key in (K_1, K_2)],
-    "bucket": [rate_key(BucketKey(owner, bucket)) for owner in OWNERS for bucket in BUCKETS],
-    "log": [rate_key(LimitKey(user, name)) for user in APP_USERS for name in ("a", "b")],
-}
-"""The texts of keys that differ in one member, or in two."""
-
-
-@pytest.mark.parametrize("kind", TEXTS)
-def test_every_member_of_a_row_key_changes_its_text(kind: str) -> None:
-    assert len(set(TEXTS[kind])) == len(TEXTS[kind]) >= 5
-    assert {len(text) for text in TEXTS[kind]} == {64}, "it fits every index"
-
-
-def test_row_keys_differ_even_if_their_joined_members_are_equal() -> None:
-    pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
-    texts = {
-        coordinate_key(
-            Coordinate(
-                environment=Environment.LIVE,
-                app_id=AppId(app),
-                customer_account_id=CustomerAccountId(account),
-                app_user_id=AppUserId("u"),
-            )
-        )
-        for app, account in pairs
-    }
-    assert len(texts) == len(pairs)
+# --- Callers --------------------------------------------------------------------------------
 
 
 @given(strategies.coordinates())
@@ -144,8 +81,8 @@ def written() -> list[Write]:
 def test_sql_row_has_the_kind_and_key_of_its_value() -> None:
     rows = [row_of(write) for write in written()]
     session, binding = "CuraeConnectSession", "LimitedAccountAppBinding"
-    bucket, log = BucketKey(OWNER, PLATFORM), LimitKey(COORDINATE.app_user, "initiate")
-    record = [RecordKey(OWNER, IdempotencyKey(f"k-{number}")) for number in (1, 2)]
+    bucket, log = BucketKey(CALLER.key_owner, PLATFORM), LimitKey(COORDINATE.app_user, "initiate")
+    record = [RecordKey(CALLER.key_owner, IdempotencyKey(f"k-{number}")) for number in (1, 2)]
     assert sorted((row.kind, row.key) for row in rows) == sorted(
         [
             ("BucketState", rate_key(bucket)),
@@ -345,6 +282,18 @@ def test_sql_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order:
 def test_load_query_for_the_caller_alone_selects_no_other_rows() -> None:
     assert build_row_query(Needs()) == RowQuery(keys=())
     assert snapshot_of(Needs(), {}) == Snapshot()
+
+
+@pytest.mark.parametrize("text", ["\u00e9", "x" * 100, "\0", "\ud800"])
+def test_row_query_for_a_malformed_id_asks_for_an_empty_key(text: str) -> None:
+    connection_id, session_id = ConnectionId(text), SessionId(text)
+    for needs, expected in (
+        (Needs(connection=connection_id), RowQuery(keys=(("Connection", ""),), line="")),
+        (Needs(chain=connection_id), RowQuery(keys=(("Connection", ""),), chain="")),
+        (Needs(session=session_id), RowQuery(keys=(("CuraeConnectSession", ""),), session="")),
+    ):
+        assert build_row_query(needs) == expected
+        assert snapshot_of(needs, {}) == Snapshot()
 
 
 def test_malformed_document_names_the_member_at_fault() -> None:

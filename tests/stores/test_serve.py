@@ -26,9 +26,11 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
-from curae_lifecycle.stores.contract import StoreFullError
+from curae_lifecycle.stores.contract import AsyncStore, StoreFullError
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.new_ids import IdFactory
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
 from tests.support.instants import record_at
@@ -138,6 +140,15 @@ def test_serve_with_test_settings_refuses_a_live_api_key() -> None:
         settings=Settings(environment=curae.Environment.TEST),
     )
     assert code(answer) == "WRONG_ENVIRONMENT"
+
+
+def test_blocking_store_as_an_async_store_never_suspends() -> None:
+    adapter = as_async_store(faulty())
+    assert run_sync(_caller(adapter, ApiKey(API_KEY))) == CALLER
+
+
+async def _caller(store: AsyncStore, api_key: ApiKey) -> curae.Caller | None:
+    return await store.caller_of(api_key.digest())
 
 
 # --- Conflicts ------------------------------------------------------------------------------

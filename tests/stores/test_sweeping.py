@@ -13,18 +13,20 @@ from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from curae_lifecycle.stores import deadline, sweeping
-from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
 from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.serve import sweep_now
+from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from tests.support.instants import commit_writes
 from tests.support.serving import fake_time
-from tests.support.strategies import COORDINATE, START, pending
+from tests.support.strategies import COORDINATE, START, apply_trigger, pending, uuid
 
 
 @attrs.define
@@ -106,9 +108,17 @@ def test_sweep_ends_connections_of_a_tombstone_in_its_last_step(store: MemorySto
     assert is_swept(store)
 
 
-def test_sweep_starts_no_batch_after_the_deadline_of_its_caller(store: MemoryStore) -> None:
-    with deadline_scope(0), pytest.raises(StoreUnavailableError, match="cut off"):
-        sweep_now(store, COORDINATE)
+@pytest.mark.parametrize("seconds_late", [0, 1])
+def test_sweep_starts_no_batch_at_the_deadline_of_its_caller(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, seconds_late: int
+) -> None:
+    time = fake_time(monkeypatch)
+    for module in (sweeping, deadline):
+        monkeypatch.setattr(module, "monotonic", time.monotonic)
+    with deadline_scope(5):
+        time.passed = 5.0 + seconds_late
+        with pytest.raises(StoreUnavailableError, match="cut off"):
+            sweep_now(store, COORDINATE)
     assert not is_swept(store)
 
 
@@ -129,6 +139,11 @@ def test_each_batch_of_a_sweep_has_the_whole_time_of_the_policy(
 
     assert isinstance(record(Meanwhile(store, is_slow, forget), Tombstoned(COORDINATE)), Done)
     assert loads > 3
+    assert is_swept(store)
+
+
+def test_fact_finishes_an_earlier_sweep_first(store: MemoryStore) -> None:
+    record(store, Graduated(COORDINATE, None))
     assert is_swept(store)
 
 
@@ -159,7 +174,9 @@ def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> N
 
 def test_sweep_of_a_coordinate_erased_meanwhile_ends(store: MemoryStore) -> None:
     racing = Meanwhile(store, lambda needs: needs.connections is not None, forget)
-    assert sweep_now(racing, COORDINATE) == NO_CHANGES
+    stepped = Stepped(racing)
+    assert sweep_now(stepped, COORDINATE) == NO_CHANGES
+    assert stepped.pages() == [None]
 
 
 def test_sweep_finished_by_another_worker_commits_nothing_more(store: MemoryStore) -> None:
@@ -169,3 +186,116 @@ def test_sweep_finished_by_another_worker_commits_nothing_more(store: MemoryStor
     racing = Meanwhile(store, lambda needs: needs.connections is not None, finish)
     assert not [each for each in sweep_now(racing, COORDINATE).writes if each.before is None]
     assert is_swept(store)
+
+
+# --- Batches --------------------------------------------------------------------------------
+
+
+@attrs.define
+class Stepped:
+    """A store that notes its loads and commits, and conflicts if a test says so.
+
+    Attributes:
+        store: The store behind it.
+        conflicts: The numbers of the commits that conflict, from 0.
+        loads: What each load asked for.
+        commits: The changes of each commit that succeeded.
+    """
+
+    store: Store
+    conflicts: frozenset[int] = frozenset()
+    loads: list[Needs] = attrs.field(factory=list[Needs])
+    commits: list[Changes] = attrs.field(factory=list[Changes])
+    tries: int = 0
+    latest: Loaded | None = None
+
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return self.store.caller_of(key_digest)
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        self.loads.append(needs)
+        self.latest = self.store.load(needs, key_digest)
+        return self.latest
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        assert loaded is self.latest
+        self.tries += 1
+        if self.tries - 1 in self.conflicts:
+            return False
+        self.commits.append(changes)
+        return self.store.commit(loaded, changes, page)
+
+    def pages(self) -> list[str | None]:
+        """Return, for each load of a batch, the connection after which the batch began."""
+        pages = [needs.connections for needs in self.loads if needs.connections is not None]
+        assert {page.limit for page in pages} == {sweeping.REVOCATION_BATCH}
+        return [page.after for page in pages]
+
+    def revoked(self) -> list[list[str]]:
+        """Return the ids of the connections that each commit revoked."""
+        return [
+            [write.after.id for write in changes.writes if isinstance(write, ConnectionWrite)]
+            for changes in self.commits
+        ]
+
+
+def unswept(monkeypatch: pytest.MonkeyPatch, *, connections: int, active: set[int]) -> MemoryStore:
+    """Return a store with a tombstone that ended these connections, in batches of three."""
+    fake_time(monkeypatch)
+    monkeypatch.setattr(sweeping, "REVOCATION_BATCH", 3)
+    made = MemoryStore(clock=lambda: START)
+    for number in range(1, connections + 1):
+        connection = pending(number=number)
+        if number in active:
+            connection = apply_trigger(connection, "authorize for ever", START)
+        assert commit_writes(made, (ConnectionWrite(None, connection),))
+    tombstone(made)
+    return made
+
+
+def ids(*numbers: int) -> list[str]:
+    return [uuid(number) for number in numbers]
+
+
+@pytest.mark.parametrize("conflicts", [frozenset[int](), frozenset(range(0, 10, 2))])
+def test_sweep_revokes_active_connections_first(
+    monkeypatch: pytest.MonkeyPatch, conflicts: frozenset[int]
+) -> None:
+    store = unswept(monkeypatch, connections=7, active={2, 7})
+    stepped = Stepped(store, conflicts)
+    changes = sweep_now(stepped, COORDINATE)
+    assert stepped.revoked() == [ids(2), ids(7), ids(1, 3), ids(4, 5, 6), []]
+    assert changes == sum(stepped.commits, NO_CHANGES)
+    assert is_swept(store)
+
+
+def test_sweep_reads_each_batch_once_per_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped = Stepped(unswept(monkeypatch, connections=7, active={2, 7}))
+    sweep_now(stepped, COORDINATE)
+    assert stepped.pages() == [None, *ids(3, 6), None, *ids(3, 6)]
+    assert len(stepped.loads) == 8, "the binding is loaded at the start and at the end"
+
+
+def test_sweep_of_active_connections_only_is_a_single_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stepped = Stepped(unswept(monkeypatch, connections=6, active={*range(1, 7)}))
+    sweep_now(stepped, COORDINATE)
+    assert stepped.pages() == [None, *ids(3, 6)]
+    assert stepped.revoked() == [ids(1, 2, 3), ids(4, 5, 6), []]
+
+
+def test_sweep_whose_commits_all_conflict_raises_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stepped = Stepped(unswept(monkeypatch, connections=1, active={1}), frozenset(range(99)))
+    with pytest.raises(StoreUnavailableError, match="no attempt at a sweep succeeded"):
+        sweep_now(stepped, COORDINATE)
+    assert stepped.tries == BATCH_POLICY.attempts
+
+
+def test_purge_finishes_a_sweep_and_does_not_repeat_it(store: MemoryStore) -> None:
+    assert store._bindings.unswept
+    store.purge()
+    assert is_swept(store)
+    assert not store._bindings.unswept

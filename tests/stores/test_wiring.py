@@ -162,7 +162,8 @@ def test_blocking_store_passed_to_an_async_function_raises(
 def test_id_factory_that_returns_text_raises() -> None:
     store = MemoryStore()
     store.register(curae.ApiKey("cae_live_k1"), CALLER)
-    with pytest.raises(ArgumentError, match="id_factory: must be a function that takes an instant"):
+    fix = "id_factory: must be a function that takes an instant and returns NewIds"
+    with pytest.raises(ArgumentError, match=fix):
         call(curae.serve, store, CREATE, lambda _: "https://connect.example/")
 
 

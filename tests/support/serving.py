@@ -72,6 +72,8 @@ class Clock:
 class Faulty:
     """A store with planned faults for each call, which counts its calls.
 
+    A commit must name the result of one of its loads.
+
     Attributes:
         commits: The fault of each commit, in order; none after the last.
         loads: The fault of each load.
@@ -103,6 +105,7 @@ class Faulty:
         self.after_load: Callable[[], object] = lambda: None
         self.before_commit: Callable[[Changes], object] = lambda _: None
         self._late: Callable[[], bool] | None = None
+        self._loads: list[Loaded] = []
 
     def caller_of(self, key_digest: str) -> Caller | None:
         self.asked["caller_of"] += 1
@@ -118,9 +121,11 @@ class Faulty:
         if late is not None:
             late()
         self.after_load()
+        self._loads.append(loaded)
         return loaded
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        assert any(each is loaded for each in self._loads)
         self.asked["commit"] += 1
         self.before_commit(changes)
         fault = next(self.commits, None)

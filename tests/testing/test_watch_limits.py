@@ -1,4 +1,4 @@
-"""Tests of the check of a bucket's refusal, with clocks that were stepped."""
+"""Tests of the checks of rate limits: buckets with stepped clocks, and limits of own operations."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from datetime import datetime, timedelta
 import attrs
 import pytest
 
-from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
-from curae_lifecycle.service.rate_keys import BucketKey
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket, ExactLog, LogState
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.testing.watch_limits import check_bucket_refusal
 from tests.support.server import CALLER, request
-from tests.support.strategies import START
+from tests.support.strategies import COORDINATE, START
 from tests.testing.watched import broken, call_of, limited
 
 BUCKET = Bucket(name="second", capacity=6, refill=3, seconds=1)
@@ -24,6 +26,7 @@ BUCKET = Bucket(name="second", capacity=6, refill=3, seconds=1)
 WINDOW = timedelta(seconds=2)
 FURTHEST = WINDOW + timedelta(minutes=5)
 TICK = timedelta(microseconds=1)
+SECOND = timedelta(seconds=1)
 
 
 def check(last: datetime | None, *, wait: int = 1) -> None:
@@ -62,3 +65,53 @@ def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
         watch.observe_response(refused, full_again, needs=asking)
     # A charge after the load shows nothing about the loaded bucket.
     watch.observe_response(refused, full_again, needs=asking, loaded_at_commit=0)
+
+
+class Ping(Initiate):
+    """An operation of a server's own, with its own limit of the app user."""
+
+    rule = attrs.evolve(Initiate.rule, name="ping", limit=ExactLog("ping", 70, 90))
+
+
+PINGED = LimitKey(COORDINATE.app_user, "ping")
+
+
+def watch_pings(count: int, policy: str = "ping") -> Watch:
+    """Return a watch of an operation with a limit of 70 in 90 s that admitted calls."""
+    watch, key = Watch((*OPERATIONS, Ping)), LimitKey(COORDINATE.app_user, policy)
+    limit = Ping.rule.limit
+    assert limit is not None
+    for number in range(count):
+        charged = RateWrite(key=key, policy=limit, before=None, after=LogState())
+        watch.observe_commit((charged,), START + number * SECOND)
+    return watch
+
+
+def refuse_ping(watch: Watch, wait: int) -> None:
+    needs = attrs.evolve(call_of(request("initiate")).needs, limit=PINGED)
+    watch.observe_response(limited(wait, "ping"), START + 80 * SECOND, needs=needs)
+
+
+def test_law_10_watch_takes_the_limit_of_an_own_operation() -> None:
+    watch = watch_pings(70)
+    refuse_ping(watch, 10)
+    with broken(10, "71 admitted within 0:01:10, although 90 s allow 70"):
+        watch_pings(71)
+
+
+def test_law_10_watch_reports_an_own_limit_refusing_too_early() -> None:
+    with broken(10, "refused although the limit had room"):
+        refuse_ping(watch_pings(69), 10)
+
+
+def test_law_10_watch_reports_a_wrong_wait_of_an_own_limit() -> None:
+    with broken(10, "Retry-After is 11 s instead of 10 s"):
+        refuse_ping(watch_pings(70), 11)
+
+
+def test_law_10_watch_skips_a_limit_of_no_given_operation() -> None:
+    watch = watch_pings(71, "other")
+    needs = attrs.evolve(
+        call_of(request("initiate")).needs, limit=LimitKey(COORDINATE.app_user, "other")
+    )
+    watch.observe_response(limited(1, "ping"), START, needs=needs)

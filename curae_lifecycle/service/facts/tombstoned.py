@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import tombstone
-from curae_lifecycle.rules.values import Coordinate, check_coordinate_members
+from curae_lifecycle.rules.values import Coordinate, check_coordinate_members, check_instant
 from curae_lifecycle.service.changes import tombstone_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import (
@@ -54,6 +54,19 @@ class Tombstoned(fact.Fact):
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
         """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
+
+    def check(self, now: datetime) -> None:
+        """Check `now` alone: a copy of the last tombstone is ignored, whatever its `happened_at`.
+
+        `judge` raises the error of a `happened_at` that is too far ahead.
+
+        Args:
+            now: When the fact is recorded, in UTC.
+
+        Raises:
+            ArgumentError: `now` is not UTC.
+        """
+        check_instant("now", now)
 
     def needs(self) -> Needs:
         """Return needs that name the binding of the coordinate."""

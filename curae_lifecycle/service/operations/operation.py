@@ -95,9 +95,17 @@ class OperationRule:
     )
 
     def __str__(self) -> str:
-        limit = "no limit" if self.limit is None else f"{self.limit.limit} a minute"
         scope = self.scope or "no scope"
+        limit = "no limit" if self.limit is None else _show_limit(self.limit)
         return f"{self.method} {self.path} → {self.status}; {scope}, {self.key}, {limit}"
+
+
+def _show_limit(log: ratelimit.ExactLog) -> str:
+    window = "a minute" if log.seconds == _MINUTE else f"in {log.seconds} s"
+    return f"{log.limit} {window}"
+
+
+_MINUTE: Final = 60
 
 
 class Reply:
@@ -282,7 +290,7 @@ class Operation(ABC):
             value: object = getattr(self, name)
             if isinstance(value, tuple):
                 items = cast("tuple[object, ...]", value)
-                values.extend(map(str, items))
+                values.extend(_escape(str(item)) for item in items)
                 if name != self.__match_args__[-1]:
                     # Without a count, items of this tuple could be items of the next one.
                     values.append(f"{_MARK}{len(items)}")
@@ -291,8 +299,7 @@ class Operation(ABC):
             elif isinstance(value, datetime):
                 values.append(format_time(value))
             elif isinstance(value, str | int):
-                text = str(value)
-                values.append(_MARK + text if text.startswith(_MARK) else text)
+                values.append(_escape(str(value)))
             elif value is None:
                 values.append(_MARK)
         return values
@@ -300,6 +307,10 @@ class Operation(ABC):
 
 _MARK: Final = "\0"
 """The beginning of a value's text that stands for no text of a client; a client's is doubled."""
+
+
+def _escape(text: str) -> str:
+    return _MARK + text if text.startswith(_MARK) else text
 
 
 class ConnectionOperation(Operation):

@@ -46,7 +46,21 @@ GRACE: Final = 0.25
 So PostgreSQL's error comes first, which says more than a closed connection.
 """
 
-_STATEMENT_TIMEOUT: Final = re.compile(r"\bstatement_timeout *= *'?([1-9]\d*)(ms|s)?\b")
+_STATEMENT_TIMEOUT: Final = re.compile(
+    r"(?:\b|-c)statement[_-]timeout=(?:\\ )*(\d*\.?\d+)(?:\\ )*(us|ms|s|min|h|d)?(?![^\s\\])",
+    re.IGNORECASE,
+)
+
+_MILLISECONDS: Final = {
+    "us": 0.001,
+    "ms": 1,
+    "": 1,
+    "s": 1000,
+    "min": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+}
+"""The milliseconds of each unit of PostgreSQL's settings."""
 
 
 def database_alias() -> str:
@@ -228,10 +242,10 @@ def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float
     if dialect is Dialect.SQLITE:
         # 5 seconds is the default of Python's sqlite3.
         return float(str(options.get("timeout", 5.0)))
-    found = _STATEMENT_TIMEOUT.search(str(options.get("options", "")))
-    if found is None:
-        return DEFAULT_TIMEOUT
-    return int(found[1]) / (1 if found[2] == "s" else 1000)
+    found: list[tuple[str, str]] = _STATEMENT_TIMEOUT.findall(str(options.get("options", "")))
+    # PostgreSQL uses the last one, in whole milliseconds.
+    number, unit = found[-1] if found else ("0", "")
+    return round(float(number) * _MILLISECONDS[unit.lower()]) / 1000 or DEFAULT_TIMEOUT
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
     parts = urlsplit(url)
     name = unquote(parts.path.removeprefix("/"))
     match parts.scheme.partition("+")[0]:
-        case "sqlite" if name:
+        case "sqlite" if not _is_in_memory(name, parts.query):
             return {
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": name,
@@ -50,10 +50,16 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
             raise ArgumentError("url", "the URL of an SQLite file or of PostgreSQL")
 
 
+def _is_in_memory(name: str, query: str) -> bool:
+    is_named_so = name.removeprefix("file:") in {"", ":memory:"}
+    return is_named_so or ("mode", "memory") in parse_qsl(query)
+
+
 def _postgresql(url: str, name: str, wait: float) -> dict[str, object]:
     parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    given = [options["options"]] if "options" in options else []
+    parameters = parse_qsl(parts.query)
+    options = dict(parameters)
+    given = [value for name, value in parameters if name == "options"]
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,

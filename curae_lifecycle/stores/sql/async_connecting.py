@@ -19,6 +19,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncmyConnection,
     AsyncpgConnection,
     PsycopgConnection,
+    SqliteTurns,
 )
 from curae_lifecycle.stores.sql.limits import (
     GRACE,
@@ -92,7 +93,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
         AsyncBoundedConnection,
     )
 
-    options = [str(named["options"])] if "options" in named else []
+    options = _pop_options(named)
     parameters = {name: str(value) for name, value in named.items()}
     parameters["options"] = postgresql_options(wait, options)
     replication = Replication()
@@ -107,8 +108,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
 
 def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     asyncpg = cast("_Module", importlib.import_module("asyncpg"))
-    options = [str(named.pop("options"))] if "options" in named else []
-    settings = {"options": postgresql_options(wait, options)}
+    settings = {"options": postgresql_options(wait, _pop_options(named))}
     replication = Replication()
 
     async def connect() -> AsyncConnection:
@@ -118,16 +118,22 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     return Connector(connect, (asyncpg.PostgresError, asyncpg.InterfaceError))
 
 
+def _pop_options(named: _Named) -> list[str]:
+    # A URL may repeat the parameter; then its value is a tuple.
+    options = named.pop("options", ())
+    return [str(each) for each in options] if isinstance(options, tuple) else [str(options)]
+
+
 def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
     aiosqlite = cast("_Module", importlib.import_module("aiosqlite"))
-    writing = asyncio.Lock()
+    turns = SqliteTurns(wait)
 
     async def connect() -> AsyncConnection:
         opening = aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
         # Its thread would keep a process that ends from ending. Older versions are the thread.
         cast("Thread", getattr(opening, "_thread", opening)).daemon = True
         opened = await opening
-        connection = AiosqliteConnection(opened, writing)
+        connection = AiosqliteConnection(opened, turns)
         try:
             await connection.prepare(lock_timeout=wait)
         except BaseException:

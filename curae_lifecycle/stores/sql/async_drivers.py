@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
 import attrs
 
+from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.sql.failures import is_transient
 from curae_lifecycle.stores.sql.pool import Closable, duplicate_socket, wait_for_server
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
@@ -253,18 +254,57 @@ def _as_aiosqlite(driver: object) -> _AiosqliteDriver:
     return cast("_AiosqliteDriver", driver)
 
 
+@attrs.define(eq=False)
+class SqliteTurns:
+    """A lock that makes the transactions of a process wait in order for SQLite's write lock.
+
+    Without it, each of them would ask SQLite again and again whether the write lock is free.
+
+    Attributes:
+        seconds: The longest wait for the turn of a transaction.
+    """
+
+    seconds: float
+    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncGenerator[None, None]:
+        """Wait for the turn of a transaction, which runs in the block.
+
+        Raises:
+            StoreUnchangedError: The transactions before it took too long.
+        """
+        lock = self._lock_of_loop()
+        try:
+            async with asyncio.timeout(self.seconds):
+                await lock.acquire()
+        except TimeoutError:
+            raise StoreUnchangedError("no write lock was free in time") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock_of_loop(self) -> asyncio.Lock:
+        # A lock that was waited for in one event loop raises an error in the next one.
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._lock = loop, asyncio.Lock()
+        return self._lock
+
+
 @attrs.frozen(eq=False)
 class AiosqliteConnection:
     """A connection of aiosqlite, which runs each statement in the connection's own thread.
 
     Attributes:
         driver: The connection object of aiosqlite.
-        writing: A lock for the transactions of a process. Without it, each of them would ask SQLite
-            again and again whether the one write lock is free.
+        turns: The lock that all connections to a database share.
     """
 
     driver: _AiosqliteDriver = attrs.field(converter=_as_aiosqlite)
-    writing: asyncio.Lock
+    turns: SqliteTurns
 
     async def prepare(self, lock_timeout: float) -> None:
         """Prepare a new connection that was opened with the driver's `timeout=0`.
@@ -292,7 +332,7 @@ class AiosqliteConnection:
             True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
             rollback.
         """
-        async with self.writing:
+        async with self.turns.take():
             for statement in statements:
                 cursor = await self.driver.execute(statement.text, statement.values)
                 if statement.expected_rows not in {None, cursor.rowcount}:

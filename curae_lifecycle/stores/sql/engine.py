@@ -160,12 +160,18 @@ class AsyncSqlDatabase:
 
     async def rows(self, statement: Statement) -> Rows:
         """Run one statement as a separate transaction and return its rows."""
-        return await self._with_connection(lambda connection: connection.rows(statement))
+        try:
+            return await self._with_connection(lambda connection: connection.rows(statement))
+        except self._errors as error:
+            _reraise(self._dialect, error)
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run DDL statements, in one transaction except on MariaDB, which commits each."""
         steps = _ddl_steps(self._dialect, statements)
-        await self._with_connection(lambda connection: connection.run_all(steps))
+        try:
+            await self._with_connection(lambda connection: connection.run_all(steps))
+        except self._errors as error:
+            _reraise(self._dialect, error)
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
@@ -180,7 +186,7 @@ class AsyncSqlDatabase:
         except self._errors as error:
             if is_conflict(self._dialect, error):
                 return False
-            raise
+            _reraise(self._dialect, error)
 
     async def _with_connection(
         self, act: Callable[[AsyncConnection], Coroutine[None, None, _Result]]
@@ -193,11 +199,9 @@ class AsyncSqlDatabase:
         try:
             result = await act(connection)
             is_usable = True
-        except Exception as error:
+        except Exception:
             with suppress(*self._errors):
                 is_usable = await connection.recover()
-            if isinstance(error, self._errors) and not is_conflict(self._dialect, error):
-                _reraise(self._dialect, error)
             raise
         finally:
             if is_usable:

@@ -129,7 +129,7 @@ class AsyncEngine:
     errors: tuple[type[Exception], ...]
 
     async def dispose(self) -> None:
-        """Close all connections: idle ones now, those in use when they are returned."""
+        """Close all connections: idle ones now, the others once they are idle."""
         await self.pool.dispose()
 
 
@@ -213,10 +213,15 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     if driver is None:
         raise ArgumentError("url", _refusal(parsed.drivername, drivers))
     dialect = Dialect(driver.partition("+")[0])
-    if dialect is Dialect.SQLITE and parsed.database in {None, "", ":memory:"}:
+    if dialect is Dialect.SQLITE and _is_in_memory(parsed):
         allowed = "for an SQLite file, since each connection in memory has a separate database"
         raise ArgumentError("url", allowed)
     return parsed.set(drivername=driver), dialect
+
+
+def _is_in_memory(url: sa.URL) -> bool:
+    name = (url.database or "").removeprefix("file:")
+    return name in {"", ":memory:"} or "memory" in url.normalized_query.get("mode", ())
 
 
 def _refusal(name: str, drivers: Mapping[str, str]) -> str:

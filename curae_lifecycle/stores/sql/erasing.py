@@ -16,11 +16,14 @@ from curae_lifecycle.service.hosted_page import PageKind, user_subject
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import BindingWrite
 from curae_lifecycle.stores.keys import coordinate_key, key_of
+from curae_lifecycle.stores.retry import blocking_retrier
+from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_statements
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.stores.sql.storing import erasure_statement, format_era
+from curae_lifecycle.stores.sql.transactions import BlockingTransactions, run_until_committed
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
 
 
@@ -72,7 +75,11 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     if user_id is not None:
         page = key_of(PageKind.USER, user_subject(coordinate, user_id))
         marks.append(Statement("DELETE FROM curae_page WHERE subject = ?", (page,)))
-    database.run_transaction(marks)
+    run_sync(
+        run_until_committed(
+            BlockingTransactions(database), statements=marks, retrier=blocking_retrier(BATCH_POLICY)
+        )
+    )
     connections, sessions = [
         tuple(str(id_) for (id_,) in database.rows(each)) for each in erased_statements(key, (era,))
     ]

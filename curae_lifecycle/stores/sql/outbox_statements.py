@@ -24,13 +24,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
+from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores.formats import NewerFormatError, upgrade_document
-from curae_lifecycle.stores.outbox import MESSAGE, Delivery, NewerDelivery
+from curae_lifecycle.stores.outbox import (
+    MESSAGE,
+    AnyDelivery,
+    Delivery,
+    MalformedDelivery,
+    NewerDelivery,
+)
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
-from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 
 class Due(NamedTuple):
@@ -166,6 +173,11 @@ def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
     return Statement(text, (claim, *_numbers_of(due)))
 
 
+def held_claim_statement(number: int, claim: str) -> Statement:
+    """Build the SELECT that returns a row if a message is still claimed with the token `claim`."""
+    return Statement("SELECT id FROM curae_outbox WHERE id = ? AND claim = ?", (number, claim))
+
+
 class Backlog(NamedTuple):
     """The number of undelivered and of dead messages in an outbox, and how late they are.
 
@@ -221,13 +233,10 @@ def messages_statement() -> Statement:
 _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
-def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
+def deliveries(rows: Iterable[Sequence[object]]) -> tuple[AnyDelivery, ...]:
     """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
 
     The messages keep the order of the rows.
-
-    Raises:
-        MalformedError: A document is not one that this library wrote.
     """
     return tuple([_delivery(row) for row in rows])
 
@@ -236,25 +245,37 @@ def documents(rows: Iterable[Sequence[object]]) -> list[dict[str, Json]]:
     """Parse the rows of a `messages_statement`; return each message's document.
 
     Raises:
+        MalformedError: A document is not one that this library wrote.
         NewerFormatError: A newer release stored one of the messages.
     """
     found: list[dict[str, Json]] = []
     for delivery in deliveries(rows):
-        if isinstance(delivery, NewerDelivery):
+        if not isinstance(delivery, Delivery):
             raise delivery.error
         found.append(delivery.document)
     return found
 
 
-def _delivery(row: Sequence[object]) -> Delivery | NewerDelivery:
+def _delivery(row: Sequence[object]) -> AnyDelivery:
     number, attempt, kind, subject, text = cast("tuple[int, int, str, str, str]", tuple(row))
     try:
-        document = upgrade_document(MESSAGE, cast("dict[str, Json]", parse_json(text)))
+        document = _parse_document(text)
+    except MalformedError as malformed:
+        return MalformedDelivery(
+            number=number, attempt=attempt, kind=kind, subject=subject, error=malformed
+        )
     except NewerFormatError as error:
         return NewerDelivery(
             number=number, attempt=attempt, kind=kind, subject=subject, error=error
         )
     return Delivery(number=number, attempt=attempt, kind=kind, subject=subject, document=document)
+
+
+def _parse_document(text: str) -> dict[str, Json]:
+    stored = parse_json(text)
+    if not isinstance(stored, dict):
+        raise MalformedError(None, Fault.INVALID)
+    return upgrade_document(MESSAGE, stored)
 
 
 def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> list[Statement]:
@@ -276,7 +297,12 @@ def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> l
 
 
 def failure_statements(
-    dialect: Dialect, failed: Delivery, claim: str, *, pause: float, longest_pause: float
+    dialect: Dialect,
+    failed: Delivery | MalformedDelivery,
+    claim: str,
+    *,
+    pause: float,
+    longest_pause: float,
 ) -> list[Statement]:
     """Build the UPDATEs that release a failed message and delay the next attempt.
 
@@ -308,7 +334,9 @@ def failure_statements(
     return [delayed, followers]
 
 
-def mark_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> list[Statement]:
+def mark_dead_statements(
+    dialect: Dialect, failed: Delivery | MalformedDelivery, claim: str
+) -> list[Statement]:
     """Build the UPDATEs that mark a message dead after its last attempt failed.
 
     They also make the next message of its subject due.
@@ -326,7 +354,7 @@ def mark_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> list
 
 
 def release_claim_statement(
-    dialect: Dialect, untried: Sequence[Delivery | NewerDelivery], claim: str
+    dialect: Dialect, untried: Sequence[AnyDelivery], claim: str
 ) -> Statement:
     """Build the UPDATE that gives up claimed messages without counting an attempt.
 

@@ -22,13 +22,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from secrets import token_hex
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
+from curae_lifecycle.stores.outbox import AnyDelivery, Delivery, MalformedDelivery, NewerDelivery
 from curae_lifecycle.stores.retry import (
     DEFAULT_RETRY_POLICY,
     Retrier,
@@ -38,8 +38,9 @@ from curae_lifecycle.stores.retry import (
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
+from curae_lifecycle.stores.sql.transactions import AsyncTransactions, BlockingTransactions
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 _LOG: Final = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Outbox:
         self, database: Database, settings: DeliverySettings = DEFAULT_DELIVERY_SETTINGS
     ) -> None:
         check_database(database, "AsyncOutbox")
-        self._database = _BlockingDatabaseAdapter(database)
+        self._database = BlockingTransactions(database)
         self._settings = settings
 
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
@@ -151,20 +152,18 @@ class Outbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that `handle` was called for, delivered or not; 0 if none was
-            due.
+            The number of messages that the call tried to deliver, also in vain; 0 if none was due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
         """
         return run_sync(self._worker(handle, _never).batch())
 
-    def list_dead(
-        self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
-    ) -> tuple[Delivery | NewerDelivery, ...]:
+    def list_dead(self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT) -> tuple[AnyDelivery, ...]:
         """Return dead messages in the order of their numbers.
 
-        Messages that only a newer release can read are included, as `NewerDelivery`.
+        Messages that only a newer release can read are included, as `NewerDelivery`, and malformed
+        ones, as `MalformedDelivery`.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -253,8 +252,7 @@ class AsyncOutbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that `handle` was called for, delivered or not; 0 if none was
-            due.
+            The number of messages that the call tried to deliver, also in vain; 0 if none was due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
@@ -263,10 +261,11 @@ class AsyncOutbox:
 
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
-    ) -> tuple[Delivery | NewerDelivery, ...]:
+    ) -> tuple[AnyDelivery, ...]:
         """Return dead messages in the order of their numbers.
 
-        Messages that only a newer release can read are included, as `NewerDelivery`.
+        Messages that only a newer release can read are included, as `NewerDelivery`, and malformed
+        ones, as `MalformedDelivery`.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -307,18 +306,15 @@ class AsyncOutbox:
         )
 
 
-class _OutboxDatabase(Protocol):
-    """The part of `AsyncDatabase` that a worker needs."""
-
-    @property
-    def dialect(self) -> Dialect: ...
-
-    async def rows(self, statement: Statement) -> Rows: ...
-
-    async def run_transaction(self, statements: Sequence[Statement]) -> bool: ...
-
-
 def _never() -> bool:
+    return False
+
+
+def _is_being_cancelled() -> bool:
+    # A blocking worker usually runs outside an event loop.
+    with suppress(RuntimeError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
     return False
 
 
@@ -334,20 +330,20 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
 
 
 async def _list_dead(
-    database: _OutboxDatabase, after: int, limit: int
-) -> tuple[Delivery | NewerDelivery, ...]:
+    database: AsyncTransactions, after: int, limit: int
+) -> tuple[AnyDelivery, ...]:
     return outbox_statements.deliveries(
         await database.rows(outbox_statements.dead_statement(after, limit))
     )
 
 
-async def _backlog(database: _OutboxDatabase) -> Backlog:
+async def _backlog(database: AsyncTransactions) -> Backlog:
     return outbox_statements.parse_backlog(
         await database.rows(outbox_statements.backlog_statement(database.dialect))
     )
 
 
-async def _revive(database: _OutboxDatabase, number: int) -> bool:
+async def _revive(database: AsyncTransactions, number: int) -> bool:
     if not 0 < number <= _MAX_NUMBER:
         # The drivers refuse an integer that no column can hold.
         return False
@@ -360,7 +356,7 @@ async def _revive(database: _OutboxDatabase, number: int) -> bool:
 class _Worker:
     """One worker. Its database is async, or a blocking one behind an adapter."""
 
-    database: _OutboxDatabase
+    database: AsyncTransactions
     settings: DeliverySettings
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
@@ -385,7 +381,7 @@ class _Worker:
     def _has_time(self, started_at: float) -> bool:
         return time.monotonic() - started_at < self.settings.lease / 2
 
-    async def _claim(self, claim: str) -> Sequence[Delivery]:
+    async def _claim(self, claim: str) -> Sequence[Delivery | MalformedDelivery]:
         # Tries again if other workers claimed all due messages first. The loop ends, because some
         # worker claims messages or marks them dead, or this one learns that it cannot read them.
         dialect = self.database.dialect
@@ -411,9 +407,9 @@ class _Worker:
             newer = [each for each in claimed if isinstance(each, NewerDelivery)]
             if newer:
                 await self._return_untried(newer, claim)
-            readable = [each for each in claimed if isinstance(each, Delivery)]
-            if readable:
-                return readable
+            own = [each for each in claimed if not isinstance(each, NewerDelivery)]
+            if own:
+                return own
         return ()
 
     async def _due(self) -> list[outbox_statements.Due]:
@@ -437,22 +433,37 @@ class _Worker:
         await self._release(newer, claim)
         self.newer.update([each.number for each in newer])
 
-    async def _release(self, untried: Sequence[Delivery | NewerDelivery], claim: str) -> None:
+    async def _release(self, untried: Sequence[AnyDelivery], claim: str) -> None:
         # If the release fails, the messages are due again when their lease has expired.
         with suppress(StoreUnavailableError):
             await self._change(
                 outbox_statements.release_claim_statement(self.database.dialect, untried, claim)
             )
 
-    async def _try(self, delivery: Delivery, claim: str) -> None:
+    async def _try(self, delivery: Delivery | MalformedDelivery, claim: str) -> None:
         try:
+            if isinstance(delivery, MalformedDelivery):
+                raise delivery.error  # noqa: TRY301 - a failed attempt, as of a handler
             await self.handle(delivery)
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
+                raise
+            # The handler waited for a cancelled task; the worker itself was not cancelled.
+            ended = self._failed(delivery, claim, error)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             ended = self._failed(delivery, claim, error)
         else:
             dialect = self.database.dialect
             ended = outbox_statements.delivered_statements(dialect, delivery, claim)
-        was_claimed = await self.retrier.run(lambda: self._change(*ended))
+
+        async def end() -> bool | None:
+            if await self._change(*ended):
+                return True
+            # A conflict with a concurrent transaction leaves the claim; None makes another attempt.
+            held = outbox_statements.held_claim_statement(delivery.number, claim)
+            return None if await self.database.rows(held) else False
+
+        was_claimed = await self.retrier.run(end)
         if was_claimed is None:
             raise StoreUnavailableError("the result of a delivery could not be stored in time")
         if not was_claimed:
@@ -462,7 +473,9 @@ class _Worker:
                 delivery.number,
             )
 
-    def _failed(self, delivery: Delivery, claim: str, error: Exception) -> list[Statement]:
+    def _failed(
+        self, delivery: Delivery | MalformedDelivery, claim: str, error: BaseException
+    ) -> list[Statement]:
         number, attempt = delivery.number, delivery.attempt
         # Only the exception's class is logged: its text may repeat the content of the message.
         details = number, attempt, self.settings.attempts, type(error).__name__
@@ -481,20 +494,3 @@ class _Worker:
 
     async def _change(self, *statements: Statement) -> bool:
         return await self.database.run_transaction(statements)
-
-
-class _BlockingDatabaseAdapter:
-    """A blocking database with an async interface. Its coroutines never suspend."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._database.dialect
-
-    async def rows(self, statement: Statement) -> Rows:
-        return self._database.rows(statement)
-
-    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self._database.run_transaction(statements)

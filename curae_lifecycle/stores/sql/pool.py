@@ -21,6 +21,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -52,6 +53,7 @@ class Closable(Protocol):
 
 
 _Connection = TypeVar("_Connection", bound=Closable)
+_Result = TypeVar("_Result")
 
 
 @attrs.define(eq=False)
@@ -75,8 +77,10 @@ class AsyncPool(Generic[_Connection]):
         factory=deque[asyncio.Future[_Connection]], init=False
     )
     _opening: int = attrs.field(default=0, init=False)
+    _disposals: int = attrs.field(default=0, init=False)
     # The event loop keeps only weak references to its tasks.
-    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+    _tasks: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]], init=False)
+    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
 
     @property
     def count(self) -> int:
@@ -90,10 +94,10 @@ class AsyncPool(Generic[_Connection]):
             StoreUnchangedError: No connection was free in time.
             Exception: The error of `connect`, if no connection can be opened.
         """
-        if self._idle:
-            connection = self._idle.pop()
-        else:
-            connection = await self._wait()
+        self._forget_closed_loop()
+        if not self._idle:
+            return await self._wait()
+        connection = self._idle.pop()
         self._used.add(connection)
         return connection
 
@@ -118,14 +122,28 @@ class AsyncPool(Generic[_Connection]):
         self._close_idle()
 
     async def dispose(self) -> None:
-        """Close all connections: idle ones now, those in use when they are returned.
+        """Close all connections: idle ones now, the others once they are idle.
 
         The pool can be used afterwards; it then opens new connections.
         """
+        self._forget_closed_loop()
+        self._disposals += 1
         self._outdated |= self._used
         self._close_idle()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_DISPOSE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISPOSE_SECONDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+
+    def _forget_closed_loop(self) -> None:
+        # A closed event loop leaves tasks that never end. Their connections would count for ever.
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop.is_closed():
+            self._count = len(self._idle)
+            self._opening = 0
+            for each in (self._used, self._outdated, self._waiters, self._tasks):
+                each.clear()
+        self._loop = loop
 
     async def _wait(self) -> _Connection:
         waiter: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()
@@ -135,7 +153,7 @@ class AsyncPool(Generic[_Connection]):
             await asyncio.wait([waiter], timeout=self.timeout)
         except asyncio.CancelledError:
             if waiter.done() and waiter.exception() is None:
-                self._hand_over(waiter.result())
+                self.release(waiter.result())
             waiter.cancel()
             raise
         if waiter.done():
@@ -149,28 +167,44 @@ class AsyncPool(Generic[_Connection]):
         while self._opening < waiting and self._count < self.size:
             self._count += 1
             self._opening += 1
-            self._start(self._open())
+            opening = self._start(self._open())
+            opening.add_done_callback(partial(self._end_opening, self._disposals))
 
-    async def _open(self) -> None:
-        try:
-            connection = await self.connect()
-        except Exception as error:  # noqa: BLE001 - raised in the request that waits
+    async def _open(self) -> _Connection:
+        return await self.connect()
+
+    # The callbacks of both kinds of tasks count, since a task that is cancelled before its first
+    # step runs none of its code. Only the end of the event loop cancels them; no task may then be
+    # started.
+
+    def _end_opening(self, disposals: int, opening: asyncio.Task[_Connection]) -> None:
+        self._opening -= 1
+        if opening.cancelled():
             self._count -= 1
-            self._opening -= 1
+            return
+        error = opening.exception()
+        if error is not None:
+            self._count -= 1
             waiter = self._next_waiter()
             if waiter is not None:
                 waiter.set_exception(error)
             self._open_for_waiters()
-        else:
-            self._opening -= 1
-            self._hand_over(connection)
+            return
+        connection = opening.result()
+        if disposals != self._disposals:
+            self._outdated.add(connection)
+        self._hand_over(connection)
 
     def _hand_over(self, connection: _Connection) -> None:
         waiter = self._next_waiter()
-        if waiter is None:
-            self._idle.append(connection)
-        else:
+        if waiter is not None:
+            self._used.add(connection)
             waiter.set_result(connection)
+        elif connection in self._outdated:
+            self._outdated.discard(connection)
+            self._close(connection)
+        else:
+            self._idle.append(connection)
 
     def _next_waiter(self) -> asyncio.Future[_Connection] | None:
         while self._waiters:
@@ -185,22 +219,25 @@ class AsyncPool(Generic[_Connection]):
         self._idle.clear()
 
     def _close(self, connection: _Connection) -> None:
-        self._start(self._close_and_uncount(connection))
+        self._start(_close_in_time(connection)).add_done_callback(self._end_closing)
 
-    async def _close_and_uncount(self, connection: _Connection) -> None:
-        try:
-            # Nothing else can be done with a connection that cannot be closed.
-            with suppress(Exception):
-                async with asyncio.timeout(CLOSING_SECONDS):
-                    await connection.close()
-        finally:
-            self._count -= 1
+    def _end_closing(self, closing: asyncio.Task[None]) -> None:
+        self._count -= 1
+        if not closing.cancelled():
             self._open_for_waiters()
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, _Result]) -> asyncio.Task[_Result]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _close_in_time(connection: Closable) -> None:
+    # Nothing else can be done with a connection that cannot be closed.
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await connection.close()
 
 
 def duplicate_socket(fileno: int) -> socket.socket | None:

@@ -6,6 +6,7 @@ delivered**.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -30,6 +31,8 @@ from curae_lifecycle.stores.sql.storing import (
 from curae_lifecycle.stores.sql.transactions import AsyncTransactions
 from curae_lifecycle.stores.sweeping import sweep
 from curae_lifecycle.web.json import parse_json
+
+_LOG: Final = logging.getLogger(__name__)
 
 _ROWS_PER_STATEMENT: Final = 100
 
@@ -69,7 +72,10 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
             after = str(id_)
             binding = _parse_binding(document)
             if binding is not None:
-                await sweep(store, binding.coordinate, retrier=retrier)
+                try:
+                    await sweep(store, binding.coordinate, retrier=retrier)
+                except NewerFormatError as error:
+                    _LOG.warning("a sweep is left to a newer release: %s", error)
         if not rows:
             return
 
@@ -175,24 +181,27 @@ async def _purge_erasure(
     version: int,
     binding: LimitedAccountAppBinding,
 ) -> None:
-    present = format_era(binding.era)
-    is_last = binding.state is AccountState.TOMBSTONED and present == era
+    # Whichever tombstone was the last: no user is bound.
+    is_tombstoned = binding.state is AccountState.TOMBSTONED
+    kept_eras = (era, format_era(binding.era))
     connections, sessions = [
         tuple(str(id_) for (id_,) in await database.rows(each))
-        for each in erased_statements(key, (era, present))
+        for each in erased_statements(key, kept_eras)
     ]
-    erased = Erased(connections, sessions, binding.coordinate if is_last else None)
+    erased = Erased(connections, sessions, binding.coordinate if is_tombstoned else None)
     for batch in erased.message_key_batches():
         ((waiting,),) = await database.rows(count_statement(batch))
         if waiting:
             return
     for deletion in erased.deletions():
-        await database.run_transaction(deletion)
+        if not await database.run_transaction(deletion):
+            # A concurrent transaction won. The mark stays, so the next purge deletes the rest.
+            return
     statements: list[Statement] = []
-    if not is_last:
-        # Another user is bound, or another tombstone came: the binding is no longer the erased one.
+    if not is_tombstoned:
+        # Another user is bound.
         statements.append(_erasure_deletion(key, era))
-    elif not await _is_used(database, key, era):
+    elif not await _is_used(database, key, kept_eras):
         gone = Statement(
             "DELETE FROM curae_binding WHERE id = ? AND version = ?", (key, version), 1
         )
@@ -202,10 +211,12 @@ async def _purge_erasure(
     await database.run_transaction(statements)
 
 
-async def _is_used(database: AsyncTransactions, key: str, era: int) -> bool:
+async def _is_used(database: AsyncTransactions, key: str, eras: tuple[int, ...]) -> bool:
     for table in ("curae_connection", "curae_session"):
-        text = f"SELECT id FROM {table} WHERE coordinate = ? AND era = ? LIMIT 1"
-        if await database.rows(Statement(text, (key, era))):
+        where = f"coordinate = ? AND era IN ({_placeholders(eras)})"
+        if await database.rows(
+            Statement(f"SELECT id FROM {table} WHERE {where} LIMIT 1", (key, *eras))
+        ):
             return True
     return False
 

@@ -168,9 +168,9 @@ def _create_index(dialect: Dialect, name: str, columns: str) -> Statement:
     # worker would block the running ones and deadlock with them.
     if dialect is POSTGRESQL:
         create = f"CREATE INDEX {name} ON {columns}"
-        return Statement(
-            f"DO 'BEGIN IF to_regclass(''{name}'') IS NULL THEN {create}; END IF; END'"
-        )
+        # Other schemas of the search path may have an index of this name for their own tables.
+        found = f"to_regclass(quote_ident(current_schema()) || ''.{name}'')"
+        return Statement(f"DO 'BEGIN IF {found} IS NULL THEN {create}; END IF; END'")
     return Statement(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 

@@ -20,7 +20,11 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
+from curae_lifecycle.stores.retry import (
+    DEFAULT_RETRY_POLICY,
+    async_retrier,
+    blocking_retrier,
+)
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.stores.sql import loading, outbox_statements, storing
@@ -30,7 +34,7 @@ from curae_lifecycle.stores.sql.purging import purge_database
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.transactions import BlockingTransactions
+from curae_lifecycle.stores.sql.transactions import BlockingTransactions, run_until_committed
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
@@ -212,12 +216,23 @@ class SqlStore:
         Args:
             api_key: The key. Only its digest is stored.
             caller: The caller of the key.
+
+        Raises:
+            StoreUnavailableError: The database failed, or refused every attempt. Call again.
         """
-        self._database.run_transaction([self._statements.register(api_key.digest(), caller)])
+        self._run_until_committed(self._statements.register(api_key.digest(), caller))
 
     def withdraw(self, api_key: ApiKey) -> None:
-        """Make an API key unknown from the next request on."""
-        self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
+        """Make an API key unknown from the next request on.
+
+        Raises:
+            StoreUnavailableError: The database failed, or refused every attempt. Call again.
+        """
+        self._run_until_committed(storing.withdrawal_statement(api_key.digest()))
+
+    def _run_until_committed(self, statement: Statement) -> None:
+        database = BlockingTransactions(self._database)
+        run_sync(run_until_committed(database, [statement], blocking_retrier(DEFAULT_RETRY_POLICY)))
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, or None for an unknown key.
@@ -362,12 +377,23 @@ class AsyncSqlStore:
         Args:
             api_key: The key. Only its digest is stored.
             caller: The caller of the key.
+
+        Raises:
+            StoreUnavailableError: The database failed, or refused every attempt. Call again.
         """
-        await self._database.run_transaction([self._statements.register(api_key.digest(), caller)])
+        await self._run_until_committed(self._statements.register(api_key.digest(), caller))
 
     async def withdraw(self, api_key: ApiKey) -> None:
-        """Make an API key unknown from the next request on."""
-        await self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
+        """Make an API key unknown from the next request on.
+
+        Raises:
+            StoreUnavailableError: The database failed, or refused every attempt. Call again.
+        """
+        await self._run_until_committed(storing.withdrawal_statement(api_key.digest()))
+
+    async def _run_until_committed(self, statement: Statement) -> None:
+        retrier = async_retrier(DEFAULT_RETRY_POLICY)
+        await run_until_committed(self._database, [statement], retrier)
 
     async def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, or None for an unknown key.

@@ -296,14 +296,23 @@ def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Stat
 def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> Statement:
     """Build the upsert that notes an erased app user, whose rows a purge deletes later.
 
+    Of two concurrent erasures the note of the later one stays, whichever comes first.
+
     Args:
         dialect: The database's dialect.
         key: The key of the coordinate.
         era: The era that the erasure began, as `format_era` returns it.
         due_at: When the rows may be deleted, in microseconds since 1970.
     """
-    columns: _Columns = {"id": key, "era": era, "due_at": due_at}
-    return _upsert(dialect, table="curae_erasure", unique="id", columns=columns)
+    new_value, on_conflict = _upsert_clauses(dialect, "id")
+    # MariaDB sets the columns one after another, so the era comes last.
+    sets = ", ".join(
+        f"{name} = CASE WHEN {new_value.format('era')} > curae_erasure.era "
+        f"THEN {new_value.format(name)} ELSE curae_erasure.{name} END"
+        for name in ("due_at", "era")
+    )
+    insert = _insert_text("curae_erasure", ("id", "era", "due_at"))
+    return Statement(f"{insert} {on_conflict} {sets}", (key, era, due_at))
 
 
 def clear_user_statement(key: str, version: int, binding: LimitedAccountAppBinding) -> Statement:
@@ -348,13 +357,16 @@ def _upsert(dialect: Dialect, table: str, unique: str, columns: _Columns) -> Sta
 @cache
 def _upsert_text(dialect: Dialect, table: str, unique: str, names: tuple[str, ...]) -> str:
     # Inserts a row, or sets the other columns of the row with the same unique value.
-    new_value, on_conflict = {
-        Dialect.MARIADB: ("VALUES({})", "ON DUPLICATE KEY UPDATE"),
-        Dialect.POSTGRESQL: ("excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"),
-        Dialect.SQLITE: ("excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"),
-    }[dialect]
+    new_value, on_conflict = _upsert_clauses(dialect, unique)
     sets = ", ".join(f"{name} = {new_value.format(name)}" for name in names if name != unique)
     return f"{_insert_text(table, names)} {on_conflict} {sets}"
+
+
+def _upsert_clauses(dialect: Dialect, unique: str) -> tuple[str, str]:
+    # Returns the template of a column's new value, and the clause that precedes the assignments.
+    if dialect is Dialect.MARIADB:
+        return "VALUES({})", "ON DUPLICATE KEY UPDATE"
+    return "excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"
 
 
 def _outbox_insert(messages: Sequence[Message], at: int) -> Statement:

@@ -1,17 +1,29 @@
-"""Databases as the purge uses them: one coroutine runs on a blocking and on an async database."""
+"""Databases for coroutines that run on a blocking and on an async database, such as the purge.
+
+The law of this module: **a refused transaction does not count as done**. PostgreSQL refuses one
+above READ COMMITTED if a concurrent transaction came first, at SERIALIZABLE even an unrelated one.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.contract import StoreUnchangedError
+from curae_lifecycle.stores.retry import Retrier
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
 _Rows = Sequence[Sequence[object]]
 
 
 class Transactions(Protocol):
-    """The methods of a blocking database that a purge calls."""
+    """The part of a blocking database that `BlockingTransactions` needs."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's dialect."""
+        ...
 
     def rows(self, statement: Statement) -> _Rows:
         """Run one statement as a separate transaction and return its rows."""
@@ -23,7 +35,12 @@ class Transactions(Protocol):
 
 
 class AsyncTransactions(Protocol):
-    """The methods of an async database that a purge calls."""
+    """The part of an async database that a purge and an outbox worker need."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's dialect."""
+        ...
 
     async def rows(self, statement: Statement) -> _Rows:
         """Run one statement as a separate transaction and return its rows."""
@@ -35,7 +52,7 @@ class AsyncTransactions(Protocol):
 
 
 class BlockingTransactions:
-    """A wrapper that lets the purge, a coroutine, run on a blocking database.
+    """A wrapper that lets a coroutine run on a blocking database.
 
     Its calls block and never suspend.
 
@@ -46,6 +63,11 @@ class BlockingTransactions:
     def __init__(self, database: Transactions) -> None:
         self._database = database
 
+    @property
+    def dialect(self) -> Dialect:
+        """The database's dialect."""
+        return self._database.dialect
+
     async def rows(self, statement: Statement) -> _Rows:
         """Run one statement as a separate transaction and return its rows."""
         return self._database.rows(statement)
@@ -53,3 +75,25 @@ class BlockingTransactions:
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction, and return whether it committed."""
         return self._database.run_transaction(statements)
+
+
+async def run_until_committed(
+    database: AsyncTransactions, statements: Sequence[Statement], retrier: Retrier
+) -> None:
+    """Run statements in one transaction, and repeat it if a concurrent transaction wins.
+
+    A failure of the database is not repeated, because its error names the cause.
+
+    Args:
+        database: The database.
+        statements: Statements that do not depend on earlier reads, such as an upsert.
+        retrier: Its number of attempts and its pauses are the limits.
+
+    Raises:
+        StoreUnavailableError: The database failed, or concurrent transactions won every attempt.
+    """
+    for attempt in range(1, retrier.policy.attempts + 1):
+        if await database.run_transaction(statements):
+            return
+        await retrier.sleep(retrier.policy.pause_after(attempt) * random.random())  # noqa: S311 - no secret
+    raise StoreUnchangedError("concurrent transactions won every attempt")

@@ -98,7 +98,7 @@ def _clock_corrected(app: App) -> Steps[None]:
     "bucket.clock-corrected-slightly",
     rules=_BUCKETS,
     hooks=("replace_buckets", "pass_time", "turn_clock_back"),
-    time_needed=6 * MINUTE,
+    time_needed=9 * MINUTE,
 )
 def _clock_corrected_slightly(app: App) -> Steps[None]:
     """Buckets admit nothing extra after a correction by 4 minutes; Retry-After stays exact."""

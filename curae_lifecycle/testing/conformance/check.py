@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import cast
 
 import attrs
 
 from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.testing.conformance.client import App, new_app
-from curae_lifecycle.testing.conformance.steps import CheckContext, Steps
+from curae_lifecycle.testing.conformance.steps import (
+    CheckContext,
+    HookCall,
+    NotSeenError,
+    Steps,
+)
 
 CheckFunction = Callable[[App], Steps[None]]
 """A generator function that tests the server of a new `App`, and raises if the test fails."""
@@ -26,7 +32,8 @@ class Check:
         laws: The numbers of the laws that the check covers in part.
         rules: The rule names of the table rows that the check covers.
         hooks: The names of the hooks that the server must have for the check.
-        time_needed: How much time the check lets pass on the server's clock.
+        time_needed: How much time the check lets pass on the server's clock, if a page of the server
+            is valid for half an hour.
     """
 
     name: str
@@ -40,9 +47,30 @@ class Check:
     def begin(self, context: CheckContext) -> Steps[None]:
         """Make a new app, then yield the steps of the check with that app.
 
-        A runner performs each step: it sends the request or calls the hook.
+        A runner performs each step: it sends the request or calls the hook. Of a check that needs
+        `pass_time`, the time is limited to the context's `max_time_per_check`.
+
+        Raises:
+            NotSeenError: The server's pages are valid for so long that more time would pass.
         """
-        yield from self.steps((yield from new_app(context)))
+        steps = self.steps((yield from new_app(context)))
+        if "pass_time" in self.hooks:
+            steps = _limit_time(steps, context.max_time_per_check)
+        yield from steps
+
+
+def _limit_time(steps: Steps[None], most: timedelta) -> Steps[None]:
+    passed, outcome = timedelta(0), None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration:
+            return
+        if isinstance(step, HookCall) and step.hook == "pass_time":
+            passed += cast("timedelta", step.arguments[0])
+            if passed > most:
+                raise NotSeenError(f"needs a max_time_per_check of at least {passed}")
+        outcome = yield step
 
 
 class Checks(list[Check]):

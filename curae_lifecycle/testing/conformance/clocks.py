@@ -29,8 +29,9 @@ Each has the member that shows this time, the rule, and the hook's other argumen
 
 def _is_clamped(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None]:
     member, _, more = _FACTS[hook]
-    connection_id = client.id_of((yield from app.created()))
-    yield from later(app.context, MINUTE)
+    made = yield from client.success(app.create("user"), client.CREATED)
+    connection_id = client.text(made, "connection.id")
+    yield from later(app.context, min(MINUTE, client.lifetime(made) / 2))
     yield from record_by_hook(hook, connection_id, *more, ago)
     seen = yield from app.seen(connection_id)
     same(client.instant(seen, member), client.instant(seen, instant), member)

@@ -102,7 +102,7 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
 def time_needed(*standings: Standing) -> timedelta:
     """Return how much time must pass to bring one connection into each of some standings.
 
-    Only LAPSED takes time: half an hour and a second for each.
+    Only LAPSED takes time: half an hour and a second for each, if pages are valid for half an hour.
     """
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 

@@ -13,7 +13,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import in_short
 from curae_lifecycle.testing.conformance.results import Failure
-from curae_lifecycle.testing.conformance.steps import Concurrently, HookCall, SingleStep, Step
+from curae_lifecycle.testing.conformance.steps import Concurrently, HookCall, Step
 from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
 from curae_lifecycle.testing.conformance.wording import format_argument
 from curae_lifecycle.testing.laws import LAWS
@@ -37,12 +37,18 @@ class ServerRaisedError(LifecycleError, AssertionError):
     """A function of `Server` or `AsyncServer`, such as `send`, raised an exception."""
 
 
-def server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
+def server_raised(step: Step, error: BaseException) -> ServerRaisedError:
     """Return the error to report if a function of the server raised `error`.
 
-    The message names that function.
+    The message names that function, unless it is one of several that ran concurrently.
     """
-    function = f"the hook {step.hook}" if isinstance(step, HookCall) else "send"
+    match step:
+        case HookCall(hook):
+            function = f"the hook {hook}"
+        case Concurrently():
+            function = "a concurrent step"
+        case _:
+            function = "send"
     lines = [f"{function} raised {error!r}"]
     notes = cast("list[object]", getattr(error, "__notes__", []))
     lines += [f"  note: {note}" for note in notes]

@@ -74,8 +74,9 @@ def _expired_values(app: App) -> Steps[None]:
     active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     before = yield from app.all_seen([active, revoked])
     request = app.create("user")
-    made = yield from client.made(request)
-    yield from wait(_DAY + _GRACE)
+    created = yield from client.success(request, client.CREATED)
+    made = client.text(created, "connection.id")
+    yield from wait(max(_DAY, client.lifetime(created)) + _GRACE)
     yield from use("purge")
     same((yield from app.all_seen([active])), before[:1], "the ACTIVE connection after the purge")
     for each, status in ((revoked, "REVOKED"), (lapsed, "EXPIRED"), (made, "EXPIRED")):

@@ -125,33 +125,43 @@ class _CheckTests:
     def _run(self, check: Check, made: AnyServer) -> Result:
         match made:
             case Server():
-                return self._judge(check, made, lambda each: self._run_one(made, each))
+                return self._judge(check, made)
             case AsyncServer():
-                return self._judge(
-                    check, made, lambda each: asyncio.run(self._run_one_async(made, each))
-                )
+                return asyncio.run(self._judge_async(check, made))
             case AbstractContextManager():
                 with made as server:
                     return self._run(check, server)
             case _:
                 return asyncio.run(self._run_in_context(check, made))
 
-    def _judge(self, check: Check, server: object, run_one: Callable[[Check], Result]) -> Result:
-        if self.down is not None and self.down[0] is server:
-            return NotRun(check.name, reason_not_run(self.down[1]))
-        result = run_one(check)
-        if isinstance(result, Failure) and result.may_be_down:
-            probe = run_one(PROBE)
-            if isinstance(probe, Failure):
-                result = down_failure(result, probe)
-                self.down = server, result
-        return result
-
     async def _run_in_context(
         self, check: Check, made: AbstractAsyncContextManager[AsyncServer]
     ) -> Result:
         async with made as server:
-            return await self._run_one_async(server, check)
+            return await self._judge_async(check, server)
+
+    def _judge(self, check: Check, server: Server) -> Result:
+        if self.down is not None and self.down[0] is server:
+            return NotRun(check.name, reason_not_run(self.down[1]))
+        result = self._run_one(server, check)
+        if isinstance(result, Failure) and result.may_be_down:
+            return self._judge_probe(server, result, self._run_one(server, PROBE))
+        return result
+
+    async def _judge_async(self, check: Check, server: AsyncServer) -> Result:
+        if self.down is not None and self.down[0] is server:
+            return NotRun(check.name, reason_not_run(self.down[1]))
+        result = await self._run_one_async(server, check)
+        if isinstance(result, Failure) and result.may_be_down:
+            return self._judge_probe(server, result, await self._run_one_async(server, PROBE))
+        return result
+
+    def _judge_probe(self, server: object, failure: Failure, probe: Result) -> Failure:
+        if not isinstance(probe, Failure):
+            return failure
+        down = down_failure(failure, probe)
+        self.down = server, down
+        return down
 
     def _run_one(self, server: Server, check: Check) -> Result:
         return run_check(

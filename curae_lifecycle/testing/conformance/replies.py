@@ -163,14 +163,32 @@ def _nothing_internal(app: App) -> Steps[None]:
     """Responses contain neither the API key nor the app's own id."""
     for kind in app.context.operations:
         answer = yield from send((yield from build_successful_request(app, kind)))
-        shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
-        require(app.api_key.encode() not in shown, "the response contains the API key")
-        require(
-            app.key_request.app_id.encode() not in answer.body, "the response contains the app's id"
-        )
+        _require_nothing_internal(app, answer)
     unknown = attrs.evolve(app, api_key=app.api_key + "-more")
     answer = yield from send(unknown.get(app.names.uuid()))
-    require(app.api_key.encode() not in answer.body, "the response contains the unknown API key")
+    require(app.api_key.encode() not in _shown(answer), "the response contains the unknown API key")
+    connection_id = client.id_of((yield from app.created()))
+    key = app.new_key()
+    yield from send(app.create("user", key=key))
+    for refused in (
+        app.request("POST", "/connections", {"extra": 1}, key="k"),
+        app.request("POST", f"/connections/{connection_id}:revoke"),
+        app.get(app.names.uuid()),
+        app.reconnect(connection_id),
+        app.create("another", key=key),
+    ):
+        _require_nothing_internal(app, (yield from send(refused)))
+
+
+def _require_nothing_internal(app: App, answer: Response) -> None:
+    require(app.api_key.encode() not in _shown(answer), "the response contains the API key")
+    require(
+        app.key_request.app_id.encode() not in answer.body, "the response contains the app's id"
+    )
+
+
+def _shown(answer: Response) -> bytes:
+    return "\n".join(value for _, value in answer.headers).encode() + answer.body
 
 
 def checks(operations: Operations) -> list[Check]:

@@ -23,7 +23,6 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.failures import (
-    ServerRaisedError,
     describe_outcome,
     describe_step,
     failure_of,
@@ -92,7 +91,8 @@ def run(
         operations: The classes of the operations that the server serves.
         timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
             is limited. A check that takes longer fails, and its thread is left behind. With `None`
-            there is no timeout, and every check runs in the caller's own thread.
+            there is no timeout, and every check runs in the caller's own thread. Only the
+            concurrent steps of checks named `race.*` or `*.at-once*` run in new threads.
         progress: Called after each check with its outcome.
 
     Returns:
@@ -354,6 +354,12 @@ async def _result_async(check_run: _CheckRun, work: Coroutine[object, object, ob
         await run_with_timeout_async(check_run.timeout, work)
     except CheckTimeoutError:
         return check_run.time_out()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling() or check_run.current is None:
+            raise
+        # No caller cancelled the run, so the server cancelled the check.
+        return check_run.result_of(server_raised(check_run.current, error))
     except Exception as error:  # noqa: BLE001 - any error is the result of the check
         return check_run.result_of(error)
     return None
@@ -366,7 +372,8 @@ def _begin(
     operations: Operations,
     timeout: timedelta | None,
 ) -> _CheckRun | NotRun:
-    missing = [hook for hook in check.hooks if getattr(server, hook) is None]
+    hooks = frozenset([hook for hook in HOOKS if _has_hook(server, hook)])
+    missing = [hook for hook in check.hooks if hook not in hooks]
     if missing:
         return NotRun(check.name, f"needs {', '.join(missing)}")
     if check.time_needed > server.max_time_per_check:
@@ -377,7 +384,7 @@ def _begin(
     kit = CheckContext(
         names=Names(f"{seed} {check.name}"),
         environment=Environment.LIVE if server.environment is None else server.environment,
-        hooks=frozenset([hook for hook in HOOKS if getattr(server, hook) is not None]),
+        hooks=hooks,
         max_time_per_check=server.max_time_per_check,
         varying=server.varying_headers,
         seed=seed,
@@ -385,6 +392,12 @@ def _begin(
         rounds=server.race_rounds or 0,
     )
     return _CheckRun(check, kit, timeout)
+
+
+def _has_hook(server: Server | AsyncServer, hook: str) -> bool:
+    if hook == "race_rounds":
+        return (server.race_rounds or 0) > 0
+    return getattr(server, hook) is not None
 
 
 class _Hook(Protocol):
@@ -419,7 +432,7 @@ def _perform_one(server: Server, step: SingleStep) -> object:
         return server.send(step)
     except NotSeenError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
         raise server_raised(step, error) from error
 
 
@@ -431,7 +444,7 @@ def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tupl
         start.wait()
         try:
             outcomes[position] = _perform_one(server, steps[position])
-        except (ServerRaisedError, NotSeenError) as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             outcomes[position] = error
 
     # One copy for each thread: no two threads can be in one context.
@@ -476,7 +489,7 @@ async def _perform_one_async(server: AsyncServer, step: SingleStep) -> object:
         return await server.send(step)
     except NotSeenError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise server_raised(step, error) from error
 
 

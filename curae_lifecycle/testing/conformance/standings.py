@@ -147,24 +147,31 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
 )
 def _authorized_late(app: App) -> Steps[None]:
     """Authorizing in time makes a lapsed connection ACTIVE, even if it is recorded late."""
-    connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
-    yield from client.record_by_hook("authorize_late", connection_id, 5 * connections.MINUTE)
+    made = yield from success(app.create("user"), client.CREATED)
+    connection_id, span = client.text(made, "connection.id"), client.lifetime(made)
+    yield from connections.move(
+        app, connection_id=connection_id, standing=Standing.LAPSED, lapse=span
+    )
+    ago = min(5 * connections.MINUTE, span / 2 + connections.MOMENT)
+    yield from client.record_by_hook("authorize_late", connection_id, ago)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "authorizedAt")
-    late = abs(gap - 5 * connections.MINUTE)
-    require(late <= ALMOST, f"authorizedAt is {gap} before updatedAt instead of 0:05:00")
+    late = abs(gap - ago)
+    require(late <= ALMOST, f"authorizedAt is {gap} before updatedAt instead of {ago}")
 
 
 def _authorized_too_late(standing: Standing, app: App) -> Steps[None]:
-    connection_id = client.id_of((yield from app.created()))
-    yield from wait(10 * connections.MINUTE)
+    made = yield from success(app.create("user"), client.CREATED)
+    connection_id = client.text(made, "connection.id")
+    span = min(10 * connections.MINUTE, client.lifetime(made) / 2)
+    yield from wait(span)
     yield from connections.move(
         app, connection_id=connection_id, standing=standing, lapse=timedelta(0)
     )
     before = yield from app.seen(connection_id)
     yield from client.record_by_hook(
-        "authorize_late", connection_id, 5 * connections.MINUTE, expected="CONNECTION_NOT_PENDING"
+        "authorize_late", connection_id, span / 2, expected="CONNECTION_NOT_PENDING"
     )
     yield from connections.stays(app, before)
 

@@ -130,10 +130,10 @@ class StoreHooks(FactHooks):
     def pass_time(self, span: timedelta) -> None:
         """Move the simulated clock forward.
 
-        A store whose purge can follow the simulated clock is then purged.
+        If the store's clock can follow, it follows, and a store with `purge` is then purged.
         """
         self._store.now += span
-        if self._has_clock and self._purge is not None:
+        if self._has_clock:
             self.purge()
 
     def turn_clock_back(self, span: timedelta) -> None:

@@ -31,7 +31,8 @@ def conformance_tests(
             `make_server` is called for each check and may return the same server each time.
         operations: The classes of the operations that the server serves.
         timeout: How long a check may take, as in `run`. Pass `None` if the server must be called
-            from the thread that made it, as with some database connections.
+            from the thread that made it, as with some database connections. Then deselect the
+            checks that call it from several threads: `pytest -k "not at-once"`.
 
     Returns:
         A function to bind to a name that pytest collects, such as `test_conformance`. A check that

@@ -32,9 +32,10 @@ def _ends_every_access(app: App) -> Steps[None]:
         revoked += [(yield from connections.create_in_standing(app, standing, "user"))]
     old = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     revoked.append((yield from client.made(app.reconnect(old))))
-    unchanged = (old, client.id_of((yield from app.created("another"))))
+    another = yield from client.success(app.create("another"), client.CREATED)
+    unchanged = (old, client.text(another, "connection.id"))
     before = yield from app.all_seen(unchanged)
-    yield from later(app.context, connections.MINUTE)
+    yield from later(app.context, min(connections.MINUTE, client.lifetime(another) / 2))
     yield from record_by_hook("tombstone", app.coordinate("user"))
     yield from check_revoked_together(app, revoked)
     what = "the earlier revoked connection and another user's connection"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -13,7 +14,9 @@ from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
 from curae_lifecycle.rules.connection import Connection, Standing
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.values import parse_time
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws.law import LawBrokenError
 from curae_lifecycle.testing.laws.wire import (
@@ -143,8 +146,16 @@ def check_revocation(answers: Iterable[RevocationAnswer], *, revoked: Iterable[s
         if at is None:
             raise LawBrokenError(2, "revokedAt is missing", where)
         first = instants.setdefault(answer.connection_id, at)
-        if first != at:
+        if _instant(first) != _instant(at):
             raise LawBrokenError(2, f"revokedAt moved from {first} to {at}", where)
+
+
+def _instant(revoked_at: datetime | str) -> datetime | str:
+    # Answers of the library and of a server's responses may be mixed.
+    if isinstance(revoked_at, str):
+        with suppress(ArgumentError):
+            return parse_time("revokedAt", revoked_at)
+    return revoked_at
 
 
 def check_merge(
@@ -173,8 +184,11 @@ def check_merge(
             raise LawBrokenError(3, "merge(x, y) is not merge(y, x)", where)
         if "REVOKED" in {left.status, right.status} and joined.status != "REVOKED":
             raise LawBrokenError(3, f"a revocation was lost: {joined.status}", where)
-    if merge(merge(a, b), c) != merge(a, merge(b, c)):
-        raise LawBrokenError(3, "merge(merge(x, y), z) is not merge(x, merge(y, z))", where)
+    joined = merge(a, merge(b, c))
+    for x, y, z in itertools.permutations((a, b, c)):
+        if not merge(merge(x, y), z) == merge(x, merge(y, z)) == joined:
+            what = "merge(merge(x, y), z) is not merge(x, merge(y, z)) in every order"
+            raise LawBrokenError(3, what, where)
     for each in (a, b, c):
         if merge(each, each) != each:
             raise LawBrokenError(3, "merge(x, x) is not x", where)
@@ -234,8 +248,9 @@ def check_access(
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
-        LawBrokenError: Access is granted although the connection is not ACTIVE at `now` or lacks
-            the package. Or the grant has ended by `now`, or lasts longer than the connection.
+        LawBrokenError: Access is granted although the connection is not ACTIVE at `now`, is of
+            another era or lacks the package. Or the grant has ended by `now`, or lasts longer than
+            the connection.
     """
     decision = decide(connection, package, now, era=era)
     if not isinstance(decision, Granted):
@@ -244,6 +259,8 @@ def check_access(
     until, end = decision.valid_until, connection.expires_at
     if connection.status != "ACTIVE":
         raise LawBrokenError(5, f"granted although the status is {connection.status}", where)
+    if connection.identity.era != era:
+        raise LawBrokenError(5, "granted although the connection is of another era", where)
     if end is not None and end <= now:
         raise LawBrokenError(5, f"granted although it expired at {end.isoformat()}", where)
     if package not in connection.identity.data_packages:

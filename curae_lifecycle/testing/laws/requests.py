@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
@@ -211,15 +212,27 @@ def check_deterministic(
         The result of the first call.
 
     Raises:
-        LawBrokenError: Two calls with the same arguments returned different results.
+        LawBrokenError: Two calls with the same arguments returned different results, or a later
+            call changed the first result.
     """
     first = function(*args, **kwargs)
+    kept = _copy(first)
     for _ in range(2):
         again = function(*args, **kwargs)
-        if again != first:
+        if again != kept:
             where = getattr(function, "__qualname__", repr(function))
-            raise LawBrokenError(14, f"returned {first!r}, then {again!r}", str(where))
+            raise LawBrokenError(14, f"returned {kept!r}, then {again!r}", str(where))
     return first
+
+
+def _copy(result: Result) -> Result:
+    # A later call may change the result of the first. Some objects, such as locks, have no copy, or
+    # one that is not equal to them.
+    try:
+        copied = deepcopy(result)
+    except Exception:  # noqa: BLE001 - a class may raise anything when it is copied
+        return result
+    return copied if copied == result else result
 
 
 def check_indistinguishable(a: Response, b: Response) -> None:

@@ -93,19 +93,21 @@ def check_wire_members(
     """Check law 13: a response body has the listed members and no others.
 
     Args:
-        body: The body as bytes, text or a parsed object. An empty body, such as that of a 304, is
-            accepted.
+        body: The body as bytes, text or a parsed object. Empty bytes or text, such as the body of a
+            304, are accepted.
         operations: The classes of the operations that the server serves. The body must be that of
             a success of one of them, or a problem.
 
     Raises:
         LawBrokenError: A member is missing or not listed, or the body is not a JSON object.
     """
+    if isinstance(body, bytes | str) and not body:
+        return
     document = parse_object(13, body) if isinstance(body, bytes | str) else body
     if "code" in document:
         _check_problem_members(document)
         return
-    if document and frozenset(document) not in _bodies(operations):
+    if frozenset(document) not in _bodies(operations):
         raise LawBrokenError(13, "no response has these members", format_names(document))
     for name, members in _PARTS.items():
         if name in document:
@@ -165,8 +167,8 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
 
     Raises:
         LawBrokenError: The response is neither a success of an operation nor a problem of the
-            catalogue with the status, media type and `retryable` of that problem. Or law 13 is
-            broken: the members of the response are not the listed ones.
+            catalogue with the status and `retryable` of that problem, or it has another media
+            type. Or law 13 is broken: the members of the response are not the listed ones.
     """
     where = f"status {response.status}"
     if response.status == 304:  # noqa: PLR2004 - HTTP's own number
@@ -182,16 +184,21 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
             raise LawBrokenError(
                 16, "the body is no problem, and the status is not one of success", where
             )
+        _check_media_type(response, "application/json", where)
         return
     status, retryable, _ = _KNOWN_CODES[str(document["code"])]
     if not response.status == document["status"] == status:
         raise LawBrokenError(16, f"{document['code']} must have the status {status}", where)
     if document["retryable"] is not retryable:
         raise LawBrokenError(16, f"{document['code']} must have retryable {retryable}", where)
+    _check_media_type(response, "application/problem+json", where)
+
+
+def _check_media_type(response: Response, expected: str, where: str) -> None:
     kinds = [value for name, value in response.headers if name.lower() == "content-type"]
-    if kinds != ["application/problem+json"]:
-        what = f"a problem must have the media type application/problem+json, not {kinds}"
-        raise LawBrokenError(16, what, where)
+    # Parameters such as the charset are allowed.
+    if [kind.partition(";")[0].strip().lower() for kind in kinds] != [expected]:
+        raise LawBrokenError(16, f"the media type must be {expected}, not {kinds}", where)
 
 
 def parse_object(law: int, body: bytes | str) -> Mapping[str, object]:

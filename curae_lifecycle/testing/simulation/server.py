@@ -297,7 +297,7 @@ class SimulatedServer:
         self._store.now = now
         snapshot = self._store.load(Needs(connection=connection_id)).snapshot
         connection = snapshot.connection
-        if connection is None or not caller.owns(connection):
+        if connection is None or not caller.owns(connection.identity.coordinate):
             return str(_NOT_FOUND)
         decision = decide_access(connection, package, now, era=present_era(snapshot.binding))
         if self._watch is not None:

@@ -23,7 +23,13 @@ from curae_lifecycle.service.json_schema import Json, Schema
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.account_state import etag
-from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule, Reply
+from curae_lifecycle.service.operations.operation import (
+    ConnectionOperation,
+    KeyUse,
+    Operation,
+    OperationRule,
+    Reply,
+)
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
@@ -266,7 +272,7 @@ def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     rule = kind.rule
     codes: set[ProblemCode] = set()
     for gate, row in REQUEST_GATES.items():
-        if _passes(gate, rule):
+        if _passes(gate, kind):
             verdict = row.outcome
             codes |= _asked(verdict, rule) if isinstance(verdict, Ask) else {verdict.code}
     if rule.scope is None:
@@ -274,11 +280,12 @@ def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     return tuple(code for code in ProblemCode if code in codes)
 
 
-def _passes(gate: Gate, rule: OperationRule) -> bool:
+def _passes(gate: Gate, kind: type[Operation]) -> bool:
     if gate in _BY_KEY:
-        return rule.key is _BY_KEY[gate]
+        return kind.rule.key is _BY_KEY[gate]
     if gate is Gate.OWNERSHIP:
-        return bool(rule.ids)
+        # Its body may name the connection instead of its path.
+        return bool(kind.rule.ids) or issubclass(kind, ConnectionOperation)
     # The path of a request for this operation is known.
     return gate is not Gate.ROUTE
 

@@ -188,6 +188,8 @@ _TARGETS: Final[Mapping[str, str]] = {
     "no-value": f"{_STATE}?appUserId",
     "repeated": f"{_STATE}?appUserId=user-1&appUserId=user-1",
     "not-utf-8": f"{_STATE}?appUserId=%ff",
+    "not-encoded": f"{_STATE}?appUserId=Zoë",
+    "other-parameter-not-encoded": f"{_STATE}?é=é&appUserId=user-1",
     "space-at-the-end": f"{_STATE}?appUserId=user-1+",
     "connection": f"{_CREATE}/{_ID}",
     "connection-in-upper-case": f"{_CREATE}/{_ID.upper().replace('0000', 'ABCD', 1)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Final, cast
@@ -33,7 +34,8 @@ def run(block: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_django_docs_page_view_serves_in_at_most_15_lines(url: str) -> None:
+@pytest.mark.parametrize("raw", ["", "REQUEST_URI", "RAW_URI"])
+def test_django_docs_page_view_serves_in_at_most_15_lines(url: str, raw: str) -> None:
     _, views = blocks("frameworks.md")[-2:]
     with database(url) as alias, override_settings(CURAE_LIFECYCLE_DATABASE=alias):
         page = run(views)
@@ -41,13 +43,17 @@ def test_django_docs_page_view_serves_in_at_most_15_lines(url: str) -> None:
         store.register(ApiKey(API_KEY), CALLER)
         endpoint = cast("Callable[[HttpRequest], HttpResponse]", page["endpoint"])
 
-        def send(method: str, path: str, body: bytes = b"", key: str = "k-1") -> HttpResponse:
-            headers = {"Authorization": f"Bearer {API_KEY}"}
+        def send(
+            method: str, path: str, body: bytes = b"", *, key: str = "k-1", tags: str = ""
+        ) -> HttpResponse:
+            headers = {"Authorization": f"Bearer {API_KEY}", "If-None-Match": tags}
             headers |= {"Idempotency-Key": key} if method == "POST" else {}
             target = f"/api/sdk/v1/{path}"
+            # Not every server passes the target as it was sent.
             made = RequestFactory().generic(
-                method, target, body, "application/json", headers=headers, REQUEST_URI=target
+                method, target, body, "application/json", headers=headers
             )
+            made.META |= {raw: target} if raw else {}
             return endpoint(made)
 
         asked = b'{"appUserId": "user-1", "dataPackages": ["labs"]}'
@@ -58,6 +64,16 @@ def test_django_docs_page_view_serves_in_at_most_15_lines(url: str) -> None:
         long = b'{"appUserId": "user-1", "dataPackages": ["labs"]' + b" " * 70_000 + b"}"
         assert send("POST", path="connections", body=long, key="k-2").status_code == 400
         assert send("GET", f"connections/{'0' * 8}-0000-4000-8000-{'0' * 12}").status_code == 404
+        encoded = f"connections/{json.loads(made.content)['connection']['id']}%3Arevoke"
+        assert send("POST", encoded, key="k-3").status_code == (404 if raw else 200)
+        state = send("GET", "curae-connect/account-state?appUserId=user-1")
+        assert state["content-type"] == "application/json"
+        unchanged = send("GET", "curae-connect/account-state?appUserId=user-1", tags="*")
+        assert unchanged.status_code == 304
+        assert dict(unchanged.items()) == {
+            "cache-control": state["cache-control"],
+            "etag": state["etag"],
+        }
     assert len([line for line in views.splitlines() if line and line[0] != "#"]) <= 15
 
 

@@ -146,6 +146,8 @@ REQUESTS: Final = {
 REFUSED_BY_PARSER: Final = {"aiohttp": ["unknown method", "method in lower case"]}
 """Requests that do not reach the program, since the server software refuses them with a 400."""
 
+FIXED_API: Final = "from tests.docs.pages.fixed_api import async_endpoint, endpoint\n"
+
 OF_THE_SERVER: Final = {"connection", "content-length", "date", "server"}
 """Headers that the server software adds."""
 
@@ -160,12 +162,56 @@ def test_framework_program_responds_as_a_direct_endpoint_call(name: str, tmp_pat
         seen = {
             case: send(("127.0.0.1", port), request, PATIENCE) for case, request in REQUESTS.items()
         }
+    printed = (tmp_path / "log").read_text()
+    assert "Traceback" not in printed, printed
     for case in REFUSED_BY_PARSER.get(name, []):
         assert seen.pop(case).status == HTTPStatus.BAD_REQUEST
         del expected[case]
     assert {case: sent(each) for case, each in seen.items()} == {
         case: sent(each) for case, each in expected.items()
     }
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_framework_program_logs_no_path_of_a_page(name: str, tmp_path: Path) -> None:
+    page, failure = ask("GET", "/pages/a-secret"), ask("GET", "/fails/a-secret")
+    with served(name, tmp_path, SECRET_PAGES) as port:
+        statuses = [send(("127.0.0.1", port), each, PATIENCE).status for each in (page, failure)]
+    printed = (tmp_path / "log").read_text()
+    assert statuses == [200, 500]
+    assert '"operation": "page"' in printed
+    assert "a-secret" not in printed
+
+
+SECRET_PAGES: Final = """
+from curae_lifecycle import MemoryStore, RandomIds, Request, Response
+from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
+from curae_lifecycle.servers.log import configure_logging
+from tests.support.serving import Awaited
+
+def page(request):
+    return Response(200, (), b"") if request.target.startswith("/pages/") else None
+
+async def async_page(request):
+    return page(request)
+
+class FailingEndpoint:
+    # Fails where an endpoint never does, so that the framework reports the failure.
+    def __init__(self, endpoint):
+        self.endpoint, self.drain = endpoint, endpoint.drain
+    def __call__(self, request):
+        if request.target.startswith("/fails/"):
+            raise RuntimeError("on purpose")
+        return self.endpoint(request)
+
+configure_logging()
+store, new_ids = MemoryStore(), RandomIds("https://connect.example/")
+endpoint = FailingEndpoint(Endpoint(store, new_ids, hosted_pages=page))
+async_endpoint = FailingEndpoint(
+    AsyncEndpoint(Awaited(store), new_ids, hosted_pages=async_page)
+)
+"""
 
 
 def direct(request: Request) -> Response:
@@ -185,16 +231,16 @@ def sent(response: Response) -> tuple[int, list[tuple[str, str]], str | None, by
 
 
 @contextmanager
-def served(name: str, directory: Path) -> Iterator[int]:
-    """Start a program of the page on the fixed endpoints, and yield its port."""
+def served(name: str, directory: Path, api: str = FIXED_API) -> Iterator[int]:
+    """Start a program of the page on the endpoints of `api`, and yield its port.
+
+    The file `log` of the directory then holds what the program printed.
+    """
     port = free_port()
     write(directory, app=PROGRAMS[name], port=port)
-    (directory / "api.py").write_text(
-        "from tests.docs.pages.fixed_api import async_endpoint, endpoint\n"
-    )
+    (directory / "api.py").write_text(api)
     path = os.pathsep.join((str(ROOT), str(directory)))
-    log = directory / "log"
-    with log.open("w") as output:
+    with (directory / "log").open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "app.py" if "__main__" in PROGRAMS[name] else "serve.py"],
             cwd=directory,
@@ -208,8 +254,6 @@ def served(name: str, directory: Path) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(PATIENCE)
-    said = log.read_text()
-    assert "Traceback" not in said, said
 
 
 def write(directory: Path, app: str, port: int) -> None:

@@ -82,7 +82,7 @@ class OwnershipBeforeKey(Service):
             call = super().read(keyed, now)
             if isinstance(call, Call) and isinstance(call.operation, Reconnect | Revoke):
                 found = self.memory.connection(call.operation.connection_id)
-                if found is None or not call.caller.owns(found):
+                if found is None or not call.caller.owns(found.identity.coordinate):
                     return decision_from_refusal(refuse_at(Gate.OWNERSHIP), now, self.settings)
         return result
 

@@ -67,7 +67,12 @@ class _InformsStrangers(Service):
         path = request.target.partition("connections/")[2].partition(":")[0]
         found = self.memory.connection(ConnectionId(path.lower()))
         caller = self.caller(request)
-        if response.status != 404 or found is None or caller is None or caller.owns(found):
+        if (
+            response.status != 404
+            or found is None
+            or caller is None
+            or caller.owns(found.identity.coordinate)
+        ):
             return response
         return self.tell(response)
 

@@ -97,8 +97,9 @@ function readBody(text, wanted) {
   });
 }
 
-// Decode a part of a query. Bytes that are not UTF-8 give null.
+// Decode a part of a query. Bytes that are not UTF-8 give null, and so do unencoded characters beyond ASCII.
 function decode(part) {
+  if (/[^\x00-\x7f]/.test(part)) return null;
   const bytes = [];
   for (const [piece] of part.replaceAll("+", " ").matchAll(/%[0-9a-fA-F]{2}|[^%]+|%/g)) {
     const escaped = /^%[0-9a-fA-F]{2}$/.test(piece);

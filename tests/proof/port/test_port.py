@@ -46,7 +46,7 @@ FLOORS: Final = {
     "recovery": 33,
     "request": 50,
     "request-body": 128,
-    "request-target": 54,
+    "request-target": 56,
     "revocation-reach": 11,
     "several-limits": 18,
     "standing": 55,

@@ -150,8 +150,10 @@ def decode(text: str) -> str | None:
     """Decode a name or value of a query.
 
     Reading: bytes that are not UTF-8 are a fault, since two different ones would otherwise become
-    one user.
+    one user. So is a character beyond ASCII, which a client has to encode.
     """
+    if not text.isascii():
+        return None
     try:
         return unquote_to_bytes(text.replace("+", " ")).decode()
     except ValueError:

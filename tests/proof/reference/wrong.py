@@ -174,6 +174,7 @@ class WrongTraffic(Traffic):
                 "?appUserId=%0A",
                 "?appUserId=%C2%A0x",
                 "?appUserId=%FF",
+                "?appUserId=é",
                 "?appUserId=%ED%A0%80",
                 "?appUserId=\ud800",
                 "?appUserId=" + "x" * 257,

@@ -12,7 +12,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
+from curae_lifecycle.stores.outbox import AnyDelivery, Delivery
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_worker import _Worker
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
@@ -120,7 +120,7 @@ def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
         text = statement.text.replace("WHERE", f"WHERE later.id > {past[0]} AND", 1)
         return statement._replace(text=text)
 
-    def noted(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
+    def noted(rows: Iterable[Sequence[object]]) -> tuple[AnyDelivery, ...]:
         found = deliveries(rows)
         past[0] = max([past[0], *[each.number for each in found]])
         return found

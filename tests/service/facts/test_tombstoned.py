@@ -66,6 +66,21 @@ def test_two_tombstones_at_one_instant_have_different_event_ids() -> None:
     assert first.value.events[0].id != second.value.events[0].id
 
 
+def test_copy_is_ignored_after_the_clock_was_put_back() -> None:
+    fact = Tombstoned(COORDINATE, happened_at=NOW)
+    first = curae.record_fact(fact, curae.Snapshot(binding=LIMITED), NOW)
+    assert isinstance(first, curae.Done)
+    (write,) = first.value.writes
+    assert isinstance(write, BindingWrite)
+    snapshot, earlier = curae.Snapshot(binding=write.after), NOW - timedelta(minutes=10)
+    assert isinstance(curae.record_fact(fact, snapshot, earlier), curae.Ignored)
+    other = attrs.evolve(fact, happened_at=NOW - TICK)
+    with pytest.raises(curae.ArgumentError, match="five minutes"):
+        curae.record_fact(other, snapshot, earlier)
+    with pytest.raises(curae.ArgumentError, match="now"):
+        curae.record_fact(fact, snapshot, earlier.replace(tzinfo=None))
+
+
 # --- What is over -----------------------------------------------------------------------------
 
 

@@ -42,16 +42,29 @@ def test_django_settings_hold_the_url_and_default_timeouts() -> None:
 
 
 def test_django_settings_keep_other_options_of_the_url() -> None:
-    seen = database_settings("postgresql:///curae?host=/run&port=1&options=-c%20a%3Db", timeout=0.5)
+    seen = database_settings(
+        "postgresql:///curae?host=/run&port=1&options=-c%20a%3Db&options=-c%20c%3Dd", timeout=0.5
+    )
     assert (seen["HOST"], seen["PORT"], seen["USER"]) == ("/run", "1", "")
     limits = "-c statement_timeout=500 -c lock_timeout=500"
     assert seen["OPTIONS"] == {
         "connect_timeout": 2,
-        "options": f"-c synchronous_commit=on -c a=b {limits}",
+        "options": f"-c synchronous_commit=on -c a=b -c c=d {limits}",
     }
 
 
-@pytest.mark.parametrize("url", ["mariadb://localhost/x", "sqlite://", "curae.db", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mariadb://localhost/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:x?mode=memory&uri=true",
+        "curae.db",
+        "",
+    ],
+)
 def test_unsupported_database_is_refused_without_showing_its_url(url: str) -> None:
     with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL"):
         database_settings(url)

@@ -204,8 +204,14 @@ def test_django_replaces_a_closed_database_connection(postgres_url: str) -> None
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1500"}, 1.5),
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1500ms"}, 1.5),
         (Dialect.POSTGRESQL, {"options": "-c lock_timeout=1 -c statement_timeout=3s"}, 3.0),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1s -c statement_timeout=3s"}, 3.0),
+        (Dialect.POSTGRESQL, {"options": "--statement-timeout=1min"}, 60.0),
+        (Dialect.POSTGRESQL, {"options": "-cSTATEMENT_TIMEOUT=2\\ h -c work_mem=5MB"}, 7200.0),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1.5s"}, 1.5),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=2000000us"}, 2.0),
         # A timeout of 0 means none, so the default applies.
-        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=0"}, 2.0),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=9s -c statement_timeout=0"}, 2.0),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=400us"}, 2.0),
     ],
 )
 def test_watchdog_timeout_is_read_from_the_django_settings(

@@ -10,6 +10,7 @@ from curae_lifecycle import NewIds, NextAction, Request, serve_with_external_cal
 from curae_lifecycle.rules.idempotency import LostLeaseAction, RecordState
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.external_call import Renew
+from curae_lifecycle.stores.retry import RetryStats
 from curae_lifecycle.web.respond import Answer
 from tests.support.instants import handle_at, record_at
 from tests.support.server import ID, document, request
@@ -75,6 +76,7 @@ def ask(
     *,
     lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
     first: int = 2,
+    stats: RetryStats | None = None,
 ) -> Answer:
     return serve_with_external_call(
         made,
@@ -82,6 +84,7 @@ def ask(
         id_factory=Numbered(first),
         make_next_action=called,
         lost_lease=lost_lease,
+        stats=stats,
     )
 
 

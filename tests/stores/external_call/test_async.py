@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 import pytest
 
-from curae_lifecycle import NewIds, NextAction, RetryPolicy, serve_with_external_call_async
+from curae_lifecycle import ApiKey, NewIds, NextAction, RetryPolicy, serve_with_external_call_async
 from curae_lifecycle.rules.idempotency import RecordState
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.external_call import AsyncRenew
 from curae_lifecycle.web.respond import Answer
-from tests.stores.external_call.calling import LEASE, UNKNOWN, UNREACHABLE, Called, retry, state
-from tests.support.server import code, request
+from tests.stores.external_call.calling import (
+    LEASE,
+    UNKNOWN,
+    UNREACHABLE,
+    Called,
+    failing,
+    retry,
+    state,
+)
+from tests.support.server import API_KEY, code, request
 from tests.support.serving import (
     AFTER,
     BEFORE,
@@ -28,6 +40,7 @@ from tests.support.serving import (
     fake_time,
     faulty,
     run_async,
+    then,
 )
 from tests.support.strategies import NEXT_ACTION_LIFETIME
 
@@ -56,10 +69,11 @@ class Page:
         )
 
 
-def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
+def asking(made: Faulty | Awaited, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
     mint = Numbered(first)
+    store = made if isinstance(made, Awaited) else Awaited(made)
     return serve_with_external_call_async(
-        Awaited(made), request=request("create"), id_factory=mint, make_next_action=page
+        store, request=request("create"), id_factory=mint, make_next_action=page
     )
 
 
@@ -122,7 +136,7 @@ def test_cancelled_commit_leaves_no_idempotency_key_in_flight(
     run_async(cancelled(), time)
     # The first commit takes the key, the second renews the lease, the third completes.
     expected = {
-        (0, HANGS): None,
+        (0, HANGS): RecordState.RELEASED,
         (0, HANGS_AFTER): RecordState.RELEASED,
         (1, HANGS): RecordState.RELEASED,
         (1, HANGS_AFTER): RecordState.RELEASED,
@@ -130,6 +144,90 @@ def test_cancelled_commit_leaves_no_idempotency_key_in_flight(
         (2, HANGS_AFTER): RecordState.COMPLETED,
     }
     assert state(made) is expected[calm, fault]
+
+
+class LateClaim(Awaited):
+    """A store whose first commit goes on after it is cancelled, until the test lets it end."""
+
+    land: Callable[[], bool] | None = None
+
+    async def commit(
+        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+    ) -> bool:
+        if self.land is None:
+            self.land = partial(self.store.commit, loaded, changes, page)
+            await asyncio.get_running_loop().create_future()
+        return await super().commit(loaded, changes, page)
+
+
+def cancel_claim(
+    made: Faulty, time: FakeTime, prepare: Callable[[Callable[[], bool]], object]
+) -> bool:
+    """Cancel a request while its claim is committed, and return whether the claim landed at last.
+
+    `prepare` is called before the cancellation with the function that lets the claim land.
+    """
+
+    async def cancelled() -> bool:
+        store = LateClaim(made)
+        asked = serve_with_external_call_async(
+            store,
+            request=request("create"),
+            id_factory=Numbered(),
+            make_next_action=Page(made),
+            lost_lease=UNKNOWN,
+        )
+        task = asyncio.create_task(asked)
+        await asyncio.sleep(1.0)
+        assert store.land is not None
+        prepare(store.land)
+        await cancel(task)
+        return store.land()
+
+    return run_async(cancelled(), time)
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("hook", ["before_load", "after_load", None])
+def test_claim_that_lands_after_its_cancellation_holds_no_key(
+    hook: str | None, *, used: bool, time: FakeTime
+) -> None:
+    made = faulty()
+    if used:
+        check_given_up(retry(made, request("create"), Called(made, failing(UNREACHABLE))))
+
+    def land_at_release(land: Callable[[], bool]) -> None:
+        if hook is not None:
+            setattr(made, hook, then(land))
+
+    assert not cancel_claim(made, time, land_at_release)
+    assert state(made) is RecordState.RELEASED
+    assert retry(made, request("create"), Called(made)).response.status == 201
+
+
+def test_late_claim_of_a_request_refused_meanwhile_holds_no_key(time: FakeTime) -> None:
+    made = faulty()
+    store = LateClaim(made)
+    # The first attempt times out, and the key is withdrawn before the second one.
+    made.before_load = then(lambda: None, lambda: made.store.withdraw(ApiKey(API_KEY)))
+    answer = run_async(asking(store, Page(made)), time)
+    assert answer.response.status == 401
+    assert store.land is not None
+    assert not store.land()
+    assert state(made) is RecordState.RELEASED
+
+
+@pytest.mark.parametrize("hook", ["before_load", "after_load"])
+def test_cancelled_claim_leaves_the_response_of_another_attempt(hook: str, time: FakeTime) -> None:
+    made = faulty()
+    answers: list[Answer] = []
+
+    def answer_other() -> None:
+        answers.append(retry(made, request("create"), Called(made)))
+
+    assert not cancel_claim(made, time, lambda _: setattr(made, hook, then(answer_other)))
+    again = retry(made, request("create"), Called(made))
+    assert (again.replayed, again.response) == (True, answers[0].response)
 
 
 def test_async_external_call_cannot_renew_after_configured_lease(time: FakeTime) -> None:

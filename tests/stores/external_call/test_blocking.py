@@ -14,6 +14,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores import external_call
+from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.external_call import Renew
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
@@ -191,11 +192,25 @@ def test_random_microseconds_make_each_lease_unique(monkeypatch: pytest.MonkeyPa
     assert leases == [60_000_007, 60_000_008]
 
 
-def test_no_external_call_if_the_idempotency_key_cannot_be_taken() -> None:
+def test_no_external_call_if_the_idempotency_key_cannot_be_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     made = faulty([LOST] * 20)
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
     assert (called.times, state(made)) == (0, None)
+    assert caplog.messages == ["gave up after attempt 20"]
+
+
+def test_claim_that_certainly_stored_nothing_leaves_no_record() -> None:
+    made = faulty()
+
+    def fail(_: Changes) -> None:
+        raise StoreUnchangedError("no lock in time")
+
+    made.before_commit = fail
+    check_given_up(ask(made, request("create"), Called(made)))
+    assert (made.asked["commit"], state(made)) == (RetryPolicy().attempts, None)
 
 
 def test_idempotency_key_taken_with_unknown_outcome_is_released() -> None:

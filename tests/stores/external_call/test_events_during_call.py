@@ -14,6 +14,7 @@ from curae_lifecycle.rules.values import AppId, NextAction
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, NewIds
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.external_call import AsyncRenew, ExternalCall, Renew
+from curae_lifecycle.stores.retry import RetryStats
 from curae_lifecycle.web.respond import Answer
 from tests.stores.external_call.calling import (
     LEASE,
@@ -55,7 +56,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 # --- A lease --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lease", [0.0, -1.0, 1e-7, float("inf"), float("nan")])
+@pytest.mark.parametrize("lease", [0.0, -1.0, 1e-7, 1e303, float("inf"), float("nan")])
 def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -> None:
     made = faulty()
     with pytest.raises(ArgumentError, match="lease: must be a finite number of seconds"):
@@ -251,10 +252,13 @@ def test_limit_reached_in_external_call_gives_429_and_frees_key() -> None:
     "caller",
     [attrs.evolve(CALLER, scopes=frozenset()), attrs.evolve(CALLER, app_id=AppId("app-2"))],
 )
-def test_api_key_reregistered_in_external_call_stores_nothing(caller: curae.Caller) -> None:
+def test_api_key_reregistered_in_external_call_stores_nothing(
+    caller: curae.Caller, time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
     made = faulty()
     called = Called(made, lambda _: made.store.register(ApiKey(API_KEY), caller))
     check_given_up(ask(made, request("create"), called))
+    assert (time.pauses, caplog.messages) == ([], [])
     assert state(made) is RecordState.RELEASED
     assert (
         made.store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections == ()
@@ -266,18 +270,30 @@ def test_api_key_reregistered_in_external_call_stores_nothing(caller: curae.Call
 
 
 @pytest.mark.parametrize("fault", [None, LOST])
-def test_full_store_gives_500_before_the_external_call(fault: Fault | None) -> None:
+def test_full_store_gives_500_before_the_external_call(
+    fault: Fault | None, caplog: pytest.LogCaptureFixture
+) -> None:
     made = faulty([fault], capacity=0)
     called = Called(made)
-    check_given_up(ask(made, request("create"), called))
-    assert called.times == 0
+    stats = RetryStats(store_full=1)
+    check_given_up(ask(made, request("create"), called, stats=stats))
+    assert (called.times, stats.store_full) == (0, 2)
+    assert caplog.messages == ["no room: 0 values of kind Record are kept"]
 
 
-@pytest.mark.parametrize("operation", ["create", "graduation"])
-def test_store_full_after_the_external_call_releases_the_key(operation: str) -> None:
+@pytest.mark.parametrize(
+    ("operation", "kind", "attempts"), [("create", "Connection", 2), ("graduation", "Rate", 1)]
+)
+def test_store_full_after_the_external_call_releases_the_key(
+    operation: str, kind: str, attempts: int, caplog: pytest.LogCaptureFixture
+) -> None:
     made = prepared(operation, None, None, LOST)
     called = Called(made, lambda _: setattr(made.store._accounts, "_capacity", 0))
-    check_given_up(ask(made, request(operation), called))
+    stats = RetryStats()
+    check_given_up(ask(made, request(operation), called, stats=stats))
+    # The first release of the key of `create` conflicts, and the account is still full.
+    assert caplog.messages == [f"no room: 0 values of kind {kind} are kept"] * attempts
+    assert stats.store_full == attempts
     assert state(made) is (None if operation == "graduation" else RecordState.RELEASED)
     made.store._accounts._capacity = 10
     assert retry(made, request(operation), Called(made)).response.status == 201

@@ -9,6 +9,7 @@ import runpy
 from pathlib import Path
 from typing import cast, get_args
 
+import attrs
 import pytest
 
 from curae_lifecycle import dump, load
@@ -137,6 +138,7 @@ def test_law_18_newer_format_is_refused(kind: str) -> None:
             f"{kind}: stored in form {known + 1} by a newer release; "
             f"this one reads forms up to {known}"
         )
+        assert error.args == (kind, known + 1, known)
         again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
         assert (type(again), str(again)) == (NewerFormatError, str(error))
 
@@ -153,3 +155,15 @@ def test_loading_an_old_document_runs_its_upgrades(monkeypatch: pytest.MonkeyPat
     del document["version"]
     assert load(Connection, document) == pending()
     assert load(Connection, {**dump(pending()), "format": 2}) == pending()
+
+
+def test_dump_and_load_use_the_newest_format_of_the_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = (Upgrade("a connection counts its writes", lambda held: {**held, "version": 1}),)
+    monkeypatch.setitem(cast("dict[str, tuple[Upgrade, ...]]", UPGRADES), "Connection", steps)
+    newest = attrs.evolve(pending(), version=7)
+    assert dump(newest)["format"] == 2
+    assert load(Connection, dump(newest)) == newest
+    older = {**dump(newest), "format": 1}
+    assert load(Connection, older) == attrs.evolve(newest, version=1)

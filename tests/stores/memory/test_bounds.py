@@ -55,6 +55,8 @@ def test_commit_exceeding_memory_capacity_stores_nothing() -> None:
         commit_writes(made, both)
     assert made.connection(ID) is None
     assert commit_writes(made, both[:1])
+    with pytest.raises(StoreFullError):
+        commit_writes(made, both[1:])
 
 
 @given(st.integers(1, 24 * 60 * 60))

@@ -80,6 +80,13 @@ def test_caller_is_found_only_by_its_api_key_digest() -> None:
     assert made.store.load(Needs(), API_KEY).caller is None
 
 
+def test_withdrawn_api_key_is_unknown_and_may_be_withdrawn_again() -> None:
+    made = Made()
+    for _ in range(2):
+        made.store.withdraw(ApiKey(API_KEY))
+        assert made.store.load(Needs(), DIGEST).caller is None
+
+
 def test_memory_store_load_returns_snapshot_caller_and_time() -> None:
     made = Made()
     made.clock.pass_time(60)

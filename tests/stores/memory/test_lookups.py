@@ -19,8 +19,9 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import bump_version
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
-from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.memory_tables import Connections
+from tests.support import subjects
 from tests.support.instants import access_at, commit_writes, handle_at, record_at
 from tests.support.memory import (
     BUCKET,
@@ -36,6 +37,7 @@ from tests.support.server import (
     API_KEY,
     CALLER,
     ID,
+    LIMITED,
     call,
     code,
     new_ids,
@@ -146,6 +148,14 @@ def test_connections_of_a_user_are_found_without_a_scan() -> None:
     moved = bump_version(mine[1])
     assert commit_writes(made, (ConnectionWrite(mine[1], moved),))
     assert set(made.load(needs).snapshot.connections) == {mine[0], moved, mine[2]}
+
+
+def test_load_of_a_session_has_the_binding_of_its_coordinate() -> None:
+    made = world()
+    writes = (SessionWrite(None, subjects.WAITING), BindingWrite(None, LIMITED))
+    assert commit_writes(made, writes)
+    loaded = made.load(Needs(session=subjects.SESSION)).snapshot
+    assert (loaded.session, loaded.binding) == (subjects.WAITING, LIMITED)
 
 
 OWNERS = [

@@ -30,9 +30,16 @@ from tests.support.memory import (
 from tests.support.server import ID, LIMITED, call, new_ids, request
 from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
+
+def in_era(connection: Connection) -> Connection:
+    """Return the same connection in the era of an earlier tombstone."""
+    return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=at(-5)))
+
+
 PENDING_OVER: Final = pending().handoff_deadline or START
 ENDINGS: Final = {
     "LAPSED": (pending(), PENDING_OVER),
+    "LAPSED, in a later era": (in_era(pending()), PENDING_OVER),
     "EXPIRED by itself": (ACTIVE, at(60)),
     "EXPIRED, recorded": (apply_trigger(ACTIVE, "expire", at(61)), at(61)),
     "REVOKED": (apply_trigger(ACTIVE, "PATIENT", at(7)), at(7)),
@@ -74,6 +81,12 @@ def test_connection_without_deadline_is_kept_until_it_ends(live: Connection) -> 
     assert made.sizes() == EMPTY
 
 
+def test_connection_of_a_later_era_without_deadline_is_kept() -> None:
+    made = store(in_era(FOR_EVER), keep_over=MONTH)
+    assert made.purge(START + timedelta(days=4000)) == 0
+    assert made.connection(ID) == in_era(FOR_EVER)
+
+
 def test_revocation_before_expiry_moves_the_purge_earlier() -> None:
     far = attrs.evolve(ACTIVE, expires_at=START + timedelta(days=4000))
     made = store(far, keep_over=MONTH)
@@ -101,6 +114,15 @@ def test_connection_retention_below_24_hours_is_refused(span: timedelta) -> None
     store(keep_over=DAY)
     made = store(FOR_EVER, keep_over=timedelta.max)
     assert made.purge(LAST_INSTANT - TOLERANCE) == 0
+
+
+def test_retention_of_300_years_is_exact() -> None:
+    # A float of this many microseconds would be rounded.
+    retention = timedelta(days=300 * 365) + TICK
+    made = store(REVOKED, keep_over=retention)
+    due = START + retention + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    assert made.purge(due) == 1
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])

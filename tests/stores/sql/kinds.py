@@ -11,7 +11,7 @@ import attrs
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
+from curae_lifecycle.stores.outbox import AnyDelivery, Delivery
 from curae_lifecycle.stores.serve import record, record_async
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
@@ -32,7 +32,7 @@ class Kind(Protocol):
     def purge(self) -> None: ...
     def run_transaction(self, statements: Sequence[Statement]) -> bool: ...
     def deliver(self, settings: DeliverySettings, seen: list[Delivery]) -> int: ...
-    def dead(self, after: int = 0) -> Sequence[Delivery | NewerDelivery]: ...
+    def dead(self, after: int = 0) -> Sequence[AnyDelivery]: ...
 
 
 @attrs.frozen
@@ -60,7 +60,7 @@ class Blocking:
     def deliver(self, settings: DeliverySettings, seen: list[Delivery]) -> int:
         return Outbox(self.database, settings).deliver_batch(seen.append)
 
-    def dead(self, after: int = 0) -> Sequence[Delivery | NewerDelivery]:
+    def dead(self, after: int = 0) -> Sequence[AnyDelivery]:
         return Outbox(self.database).list_dead(after)
 
 
@@ -101,7 +101,7 @@ class Async:
 
         return self._run(lambda database: AsyncOutbox(database, settings).deliver_batch(handle))
 
-    def dead(self, after: int = 0) -> Sequence[Delivery | NewerDelivery]:
+    def dead(self, after: int = 0) -> Sequence[AnyDelivery]:
         return self._run(lambda database: AsyncOutbox(database).list_dead(after))
 
     def _run(self, act: Callable[[AsyncDatabase], Awaitable[Answer]]) -> Answer:

@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.sql.async_drivers import AiosqliteConnection, AsyncpgConnection
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.replication import Replication
@@ -101,6 +102,43 @@ def test_aiosqlite_connection_that_cannot_be_set_up_is_closed(
 
     asyncio.run(connect())
     assert len(closed) == 1
+
+
+INSERT = Statement("INSERT INTO kept (id) VALUES (?)", (1,), 1)
+
+
+def test_aiosqlite_transactions_run_in_a_second_event_loop(sqlite_url: str) -> None:
+    engine = create_engine_async(sqlite_url, timeout=60)
+    database = AsyncSqlDatabase(engine)
+
+    async def write_all() -> list[bool]:
+        await database.run_ddl([Statement("CREATE TABLE IF NOT EXISTS kept (id INTEGER)")])
+        # With a connection each, the transactions overlap.
+        for each in [await engine.pool.acquire() for _ in range(3)]:
+            engine.pool.release(each)
+        done = await asyncio.gather(*(database.run_transaction([INSERT]) for _ in range(3)))
+        await engine.dispose()
+        return done
+
+    assert [asyncio.run(write_all()) for _ in range(2)] == [[True] * 3] * 2
+
+
+def test_aiosqlite_transaction_waits_for_its_turn_until_timeout(sqlite_url: str) -> None:
+    async def wait() -> None:
+        engine = create_engine_async(sqlite_url, timeout=60)
+        database = AsyncSqlDatabase(engine)
+        await database.run_ddl([Statement("CREATE TABLE kept (id INTEGER)")])
+        held = await engine.pool.acquire()
+        assert isinstance(held, AiosqliteConnection)
+        async with held.turns.take():
+            held.turns.seconds = 0.01
+            with pytest.raises(StoreUnchangedError, match="no write lock was free in time"):
+                await database.run_transaction([INSERT])
+        engine.pool.release(held)
+        assert await database.run_transaction([INSERT])
+        await engine.dispose()
+
+    asyncio.run(wait())
 
 
 @attrs.define

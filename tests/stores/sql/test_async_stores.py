@@ -217,6 +217,28 @@ def test_async_connections_closed_by_the_server_are_replaced(
     asyncio.run(lose())
 
 
+@ASYNC_POSTGRES
+def test_serialization_failure_of_an_async_read_is_unavailable(
+    postgres_url: str, driver: str
+) -> None:
+    refuse = Statement(
+        "CREATE FUNCTION refuse() RETURNS integer LANGUAGE plpgsql AS "
+        "'BEGIN RAISE SQLSTATE ''40001''; END'"
+    )
+
+    async def fail() -> None:
+        engine = create_engine_async(with_driver(postgres_url, driver), timeout=PATIENCE)
+        database = AsyncSqlDatabase(engine)
+        await database.run_ddl([refuse])
+        with pytest.raises(StoreUnavailableError, match="code 40001"):
+            await database.rows(Statement("SELECT refuse()"))
+        with pytest.raises(StoreUnavailableError, match="code 40001"):
+            await database.run_ddl([Statement("DO 'BEGIN PERFORM refuse(); END'")])
+        await engine.dispose()
+
+    asyncio.run(fail())
+
+
 # --- Engines ------------------------------------------------------------------------------------
 
 
@@ -225,15 +247,18 @@ def test_async_connections_closed_by_the_server_are_replaced(
     [
         "hunter2",
         "oracle://curae:hunter2@host/curae",
-        "postgresql+asyncpg://curae:hunter2@host/curae",
+        "postgresql+psycopg2://curae:hunter2@host/curae",
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:hunter2?mode=memory&uri=true",
     ],
 )
 def test_invalid_engine_url_is_refused_without_showing_it(url: str) -> None:
-    with pytest.raises(ArgumentError, match="url: must be") as raised:
-        create_engine(url)
-    assert "hunter2" not in str(raised.value)
+    for create in (create_engine, create_engine_async):
+        with pytest.raises(ArgumentError, match="url: must be") as raised:
+            create(url)
+        assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -295,14 +320,15 @@ def test_engine_without_autocommit_is_refused(sqlite_url: str) -> None:
         SqlDatabase(sa.create_engine(sqlite_url))
 
 
+REPEATED_OPTIONS = "options=-c%20application_name%3Dcurae&options=-c%20work_mem%3D5MB"
+SHOWN = ("application_name", "work_mem", "statement_timeout", "lock_timeout")
+
+
 def test_engine_keeps_the_options_of_its_database_url(postgres_url: str) -> None:
-    engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", timeout=60)
+    engine = create_engine(f"{postgres_url}&{REPEATED_OPTIONS}", timeout=60)
     database = SqlDatabase(engine)
-    shown = [
-        database.rows(Statement(f"SHOW {name}"))[0][0]
-        for name in ("application_name", "statement_timeout", "lock_timeout")
-    ]
-    assert shown == ["curae", "1min", "1min"]
+    shown = [database.rows(Statement(f"SHOW {name}"))[0][0] for name in SHOWN]
+    assert shown == ["curae", "5MB", "1min", "1min"]
     engine.dispose()
 
 
@@ -311,17 +337,14 @@ def test_async_engine_keeps_the_options_of_its_database_url(postgres_url: str, d
     url = postgres_url.replace("+psycopg", f"+{driver}")
 
     async def show() -> list[object]:
-        engine = create_engine_async(f"{url}&options=-c%20application_name%3Dcurae", timeout=60)
+        engine = create_engine_async(f"{url}&{REPEATED_OPTIONS}", timeout=60)
         database = AsyncSqlDatabase(engine)
         try:
-            return [
-                (await database.rows(Statement(f"SHOW {name}")))[0][0]
-                for name in ("application_name", "statement_timeout", "lock_timeout")
-            ]
+            return [(await database.rows(Statement(f"SHOW {name}")))[0][0] for name in SHOWN]
         finally:
             await engine.dispose()
 
-    assert asyncio.run(show()) == ["curae", "1min", "1min"]
+    assert asyncio.run(show()) == ["curae", "5MB", "1min", "1min"]
 
 
 @pytest.mark.mariadb

@@ -164,6 +164,55 @@ def test_async_outbox_handler_is_cancelled_after_half_its_lease(
     assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
 
 
+async def await_cancelled_task(delivery: Delivery) -> None:
+    """Handle the first message by waiting for a task that is cancelled."""
+    if delivery.number == 1:
+        inner = asyncio.ensure_future(asyncio.sleep(0))
+        inner.cancel()
+        await inner
+
+
+def test_cancelled_task_of_an_outbox_handler_fails_the_attempt(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one", "two")
+    outbox = AsyncOutbox(ThreadedDatabase(database))
+    assert asyncio.run(outbox.deliver_batch(await_cancelled_task)) == 2
+    assert left(database) == 1
+    assert "message 1: attempt 1 of 50: CancelledError" in caplog.text
+
+
+def test_cancelled_run_in_a_blocking_handler_fails_the_attempt(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one", "two")
+    outbox = Outbox(database)
+    assert outbox.deliver_batch(lambda each: asyncio.run(await_cancelled_task(each))) == 2
+    assert left(database) == 1
+    assert "message 1: attempt 1 of 50: CancelledError" in caplog.text
+
+
+def test_cancelled_outbox_worker_counts_no_failed_attempt(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one", "two")
+
+    async def run() -> None:
+        async def handle(_: Delivery) -> None:
+            worker.cancel()
+            await asyncio.sleep(60)
+
+        worker = asyncio.ensure_future(AsyncOutbox(ThreadedDatabase(database)).run(handle))
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+
+    asyncio.run(run())
+    assert "attempt 1 of 50" not in caplog.text
+    # The second message was claimed and not tried.
+    claimed = Statement("SELECT id FROM curae_outbox WHERE claim IS NOT NULL")
+    assert [*database.rows(claimed)] == [(1,)]
+
+
 def test_outbox_worker_on_an_async_engine_delivers_once(postgres_url: str) -> None:
     seen: list[int] = []
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
-import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -33,36 +32,10 @@ from curae_lifecycle.stores.sql.pool import (
     wait_for_server_blocking,
 )
 from curae_lifecycle.stores.sql.statement import Statement
+from tests.stores.sql.fake_server import FakeConnection, FakeServer, settle
 
 LONG = 60.0
 SIZE = 3
-
-
-@attrs.define(eq=False)
-class FakeConnection:
-    number: int
-    server_closed: asyncio.Event = attrs.field(factory=asyncio.Event)
-    closed: bool = False
-
-    async def close(self) -> None:
-        self.closed = True
-        await self.server_closed.wait()
-
-
-@attrs.define
-class FakeServer:
-    """Opens connections; `error` is raised instead, and `opens` holds openings up."""
-
-    opened: list[FakeConnection] = attrs.field(factory=list[FakeConnection])
-    error: Exception | None = None
-    opens: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    async def connect(self) -> FakeConnection:
-        await self.opens.wait()
-        if self.error is not None:
-            raise self.error
-        self.opened.append(FakeConnection(len(self.opened) + 1))
-        return self.opened[-1]
 
 
 def run(
@@ -77,12 +50,6 @@ def run(
         await act(AsyncPool(server.connect, size, timeout), server)
 
     asyncio.run(started())
-
-
-async def settle() -> None:
-    """Let every task run until it waits."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def test_pool_hands_out_the_last_returned_connection_first() -> None:
@@ -234,6 +201,43 @@ def test_pool_dispose_does_not_wait_for_a_hung_server(monkeypatch: pytest.Monkey
         pool.release(await pool.acquire())
         await pool.dispose()
         assert pool.count == 1
+
+    run(act)
+
+
+def test_disposed_pool_closes_connections_being_opened() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        server.opens.clear()
+        gone, stays = asyncio.create_task(pool.acquire()), asyncio.create_task(pool.acquire())
+        await settle()
+        gone.cancel()
+        disposing = asyncio.create_task(pool.dispose())
+        await settle()
+        server.opens.set()
+        await settle()
+        used, idle = server.opened
+        assert (await stays, idle.closed, disposing.done()) == (used, True, False)
+        idle.server_closed.set()
+        await disposing
+        assert (used.closed, pool.count) == (False, 1)
+        pool.release(used)
+        await settle()
+        assert used.closed
+
+    run(act)
+
+
+def test_disposed_pool_closes_a_connection_just_handed_over() -> None:
+    async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        held = [await pool.acquire() for _ in range(2)]
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        pool.release(held[0])
+        disposing = asyncio.create_task(pool.dispose())
+        await disposing
+        pool.release(await waiting)
+        await settle()
+        assert held[0].closed
 
     run(act)
 

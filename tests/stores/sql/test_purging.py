@@ -206,6 +206,32 @@ def test_erasure_recorded_during_a_purge_is_done_by_next_purge(
     assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (0, 0)
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_purge_deletes_a_user_that_two_callers_erased_at_once(
+    rival: Rival, *, is_async: bool
+) -> None:
+    initiate(rival, "k-1")
+
+    def erase_again() -> None:
+        # This session was made after the tombstone of the first call only.
+        initiate(rival, "k-2")
+        rival.now += timedelta(minutes=1)
+        erase(rival, COORDINATE)
+
+    rival.happen, rival.before = erase_again, "INSERT INTO curae_erasure"
+    erase(rival, COORDINATE)
+    rival.database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    rival.now += timedelta(minutes=4, seconds=30)
+    SqlStore(rival).purge()
+    assert [count(rival, f"curae_{each}") for each in ("session", "erasure")] == [2, 1]
+    purge_delivered(rival, is_async=is_async)
+    assert [count(rival, f"curae_{each}") for each in ("binding", "session", "erasure")] == [
+        0,
+        0,
+        0,
+    ]
+
+
 # --- A purge of many erased rows that is cut off ------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from threading import Barrier, get_ident
 import attrs
 import pytest
 
-from curae_lifecycle.testing.conformance import Request, Response, runner
+from curae_lifecycle.testing.conformance import CHECKS, Request, Response, runner
 from curae_lifecycle.testing.conformance.steps import CONCURRENT_REQUESTS
 from tests.support.kit import Reference, asynchronous
 
@@ -38,6 +38,25 @@ def test_threads_switch_a_hundred_times_as_often_in_a_race() -> None:
     assert len(recorder.concurrent) == CONCURRENT_REQUESTS
     assert max(recorder.concurrent) <= usual / 100
     assert sys.getswitchinterval() == usual
+
+
+@pytest.mark.slow
+def test_only_checks_named_at_once_call_from_other_threads() -> None:
+    full, other = Reference().server(), set[str]()
+
+    def run_one(check: str) -> None:
+        def send(request: Request) -> Response:
+            if get_ident() != threading.main_thread().ident:
+                other.add(check)
+            return full.send(request)
+
+        server = attrs.evolve(full, send=send, race_rounds=None)
+        runner.run(server, only=[check], seed="1", timeout=None)
+
+    names = [each.name for each in CHECKS]
+    for name in names:
+        run_one(name)
+    assert other == {name for name in names if "at-once" in name}
 
 
 def test_no_thread_sends_before_all_threads_of_a_race_run(monkeypatch: pytest.MonkeyPatch) -> None:

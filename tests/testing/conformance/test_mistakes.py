@@ -178,6 +178,27 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
         members(connection__createdAt="2030-01-01T00:00:00Z"),
     ),
     ("request.body.id-in-any-case", "not in lower case", SHOUTED),
+    (
+        "request.body.no-json",
+        'the first fault is {"member": null, "fault": "INVALID"}',
+        members(details__fault="INVALID"),
+    ),
+    (
+        "request.body.app-user",
+        'instead of {"member": "appUserId", "fault": "INVALID"}',
+        members(details__member=None),
+    ),
+    (
+        "request.body.member-missing",
+        'instead of {"member": "appUserId", "fault": "MISSING"}',
+        members(details__member="dataPackages"),
+    ),
+    (
+        "request.body.malformed-id",
+        'instead of {"member": "connectionId", "fault": "INVALID"}',
+        members(details__member=None),
+    ),
+    ("request.body.query", '"fault": "MISSING"}', members(details__fault="INVALID")),
     ("operation.get-connection", "is not a UUID in lower case", SHOUTED),
     ("idempotency.absent", "two keys got the same connection", ONE_ID),
     ("idempotency.other-key.case", "two keys got the same connection", ONE_ID),

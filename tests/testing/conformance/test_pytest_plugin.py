@@ -81,6 +81,19 @@ def make_broken_async():
     return AsyncServer(send, make_async().make_key)
 
 
+broken, broken_async = make_broken(), make_broken_async()
+
+
+@contextmanager
+def broken_in_context():
+    yield broken
+
+
+@asynccontextmanager
+async def broken_async_in_context():
+    yield broken_async
+
+
 made = []
 
 
@@ -227,9 +240,19 @@ def test_pytest_kit_failure_shows_its_message_without_traceback(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["make_broken", "make_broken_async"])
-def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str) -> None:
-    status, told = run_pytest(tmp_path, FIXTURE.format(name=name), "-k", "law or page")
+@pytest.mark.parametrize(
+    ("conftest", "name"),
+    [
+        (FIXTURE, "make_broken"),
+        (FIXTURE, "make_broken_async"),
+        (CONFTEST, "broken_in_context"),
+        (CONFTEST, "broken_async_in_context"),
+    ],
+)
+def test_server_that_is_down_fails_one_pytest_kit_test(
+    tmp_path: Path, conftest: str, name: str
+) -> None:
+    status, told = run_pytest(tmp_path, conftest.format(name=name), "-k", "law or page")
     assert status == 1, told
     assert counts(told)["failed"] == 1
     assert "the server is down: send raised ConnectionRefusedError" in told

@@ -28,6 +28,7 @@ from curae_lifecycle.testing.races.runner import compare_contents
 from curae_lifecycle.testing.races.scenarios import START
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
 from tests.support.strategies import at
+from tests.support.wrong_stores import LoadsNoPage
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,16 @@ def test_race_detects_a_store_that_loses_one_kind_of_write(
     store = LosesWrites(kind, of_new=of_new)
     results = race_all(StoreArena(store), SCENARIOS["no user is bound, one connection is pending"])
     assert any(each.differences for each in results)
+
+
+@pytest.mark.slow
+def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
+    scenario = "a user is bound, one connection is pending"
+    results = [*race_all(StoreArena(LoadsNoPage()), SCENARIOS[scenario])]
+    assert {each.first for each in results} == changing(scenario)
+    failed = [{each.first, each.second} for each in results if each.differences]
+    assert failed
+    assert all("the page graduates" in names for names in failed)
 
 
 def changing(scenario: str) -> set[str]:

@@ -1,0 +1,68 @@
+"""Tests that a pool can be used in one event loop after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from curae_lifecycle.stores.sql.pool import AsyncPool
+from tests.stores.sql.fake_server import FakeConnection, FakeServer, settle
+
+
+def end_loop_while(act: Callable[[AsyncPool[FakeConnection], FakeServer], Awaitable[None]]) -> None:
+    """Run a pool of one connection in a loop that ends after `act`, and use it in another."""
+    server = FakeServer()
+    pool = AsyncPool(server.connect, size=1, timeout=0.01)
+
+    async def first() -> None:
+        await act(pool, server)
+
+    async def second() -> None:
+        server.opens.set()
+        assert await pool.acquire() in server.opened
+        assert pool.count == 1
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_pool_frees_slot_of_connection_opening_at_loop_end(steps: int) -> None:
+    waiting: list[asyncio.Task[FakeConnection]] = []
+
+    async def open_one(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        waiting.append(asyncio.create_task(pool.acquire()))
+        await settle(steps)
+        assert pool.count == 1
+
+    end_loop_while(open_one)
+
+
+def test_pool_frees_slot_of_connection_closing_at_loop_end() -> None:
+    async def close_one(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        server.opens.set()
+        pool.discard(await pool.acquire())
+        await settle()
+        assert pool.count == 1
+
+    end_loop_while(close_one)
+
+
+def test_pool_frees_slot_of_request_cancelled_at_loop_end() -> None:
+    requests: list[asyncio.Task[None]] = []
+
+    async def use_one(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        async def request() -> None:
+            connection = await pool.acquire()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                pool.discard(connection)
+
+        server.opens.set()
+        requests.append(asyncio.create_task(request()))
+        await settle()
+
+    end_loop_while(use_one)

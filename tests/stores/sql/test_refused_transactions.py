@@ -1,0 +1,165 @@
+"""Tests of transactions that the database refuses because a concurrent one came first.
+
+PostgreSQL does so above READ COMMITTED. Nothing that was refused may count as done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import ConnectionWrite
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.erasing import erase
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.posting import left, post, raising
+from tests.support.server import API_KEY, CALLER
+from tests.support.serving import fake_time
+from tests.support.sql.databases import Forwarding
+from tests.support.strategies import COORDINATE, pending
+
+KEY = ApiKey(API_KEY)
+
+
+@attrs.define
+class Refusing(Forwarding):
+    """A database that refuses some transactions, as PostgreSQL refuses with SQLSTATE 40001.
+
+    Attributes:
+        text: A part of a statement of the transactions to refuse.
+        times: How many of them are refused.
+    """
+
+    text: str = ""
+    times: int = 0
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        if self.times and any(self.text in each.text for each in statements):
+            self.times -= 1
+            return False
+        return super().run_transaction(statements)
+
+
+@pytest.fixture
+def refusing(sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    """A database with its tables, on a clock that passes at once."""
+    fake_time(monkeypatch)
+    SqlStore(sqlite_database).create_tables()
+    return Refusing(sqlite_database)
+
+
+def register(database: Refusing) -> None:
+    SqlStore(database).register(KEY, CALLER)
+
+
+def register_async(database: Refusing) -> None:
+    asyncio.run(AsyncSqlStore(ThreadedDatabase(database)).register(KEY, CALLER))
+
+
+def withdraw(database: Refusing) -> None:
+    SqlStore(database).withdraw(KEY)
+
+
+def withdraw_async(database: Refusing) -> None:
+    asyncio.run(AsyncSqlStore(ThreadedDatabase(database)).withdraw(KEY))
+
+
+def stored_caller(database: Refusing) -> Caller | None:
+    return SqlStore(database).load(Needs(), KEY.digest()).caller
+
+
+@pytest.mark.parametrize("change", [register, register_async])
+def test_refused_registration_of_a_key_is_repeated(
+    refusing: Refusing, change: Callable[[Refusing], None]
+) -> None:
+    refusing.times = 3
+    change(refusing)
+    assert stored_caller(refusing) == CALLER
+
+
+@pytest.mark.parametrize("change", [withdraw, withdraw_async])
+def test_refused_withdrawal_of_a_key_is_repeated(
+    refusing: Refusing, change: Callable[[Refusing], None]
+) -> None:
+    register(refusing)
+    refusing.times = 3
+    change(refusing)
+    assert stored_caller(refusing) is None
+
+
+@pytest.mark.parametrize("change", [register, withdraw])
+def test_change_of_a_key_refused_each_time_raises(
+    refusing: Refusing, change: Callable[[Refusing], None]
+) -> None:
+    refusing.times = 10**6
+    with pytest.raises(StoreUnavailableError, match="concurrent transactions won"):
+        change(refusing)
+
+
+def erase_connection(database: Refusing) -> None:
+    """Store a connection of a user, and erase the user."""
+    store = SqlStore(database)
+    assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, pending()),)))
+    assert erase(database, COORDINATE).connections == 1
+
+
+def purge_later(database: Refusing) -> None:
+    """Purge as if five minutes had passed since the erasure, and every message was delivered."""
+    database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    database.run_transaction([Statement("UPDATE curae_erasure SET due_at = 0")])
+    SqlStore(database).purge()
+
+
+def counts(database: Refusing) -> list[object]:
+    tables = ("connection", "binding", "erasure")
+    found = [database.rows(Statement(f"SELECT COUNT(*) FROM curae_{each}")) for each in tables]
+    return [rows[0][0] for rows in found]
+
+
+def test_refused_mark_of_an_erasure_is_repeated(refusing: Refusing) -> None:
+    refusing.text, refusing.times = "curae_erasure", 3
+    erase_connection(refusing)
+    assert counts(refusing) == [1, 1, 1]
+
+
+def test_next_purge_deletes_what_a_refused_purge_left(refusing: Refusing) -> None:
+    erase_connection(refusing)
+    refusing.text, refusing.times = "DELETE FROM curae_connection", 1
+    purge_later(refusing)
+    assert counts(refusing) == [1, 1, 1]
+    purge_later(refusing)
+    assert counts(refusing) == [0, 0, 0]
+
+
+def deliver(_: Delivery) -> None:
+    """Deliver a message."""
+
+
+@pytest.mark.parametrize(
+    ("handle", "text", "rest"),
+    [(deliver, "DELETE FROM curae_outbox", 0), (raising, "SET claim = NULL", 1)],
+)
+def test_refused_result_of_a_delivery_is_stored_again(
+    refusing: Refusing,
+    caplog: pytest.LogCaptureFixture,
+    handle: Callable[[Delivery], None],
+    text: str,
+    rest: int,
+) -> None:
+    post(refusing, "one")
+    refusing.text, refusing.times = text, 3
+    assert Outbox(refusing).deliver_batch(handle) == 1
+    assert left(refusing) == rest
+    assert refusing.rows(Statement("SELECT id FROM curae_outbox WHERE claim IS NOT NULL")) == []
+    assert "claim was lost" not in caplog.text

@@ -1,0 +1,112 @@
+"""Tests that no exception of a server's functions ends a run, or is taken for a hook's result."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from curae_lifecycle.testing.conformance import Report, Request, Response, run, run_async
+from tests.support.kit import Reference, asynchronous
+
+ONE, RACE, NEXT = "law-02.revoked-once", "race.authorize.revoke", "request.limit"
+ENDS = [SystemExit(0), asyncio.CancelledError()]
+"""Exceptions of a server that would end a program or a task."""
+
+is_in = pytest.mark.parametrize("check", [ONE, "law-02.at-once"])
+
+
+def raises_on_revoke(
+    send: Callable[[Request], Response], error: BaseException
+) -> Callable[[Request], Response]:
+    """Return `send`, but with `error` raised for each revocation."""
+
+    def send_or_raise(request: Request) -> Response:
+        if request.target.endswith(":revoke"):
+            raise error
+        return send(request)
+
+    return send_or_raise
+
+
+def expect_failure_of(check: str, error: BaseException, report: Report) -> None:
+    (failure,) = report.failed
+    assert failure.check == check
+    named = f"(send|a concurrent step) raised {type(error).__name__}.*\n  where: .*POST"
+    assert re.match(named, failure.message), failure.message
+    assert report.passed == (NEXT,)
+
+
+@is_in
+@pytest.mark.parametrize("error", ENDS, ids=repr)
+@pytest.mark.parametrize("timeout", [None, timedelta(seconds=20)])
+def test_kit_check_fails_if_send_raises_an_exit(
+    check: str, error: BaseException, timeout: timedelta | None
+) -> None:
+    server = Reference().server()
+    server = attrs.evolve(server, send=raises_on_revoke(server.send, error))
+    report = run(server, only=[check, NEXT], seed="1", timeout=timeout)
+    expect_failure_of(check, error, report)
+
+
+@is_in
+@pytest.mark.parametrize("error", ENDS, ids=repr)
+def test_async_kit_check_fails_if_send_raises_an_exit(check: str, error: BaseException) -> None:
+    server = Reference().server()
+    server = attrs.evolve(server, send=raises_on_revoke(server.send, error))
+    report = asyncio.run(run_async(asynchronous(server), only=[check, NEXT], seed="1"))
+    expect_failure_of(check, error, report)
+
+
+@is_in
+def test_async_kit_check_fails_if_the_server_cancels_its_task(check: str) -> None:
+    plain = asynchronous(Reference().server())
+
+    async def send(request: Request) -> Response:
+        if request.target.endswith(":revoke"):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        return await plain.send(request)
+
+    server = attrs.evolve(plain, send=send)
+    report = asyncio.run(run_async(server, only=[check, NEXT], seed="1"))
+    expect_failure_of(check, ENDS[1], report)
+
+
+def test_cancelling_an_async_kit_run_ends_the_run() -> None:
+    async def run_and_cancel() -> None:
+        plain = asynchronous(Reference().server())
+
+        async def send(request: Request) -> Response:
+            running.cancel()
+            return await plain.send(request)
+
+        server = attrs.evolve(plain, send=send)
+        running = asyncio.ensure_future(run_async(server, only=[ONE, NEXT], seed="1"))
+        await running
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run_and_cancel())
+
+
+def test_pytest_failure_of_a_hook_is_raised_in_a_race() -> None:
+    def authorize(connection_id: str, lifetime: timedelta | None) -> str:
+        del lifetime
+        pytest.fail(f"cannot authorize {connection_id}")
+
+    server = attrs.evolve(Reference().server(), authorize=authorize)
+    with pytest.raises(pytest.fail.Exception, match="cannot authorize"):
+        run(server, only=[RACE], seed="1")
+
+
+@pytest.mark.parametrize("rounds", [0, -1])
+def test_races_are_not_run_with_less_than_one_round(rounds: int) -> None:
+    server = attrs.evolve(Reference().server(), race_rounds=rounds)
+    report = run(server, only=[RACE, NEXT], seed="1")
+    assert report.passed == (NEXT,)
+    assert [(each.check, each.reason) for each in report.not_run] == [(RACE, "needs race_rounds")]
