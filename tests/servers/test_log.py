@@ -238,7 +238,9 @@ def test_configuring_logging_enables_the_packages_loggers_again() -> None:
     endpoint = Endpoint(MemoryStore(), MINT)
     other = logging.getLogger("somebody.elses")
     loggers = [
-        each for each in logging.root.manager.loggerDict.values() if hasattr(each, "disabled")
+        each
+        for each in logging.root.manager.loggerDict.values()
+        if isinstance(each, logging.Logger)
     ]
     for logger in loggers:
         # As `logging.config.dictConfig` does by default.

@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 class WithoutPurge(MemoryStore):
     """A store that has a clock but no method `purge`."""
 
-    purge: ClassVar[None] = None  # type: ignore[assignment]  # as if there were none
+    purge: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride] - as if there were none
 
 
 class ReadOnlyClock(WithoutPurge):

@@ -121,7 +121,9 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
 def _pop_options(named: _Named) -> list[str]:
     # A URL may repeat the parameter; then its value is a tuple.
     options = named.pop("options", ())
-    return [str(each) for each in options] if isinstance(options, tuple) else [str(options)]
+    if isinstance(options, tuple):
+        return [str(each) for each in cast("tuple[object, ...]", options)]
+    return [str(options)]
 
 
 def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
