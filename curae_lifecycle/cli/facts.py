@@ -1,7 +1,10 @@
 """The command `facts`: record what happened outside of requests.
 
-The law of this module: **recording a fact twice changes nothing**. So after a failure the whole
-file can be read again.
+The laws of this module:
+
+- **Recording a fact twice changes nothing.** So after a failure the whole file can be read again.
+- **A repeated end keeps its `revokedAt`.** A tombstone would revoke a connection at its own instant,
+  so tombstones are repeated after all revocations. Only tombstones are held in memory.
 """
 
 from __future__ import annotations
@@ -9,8 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
+
+import attrs
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.cli.options import open_input
@@ -20,6 +26,7 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import parse_time
 from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.json_schema import Json
@@ -38,7 +45,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--ends-since",
         metavar="INSTANT",
         help="take lines that `outbox` printed, and record their revocations and tombstones again "
-        "if they happened at INSTANT or later, such as 2026-01-31T08:00:00Z",
+        "if they happened at INSTANT or later, such as 2026-01-31T08:00:00Z; tombstones come last",
     )
     command.set_defaults(run=run, parser=command)
 
@@ -59,33 +66,60 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
     except ArgumentError as error:
         parser.error(f"--ends-since: {error}")
-    broken = False
+    tombstones: list[tuple[int, Tombstoned]] = []
     with open_input(parser, options.file) as file, open_database(parser, options) as database:
-        store = SqlStore(database)
+        recorder = _Recorder(SqlStore(database))
         total = os.fstat(file.fileno()).st_size if options.file != "-" else 0
         lines = track_progress("facts", items=file, total=total, size=len)
         for number, line in enumerate(lines, 1):
-            try:
-                for fact in _facts_of_line(line, since):
-                    answer = record(store, read_fact(fact))
-                    print(json.dumps(format_fact_answer(number, answer)))
-            except (BrokenLineError, ArgumentError, MalformedError) as error:
-                broken = True
-                print(json.dumps({"line": number, "error": str(error)}))
-    return 1 if broken else 0
+            with recorder.report_errors(number):
+                fact = _fact_of_line(line, since)
+                if since is not None and isinstance(fact, Tombstoned):
+                    tombstones.append((number, fact))
+                elif fact is not None:
+                    recorder.record(number, fact)
+        for number, tombstone in tombstones:
+            with recorder.report_errors(number):
+                recorder.record(number, tombstone)
+    return 1 if recorder.is_broken else 0
 
 
-def _facts_of_line(line: bytes, since: datetime | None) -> Iterator[Json]:
+@attrs.define
+class _Recorder:
+    """Records facts in a store and prints an answer for each line.
+
+    Attributes:
+        store: The store.
+        is_broken: Whether a line could not be read.
+    """
+
+    store: SqlStore
+    is_broken: bool = False
+
+    def record(self, number: int, fact: Fact) -> None:
+        answer = record(self.store, fact)
+        print(json.dumps(format_fact_answer(number, answer)))
+
+    @contextmanager
+    def report_errors(self, number: int) -> Generator[None, None, None]:
+        try:
+            yield
+        except (BrokenLineError, ArgumentError, MalformedError) as error:
+            self.is_broken = True
+            print(json.dumps({"line": number, "error": str(error)}))
+
+
+def _fact_of_line(line: bytes, since: datetime | None) -> Fact | None:
     document = parse_json(line)
     if since is None:
-        yield document
-        return
+        return read_fact(document)
     event = document.get("document") if isinstance(document, dict) else None
     if not isinstance(event, dict) or "kind" not in event:
         raise BrokenLineError("the line: must be a line that outbox printed")
     fact = _fact_of_event(event)
-    if fact is not None and parse_time("at", event.get("at")) >= since:
-        yield fact
+    if fact is None or parse_time("at", event.get("at")) < since:
+        return None
+    return read_fact(fact)
 
 
 def _fact_of_event(event: dict[str, Json]) -> Json:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from curae_lifecycle.cli.database import add_app, add_database, open_database
 from curae_lifecycle.cli.parser import suggestion
+from curae_lifecycle.cli.terminal import discard_output
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque
@@ -122,8 +123,19 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             environment=environment,
             scopes=scopes,
         )
-        SqlStore(database).register(api_key, caller)
-    _print_caller(caller, minted)
+        store = SqlStore(database)
+        store.register(api_key, caller)
+        try:
+            _print_caller(caller, minted)
+            sys.stdout.flush()
+        except OSError as error:
+            if minted is None:
+                raise
+            # Its text is lost, so that no one could use the key.
+            store.withdraw(api_key)
+            discard_output()
+            said = f"the new key could not be printed and is withdrawn: {error.strerror}"
+            parser.exit(1, f"{parser.prog}: error: {said}\n")
     return 0
 
 

@@ -20,8 +20,6 @@ The console script `curae-lifecycle` runs the same commands.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -43,6 +41,7 @@ from curae_lifecycle.cli import (
 )
 from curae_lifecycle.cli.parser import Parser
 from curae_lifecycle.cli.program_name import program_name
+from curae_lifecycle.cli.terminal import discard_output
 
 
 @attrs.frozen
@@ -150,13 +149,12 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status. 0 is success; a program that closes the pipe before it has read all output
         is no error. 1 is a broken line, a divergence, a stale document, a difference between
-        releases, a law that did not hold, a finding in a store or an erasure that waits for the
-        outbox.
+        releases, a law that did not hold, a finding in a store or an API key that cannot be read.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
-            failed, or if an API key or a dead message does not exist. With status 0 after `--help`
-            and `--version`.
+            failed, if an API key or a dead message does not exist, or if a new key or a message
+            of the outbox could not be printed. With status 0 after `--help` and `--version`.
     """
     parser = Parser(
         prog=program_name(),
@@ -174,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.run(command, options)
     except (BrokenPipeError, outbox.ReaderGoneError):
-        # The reader closed the pipe. Python would report that again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader closed the pipe.
+        discard_output()
         return 0
     return status

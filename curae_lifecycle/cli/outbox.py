@@ -1,13 +1,19 @@
-"""The command `outbox`: print messages to deliver them, and list and revive dead ones."""
+"""The command `outbox`: print messages to deliver them, and list and revive dead ones.
+
+The law of this module: **a message is deleted only after its whole line is printed**. A failed
+write leaves no part of a line in a file, since the next line would be added to it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import signal
+import stat
 import sys
 import threading
-from collections.abc import Iterable
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.service.json_schema import Json
@@ -22,7 +28,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--once",
         action="store_true",
-        help="end when no message is due, instead of waiting for more",
+        help="end when no message is due, instead of waiting for more; the exit status is 1 if a "
+        "message could not be printed",
     )
     instead.add_argument("--dead", action="store_true", help="list all dead messages")
     instead.add_argument(
@@ -34,7 +41,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print due messages and delete them, list the dead ones, or revive one; return 0.
 
-    `--revive` exits with status 1 if no dead message has the number.
+    `--once` exits with status 1 if a message could not be printed, and `--revive` if no dead
+    message has the number.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
@@ -50,11 +58,28 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         elif options.dead:
             _list_dead(outbox)
         elif options.once:
-            while outbox.deliver_batch(_print):
-                pass
+            _print_due(parser, outbox)
         else:
             outbox.run(_print, _stop_at_signal())
     return 0
+
+
+def _print_due(parser: argparse.ArgumentParser, outbox: Outbox) -> None:
+    failure: OSError | None = None
+
+    def print_or_note(delivery: Delivery) -> None:
+        nonlocal failure
+        try:
+            _print(delivery)
+        except OSError as error:
+            failure = error
+            raise
+
+    while outbox.deliver_batch(print_or_note):
+        pass
+    if failure is not None:
+        reason = failure.strerror
+        parser.exit(1, f"{parser.prog}: error: a message could not be printed: {reason}\n")
 
 
 def _stop_at_signal() -> threading.Event:
@@ -72,7 +97,8 @@ def _stop_at_signal() -> threading.Event:
 def _list_dead(outbox: Outbox) -> None:
     after = 0
     while dead := outbox.list_dead(after):
-        _write(dead)
+        for each in dead:
+            print(_format(each))
         after = dead[-1].number
 
 
@@ -84,23 +110,50 @@ class ReaderGoneError(BaseException):
 
 
 def _print(delivery: Delivery) -> None:
+    line = f"{_format(delivery)}\n"
+    descriptor = _file_descriptor()
+    if descriptor is not None:
+        _append(descriptor, line.encode())
+        return
     try:
-        _write([delivery])
+        sys.stdout.write(line)
+        sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGoneError from None
 
 
-def _write(deliveries: Iterable[AnyDelivery]) -> None:
-    for delivery in deliveries:
-        members: dict[str, Json] = {
-            "number": delivery.number,
-            "attempt": delivery.attempt,
-            "kind": delivery.kind,
-            "subject": delivery.subject,
-        }
-        if isinstance(delivery, Delivery):
-            members["document"] = delivery.document
-        else:
-            members["error"] = str(delivery.error)
-        print(json.dumps(members))
-    sys.stdout.flush()
+def _file_descriptor() -> int | None:
+    # Returns the descriptor of standard output if that is a regular file, else None.
+    try:
+        descriptor = sys.stdout.fileno()
+    except io.UnsupportedOperation:
+        return None
+    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        end = os.lseek(descriptor, 0, os.SEEK_CUR)
+        # Another worker may have added a line to the file meanwhile, which must stay.
+        if os.fstat(descriptor).st_size == end:
+            os.ftruncate(descriptor, end - written)
+            os.lseek(descriptor, end - written, os.SEEK_SET)
+        raise
+
+
+def _format(delivery: AnyDelivery) -> str:
+    members: dict[str, Json] = {
+        "number": delivery.number,
+        "attempt": delivery.attempt,
+        "kind": delivery.kind,
+        "subject": delivery.subject,
+    }
+    if isinstance(delivery, Delivery):
+        members["document"] = delivery.document
+    else:
+        members["error"] = str(delivery.error)
+    return json.dumps(members)

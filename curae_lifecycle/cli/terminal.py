@@ -5,6 +5,7 @@ The law of this module: **the words are the same with and without Rich**; only t
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -56,6 +57,14 @@ def say(text: str, role: str, piped_width: int | None = None) -> None:
         sys.stdout.write(f"{text}\n")
     else:
         console.print(text, style=_STYLES[role], soft_wrap=True, markup=False)
+
+
+def discard_output() -> None:
+    """Send what is left of standard output nowhere, after a write to it failed.
+
+    Python would otherwise repeat the write, and report its error, when it flushes at exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def wrap_line(text: str, width: int) -> list[str]:
