@@ -85,7 +85,7 @@ def test_only_a_final_404_or_409_is_kept_under_the_key(
     problem: Problem, status: int, *, is_kept: bool
 ) -> None:
     asked = call(Refuse(ID, problem), "k-1")
-    decision = decide(asked, Snapshot(connection=pending()), START, new_ids())
+    decision = decide(asked, Snapshot(connection=pending()), START, new_ids=new_ids())
     answer = respond(decision)
     assert (answer.response.status, answer.rules[-1]) == (status, "refuse.always")
     assert [type(write) for write in answer.changes.writes] == [RecordWrite] * is_kept
@@ -120,11 +120,11 @@ class ShowSession(operation.Operation):
 
 def test_session_is_shown_to_its_owner_alone() -> None:
     asked, stored = call(ShowSession(SESSION.id), "k-1"), Snapshot(session=SESSION)
-    assert decide(asked, stored, START, new_ids()).reply == SessionShown(SESSION)
-    unknown = decide(asked, Snapshot(), START, new_ids())
+    assert decide(asked, stored, START, new_ids=new_ids()).reply == SessionShown(SESSION)
+    unknown = decide(asked, Snapshot(), START, new_ids=new_ids())
     assert unknown.status == 404
     for stranger in STRANGERS:
-        answer = decide(attrs.evolve(asked, caller=stranger), stored, START, new_ids())
+        answer = decide(attrs.evolve(asked, caller=stranger), stored, START, new_ids=new_ids())
         assert respond(answer).response == respond(unknown).response
 
 
