@@ -94,6 +94,16 @@ class OperationRule:
         init=False, repr=False, eq=False, default=attrs.Factory(_all_members, takes_self=True)
     )
 
+    def __attrs_post_init__(self) -> None:
+        """Check the status: the response to a success always has a body.
+
+        Raises:
+            ArgumentError: The status is no success, or is one of a response without a body.
+        """
+        if self.status not in _SUCCESSES_WITH_BODY:
+            allowed = "a success whose response has a body: 200 to 299, but not 204 or 205"
+            raise errors.ArgumentError("status", allowed, str(self.status))
+
     def __str__(self) -> str:
         scope = self.scope or "no scope"
         limit = "no limit" if self.limit is None else _show_limit(self.limit)
@@ -106,6 +116,7 @@ def _show_limit(log: ratelimit.ExactLog) -> str:
 
 
 _MINUTE: Final = 60
+_SUCCESSES_WITH_BODY: Final = frozenset(range(200, 300)) - {204, 205}
 
 
 class Reply:

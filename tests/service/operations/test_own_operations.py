@@ -215,6 +215,13 @@ def test_texts_like_a_count_give_another_fingerprint() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
 
 
+@pytest.mark.parametrize("status", [199, 204, 205, 300, 409])
+def test_rule_with_a_status_without_a_body_is_refused(status: int) -> None:
+    with pytest.raises(ArgumentError, match=rf"^status: must be a success .* not {status}"):
+        attrs.evolve(ROOT, status=status)
+    assert attrs.evolve(ROOT, status=299).status == 299
+
+
 def test_rule_shows_the_window_of_its_limit() -> None:
     assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 60))).endswith("needed, 3 a minute")
     assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 3600))).endswith("needed, 3 in 3600 s")
