@@ -42,7 +42,7 @@ class Log:
         too_many = len(young) + cost - self.limit
         if too_many <= 0:
             return 0
-        return (young[too_many - 1] + self.window - now) // MICROSECOND
+        return (young[too_many - 1] - now + self.window) // MICROSECOND
 
     def charge(self, now: datetime, cost: int) -> None:
         self.admitted = [*self.admitted, *[now] * cost]
