@@ -261,7 +261,7 @@ def test_app_receives_a_too_long_body_once_and_then_disconnect() -> None:
         await answer(send, b"ok")
 
     long = part(b"x" * (BODY_MAX + 1), more=True)
-    client = Client([long, part(b"more", more=True), GONE])
+    client = Client([long, part(b"more", more=True), GONE, GONE])
     guarded(app, client)
     assert [each["type"] for each in heard] == ["http.request", "http.disconnect"]
 
