@@ -122,7 +122,8 @@ class _Sweep:
         loaded = await self.store.load(Needs(connections=page))
         binding, found = loaded.snapshot.binding, loaded.snapshot.connections
         last = found[-1].id if len(found) == page.limit else None
-        if binding is None:
+        # Another worker finished the sweep, or a failover to an asynchronous standby lost the tombstone.
+        if binding is None or binding.swept:
             return _Batch(None, passed_over=False, changes=NO_CHANGES)
         everything = sweep_changes(binding, found, loaded.now)
         changes = everything

@@ -8,10 +8,11 @@ import attrs
 import pytest
 
 from curae_lifecycle import MemoryStore, record
-from curae_lifecycle.rules.binding import present_era
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, present_era
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import UserId
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
@@ -51,6 +52,11 @@ class Meanwhile:
         return self.store.commit(loaded, changes, page)
 
 
+def is_page(needs: Needs) -> bool:
+    """Return whether a page of connections is loaded."""
+    return needs.connections is not None
+
+
 @pytest.fixture
 def store() -> MemoryStore:
     """Return a store with a connection that a tombstone ended and nothing has swept."""
@@ -81,7 +87,7 @@ def is_swept(store: MemoryStore) -> bool:
 
 
 def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) -> None:
-    racing = Meanwhile(store, lambda needs: needs.connections is not None, tombstone)
+    racing = Meanwhile(store, is_page, tombstone)
     changes = sweep_now(racing, COORDINATE)
     assert is_swept(store)
     (noted,) = [each for each in changes.writes if isinstance(each, BindingWrite)]
@@ -173,17 +179,32 @@ def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> N
 
 
 def test_sweep_of_a_coordinate_erased_meanwhile_ends(store: MemoryStore) -> None:
-    racing = Meanwhile(store, lambda needs: needs.connections is not None, forget)
+    racing = Meanwhile(store, is_page, forget)
     stepped = Stepped(racing)
     assert sweep_now(stepped, COORDINATE) == NO_CHANGES
     assert stepped.pages() == [None]
+
+
+def test_sweep_ends_if_a_failover_loses_its_tombstone() -> None:
+    """A promoted asynchronous standby may not have it."""
+    store = MemoryStore(clock=lambda: START)
+    bound = LimitedAccountAppBinding(COORDINATE, UserId("1"), AccountState.LIMITED, generation=1)
+    writes = (BindingWrite(None, bound), ConnectionWrite(None, pending()))
+    assert commit_writes(store, writes)
+    before = store._bindings.copy()
+    tombstone(store)
+    stepped = Stepped(Meanwhile(store, is_page, lambda inner: inner._bindings.update(before)))
+    assert sweep_now(stepped, COORDINATE) == NO_CHANGES
+    assert stepped.pages() == [None]
+    (kept,) = store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections
+    assert kept.status is Status.PENDING
 
 
 def test_sweep_finished_by_another_worker_commits_nothing_more(store: MemoryStore) -> None:
     def finish(inner: MemoryStore) -> None:
         record(inner, Tombstoned(COORDINATE, happened_at=START))
 
-    racing = Meanwhile(store, lambda needs: needs.connections is not None, finish)
+    racing = Meanwhile(store, is_page, finish)
     assert not [each for each in sweep_now(racing, COORDINATE).writes if each.before is None]
     assert is_swept(store)
 

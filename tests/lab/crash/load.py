@@ -11,6 +11,7 @@ import http.client
 import json
 import threading
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -210,8 +211,8 @@ class Load:
     def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - the thread that waits reports it
-            self.failures.append(repr(error))
+        except Exception:  # noqa: BLE001 - the thread that waits reports it
+            self.failures.append(traceback.format_exc())
 
     # --- Enemies ------------------------------------------------------------------------------
 
