@@ -6,7 +6,8 @@ needs what the tests over the wire need. One worker runs the async endpoint in i
 PostgreSQL, without a network. Tenant B sends an initiate every 20 ms. Beside it, the clients of
 tenant A send one request after the other: each client with a key of its own (`spread`); all with one
 key (`key`); with one key that a bucket limits, charged in the commit (`bucket`) or ahead of it
-(`apart`); all reconnecting one connection with keys of their own (`row`).
+(`apart`); all reconnecting one connection with keys of their own (`row`). Beside `lone`, which is
+`key` again, tenant B sends nothing.
 
 The guard is `bound`, with a slot for each connection of the pool, or `open`: it has ten times as many
 slots and takes all requests in the order of arrival. All kinds take turns, so that
@@ -57,7 +58,7 @@ LIMITED: Final = Settings(
 )
 BASE: Final = "/api/sdk/v1"
 INITIATE: Final = f"{BASE}/curae-connect/initiate"
-KINDS: Final = ("spread", "key", "bucket", "apart", "row")
+KINDS: Final = ("spread", "key", "bucket", "apart", "row", "lone")
 
 
 @attrs.frozen
@@ -90,7 +91,7 @@ class Seen:
     """The responses that the clients of one kind saw.
 
     Attributes:
-        times: B's response times, in seconds.
+        times: B's response times, in seconds; none beside `lone`.
         done: The number of A's responses below 500.
         failed: The number of all other responses.
         seconds: How long A's clients sent requests.
@@ -103,7 +104,7 @@ class Seen:
 
     def p99(self) -> float:
         """Return the 99th percentile of B's response times, in seconds."""
-        return statistics.quantiles(self.times, n=100)[98]
+        return statistics.quantiles(self.times, n=100)[98] if self.times else float("nan")
 
 
 @attrs.frozen
@@ -238,10 +239,10 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
                 seen = found[kind, is_bound]
                 until = time.monotonic() + seconds / ROUNDS
                 begun = time.monotonic()
-                await asyncio.gather(
-                    neighbour(server, b, seen=seen, until=until),
-                    *(client(server, each, seen, path=path, until=until) for each in tenants),
-                )
+                works = [client(server, each, seen, path=path, until=until) for each in tenants]
+                if kind != "lone":
+                    works.append(neighbour(server, b, seen=seen, until=until))
+                await asyncio.gather(*works)
                 seen.seconds += time.monotonic() - begun
     await engine.dispose()
     return found

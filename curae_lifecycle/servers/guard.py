@@ -137,7 +137,8 @@ class Guard:
         max_per_key: How many requests of one API key, and how many about one connection, may be in
             the app at once. Requests without an API key count as those of one key. A GET or HEAD of
             a health check has no such bound. `None` for three quarters of `max_concurrent`, rounded
-            down, but at least 1.
+            down, but at least 1; and for all but one if each of the last 100 requests had the key
+            or the connection.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
@@ -163,9 +164,12 @@ class Guard:
         self._drain = drain
         _check_count("max_concurrent", max_concurrent)
         if max_per_key is None:
-            max_per_key = max(1, max_concurrent * 3 // 4)
-        _check_count("max_per_key", max_per_key)
-        self._slots = Slots(max_concurrent, max_per_key)
+            # The one that is left lets another key in at once, and then the lower bound holds.
+            shared, alone = max(1, max_concurrent * 3 // 4), max(1, max_concurrent - 1)
+        else:
+            _check_count("max_per_key", max_per_key)
+            shared = alone = max_per_key
+        self._slots = Slots(max_concurrent, max_per_name=shared, max_alone=alone)
         self._body_seconds = body_seconds
         self._queue_seconds = queue_seconds
         self._counters = counters

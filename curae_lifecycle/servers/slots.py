@@ -2,7 +2,8 @@
 
 The laws of this module:
 
-- **No name holds more slots than its bound**, so that the others find a free one.
+- **No name holds more slots than its bound**, so that the others find a free one. The bound is
+  wider while no other name is in use.
 - **A free slot goes to the request that came first**, among those whose names are below their
   bound. A request without a name is before all others.
 
@@ -13,12 +14,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 Names: TypeAlias = tuple[bytes, ...]
 """The names of a request; no two are equal."""
+
+ALONE_AFTER: Final = 100
+"""So many requests in a row that share a name show that no other name is in use."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -31,12 +35,17 @@ class Slots:
     Attributes:
         size: The number of slots.
         max_per_name: How many slots requests with one name hold, at most.
+        max_alone: The same for a name that each of the last `ALONE_AFTER` requests with a slot had.
+            Requests without a name do not count.
     """
 
     size: int
     max_per_name: int
+    max_alone: int
     _taken: int = attrs.field(default=0, init=False)
     _held: Counter[bytes] = attrs.field(factory=Counter[bytes], init=False)
+    # The names of the last request that got a slot, each with the number of requests in a row.
+    _in_a_row: dict[bytes, int] = attrs.field(factory=dict[bytes, int], init=False)
     # Requests with the same names wait in one line, so that a long line costs as little as a short
     # one. The number of arrivals decides between lines.
     _lines: dict[Names, deque[_Waiter]] = attrs.field(
@@ -51,8 +60,12 @@ class Slots:
             names: The names for which the request counts, such as its API key.
         """
         return self._taken < self.size and all(
-            self._held[name] < self.max_per_name for name in names
+            self._held[name] < self._bound(name) for name in names
         )
+
+    def _bound(self, name: bytes) -> int:
+        is_alone = self._in_a_row.get(name, 0) >= ALONE_AFTER
+        return self.max_alone if is_alone else self.max_per_name
 
     def take_free(self, names: Names) -> bool:
         """Take a slot if a request gets one without waiting, and return whether it does.
@@ -102,6 +115,8 @@ class Slots:
         self._taken += 1
         for name in names:
             self._held[name] += 1
+        if names:
+            self._in_a_row = {name: self._in_a_row.get(name, 0) + 1 for name in names}
 
     def _hand_out(self) -> None:
         # More than one may go on: each of a request's names may have kept back another line.

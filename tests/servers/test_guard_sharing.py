@@ -130,6 +130,24 @@ def test_guard_admits_up_to_max_per_key_requests_of_one_key(
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("size", "max_per_key", "most"), [(5, 2, 2), (1, None, 1), (2, None, 1), (8, None, 7)]
+)
+def test_lone_key_gets_all_slots_but_one_by_default(
+    size: int, max_per_key: int | None, most: int
+) -> None:
+    async def scenario() -> None:
+        app = Holding()
+        guard = Guard(app, max_concurrent=size, max_per_key=max_per_key)
+        app.leave.set()
+        await inside(guard, app, *[(b"a", CREATE)] * 100)
+        app.inside.clear()
+        app.leave.clear()
+        assert len(await inside(guard, app, *[(b"a", CREATE)] * (size + 1))) == most
+
+    run(scenario())
+
+
 def test_guard_tells_keys_apart_by_the_authorization_header() -> None:
     async def scenario() -> None:
         app = Holding()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.servers.slots import Names, Slots
+from curae_lifecycle.servers.slots import ALONE_AFTER, Names, Slots
 from tests.servers.asgi import run
 
 A, B, C, ROW = b"a", b"b", b"c", b"row"
@@ -40,7 +40,7 @@ def test_requests_of_one_name_get_at_most_max_per_name_slots(
     requests: list[Names], got: list[int]
 ) -> None:
     async def scenario() -> None:
-        assert await taken(Slots(3, max_per_name=2), *requests) == got
+        assert await taken(Slots(3, max_per_name=2, max_alone=2), *requests) == got
 
     run(scenario())
 
@@ -84,7 +84,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     holding: list[Names], waiting: list[Names], order: list[Names]
 ) -> None:
     async def scenario() -> None:
-        slots = Slots(len(holding), max_per_name=2)
+        slots = Slots(len(holding), max_per_name=2, max_alone=2)
         assert await served_in_order(slots, holding, waiting) == order
 
     run(scenario())
@@ -92,7 +92,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
 
 def test_giving_back_a_slot_of_two_names_admits_both_waiters() -> None:
     async def scenario() -> None:
-        slots = Slots(4, max_per_name=1)
+        slots = Slots(4, max_per_name=1, max_alone=1)
         await slots.take((A, ROW))
         tasks = [asyncio.create_task(slots.take(names)) for names in [(A,), (ROW,)]]
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ def test_giving_back_a_slot_of_two_names_admits_both_waiters() -> None:
 
 def test_giving_back_one_of_two_slots_of_a_name_frees_one() -> None:
     async def scenario() -> None:
-        slots = Slots(4, max_per_name=2)
+        slots = Slots(4, max_per_name=2, max_alone=2)
         for _ in range(2):
             await slots.take((A,))
         slots.give_back((A,))
@@ -116,7 +116,7 @@ def test_giving_back_one_of_two_slots_of_a_name_frees_one() -> None:
 
 def test_cancelled_wait_leaves_nothing_behind() -> None:
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1)
+        slots = Slots(1, max_per_name=1, max_alone=1)
         await slots.take((A,))
         assert await taken(slots, (B,), (B,), ()) == []
         assert slots._lines == {}
@@ -127,7 +127,7 @@ def test_cancelled_wait_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize("is_given", [False, True])
 def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: FBT001 - drawn
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1)
+        slots = Slots(1, max_per_name=1, max_alone=1)
         await slots.take((A,))
         first, second = (asyncio.create_task(slots.take((name,))) for name in (B, C))
         await asyncio.sleep(0)
@@ -148,7 +148,7 @@ def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: 
 
 def test_slot_freed_after_a_cancelled_wait_goes_to_next_request() -> None:
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1)
+        slots = Slots(1, max_per_name=1, max_alone=1)
         await slots.take((A,))
         first, second = (asyncio.create_task(slots.take((name,))) for name in (B, C))
         await asyncio.sleep(0)
@@ -163,9 +163,65 @@ def test_slot_freed_after_a_cancelled_wait_goes_to_next_request() -> None:
     run(scenario())
 
 
+async def pass_through(slots: Slots, *requests: Names) -> None:
+    """Take a slot for each request in turn, and give it back."""
+    for names in requests:
+        await slots.take(names)
+        slots.give_back(names)
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "most"),
+    [
+        # The first two of those that are asked for count too.
+        ([(A,)] * (ALONE_AFTER - 3), (A,), 2),
+        ([(A,)] * (ALONE_AFTER - 2), (A,), 4),
+        ([(A,)] * ALONE_AFTER + [(B,)], (A,), 2),
+        ([(A,)] * ALONE_AFTER + [(B,)], (B,), 2),
+        ([(A,)] * ALONE_AFTER + [()], (A,), 4),
+        # Several keys at one row: the row is alone, the keys are not.
+        ([(A, ROW), (B, ROW)] * (ALONE_AFTER // 2), (C, ROW), 4),
+        ([(A, ROW), (B, ROW)] * (ALONE_AFTER // 2), (A,), 2),
+        ([(A, ROW)] * ALONE_AFTER + [(A,)], (A,), 4),
+        ([(A, ROW)] * ALONE_AFTER + [(A,)], (ROW,), 2),
+    ],
+)
+def test_name_of_the_last_100_requests_gets_max_alone_slots(
+    before: list[Names], asked: Names, most: int
+) -> None:
+    async def scenario() -> None:
+        slots = Slots(5, max_per_name=2, max_alone=4)
+        await pass_through(slots, *before)
+        keys = [
+            tuple(b"%d" % number if name == C else name for name in asked) for number in range(6)
+        ]
+        assert await taken(slots, *keys) == list(range(most))
+
+    run(scenario())
+
+
+def test_another_name_finds_a_slot_beside_a_lone_one_at_once() -> None:
+    async def scenario() -> None:
+        slots = Slots(5, max_per_name=2, max_alone=4)
+        await pass_through(slots, *[(A,)] * ALONE_AFTER)
+        for _ in range(4):
+            assert slots.take_free((A,))
+        assert slots.take_free((B,))
+        # From then on the lower bound holds.
+        waiting = asyncio.create_task(slots.take((A,)))
+        for _ in range(2):
+            slots.give_back((A,))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        slots.give_back((A,))
+        await waiting
+
+    run(scenario())
+
+
 def test_repr_of_slots_hides_the_names_that_hold_them() -> None:
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1)
+        slots = Slots(1, max_per_name=1, max_alone=1)
         await slots.take((b"secret",))
         assert "secret" not in repr(slots)
 
@@ -187,7 +243,7 @@ def test_request_waits_only_if_slots_or_its_bound_are_exhausted(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:
-        slots = Slots(size, max_per_name=bound)
+        slots = Slots(size, max_per_name=bound, max_alone=bound)
         held: list[Names] = []
         waiting: list[tuple[Names, asyncio.Task[None]]] = []
         for move, given_ in moved:

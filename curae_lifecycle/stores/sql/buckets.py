@@ -52,12 +52,31 @@ def _fits(bucket: Bucket) -> bool:
     return largest <= _MAX_INTEGER
 
 
-def charge_statements(
-    dialect: Dialect, policy: Bucket, key: str, at: int, *, known: bool, apart: bool = False
-) -> list[Statement]:
-    """Build the statements that charge a bucket by one token, for the transaction of a commit.
+def most_together(bucket: Bucket) -> int:
+    """Return how many tokens one statement may charge to a bucket: no more than it can hold.
 
-    The last statement must change one row. If the bucket has less than a token, that statement
+    Raises:
+        ArgumentError: The bucket is too large for 64-bit integers.
+    """
+    check_sizes((bucket,))
+    token = bucket.seconds * SECOND
+    room = _MAX_INTEGER - bucket.capacity * token - bucket.refill
+    return min(bucket.capacity, room // token)
+
+
+def charge_statements(
+    dialect: Dialect,
+    policy: Bucket,
+    key: str,
+    at: int,
+    *,
+    known: bool,
+    apart: bool = False,
+    tokens: int = 1,
+) -> list[Statement]:
+    """Build the statements that charge a bucket, for the transaction of a commit.
+
+    The last statement must change one row. If the bucket has too few tokens, that statement
     changes none and the transaction is undone.
 
     Args:
@@ -68,27 +87,29 @@ def charge_statements(
         known: Whether the bucket's row existed when the request was loaded. Only MariaDB needs it.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
+        tokens: How many tokens to charge, at most `most_together`. More than one are charged to no
+            bucket whose state is not believed.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.
     """
     check_sizes((policy,))
     token, refill = policy.seconds * SECOND, policy.refill
-    most = policy.capacity * token
+    most, asked = policy.capacity * token, tokens * token
     window, part = divmod(most, refill)
     last = at + window + CLOCK_TOLERANCE
     missing: tuple[Value, ...] = (
-        *(at, token),
-        *(last, last, part, most),
-        *(at + window, most + token),
-        *(at, refill, token),
+        *(at, asked),
+        *(last, last, part, most + asked - token),
+        *(at + window, most + asked),
+        *(at, refill, asked),
     )
     sets = (at, *missing, refill, *missing, refill)
     if dialect is Dialect.MARIADB:
         charge = Statement(_MARIADB_CHARGE, (*sets, key, *missing, most), 1)
         # INSERT IGNORE locks an existing row, so it runs only if the row was missing at load.
         return [charge] if known else [Statement(_MARIADB_NEW, (key, *FULL_BUCKET)), charge]
-    fresh = (key, at + token // refill, token % refill)
+    fresh = (key, at + asked // refill, asked % refill)
     is_lazy = apart and dialect is Dialect.POSTGRESQL
     text = _LAZY_CHARGE if is_lazy else _CHARGE
     return [Statement(text, (*fresh, *sets, *missing, most), 1)]
@@ -100,7 +121,7 @@ _STORED: Final = "curae_bucket."
 _MISSING: Final = (
     # The SQL for what the bucket is missing after one more charge, in units of 1/refill of a
     # microsecond. In this order: the bucket is full; the instant is not believed, so the bucket is
-    # empty after this charge; the charge is refused; anything else is exact.
+    # empty after a charge of one token; the charge is refused; anything else is exact.
     f"(CASE WHEN {_STORED}full_at < ? THEN ? "
     f"WHEN {_STORED}full_at > ? OR ({_STORED}full_at = ? AND {_STORED}part > ?) THEN ? "
     f"WHEN {_STORED}full_at > ? THEN ? "

@@ -29,6 +29,11 @@ from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.stores.sql import loading, outbox_statements, storing
 from curae_lifecycle.stores.sql.buckets import check_sizes
+from curae_lifecycle.stores.sql.charging import (
+    RequestCharge,
+    SharedCharges,
+    request_charge_statements,
+)
 from curae_lifecycle.stores.sql.clock import now_parameter
 from curae_lifecycle.stores.sql.purging import purge_database
 from curae_lifecycle.stores.sql.replication import CONFIRM
@@ -158,7 +163,7 @@ class _Statements:
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...]) -> list[Statement]:
         """Build the statements that charge buckets ahead of a commit."""
-        return storing.apart_charge_statements(self._dialect, loaded, charges)
+        return request_charge_statements(self._dialect, [RequestCharge.of(loaded, charges)])
 
     def flush(self) -> Statement | None:
         """Build the statement that makes earlier charges durable; None if they are already."""
@@ -297,8 +302,7 @@ class SqlStore:
             True if all buckets were charged. False if a bucket no longer admits the request, after
             which none was charged: load again and decide again.
         """
-        statements = self._statements.charge(loaded, charges)
-        if statements and not self._database.run_transaction(statements):
+        if charges and not self._database.run_transaction(self._statements.charge(loaded, charges)):
             return False
         flush = self._statements.flush() if durable else None
         if flush is not None:
@@ -364,6 +368,7 @@ class AsyncSqlStore:
         self._database = database
         self._charges_apart = charge_apart
         self._statements = _Statements(database.dialect, settings)
+        self._shared = SharedCharges(database)
 
     async def create_tables(self) -> None:
         """Create missing tables and indexes. Several processes may call this at once."""
@@ -462,8 +467,7 @@ class AsyncSqlStore:
             True if all buckets were charged. False if a bucket no longer admits the request, after
             which none was charged: load again and decide again.
         """
-        statements = self._statements.charge(loaded, charges)
-        if statements and not await self._database.run_transaction(statements):
+        if charges and not await self._shared.charge(RequestCharge.of(loaded, charges)):
             return False
         flush = self._statements.flush() if durable else None
         if flush is not None:

@@ -100,32 +100,6 @@ def commit_statements(
     return statements
 
 
-def apart_charge_statements(
-    dialect: Dialect, loaded: Loaded, charges: Sequence[RateWrite]
-) -> list[Statement]:
-    """Build the statements that charge buckets ahead of a commit, for one transaction.
-
-    Args:
-        dialect: The database's dialect.
-        loaded: The loaded values that the charges were decided from.
-        charges: The writes of the buckets.
-
-    Raises:
-        ArgumentError: A bucket is too large.
-    """
-    at, statements = to_epoch_microseconds(loaded.now), list[Statement]()
-    for key, write in sorted(
-        [(rate_key(write.key), write) for write in charges], key=itemgetter(0)
-    ):
-        if not isinstance(write.policy, Bucket):
-            raise ArgumentError("charges", "writes of buckets")
-        is_known = write.before is not None
-        statements += charge_statements(
-            dialect, policy=write.policy, key=key, at=at, known=is_known, apart=True
-        )
-    return statements
-
-
 _PURGE_BATCH: Final = 1000
 
 

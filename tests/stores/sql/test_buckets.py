@@ -21,7 +21,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.stores.sql.buckets import charge_statements, check_sizes
+from curae_lifecycle.stores.sql.buckets import charge_statements, check_sizes, most_together
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Statement
@@ -95,17 +95,22 @@ def held(database: SqlDatabase) -> BucketState | None:
 
 
 def charge(
-    database: SqlDatabase, policy: Bucket, state: BucketState | None, at: int
+    database: SqlDatabase,
+    policy: Bucket,
+    state: BucketState | None,
+    at: int,
+    *,
+    tokens: int = 1,
 ) -> BucketState | None:
     """Return the bucket after a charge, or None if it was refused and nothing changed."""
     assert database.run_transaction([Statement("DELETE FROM curae_bucket")])
     if state is not None:
         put = "INSERT INTO curae_bucket (id, full_at, part) VALUES (?, ?, ?)"
         assert database.run_transaction([Statement(put, (KEY, *state), 1)])
-    known = state is not None
-    if database.run_transaction(
-        charge_statements(database.dialect, policy=policy, key=KEY, at=at, known=known)
-    ):
+    statements = charge_statements(
+        database.dialect, policy=policy, key=KEY, at=at, known=state is not None, tokens=tokens
+    )
+    if database.run_transaction(statements):
         return held(database)
     assert held(database) == state
     return None
@@ -145,6 +150,31 @@ def test_sql_bucket_charge_equals_the_rate_limit_rules(
     assert charge(shared, policy=policy, state=state, at=at) == (
         expected if isinstance(expected, BucketState) else None
     )
+
+
+@pytest.mark.slow
+@given(charged_buckets(), st.integers(2, 20))
+@example((TWO, None), 2)
+@example((TWO, BucketState(NOW)), 2)
+@example((TWO, BucketState(NOW + 1)), 2)
+@example((attrs.evolve(TWO, capacity=3), BucketState(NOW + SECOND)), 2)
+@example((SEVENTHS, BucketState(NOW, 6)), 3)
+@example((SEVENTHS, BucketState(NOW - 1, 6)), 3)
+# The state is not believed, so that one token is left.
+@example((SEVENTHS, BucketState(BELIEVED + 1)), 2)
+def test_sql_charge_of_several_tokens_equals_as_many_charges(
+    shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], tokens: int
+) -> None:
+    policy, state = charged
+    tokens = min(tokens, most_together(policy))
+    now, expected = from_epoch_microseconds(NOW), FULL_BUCKET if state is None else state
+    for _ in range(tokens):
+        result = admit_one(policy, expected, now)
+        if not isinstance(result, BucketState):
+            assert charge(shared, policy, state, at=NOW, tokens=tokens) is None
+            return
+        expected = result
+    assert charge(shared, policy, state, at=NOW, tokens=tokens) == expected
 
 
 @pytest.mark.parametrize("now", [datetime.min.replace(tzinfo=START.tzinfo), LAST_INSTANT])
@@ -194,14 +224,35 @@ def test_bucket_too_large_for_64_bits_is_refused(
             make()
 
 
+@pytest.mark.parametrize(
+    ("bucket", "most"),
+    [
+        (ONE, 1),
+        (SEVENTHS, 3),
+        (Bucket(name="p", capacity=8_960_000_000_000, refill=1, seconds=1), 263_372_036_854),
+    ],
+)
+def test_as_many_tokens_as_a_bucket_holds_are_charged_together(bucket: Bucket, most: int) -> None:
+    assert most_together(bucket) == most
+
+
+@pytest.mark.parametrize("bucket", TOO_LARGE)
+def test_most_together_of_a_bucket_too_large_for_64_bits_raises(bucket: Bucket) -> None:
+    with pytest.raises(ArgumentError, match="64-bit"):
+        most_together(bucket)
+
+
 @given(buckets(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
 def test_sql_charge_of_the_largest_bucket_fits_64_bits(bucket: Bucket) -> None:
     assume(fits(bucket))
     token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
     believed = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill + CLOCK_TOLERANCE
+    asked = token * most_together(bucket)
     # The largest numbers that occur in the statement.
     for number in (
         most + token,
+        most + asked,
+        (most // bucket.refill) * bucket.refill + bucket.refill - 1 + asked,
         (most // bucket.refill) * bucket.refill + bucket.refill + token,
         believed,
     ):
