@@ -21,10 +21,11 @@ from curae_lifecycle.rules.values import (
     parse_opaque,
 )
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
 from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import RecordWrite
@@ -274,7 +275,7 @@ def test_page_about_nothing_raises_argument_error() -> None:
         hosted_page_for(call(ShowPage(Needs()), "k-1"), PageShown(new_ids().next_action), None)
 
 
-# --- The row of the table, the document, the fingerprint --------------------------------------
+# --- The row of the table, the document -------------------------------------------------------
 
 
 @attrs.frozen
@@ -294,69 +295,50 @@ def test_document_has_the_404_of_a_connection_in_the_body() -> None:
     assert ProblemCode.NOT_FOUND in problem_codes(Touch)
 
 
-@attrs.frozen
-class Pair(operation.UserOperation):
-    """An operation with two lists of texts."""
+class ShowOneSession(ShowSession):
+    """An operation on a session, with an example."""
 
-    ones: tuple[str, ...]
-    others: tuple[str, ...]
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        return (operation.Example("shown", cls(SESSION.id), Snapshot(session=SESSION)),)
 
-    reply = operation.Reply
+
+class ListPage(ShowPage):
+    """An operation that loads a page of connections, with an example."""
+
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        needs = Needs(connections=ConnectionsPage(COORDINATE))
+        return (operation.Example("listed", cls(needs)),)
+
+
+class ShowLastSession(operation.UserOperation):
+    """An operation on an app user that loads a session."""
+
+    reply = SessionShown
     rule = ROOT
 
-    def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        raise NotImplementedError  # only its fingerprint is made
-
-
-def test_texts_like_a_count_give_another_fingerprint() -> None:
-    assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
-
-
-@attrs.frozen
-class Measure(operation.UserOperation):
-    """An operation with a value of any type."""
-
-    app_user_id: AppUserId
-    value: object
-    unit: str = "mg"
-
-    reply = operation.Reply
-    rule = ROOT
+    def needs(self, caller: Caller) -> Needs:
+        raise NotImplementedError  # only its document is made
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        raise NotImplementedError  # only its fingerprint is made
-
-
-VALUES: Final[tuple[object, ...]] = (
-    *("1", 1, 1.0, 1.5, "1.5", "true", True, "false", False, "null", None, "", [], (), {}, "[]"),
-    *("a", ["a"], ("a",), {"a": 1}, {"a": 2}, ("a", "b"), ["a", "b"], [["a"], "b"]),
-    *((1,), ("1",), (None,), ("",), (True,), ("true",), START, "2026-01-01T00:00:00Z", "\0=1"),
-)
-
-
-def test_values_of_other_types_give_another_fingerprint() -> None:
-    prints = [fingerprint(Measure(USER, value)) for value in VALUES]
-    assert len(set(prints)) == len(VALUES)
-    assert fingerprint(Measure(USER, {"a": 1, "b": 2})) == fingerprint(
-        Measure(USER, {"b": 2, "a": 1})
-    )
+        raise NotImplementedError  # as above
 
 
 @pytest.mark.parametrize(
-    ("value", "given"),
+    ("kind", "is_documented"),
     [
-        ({"a"}, "a set"),
-        (Snapshot(), "a Snapshot"),
-        ([Snapshot()], "a list"),
-        ({"a": {1}}, "a dict"),
-        ((b"a",), "a bytes"),
-        ({1: "a", "b": "c"}, "a dict"),
+        (ShowSession, True),
+        (ShowOneSession, True),
+        (ShowLastSession, True),
+        (ListPage, False),
+        (GetAccountState, False),
     ],
 )
-def test_value_without_a_fingerprint_raises_argument_error(value: object, given: str) -> None:
-    message = rf"^value: must be .*override `fingerprint_values`, not {given}$"
-    with pytest.raises(ArgumentError, match=message):
-        fingerprint(Measure(USER, value))
+def test_document_has_the_404_of_each_operation_on_an_id(
+    kind: type[operation.Operation], *, is_documented: bool
+) -> None:
+    assert (ProblemCode.NOT_FOUND in problem_codes(kind)) is is_documented
 
 
 @pytest.mark.parametrize("status", [199, 204, 205, 300, 409])
