@@ -121,8 +121,10 @@ class _Request(OperationContext):
                 self.charges = tuple(
                     [each for each in self.charges if not isinstance(each.key, LimitKey)]
                 )
+        elif isinstance(reply, NotModified):
+            status, attempt = NOT_MODIFIED, None
         else:
-            status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
+            status = rule.status
         if self.charges:
             changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
         rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record

@@ -100,6 +100,20 @@ def test_only_a_final_404_or_409_is_kept_under_the_key(
     assert [type(write) for write in answer.changes.writes] == [RecordWrite] * is_kept
 
 
+class KeepCopy(Refuse):
+    """An operation whose client holds the current answer already."""
+
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
+        del context
+        return operation.Ruling(operation.NotModified('"held"'))
+
+
+def test_304_under_a_key_leaves_no_record() -> None:
+    asked = call(KeepCopy(ID, Problem(ProblemCode.NOT_FOUND)), "k-1")
+    answer = respond(decide(asked, Snapshot(connection=pending()), START, new_ids=new_ids()))
+    assert (answer.response.status, answer.changes) == (304, NO_CHANGES)
+
+
 # --- Connections and app users ----------------------------------------------------------------
 
 
