@@ -274,6 +274,7 @@ def initiate(
         assert isinstance(provisioned, Done)  # noqa: S101 - the table `binding` provisions too
         binding = provisioned.value
         rules += provisioned.rules
+    bound = None if binding is None else binding.user_id
     session = CuraeConnectSession(
         id=id,
         coordinate=coordinate,
@@ -282,7 +283,7 @@ def initiate(
         created_at=now,
         expires_at=next_action.expires_at,
         landed_at=now if enter.handoff is LANDED else None,
-        user_id=None if binding is None else binding.user_id,
+        user_id=None if enter.user is SessionUser.NONE_YET else bound,
         era=present_era(binding),
     )
     return Done(Initiated(session, binding), rules)

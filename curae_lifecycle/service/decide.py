@@ -21,6 +21,7 @@ import attrs
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin_attempt
+from curae_lifecycle.rules.problems import ProblemKind
 from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
@@ -34,10 +35,11 @@ from curae_lifecycle.service.operations.operation import (
     Ruling,
     ruling_from_refusal,
 )
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import status_of_stored
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_snapshot
 from curae_lifecycle.service.status import NOT_MODIFIED, is_answer_kept, status_of
-from curae_lifecycle.service.writes import RateWrite, Write
+from curae_lifecycle.service.writes import RateWrite
 
 
 def fingerprint(operation: Operation) -> Fingerprint:
@@ -68,6 +70,9 @@ def decide(
             before `now`, or the snapshot holds other values than `call.needs` names.
     """
     check_instant("now", now)
+    if not _name_one_user(call.needs, snapshot):
+        # The binding may be that of either user. The gate of ownership refuses the request.
+        snapshot = attrs.evolve(snapshot, binding=None)
     check_snapshot(call.needs, snapshot)
     request = _Request(
         caller=call.caller,
@@ -94,7 +99,7 @@ class _Request(OperationContext):
     needs: Needs
     new_ids_or_none: NewIds | None
     call: Call
-    charges: tuple[Write, ...] = ()
+    charges: tuple[RateWrite, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
 
@@ -111,8 +116,15 @@ class _Request(OperationContext):
             status = status_of(reply.problem)
             if not is_answer_kept(reply.problem):
                 attempt = None
+            if reply.problem.problem_type.kind is ProblemKind.ABSENT:
+                # There was nothing, so the app user is not charged.
+                self.charges = tuple(
+                    [each for each in self.charges if not isinstance(each.key, LimitKey)]
+                )
+        elif isinstance(reply, NotModified):
+            status, attempt = NOT_MODIFIED, None
         else:
-            status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
+            status = rule.status
         if self.charges:
             changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
         rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
@@ -188,10 +200,23 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    for coordinate in _named_coordinates(request.call.needs, request.snapshot):
-        if coordinate is None or not request.caller.owns(coordinate):
-            return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
-    return None
+    needs, snapshot = request.call.needs, request.snapshot
+    are_owned = all(
+        coordinate is not None and request.caller.owns(coordinate)
+        for coordinate in _named_coordinates(needs, snapshot)
+    )
+    if are_owned and _name_one_user(needs, snapshot):
+        return None
+    return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
+
+
+def _name_one_user(needs: Needs, snapshot: Snapshot) -> bool:
+    # Whether all that the request names, and that is known, belongs to one coordinate.
+    named = [*_named_coordinates(needs, snapshot), needs.binding]
+    if needs.connections is not None:
+        named.append(needs.connections.coordinate)
+    known = [coordinate for coordinate in named if coordinate is not None]
+    return all(coordinate == known[0] for coordinate in known)
 
 
 def _named_coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -27,8 +28,8 @@ class Settings:
         buckets: The rate-limit buckets that each API key has; their names are unique.
         type_base: The base URI of the `type` of every problem.
         active_spelling: The spelling of the status ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
-        operations: The operations that the server serves; their names are unique. The default is
-            `OPERATIONS`.
+        operations: The operations that the server serves; no two have the same name, or the same
+            method and path. The default is `OPERATIONS`.
     """
 
     environment: Environment | None = None
@@ -39,11 +40,11 @@ class Settings:
     operations: tuple[type[Operation], ...] = attrs.field(factory=lambda: OPERATIONS)
 
     def __attrs_post_init__(self) -> None:
-        """Check the type of each setting, the spelling, and that no two names are the same.
+        """Check the type of each setting, the spelling, and that names and paths differ.
 
         Raises:
-            ArgumentError: A setting is of another type, the spelling is unknown, or two buckets or
-                operations have the same name.
+            ArgumentError: A setting is of another type, the spelling is unknown, two buckets or
+                operations have the same name, or two operations have the same method and path.
         """
         if self.environment is not None:
             check_environment("environment", self.environment)
@@ -61,6 +62,7 @@ class Settings:
             raise ArgumentError("buckets", "of different names")
         if len({each.rule.name for each in self.operations}) < len(self.operations):
             raise ArgumentError("operations", "of different names")
+        _check_paths(self.operations)
 
     def __repr__(self) -> str:
         # Only what differs from the default, because signatures in `help` show default settings.
@@ -79,6 +81,18 @@ def _check_tuple(
     for item in cast("tuple[object, ...]", value):
         if not is_item(item):
             raise ArgumentError(argument, allowed, f"one with {describe(item)}")
+
+
+def _check_paths(operations: tuple[type[Operation], ...]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for kind in operations:
+        rule = kind.rule
+        # Two ids in one place match the same paths, whatever their names.
+        place = rule.method, re.sub(r"\{\w+\}", "{}", rule.path)
+        other = seen.setdefault(place, rule.name)
+        if other != rule.name:
+            both = f"{other} and {rule.name}, both {rule.method} {rule.path}"
+            raise ArgumentError("operations", "of different methods and paths", both)
 
 
 def _is_bucket(item: object) -> bool:

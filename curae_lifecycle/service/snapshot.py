@@ -78,8 +78,8 @@ class Needs:
             store that loads all of them in any case is right, but a long chain takes it long.
         session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded. `session`, `connection`, `chain` and
-            `connections` load the binding of their coordinate without it; beside one of them it
-            must be that same coordinate.
+            `connections` load the binding of their coordinate without it. Beside one of them it
+            must be that same coordinate: `decide` answers another one with `NOT_FOUND`.
         connections: The page of a coordinate's connections to load, with the coordinate's binding.
         page: The digest of the URL of a hosted page; load the page, even if it has expired.
     """

@@ -112,7 +112,10 @@ class RateWrite:
 
     @property
     def expires_at(self) -> datetime:
-        """The instant from which a store may drop `after`, since it then has no effect."""
+        """The instant from which a store may drop `after`, since it then has no effect.
+
+        If the stored state has a later one, that stays: another server's window may be longer.
+        """
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 

@@ -15,10 +15,11 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, TICK, NextAction
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, TICK
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest, user_subject
 from curae_lifecycle.service.operations.operation import Reply
+from curae_lifecycle.web.wire_format import find_next_action
 
 _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
@@ -39,8 +40,9 @@ def hosted_page_for(
 ) -> HostedPage | None:
     """Return the hosted page to register for a reply; None if the reply has no next action.
 
-    The page is about the connection or session in the reply, else about the one that the call
-    names, else about the user of the call.
+    If the reply has several, the page is that of the first one. The page is about the connection
+    or session in the reply, else about the one that the call names, else about the user of the
+    call.
 
     Args:
         call: The call that the reply was decided for.
@@ -52,16 +54,13 @@ def hosted_page_for(
         ArgumentError: The reply has a next action, but neither the reply nor the call's needs name a
             connection, session or user.
     """
-    members = [getattr(reply, name) for name in reply.__match_args__]
-    actions = [member for member in members if isinstance(member, NextAction)]
-    if not actions:
+    action = find_next_action(reply)
+    if action is None:
         return None
+    members = [getattr(reply, name) for name in reply.__match_args__]
     kind, subject = _page_key(call, members, binding)
     return HostedPage(
-        digest=url_digest(actions[0].url),
-        kind=kind,
-        subject=subject,
-        expires_at=actions[0].expires_at,
+        digest=url_digest(action.url), kind=kind, subject=subject, expires_at=action.expires_at
     )
 
 

@@ -140,11 +140,16 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
         """Store a state with its policy, which determines when the state expires.
 
+        If servers charge one log with different windows, the policy with the longest one stays.
+
         Returns:
             The instant at which a new state expires, and its key; `None` if the write replaces an
             earlier state.
         """
-        self[key] = write.after, write.policy
+        row, policy = self.get(key), write.policy
+        if row is not None and row[1].window > policy.window:
+            policy = row[1]
+        self[key] = write.after, policy
         return (write.expires_at, key) if write.before is None else None
 
     def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:

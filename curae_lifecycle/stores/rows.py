@@ -60,7 +60,9 @@ class Row:
         key: The value's id, or the digest of its key.
         document: The whole value, as JSON.
         expires_at: When an idempotency record, a rate limit or a hosted page expires, in
-            microseconds since 1970. The row may be dropped five minutes later, never before.
+            microseconds since 1970. The row may be dropped five minutes later, never before. An
+            update keeps the later of the stored and the new instant, since another server may
+            charge the same log with a longer window.
         user: The key of the coordinate of a connection or session, which is also its binding's key.
         predecessor: The id of the connection that a connection recovers. The column must be unique,
             since a connection has at most one successor.

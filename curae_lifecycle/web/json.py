@@ -19,6 +19,12 @@ from curae_lifecycle.service.json_schema import Json
 DEPTH_MAX: Final = 256
 """The deepest nesting of a document; documents of the lifecycle are far less deep [O]."""
 
+DIGITS_MAX: Final = 4_300
+"""The most digits of an integer, whatever `PYTHONINTMAXSTRDIGITS` is set to [O]."""
+
+# Python converts as many digits at once, whatever it is set to.
+_DIGITS_AT_ONCE: Final = 640
+
 _WHITE: Final = " \t\n\r"
 
 # An unterminated string matches to the end of the text, so that the scan stays linear.
@@ -81,8 +87,8 @@ def parse_json(text: bytes | str) -> Json:
 
     Raises:
         MalformedError: The text is no JSON, holds NaN or an infinity, is nested more than
-            `DEPTH_MAX` deep, or has a number that is too large for a float or has more digits than
-            Python reads.
+            `DEPTH_MAX` deep, or has a number that is too large for a float or an integer of more
+            than `DIGITS_MAX` digits.
     """
     try:
         decoded = (text.decode() if isinstance(text, bytes) else text).strip(_WHITE)
@@ -124,8 +130,21 @@ def _finite(text: str) -> float:
     return value
 
 
+def _integer(text: str) -> int:
+    if len(text) <= _DIGITS_AT_ONCE:
+        return int(text)
+    digits = text.removeprefix("-")
+    if len(digits) > DIGITS_MAX:
+        raise ValueError
+    value = 0
+    for first in range(0, len(digits), _DIGITS_AT_ONCE):
+        part = digits[first : first + _DIGITS_AT_ONCE]
+        value = value * 10 ** len(part) + int(part)
+    return -value if text.startswith("-") else value
+
+
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_members, parse_constant=_finite, parse_float=_finite
+    object_pairs_hook=_members, parse_constant=_finite, parse_float=_finite, parse_int=_integer
 )
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False

@@ -153,13 +153,23 @@ def format_reply(
 
 def has_next_action(reply: Reply) -> bool:
     """Return whether a reply holds the URL of a hosted page, so that it must not be cached."""
-    return any(_holds_next_action(getattr(reply, name)) for name in reply.__match_args__)
+    return find_next_action(reply) is not None
 
 
-def _holds_next_action(value: object) -> bool:
-    if isinstance(value, tuple):
-        return any(map(_holds_next_action, cast("tuple[object, ...]", value)))
-    return isinstance(value, NextAction)
+def find_next_action(reply: Reply) -> NextAction | None:
+    """Return the first next action of a reply, which may be within a tuple; None if it has none."""
+    return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))
+
+
+def _find_next_action(values: tuple[object, ...]) -> NextAction | None:
+    for value in values:
+        if isinstance(value, NextAction):
+            return value
+        if isinstance(value, tuple):
+            found = _find_next_action(cast("tuple[object, ...]", value))
+            if found is not None:
+                return found
+    return None
 
 
 def _format_field(

@@ -21,6 +21,7 @@ from curae_lifecycle.rules.values import NextAction, SessionId, UserId
 from curae_lifecycle.testing import laws
 from tests.proof.reference.tables import BINDING, COMPLETION, ENTRY_PATH
 from tests.support import specimens
+from tests.support.cells import outcome_of
 from tests.support.specimens import BOUND, NEW_USER, binding_in, mint, waiting
 from tests.support.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
 
@@ -70,6 +71,14 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
             generation=1 if binding is None else 4,
             version=1 if binding is None else 6,
         )
+
+
+def test_path_b_of_a_tombstoned_account_has_no_user_yet() -> None:
+    cell = (AccountState.TOMBSTONED, rules.PREFERRED)
+    with outcome_of("entry-path", cell, rules.PATH_B):
+        minted = mint("TOMBSTONED", prefer_signup=True)
+    session = minted.value.session
+    assert (session.path, session.user_id) == (rules.EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, None)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_request_fingerprint_changes_with_each_field_of_a_call(other: Everything
 
 
 def test_fingerprint_values_are_the_field_texts() -> None:
-    expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", "\0"]
+    expected = [uuid(1), "\0=1", "false", "\0=2026-01-01T00:00:00Z", "\0"]
     assert EVERYTHING.fingerprint_values() == expected
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 import pytest
 
 from curae_lifecycle import ArgumentError, Bucket, Settings
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 
@@ -30,6 +34,17 @@ def test_settings_with_two_buckets_of_one_name_raise() -> None:
 def test_settings_with_two_operations_of_one_name_raise() -> None:
     with pytest.raises(ArgumentError, match="of different names") as raised:
         Settings(operations=(*OPERATIONS, Revoke))
+    assert raised.value.argument == "operations"
+
+
+@pytest.mark.parametrize("path", [GetConnection.rule.path, f"{BASE_PATH}/connections/{{id}}"])
+def test_settings_with_two_operations_of_one_path_raise(path: str) -> None:
+    class Peek(GetConnection):
+        rule = attrs.evolve(GetConnection.rule, name="peek", path=path)
+
+    message = rf"methods and paths, not get-connection and peek, both GET {re.escape(path)}$"
+    with pytest.raises(ArgumentError, match=message) as raised:
+        Settings(operations=(*OPERATIONS, Peek))
     assert raised.value.argument == "operations"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -119,6 +120,25 @@ def test_hosted_page_of_a_custom_reply_is_about_the_user() -> None:
     assert page is not None
     assert page.kind is USER_PAGE
     assert page.user_id is None
+
+
+@attrs.frozen
+class Several(Reply):
+    """A reply of a custom operation with a list of next actions."""
+
+    next_actions: tuple[object, ...]
+
+
+@pytest.mark.parametrize(
+    "nest", [lambda it: (it,), lambda it: ((), ("x", it)), lambda it: (it, it)]
+)
+def test_next_action_within_a_list_opens_a_hosted_page(
+    nest: Callable[[NextAction], tuple[object, ...]],
+) -> None:
+    page = hosted_page_for(call(Initiate(USER)), Several(nest(new_ids().next_action)), None)
+    assert page is not None
+    assert (page.kind, page.digest) == (USER_PAGE, DIGEST)
+    assert hosted_page_for(call(Initiate(USER)), Several(()), None) is None
 
 
 def test_repr_of_a_hosted_page_hides_digest_and_subject() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.json import (
     DEPTH_MAX,
+    DIGITS_MAX,
     MalformedError,
     format_json,
     has_duplicate_keys,
@@ -99,6 +101,27 @@ def test_json_on_a_deep_call_stack_never_raises_recursion_error() -> None:
 
 def test_number_too_large_for_a_float_raises_not_json() -> None:
     assert fault(lambda: parse_json(b"1e999")) == (None, "NOT_JSON")
+
+
+@pytest.fixture(params=[0, 640, 4_300])
+def _int_digits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set how many digits of an integer Python converts; 0 for no limit."""
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(request.param)
+    yield
+    sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.usefixtures("_int_digits")
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_integer_has_4300_digits_whatever_python_is_set_to(sign: str) -> None:
+    for digits in (1, 640, 641, 1_280, DIGITS_MAX):
+        expected = 10**digits - 10 ** (digits - 1) - 1
+        text = f"{sign}8{'9' * (digits - 1)}"
+        assert parse_json(text) == (-expected if sign else expected)
+    with pytest.raises(MalformedError) as raised:
+        parse_json(f"{sign}{'9' * (DIGITS_MAX + 1)}")
+    assert raised.value.fault is Fault.NOT_JSON
 
 
 def test_large_json_is_parsed_in_one_pass() -> None:

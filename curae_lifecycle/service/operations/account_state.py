@@ -78,6 +78,10 @@ class GetAccountState(operation.UserOperation):
             ),
         )
 
+    def fingerprint_values(self) -> list[str]:
+        """Return the app user's id alone, since entity tags do not make another request."""
+        return [self.app_user_id]
+
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the account state, or with `NotModified` if `cached_states` holds it."""
         state = account_state(context.snapshot.binding)

@@ -7,6 +7,7 @@ Reading, routing, the fingerprint, the response and the API's document follow fr
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from datetime import datetime
 from enum import StrEnum
@@ -292,36 +293,49 @@ class Operation(ABC):
     def fingerprint_values(self) -> list[str]:
         """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
 
-        `None` and an empty text differ, and so do `(a,), (b, c)` and `(a, b), (c,)`.
-        Fields that are no text, boolean, integer, datetime, tuple or `None` are left out. An
-        operation that needs an idempotency key and has such fields must override this method.
+        Other values give other texts: `1`, `"1"` and `True`, `None` and an empty text, or
+        `(a,), (b, c)` and `(a, b), (c,)`. The one exception is a last field that can be a text or
+        a tuple: `"a"` equals `("a",)`.
+
+        Raises:
+            ArgumentError: A field is no text, datetime, tuple, `None` or value of JSON. An operation
+                that needs an idempotency key and has such a field must override this method.
         """
         values: list[str] = []
         for name in self.__match_args__:
             value: object = getattr(self, name)
             if isinstance(value, tuple):
                 items = cast("tuple[object, ...]", value)
-                values.extend(_escape(str(item)) for item in items)
+                values.extend([_fingerprint_text(name, item) for item in items])
                 if name != self.__match_args__[-1]:
                     # Without a count, items of this tuple could be items of the next one.
                     values.append(f"{_MARK}{len(items)}")
-            elif isinstance(value, bool):
-                values.append("true" if value else "false")
-            elif isinstance(value, datetime):
-                values.append(format_time(value))
-            elif isinstance(value, str | int):
-                values.append(_escape(str(value)))
-            elif value is None:
-                values.append(_MARK)
+            else:
+                values.append(_fingerprint_text(name, value))
         return values
 
 
 _MARK: Final = "\0"
-"""The beginning of a value's text that stands for no text of a client; a client's is doubled."""
+"""The beginning of a text in a fingerprint that is not the value itself."""
 
 
-def _escape(text: str) -> str:
-    return _MARK + text if text.startswith(_MARK) else text
+def _fingerprint_text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        is_ambiguous = value.startswith(_MARK) or value in {"true", "false"}
+        return _MARK + value if is_ambiguous else str(value)
+    if value is None:
+        return _MARK
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return f"{_MARK}={format_time(value)}"
+    try:
+        return f"{_MARK}={json.dumps(value, sort_keys=True)}"
+    except (TypeError, ValueError):
+        allowed = (
+            "a text, datetime, tuple, None or value of JSON; else override `fingerprint_values`"
+        )
+        raise errors.ArgumentError(name, allowed, errors.describe(value)) from None
 
 
 class ConnectionOperation(Operation):

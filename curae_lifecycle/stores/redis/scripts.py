@@ -145,7 +145,9 @@ end
 local place = 7 * buckets + 6
 if ARGV[place] then
   if (redis.call('GET', KEYS[buckets + 1]) or '') ~= ARGV[place] then return false end
-  charged[buckets + 1] = {ARGV[place + 1], ARGV[place + 2]}
+  -- A server with a longer window may have charged the log before.
+  local kept = math.max(tonumber(ARGV[place + 2]), redis.call('PTTL', KEYS[buckets + 1]))
+  charged[buckets + 1] = {ARGV[place + 1], kept}
 end
 for number, state in ipairs(charged) do
   redis.call('SET', KEYS[number], state[1], 'PX', string.format('%.0f', state[2]))
@@ -161,7 +163,7 @@ Keys: the buckets, then the exact log if one is charged. Arguments:
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
 - for each bucket: its refill, the cost of a token, and the most that may be missing;
-- for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it.
+- for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it at least.
 
 The script returns the new value of each bucket. It returns nil and changes nothing if a bucket has
 too few tokens, if the log has changed since it was loaded, or if a bucket has another form.

@@ -207,7 +207,9 @@ async def _purge_erasure(
         )
         statements += [gone, _erasure_deletion(key, era)]
     elif binding.user_id is not None:
-        statements.append(clear_user_statement(key, version, binding))
+        statements.append(
+            clear_user_statement(database.dialect, key=key, version=version, binding=binding)
+        )
     await database.run_transaction(statements)
 
 

@@ -181,7 +181,8 @@ def _write_statements(
         return place, [_insert(table, {"id": key, "version": 1, **fixed, **columns})]
     if (table, key) not in versions:
         raise ArgumentError("changes", "decided from the loaded values")
-    return place, [_update(table, columns=columns, key=key, version=versions[table, key])]
+    version = versions[table, key]
+    return place, [_update(dialect, table=table, columns=columns, key=key, version=version)]
 
 
 _ORDER: Final = (
@@ -240,8 +241,9 @@ def _insert(table: str, columns: _Columns) -> Statement:
     return Statement(_insert_text(table, tuple(columns)), tuple(columns.values()), 1)
 
 
-def _update(table: str, columns: _Columns, key: str, version: int) -> Statement:
-    return Statement(_update_text(table, tuple(columns)), (*columns.values(), key, version), 1)
+def _update(dialect: Dialect, table: str, columns: _Columns, key: str, version: int) -> Statement:
+    text = _update_text(dialect, table, tuple(columns))
+    return Statement(text, (*columns.values(), key, version), 1)
 
 
 @cache
@@ -250,8 +252,13 @@ def _insert_text(table: str, names: tuple[str, ...]) -> str:
 
 
 @cache
-def _update_text(table: str, names: tuple[str, ...]) -> str:
-    sets = ", ".join(["version = version + 1", *(f"{name} = ?" for name in names)])
+def _update_text(dialect: Dialect, table: str, names: tuple[str, ...]) -> str:
+    new = dict.fromkeys(names, "?")
+    if table == "curae_log":
+        # A server with a longer window may have charged the log before.
+        greatest = "max" if dialect is Dialect.SQLITE else "GREATEST"
+        new["expires_at"] = f"{greatest}(expires_at, ?)"
+    sets = ", ".join(["version = version + 1", *(f"{name} = {new[name]}" for name in names)])
     return f"UPDATE {table} SET {sets} WHERE id = ? AND version = ?"
 
 
@@ -289,17 +296,20 @@ def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> S
     return Statement(f"{insert} {on_conflict} {sets}", (key, era, due_at))
 
 
-def clear_user_statement(key: str, version: int, binding: LimitedAccountAppBinding) -> Statement:
+def clear_user_statement(
+    dialect: Dialect, key: str, version: int, binding: LimitedAccountAppBinding
+) -> Statement:
     """Build the UPDATE that removes the user from the binding of an erased coordinate.
 
     Args:
+        dialect: The database's dialect.
         key: The key of the coordinate.
         version: The version of the binding's row.
         binding: The binding as it is stored.
     """
     after = attrs.evolve(binding, user_id=None, version=binding.version + 1)
     columns: _Columns = {"document": format_document(dump(after))}
-    return _update("curae_binding", columns=columns, key=key, version=version)
+    return _update(dialect, table="curae_binding", columns=columns, key=key, version=version)
 
 
 def withdrawal_statement(digest: str) -> Statement:

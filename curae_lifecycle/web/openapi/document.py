@@ -21,7 +21,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.gates import REQUEST_GATES, Ask, Gate
 from curae_lifecycle.service.json_schema import Json, Schema
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import (
     ConnectionOperation,
@@ -29,6 +29,7 @@ from curae_lifecycle.service.operations.operation import (
     Operation,
     OperationRule,
     Reply,
+    UserOperation,
 )
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
@@ -284,10 +285,18 @@ def _passes(gate: Gate, kind: type[Operation]) -> bool:
     if gate in _BY_KEY:
         return kind.rule.key is _BY_KEY[gate]
     if gate is Gate.OWNERSHIP:
-        # Its body may name the connection instead of its path.
-        return bool(kind.rule.ids) or issubclass(kind, ConnectionOperation)
+        return bool(kind.rule.ids) or _loads_an_id(kind)
     # The path of a request for this operation is known.
     return gate is not Gate.ROUTE
+
+
+def _loads_an_id(kind: type[Operation]) -> bool:
+    # Whether the operation loads a connection or session, whose id its query or body may name.
+    if kind.needs in (ConnectionOperation.needs, UserOperation.needs):
+        return issubclass(kind, ConnectionOperation)
+    needed = [each.operation.needs(example_values.CALLER) for each in kind.examples()]
+    # An operation without examples may load anything.
+    return not needed or any(each.connection or each.chain or each.session for each in needed)
 
 
 _BY_KEY: Final = {**KEY_USE_BY_GATE, Gate.IDEMPOTENCY: KeyUse.NEEDED}

@@ -337,10 +337,10 @@ def test_fingerprint_values_are_field_texts_in_field_order() -> None:
     )
     assert schedule.fingerprint_values() == [
         "n",
-        "2",
+        "\0=2",
         "true",
         "false",
-        "2026-01-05T09:30:00Z",
+        "\0=2026-01-05T09:30:00Z",
         "\0",
         "labs",
         "clinical_summary",

@@ -11,19 +11,28 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
-from curae_lifecycle.rules.ratelimit import ExactLog
+from curae_lifecycle.rules.ratelimit import Bucket, ExactLog
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
-from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, parse_opaque
-from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.rules.values import (
+    AppUserId,
+    ConnectionId,
+    NextAction,
+    SessionId,
+    parse_opaque,
+)
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.hosted_page import PageKind
-from curae_lifecycle.service.members import CONNECTION_ID, Member
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
 from curae_lifecycle.service.operations import operation
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.web.openapi.document import problem_codes
 from curae_lifecycle.web.respond import respond
-from tests.support.server import ID, STRANGERS, call, new_ids
+from tests.support.server import CALLER, ID, LIMITED, STRANGERS, USER, call, new_ids, written
 from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 SESSION: Final = CuraeConnectSession(
@@ -89,6 +98,86 @@ def test_only_a_final_404_or_409_is_kept_under_the_key(
     answer = respond(decision)
     assert (answer.response.status, answer.rules[-1]) == (status, "refuse.always")
     assert [type(write) for write in answer.changes.writes] == [RecordWrite] * is_kept
+
+
+class KeepCopy(Refuse):
+    """An operation whose client holds the current answer already."""
+
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
+        del context
+        return operation.Ruling(operation.NotModified('"held"'))
+
+
+def test_304_under_a_key_leaves_no_record() -> None:
+    asked = call(KeepCopy(ID, Problem(ProblemCode.NOT_FOUND)), "k-1")
+    answer = respond(decide(asked, Snapshot(connection=pending()), START, new_ids=new_ids()))
+    assert (answer.response.status, answer.changes) == (304, NO_CHANGES)
+
+
+# --- Connections and app users ----------------------------------------------------------------
+
+
+@attrs.frozen
+class Reminded(operation.Reply):
+    state: str
+
+
+@attrs.frozen
+class Remind(operation.Operation):
+    """An operation on a connection that is charged to the app user that its body names."""
+
+    connection_id: ConnectionId
+    app_user_id: AppUserId
+
+    reply = Reminded
+    rule = attrs.evolve(
+        ROOT,
+        path=f"{operation.BASE_PATH}/connections/{{connectionId}}:remind",
+        limit=ExactLog("remind", 1, 60),
+        ids=(CONNECTION_ID,),
+        body=(APP_USER_ID,),
+    )
+
+    def needs(self, caller: Caller) -> Needs:
+        return Needs(connection=self.connection_id, binding=caller.coordinate(self.app_user_id))
+
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
+        binding = context.snapshot.binding
+        return operation.Ruling(Reminded("UNLINKED" if binding is None else binding.state))
+
+
+OTHER_USER: Final = AppUserId("user-2")
+OTHER_BINDING: Final = attrs.evolve(LIMITED, coordinate=CALLER.coordinate(OTHER_USER))
+PLATFORM: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
+
+
+@pytest.mark.parametrize(
+    ("user", "snapshot", "status", "charged"),
+    [
+        (USER, Snapshot(connection=pending(), binding=LIMITED), 200, ["platform", "remind"]),
+        (USER, Snapshot(), 404, ["platform"]),
+        (OTHER_USER, Snapshot(connection=pending()), 404, ["platform"]),
+        (OTHER_USER, Snapshot(connection=pending(), binding=LIMITED), 404, ["platform"]),
+        (OTHER_USER, Snapshot(connection=pending(), binding=OTHER_BINDING), 404, ["platform"]),
+    ],
+)
+def test_404_of_an_id_or_of_another_user_charges_no_user(
+    user: AppUserId, snapshot: Snapshot, status: int, charged: list[str]
+) -> None:
+    asked = attrs.evolve(call(Remind(ID, user), "k-1"), settings=PLATFORM)
+    loaded = attrs.evolve(snapshot, buckets=(None,))
+    decision = decide(asked, loaded, START, new_ids=new_ids())
+    assert (decision.status, written(decision.changes.writes)) == (status, charged)
+
+
+def test_404_by_the_rule_charges_no_app_user() -> None:
+    class RefuseReminder(Remind):
+        def decide(self, context: operation.OperationContext) -> operation.Ruling:
+            del context
+            return operation.ruling_from_refusal(Refused(Problem(ProblemCode.NOT_FOUND), ()))
+
+    decision = decide(call(RefuseReminder(ID, USER)), Snapshot(connection=pending()), START)
+    assert (decision.status, decision.changes) == (404, NO_CHANGES)
 
 
 # --- Sessions ---------------------------------------------------------------------------------
@@ -172,12 +261,35 @@ def test_page_of_a_next_action_alone_is_about_the_named_id(
     assert (page.kind, page.subject) == (kind, subject)
 
 
+@pytest.mark.parametrize(
+    ("needed", "snapshot"),
+    [
+        (Needs(session=SESSION.id, binding=OTHER_BINDING.coordinate), Snapshot(session=SESSION)),
+        (
+            Needs(connection=ID, connections=ConnectionsPage(OTHER_BINDING.coordinate)),
+            Snapshot(connection=pending()),
+        ),
+        (
+            Needs(
+                connections=ConnectionsPage(COORDINATE),
+                binding=OTHER_BINDING.coordinate,
+            ),
+            Snapshot(),
+        ),
+    ],
+)
+def test_values_of_two_users_are_not_found_together(needed: Needs, snapshot: Snapshot) -> None:
+    loaded = attrs.evolve(snapshot, binding=OTHER_BINDING)
+    decision = decide(call(ShowPage(needed), "k-1"), loaded, START, new_ids=new_ids())
+    assert (decision.status, decision.rules[-1]) == (404, "request.ownership")
+
+
 def test_page_about_nothing_raises_argument_error() -> None:
     with pytest.raises(ArgumentError, match=r"^reply: must be one with a connection or session"):
         hosted_page_for(call(ShowPage(Needs()), "k-1"), PageShown(new_ids().next_action), None)
 
 
-# --- The row of the table, the document, the fingerprint --------------------------------------
+# --- The row of the table, the document -------------------------------------------------------
 
 
 @attrs.frozen
@@ -197,22 +309,50 @@ def test_document_has_the_404_of_a_connection_in_the_body() -> None:
     assert ProblemCode.NOT_FOUND in problem_codes(Touch)
 
 
-@attrs.frozen
-class Pair(operation.UserOperation):
-    """An operation with two lists of texts."""
+class ShowOneSession(ShowSession):
+    """An operation on a session, with an example."""
 
-    ones: tuple[str, ...]
-    others: tuple[str, ...]
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        return (operation.Example("shown", cls(SESSION.id), Snapshot(session=SESSION)),)
 
-    reply = operation.Reply
+
+class ListPage(ShowPage):
+    """An operation that loads a page of connections, with an example."""
+
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        needs = Needs(connections=ConnectionsPage(COORDINATE))
+        return (operation.Example("listed", cls(needs)),)
+
+
+class ShowLastSession(operation.UserOperation):
+    """An operation on an app user that loads a session."""
+
+    reply = SessionShown
     rule = ROOT
 
+    def needs(self, caller: Caller) -> Needs:
+        raise NotImplementedError  # only its document is made
+
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        raise NotImplementedError  # only its fingerprint is made
+        raise NotImplementedError  # as above
 
 
-def test_texts_like_a_count_give_another_fingerprint() -> None:
-    assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
+@pytest.mark.parametrize(
+    ("kind", "is_documented"),
+    [
+        (ShowSession, True),
+        (ShowOneSession, True),
+        (ShowLastSession, True),
+        (ListPage, False),
+        (GetAccountState, False),
+    ],
+)
+def test_document_has_the_404_of_each_operation_on_an_id(
+    kind: type[operation.Operation], *, is_documented: bool
+) -> None:
+    assert (ProblemCode.NOT_FOUND in problem_codes(kind)) is is_documented
 
 
 @pytest.mark.parametrize("status", [199, 204, 205, 300, 409])

@@ -14,6 +14,7 @@ from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import StoreFullError
 from tests.support import server
 from tests.support.instants import commit_writes, handle_at, record_at
+from tests.support.logs_of_windows import WINDOWS, charge_log
 from tests.support.memory import BUCKET, TOLERANCE, written_by
 from tests.support.server import ID, call, code, document, new_ids, request, world
 from tests.support.strategies import START, TICK, at, pending, uuid
@@ -87,6 +88,14 @@ def test_rate_limit_state_is_purged_once_full_again() -> None:
     fresh = at(9) + TOLERANCE
     assert made.purge(fresh - TICK) == 0
     assert made.purge(fresh) == 2, "the app user's log, and the bucket"
+
+
+def test_log_is_purged_once_its_longest_window_is_over() -> None:
+    made = curae.MemoryStore(clock=lambda: START)
+    assert [charge_log(made, policy) for policy in WINDOWS] == [True] * 3
+    dropped = at(24 * 60) + TOLERANCE
+    assert made.purge(at(10)) == made.purge(dropped - TICK) == 0
+    assert made.purge(dropped) == 1
 
 
 def test_reused_key_of_expired_record_gets_a_new_retention() -> None:

@@ -45,6 +45,7 @@ from curae_lifecycle.testing.conformance import run
 from tests.stores.redis.charging import BUCKET, Wavering, Who, client, known, who
 from tests.support.databases.valkey import valkey
 from tests.support.kit import needing
+from tests.support.logs_of_windows import WINDOWS, charge_log
 from tests.support.patiently import PATIENCE
 from tests.support.redis_limits import AtOnce, limited, redis_url
 from tests.support.served import NOT_THERE, Clock, Served
@@ -303,6 +304,13 @@ def test_redis_bucket_expires_five_minutes_after_it_refills(who: Who, wrong_by: 
     who.inner.before = [lambda: False]
     assert who.initiate(2, RetryPolicy(attempts=1)).status == 500
     assert all(milliseconds_kept(who, key) > 0 for key in keys_of(who))
+
+
+def test_redis_keeps_a_log_for_the_longest_window(who: Who) -> None:
+    assert [charge_log(who.store, policy, who.limit_key) for policy in WINDOWS] == [True] * 3
+    (key,) = keys_of(who)
+    minutes_kept = milliseconds_kept(who, key) / 60_000
+    assert 24 * 60 < minutes_kept <= 24 * 60 + 5.1
 
 
 def milliseconds_kept(who: Who, key: str) -> int:

@@ -32,10 +32,11 @@ from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.expiring import EXPIRING_TABLES, put_row
 from tests.support.chains import store_chain
+from tests.support.logs_of_windows import KEY, WINDOWS, charge_log
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.serving import FakeTime, fake_time, run_async
 from tests.support.sql.databases import Clocked
-from tests.support.strategies import COORDINATE, START, pending
+from tests.support.strategies import COORDINATE, START, TICK, pending
 
 MINT = RandomIds("https://connect.example/")
 LAST = to_epoch_microseconds(START - timedelta(minutes=5))
@@ -60,6 +61,19 @@ def test_purge_deletes_a_row_five_minutes_after_its_expiry(
         store.purge()
     left = clocked.rows(Statement(f"SELECT id FROM {table}"))
     assert [*left] == [("after",)]
+
+
+def test_purge_keeps_a_log_until_its_longest_window_is_over(database: SqlDatabase) -> None:
+    clocked = Clocked(database)
+    store = SqlStore(clocked)
+    store.create_tables()
+    assert [charge_log(store, policy) for policy in WINDOWS] == [True] * 3
+    clocked.now = START + timedelta(days=1, minutes=5) - TICK
+    store.purge()
+    assert store.load(Needs(limit=KEY)).snapshot.limit is not None
+    clocked.now += TICK
+    store.purge()
+    assert store.load(Needs(limit=KEY)).snapshot.limit is None
 
 
 # --- Changes beside a purge -------------------------------------------------------------------
