@@ -70,7 +70,8 @@ def decide(
             before `now`, or the snapshot holds other values than `call.needs` names.
     """
     check_instant("now", now)
-    if not _name_one_user(call.needs, snapshot):
+    names_one_user = _name_one_user(call.needs, snapshot)
+    if not names_one_user:
         # The binding may be that of either user. The gate of ownership refuses the request.
         snapshot = attrs.evolve(snapshot, binding=None)
     check_snapshot(call.needs, snapshot)
@@ -81,6 +82,7 @@ def decide(
         needs=call.needs,
         new_ids_or_none=new_ids,
         call=call,
+        names_one_user=names_one_user,
     )
     for passes in DECIDE_GATES.values():
         decision = passes(request)
@@ -99,6 +101,7 @@ class _Request(OperationContext):
     needs: Needs
     new_ids_or_none: NewIds | None
     call: Call
+    names_one_user: bool
     charges: tuple[RateWrite, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
@@ -200,12 +203,11 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    needs, snapshot = request.call.needs, request.snapshot
     are_owned = all(
         coordinate is not None and request.caller.owns(coordinate)
-        for coordinate in _named_coordinates(needs, snapshot)
+        for coordinate in _named_coordinates(request.call.needs, request.snapshot)
     )
-    if are_owned and _name_one_user(needs, snapshot):
+    if are_owned and request.names_one_user:
         return None
     return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
 
