@@ -386,3 +386,19 @@ def test_page_of_a_put_right_clock_can_be_finished(world: World, ended: str) -> 
     world.step(2 * MINUTE)
     assert not isinstance(world.authorize(successor), Refused)
     assert world.get(successor)["status"] == "ACTIVE"
+
+
+def test_two_reissues_at_one_instant_give_equal_events(world: World) -> None:
+    made = id_of(world.create())
+    world.revoke(made)
+    world.reconnect(made)
+    world.step(MINUTE)
+    world.reconnect(made)
+    # The clock is behind the successor's last write.
+    world.step(-SECOND)
+    world.reconnect(made)
+    first, second = world.told("connection.reissued")
+    assert first == second
+    world.step(2 * SECOND)
+    world.reconnect(made)
+    assert world.told("connection.reissued")[-1]["id"] != first["id"]
