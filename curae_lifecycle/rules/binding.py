@@ -29,6 +29,7 @@ from curae_lifecycle.rules.outcomes import (
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
+    LAST_INSTANT,
     TICK,
     Coordinate,
     UserId,
@@ -315,8 +316,9 @@ def tombstone(
         tombstone. This trigger is never refused.
 
     Raises:
-        ArgumentError: An instant is not UTC, the binding belongs to another coordinate, or
-            `happened_at` is more than five minutes after `now` and the report is no copy.
+        ArgumentError: An instant is not UTC, the binding belongs to another coordinate, the last
+            era is the last instant that a datetime can hold, or `happened_at` is more than five
+            minutes after `now`. A copy raises neither of the last two.
     """
     check_instant("now", now)
     check_coordinate(binding, coordinate)
@@ -336,6 +338,8 @@ def tombstone(
         coordinate=coordinate, user_id=None, state=row.outcome.to, generation=0, version=0
     )
     # A repeated era would let what was made under the last one live on.
+    if before.era == LAST_INSTANT:
+        raise ArgumentError("now", "early enough for another era before the year 10000")
     era = now if before.era is None or before.era < now else before.era + TICK
     gone = attrs.evolve(
         before,

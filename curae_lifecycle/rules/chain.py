@@ -45,7 +45,13 @@ from curae_lifecycle.rules.triggers import (
     revoke,
     successor_state,
 )
-from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId, NextAction
+from curae_lifecycle.rules.values import (
+    LAST_INSTANT,
+    ConnectionId,
+    NextAction,
+    add_microseconds,
+    elapsed,
+)
 
 
 class Reach(StrEnum):
@@ -230,7 +236,8 @@ def reconnect(
         now: The instant of the request, in UTC.
         era: The present era of the connection's coordinate, in which a new successor is made.
         id: The id for a new successor; unused if there is a pending successor.
-        next_action: The fresh next action of the successor.
+        next_action: The fresh next action of the successor. The successor's deadline is its end,
+            moved by as much as `now` is raised to the instant of the last write.
         head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
@@ -256,11 +263,12 @@ def reconnect(
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
-            made = _successor(connection, at=at, era=era, connection_id=id, next_action=next_action)
+            ends = _raise_deadline(next_action, now=now, at=at)
+            made = _successor(connection, at=at, era=era, connection_id=id, deadline=ends)
             return Done(Minted(made), rules)
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
-            ends = next_action.expires_at
+            ends = _raise_deadline(next_action, now=now, at=asked_at)
             again = evolve_connection(successor, successor.status, asked_at, handoff_deadline=ends)
             return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
@@ -272,13 +280,18 @@ def reconnect(
             )
 
 
+def _raise_deadline(next_action: NextAction, *, now: datetime, at: datetime) -> datetime:
+    # Facts are judged at `at` at the earliest: a deadline before it would end the page at once [O].
+    return add_microseconds(next_action.expires_at, elapsed(now, at))
+
+
 def _successor(
     recovered: Connection,
     *,
     at: datetime,
     era: datetime | None,
     connection_id: ConnectionId,
-    next_action: NextAction,
+    deadline: datetime,
 ) -> Connection:
     old = recovered.identity
     coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
@@ -296,7 +309,7 @@ def _successor(
         identity=identity,
         status=INITIAL_STATUS,
         updated_at=at,
-        handoff_deadline=next_action.expires_at,
+        handoff_deadline=deadline,
     )
 
 

@@ -67,7 +67,8 @@ def decide(
 
     Raises:
         ArgumentError: `now` is not a UTC instant, `new_ids` is missing or its next action ended
-            before `now`, or the snapshot holds other values than `call.needs` names.
+            before `now`, the snapshot holds other values than `call.needs` names, or `authorize`
+            raises for the instants of the snapshot's `landed_handoff`.
     """
     check_instant("now", now)
     names_one_user = _name_one_user(call.needs, snapshot)

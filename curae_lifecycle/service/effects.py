@@ -14,11 +14,12 @@ from curae_lifecycle.rules import values
 
 @attrs.frozen
 class AccessEnded:
-    """The task to drop every cached grant of a connection, since it gives no more access.
+    """The task to drop every cached grant of a connection at once, since it gives no more access.
 
     Attributes:
         connection_id: The connection's id.
-        at: The instant from which the connection gives no access.
+        at: The `revoked_at` of a revoked connection, else when the end was recorded. Access may
+            have ended before, for instance at `expires_at`.
     """
 
     connection_id: values.ConnectionId

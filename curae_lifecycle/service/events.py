@@ -1,7 +1,8 @@
 """Events of a decision, as data, for an outbox.
 
 The law of this module: **an event's id follows from its kind, its subject and its instant**, so
-that an outbox can tell a repetition from a second occurrence.
+that a receiver can detect a repetition. Two occurrences that are recorded at one instant share an
+id, such as two reissues while the clock is behind `updated_at`. Their JSON is the same, too.
 """
 
 from __future__ import annotations

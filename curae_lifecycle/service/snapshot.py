@@ -100,11 +100,12 @@ class Needs:
 class LandedHandoff:
     """An authorization that the server learned of, but that the connection does not record yet.
 
-    A get of the connection then records it [P].
+    A get of the connection then records it [P]. `decide` raises `ArgumentError` for instants that
+    `triggers.authorize` refuses.
 
     Attributes:
-        happened_at: When the patient authorized.
-        expires_at: When the authorization ends (exclusive); `None` for no end.
+        happened_at: When the patient authorized, in UTC.
+        expires_at: When the authorization ends (exclusive), in UTC; `None` for no end.
     """
 
     happened_at: datetime

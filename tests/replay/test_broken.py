@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.replay.log import BrokenLineError, read_fact, replay
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.rules.values import LAST_INSTANT, format_time
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.json_schema import Json
 from tests.support.logs import (
@@ -361,6 +361,16 @@ ERRORS: Final[list[tuple[bytes, str]]] = [
         "names: {c1.connection.revokedAt} must lead to a string of an answer",
     ),
 ]
+
+
+def test_second_tombstone_at_the_last_instant_is_a_broken_line() -> None:
+    gone = with_(with_(BINDING, "fact", type="binding.tombstone"), at=format_time(LAST_INSTANT))
+    first, second, third = answers(*STORY, gone, gone, with_(ASK, at=format_time(LAST_INSTANT)))[
+        -3:
+    ]
+    assert first["outcome"] == "done"
+    assert str(second["error"]).startswith("now: must be early enough for another era")
+    assert third["granted"] is False
 
 
 @pytest.mark.parametrize(("line", "error"), ERRORS)

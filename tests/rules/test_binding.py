@@ -15,7 +15,7 @@ from curae_lifecycle.rules import binding as rules
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import Environment, UserId
+from curae_lifecycle.rules.values import LAST_INSTANT, Environment, UserId
 from tests.proof.reference import tables
 from tests.support import specimens
 from tests.support.specimens import BOUND, NOW, bind, binding_in
@@ -148,6 +148,15 @@ def test_tombstone_at_or_before_the_era_moves_it_by_one_tick(last: datetime, era
     answer = rules.tombstone(bound, COORDINATE, NOW)
     assert isinstance(answer, Done)
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
+
+
+def test_tombstone_without_room_for_an_era_raises() -> None:
+    last_era = rules.tombstone(None, COORDINATE, LAST_INSTANT).value
+    assert last_era is not None
+    assert last_era.era == LAST_INSTANT
+    for now in (LAST_INSTANT, NOW):
+        with pytest.raises(ArgumentError, match=r"^now: must be early enough for another era"):
+            rules.tombstone(last_era, COORDINATE, now)
 
 
 def test_tombstone_dated_up_to_5_minutes_ahead_counts_as_now() -> None:

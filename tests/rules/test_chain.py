@@ -18,7 +18,7 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import authorize, revoke
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 from curae_lifecycle.testing import laws
 from tests.proof.reference.tables import LIFE, RECOVERY, REVOCATION_REACH
 from tests.support import specimens
@@ -223,9 +223,9 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
     behind: timedelta,
 ) -> None:
     seen = at(60)
-    action = next_action(seen)
 
     def reconnect(old: Connection, after: Connection | None, now: datetime) -> chain.Recovery:
+        action = next_action(now)
         return chain.reconnect(old, after, now, id=NEW_ID, next_action=action, era=None)
 
     for at_now, connections in STANDS.items():
@@ -251,7 +251,37 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
     again = reconnect(stored("REVOKED"), waiting, seen - behind)
     assert isinstance(again, Done)
     assert again.value.connection.updated_at == seen
-    assert again.value.connection.handoff_deadline == action.expires_at
+    assert again.value.connection.handoff_deadline == seen + NEXT_ACTION_LIFETIME
+
+
+@pytest.mark.parametrize("successor", ["none", "pending"])
+@pytest.mark.parametrize("lifetime", [TICK, NEXT_ACTION_LIFETIME])
+def test_reconnect_by_a_slow_clock_keeps_the_page_open(successor: str, lifetime: timedelta) -> None:
+    seen = NOW + 2 * NEXT_ACTION_LIFETIME
+    old = attrs.evolve(stored("REVOKED"), updated_at=seen)
+    waiting = None
+    if successor == "pending":
+        waiting = specimens.successor_of(old, stored("PENDING", NOW))
+        waiting = attrs.evolve(waiting, updated_at=seen, handoff_deadline=seen + TICK)
+    answer = chain.reconnect(
+        old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW, lifetime), era=None
+    )
+    assert isinstance(answer, Done)
+    made = answer.value.connection
+    # A fact is judged at the last write at the earliest; the page ends as long after it.
+    assert made.handoff_deadline == seen + lifetime
+    assert isinstance(authorize(made, NOW, era=None), Done)
+    assert isinstance(authorize(made, seen + lifetime - TICK, era=None), Done)
+    assert isinstance(authorize(made, seen + lifetime, era=None), Refused)
+
+
+def test_raised_deadline_stops_at_the_last_instant() -> None:
+    old = attrs.evolve(stored("REVOKED"), updated_at=NOW + TICK)
+    for end in (LAST_INSTANT, LAST_INSTANT - TICK):
+        action = next_action(end, 0 * TICK)
+        answer = chain.reconnect(old, None, NOW, id=NEW_ID, next_action=action, era=None)
+        assert isinstance(answer, Done)
+        assert answer.value.connection.handoff_deadline == LAST_INSTANT
 
 
 def test_write_of_the_predecessor_ends_no_pending_successor() -> None:

@@ -137,6 +137,14 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
         "happened_at",
         lambda: decide_get(Snapshot(connection=ACTIVE, landed_handoff=LandedHandoff(NAIVE, None))),
     ),
+    (
+        "happened_at",
+        lambda: decide_get(Snapshot(connection=ACTIVE, landed_handoff=LandedHandoff(at(60), None))),
+    ),
+    (
+        "expires_at",
+        lambda: decide_get(Snapshot(connection=ACTIVE, landed_handoff=LandedHandoff(NOW, NOW))),
+    ),
     ("snapshot.connection", lambda: decide_get(Snapshot(connection=NEXT))),
     (
         "snapshot.successor",

@@ -47,7 +47,7 @@ class ActionRequired(fact.ConnectionFact):
         super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the connection to ACTION_REQUIRED if it was ACTIVE when the fact happened."""
+        """Move an ACTIVE connection to ACTION_REQUIRED, unless it had expired at `happened_at`."""
         connection = fact.require_connection(snapshot)
         era = present_era(snapshot.binding)
         answer = require_action(

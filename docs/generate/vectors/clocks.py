@@ -14,7 +14,13 @@ import attrs
 
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.triggers import Trigger
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, HOUR, MINUTE, add_microseconds
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    HOUR,
+    LAST_INSTANT,
+    MINUTE,
+    add_microseconds,
+)
 from docs.generate.vectors.access import access_case
 from docs.generate.vectors.cases import BOUNDARY, START, Case
 from docs.generate.vectors.connections import (
@@ -167,6 +173,25 @@ def recoveries() -> Iterator[Case]:
             head=successor,
             comment="The predecessor's last write does not count for its successor.",
         )
+    a_year = 365 * 24 * HOUR
+    yield drive(
+        "recovery/clocks/successor-ahead-of-its-next-action",
+        trigger=Trigger.RECONNECT,
+        connection=expired,
+        now=NOW,
+        successor=attrs.evolve(
+            _moved(pending, add_microseconds(NOW, a_year)),
+            handoff_deadline=add_microseconds(NOW, a_year + 1),
+        ),
+        comment="The deadline moves by as much as the clock is raised.",
+    )
+    yield drive(
+        "recovery/clocks/predecessor-ahead-at-the-last-instant",
+        trigger=Trigger.RECONNECT,
+        connection=_moved(expired, LAST_INSTANT),
+        now=NOW,
+        comment="The deadline moves at most to the last instant.",
+    )
     yield drive(
         "recovery/clocks/predecessor-ahead-alone",
         trigger=Trigger.RECONNECT,

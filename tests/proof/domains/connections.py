@@ -262,7 +262,7 @@ def check_reconnect(
             ),
             status=Status.PENDING,
             updated_at=TICKS[at],
-            handoff_deadline=TICKS[ACTION_ENDS],
+            handoff_deadline=TICKS[ACTION_ENDS + at - now],
         )
         assert isinstance(answer, Done)
         assert answer.value == Minted(made)
@@ -271,7 +271,7 @@ def check_reconnect(
         again = attrs.evolve(
             later,
             updated_at=TICKS[asked],
-            handoff_deadline=TICKS[ACTION_ENDS],
+            handoff_deadline=TICKS[ACTION_ENDS + asked - now],
             version=later.version + 1,
         )
         assert isinstance(answer, Done)

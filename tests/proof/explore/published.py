@@ -161,7 +161,7 @@ FIGURES: Final[Mapping[str, Figures]] = {
     "one coordinate, 2 clients, 1 fault": Figures(39_110, 85_591, 17),
     "one coordinate, 3 clients": Figures(58_542, 139_002, 16),
     "one user, 3 workers": Figures(130_217, 205_305, 14),
-    "one user, 2 workers, clocks apart": Figures(166_224, 234_756, 11),
+    "one user, 2 workers, clocks apart": Figures(165_674, 234_252, 11),
     "limit of 3": Figures(22_197, 199_773, 15),
     "one key, 3 clients, 2 attempts, 3 faults": Figures(990_114, 3_352_589, 37),
     "one key, 4 clients, 2 attempts, 2 faults": Figures(5_240_544, 19_861_847, 31),

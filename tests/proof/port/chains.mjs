@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { kebab, raisedClock, revoke, standing, superseded, written } from "./connection.mjs";
-import { earlier, later } from "./instants.mjs";
+import { earlier, LAST_INSTANT, later } from "./instants.mjs";
 import { Mistake, refuse } from "./problems.mjs";
 import { compareCodePoints } from "./text.mjs";
 
@@ -24,6 +24,9 @@ export function newConnection(identity, handoffDeadline) {
   };
 }
 
+// The deadline moves by as much as the clock was raised, up to the last instant.
+const movedDeadline = (expiresAt, { now, raised }) => earlier(expiresAt + raised - now, LAST_INSTANT);
+
 /** Reconnect: mint one successor, or give the pending one a new hand-off. */
 export function reconnect(connection, { successor, head, newId, nextActionExpiresAt, now, era }) {
   const found = standing(connection, { now: raisedClock(connection, now), era }).standing;
@@ -44,14 +47,16 @@ export function reconnect(connection, { successor, head, newId, nextActionExpire
       createdAt: raisedClock(connection, now),
       era,
     };
-    const minted = newConnection(successorIdentity, nextActionExpiresAt);
+    const ends = movedDeadline(nextActionExpiresAt, { now, raised: successorIdentity.createdAt });
+    const minted = newConnection(successorIdentity, ends);
     return { outcome: "done", made: "minted", connection: minted, rules: recovery("none") };
   }
   const instant = raisedClock(successor, now);
   if (standing(successor, { now: instant, era }).standing !== "PENDING") {
     return superseded(recovery("other"), { connection, successor, head });
   }
-  const reissued = written(successor, { handoffDeadline: nextActionExpiresAt }, instant);
+  const ends = movedDeadline(nextActionExpiresAt, { now, raised: instant });
+  const reissued = written(successor, { handoffDeadline: ends }, instant);
   return { outcome: "done", made: "reissued", connection: reissued, rules: recovery("pending") };
 }
 

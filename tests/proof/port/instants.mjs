@@ -22,6 +22,9 @@ export function parseTime(text) {
   return BigInt(date.getTime()) * 1000n + BigInt((parts[7] ?? "").padEnd(6, "0"));
 }
 
+/** The last instant that a time can say. */
+export const LAST_INSTANT = parseTime("9999-12-31T23:59:59.999999Z");
+
 /** Write an instant with as few fraction digits as it needs. */
 export function formatTime(instant) {
   const fraction = ((instant % SECOND) + SECOND) % SECOND;

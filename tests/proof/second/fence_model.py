@@ -108,13 +108,14 @@ class Account:
         if standing in {"PENDING", "ACTIVE"}:
             return "STILL_PENDING" if standing == "PENDING" else "ALREADY_ACTIVE"
         if successor is None:
-            row.successor = Row(id_, at, era=era, deadline=now + LIFETIME, updated=at)
+            # The deadline moves by as much as the clock was raised.
+            row.successor = Row(id_, at, era=era, deadline=at + LIFETIME, updated=at)
             self.rows.append(row.successor)
             self.touched = {row.id}
             return f"201 {id_}"
         if self.standing(successor, at) != "PENDING":
             return "CONNECTION_SUPERSEDED"
-        successor.deadline, successor.updated = now + LIFETIME, at
+        successor.deadline, successor.updated = at + LIFETIME, at
         self.touched = {successor.id}
         return f"201 {successor.id}"
 

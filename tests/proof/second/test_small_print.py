@@ -369,4 +369,36 @@ def test_reissued_next_action_moves_the_handoff_deadline(world: World, back: tim
     assert isinstance(action, dict)
     deadline = world.row(successor).handoff_deadline
     assert isinstance(deadline, datetime)
-    assert action["expiresAt"] == wire(deadline) == wire(world.now + 30 * MINUTE)
+    assert action["expiresAt"] == wire(world.now + 30 * MINUTE)
+    # The deadline moves by as much as the clock of the reconnect was raised.
+    assert deadline == world.now - back + 30 * MINUTE
+
+
+@pytest.mark.parametrize("ended", ["once", "twice"])
+def test_page_of_a_put_right_clock_can_be_finished(world: World, ended: str) -> None:
+    world.step(HOUR)
+    made = id_of(world.create())
+    world.revoke(made)
+    if ended == "twice":
+        world.reconnect(made)
+    world.step(-50 * MINUTE)
+    successor = id_of(world.reconnect(made))
+    world.step(2 * MINUTE)
+    assert not isinstance(world.authorize(successor), Refused)
+    assert world.get(successor)["status"] == "ACTIVE"
+
+
+def test_two_reissues_at_one_instant_give_equal_events(world: World) -> None:
+    made = id_of(world.create())
+    world.revoke(made)
+    world.reconnect(made)
+    world.step(MINUTE)
+    world.reconnect(made)
+    # The clock is behind the successor's last write.
+    world.step(-SECOND)
+    world.reconnect(made)
+    first, second = world.told("connection.reissued")
+    assert first == second
+    world.step(2 * SECOND)
+    world.reconnect(made)
+    assert world.told("connection.reissued")[-1]["id"] != first["id"]

@@ -133,7 +133,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
         "valid",
         {
             "connection.identity.createdAt": "2030-01-01T00:40:00Z",
-            "connection.handoffDeadline": "2030-01-01T01:09:00Z",
+            "connection.handoffDeadline": "2030-01-01T01:10:00Z",
         },
     ),
     "expiry-record/ACTIVE": (

@@ -104,6 +104,12 @@ LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
         STANDINGS["ACTIVE"][0],
         {"status": Status.ACTION_REQUIRED, "action_required_reason": REASON},
     ),
+    # Before the authorization, too: the stored status counts.
+    (
+        curae.ActionRequired(ID, REASON, at(0)),
+        STANDINGS["ACTIVE"][0],
+        {"status": Status.ACTION_REQUIRED, "action_required_reason": REASON},
+    ),
     (
         curae.Expired(ID, at(59)),
         STANDINGS["ACTIVE"][0],
@@ -126,6 +132,8 @@ def test_late_fact_uses_happened_at_and_sets_updated_at_to_now(
     if isinstance(fact, curae.Revoked):
         assert (write.after.revoked_at, write.after.revoked_by) == (at(5), curae.Actor.UPSTREAM)
     assert [event.at for event in answer.value.events] == [at(70)]
+    if isinstance(fact, curae.ActionRequired | curae.Expired):
+        assert answer.value.effects == (AccessEnded(ID, at(70)),)
 
 
 def test_late_authorization_of_a_replaced_connection_is_refused() -> None:
