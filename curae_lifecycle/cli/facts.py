@@ -2,7 +2,8 @@
 
 The laws of this module:
 
-- **Recording a fact twice changes nothing.** So after a failure the whole file can be read again.
+- **An outcome is printed as soon as its fact is recorded.** After a failure, go on with the first
+  line that has no outcome. Earlier lines must not be repeated: some would end newer access.
 - **A repeated end keeps its `revokedAt`.** A tombstone would revoke a connection at its own instant,
   so tombstones are repeated after all revocations. Only tombstones are held in memory.
 """
@@ -98,7 +99,7 @@ class _Recorder:
 
     def record(self, number: int, fact: Fact) -> None:
         answer = record(self.store, fact)
-        print(json.dumps(format_fact_answer(number, answer)))
+        print(json.dumps(format_fact_answer(number, answer)), flush=True)
 
     @contextmanager
     def report_errors(self, number: int) -> Generator[None, None, None]:
@@ -106,7 +107,7 @@ class _Recorder:
             yield
         except (BrokenLineError, ArgumentError, MalformedError) as error:
             self.is_broken = True
-            print(json.dumps({"line": number, "error": str(error)}))
+            print(json.dumps({"line": number, "error": str(error)}), flush=True)
 
 
 def _fact_of_line(line: bytes, since: datetime | None) -> Fact | None:

@@ -119,9 +119,11 @@ COMMANDS: Final = {
         facts.add_options,
         "record what happened outside of requests",
         "Records facts, one JSON line each, in the form of `fact` in a log. Writes the outcome of "
-        "each. Recording a fact twice changes nothing. With --ends-since it records again the "
-        "revocations and tombstones that a restored database has lost. For a line that cannot be "
-        "read it writes the error and continues; the exit status is then 1.",
+        "each when it is recorded. After a failure, go on with the first line that has no outcome: "
+        "a repeated revocation or tombstone may end access that was given since. With --ends-since "
+        "it records again the revocations and tombstones that a restored database has lost; after "
+        "a failure, repeat that before you accept traffic. For a line that cannot be read it "
+        "writes the error and continues; the exit status is then 1.",
     ),
     "keys": Command(
         keys.add_options,
