@@ -135,8 +135,9 @@ COMMANDS: Final = {
         outbox.add_options,
         "print effects and events as they are delivered",
         "Prints a JSON line for each effect and event and then deletes it from the outbox. Each is "
-        "printed at least once, and those of one subject in their order. A server delivers them "
-        "with curae_lifecycle.stores.sql.outbox_worker instead.",
+        "printed at least once, and those of one subject in their order. Print to a file: the "
+        "reader of a pipe that ends loses the lines that it has not handled. A server delivers "
+        "them with curae_lifecycle.stores.sql.outbox_worker instead.",
     ),
 }
 
