@@ -20,8 +20,9 @@ The console script `curae-lifecycle` runs the same commands.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -42,6 +43,8 @@ from curae_lifecycle.cli import (
 from curae_lifecycle.cli.parser import Parser
 from curae_lifecycle.cli.program_name import program_name
 from curae_lifecycle.cli.terminal import discard_output
+
+_Status = TypeVar("_Status")
 
 
 @attrs.frozen
@@ -152,7 +155,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status. 0 is success; a program that closes the pipe before it has read all output
         is no error. 1 is a broken line, a divergence, a stale document, a difference between
-        releases, a law that did not hold, a finding in a store or an API key that cannot be read.
+        releases, a law that did not hold, a finding in a store, an API key that cannot be read or
+        output that could not be printed.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
@@ -167,15 +171,48 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, each in COMMANDS.items():
         each.add_options(commands.add_parser(name, help=each.help, description=each.description))
+    try:
+        return _flush_output(parser, _run(parser, arguments))
+    except SystemExit as ended:
+        if _flush_output(parser, ended.code) != ended.code:
+            raise SystemExit(1) from None
+        raise
+    except (BrokenPipeError, outbox.ReaderGoneError):
+        # The reader closed the pipe.
+        discard_output()
+        return 0
+    except OSError as error:
+        # The error of a file names the file.
+        if error.filename is not None:
+            raise
+        discard_output()
+        return _report_output_error(parser, error)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     # The parser of the command that was named, so that an error shows the usage of this command.
     command: argparse.ArgumentParser = options.parser
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
-    try:
-        status: int = options.run(command, options)
-    except (BrokenPipeError, outbox.ReaderGoneError):
-        # The reader closed the pipe.
-        discard_output()
-        return 0
+    status: int = options.run(command, options)
     return status
+
+
+def _flush_output(parser: argparse.ArgumentParser, status: _Status) -> _Status | int:
+    # Returns `status`, or 1 if that is a success but the output could not be printed.
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+    except OSError as error:
+        discard_output()
+        if not status:
+            return _report_output_error(parser, error)
+    return status
+
+
+def _report_output_error(parser: argparse.ArgumentParser, error: OSError) -> int:
+    said = f"the output could not be printed: {error.strerror}"
+    sys.stderr.write(f"{parser.prog}: error: {said}\n")
+    return 1
