@@ -20,8 +20,10 @@ The console script `curae-lifecycle` runs the same commands.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import attrs
@@ -160,8 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
-            failed, if an API key or a dead message does not exist, or if a new key or a message
-            of the outbox could not be printed. With status 0 after `--help` and `--version`.
+            failed, if an API key or a dead message does not exist, if standard output is closed,
+            or if a new key or a message of the outbox could not be printed. With status 0 after
+            `--help` and `--version`.
     """
     parser = Parser(
         prog=program_name(),
@@ -171,6 +174,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, each in COMMANDS.items():
         each.add_options(commands.add_parser(name, help=each.help, description=each.description))
+    if sys.stderr is None:
+        # It also takes the closed descriptor, which a database file could get otherwise.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
+    if sys.stdout is None:
+        parser.exit(1, f"{parser.prog}: error: standard output is closed\n")
     try:
         return _flush_output(parser, _run(parser, arguments))
     except SystemExit as ended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 
 def positive(text: str) -> int:
@@ -21,12 +21,19 @@ def positive(text: str) -> int:
     return number
 
 
+def standard_input(parser: argparse.ArgumentParser) -> TextIO:
+    """Return standard input; if it is closed, `parser` prints an error and exits with status 2."""
+    if sys.stdin is None:
+        parser.error("standard input is closed")
+    return sys.stdin
+
+
 def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
     """Open the file `name` to read bytes, or standard input for `-`.
 
     If the file cannot be opened, `parser` prints an error and exits with status 2.
     """
     try:
-        return sys.stdin.buffer if name == "-" else Path(name).open("rb")
+        return standard_input(parser).buffer if name == "-" else Path(name).open("rb")
     except OSError as error:
         parser.error(f"cannot read {name}: {error.strerror}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -17,7 +18,7 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
-from tests.cli.operating import Platform
+from tests.cli.operating import NAMED, Platform
 from tests.support.commands import Command
 
 FULL = Path("/dev/full")
@@ -144,3 +145,54 @@ def test_error_of_another_file_is_raised(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr("curae_lifecycle.cli.tables.run", lambda *_: (tmp_path / "x").read_text())
     with pytest.raises(FileNotFoundError):
         main(["tables"])
+
+
+# --- Closed standard streams ------------------------------------------------------------------
+
+
+def test_keys_register_with_closed_output_registers_no_key(
+    platform: Platform, command: Command
+) -> None:
+    count = Statement("SELECT COUNT(*) FROM curae_caller")
+    before = platform.database.rows(count)
+    with redirect_stdout(None):
+        status, _, error = command("keys", "register", *NAMED)
+    assert (status, platform.database.rows(count)) == (1, before)
+    assert error.endswith("error: standard output is closed\n")
+
+
+def test_command_with_closed_standard_error_does_its_work(
+    platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = platform.connect()
+    for arguments in (("database", "create"), ("database", "purge"), ("facts", "-")):
+        with monkeypatch.context() as closed:
+            closed.setattr(sys, "stderr", None)
+            assert command(*arguments, given=revocations(made))[0] == 0
+            sys.stderr.close()
+    assert platform.status(made) == "REVOKED"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("facts", "-"),
+        ("keys", "withdraw", "--stdin"),
+        ("keys", "register", "--stdin", *NAMED),
+        ("database", "erase", *NAMED),
+    ],
+)
+def test_closed_standard_input_exits_2_and_says_so(
+    arguments: tuple[str, ...],
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert exit_status(*arguments, "--database", platform.url) == 2
+    assert capsys.readouterr().err.endswith("error: standard input is closed\n")
+
+
+def test_replay_with_closed_standard_input_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert exit_status("replay", "-") == 2
