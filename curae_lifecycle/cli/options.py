@@ -21,11 +21,23 @@ def positive(text: str) -> int:
     return number
 
 
-def standard_input(parser: argparse.ArgumentParser) -> TextIO:
+def _standard_input(parser: argparse.ArgumentParser) -> TextIO:
     """Return standard input; if it is closed, `parser` prints an error and exits with status 2."""
     if sys.stdin is None:
         parser.error("standard input is closed")
     return sys.stdin
+
+
+def read_line(parser: argparse.ArgumentParser) -> str:
+    """Read one line of standard input, without its end.
+
+    If it is closed or no text, `parser` prints an error and exits with status 2.
+    """
+    stdin = _standard_input(parser)
+    try:
+        return stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        parser.error(f"standard input is not {error.encoding}")
 
 
 def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
@@ -34,6 +46,6 @@ def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
     If the file cannot be opened, `parser` prints an error and exits with status 2.
     """
     try:
-        return standard_input(parser).buffer if name == "-" else Path(name).open("rb")
+        return _standard_input(parser).buffer if name == "-" else Path(name).open("rb")
     except OSError as error:
         parser.error(f"cannot read {name}: {error.strerror}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -196,3 +197,38 @@ def test_closed_standard_input_exits_2_and_says_so(
 def test_replay_with_closed_standard_input_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert exit_status("replay", "-") == 2
+
+
+# --- Files and values that cannot be used -----------------------------------------------------
+
+
+def test_openapi_write_to_a_folder_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status("openapi", "--write", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"error: cannot write {tmp_path}: Is a directory\n")
+
+
+def test_openapi_check_of_a_file_that_is_not_utf_8_is_stale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "openapi.json"
+    file.write_bytes(b"\xff")
+    assert exit_status("openapi", "--write", str(file), "--check") == 1
+    assert "openapi.json is stale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("database", "erase", *NAMED), ("keys", "withdraw", "--stdin")],
+)
+def test_standard_input_that_is_not_text_exits_2(
+    arguments: tuple[str, ...],
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+    assert exit_status(*arguments, "--database", platform.url) == 2
+    assert capsys.readouterr().err.endswith("error: standard input is not utf-8\n")
