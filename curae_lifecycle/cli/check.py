@@ -49,6 +49,9 @@ _HOURS: Final = 12
 _MAX_SHOWN: Final = 5
 """How many findings of a part are printed, and how many differences of a race."""
 
+_MAX_LIMIT: Final = 1_000_000_000
+"""The largest `--limit`, in seconds: 31 years."""
+
 _WIDTH: Final = 100
 """The longest line of a list of checks, in characters."""
 
@@ -96,7 +99,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--limit",
-        type=positive,
+        type=_limit,
         metavar="SECONDS",
         default=DEFAULT_TIMEOUT // timedelta(seconds=1),
         help="how long one check of the kit may take, in seconds (default: %(default)s)",
@@ -106,6 +109,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="also exit with status 1 if any check was not run"
     )
     command.set_defaults(run=run, parser=command)
+
+
+def _limit(text: str) -> int:
+    # Longer ones are no instant that Python can represent.
+    seconds = positive(text)
+    if seconds > _MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"must be {_MAX_LIMIT} or less")
+    return seconds
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from curae_lifecycle.cli.options import read_line
 from curae_lifecycle.cli.program_name import program_name
 from curae_lifecycle.cli.terminal import show_busy
 from curae_lifecycle.rules.errors import ArgumentError
@@ -187,7 +187,7 @@ def _erase(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             environment=Environment(options.environment),
             app_id=AppId(parse_opaque("app id", options.app_id)),
             customer_account_id=parse_account_id(options.account),
-            app_user_id=parse_app_user_id(sys.stdin.readline().rstrip("\r\n")),
+            app_user_id=parse_app_user_id(read_line(parser)),
         )
     except ArgumentError as error:
         parser.error(str(error))

@@ -70,9 +70,12 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if file is None:
         sys.stdout.write(text)
     elif not options.check:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            parser.error(f"cannot write {file}: {error.strerror}")
+    elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
         sys.stderr.write(f"{file.name} is stale; run again without --check\n")
         return 1
     return 0

@@ -2,7 +2,9 @@
 
 The laws of this module:
 
-- **Recording a fact twice changes nothing.** So after a failure the whole file can be read again.
+- **An outcome is printed as soon as its fact is recorded.** After a failure, go on with the first
+  line that has no outcome. Earlier lines must not be repeated: some would end newer access.
+- **Output that fails stops nothing.** The other facts are recorded without it.
 - **A repeated end keeps its `revokedAt`.** A tombstone would revoke a connection at its own instant,
   so tombstones are repeated after all revocations. Only tombstones are held in memory.
 """
@@ -12,7 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -20,7 +23,7 @@ import attrs
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.cli.options import open_input
-from curae_lifecycle.cli.terminal import track_progress
+from curae_lifecycle.cli.terminal import discard_output, track_progress
 from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read_fact
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
@@ -81,6 +84,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         for number, tombstone in tombstones:
             with recorder.report_errors(number):
                 recorder.record(number, tombstone)
+    if recorder.print_error is not None:
+        parser.exit(1, f"{parser.prog}: error: {recorder.print_error}\n")
     return 1 if recorder.is_broken else 0
 
 
@@ -91,14 +96,17 @@ class _Recorder:
     Attributes:
         store: The store.
         is_broken: Whether a line could not be read.
+        print_error: Says from which line on no outcome could be printed; None if all were, or if
+            the reader closed the pipe.
     """
 
     store: SqlStore
     is_broken: bool = False
+    print_error: str | None = None
 
     def record(self, number: int, fact: Fact) -> None:
         answer = record(self.store, fact)
-        print(json.dumps(format_fact_answer(number, answer)))
+        self._print(number, format_fact_answer(number, answer))
 
     @contextmanager
     def report_errors(self, number: int) -> Generator[None, None, None]:
@@ -106,7 +114,21 @@ class _Recorder:
             yield
         except (BrokenLineError, ArgumentError, MalformedError) as error:
             self.is_broken = True
-            print(json.dumps({"line": number, "error": str(error)}))
+            self._print(number, {"line": number, "error": str(error)})
+        except BaseException:
+            # Earlier outcomes may not have been printed.
+            sys.stderr.write(f"stopped at line {number}\n")
+            raise
+
+    def _print(self, number: int, document: Mapping[str, Json]) -> None:
+        try:
+            print(json.dumps(document), flush=True)
+        except OSError as error:
+            # The facts matter more than their outcomes, so the others are recorded all the same.
+            discard_output()
+            if not isinstance(error, BrokenPipeError):
+                lost = f"the outcomes from line {number} on"
+                self.print_error = f"{lost} could not be printed: {error.strerror}"
 
 
 def _fact_of_line(line: bytes, since: datetime | None) -> Fact | None:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from uuid import uuid4
 
 from curae_lifecycle.cli.database import add_app, add_database, open_database
+from curae_lifecycle.cli.options import read_line
 from curae_lifecycle.cli.parser import suggestion
 from curae_lifecycle.cli.terminal import discard_output
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
@@ -226,8 +227,7 @@ def _print_caller(caller: Caller, minted: str | None = None) -> None:
 
 
 def _read_key(parser: argparse.ArgumentParser) -> ApiKey:
-    text = sys.stdin.readline().rstrip("\r\n")
-    return _parse_or_exit(parser, lambda value: ApiKey(str(value)), text)
+    return _parse_or_exit(parser, lambda value: ApiKey(str(value)), read_line(parser))
 
 
 def _parse_name(argument: str, value: object) -> str:

@@ -20,8 +20,11 @@ The console script `curae-lifecycle` runs the same commands.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 import attrs
 
@@ -42,6 +45,8 @@ from curae_lifecycle.cli import (
 from curae_lifecycle.cli.parser import Parser
 from curae_lifecycle.cli.program_name import program_name
 from curae_lifecycle.cli.terminal import discard_output
+
+_Status = TypeVar("_Status")
 
 
 @attrs.frozen
@@ -119,9 +124,11 @@ COMMANDS: Final = {
         facts.add_options,
         "record what happened outside of requests",
         "Records facts, one JSON line each, in the form of `fact` in a log. Writes the outcome of "
-        "each. Recording a fact twice changes nothing. With --ends-since it records again the "
-        "revocations and tombstones that a restored database has lost. For a line that cannot be "
-        "read it writes the error and continues; the exit status is then 1.",
+        "each when it is recorded. After a failure, go on with the first line that has no outcome: "
+        "a repeated revocation or tombstone may end access that was given since. With --ends-since "
+        "it records again the revocations and tombstones that a restored database has lost; after "
+        "a failure, repeat that before you accept traffic. For a line that cannot be read it "
+        "writes the error and continues; the exit status is then 1.",
     ),
     "keys": Command(
         keys.add_options,
@@ -133,8 +140,9 @@ COMMANDS: Final = {
         outbox.add_options,
         "print effects and events as they are delivered",
         "Prints a JSON line for each effect and event and then deletes it from the outbox. Each is "
-        "printed at least once, and those of one subject in their order. A server delivers them "
-        "with curae_lifecycle.stores.sql.outbox_worker instead.",
+        "printed at least once, and those of one subject in their order. Print to a file: the "
+        "reader of a pipe that ends loses the lines that it has not handled. A server delivers "
+        "them with curae_lifecycle.stores.sql.outbox_worker instead.",
     ),
 }
 
@@ -149,12 +157,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status. 0 is success; a program that closes the pipe before it has read all output
         is no error. 1 is a broken line, a divergence, a stale document, a difference between
-        releases, a law that did not hold, a finding in a store or an API key that cannot be read.
+        releases, a law that did not hold, a finding in a store, an API key that cannot be read or
+        output that could not be printed.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
-            failed, if an API key or a dead message does not exist, or if a new key or a message
-            of the outbox could not be printed. With status 0 after `--help` and `--version`.
+            failed, if an API key or a dead message does not exist, if standard output is closed,
+            or if a new key or a message of the outbox could not be printed. With status 0 after
+            `--help` and `--version`.
     """
     parser = Parser(
         prog=program_name(),
@@ -164,15 +174,53 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, each in COMMANDS.items():
         each.add_options(commands.add_parser(name, help=each.help, description=each.description))
+    if sys.stderr is None:
+        # It also takes the closed descriptor, which a database file could get otherwise.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
+    if sys.stdout is None:
+        parser.exit(1, f"{parser.prog}: error: standard output is closed\n")
+    try:
+        return _flush_output(parser, _run(parser, arguments))
+    except SystemExit as ended:
+        if _flush_output(parser, ended.code) != ended.code:
+            raise SystemExit(1) from None
+        raise
+    except (BrokenPipeError, outbox.ReaderGoneError):
+        # The reader closed the pipe.
+        discard_output()
+        return 0
+    except OSError as error:
+        # The error of a file names the file.
+        if error.filename is not None:
+            raise
+        discard_output()
+        return _report_output_error(parser, error)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     # The parser of the command that was named, so that an error shows the usage of this command.
     command: argparse.ArgumentParser = options.parser
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
-    try:
-        status: int = options.run(command, options)
-    except (BrokenPipeError, outbox.ReaderGoneError):
-        # The reader closed the pipe.
-        discard_output()
-        return 0
+    status: int = options.run(command, options)
     return status
+
+
+def _flush_output(parser: argparse.ArgumentParser, status: _Status) -> _Status | int:
+    # Returns `status`, or 1 if that is a success but the output could not be printed.
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+    except OSError as error:
+        discard_output()
+        if not status:
+            return _report_output_error(parser, error)
+    return status
+
+
+def _report_output_error(parser: argparse.ArgumentParser, error: OSError) -> int:
+    said = f"the output could not be printed: {error.strerror}"
+    sys.stderr.write(f"{parser.prog}: error: {said}\n")
+    return 1

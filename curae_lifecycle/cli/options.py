@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 
 def positive(text: str) -> int:
@@ -21,12 +21,31 @@ def positive(text: str) -> int:
     return number
 
 
+def _standard_input(parser: argparse.ArgumentParser) -> TextIO:
+    """Return standard input; if it is closed, `parser` prints an error and exits with status 2."""
+    if sys.stdin is None:
+        parser.error("standard input is closed")
+    return sys.stdin
+
+
+def read_line(parser: argparse.ArgumentParser) -> str:
+    """Read one line of standard input, without its end.
+
+    If it is closed or no text, `parser` prints an error and exits with status 2.
+    """
+    stdin = _standard_input(parser)
+    try:
+        return stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        parser.error(f"standard input is not {error.encoding}")
+
+
 def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
     """Open the file `name` to read bytes, or standard input for `-`.
 
     If the file cannot be opened, `parser` prints an error and exits with status 2.
     """
     try:
-        return sys.stdin.buffer if name == "-" else Path(name).open("rb")
+        return _standard_input(parser).buffer if name == "-" else Path(name).open("rb")
     except OSError as error:
         parser.error(f"cannot read {name}: {error.strerror}")

@@ -1,7 +1,8 @@
 """The command `outbox`: print messages to deliver them, and list and revive dead ones.
 
 The law of this module: **a message is deleted only after its whole line is printed**. A failed
-write leaves no part of a line in a file, since the next line would be added to it.
+write leaves no part of a line in a file, since the next line would be added to it. A pipe holds
+printed lines until its reader takes them, so a reader that ends loses those.
 """
 
 from __future__ import annotations

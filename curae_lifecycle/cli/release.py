@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import prod
 
 import attrs
@@ -13,6 +14,11 @@ from curae_lifecycle.web.json import MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
 """A cell of a table: a pair of axis and value for each axis."""
+
+
+def sorted_json(value: Json) -> str:
+    """Return a value as JSON text with sorted members, to compare it: in Python True equals 1."""
+    return json.dumps(value, sort_keys=True)
 
 
 @attrs.frozen
@@ -27,7 +33,7 @@ class Rule:
     """
 
     name: str
-    outcome: dict[str, Json] = attrs.field(hash=False)
+    outcome: dict[str, Json] = attrs.field(hash=False, eq=sorted_json)
     says: str
     why: str
 

@@ -2,6 +2,7 @@
 
 The law of this module: **anything not reported is unchanged**. The changes from one release to
 another, applied to the first, give the second. Between a release and itself there are no changes.
+The order of tables, axes, cells and members does not count, so a tool may sort them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from itertools import product
 
 import attrs
 
-from curae_lifecycle.cli.release import Cell, Release, ReleasedTable, Rule, TableShape
+from curae_lifecycle.cli.release import (
+    Cell,
+    Release,
+    ReleasedTable,
+    Rule,
+    TableShape,
+    sorted_json,
+)
+from curae_lifecycle.service.json_schema import Json
 
 
 class Kind(StrEnum):
@@ -143,14 +152,19 @@ def _kinds(old: Rule | None, new: Rule | None, names_in_both: set[str]) -> tuple
         return (Kind.NEW if old is None else Kind.GONE,)
     old_source, new_source = (rule.why.partition(" ")[0] for rule in (old, new))
     renamed = Kind.OTHER_RULE if names_in_both & {old.name, new.name} else Kind.RENAMED
+    is_other_answer = _is_other(old.outcome, new.outcome)
     applies = {
-        Kind.ANSWER: old.outcome != new.outcome,
+        Kind.ANSWER: is_other_answer,
         renamed: old.name != new.name,
         Kind.SOURCE: old_source != new_source,
         Kind.REASON: old.why.removeprefix(old_source) != new.why.removeprefix(new_source),
-        Kind.WORDS: old.outcome == new.outcome and old.says != new.says,
+        Kind.WORDS: not is_other_answer and old.says != new.says,
     }
     return tuple(kind for kind, does_apply in applies.items() if does_apply)
+
+
+def _is_other(value: Json, other: Json) -> bool:
+    return sorted_json(value) != sorted_json(other)
 
 
 @attrs.frozen
@@ -225,12 +239,12 @@ def _rule_details(change: CellsChange) -> tuple[str, ...]:
     for when, rule, other in (("was", old, new), ("now", new, old)):
         if rule:
             says = rule.says
-            if other and says == other.says and rule.outcome != other.outcome:
+            if other and says == other.says and _is_other(rule.outcome, other.outcome):
                 # Both outcomes have the same words, so add the members that differ.
                 differing = {
                     name: value
                     for name, value in rule.outcome.items()
-                    if value != other.outcome.get(name)
+                    if name not in other.outcome or _is_other(value, other.outcome[name])
                 }
                 says += f" {json.dumps(differing)}"
             details.append(f"{when}: {says}, by {rule.name}: {rule.why}")

@@ -124,6 +124,14 @@ def test_check_limit_option_is_the_timeout_of_each_kit_check(
     assert given == [timeout]
 
 
+def test_check_with_a_limit_too_long_for_python_exits_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", f"{PLANTED}:Bare", "--only", "kit", "--limit", "99999999999999"])
+    assert "--limit: must be 1000000000 or less" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_every_check_runs_on_a_store_with_all_optional_methods() -> None:
     report = check_store(MemoryStore(), seed="1")

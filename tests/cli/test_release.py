@@ -1,0 +1,43 @@
+"""Differences between two releases in the types of an outcome's members."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from curae_lifecycle.cli.release import Release, parse_release
+from curae_lifecycle.cli.table_diff import Finding, compare, findings, summary
+from curae_lifecycle.cli.table_formats import to_document
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.rulebook import TABLES
+
+DOCUMENT = to_document([TABLES["recovery"]])
+OLD = parse_release(DOCUMENT)
+
+
+def with_outcome(**members: Json) -> Release:
+    """Return the release with more members in the outcome of its first cell."""
+    document = json.loads(DOCUMENT)
+    document["tables"][0]["cells"][0]["outcome"].update(members)
+    return parse_release(json.dumps(document))
+
+
+def said(old: Release, new: Release) -> list[Finding]:
+    (table,) = compare(old, new)
+    return list(findings(table))
+
+
+@pytest.mark.parametrize(("was", "now"), [(True, 1), (False, 0), ([True], [1]), ({"a": 0}, {})])
+def test_values_of_another_json_type_are_a_changed_answer(was: Json, now: Json) -> None:
+    old, new = with_outcome(member=was), with_outcome(member=now)
+    assert summary(compare(old, new)) == "changed: 1 table; answer changed: 1 cell"
+    (finding,) = said(old, new)
+    for detail, value in zip(finding.details, (was, now), strict=True):
+        assert f" {json.dumps({'member': value})}, by " in detail
+
+
+def test_null_member_differs_from_an_absent_one() -> None:
+    (finding,) = said(OLD, with_outcome(member=None))
+    assert finding.what == "answer changed"
+    assert '{"member": null}' in finding.details[1]

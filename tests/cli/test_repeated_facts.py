@@ -1,0 +1,111 @@
+"""Files of facts that are recorded again, as `docs/operating.md` describes."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from curae_lifecycle.cli import facts
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.serve import record
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.cli.operating import ACCOUNT, Platform
+from tests.support.commands import Command
+
+COORDINATE = {
+    "customerAccountId": ACCOUNT,
+    "appId": "app-1",
+    "appUserId": "mary",
+    "environment": "live",
+}
+
+
+def lines(*facts: Mapping[str, object]) -> str:
+    return "".join(f"{json.dumps(each)}\n" for each in facts)
+
+
+def reconnect(platform: Platform, connection_id: str) -> str:
+    """Reconnect and authorize, and return the id of the new connection."""
+    _, made = platform.ask("POST", f"connections/{connection_id}:reconnect")
+    successor = made["connection"]
+    assert isinstance(successor, dict)
+    platform.record(Authorized(ConnectionId(successor["id"])))
+    return str(successor["id"])
+
+
+@pytest.mark.parametrize(
+    ("actor", "status"),
+    [("PATIENT", "REVOKED"), ("PLATFORM", "REVOKED"), ("APP", "ACTIVE"), ("UPSTREAM", "ACTIVE")],
+)
+def test_revocation_by_a_person_repeated_later_ends_a_successor(
+    actor: str, status: str, platform: Platform, command: Command
+) -> None:
+    revoked = platform.connect()
+    given = lines({"type": "connection.revoke", "connectionId": revoked, "actor": actor})
+    command("facts", "-", given=given)
+    successor = reconnect(platform, revoked)
+    command("facts", "-", given=given)
+    assert platform.status(successor) == status
+
+
+@pytest.mark.parametrize(
+    ("happened", "status"),
+    [({}, "REVOKED"), ({"happenedAt": "2026-01-01T00:00:00Z"}, "ACTIVE")],
+)
+def test_repeated_tombstone_is_a_copy_only_with_happened_at(
+    happened: dict[str, object], status: str, platform: Platform, command: Command
+) -> None:
+    given = lines({"type": "binding.tombstone", **COORDINATE, **happened})
+    command("facts", "-", given=given)
+    later = platform.connect()
+    command("facts", "-", given=given)
+    assert platform.status(later) == status
+
+
+def test_ignored_fact_may_act_when_it_is_repeated(platform: Platform, command: Command) -> None:
+    pending = platform.connect(authorized=False)
+    given = lines({"type": "connection.expire", "connectionId": pending})
+    _, (first,), _ = command("facts", "-", given=given)
+    platform.record(Authorized(ConnectionId(pending)))
+    _, (second,), _ = command("facts", "-", given=given)
+    assert (first["outcome"], second["outcome"]) == ("ignored", "done")
+
+
+def test_repeated_graduation_without_a_user_may_graduate_another(
+    platform: Platform, command: Command
+) -> None:
+    graduate = lines({"type": "binding.graduate", **COORDINATE})
+    platform.ask("POST", "curae-connect/initiate", appUserId="mary")
+    _, (first,), _ = command("facts", "-", given=graduate)
+    command("facts", "-", given=lines({"type": "binding.tombstone", **COORDINATE}))
+    platform.ask("POST", "curae-connect/initiate", appUserId="mary")
+    _, (second,), _ = command("facts", "-", given=graduate)
+    assert (first["outcome"], second["outcome"]) == ("done", "done")
+
+
+def test_outcome_is_flushed_before_the_next_fact_is_recorded(
+    platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pipe and a file keep what is printed in a buffer.
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))
+    recorded: list[Fact] = []
+
+    def fail_second(store: SqlStore, fact: Fact) -> FactAnswer:
+        if recorded:
+            assert json.loads(raw.getvalue())["line"] == 1
+            raise StoreUnavailableError("lost")
+        recorded.append(fact)
+        return record(store, fact)
+
+    monkeypatch.setattr(facts, "record", fail_second)
+    line = {"type": "connection.expire", "connectionId": platform.connect()}
+    assert command("facts", "-", given=lines(line, line))[0] == 1
+    assert len(recorded) == 1
