@@ -70,7 +70,8 @@ class Reference(FactHooks):
         self.numbers = count(1)
         self.ticks = tick
         self.lifetime = lifetime
-        self.left: list[dict[str, Json]] = []
+        self.changes: list[Changes] = []
+        self.documents: list[dict[str, Json]] = []
         self.hosted = Hosted(self.world)
 
     def tick(self) -> None:
@@ -80,7 +81,7 @@ class Reference(FactHooks):
         self.tick()
         mint = partial(self.new_ids, next(self.numbers))
         answer = serve(self.world, request, mint, settings=self.world.settings)
-        self.leave(answer.changes)
+        self.changes.append(answer.changes)
         self.hosted.note(request, answer.response)
         date = ("date", format_datetime(self.now, usegmt=True))
         return attrs.evolve(answer.response, headers=(*answer.response.headers, date))
@@ -120,11 +121,15 @@ class Reference(FactHooks):
         self.tick()
         answer = record(self.world, fact)
         if isinstance(answer, Done):
-            self.leave(answer.value)
+            self.changes.append(answer.value)
         return answer
 
-    def leave(self, changes: Changes) -> None:
-        self.left += [each.document for each in messages(changes, self.settings)]
+    def left(self) -> list[dict[str, Json]]:
+        # Few checks look at the outbox, so the changes wait until one does.
+        for changes in self.changes:
+            self.documents += [each.document for each in messages(changes, self.settings)]
+        self.changes.clear()
+        return [*self.documents]
 
     def withdraw(self, api_key: str) -> None:
         self.world._callers.pop(ApiKey(api_key).digest())
@@ -165,7 +170,7 @@ class Reference(FactHooks):
             finish=self.finish,
             cancel=self.cancel,
             purge=lambda: self.world.purge(self.now),
-            outbox=lambda: [*self.left],
+            outbox=self.left,
             race_rounds=ROUNDS,
         )
 

@@ -30,7 +30,7 @@ from curae_lifecycle.testing.conformance.steps import (
     send,
     use,
 )
-from curae_lifecycle.testing.conformance.wording import format_value
+from curae_lifecycle.testing.conformance.wording import format_value, status_and_code
 from curae_lifecycle.web.request import Request
 
 PACKAGES: Final = ("clinical_summary", "labs")
@@ -287,9 +287,7 @@ def document(response: Response) -> Document:
 
 def in_short(response: Response) -> str:
     """Return the status of a response with its problem code, if any: `404 NOT_FOUND`, or `200`."""
-    value = parsed(response)
-    code = cast("dict[str, object]", value).get("code") if isinstance(value, dict) else None
-    return f"{response.status} {code}" if isinstance(code, str) else str(response.status)
+    return status_and_code(response.status, parsed(response))
 
 
 def expect(response: Response, status: int) -> Document:

@@ -22,6 +22,9 @@ from curae_lifecycle.web.request import Request
 SERVER_ERROR: Final = 500
 """The lowest status of a response that a server which is down may give."""
 
+STEPS_IN_MESSAGE: Final = 4
+"""How many of the last steps a failure message shows."""
+
 _BODY_IN_MESSAGE: Final = 80
 """How many bytes of a request body a failure message shows."""
 
@@ -57,19 +60,20 @@ def server_raised(step: Step, error: BaseException) -> ServerRaisedError:
 
 
 def failure_of(
-    check: Check, error: Exception, history: Iterable[str], *, last_status: int = 0
+    check: Check, error: Exception, history: Iterable[HistoryEntry], *, last_status: int = 0
 ) -> Failure:
     """Convert the error that ended a check to a `Failure` with a message for people.
 
     Args:
         check: The check.
         error: The error that ended the check.
-        history: Descriptions of the last steps before the error.
+        history: The last steps before the error, as `history_of` returns them.
         last_status: The status of the last response; 0 if there was none.
     """
     expected = isinstance(error, AssertionError)
     lines = [str(error) if expected else f"the response could not be judged: {error!r}"]
-    lines += [f"  after: {step}" for step in history]
+    described = [each if isinstance(each, str) else _describe_response(*each) for each in history]
+    lines += [f"  after: {step}" for step in described]
     lines += [f"  law {law}: {LAWS[law]}" for law in check.laws]
     if check.rules:
         lines.append(f"  rules: {', '.join(check.rules)}")
@@ -78,6 +82,21 @@ def failure_of(
         error, ServerRaisedError | CheckTimeoutError
     )
     return Failure(check.name, "\n".join(lines), may_be_down)
+
+
+HistoryEntry = str | tuple[Request, Response]
+"""The description of a step with its outcome, or a request with its response."""
+
+
+def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
+    """Return the entries of a step and its outcome for `failure_of`.
+
+    Only a check that fails describes its responses, unless one may be impossible to describe.
+    """
+    is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
+    if isinstance(step, Request) and is_plain:
+        return ((step, cast("Response", outcome)),)
+    return describe_outcome(step, outcome)
 
 
 def describe_outcome(step: Step, outcome: object) -> Iterator[str]:

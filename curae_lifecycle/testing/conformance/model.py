@@ -39,9 +39,7 @@ from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     INITIATES_PER_MINUTE,
     App,
-    in_short,
     lasting,
-    new_app,
 )
 from curae_lifecycle.testing.conformance.connections import REASON
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of, outcome_name
@@ -55,7 +53,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.conformance.triggers import GENERIC_HOOK, example_fact
-from curae_lifecycle.testing.conformance.wording import format_value
+from curae_lifecycle.testing.conformance.wording import format_value, status_and_code
 from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
@@ -230,7 +228,7 @@ class _Comparison:
         """
         account = self.names.uuid()
         for owner in (account, account, self.names.uuid()):
-            self.apps.append((yield from new_app(self.kit, account=owner)))
+            self.apps.append((yield from client.new_app(self.kit, account=owner)))
         first = self.apps[0].create(self.users[0])
         answer = yield from send(first)
         for member in ("createdAt", "updatedAt"):
@@ -321,17 +319,17 @@ class _Comparison:
         )
         response = {"status": theirs.status, "body": body}
         self._log(request=self._describe(sender, request), response=response)
-        earlier = [answer for app, each, answer in self.sent if app == sender and each is request]
-        if ours.replayed and earlier:
-            varying = self.kit.varying
-            if lasting(theirs, varying) != lasting(earlier[-1], varying):
-                return f"the retry got {in_short(theirs)}, which differs from the first response"
+        sent = self.sent if ours.replayed else []
+        earlier = [answer for app, each, answer in sent if app == sender and each is request]
+        if earlier and lasting(theirs, self.kit.varying) != lasting(earlier[-1], self.kit.varying):
+            got = client.in_short(theirs)
+            return f"the retry got {got}, which differs from the first response"
         self.sent.append((sender, request, theirs))
         for member, ids in (("connection", self.connections), ("session", self.sessions)):
             made = _text(body, member, "id")
             if made is not None and made not in ids:
                 ids.append(made)
-        return _differs(theirs, ours.response, ours.rules[-1])
+        return _differs(theirs, body, ours=ours.response, rule=ours.rules[-1])
 
     def _follow_clock(self, body: object) -> None:
         # A new response shows the server's clock; a replayed one shows an earlier instant.
@@ -461,10 +459,11 @@ _APPROXIMATE: Final = frozenset({"retryAfter"})
 """Members that may differ by `SLACK`."""
 
 
-def _differs(theirs: Response, ours: Response, rule: str) -> str | None:
-    if in_short(theirs) != in_short(ours):
-        return f"answered {in_short(theirs)} instead of {in_short(ours)} (rule {rule})"
-    what = _difference("body", client.parsed(theirs), client.parsed(ours))
+def _differs(theirs: Response, body: object, ours: Response, rule: str) -> str | None:
+    due = client.parsed(ours)
+    got, wanted = status_and_code(theirs.status, body), status_and_code(ours.status, due)
+    what = f"answered {got} instead of {wanted}" if got != wanted else None
+    what = what or _difference("body", body, due)
     return what and f"{what} (rule {rule})"
 
 

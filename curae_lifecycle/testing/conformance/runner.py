@@ -23,9 +23,11 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.failures import (
-    describe_outcome,
+    STEPS_IN_MESSAGE,
+    HistoryEntry,
     describe_step,
     failure_of,
+    history_of,
     server_raised,
 )
 from curae_lifecycle.testing.conformance.probe import PROBE, down_failure, reason_not_run
@@ -61,9 +63,6 @@ _SWITCH_INTERVAL: Final = 1e-5
 
 A short interval lets threads interleave often, so that races show.
 """
-
-_STEPS_IN_MESSAGE: Final = 4
-"""How many of the last steps a failure message shows."""
 
 _BUCKETS: Final = "replace_buckets"
 _RESTORE_BUCKETS: Final = HookCall(_BUCKETS, (None,))
@@ -246,7 +245,7 @@ class _CheckRun:
         self.check = check
         self.timeout = timeout
         self.steps = check.begin(kit)
-        self.history: deque[str] = deque(maxlen=_STEPS_IN_MESSAGE)
+        self.history: deque[HistoryEntry] = deque(maxlen=STEPS_IN_MESSAGE)
         self.last_status = 0
         self.current: Step | None = None
         self.abandoned = False
@@ -266,7 +265,7 @@ class _CheckRun:
         """Add a step and its outcome to the history."""
         if isinstance(outcome, Response):
             self.last_status = outcome.status
-        self.history.extend(describe_outcome(step, outcome))
+        self.history.extend(history_of(step, outcome))
 
     def result_of(self, error: Exception) -> Result:
         """Return the result of a check that raised an error."""

@@ -61,3 +61,9 @@ def _plain(value: object) -> object:
             return {name: _plain(cast("object", getattr(value, name))) for name in fields}
         case _:
             return str(value)
+
+
+def status_and_code(status: int, body: object) -> str:
+    """Return a status with the problem code of a parsed body, if it has one."""
+    code = cast("dict[str, object]", body).get("code") if isinstance(body, dict) else None
+    return f"{status} {code}" if isinstance(code, str) else str(status)

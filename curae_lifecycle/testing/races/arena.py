@@ -136,7 +136,7 @@ class StoreArena:
                 answer = value.response
                 bodies = [answer.body.decode()] if isinstance(answer, Response) else []
                 document["response"] = [str(getattr(answer, "status", None)), *bodies]
-            parts.update(_flatten(name, document))
+            _flatten(name, document, parts)
         blank = "x" * len(tenant.id_prefix)
         return {
             name.replace(tenant.id_prefix, blank): text.replace(tenant.id_prefix, blank)
@@ -161,33 +161,32 @@ def _load_values(
     opened = store.load(Needs(session=tenant.open_session)).snapshot.session
     if opened is not None:
         yield f"session {opened.id}", opened
-    for write in touched:
-        name, value = _load_written(store, tenant, write)
-        if value is not None:
-            yield name, value
+    # Actions that started over touched the same values again.
+    for name, needs in dict.fromkeys(map(_written, touched)):
+        if needs is not None:
+            snapshot = store.load(needs, tenant.digest).snapshot
+            found = (snapshot.session, snapshot.record, snapshot.limit, *snapshot.buckets)
+            yield from [(name, value) for value in found if value is not None]
 
 
-def _load_written(store: Store, tenant: RaceTenant, write: Write) -> tuple[str, Storable | None]:
+def _written(write: Write) -> tuple[str, Needs | None]:
+    # The name of what a write touched, and how to load it; connections and bindings are loaded.
     match write:
         case SessionWrite(_, after):
-            needs = Needs(session=after.id)
-            return f"session {after.id}", store.load(needs).snapshot.session
+            return f"session {after.id}", Needs(session=after.id)
         case RecordWrite(key):
-            needs = Needs(record=key)
-            return f"record {key.key}", store.load(needs, tenant.digest).snapshot.record
+            return f"record {key.key}", Needs(record=key)
         case RateWrite(LimitKey() as key):
-            needs = Needs(limit=key)
-            return f"limit {key.policy}", store.load(needs, tenant.digest).snapshot.limit
+            return f"limit {key.policy}", Needs(limit=key)
         case RateWrite(BucketKey() as key):
-            needs = Needs(buckets=(key,))
-            return f"bucket {key.bucket.name}", store.load(needs, tenant.digest).snapshot.buckets[0]
+            return f"bucket {key.bucket.name}", Needs(buckets=(key,))
         case _:
             return "", None
 
 
-def _flatten(name: str, value: Json) -> Iterator[tuple[str, str]]:
+def _flatten(name: str, value: Json, parts: dict[str, str]) -> None:
     if isinstance(value, dict):
         for member, inner in value.items():
-            yield from _flatten(f"{name}.{member}", inner)
+            _flatten(f"{name}.{member}", inner, parts)
     else:
-        yield name, str(value)
+        parts[name] = str(value)

@@ -167,6 +167,8 @@ def _writes_of(decided: list[PendingCommit]) -> Iterator[Write]:
 
 def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:
     """Return how two contents differ, each part as "part: value, not expected value"."""
+    if actual == expected:
+        return ()
     return tuple(
         [
             f"{name}: {actual.get(name, 'absent')}, not {expected.get(name, 'absent')}"

@@ -257,11 +257,12 @@ class RaceTenant:
         """
         unkeyed = isinstance(operation, GetConnection | StartGraduation)
         idempotency_key = None if unkeyed else IdempotencyKey(key or f"k-{number}")
-        call = Call(
-            caller=self.caller, operation=operation, key=idempotency_key, settings=self.settings
-        )
 
         def action(store: Store) -> PendingCommit:
+            # Made here, since a race runs two of a tenant's many actions.
+            call = Call(
+                caller=self.caller, operation=operation, key=idempotency_key, settings=self.settings
+            )
             loaded = store.load(call.needs, self.digest)
             new_ids = self.new_ids(number, loaded.now)
             decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)

@@ -12,23 +12,25 @@ that no other client can see runs first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Flag, auto
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import attrs
 
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.testing.cells import Cell
 from curae_lifecycle.testing.laws import LawBrokenError
 from tests.proof.explore.engine import Label, Line, RuleBrokenError, StepBrokenError
+from tests.proof.explore.results import Numbers, Results
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The first instant of every model."""
 
 Store = TypeVar("Store", bound=Hashable)
 Client = TypeVar("Client", bound=Hashable)
-Value = TypeVar("Value", bound=Hashable)
 
 SERVER: Final = "server"
 CLOCK: Final = "clock"
@@ -157,27 +159,12 @@ class Rules(Protocol[Store, Client]):
         ...
 
 
-class Numbers(Generic[Value]):
-    """Numbers of values, in the order of their first use."""
-
-    def __init__(self) -> None:
-        """Start without values."""
-        self.values: list[Value] = []
-        self._numbers: dict[Value, int] = {}
-
-    def of(self, value: Value) -> int:
-        """Return the number of a value."""
-        number = self._numbers.get(value)
-        if number is None:
-            number = self._numbers[value] = len(self.values)
-            self.values.append(value)
-        return number
-
-
 World = tuple[int, ...]
 """The number of the store, then of each client."""
 
 _Moves = list[tuple[Label, bool, World]]
+_Steps = list[tuple[str, bool, int, int]]
+_Changes = list[tuple[str, bool, int]]
 
 
 class Clients(Generic[Store, Client]):
@@ -191,21 +178,54 @@ class Clients(Generic[Store, Client]):
     def __init__(self, rules: Rules[Store, Client], reduce: Reduce = EVERYTHING) -> None:
         """Start with empty caches."""
         self._rules = rules
+        self._reduce = reduce
         self._alike = Reduce.ALIKE in reduce
         self._relative = Reduce.RELATIVE in reduce
         self._one_order = Reduce.ONE_ORDER in reduce
         self._stores: Numbers[Store] = Numbers()
         self._clients: Numbers[Client] = Numbers()
         # Results of pure functions, by the numbers of their arguments.
-        self._local: dict[tuple[int, int], list[tuple[str, bool, int, int]]] = {}
-        self._hidden: dict[tuple[int, int], list[tuple[str, bool, int, int]]] = {}
-        self._server: dict[int, list[tuple[str, bool, int]]] = {}
-        self._clock: dict[tuple[int, bool], list[tuple[str, bool, int]]] = {}
-        self._busy: dict[tuple[int, int], bool] = {}
-        self._rebased: dict[int, tuple[int, timedelta]] = {}
-        self._moved: dict[tuple[int, timedelta], int] = {}
+        self._local: Results[tuple[int, int], _Steps] = Results()
+        self._hidden: Results[tuple[int, int], _Steps] = Results()
+        self._server: Results[int, _Changes] = Results()
+        self._clock: Results[tuple[int, bool], _Changes] = Results()
+        self._busy: Results[tuple[int, int], bool] = Results()
+        self._rebased: Results[int, tuple[int, timedelta]] = Results()
+        self._moved: Results[tuple[int, timedelta], int] = Results()
+        # The cells looked at since the last result was kept, where they are counted.
+        self._looked: Counter[Cell] = Counter()
         self._done: list[bool] = []
         self._judges = True
+
+    def watch(self, looked: Counter[Cell]) -> None:
+        """Remember which cells each result uses: those counted since the result before."""
+        self._looked = looked
+
+    def cells(self) -> frozenset[Cell]:
+        """Return the cells that the results use."""
+        return frozenset[Cell]().union(*(each.users for each in self._results()))
+
+    def _results(self) -> tuple[Results[Hashable, object], ...]:
+        every = (
+            self._local,
+            self._hidden,
+            self._server,
+            self._clock,
+            self._busy,
+            self._rebased,
+            self._moved,
+        )
+        return cast("tuple[Results[Hashable, object], ...]", every)
+
+    def without(self, cell: Cell) -> Clients[Store, Client]:
+        """Return the model with the results that do not use a cell: a mutant of it has the same."""
+        other = Clients(self._rules, self._reduce)
+        other._stores, other._clients = self._stores.copy(), self._clients.copy()
+        other._local, other._hidden = self._local.without(cell), self._hidden.without(cell)
+        other._server, other._clock = self._server.without(cell), self._clock.without(cell)
+        other._busy, other._moved = self._busy.without(cell), self._moved.without(cell)
+        other._rebased = self._rebased.without(cell)
+        return other
 
     @property
     def promise(self) -> str:
@@ -255,7 +275,7 @@ class Clients(Generic[Store, Client]):
     def _steps_of_clients(
         self,
         world: World,
-        known: dict[tuple[int, int], list[tuple[str, bool, int, int]]],
+        known: Results[tuple[int, int], _Steps],
         compute: Callable[[Store, Client], Iterable[Step[Store, Client]]],
         *,
         only: bool = False,
@@ -268,9 +288,10 @@ class Clients(Generic[Store, Client]):
                 continue
             steps = known.get((store, client))
             if steps is None:
-                steps = known[store, client] = self._compute(
-                    store, client=client, place=place, compute=compute
-                )
+                computed = self._compute(store, client=client, place=place, compute=compute)
+                steps = known.keep((store, client), computed, self._looked)
+            if not steps:
+                continue
             who = _NAMES[place]
             for what, fault, after, became in steps:
                 if alike:
@@ -285,7 +306,7 @@ class Clients(Generic[Store, Client]):
                             (after, *world[1:place], became, *world[place + 1 :]),
                         )
                     )
-            if only and moves:
+            if only:
                 break
         return moves
 
@@ -295,9 +316,9 @@ class Clients(Generic[Store, Client]):
         client: int,
         place: int,
         compute: Callable[[Store, Client], Iterable[Step[Store, Client]]],
-    ) -> list[tuple[str, bool, int, int]]:
+    ) -> _Steps:
         before, had = self._stores.values[store], self._clients.values[client]
-        steps: list[tuple[str, bool, int, int]] = []
+        steps: _Steps = []
         for step in compute(before, had):
             self._check(
                 (_NAMES[place], step.what),
@@ -320,30 +341,30 @@ class Clients(Generic[Store, Client]):
         except (LawBrokenError, RuleBrokenError) as broken:
             raise StepBrokenError(label, broken) from broken
 
-    def _server_of(self, store: int) -> list[tuple[str, bool, int]]:
+    def _server_of(self, store: int) -> _Changes:
         changes = self._server.get(store)
         if changes is None:
             value = self._stores.values[store]
-            changes = self._server[store] = self._changes(
-                SERVER, value, self._rules.server_steps(value)
-            )
+            computed = self._changes(SERVER, value, self._rules.server_steps(value))
+            changes = self._server.keep(store, computed, self._looked)
         return changes
 
-    def _clock_of(self, world: World) -> list[tuple[str, bool, int]]:
+    def _clock_of(self, world: World) -> _Changes:
         store = world[0]
-        busy = any(self._is_busy(store, client) for client in world[1:])
+        busy = False
+        for client in world[1:]:
+            if self._is_busy(store, client):
+                busy = True
+                break
         changes = self._clock.get((store, busy))
         if changes is None:
             value = self._stores.values[store]
-            changes = self._clock[store, busy] = self._changes(
-                CLOCK, value, self._rules.clock_steps(value, busy)
-            )
+            computed = self._changes(CLOCK, value, self._rules.clock_steps(value, busy))
+            changes = self._clock.keep((store, busy), computed, self._looked)
         return changes
 
-    def _changes(
-        self, who: str, before: Store, changes: Iterable[Change[Store]]
-    ) -> list[tuple[str, bool, int]]:
-        computed: list[tuple[str, bool, int]] = []
+    def _changes(self, who: str, before: Store, changes: Iterable[Change[Store]]) -> _Changes:
+        computed: _Changes = []
         for change in changes:
             self._check((who, change.what), before=before, after=change.store, had=None, has=None)
             computed.append((change.what, change.fault, self._stores.of(change.store)))
@@ -352,8 +373,8 @@ class Clients(Generic[Store, Client]):
     def _is_busy(self, store: int, client: int) -> bool:
         busy = self._busy.get((store, client))
         if busy is None:
-            busy = self._rules.busy(self._stores.values[store], self._clients.values[client])
-            self._busy[store, client] = busy
+            asked = self._rules.busy(self._stores.values[store], self._clients.values[client])
+            busy = self._busy.keep((store, client), asked, self._looked)
         return busy
 
     def _canonical(self, world: World) -> World:
@@ -363,8 +384,8 @@ class Clients(Generic[Store, Client]):
             if rebased is None:
                 value = self._stores.values[store]
                 by = self._rules.now(value) - START
-                rebased = self._stores.of(self._rules.moved_store(value, by)), by
-                self._rebased[store] = rebased
+                moved = self._stores.of(self._rules.moved_store(value, by))
+                rebased = self._rebased.keep(store, (moved, by), self._looked)
             store, by = rebased
             clients = tuple([self._earlier(client, by) for client in clients])
         if self._alike:
@@ -374,8 +395,8 @@ class Clients(Generic[Store, Client]):
     def _earlier(self, client: int, by: timedelta) -> int:
         moved = self._moved.get((client, by))
         if moved is None:
-            moved = self._clients.of(self._rules.moved_client(self._clients.values[client], by))
-            self._moved[client, by] = moved
+            earlier = self._rules.moved_client(self._clients.values[client], by)
+            moved = self._moved.keep((client, by), self._clients.of(earlier), self._looked)
         return moved
 
     def quotient(self, world: World, plain: Clients[Store, Client]) -> World:

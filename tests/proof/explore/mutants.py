@@ -7,9 +7,10 @@ The law of this module: **a mutant is killed by the first check that notices it*
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import cache, partial
 from types import ModuleType
 from typing import Final, Protocol, cast
 
@@ -18,13 +19,14 @@ import pytest
 
 from curae_lifecycle.rules import access, attempt, chain, idempotency, ratelimit, session, triggers
 from curae_lifecycle.rules import connection as connections
+from curae_lifecycle.testing.cells import Cell, count_cell_lookups
 from tests.proof.explore.account import Account
 from tests.proof.explore.chain import Chain
-from tests.proof.explore.clients import Clients
+from tests.proof.explore.clients import Clients, World
 from tests.proof.explore.ends import check_ends
-from tests.proof.explore.engine import RuleBrokenError, ViolationError, explore
+from tests.proof.explore.engine import Model, RuleBrokenError, ViolationError, explore
 from tests.proof.explore.key import Held
-from tests.proof.explore.published import SMALL, Figures
+from tests.proof.explore.published import SMALL, Figures, Run
 from tests.proof.explore.races import Racer, Races, RaceStore, Task
 from tests.proof.explore.rows import Stores
 from tests.proof.explore.scene import TICK
@@ -82,12 +84,57 @@ def verdict(run: Callable[[], object]) -> str:
     return "holds"
 
 
-def killed_by(runs: Sequence[str], then: Mapping[str, Figures]) -> str:
-    """Return the first kind of check that notices: safety, liveness, figures or ends."""
+@attrs.frozen
+class SmallRun:
+    """A small run of the rules as they are.
+
+    Attributes:
+        figures: Its figures.
+        cells: The table cells that it looked at, and the functions of `SHIFTED` that it called.
+        model: The model with its results.
+    """
+
+    figures: Figures
+    cells: frozenset[Cell]
+    model: object
+
+    def without(self, cell: Cell) -> Clients[Hashable, Hashable] | None:
+        """Return the model with what it computed without a cell; None for one without clients."""
+        return self.model.without(cell) if isinstance(self.model, Clients) else None
+
+
+@cache
+def small_run(name: str) -> SmallRun:
+    """Run a small exploration once, and keep what it computed for its mutants."""
+    with pytest.MonkeyPatch.context() as monkeypatch, count_cell_lookups() as looked:
+        for shifted in SHIFTED:
+            shifted.count(monkeypatch, looked)
+        run = cast("Run[World]", SMALL[name])
+        model: Model[World] = run.model()
+        if isinstance(model, Clients):
+            model.watch(looked)
+        figures = run.of(model)
+        cells = frozenset(looked)
+    return SmallRun(
+        figures, cells | (model.cells() if isinstance(model, Clients) else set()), model
+    )
+
+
+def killed_by(runs: Sequence[str], then: Mapping[str, Figures], changed: Cell | None = None) -> str:
+    """Return the first kind of check that notices: safety, liveness, figures or ends.
+
+    Args:
+        runs: The names of small runs.
+        then: The figures of each run without a mutant.
+        changed: The cell or function that the mutant changes. What a run computed without it is
+            not computed again: the rules are pure (law 14). None to compute everything.
+    """
     seen = set[str]()
     for name in runs:
         got: list[Figures] = []
-        said = verdict(lambda: got.append(SMALL[name]()))  # noqa: B023 - called at once
+        known = None if changed is None else small_run(name).without(changed)
+        run = SMALL[name] if known is None else partial(cast("Run[World]", SMALL[name]).of, known)
+        said = verdict(lambda: got.append(run()))  # noqa: B023 - called at once
         if said == "safety":
             return said
         seen.add(said if said == "liveness" or got == [then[name]] else "figures")
@@ -138,6 +185,22 @@ class Shifted:
     name: str
     by: timedelta
     modules: tuple[ModuleType, ...]
+
+    @property
+    def cell(self) -> Cell:
+        """The function as `count` counts it."""
+        return ("call", self.name, *(module.__name__ for module in self.modules))
+
+    def count(self, monkeypatch: pytest.MonkeyPatch, counts: Counter[Cell]) -> None:
+        """Count the calls of the function that a mutant would change."""
+        asked = cast("_Asked", getattr(self.modules[0], self.name))
+
+        def counted(*given: object, **named: object) -> object:
+            counts[self.cell] += 1
+            return asked(*given, **named)
+
+        for module in self.modules:
+            monkeypatch.setattr(module, self.name, counted)
 
     def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = cast("_Asked", getattr(self.modules[0], self.name))

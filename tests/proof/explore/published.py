@@ -6,20 +6,24 @@ the runs and compare them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping
+from typing import Final, Generic, TypeVar
 
 import attrs
 
 from curae_lifecycle.rules.idempotency import LostLeaseAction
 from tests.proof.explore.account import Account
 from tests.proof.explore.chain import Chain
-from tests.proof.explore.clients import Clients
-from tests.proof.explore.engine import explore
+from tests.proof.explore.clients import Clients, Rules, World
+from tests.proof.explore.engine import Model, explore
 from tests.proof.explore.key import Held
-from tests.proof.explore.limit import SmallLimit
+from tests.proof.explore.limit import LimitState, SmallLimit
 from tests.proof.explore.races import Races
-from tests.proof.explore.single import Single
+from tests.proof.explore.single import Single, SingleState
+
+State = TypeVar("State", bound=Hashable)
+Store = TypeVar("Store", bound=Hashable)
+Client = TypeVar("Client", bound=Hashable)
 
 EITHER: Final = tuple(LostLeaseAction)
 
@@ -39,64 +43,70 @@ class Figures:
     depth: int
 
 
-def _held(model: Held, most: int | None = None) -> Figures:
-    done = explore(Clients(model), most=most)
-    return Figures(done.states, done.transitions, done.depth)
+@attrs.frozen
+class Run(Generic[State]):
+    """An exploration of one model.
+
+    Attributes:
+        model: The model, which starts without results.
+        depth: The most steps to take; None for no limit.
+        most: The approximate number of states to visit; None for all.
+    """
+
+    model: Callable[[], Model[State]]
+    depth: int | None = None
+    most: int | None = None
+
+    def __call__(self) -> Figures:
+        """Explore the model."""
+        return self.of(self.model())
+
+    def of(self, model: Model[State]) -> Figures:
+        """Explore a model that may already have results."""
+        done = explore(model, depth=self.depth, most=self.most)
+        return Figures(done.states, done.transitions, done.depth)
 
 
-def _chain(model: Chain, most: int | None = None) -> Figures:
-    done = explore(Clients(model), most=most)
-    return Figures(done.states, done.transitions, done.depth)
+def _clients(rules: Rules[Store, Client], most: int | None = None) -> Run[World]:
+    return Run(lambda: Clients(rules), most=most)
 
 
-def _account(model: Account, most: int | None = None) -> Figures:
-    done = explore(Clients(model), most=most)
-    return Figures(done.states, done.transitions, done.depth)
+def _single(length: int | None, most: int | None = None) -> Run[SingleState]:
+    return Run(Single, depth=length, most=most)
 
 
-def _races(model: Races, most: int | None = None) -> Figures:
-    done = explore(Clients(model), most=most)
-    return Figures(done.states, done.transitions, done.depth)
+def _limit(limit: int, most: int | None = None) -> Run[LimitState]:
+    return Run(lambda: SmallLimit(limit), most=most)
 
 
-def _single(length: int | None, most: int | None = None) -> Figures:
-    done = explore(Single(), depth=length, most=most)
-    return Figures(done.states, done.transitions, done.depth)
-
-
-def _limit(limit: int, most: int | None = None) -> Figures:
-    done = explore(SmallLimit(limit), most=most)
-    return Figures(done.states, done.transitions, done.depth)
-
-
-Runs = Mapping[str, Callable[[], Figures]]
+Runs = Mapping[str, Run[World] | Run[SingleState] | Run[LimitState]]
 
 FEW: Final = 12_000
 """The limit of a small run: a broken rule may make a world infinite."""
 
 SMALL: Final[Runs] = {
-    "one connection, 4 steps": lambda: _single(4, FEW),
-    "one key, 1 client, 1 fault": lambda: _held(Held(1, 1), FEW),
-    "one key, 2 clients, 1 fault": lambda: _held(Held(2, 1, lost_leases=EITHER, forgets=True), FEW),
-    "one key, 2 clients, a day": lambda: _held(Held(2, 0, days=1), FEW),
-    "one key, 2 clients, 1 fault, clocks step back": lambda: _held(
+    "one connection, 4 steps": _single(4, FEW),
+    "one key, 1 client, 1 fault": _clients(Held(1, 1), FEW),
+    "one key, 2 clients, 1 fault": _clients(Held(2, 1, lost_leases=EITHER, forgets=True), FEW),
+    "one key, 2 clients, a day": _clients(Held(2, 0, days=1), FEW),
+    "one key, 2 clients, 1 fault, clocks step back": _clients(
         Held(2, 1, lost_leases=EITHER, at_once=True, steps_back=True), FEW
     ),
-    "one key, one transaction, 2 clients, 1 fault": lambda: _chain(
+    "one key, one transaction, 2 clients, 1 fault": _clients(
         Chain(2, 1, shared_key=True, page=False, happens=False), FEW
     ),
-    "one predecessor, 2 clients": lambda: _chain(Chain(2, 0, happens=False, follows=1), FEW),
-    "one predecessor, 1 client, everybody acts": lambda: _chain(Chain(1, 0), FEW),
-    "one predecessor, 2 clients, everybody acts, clocks step back": lambda: _chain(
+    "one predecessor, 2 clients": _clients(Chain(2, 0, happens=False, follows=1), FEW),
+    "one predecessor, 1 client, everybody acts": _clients(Chain(1, 0), FEW),
+    "one predecessor, 2 clients, everybody acts, clocks step back": _clients(
         Chain(2, 0, page=False, steps_back=True, roots=("LAPSED",)), FEW
     ),
-    "one coordinate, 2 clients": lambda: _account(Account(2, 0), FEW),
-    "one coordinate, 1 client, 2 faults": lambda: _account(Account(1, 2), FEW),
-    "one user, 2 workers": lambda: _races(Races(2), FEW),
-    "one user, 2 workers, one chain, clocks apart": lambda: _races(
+    "one coordinate, 2 clients": _clients(Account(2, 0), FEW),
+    "one coordinate, 1 client, 2 faults": _clients(Account(1, 2), FEW),
+    "one user, 2 workers": _clients(Races(2), FEW),
+    "one user, 2 workers, one chain, clocks apart": _clients(
         Races(2, apart=True, roots=(("LAPSED",),)), FEW
     ),
-    "limit of 2": lambda: _limit(2, FEW),
+    "limit of 2": _limit(2, FEW),
 }
 """The explorations of every test run."""
 
@@ -108,32 +118,32 @@ LARGEST: Final = (
 """Those of them that take more than a second, which only the heavy run makes."""
 
 PUBLISHED: Final[Runs] = {
-    "one connection, 9 steps": lambda: _single(9),
-    "one connection, any number of steps": lambda: _single(None),
-    "one key, 3 clients, 2 attempts, 2 faults": lambda: _held(
+    "one connection, 9 steps": _single(9),
+    "one connection, any number of steps": _single(None),
+    "one key, 3 clients, 2 attempts, 2 faults": _clients(
         Held(3, 2, lost_leases=EITHER, forgets=True)
     ),
-    "one key, 2 clients, 2 attempts, 2 faults, clocks step back": lambda: _held(
+    "one key, 2 clients, 2 attempts, 2 faults, clocks step back": _clients(
         Held(2, 2, lost_leases=EITHER, forgets=True, at_once=True, steps_back=True)
     ),
-    "one predecessor, 2 clients, 1 fault": lambda: _chain(Chain(2, 1, happens=False, follows=1)),
-    "one predecessor, 2 clients, everybody acts": lambda: _chain(Chain(2, 0)),
-    "one coordinate, 2 clients, 1 fault": lambda: _account(Account(2, 1)),
-    "one coordinate, 3 clients": lambda: _account(Account(3, 0, tombstones=0)),
-    "one user, 3 workers": lambda: _races(Races(3)),
-    "one user, 2 workers, clocks apart": lambda: _races(Races(2, apart=True, ticks=1)),
-    "limit of 3": lambda: _limit(3),
+    "one predecessor, 2 clients, 1 fault": _clients(Chain(2, 1, happens=False, follows=1)),
+    "one predecessor, 2 clients, everybody acts": _clients(Chain(2, 0)),
+    "one coordinate, 2 clients, 1 fault": _clients(Account(2, 1)),
+    "one coordinate, 3 clients": _clients(Account(3, 0, tombstones=0)),
+    "one user, 3 workers": _clients(Races(3)),
+    "one user, 2 workers, clocks apart": _clients(Races(2, apart=True, ticks=1)),
+    "limit of 3": _limit(3),
 }
 """The further explorations of continuous integration: more than a million states."""
 
 LONG: Final[Runs] = {
-    "one key, 3 clients, 2 attempts, 3 faults": lambda: _held(Held(3, 3)),
-    "one key, 4 clients, 2 attempts, 2 faults": lambda: _held(
+    "one key, 3 clients, 2 attempts, 3 faults": _clients(Held(3, 3)),
+    "one key, 4 clients, 2 attempts, 2 faults": _clients(
         Held(4, 2, lost_leases=EITHER, forgets=True)
     ),
-    "one predecessor, 2 clients, 1 fault, everybody acts": lambda: _chain(Chain(2, 1)),
-    "one coordinate, 3 clients, 1 fault": lambda: _account(Account(3, 1)),
-    "one user, 3 workers, clocks apart": lambda: _races(Races(3, apart=True)),
+    "one predecessor, 2 clients, 1 fault, everybody acts": _clients(Chain(2, 1)),
+    "one coordinate, 3 clients, 1 fault": _clients(Account(3, 1)),
+    "one user, 3 workers, clocks apart": _clients(Races(3, apart=True)),
 }
 """The explorations of `benchmarks/explore.py`, as far as time and memory allow."""
 

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Final, TypeVar
 
 import pytest
@@ -18,7 +17,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
+from curae_lifecycle.testing.cells import cells_of, count_cell_lookups
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.web.json import parse_json
 from docs.generate.vectors.cases import cell_id
@@ -55,6 +54,7 @@ from tests.proof.explore.mutants import (
     killed_by,
     mutant,
     mutants_of_cells,
+    small_run,
     table_of_mutants,
     uncounted,
     verdict,
@@ -95,21 +95,13 @@ def shown_figures() -> dict[str, Figures]:
 # --- Figures ---------------------------------------------------------------------------------
 
 
-@cache
-def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
-    """Return the figures of a small run, and how often it looked at each cell."""
-    with count_cell_lookups() as counts:
-        seen = SMALL[name]()
-    return seen, counts
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.heavy) if name in LARGEST else name for name in SMALL],
 )
 def test_small_exploration_visits_the_published_state_count(name: str) -> None:
-    assert small_run(name)[0] == FIGURES[name]
+    assert small_run(name).figures == FIGURES[name]
 
 
 @pytest.mark.heavy
@@ -317,21 +309,21 @@ def test_exploring_one_step_order_kills_mutants_of_all_orders(most: int) -> None
 @pytest.mark.heavy
 def test_exploration_docs_page_states_the_killed_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     then = FIGURES
-    looked = {name: small_run(name)[1] for name in SMALL}
     # Smaller runs come first.
     cheap = sorted(SMALL, key=lambda name: then[name].transitions)
     cells = Counter[str]()
     for table, key, outcome in mutants_of_cells():
         # The two smallest runs that use the cell are enough.
-        runs = [name for name in cheap if (table, *key) in looked[name]][:2]
+        changed = (table, *map(str, key))
+        runs = [name for name in cheap if changed in small_run(name).cells][:2]
         if runs:
             with outcome_of(table, key, outcome):
-                cells[killed_by(runs, then)] += 1
+                cells[killed_by(runs, then, changed)] += 1
     ticks = Counter[str]()
     for shifted in SHIFTED:
         with monkeypatch.context() as patch:
             shifted.put(patch)
-            ticks[killed_by(cheap, then)] += 1
+            ticks[killed_by(cheap, then, shifted.cell)] += 1
     stores = Counter(map(verdict, STORES.values()))
     table = table_of_mutants({"cells": cells, "ends, a tick off": ticks, "stores": stores})
     assert table in PAGE, table
@@ -486,13 +478,8 @@ def test_exploration_reaches_every_reachable_table_cell() -> None:
         explore(Clients(Chain(1, 0, roots=("EXPIRED EARLY",))))
         one_try = Held(2, 2, attempts=1, lost_leases=EITHER, forgets=True)
         explore(Clients(one_try), liveness=False, most=5_000)
-    for name in SMALL:
-        counts += small_run(name)[1]
-    unseen = {
-        cell
-        for cell in cells_of(TABLES[name] for name in TABLES_OF_THE_MODELS)
-        if cell not in counts
-    }
+    seen = frozenset(counts).union(*(small_run(name).cells for name in SMALL))
+    unseen = {*cells_of(TABLES[name] for name in TABLES_OF_THE_MODELS)} - seen
     unreachable = {
         cell for cell in unseen if cell_id(cell[0], cell[1:]) in UNREACHABLE_CASES | UNASKED_CASES
     }

@@ -64,6 +64,8 @@ YEAR: Final = timedelta(days=365)
 TICK: Final = timedelta(microseconds=1)
 TOLERANCE: Final = 5 * MINUTE
 ONE_ATTEMPT: Final = RetryPolicy(attempts=1)
+AT_ONCE: Final = RetryPolicy(pause=1e-9, longest_pause=1e-9)
+"""Attempts without pauses: the tests act before one commit, and only then."""
 CONNECTIONS: Final = "/api/sdk/v1/connections"
 CONNECT: Final = "/api/sdk/v1/curae-connect"
 PACKAGE: Final = "clinical_summary"
@@ -164,7 +166,7 @@ class World:
             lines.append(("Idempotency-Key", key or f"fresh-{next(self.keys)}"))
         raw = b"" if body is None else json.dumps(body).encode()
         request = Request(method=method, target=target, headers=tuple(lines), body=raw)
-        return serve(self.store, request, self.ids, settings=self.settings)
+        return serve(self.store, request, self.ids, settings=self.settings, retry_policy=AT_ONCE)
 
     def create(self, user: str = "ada", *, key: str | None = None) -> Answer:
         body = {"appUserId": user, "dataPackages": [PACKAGE]}
@@ -188,9 +190,7 @@ class World:
         answer = self.send("GET", f"{CONNECT}/account-state?appUserId={user}")
         return body_of(answer)["lifecycleState"]
 
-    def record(self, fact: Fact, *, policy: RetryPolicy | None = None) -> FactAnswer:
-        if policy is None:
-            return record(self.store, fact)
+    def record(self, fact: Fact, *, policy: RetryPolicy = AT_ONCE) -> FactAnswer:
         return record(self.store, fact, retry_policy=policy)
 
     def authorize(

@@ -22,7 +22,9 @@ from curae_lifecycle import (
     StoreUnavailableError,
     Tombstoned,
 )
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import FactAnswer
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.serve import sweep_now
 from tests.proof.second.client import (
     HOUR,
@@ -93,6 +95,7 @@ class Pair:
     account: Account = attrs.Factory(Account)
     reports: list[datetime] = attrs.Factory(list)
     fired: bool = False
+    compared: dict[str, object] = attrs.Factory(dict)
 
     @property
     def now(self) -> datetime:
@@ -327,13 +330,22 @@ class Pair:
 
     def compare(self) -> None:
         for row in self.account.rows:
+            expected = self.account.access(row, self.now)
+            loaded = self.world.inner.load(Needs(connection=ConnectionId(row.id))).snapshot
+            # A response follows from these alone (law 14), so an equal one is not asked for again.
+            decisive = (self.now, loaded, expected, self.account.shown(row, self.now))
+            if self.compared.get(row.id) == decisive:
+                continue
             self.check(row, self.world.get(row.id))
             got = self.world.access(row.id)
             word = "granted" if isinstance(got, Granted) else got.reason.value
-            assert word == self.account.access(row, self.now)
+            assert word == expected
             self.seen[f"access {word}"] += 1
-        assert self.world.account_state(self.user) == self.account.state
+            self.compared[row.id] = decisive
         kept = self.world.binding(self.user)
+        if self.compared.get("") != (kept, self.account.state):
+            assert self.world.account_state(self.user) == self.account.state
+            self.compared[""] = (kept, self.account.state)
         if kept is not None:
             assert (kept.era, kept.tombstoned_at) == (self.account.era, self.account.counts)
             assert kept.tombstone_reported_at == self.account.reported

@@ -432,7 +432,7 @@ def test_kit_checks_an_outbox_without_effects_only_for_events() -> None:
     reference = Reference()
 
     def outbox() -> list[dict[str, Json]]:
-        return [each for each in reference.left if "id" in each]
+        return [each for each in reference.left() if "id" in each]
 
     server = attrs.evolve(reference.server(), outbox=outbox)
     report = run(server, only=["outbox.reissue", "outbox.ids"], seed="1")

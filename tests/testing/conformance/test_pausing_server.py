@@ -8,10 +8,11 @@ from itertools import count
 import pytest
 
 from curae_lifecycle.service.operations.registry import OPERATIONS
-from curae_lifecycle.testing.conformance import CHECKS, Request, Response
+from curae_lifecycle.testing.conformance import CHECKS, Request, Response, model
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.results import Failure
 from curae_lifecycle.testing.conformance.runner import run_check, select_checks
+from curae_lifecycle.testing.conformance.server import HOOKS
 from tests.support.kit import Reference
 
 MOST = timedelta(seconds=4.9)
@@ -19,6 +20,8 @@ MOST = timedelta(seconds=4.9)
 
 SHORT = ("limit.refusals-are-free", "limit.retry-after", "bucket.refusals-drain-no-other")
 """The checks that measure short times between two answers."""
+
+MODEL = "model.side-by-side"
 
 IN_ORDER = [
     each for each in CHECKS if not (each.name.startswith("race.") or "at-once" in each.name)
@@ -82,6 +85,23 @@ def test_kit_fails_a_server_that_admits_before_retry_after() -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("check", IN_ORDER, ids=[check.name for check in IN_ORDER])
+@pytest.mark.parametrize(
+    "check",
+    [each for each in IN_ORDER if each.name != MODEL],
+    ids=[each.name for each in IN_ORDER if each.name != MODEL],
+)
 def test_server_paused_at_any_request_passes_every_kit_check(check: Check) -> None:
+    assert accused(check, MOST) == []
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("number", range(model.ROUNDS))
+def test_server_paused_at_any_request_equals_the_model(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each run makes apps of its own, so that a pause in one does not matter to the others.
+    steps = model.draw_steps(f"1 {number}", frozenset(HOOKS))
+    monkeypatch.setattr(model, "ROUNDS", 1)
+    monkeypatch.setattr(model, "draw_steps", lambda _seed, _hooks: steps)
+    (check,) = select_checks([MODEL])
     assert accused(check, MOST) == []
