@@ -30,6 +30,7 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.json import MalformedError, parse_json
@@ -60,7 +61,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         options: The options as it parsed them: the file and the database.
 
     Returns:
-        The exit status: 1 if a line could not be read, else 0.
+        The exit status: 1 if a line or a stored value could not be read, else 0.
     """
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
@@ -90,7 +91,7 @@ class _Recorder:
 
     Attributes:
         store: The store.
-        is_broken: Whether a line could not be read.
+        is_broken: Whether a line or a stored value could not be read.
     """
 
     store: SqlStore
@@ -104,7 +105,7 @@ class _Recorder:
     def report_errors(self, number: int) -> Generator[None, None, None]:
         try:
             yield
-        except (BrokenLineError, ArgumentError, MalformedError) as error:
+        except (BrokenLineError, ArgumentError, MalformedError, NewerFormatError) as error:
             self.is_broken = True
             print(json.dumps({"line": number, "error": str(error)}))
 
