@@ -154,7 +154,7 @@ class _LogRunner:
         self._store = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
         self._comparison = Comparison() if check else None
         self._deciders = Deciders(self._store)
-        self._tags = RecordedTags()
+        self._tags = RecordedTags(self._store.caller_of)
         self._last_time: datetime | None = None
         self._named: dict[str, _NamedAnswer] = {}
         self._name_room = 0
@@ -226,7 +226,7 @@ class _LogRunner:
             # Lines run one after another, so only an id that is in use can conflict.
             raise ArgumentError("new_ids", "ids that are not in use")
         response = answer.response
-        self._tags.note(recorded, response)
+        self._tags.note(request, recorded, response)
         if name is not None:
             self._named[name] = _NamedAnswer(response)
         divergences: tuple[Divergence, ...] = ()
