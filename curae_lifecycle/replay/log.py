@@ -412,9 +412,8 @@ def _recorded(value: Json) -> Recorded | None:
 
 def _registration(value: Json) -> tuple[ApiKey, Caller]:
     required = {"apiKey", "appId", "customerAccountId", "scopes"}
-    members = _object(
-        "register", value=value, required=required, allowed=required | {"environment"}
-    )
+    allowed = required | {"apiKeyId", "environment"}
+    members = _object("register", value=value, required=required, allowed=allowed)
     scopes = members["scopes"]
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
@@ -422,8 +421,9 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     environment = ENVIRONMENT.parse(members.get("environment", values.Environment.LIVE))
     app_id = APP_ID.parse(members["appId"])
     account = values.parse_uuid("customerAccountId", members["customerAccountId"])
+    key_id = values.parse_opaque("apiKeyId", members.get("apiKeyId", api_key.digest()))
     caller = Caller(
-        api_key_id=values.ApiKeyId(api_key.digest()),
+        api_key_id=values.ApiKeyId(key_id),
         app_id=app_id,
         customer_account_id=values.CustomerAccountId(account),
         environment=environment,
