@@ -41,7 +41,7 @@ from curae_lifecycle.cli import (
 )
 from curae_lifecycle.cli.parser import Parser
 from curae_lifecycle.cli.program_name import program_name
-from curae_lifecycle.cli.terminal import discard_output
+from curae_lifecycle.cli.terminal import discard_output, replace_unencodable
 
 
 @attrs.frozen
@@ -169,6 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     command: argparse.ArgumentParser = options.parser
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
+    replace_unencodable()
     try:
         status: int = options.run(command, options)
     except (BrokenPipeError, outbox.ReaderGoneError):
