@@ -168,7 +168,7 @@ class RecordedTags:
         """Remember the entity tag of a recorded response, if both responses have one.
 
         Args:
-            request: The request that was answered.
+            request: The request of the response.
             recorded: The response in the log; None if the line has none.
             response: The response by the rules.
         """

@@ -55,7 +55,7 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
                 "CONN_MAX_AGE": MAX_AGE_SECONDS,
             }
         case "postgresql":
-            return _postgresql(parts, port, name, timeout)
+            return _postgresql(parts, name=name, port=port, wait=timeout)
         case _:
             raise ArgumentError("url", _ALLOWED)
 
@@ -65,7 +65,7 @@ def _is_in_memory(name: str, query: str) -> bool:
     return is_named_so or ("mode", "memory") in parse_qsl(query)
 
 
-def _postgresql(parts: SplitResult, port: str, name: str, wait: float) -> dict[str, object]:
+def _postgresql(parts: SplitResult, *, name: str, port: str, wait: float) -> dict[str, object]:
     parameters = parse_qsl(parts.query)
     options = dict(parameters)
     given = [value for name, value in parameters if name == "options"]

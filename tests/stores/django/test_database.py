@@ -290,7 +290,7 @@ def test_django_migration_creates_and_drops_the_tables(
     assert "No changes detected" in capsys.readouterr().out
 
 
-def test_migrate_changes_only_the_database_that_the_setting_names(
+def test_migrate_changes_only_the_database_of_the_setting(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
