@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import inspect
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Final, cast
 
 import attrs
@@ -162,6 +164,10 @@ def _import_callable(parser: argparse.ArgumentParser, text: str) -> Callable[[],
     module, _, name = text.partition(":")
     if not module or not name:
         parser.error(f"{text}: must be MODULE:STORE, such as my_app.stores:empty_store")
+    folder = str(Path.cwd())
+    if not sys.flags.safe_path and folder not in sys.path:
+        # The console script does not put the current folder there, as `python -m` does.
+        sys.path.insert(0, folder)
     try:
         found: object = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

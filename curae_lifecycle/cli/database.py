@@ -25,10 +25,12 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.members import parse_account_id
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.failures import is_missing_table
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.web.json import MalformedError
 
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.engine import SqlDatabase
@@ -72,8 +74,9 @@ def open_database(
 ) -> Generator[SqlDatabase, None, None]:
     """Open the database that `options.database` names, and close it at the end of the `with` block.
 
-    A database error in the block prints a message and exits with status 1. A missing or malformed
-    URL exits with status 2, and so does a missing package such as the database's driver.
+    A database error in the block, or a stored value that cannot be read, prints a message and exits
+    with status 1. A missing or malformed URL exits with status 2, and so does a missing package such
+    as the database's driver.
 
     Args:
         parser: The parser of the command.
@@ -111,6 +114,8 @@ def open_database(
         yield database
     except StoreUnavailableError as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
+    except (NewerFormatError, MalformedError) as error:
+        parser.exit(1, f"{parser.prog}: error: a stored value cannot be read: {error}\n")
     except (SQLAlchemyError, driver) as error:
         cause = getattr(error, "orig", error)
         reason = str(cause).partition("\n")[0]

@@ -33,6 +33,7 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.json import MalformedError, parse_json
@@ -63,7 +64,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         options: The options as it parsed them: the file and the database.
 
     Returns:
-        The exit status: 1 if a line could not be read, else 0.
+        The exit status: 1 if a line or a stored value could not be read, else 0.
     """
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
@@ -95,7 +96,7 @@ class _Recorder:
 
     Attributes:
         store: The store.
-        is_broken: Whether a line could not be read.
+        is_broken: Whether a line or a stored value could not be read.
         print_error: Says from which line on no outcome could be printed; None if all were, or if
             the reader closed the pipe.
     """
@@ -112,7 +113,7 @@ class _Recorder:
     def report_errors(self, number: int) -> Generator[None, None, None]:
         try:
             yield
-        except (BrokenLineError, ArgumentError, MalformedError) as error:
+        except (BrokenLineError, ArgumentError, MalformedError, NewerFormatError) as error:
             self.is_broken = True
             self._print(number, {"line": number, "error": str(error)})
         except BaseException:

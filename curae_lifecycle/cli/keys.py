@@ -111,14 +111,11 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     minted = None if options.stdin else f"cae_{environment}_{token_urlsafe(32)}"
     api_key = _read_key(parser) if minted is None else ApiKey(minted)
     with open_database(parser, options) as database:
-        digest = api_key.digest()
-        stored = [each for each in _load_callers(database) if each.digest == digest]
-        registered = [each.caller for each in _readable(parser, stored)]
-        if len(registered) < len(stored):
-            parser.exit(1)
-        own_id = registered[0].api_key_id if registered else str(uuid4())
+        registered_id = _registered_id(
+            parser, database, api_key.digest(), is_id_given=given_id is not None
+        )
         caller = Caller(
-            api_key_id=ApiKeyId(given_id or own_id),
+            api_key_id=ApiKeyId(given_id or registered_id or str(uuid4())),
             app_id=app_id,
             customer_account_id=account,
             environment=environment,
@@ -138,6 +135,25 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             said = f"the new key could not be printed and is withdrawn: {error.strerror}"
             parser.exit(1, f"{parser.prog}: error: {said}\n")
     return 0
+
+
+def _registered_id(
+    parser: argparse.ArgumentParser, database: Database, digest: str, *, is_id_given: bool
+) -> str | None:
+    # Returns the id of a registered key, or None if the key is unknown or its row is malformed.
+    for each in _load_callers(database):
+        if each.digest != digest:
+            continue
+        try:
+            return each.caller.api_key_id
+        except NewerFormatError as error:
+            # It may hold a restriction that only the newer release knows.
+            parser.exit(1, _describe_unreadable(parser, each, error))
+        except MalformedError as error:
+            if not is_id_given:
+                hint = "to register the key again, give its id with --api-key-id"
+                parser.exit(1, f"{_describe_unreadable(parser, each, error)}{hint}\n")
+    return None
 
 
 def _narrow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -188,11 +204,16 @@ def _readable(
         try:
             each.caller  # noqa: B018 - reads the document
         except (NewerFormatError, MalformedError) as error:
-            said = f"the key with the digest {each.digest}: {error}"
-            print(f"{parser.prog}: error: {said}", file=sys.stderr)
+            sys.stderr.write(_describe_unreadable(parser, each, error))
         else:
             readable.append(each)
     return readable
+
+
+def _describe_unreadable(
+    parser: argparse.ArgumentParser, stored: StoredCaller, error: Exception
+) -> str:
+    return f"{parser.prog}: error: the key with the digest {stored.digest}: {error}\n"
 
 
 def _callers_of_id(

@@ -44,7 +44,7 @@ from curae_lifecycle.cli import (
 )
 from curae_lifecycle.cli.parser import Parser
 from curae_lifecycle.cli.program_name import program_name
-from curae_lifecycle.cli.terminal import discard_output
+from curae_lifecycle.cli.terminal import discard_output, replace_unencodable
 
 _Status = TypeVar("_Status")
 
@@ -203,6 +203,7 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     command: argparse.ArgumentParser = options.parser
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
+    replace_unencodable()
     status: int = options.run(command, options)
     return status
 

@@ -305,4 +305,4 @@ def format_changes(old: Release, new: Release, changes: tuple[TableChange, ...])
         for table in changes
     ]
     document = {"from": old.version, "to": new.version, "changes": tables}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2) + "\n"

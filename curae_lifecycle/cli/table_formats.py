@@ -83,7 +83,8 @@ def to_document(tables: Iterable[AnyTable]) -> str:
 
 
 def _to_text(value: Mapping[str, object]) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # ASCII, because the output's encoding may lack other characters.
+    return json.dumps(value, indent=2) + "\n"
 
 
 def _to_dict(table: AnyTable) -> dict[str, Json]:

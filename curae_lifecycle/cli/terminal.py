@@ -5,6 +5,7 @@ The law of this module: **the words are the same with and without Rich**; only t
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -65,6 +66,15 @@ def discard_output() -> None:
     Python would otherwise repeat the write, and report its error, when it flushes at exit.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def replace_unencodable() -> None:
+    """Print a question mark for each character that the encoding of standard output lacks.
+
+    By default Python raises an error for it, such as for an arrow in Latin-1.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def wrap_line(text: str, width: int) -> list[str]:

@@ -154,7 +154,7 @@ class _LogRunner:
         self._store = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
         self._comparison = Comparison() if check else None
         self._deciders = Deciders(self._store)
-        self._tags = RecordedTags()
+        self._tags = RecordedTags(self._store.caller_of)
         self._last_time: datetime | None = None
         self._named: dict[str, _NamedAnswer] = {}
         self._name_room = 0
@@ -226,7 +226,7 @@ class _LogRunner:
             # Lines run one after another, so only an id that is in use can conflict.
             raise ArgumentError("new_ids", "ids that are not in use")
         response = answer.response
-        self._tags.note(recorded, response)
+        self._tags.note(request, recorded, response)
         if name is not None:
             self._named[name] = _NamedAnswer(response)
         divergences: tuple[Divergence, ...] = ()
@@ -412,9 +412,8 @@ def _recorded(value: Json) -> Recorded | None:
 
 def _registration(value: Json) -> tuple[ApiKey, Caller]:
     required = {"apiKey", "appId", "customerAccountId", "scopes"}
-    members = _object(
-        "register", value=value, required=required, allowed=required | {"environment"}
-    )
+    allowed = required | {"apiKeyId", "environment"}
+    members = _object("register", value=value, required=required, allowed=allowed)
     scopes = members["scopes"]
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
@@ -422,8 +421,9 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     environment = ENVIRONMENT.parse(members.get("environment", values.Environment.LIVE))
     app_id = APP_ID.parse(members["appId"])
     account = values.parse_uuid("customerAccountId", members["customerAccountId"])
+    key_id = values.parse_opaque("apiKeyId", members.get("apiKeyId", api_key.digest()))
     caller = Caller(
-        api_key_id=values.ApiKeyId(api_key.digest()),
+        api_key_id=values.ApiKeyId(key_id),
         app_id=app_id,
         customer_account_id=values.CustomerAccountId(account),
         environment=environment,

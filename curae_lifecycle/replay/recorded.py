@@ -5,8 +5,8 @@ The laws of this module:
 - **Only an id that is not in use is adopted.**
 - **Ids match one to one over a whole log.** Two recorded ids are equal exactly if the two decided
   ids are.
-- **A server may choose its entity tags.** A request that sends the recorded tag of a state is
-  decided as if it had sent the tag of that state by the rules.
+- **A server may choose its entity tags.** A request that sends a tag recorded for its target is
+  decided as if it had sent the tag by the rules for the same state.
 - **An absent value is not null.** A divergence says which of the two it is.
 """
 
@@ -21,13 +21,21 @@ from typing import Final, TypeVar
 
 import attrs
 
+from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
+from curae_lifecycle.rules.values import (
+    AppId,
+    CustomerAccountId,
+    Environment,
+    parse_opaque,
+    parse_time,
+    parse_uuid,
+)
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import SPELLINGS
 from curae_lifecycle.web.json import MalformedError, parse_json
-from curae_lifecycle.web.request import Request, header_values
+from curae_lifecycle.web.request import Request, bearer, header_values
 
 _Value = TypeVar("_Value")
 
@@ -103,11 +111,14 @@ class Recorded:
         return cls(response, body)
 
     def entity_tag(self) -> str | None:
-        """Return the response's entity tag in quotes; None if it has no valid one."""
+        """Return the response's entity tag in quotes; None if it has no valid one.
+
+        A weak tag loses its prefix `W/`, because `If-None-Match` compares weakly.
+        """
         headers = self.members.get("headers")
         for name, value in headers.items() if isinstance(headers, dict) else ():
             if name.lower() == "etag" and isinstance(value, str):
-                found = _ENTITY_TAG.fullmatch(value)
+                found = _ENTITY_TAG.fullmatch(value.removeprefix("W/"))
                 return None if found is None else found[0]
         return None
 
@@ -142,40 +153,53 @@ class Recorded:
 class RecordedTags:
     """The recorded entity tags of a log, each with the tag by the rules for the same state.
 
-    Each tag by the rules has at most one recorded tag, the last one.
+    Each resource has tags of its own, since a server may use the same tag for states of two users.
+    A resource is a request target of an app, whichever API key reads it.
+
+    Args:
+        caller_of: Returns the caller of an API key's digest; None if the key is unknown.
     """
 
-    def __init__(self) -> None:
-        self._decided: dict[str, str] = {}
+    def __init__(self, caller_of: Callable[[str], Caller | None]) -> None:
+        self._caller_of = caller_of
+        self._decided: dict[_Resource, dict[str, str]] = {}
 
-    def note(self, recorded: Recorded | None, response: Response) -> None:
+    def note(self, request: Request, recorded: Recorded | None, response: Response) -> None:
         """Remember the entity tag of a recorded response, if both responses have one.
 
         Args:
+            request: The request of the response.
             recorded: The response in the log; None if the line has none.
             response: The response by the rules.
         """
         theirs = None if recorded is None else recorded.entity_tag()
         ours = dict(response.headers).get("etag")
         if theirs is not None and ours is not None:
-            others = {name: tag for name, tag in self._decided.items() if tag != ours}
-            self._decided = others | {theirs: ours}
+            self._decided.setdefault(self._resource(request), {})[theirs] = ours
 
     def translate(self, request: Request) -> Request:
         """Return the request with the tags by the rules for the recorded ones it sends."""
         if not self._decided or not header_values(request, "if-none-match"):
             return request
+        decided = self._decided.get(self._resource(request), {})
         headers = [
-            (name, _ENTITY_TAG.sub(self._decided_tag, value))
+            (name, _ENTITY_TAG.sub(lambda match: decided.get(match[0], match[0]), value))
             if name.lower() == "if-none-match"
             else (name, value)
             for name, value in request.headers
         ]
         return attrs.evolve(request, headers=tuple(headers))
 
-    def _decided_tag(self, match: re.Match[str]) -> str:
-        return self._decided.get(match[0], match[0])
+    def _resource(self, request: Request) -> _Resource:
+        api_key = bearer(request)
+        caller = None if api_key is None else self._caller_of(api_key.digest())
+        if caller is None:
+            return None, request.target
+        return (caller.environment, caller.app_id, caller.customer_account_id), request.target
 
+
+_Resource = tuple[tuple[Environment, AppId, CustomerAccountId] | None, str]
+"""The app that reads a resource, or None for an unknown API key, and the request target."""
 
 _ENTITY_TAG: Final = re.compile(r'"[!#-~\x80-\xff]*"')
 

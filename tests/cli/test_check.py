@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from itertools import product
 from math import isqrt
+from pathlib import Path
 
 import pytest
 
@@ -301,6 +305,28 @@ def test_check_of_an_object_that_is_no_store_exits_2(
         main(["check", text])
     assert stopped.value.code == 2
     assert MISTAKES[text] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_safe", [False, True])
+def test_console_script_imports_a_store_of_the_current_folder(
+    tmp_path: Path, *, is_safe: bool
+) -> None:
+    (tmp_path / "not_callable.py").write_text("empty = 1")
+    # The interpreter puts the folder of a script into sys.path, but not the current one.
+    script = tmp_path / "bin" / "curae-lifecycle"
+    script.parent.mkdir()
+    script.write_text("from curae_lifecycle.cli.main import main\nmain()")
+    ended = subprocess.run(
+        [sys.executable, *["-P"] * is_safe, str(script), "check", "not_callable:empty"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    said = "No module named" if is_safe else "must be callable and return a store"
+    assert (ended.returncode, said in ended.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("options", [["--seeds", "0"], ["--seeds", "x"], ["--only", "luck"]])

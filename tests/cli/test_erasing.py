@@ -294,3 +294,19 @@ def test_purge_leaves_a_sweep_of_newer_values_to_that_release(
     # The erased user is purged all the same.
     platform.database.run_transaction([Statement("DELETE FROM curae_record")])
     assert "mary" not in platform.everything()
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [('"format":1', "Binding: stored in form 2"), ('"format":', "format")]
+)
+def test_erase_command_reports_an_unreadable_stored_value(
+    found: str, said: str, platform: Platform, command: Command
+) -> None:
+    platform.sign_up()
+    update = "UPDATE curae_binding SET document = REPLACE(document, ?, ?)"
+    values = (found, found.replace("1", "2") if "1" in found else '"formats":')
+    assert platform.database.run_transaction([Statement(update, values, 1)])
+    status, printed, error = command("database", "erase", *NAMED, given="mary")
+    assert (status, printed) == (1, [])
+    assert "error: a stored value cannot be read" in error
+    assert said in error

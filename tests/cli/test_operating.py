@@ -92,6 +92,21 @@ def test_facts_command_records_and_answers_each_line(
     assert command("facts", "-", given=f"{revoke}\n")[0] == 0
 
 
+def test_facts_command_continues_after_a_newer_stored_value(
+    platform: Platform, command: Command
+) -> None:
+    newer, later = platform.connect("ann"), platform.connect("bob")
+    update = "UPDATE curae_connection SET document = REPLACE(document, ?, ?) WHERE document LIKE ?"
+    values = ('"format":1', '"format":2', "%ann%")
+    assert platform.database.run_transaction([Statement(update, values, 1)])
+    revoke = {"type": "connection.revoke", "actor": "PLATFORM"}
+    lines = [json.dumps({**revoke, "connectionId": each}) for each in (newer, later)]
+    status, printed, _ = command("facts", "-", given="\n".join(lines))
+    assert (status, platform.status(later)) == (1, "REVOKED")
+    assert str(printed[0]["error"]).startswith("Connection: stored in form 2 by a newer release")
+    assert printed[1]["outcome"] == "done"
+
+
 def test_facts_with_a_bad_file_or_instant_exits_2(command: Command, tmp_path: Path) -> None:
     status, _, error = command("facts", str(tmp_path / "none"))
     assert (status, "cannot read" in error) == (2, True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from curae_lifecycle import __version__
 from curae_lifecycle.cli.main import main
-from curae_lifecycle.cli.table_formats import to_markdown
+from curae_lifecycle.cli.release import parse_release
+from curae_lifecycle.cli.table_formats import to_document, to_markdown
 from curae_lifecycle.cli.tables import find_source
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.rulebook import TABLES, find_rule
@@ -37,6 +40,26 @@ def test_tables_command_prints_json_and_mermaid(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit, match="2"):
         main(["tables", "access", "--format", "mermaid"])
     assert "moves no state" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_tables_are_printed_in_an_encoding_without_an_arrow(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed: list[str] = []
+    for arguments in (["tables", "--format", "json"], ["tables", "operation"]):
+        output = io.TextIOWrapper(io.BytesIO(), encoding)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", output)
+            assert main(arguments) == 0
+        output.seek(0)
+        printed.append(output.read())
+    assert printed[0] == to_document(TABLES.values())
+    assert printed[1] == to_markdown(TABLES["operation"]).replace("\N{RIGHTWARDS ARROW}", "?")
+    assert parse_release(printed[0]).version == __version__
+    # The encoding of this test's own output has an arrow.
+    assert main(["tables", "operation"]) == 0
+    assert "\N{RIGHTWARDS ARROW}" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -199,6 +199,8 @@ BROKEN: Final[dict[str, list[bytes]]] = {
         with_(KEY, "register", apiKey=""),
         with_(KEY, "register", apiKey="two words"),
         with_(KEY, "register", apiKey=7),
+        with_(KEY, "register", apiKeyId=None),
+        with_(KEY, "register", apiKeyId=""),
         with_(KEY, "register", appId=""),
         with_(KEY, "register", customerAccountId="account-1"),
         with_(KEY, "register", scopes="connection:write"),
@@ -285,7 +287,7 @@ def test_broken_log_line_changes_nothing_and_replay_goes_on(line: bytes) -> None
 # --- Errors of broken lines -------------------------------------------------------------------
 
 LINE_MEMBERS: Final = "at, as?, ask?, buckets?, fact?, register?, request?, response?"
-KEY_MEMBERS: Final = "apiKey, appId, customerAccountId, scopes, environment?"
+KEY_MEMBERS: Final = "apiKey, appId, customerAccountId, scopes, apiKeyId?, environment?"
 FACT_KINDS: Final = (
     "connection.authorize, connection.require_action, connection.expire, connection.revoke, "
     "handoff.complete, binding.graduate, binding.tombstone"

@@ -33,6 +33,7 @@ from tests.support.logs import (
     sent,
     time,
     told,
+    with_,
     written,
 )
 
@@ -105,6 +106,21 @@ def test_registering_an_api_key_again_replaces_its_caller() -> None:
         (201, None),
         (200, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ids", "is_replayed"), [(("a", "a"), True), (("a", "b"), False), ((), False)]
+)
+def test_keys_with_one_api_key_id_share_idempotency_records(
+    ids: tuple[str, ...], *, is_replayed: bool
+) -> None:
+    keys = ("cae_live_k1", "cae_live_k2")
+    named = [{"apiKeyId": each} for each in ids] or [{}, {}]
+    registrations = [
+        with_(registered(key), "register", **each) for key, each in zip(keys, named, strict=True)
+    ]
+    by_both = [created(1, None, key="k", api_key=each) for each in keys]
+    assert answers(*registrations, *by_both)[-1]["replayed"] is is_replayed
 
 
 def test_environment_of_a_registered_key_defaults_to_live() -> None:

@@ -22,6 +22,7 @@ from tests.support.logs import (
     initiated,
     last,
     recorded,
+    registered,
     sent,
     time,
     with_,
@@ -174,14 +175,13 @@ def changed_statuses(*lines: bytes) -> list[tuple[Json | Absent, Json | Absent]]
 
 
 @pytest.mark.parametrize("sent_tags", ['"u-1"', 'W/"u-1"', '"x", "u-1"', ['"x"', '"u-1"']])
-def test_recorded_tag_of_the_same_state_decides_a_304(sent_tags: Json) -> None:
-    assert (
-        checked(
-            account(1, response=tagged(200, '"u-1"', "UNLINKED")),
-            account(2, unless=sent_tags, response=tagged(304, '"u-1"')),
-        )
-        == []
-    )
+@pytest.mark.parametrize("tag", ['"u-1"', 'W/"u-1"'])
+def test_recorded_tag_of_the_same_state_decides_a_304(tag: str, sent_tags: Json) -> None:
+    lines = [
+        account(1, response=tagged(200, tag, "UNLINKED")),
+        account(2, unless=sent_tags, response=tagged(304, tag)),
+    ]
+    assert checked(*lines) == []
 
 
 def test_recorded_304_for_the_tag_of_an_earlier_state_diverges() -> None:
@@ -204,14 +204,40 @@ def test_tag_recorded_for_two_states_stands_for_the_last_of_them() -> None:
     assert found == [(304, 200)]
 
 
-def test_state_has_only_the_tag_that_was_recorded_last() -> None:
-    found = changed_statuses(
+def test_each_recorded_tag_of_an_unchanged_state_decides_a_304() -> None:
+    lines = [
         account(1, response=tagged(200, '"old"', "UNLINKED")),
         account(2, response=tagged(200, '"new"', "UNLINKED")),
         account(3, unless='"old"', response=tagged(304, '"new"')),
         account(4, unless='"new"', response=tagged(304, '"new"')),
+    ]
+    assert checked(*lines) == []
+
+
+def test_same_tag_of_two_users_stands_for_the_state_of_each() -> None:
+    found = changed_statuses(
+        initiated(1),
+        account(2, response=tagged(200, '"1"', "LIMITED")),
+        account(3, "user-2", response=tagged(200, '"1"', "UNLINKED")),
+        account(4, unless='"1"', response=tagged(304, '"1"')),
+        fact(5, "binding.graduate"),
+        account(6, "user-2", unless='"1"', response=tagged(304, '"1"')),
+        account(7, unless='"1"', response=tagged(304, '"1"')),
     )
     assert found == [(304, 200)]
+
+
+@pytest.mark.parametrize(("other_app", "diverges"), [("app-1", False), ("app-2", True)])
+def test_recorded_tag_belongs_to_the_app_and_not_to_its_api_key(
+    other_app: str, *, diverges: bool
+) -> None:
+    by_other = account(3, unless='"1"', response=tagged(304, '"1"'))
+    found = changed_statuses(
+        account(1, response=tagged(200, '"1"', "UNLINKED")),
+        registered("cae_live_k2", 2, appId=other_app),
+        by_other.replace(b"cae_live_k1", b"cae_live_k2"),
+    )
+    assert found == [(304, 200)] * diverges
 
 
 @pytest.mark.parametrize("tag", ["u-1", 7, None, '"u-1'])

@@ -69,6 +69,18 @@ def database_alias() -> str:
     return alias
 
 
+def is_database_of_app(alias: str) -> bool:
+    """Return whether `migrate` may create or drop tables in a database.
+
+    With the setting `CURAE_LIFECYCLE_DATABASE`, only the database that it names has the tables.
+    Without it, each database has them that the app is migrated on.
+
+    Args:
+        alias: A key of DATABASES.
+    """
+    return alias == getattr(conf.settings, SETTING, alias)
+
+
 class DjangoDatabase:
     """A `Database` on Django's own connections, one per thread.
 

@@ -5,8 +5,10 @@ The law of this module: **nothing waits for ever**: not for a connection, a lock
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.sql.limits import postgresql_options
@@ -16,6 +18,9 @@ DEFAULT_TIMEOUT: Final = 2.0
 
 MAX_AGE_SECONDS: Final = 600
 """The value of CONN_MAX_AGE: how long Django reuses a connection, in seconds."""
+
+
+_ALLOWED: Final = "the URL of an SQLite file or of PostgreSQL"
 
 
 def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
@@ -28,9 +33,14 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
             connection to PostgreSQL it is rounded to whole seconds, at least two.
 
     Raises:
-        ArgumentError: The URL is for another database, or for SQLite in memory.
+        ArgumentError: The URL is malformed, for another database, or for SQLite in memory.
     """
-    parts = urlsplit(url)
+    try:
+        # A file's name may have a "#".
+        parts = urlsplit(url, allow_fragments=False)
+        port = str(parts.port or "")
+    except ValueError:
+        raise ArgumentError("url", _ALLOWED) from None
     name = unquote(parts.path.removeprefix("/"))
     match parts.scheme.partition("+")[0]:
         case "sqlite" if not _is_in_memory(name, parts.query):
@@ -45,9 +55,9 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
                 "CONN_MAX_AGE": MAX_AGE_SECONDS,
             }
         case "postgresql":
-            return _postgresql(url, name, timeout)
+            return _postgresql(parts, name=name, port=port, wait=timeout)
         case _:
-            raise ArgumentError("url", "the URL of an SQLite file or of PostgreSQL")
+            raise ArgumentError("url", _ALLOWED)
 
 
 def _is_in_memory(name: str, query: str) -> bool:
@@ -55,18 +65,20 @@ def _is_in_memory(name: str, query: str) -> bool:
     return is_named_so or ("mode", "memory") in parse_qsl(query)
 
 
-def _postgresql(url: str, name: str, wait: float) -> dict[str, object]:
-    parts = urlsplit(url)
+def _postgresql(parts: SplitResult, *, name: str, port: str, wait: float) -> dict[str, object]:
     parameters = parse_qsl(parts.query)
     options = dict(parameters)
     given = [value for name, value in parameters if name == "options"]
+    hosts, ports = _hosts_and_ports(parameters)
+    options.pop("host", None)
+    options.pop("port", None)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": options.pop("host", parts.hostname or ""),
-        "PORT": options.pop("port", str(parts.port or "")),
+        "HOST": ",".join(hosts) or parts.hostname or "",
+        "PORT": ",".join(ports) or port,
         "OPTIONS": {
             **options,
             # psycopg treats one second as two.
@@ -76,3 +88,17 @@ def _postgresql(url: str, name: str, wait: float) -> dict[str, object]:
         "CONN_MAX_AGE": MAX_AGE_SECONDS,
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def _hosts_and_ports(parameters: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    # SQLAlchemy reads `host=a:1&host=b:2` as two hosts with a port each.
+    hosts = [value for name, value in parameters if name == "host"]
+    ports = [value for name, value in parameters if name == "port"]
+    pairs = [_HOST_AND_PORT.fullmatch(host) for host in hosts]
+    if not ports and any(pairs):
+        ports = ["" if pair is None else pair[2] for pair in pairs]
+        hosts = [host if pair is None else pair[1] for host, pair in zip(hosts, pairs, strict=True)]
+    return hosts, ports
+
+
+_HOST_AND_PORT: Final = re.compile(r"([\w.-]*):(\d+)", re.ASCII)

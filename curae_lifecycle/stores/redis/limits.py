@@ -30,7 +30,7 @@ from typing import Final, cast
 import attrs
 import redis
 from redis.exceptions import (
-    ClusterDownError,
+    ClusterError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -72,13 +72,20 @@ _FORM: Final = 1
 _TRANSIENT_ERRORS: Final = (
     redis.ConnectionError,
     redis.TimeoutError,
-    ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    # The slots move or are down, or redirections did not end.
+    ClusterError,
     # No node of a cluster responds, or none has the keys.
     RedisClusterException,
     TryAgainError,
 )
+
+_TRANSIENT_CODES: Final = frozenset({"BUSY", "MISCONF", "NOREPLICAS"})
+"""Codes of temporary errors that redis-py raises as a plain `ResponseError`.
+
+A script runs too long, the server cannot persist its data, or too few replicas are connected.
+"""
 
 
 class RedisLimitsStore:
@@ -393,3 +400,8 @@ def _store_errors() -> Generator[None, None, None]:
         yield
     except _TRANSIENT_ERRORS as error:
         raise StoreUnavailableError(f"Redis failed ({type(error).__name__})") from None
+    except redis.ResponseError as error:
+        code = str(error).partition(" ")[0]
+        if code not in _TRANSIENT_CODES:
+            raise
+        raise StoreUnavailableError(f"Redis failed ({code})") from None

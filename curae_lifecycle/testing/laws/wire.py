@@ -99,7 +99,8 @@ def check_wire_members(
             a success of one of them, or a problem.
 
     Raises:
-        LawBrokenError: A member is missing or not listed, or the body is not a JSON object.
+        LawBrokenError: A member is missing, not listed or repeated, or is an object that must not be
+            one. Or the body is not a JSON object.
     """
     if isinstance(body, bytes | str) and not body:
         return
@@ -107,8 +108,12 @@ def check_wire_members(
     if "code" in document:
         _check_problem_members(document)
         return
-    if frozenset(document) not in _bodies(operations):
+    names = frozenset(document)
+    if names not in _bodies(operations):
         raise LawBrokenError(13, "no response has these members", format_names(document))
+    if names in _BODIES.values():
+        # The reply of an operation that the server adds may hold objects.
+        _check_plain(document, document.keys() - _PARTS.keys())
     for name, members in _PARTS.items():
         if name in document:
             _check_members(require_object(13, document[name], name), members, name)
@@ -156,6 +161,16 @@ def _check_members(
     missing = members - document.keys()
     if missing:
         raise LawBrokenError(13, f"missing: {format_names(missing)}", where)
+    _check_plain(document, document.keys() - {"details"})
+
+
+def _check_plain(document: Mapping[str, object], names: Iterable[str]) -> None:
+    # An object would have members that are not listed.
+    for name in names:
+        value = document[name]
+        items = cast("list[object]", value) if isinstance(value, list) else [value]
+        if any(isinstance(item, dict | list) for item in items):
+            raise LawBrokenError(13, "must hold no object", name)
 
 
 def check_documented(response: Response, *, operations: Operations = OPERATIONS) -> None:
@@ -209,12 +224,19 @@ def parse_object(law: int, body: bytes | str) -> Mapping[str, object]:
         body: The body.
 
     Raises:
-        LawBrokenError: The body is not a JSON object.
+        LawBrokenError: The body is not a JSON object, or an object in it repeats a member.
     """
+
+    def build(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            raise LawBrokenError(law, "a member is repeated", "body")
+        return members
+
     if not body:
         return {}
     try:
-        value: object = json.loads(body)
+        value: object = json.loads(body, object_pairs_hook=build)
     except (ValueError, RecursionError):
         raise LawBrokenError(law, "the body is not JSON", "body") from None
     return require_object(law, value, "body")

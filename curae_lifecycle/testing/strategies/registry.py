@@ -1,7 +1,7 @@
 """Registration of the strategies with Hypothesis, so that `st.from_type` draws the library's types.
 
-The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**
-as a value that the rules can reach.
+The law of this module: **`st.from_type` draws every public attrs class, enum and `NewType` of
+`rules`, `service` and `web`** as a value that the rules can reach.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import sqlite3
 import unittest
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -287,6 +288,24 @@ def test_django_migration_creates_and_drops_the_tables(
         assert counted(alias) == 1
         call_command("makemigrations", check=True, dry_run=True)
     assert "No changes detected" in capsys.readouterr().out
+
+
+def test_migrate_changes_only_the_database_of_the_setting(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        database(sqlite_url, migrated=False) as other,
+        database(f"sqlite:///{tmp_path / 'named.db'}", migrated=False) as named,
+        override_settings(CURAE_LIFECYCLE_DATABASE=named),
+    ):
+        # The other database is of a vendor that the store does not support.
+        monkeypatch.setattr(connections[other], "vendor", "mysql")
+        for target in ((), ("curae_lifecycle", "zero"), ()):
+            for alias in (named, other):
+                call_command("migrate", *target, database=alias, verbosity=0)
+            is_created = set(TABLE_NAMES) <= {*connections[named].introspection.table_names()}
+            assert is_created == (not target)
+        assert connections[other].introspection.table_names() == ["django_migrations"]
 
 
 # --- Pages ------------------------------------------------------------------------------------

@@ -54,6 +54,28 @@ def test_django_settings_keep_other_options_of_the_url() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "hosts", "ports"),
+    [
+        ("host=a:1&host=b:2", "a,b", "1,2"),
+        ("host=a:1&host=b", "a,b", "1,"),
+        ("host=a&host=b&port=1&port=2", "a,b", "1,2"),
+        ("host=a,b&port=1,2", "a,b", "1,2"),
+        ("host=::1", "::1", ""),
+    ],
+)
+def test_django_settings_keep_each_host_and_port_of_the_url(
+    query: str, hosts: str, ports: str
+) -> None:
+    seen = database_settings(f"postgresql:///curae?{query}")
+    assert (seen["HOST"], seen["PORT"]) == (hosts, ports)
+    assert not {"host", "port"} & set(str(seen["OPTIONS"]).split("'"))
+
+
+def test_django_sqlite_file_may_have_a_hash_in_its_name() -> None:
+    assert database_settings("sqlite:////var/a#b.db")["NAME"] == "/var/a#b.db"
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "mariadb://localhost/x",
@@ -63,6 +85,9 @@ def test_django_settings_keep_other_options_of_the_url() -> None:
         "sqlite:///file:x?mode=memory&uri=true",
         "curae.db",
         "",
+        "postgresql://localhost:99999/x",
+        "postgresql://user:with#hash@localhost/x",
+        "postgresql://[::1/x",
     ],
 )
 def test_unsupported_database_is_refused_without_showing_its_url(url: str) -> None:

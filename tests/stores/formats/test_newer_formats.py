@@ -145,7 +145,9 @@ OWNER: Final = (
 
 def test_api_key_in_newer_format_can_only_be_withdrawn(database: SqlDatabase, ask: Command) -> None:
     run(database, "UPDATE curae_caller SET document = ?", json.dumps(SUSPENDED))
-    assert ask("keys", "register", *OWNER, "--stdin", given=API_KEY)[0] == 1
+    for named in ((), ("--api-key-id", "key-1")):
+        status, _, error = ask("keys", "register", *OWNER, *named, "--stdin", given=API_KEY)
+        assert (status, "Caller: stored in form 2" in error) == (1, True)
     assert "Caller: stored in form 2" in ask("keys", "withdraw", "--stdin", given=API_KEY)[2]
     assert database.rows(Statement("SELECT * FROM curae_caller")) == []
 

@@ -12,6 +12,7 @@ import redis.asyncio
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
+    ClusterError,
     MaxConnectionsError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -118,6 +119,10 @@ TRANSIENT = [
     ReadOnlyError("READONLY a replica"),
     OutOfMemoryError("OOM noeviction"),
     ClusterDownError("CLUSTERDOWN no slots"),
+    ClusterError("TTL exhausted."),
+    redis.ResponseError("BUSY Redis is busy running a script"),
+    redis.ResponseError("MISCONF errors writing to the AOF file"),
+    redis.ResponseError("NOREPLICAS not enough good replicas to write"),
     TryAgainError("TRYAGAIN during resharding"),
     RedisClusterException("no node responds"),
 ]

@@ -54,3 +54,20 @@ def test_law_13_check_finds_an_object_without_members(
 ) -> None:
     with pytest.raises(LawBrokenError, match="law 13 is broken: no response has these members"):
         check_wire_members(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"lifecycleState": {"userId": "u-1"}}, "must hold no object"),
+        ({"lifecycleState": [{"userId": "u-1"}]}, "must hold no object"),
+        ({"nextAction": {"type": {"a": 1}, "url": "u", "expiresAt": "t"}}, "must hold no object"),
+        ('{"lifecycleState": {"userId": "u-1"}, "lifecycleState": "ACTIVE"}', "is repeated"),
+        ('{"nextAction": {"url": "u", "url": "v"}}', "is repeated"),
+    ],
+)
+def test_law_13_check_finds_members_below_a_listed_member(
+    body: str | dict[str, object], said: str
+) -> None:
+    with pytest.raises(LawBrokenError, match=f"law 13 is broken: .*{said}"):
+        check_wire_members(body)

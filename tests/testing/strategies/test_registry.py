@@ -1,4 +1,4 @@
-"""Tests of `register`, which lets `from_type` draw every public type."""
+"""Tests of `register`, which lets `from_type` draw public attrs classes, enums and NewTypes."""
 
 from __future__ import annotations
 

@@ -6,20 +6,24 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from curae_lifecycle.stores.django.database import DjangoDatabase
+from curae_lifecycle.stores.django.database import DjangoDatabase, is_database_of_app
 from curae_lifecycle.stores.sql.schema import create_table_statements, drop_table_statements
 
 
 def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Create missing tables and indexes."""
-    database = DjangoDatabase(editor.connection.alias)
-    database.run_ddl(create_table_statements(database.dialect))
+    """Create missing tables and indexes, unless the settings name another database."""
+    alias = editor.connection.alias
+    if is_database_of_app(alias):
+        database = DjangoDatabase(alias)
+        database.run_ddl(create_table_statements(database.dialect))
 
 
 def drop(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Drop all tables and their rows."""
-    database = DjangoDatabase(editor.connection.alias)
-    database.run_ddl(drop_table_statements(database.dialect))
+    """Drop all tables and their rows, unless the settings name another database."""
+    alias = editor.connection.alias
+    if is_database_of_app(alias):
+        database = DjangoDatabase(alias)
+        database.run_ddl(drop_table_statements(database.dialect))
 
 
 class Migration(migrations.Migration):
