@@ -275,7 +275,7 @@ class Behind(Reference):
         def commit(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
             is_done = stored(loaded, changes, page)
             if is_done:
-                self.leave(changes)
+                self.changes.append(changes)
             return is_done
 
         self.world.commit = commit  # type: ignore[method-assign]  # as the outbox would be told
