@@ -147,5 +147,18 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "self.hosted_page_base_url + token_urlsafe(32),",
         "self.hosted_page_base_url + token_urlsafe(None),",
     ): "Python's own number of bytes is 32, too.",
+    **{
+        (
+            "stores.sql.outbox_statements.due_messages",
+            "untried = sorted([due for due in found if not due.due_at], key=lambda due: due.number)",
+            f"untried = sorted([due for due in found if not due.due_at], {other})",
+        ): "The number is the first field of a message, and no two have the same."
+        for other in ("key=None", "")
+    },
+    (
+        "stores.sql.outbox_statements.messages_statement",
+        'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())',
+        'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", )',
+    ): "A statement has no values by default.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -57,6 +57,7 @@ ROOMS: Final = (
     "stores.retry",
     "stores.run_sync",
     "stores.serve",
+    "stores.sql.outbox_statements",
     "stores.sweeping",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
