@@ -57,7 +57,9 @@ ROOMS: Final = (
     "stores.retry",
     "stores.run_sync",
     "stores.serve",
+    "stores.sql.drivers",
     "stores.sql.outbox_statements",
+    "stores.sql.replication",
     "stores.sweeping",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
