@@ -160,5 +160,23 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())',
         'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", )',
     ): "A statement has no values by default.",
+    **{
+        (
+            "stores.sql.pool.AsyncPool.dispose",
+            "self._disposals += 1",
+            f"self._disposals {other}",
+        ): "It is only asked whether the number is another than before."
+        for other in ("-= 1", "+= 2")
+    },
+    (
+        "stores.sql.pool._probe_host",
+        "handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)",
+        "handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 2)",
+    ): "The option is on with any number but 0.",
+    (
+        "stores.sql.async_drivers.AsyncpgConnection._run",
+        'replication, rows = self.replication, cast("Rows", ())',
+        'replication, rows = self.replication, cast("Rows", None)',
+    ): "The caller that reads the rows passes one statement.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

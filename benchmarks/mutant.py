@@ -60,6 +60,7 @@ ROOMS: Final = (
     "stores.serve",
     "stores.sql.drivers",
     "stores.sql.outbox_statements",
+    "stores.sql.pool",
     "stores.sql.postgresql",
     "stores.sql.replication",
     "stores.sweeping",
