@@ -58,6 +58,7 @@ ROOMS: Final = (
     "stores.retry",
     "stores.run_sync",
     "stores.serve",
+    "stores.sql.async_connecting",
     "stores.sql.async_drivers",
     "stores.sql.drivers",
     "stores.sql.outbox_statements",
