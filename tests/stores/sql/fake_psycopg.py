@@ -57,6 +57,7 @@ class FakeCursor:
     """A raw cursor of psycopg."""
 
     connection: FakePsycopg
+    rowcount: int = 1
 
     def execute(self, text: bytes, values: Sequence[object]) -> None:
         self.connection.record(text.decode(), values)
