@@ -13,6 +13,7 @@ _ANY_CASE: Final = "Python reads the name of infinity in either case."
 _FALSY: Final = "It is only asked whether it is true."
 _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
+_SET_LATER: Final = "`create_engine` sets the options before it reads them."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
@@ -147,6 +148,52 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "self.hosted_page_base_url + token_urlsafe(32),",
         "self.hosted_page_base_url + token_urlsafe(None),",
     ): "Python's own number of bytes is 32, too.",
+    (
+        "stores.sql.engine.AsyncSqlDatabase._with_connection",
+        "is_usable = False",
+        "is_usable = None",
+    ): _FALSY,
+    **{
+        (
+            "stores.sql.engine._invalidate",
+            "pooled.info[COUNTED] = True",
+            f"pooled.info[COUNTED] = {other}",
+        ): "It is only asked whether the key is there."
+        for other in ("None", "False")
+    },
+    (
+        "stores.sql.engine_factory.create_engine",
+        "case Dialect.MARIADB: pass",
+        "",
+    ): "A value that no case fits changes nothing.",
+    (
+        "stores.sql.engine_factory._parse_url",
+        'dialect = Dialect(driver.partition("+")[0])',
+        'dialect = Dialect(driver.rpartition("+")[0])',
+    ): "The name of a driver has one plus sign.",
+    (
+        "stores.sql.engine_factory._settings",
+        "execution_options={},",
+        "execution_options=None,",
+    ): _SET_LATER,
+    (
+        "stores.sql.engine_factory._settings",
+        "execution_options={}, )",
+        ")",
+    ): _SET_LATER,
+    (
+        "stores.sql.engine_factory._count_until_closed",
+        "if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):",
+        "if COUNTED not in pooled.info and bounds.free.acquire(blocking=None):",
+    ): _FALSY,
+    **{
+        (
+            "stores.sql.engine_factory._enable_wal",
+            'connection.execute("PRAGMA journal_mode = WAL").close()',
+            f'connection.execute("{other}").close()',
+        ): "SQLite reads the words of a PRAGMA in either case."
+        for other in ("pragma journal_mode = wal", "PRAGMA JOURNAL_MODE = WAL")
+    },
     **{
         (
             "stores.sql.outbox_statements.due_messages",

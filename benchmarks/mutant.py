@@ -61,6 +61,8 @@ ROOMS: Final = (
     "stores.sql.async_connecting",
     "stores.sql.async_drivers",
     "stores.sql.drivers",
+    "stores.sql.engine",
+    "stores.sql.engine_factory",
     "stores.sql.outbox_statements",
     "stores.sql.pool",
     "stores.sql.postgresql",

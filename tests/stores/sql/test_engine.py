@@ -302,6 +302,7 @@ class AsyncFake:
     error: BaseException | None = None
     recovers: bool | Exception = True
     recovered: int = 0
+    closed: bool = False
     ran: list[Statement] = attrs.field(factory=list[Statement])
 
     async def rows(self, statement: Statement) -> Rows:
@@ -321,7 +322,7 @@ class AsyncFake:
         return self.recovers
 
     async def close(self) -> None:
-        pass
+        self.closed = True
 
 
 @attrs.define
@@ -382,6 +383,7 @@ def test_async_connection_is_used_again_only_if_it_recovers(
 
     run_async(act())
     assert (fakes.first.recovered, len(fakes.opened)) == (recovered, opened)
+    assert fakes.first.closed == (opened == 2)
 
 
 def test_async_transient_errors_become_store_errors() -> None:
