@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from collections.abc import Callable
+from typing import Protocol
 
-import attrs
 import psycopg
 import pytest
 from psycopg import capabilities
@@ -24,161 +23,24 @@ from curae_lifecycle.stores.sql.async_drivers import (
     SqliteTurns,
 )
 from curae_lifecycle.stores.sql.engine import create_engine_async
-from curae_lifecycle.stores.sql.replication import CONFIRM, SYNC_WAIT_FUNCTION, Replication
+from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.statement import Statement
+from tests.stores.sql.fake_async_drivers import (
+    ROWS,
+    SECONDS,
+    FakeAiosqlite,
+    FakeAsyncmy,
+    FakeAsyncpg,
+    FakeAsyncPsycopg,
+    Ran,
+)
 from tests.stores.sql.fake_psycopg import FakeNotice, FakePgconn
 from tests.support.serving import FakeTime, run_async
 
 ASK = Statement("SELECT ? + ?", (3, 4))
 PUT = Statement("UPDATE t SET a = ?", (5,), 1)
 SENT = [("SELECT $1 + $2", (3, 4)), ("UPDATE t SET a = $1", (5,))]
-ROWS = [(7,)]
 LOST = "a wait for a standby was cancelled"
-SECONDS = 30.0
-
-Ran = list[tuple[str, Sequence[object]]]
-
-
-# --- Drivers ------------------------------------------------------------------------------------
-
-
-@attrs.define(eq=False)
-class Psycopg:
-    """A connection of psycopg that is its own cursor; a doubt arises while `warns` runs."""
-
-    replication: Replication = attrs.field(factory=Replication)
-    pgconn: FakePgconn = attrs.field(factory=FakePgconn)
-    closed: bool = False
-    warns: str = "nothing"
-    error: Exception | None = None
-    description: list[str] | None = attrs.field(factory=lambda: ["a column"])
-    cancels: list[float] = attrs.field(factory=list[float])
-    ran: Ran = attrs.field(factory=Ran)
-
-    async def execute(self, text: str | bytes, values: Sequence[object] = ()) -> None:
-        sent = text if isinstance(text, str) else text.decode()
-        self.ran.append((sent, values))
-        if self.warns in sent:
-            self.replication.handle_notice(FakeNotice())
-
-    async def fetchall(self) -> list[tuple[int]]:
-        return ROWS
-
-    async def rollback(self) -> None:
-        self.ran.append(("ROLLBACK", ()))
-        if self.error is not None:
-            raise self.error
-        self.pgconn.transaction_status = TransactionStatus.IDLE
-
-    async def cancel_safe(self, *, timeout: float) -> None:  # noqa: ASYNC109 - psycopg's
-        self.cancels.append(timeout)
-        if self.error is not None:
-            raise self.error
-
-
-@attrs.frozen
-class AsyncpgNotice:
-    server_source_function: str | None
-
-
-@attrs.define(eq=False)
-class Asyncpg:
-    """A connection of asyncpg; a doubt arises while the text `warns` runs, and `hangs` hangs."""
-
-    closed: bool = False
-    in_transaction: bool = False
-    client: socket.socket | None = None
-    warns: str = "nothing"
-    hangs: str = "nothing"
-    error: Exception | None = None
-    listeners: list[Callable[[object, object], None]] = attrs.field(
-        factory=list[Callable[[object, object], None]]
-    )
-    closings: list[float] = attrs.field(factory=list[float])
-    ran: Ran = attrs.field(factory=Ran)
-
-    @property
-    def _transport(self) -> Asyncpg:
-        return self
-
-    def get_extra_info(self, name: str) -> socket.socket | None:
-        return self.client if name == "socket" else None
-
-    def add_log_listener(self, listener: Callable[[object, object], None]) -> None:
-        self.listeners.append(listener)
-
-    def tell(self, function: str | None = SYNC_WAIT_FUNCTION) -> None:
-        for listener in self.listeners:
-            listener(self, AsyncpgNotice(function))
-
-    async def fetch(self, text: str, *values: object, timeout: float) -> list[tuple[int]]:  # noqa: ASYNC109 - asyncpg's
-        assert timeout == SECONDS
-        self.ran.append((text, values))
-        if self.warns in text:
-            self.tell()
-        if self.hangs in text:
-            raise TimeoutError
-        return ROWS
-
-    async def execute(self, text: str, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
-        await self.fetch(text, timeout=timeout)
-
-    def is_closed(self) -> bool:
-        return self.closed
-
-    def is_in_transaction(self) -> bool:
-        return self.in_transaction
-
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
-        self.closings.append(timeout)
-        if self.error is not None:
-            raise self.error
-
-
-@attrs.define(eq=False)
-class Asyncmy:
-    """A connection of asyncmy that is its own cursor; the text `hangs` gets no response."""
-
-    hangs: str = "nothing"
-    rowcount: int = 1
-    closed: bool = False
-    ran: Ran = attrs.field(factory=Ran)
-
-    def cursor(self) -> Self:
-        return self
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        pass
-
-    async def execute(self, text: str, values: Sequence[object], /) -> None:
-        self.ran.append((text, values))
-        if self.hangs in text:
-            await asyncio.sleep(10 * SECONDS)
-
-    async def fetchall(self) -> list[tuple[int]]:
-        return ROWS
-
-    async def rollback(self) -> None:
-        await self.execute("ROLLBACK", ())
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@attrs.define
-class Aiosqlite:
-    """A connection of aiosqlite that fails to set its journal mode."""
-
-    error: Exception | None = None
-    ran: Ran = attrs.field(factory=Ran)
-
-    async def execute(self, text: str, values: Sequence[object], /) -> None:
-        self.ran.append((text, values))
-        if self.error is not None and "journal" in text:
-            raise self.error
 
 
 @pytest.fixture(autouse=True)
@@ -186,13 +48,13 @@ def _fake_cursors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psycopg, "AsyncRawCursor", lambda driver: driver)
 
 
-def psycopg_on(driver: Psycopg) -> AsyncConnection:
+def psycopg_on(driver: FakeAsyncPsycopg) -> AsyncConnection:
     # The type of the driver is psycopg's own class.
     made: AsyncConnection = PsycopgConnection(driver)  # type: ignore[arg-type]  # a fake
     return made
 
 
-def asyncpg_on(driver: Asyncpg) -> AsyncConnection:
+def asyncpg_on(driver: FakeAsyncpg) -> AsyncConnection:
     return AsyncpgConnection(driver, seconds=SECONDS, replication=Replication())
 
 
@@ -200,7 +62,7 @@ def asyncpg_on(driver: Asyncpg) -> AsyncConnection:
 
 
 def test_psycopg_sends_statements_with_numbered_placeholders() -> None:
-    driver = Psycopg()
+    driver = FakeAsyncPsycopg()
     connection = psycopg_on(driver)
     assert run_async(connection.rows(ASK)) == ROWS
     driver.description = None
@@ -211,7 +73,7 @@ def test_psycopg_sends_statements_with_numbered_placeholders() -> None:
 
 
 def test_asyncpg_sends_statements_with_numbered_placeholders() -> None:
-    driver = Asyncpg()
+    driver = FakeAsyncpg()
     connection = asyncpg_on(driver)
     assert run_async(connection.rows(ASK)) == ROWS
     assert run_async(connection.run_all([PUT, ASK])) is True
@@ -219,12 +81,12 @@ def test_asyncpg_sends_statements_with_numbered_placeholders() -> None:
 
 
 def of_psycopg(warns: str = "nothing") -> tuple[AsyncConnection, Ran, Callable[[], None]]:
-    driver = Psycopg(warns=warns)
+    driver = FakeAsyncPsycopg(warns=warns)
     return psycopg_on(driver), driver.ran, lambda: driver.replication.handle_notice(FakeNotice())
 
 
 def of_asyncpg(warns: str = "nothing") -> tuple[AsyncConnection, Ran, Callable[[], None]]:
-    driver = Asyncpg(warns=warns)
+    driver = FakeAsyncpg(warns=warns)
     return asyncpg_on(driver), driver.ran, driver.tell
 
 
@@ -266,7 +128,7 @@ def test_async_statement_whose_wait_was_cancelled_fails(of: Of) -> None:
 
 
 def test_asyncpg_notices_unrelated_to_replication_are_ignored() -> None:
-    driver = Asyncpg()
+    driver = FakeAsyncpg()
     connection = asyncpg_on(driver)
     driver.tell("exec_stmt_raise")
     driver.tell(None)
@@ -293,13 +155,13 @@ def test_asyncpg_notices_unrelated_to_replication_are_ignored() -> None:
 def test_psycopg_recovers_unless_a_statement_is_running(
     status: TransactionStatus, ran: list[str], *, is_usable: bool
 ) -> None:
-    driver = Psycopg(pgconn=FakePgconn(transaction_status=status))
+    driver = FakeAsyncPsycopg(pgconn=FakePgconn(transaction_status=status))
     assert run_async(psycopg_on(driver).recover()) is is_usable
     assert [text for text, _ in driver.ran] == ran
 
 
 def test_psycopg_is_not_usable_if_its_rollback_fails() -> None:
-    driver = Psycopg(
+    driver = FakeAsyncPsycopg(
         pgconn=FakePgconn(transaction_status=TransactionStatus.INTRANS),
         error=psycopg.OperationalError("lost"),
     )
@@ -318,13 +180,13 @@ def test_psycopg_is_not_usable_if_its_rollback_fails() -> None:
 def test_asyncpg_recovers_unless_it_is_closed(
     ran: list[str], *, closed: bool, in_transaction: bool, is_usable: bool
 ) -> None:
-    driver = Asyncpg(closed=closed, in_transaction=in_transaction)
+    driver = FakeAsyncpg(closed=closed, in_transaction=in_transaction)
     assert run_async(asyncpg_on(driver).recover()) is is_usable
     assert [text for text, _ in driver.ran] == ran
 
 
 def test_asyncpg_is_not_usable_after_a_hanging_statement() -> None:
-    driver = Asyncpg(hangs="UPDATE")
+    driver = FakeAsyncpg(hangs="UPDATE")
     connection = asyncpg_on(driver)
     with pytest.raises(TimeoutError):
         run_async(connection.run_all([PUT]))
@@ -368,7 +230,7 @@ def test_psycopg_close_cancels_only_a_running_statement(
     monkeypatch.setattr(type(capabilities), "has_cancel_safe", lambda *_: can_cancel)
     client, server = ends_of_a_connection()
     pgconn = FakePgconn(transaction_status=status, socket=client.fileno())
-    driver = Psycopg(pgconn=pgconn, error=error)
+    driver = FakeAsyncPsycopg(pgconn=pgconn, error=error)
 
     async def close() -> None:
         closing = asyncio.create_task(psycopg_on(driver).close())
@@ -380,7 +242,7 @@ def test_psycopg_close_cancels_only_a_running_statement(
 
 
 def test_closed_psycopg_connection_is_not_closed_again() -> None:
-    driver = Psycopg(closed=True)
+    driver = FakeAsyncPsycopg(closed=True)
     run_async(psycopg_on(driver).close())
     assert not driver.pgconn.finished
 
@@ -388,7 +250,7 @@ def test_closed_psycopg_connection_is_not_closed_again() -> None:
 @pytest.mark.parametrize("error", [None, ConnectionError("the server ended it")])
 def test_asyncpg_close_waits_until_the_server_has_closed(error: Exception | None) -> None:
     client, server = ends_of_a_connection()
-    driver = Asyncpg(client=client, error=error)
+    driver = FakeAsyncpg(client=client, error=error)
 
     async def close() -> None:
         closing = asyncio.create_task(asyncpg_on(driver).close())
@@ -403,7 +265,7 @@ def test_cancelled_close_of_asyncpg_leaves_no_socket() -> None:
     client, server = ends_of_a_connection()
 
     async def close() -> None:
-        closing = asyncio.create_task(asyncpg_on(Asyncpg(client=client)).close())
+        closing = asyncio.create_task(asyncpg_on(FakeAsyncpg(client=client)).close())
         assert await asyncio.get_running_loop().sock_recv(server, 1) == b""
         client.close()
         closing.cancel()
@@ -418,7 +280,7 @@ def test_cancelled_close_of_asyncpg_leaves_no_socket() -> None:
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_asyncpg_close_needs_no_socket(*, closed: bool) -> None:
-    driver = Asyncpg(closed=closed)
+    driver = FakeAsyncpg(closed=closed)
     run_async(asyncpg_on(driver).close())
     assert driver.closings == ([] if closed else [0.25])
 
@@ -439,13 +301,13 @@ PREPARED = [("PRAGMA journal_mode = WAL", ()), ("PRAGMA busy_timeout = 1500", ()
 def test_aiosqlite_connection_is_prepared_although_its_file_is_busy(
     error: Exception | None,
 ) -> None:
-    driver = Aiosqlite(error)
+    driver = FakeAiosqlite(error)
     run_async(AiosqliteConnection(driver, SqliteTurns(1.0)).prepare(lock_timeout=1.5))
     assert driver.ran == PREPARED
 
 
 def test_aiosqlite_connection_that_cannot_write_raises() -> None:
-    driver = Aiosqlite(sqlite_error(sqlite3.SQLITE_READONLY))
+    driver = FakeAiosqlite(sqlite_error(sqlite3.SQLITE_READONLY))
     with pytest.raises(sqlite3.OperationalError):
         run_async(AiosqliteConnection(driver, SqliteTurns(1.0)).prepare(lock_timeout=1.5))
     assert driver.ran == PREPARED[:1]
@@ -471,7 +333,7 @@ def test_aiosqlite_undoes_a_transaction_that_misses_a_row(sqlite_url: str) -> No
 
 
 def test_asyncmy_sends_statements_with_format_placeholders() -> None:
-    driver = Asyncmy()
+    driver = FakeAsyncmy()
     connection = AsyncmyConnection(driver, SECONDS)
     assert run_async(connection.rows(ASK)) == ROWS
     assert run_async(connection.run_all([ASK, PUT])) is True
@@ -480,13 +342,13 @@ def test_asyncmy_sends_statements_with_format_placeholders() -> None:
 
 
 def test_asyncmy_rolls_back_if_a_row_is_missing() -> None:
-    driver = Asyncmy(rowcount=0)
+    driver = FakeAsyncmy(rowcount=0)
     assert run_async(AsyncmyConnection(driver, SECONDS).run_all([ASK, PUT, ASK])) is False
     assert [text.split()[0] for text, _ in driver.ran] == ["SELECT", "UPDATE", "ROLLBACK"]
 
 
 def test_asyncmy_recovers_with_a_rollback() -> None:
-    driver = Asyncmy()
+    driver = FakeAsyncmy()
     connection = AsyncmyConnection(driver, SECONDS)
     assert run_async(connection.recover()) is True
     assert driver.ran == [("ROLLBACK", ())]
@@ -496,7 +358,7 @@ def test_asyncmy_recovers_with_a_rollback() -> None:
 
 @pytest.mark.parametrize("hangs", ["UPDATE", "ROLLBACK"])
 def test_hanging_asyncmy_statement_times_out(hangs: str) -> None:
-    driver = Asyncmy(hangs=hangs)
+    driver = FakeAsyncmy(hangs=hangs)
     connection = AsyncmyConnection(driver, SECONDS)
     time = FakeTime()
     with pytest.raises(TimeoutError):
