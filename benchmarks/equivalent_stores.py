@@ -207,6 +207,37 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())',
         'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", )',
     ): "A statement has no values by default.",
+    (
+        "stores.sql.outbox_worker._run",
+        '_LOG.warning("%s", error)',
+        "_LOG.warning(error)",
+    ): "A record without arguments shows its message as it is.",
+    (
+        "stores.sql.outbox_worker._run",
+        "tried = 0",
+        "tried = None",
+    ): _FALSY,
+    (
+        "stores.sql.outbox_worker._revive",
+        "if not 0 < number <= _MAX_NUMBER:",
+        "if not 0 <= number <= _MAX_NUMBER:",
+    ): "No message has the number 0, and the database says so.",
+    **{
+        (
+            "stores.sql.outbox_worker._Worker.batch",
+            "started_at, claim = time.monotonic(), token_hex(16)",
+            f"started_at, claim = time.monotonic(), token_hex({other})",
+        ): "Claims are compared for equality only, and the column takes 64 characters."
+        for other in ("None", "17")
+    },
+    **{
+        (
+            "stores.sql.outbox_worker._Worker._due",
+            "row for row, number in zip(rows, numbers, strict=True) if number not in self.newer",
+            f"row for row, number in zip(rows, numbers, {other}) if number not in self.newer",
+        ): "There is one number for each row."
+        for other in ("strict=None", "", "strict=False")
+    },
     **{
         (
             "stores.sql.pool.AsyncPool.dispose",

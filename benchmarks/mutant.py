@@ -64,6 +64,7 @@ ROOMS: Final = (
     "stores.sql.engine",
     "stores.sql.engine_factory",
     "stores.sql.outbox_statements",
+    "stores.sql.outbox_worker",
     "stores.sql.pool",
     "stores.sql.postgresql",
     "stores.sql.replication",
