@@ -102,7 +102,7 @@ class Of(Protocol):
 
 
 @BOTH
-def test_async_commit_in_doubt_is_confirmed_before_the_next_statement(of: Of) -> None:
+def test_async_commit_in_doubt_is_confirmed_before_a_statement(of: Of) -> None:
     connection, ran, cancel = of()
     cancel()
     cancel()
@@ -298,7 +298,7 @@ PREPARED = [("PRAGMA journal_mode = WAL", ()), ("PRAGMA busy_timeout = 1500", ()
 
 
 @pytest.mark.parametrize("error", [None, sqlite_error(sqlite3.SQLITE_BUSY)])
-def test_aiosqlite_connection_is_prepared_although_its_file_is_busy(
+def test_aiosqlite_connection_is_prepared_on_a_busy_file(
     error: Exception | None,
 ) -> None:
     driver = FakeAiosqlite(error)

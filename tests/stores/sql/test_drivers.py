@@ -88,7 +88,7 @@ def test_postgresql_statement_whose_wait_was_cancelled_fails() -> None:
     ("status", "closed", "is_idle"),
     [(0, False, True), (1, False, False), (2, False, False), (0, True, False), (4, True, False)],
 )
-def test_postgresql_connection_closed_or_in_transaction_is_not_idle(
+def test_closed_or_busy_postgresql_connection_is_not_idle(
     status: int, *, closed: bool, is_idle: bool
 ) -> None:
     driver = FakePsycopg(pgconn=FakePgconn(transaction_status=status), closed=closed)

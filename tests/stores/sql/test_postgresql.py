@@ -82,7 +82,7 @@ def test_postgresql_connection_makes_its_own_record_of_doubts(
     assert first.replication is not second.replication
 
 
-def test_async_postgresql_connection_is_opened_in_autocommit_mode(
+def test_async_postgresql_connection_is_in_autocommit_mode(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(AsyncBoundedConnection, "connect", opened_async)
