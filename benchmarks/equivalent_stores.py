@@ -13,6 +13,7 @@ _ANY_CASE: Final = "Python reads the name of infinity in either case."
 _FALSY: Final = "It is only asked whether it is true."
 _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
+_SET_LATER: Final = "`create_engine` sets the options before it reads them."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
@@ -147,5 +148,113 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "self.hosted_page_base_url + token_urlsafe(32),",
         "self.hosted_page_base_url + token_urlsafe(None),",
     ): "Python's own number of bytes is 32, too.",
+    (
+        "stores.sql.engine.AsyncSqlDatabase._with_connection",
+        "is_usable = False",
+        "is_usable = None",
+    ): _FALSY,
+    **{
+        (
+            "stores.sql.engine._invalidate",
+            "pooled.info[COUNTED] = True",
+            f"pooled.info[COUNTED] = {other}",
+        ): "It is only asked whether the key is there."
+        for other in ("None", "False")
+    },
+    (
+        "stores.sql.engine_factory.create_engine",
+        "case Dialect.MARIADB: pass",
+        "",
+    ): "A value that no case fits changes nothing.",
+    (
+        "stores.sql.engine_factory._parse_url",
+        'dialect = Dialect(driver.partition("+")[0])',
+        'dialect = Dialect(driver.rpartition("+")[0])',
+    ): "The name of a driver has one plus sign.",
+    (
+        "stores.sql.engine_factory._settings",
+        "execution_options={},",
+        "execution_options=None,",
+    ): _SET_LATER,
+    (
+        "stores.sql.engine_factory._settings",
+        "execution_options={}, )",
+        ")",
+    ): _SET_LATER,
+    (
+        "stores.sql.engine_factory._count_until_closed",
+        "if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):",
+        "if COUNTED not in pooled.info and bounds.free.acquire(blocking=None):",
+    ): _FALSY,
+    **{
+        (
+            "stores.sql.engine_factory._enable_wal",
+            'connection.execute("PRAGMA journal_mode = WAL").close()',
+            f'connection.execute("{other}").close()',
+        ): "SQLite reads the words of a PRAGMA in either case."
+        for other in ("pragma journal_mode = wal", "PRAGMA JOURNAL_MODE = WAL")
+    },
+    **{
+        (
+            "stores.sql.outbox_statements.due_messages",
+            "untried = sorted([due for due in found if not due.due_at], key=lambda due: due.number)",
+            f"untried = sorted([due for due in found if not due.due_at], {other})",
+        ): "The number is the first field of a message, and no two have the same."
+        for other in ("key=None", "")
+    },
+    (
+        "stores.sql.outbox_statements.messages_statement",
+        'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())',
+        'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", )',
+    ): "A statement has no values by default.",
+    (
+        "stores.sql.outbox_worker._run",
+        '_LOG.warning("%s", error)',
+        "_LOG.warning(error)",
+    ): "A record without arguments shows its message as it is.",
+    (
+        "stores.sql.outbox_worker._run",
+        "tried = 0",
+        "tried = None",
+    ): _FALSY,
+    (
+        "stores.sql.outbox_worker._revive",
+        "if not 0 < number <= _MAX_NUMBER:",
+        "if not 0 <= number <= _MAX_NUMBER:",
+    ): "No message has the number 0, and the database says so.",
+    **{
+        (
+            "stores.sql.outbox_worker._Worker.batch",
+            "started_at, claim = time.monotonic(), token_hex(16)",
+            f"started_at, claim = time.monotonic(), token_hex({other})",
+        ): "Claims are compared for equality only, and the column takes 64 characters."
+        for other in ("None", "17")
+    },
+    **{
+        (
+            "stores.sql.outbox_worker._Worker._due",
+            "row for row, number in zip(rows, numbers, strict=True) if number not in self.newer",
+            f"row for row, number in zip(rows, numbers, {other}) if number not in self.newer",
+        ): "There is one number for each row."
+        for other in ("strict=None", "", "strict=False")
+    },
+    **{
+        (
+            "stores.sql.pool.AsyncPool.dispose",
+            "self._disposals += 1",
+            f"self._disposals {other}",
+        ): "It is only asked whether the number is another than before."
+        for other in ("-= 1", "+= 2")
+    },
+    (
+        "stores.sql.pool._probe_host",
+        "handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)",
+        "handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 2)",
+    ): "The option is on with any number but 0.",
+    (
+        "stores.sql.async_drivers.AsyncpgConnection._run",
+        'replication, rows = self.replication, cast("Rows", ())',
+        'replication, rows = self.replication, cast("Rows", None)',
+    ): "The caller that reads the rows passes one statement.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

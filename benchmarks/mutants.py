@@ -167,7 +167,8 @@ def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, wh
     keys = {mutant.key for mutant in mutants}
     wrong = keys & set(PROVEN) - {mutant.key for mutant in proven}
     if whole:
-        wrong |= {key for key in PROVEN if key[0].startswith(tuple(made))} - keys
+        within = tuple(f"{name}." for name in made)
+        wrong |= {key for key in PROVEN if key[0].startswith(within)} - keys
     for key in sorted(wrong):
         where, before, after = key
         print(f"\nlisted as equivalent, but killed or no longer made: {where}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
-import socket
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -25,14 +26,10 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.pool import (
-    AsyncPool,
-    duplicate_socket,
-    wait_for_server,
-    wait_for_server_blocking,
-)
+from curae_lifecycle.stores.sql.pool import AsyncPool
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.stores.sql.fake_server import FakeConnection, FakeServer, settle
+from tests.support.serving import run_async
 
 LONG = 60.0
 SIZE = 3
@@ -49,7 +46,8 @@ def run(
         server.opens.set()
         await act(AsyncPool(server.connect, size, timeout), server)
 
-    asyncio.run(started())
+    # In a loop that raises an error if it would wait for ever.
+    run_async(started())
 
 
 def test_pool_hands_out_the_last_returned_connection_first() -> None:
@@ -242,60 +240,63 @@ def test_disposed_pool_closes_a_connection_just_handed_over() -> None:
     run(act)
 
 
-# --- Sockets --------------------------------------------------------------------------------
+def test_disposed_pool_closes_a_connection_used_again() -> None:
+    async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        pool.release(await pool.acquire())
+        again = await pool.acquire()
+        await pool.dispose()
+        pool.release(again)
+        await settle()
+        assert again.closed
+
+    run(act)
 
 
-def test_wait_for_close_ends_when_the_server_closes_the_socket() -> None:
-    async def act() -> None:
-        ours, theirs = socket.socketpair()
-        handle = duplicate_socket(ours.fileno())
-        ours.close()
-        waiting = asyncio.create_task(wait_for_server(handle))
-        await asyncio.sleep(0.01)
-        assert not waiting.done()
-        # The client's end is seen at once, and what the server still sends is read.
-        assert theirs.recv(1) == b""
-        theirs.sendall(b"too late")
-        theirs.close()
-        await waiting
+def test_pool_disposed_twice_closes_connections_being_opened() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        await pool.dispose()
+        server.opens.clear()
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        disposing = asyncio.create_task(pool.dispose())
+        await settle()
+        server.opens.set()
+        opened = await waiting
+        pool.release(opened)
+        await settle()
+        assert opened.closed
+        opened.server_closed.set()
+        await disposing
 
-    asyncio.run(act())
-
-
-def test_wait_for_close_of_a_tcp_connection_turns_on_keepalive() -> None:
-    async def act() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            ours = socket.create_connection(listener.getsockname())
-            theirs, _ = listener.accept()
-            handle = duplicate_socket(ours.fileno())
-            waiting = asyncio.create_task(wait_for_server(handle))
-            await asyncio.sleep(0.01)
-            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            theirs.close()
-            await waiting
-            ours.close()
-
-    asyncio.run(act())
+    run(act)
 
 
-def test_blocking_wait_for_close_ends_on_close_or_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ours, theirs = socket.socketpair()
-    theirs.sendall(b"too late")
-    theirs.close()
-    wait_for_server_blocking(ours)
-    assert ours.fileno() == -1
-    monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
-    ours, theirs = socket.socketpair()
-    wait_for_server_blocking(ours)
-    assert ours.fileno() == -1
-    theirs.close()
+def test_pool_keeps_no_closed_connection_in_memory() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        idle, outdated, lost, lost_later = [await pool.acquire() for _ in range(4)]
+        pool.release(idle)
+        pool.discard(lost)
+        disposing = asyncio.create_task(pool.dispose())
+        server.opens.clear()
+        gone = asyncio.create_task(pool.acquire())
+        await settle()
+        gone.cancel()
+        await pool.dispose()
+        server.opens.set()
+        pool.release(outdated)
+        pool.discard(lost_later)
+        await settle()
+        for each in server.opened:
+            each.server_closed.set()
+        await disposing
+        await settle()
+        seen = [weakref.ref(each) for each in server.opened]
+        server.opened.clear()
+        del idle, outdated, lost, lost_later, each
+        gc.collect()
+        assert (len(seen), [ref() for ref in seen], pool.count) == (5, [None] * 5, 0)
 
-
-def test_wait_for_close_of_a_closed_socket_returns_at_once() -> None:
-    assert duplicate_socket(-1) is None
-    asyncio.run(wait_for_server(None))
+    run(act, size=5)
 
 
 # --- What PostgreSQL counts -----------------------------------------------------------------

@@ -11,8 +11,13 @@ from curae_lifecycle.stores.sql.pool import AsyncPool
 from tests.stores.sql.fake_server import FakeConnection, FakeServer, settle
 
 
-def end_loop_while(act: Callable[[AsyncPool[FakeConnection], FakeServer], Awaitable[None]]) -> None:
-    """Run a pool of one connection in a loop that ends after `act`, and use it in another."""
+def end_loop_while(
+    act: Callable[[AsyncPool[FakeConnection], FakeServer], Awaitable[None]], left: int = 0
+) -> None:
+    """Run a pool of one connection in a loop that ends after `act`, and use it in another.
+
+    Between the two loops, the pool counts the connections that are `left`.
+    """
     server = FakeServer()
     pool = AsyncPool(server.connect, size=1, timeout=0.01)
 
@@ -25,6 +30,7 @@ def end_loop_while(act: Callable[[AsyncPool[FakeConnection], FakeServer], Awaita
         assert pool.count == 1
 
     asyncio.run(first())
+    assert pool.count == left
     asyncio.run(second())
 
 
@@ -65,4 +71,5 @@ def test_pool_frees_slot_of_request_cancelled_at_loop_end() -> None:
         requests.append(asyncio.create_task(request()))
         await settle()
 
-    end_loop_while(use_one)
+    # The loop is over before it could close the connection.
+    end_loop_while(use_one, left=1)

@@ -28,8 +28,10 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
+from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from tests.stores.sql.fake_psycopg import FakeNotice
 from tests.support.databases.postgres import cluster, database
 from tests.support.django_project import database as django
 from tests.support.patiently import PATIENCE, PATIENT
@@ -176,6 +178,43 @@ def test_commit_is_atomic_despite_a_server_replication_warning(
                 made.run_transaction([first, *puts])
             # The transaction is undone or whole, and no longer in doubt.
             assert len(made.rows(KEPT)) in {0, 61}
+
+
+# --- Counts ---------------------------------------------------------------------------------
+
+
+def in_doubts(number: int) -> Replication:
+    """Return the record of a process in which a number of waits was cancelled."""
+    made = Replication()
+    for _ in range(number):
+        made.handle_notice(FakeNotice())
+    return made
+
+
+def test_process_without_a_cancelled_wait_is_not_in_doubt() -> None:
+    made = Replication()
+    for function in (None, WARNS):
+        made.handle_notice(FakeNotice(function))
+    made.check()
+    assert (made.is_in_doubt, made.cancelled_waits) == (False, 0)
+
+
+def test_one_cancelled_wait_leaves_a_commit_in_doubt() -> None:
+    made = in_doubts(1)
+    assert (made.is_in_doubt, made.cancelled_waits) == (True, 1)
+    with pytest.raises(StoreUnavailableError, match=CLOSED):
+        made.check()
+
+
+def test_commit_confirms_only_the_waits_cancelled_before_it() -> None:
+    made = in_doubts(3)
+    with pytest.raises(StoreUnavailableError, match=CLOSED):
+        made.confirm_earlier_commits(2)
+    assert made.is_in_doubt
+    made.confirm_earlier_commits(3)
+    # An older commit that is confirmed later makes none doubtful again.
+    made.confirm_earlier_commits(1)
+    assert (made.is_in_doubt, made.cancelled_waits) == (False, 3)
 
 
 # --- A server that waits for a standby which does not exist --------------------------------

@@ -1,0 +1,226 @@
+"""Tests of what a new connection of each async driver is told, on fake drivers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable, Generator
+from threading import Thread
+from types import ModuleType
+from typing import Final, cast
+
+import attrs
+import pytest
+
+from curae_lifecycle.stores.sql.async_drivers import (
+    AiosqliteConnection,
+    AsyncmyConnection,
+    AsyncpgConnection,
+    PsycopgConnection,
+    SqliteTurns,
+)
+from curae_lifecycle.stores.sql.engine import create_engine_async
+from curae_lifecycle.stores.sql.limits import mariadb_limits
+from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
+from curae_lifecycle.stores.sql.replication import Replication
+from tests.support.serving import FakeTime, run_async
+
+Named = dict[str, object]
+
+LIMITS: Final = "-c statement_timeout=60000 -c lock_timeout=60000"
+OPTIONS: Final = pytest.mark.parametrize(
+    ("query", "options"),
+    [
+        ("", f"-c synchronous_commit=on {LIMITS}"),
+        ("?options=-c%20a%3Db", f"-c synchronous_commit=on -c a=b {LIMITS}"),
+        (
+            "?options=-c%20a%3Db&options=-c%20c%3Dd",
+            f"-c synchronous_commit=on -c a=b -c c=d {LIMITS}",
+        ),
+    ],
+)
+
+
+def errors_of(module: str, *names: str) -> tuple[object, ...]:
+    """Return the exceptions of a driver, and those of the network."""
+    return (*[vars(importlib.import_module(module))[name] for name in names], OSError)
+
+
+@OPTIONS
+def test_async_psycopg_connection_gets_its_limits_and_options(
+    monkeypatch: pytest.MonkeyPatch, query: str, options: str
+) -> None:
+    asked: list[tuple[float, dict[str, str], Replication]] = []
+    driver = object()
+
+    async def connect(seconds: float, named: dict[str, str], replication: Replication) -> object:
+        asked.append((seconds, named, replication))
+        return driver
+
+    monkeypatch.setattr(AsyncBoundedConnection, "connect_with_timeout", connect)
+    url = f"postgresql://ada:pw@db.example:5433/kept{query}"
+    engine = create_engine_async(url, timeout=60.0)
+    assert engine.errors == errors_of("psycopg", "Error")
+    for _ in range(2):
+        connection = run_async(connecting(engine.pool.connect))
+        assert isinstance(connection, PsycopgConnection)
+        used: object = connection._driver
+        assert used is driver
+    first, second = asked
+    named = {"host": "db.example", "port": "5433", "dbname": "kept", "user": "ada"}
+    assert first[:2] == (60.25, {**named, "password": "pw", "options": options})
+    # All connections share one record of the commits in doubt.
+    assert isinstance(first[2], Replication)
+    assert second == first
+
+
+async def connecting(connect: Callable[[], Awaitable[object]]) -> object:
+    return await connect()
+
+
+@attrs.define
+class Listening:
+    """A connection of asyncpg."""
+
+    listeners: list[object] = attrs.field(factory=list[object])
+
+    def add_log_listener(self, listener: object) -> None:
+        self.listeners.append(listener)
+
+
+def record_connect(monkeypatch: pytest.MonkeyPatch, module: str, driver: object) -> list[Named]:
+    """Let a driver's module return a connection; return the arguments that it gets."""
+    asked: list[Named] = []
+
+    async def connect(**named: object) -> object:
+        asked.append(named)
+        return driver
+
+    monkeypatch.setattr(importlib.import_module(module), "connect", connect)
+    return asked
+
+
+@OPTIONS
+def test_asyncpg_connection_gets_its_limits_and_options(
+    monkeypatch: pytest.MonkeyPatch, query: str, options: str
+) -> None:
+    driver = Listening()
+    asked = record_connect(monkeypatch, "asyncpg", driver)
+    url = f"postgresql+asyncpg://ada:pw@db.example:5433/kept{query}"
+    engine = create_engine_async(url, timeout=60.0)
+    assert engine.errors == errors_of("asyncpg", "PostgresError", "InterfaceError")
+    first, second = [run_async(connecting(engine.pool.connect)) for _ in range(2)]
+    assert isinstance(first, AsyncpgConnection)
+    assert isinstance(second, AsyncpgConnection)
+    used: object = first.driver
+    assert (used, first.seconds) == (driver, 60.25)
+    assert isinstance(first.replication, Replication)
+    assert first.replication is second.replication
+    named = {"host": "db.example", "port": 5433, "database": "kept", "user": "ada"}
+    settings = {"options": options}
+    assert asked == [{**named, "password": "pw", "server_settings": settings}] * 2
+
+
+def test_asyncmy_connection_gets_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = object()
+    asked = record_connect(monkeypatch, "asyncmy", driver)
+    engine = create_engine_async("mariadb://ada:pw@db.example:3307/kept", timeout=3.0)
+    assert engine.errors == errors_of("asyncmy.errors", "Error")
+    connection = run_async(connecting(engine.pool.connect))
+    assert isinstance(connection, AsyncmyConnection)
+    assert (connection.driver, connection.seconds) == (driver, 3.25)
+    (named,) = asked
+    assert (
+        named.items()
+        >= {
+            "host": "db.example",
+            "port": 3307,
+            "user": "ada",
+            "password": "pw",
+            "db": "kept",
+            "autocommit": True,
+            "charset": "utf8mb4",
+            "init_command": mariadb_limits(3.0).init_command,
+            "sql_mode": "STRICT_ALL_TABLES",
+        }.items()
+    )
+
+
+def test_async_connect_ends_shortly_after_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(1000)
+
+    monkeypatch.setattr(AsyncBoundedConnection, "connect_with_timeout", hang)
+    engine = create_engine_async("postgresql://127.0.0.1:9/none", timeout=60.0)
+    time = FakeTime()
+    with pytest.raises(TimeoutError):
+        run_async(connecting(engine.pool.connect), time)
+    assert time.passed == pytest.approx(60.25)
+
+
+# --- SQLite -------------------------------------------------------------------------------------
+
+
+def aiosqlite() -> ModuleType:
+    return importlib.import_module("aiosqlite")
+
+
+def test_aiosqlite_connection_autocommits_and_never_waits_itself(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Named] = []
+    real = vars(aiosqlite())["connect"]
+
+    def connect(*places: object, **named: object) -> object:
+        asked.append(named)
+        return real(*places, **named)
+
+    monkeypatch.setattr(aiosqlite(), "connect", connect)
+    engine = create_engine_async(f"{sqlite_url}?cached_statements=7", timeout=60.0)
+    assert engine.errors == errors_of("aiosqlite", "Error")
+
+    async def act() -> None:
+        made = [await engine.pool.connect() for _ in range(2)]
+        turns: list[SqliteTurns] = []
+        for each in made:
+            assert isinstance(each, AiosqliteConnection)
+            turns.append(each.turns)
+            # A connection that is left open must not keep the process from ending.
+            assert cast("Thread", vars(each.driver)["_thread"]).daemon
+        assert turns[0] is turns[1]
+        assert turns[0].seconds == 60.0
+        for each in made:
+            await each.close()
+
+    asyncio.run(act())
+    limits = {"timeout": 0, "isolation_level": None}
+    assert [{name: each[name] for name in limits} for each in asked] == [limits] * 2
+    assert asked[0]["cached_statements"] == 7
+
+
+@attrs.define
+class OlderAiosqlite:
+    """A connection of an older aiosqlite, which is its thread."""
+
+    daemon: bool = False
+    ran: list[str] = attrs.field(factory=list[str])
+
+    def __await__(self) -> Generator[None, None, OlderAiosqlite]:
+        assert self.daemon, "the thread runs before it is a daemon"
+        yield
+        return self
+
+    async def execute(self, text: str, _: object, /) -> None:
+        self.ran.append(text)
+
+
+def test_thread_of_an_older_aiosqlite_is_a_daemon(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = OlderAiosqlite()
+    monkeypatch.setattr(aiosqlite(), "connect", lambda *_, **__: older)
+    connection = run_async(connecting(create_engine_async(sqlite_url, timeout=3.0).pool.connect))
+    assert isinstance(connection, AiosqliteConnection)
+    used: object = connection.driver
+    assert used is older
+    assert older.ran == ["PRAGMA journal_mode = WAL", "PRAGMA busy_timeout = 3000"]

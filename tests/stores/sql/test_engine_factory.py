@@ -1,0 +1,298 @@
+"""Tests of the engines: which URLs they take, and what they tell each driver."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Final, NoReturn
+
+import attrs
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.sql.engine import create_engine, create_engine_async
+from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of, dialect_of
+from curae_lifecycle.stores.sql.limits import mariadb_limits
+from curae_lifecycle.stores.sql.postgresql import BoundedConnection
+from curae_lifecycle.stores.sql.replication import Replication
+from curae_lifecycle.stores.sql.statement import Dialect
+from tests.stores.sql.fake_psycopg import FakePgconn, FakePsycopg
+
+# --- URLs ---------------------------------------------------------------------------------------
+
+MALFORMED: Final = "the URL of a SQLite, PostgreSQL or MariaDB database"
+IN_MEMORY: Final = "for an SQLite file, since each connection in memory has a separate database"
+BLOCKING: Final = (
+    "the URL of a database with a blocking driver "
+    "(mariadb+pymysql, postgresql+psycopg, sqlite+pysqlite); "
+)
+ASYNC: Final = (
+    "the URL of a database with an async driver "
+    "(mariadb+asyncmy, postgresql+asyncpg, postgresql+psycopg, sqlite+aiosqlite); "
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "url", "allowed"),
+    [
+        *[
+            (make, url, allowed)
+            for make in (create_engine, create_engine_async)
+            for url, allowed in (
+                ("no url", MALFORMED),
+                ("sqlite://", IN_MEMORY),
+                ("sqlite:///:memory:", IN_MEMORY),
+                ("sqlite:///file::memory:?uri=true", IN_MEMORY),
+                ("sqlite:///file:?uri=true", IN_MEMORY),
+                ("sqlite:///file:kept?mode=memory&uri=true", IN_MEMORY),
+            )
+        ],
+        (create_engine, "mysql://h/d", BLOCKING + "mysql is not supported"),
+        (create_engine, "mariadb+asyncmy://h/d", BLOCKING + "mariadb+asyncmy is an async driver"),
+        (create_engine_async, "mysql://h/d", ASYNC + "mysql is not supported"),
+        (
+            create_engine_async,
+            "mariadb+pymysql://h/d",
+            ASYNC + "mariadb+pymysql is a blocking driver",
+        ),
+    ],
+)
+def test_url_of_no_supported_database_is_refused(
+    make: Callable[[str], object], url: str, allowed: str
+) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        make(url)
+    assert (raised.value.argument, raised.value.allowed) == ("url", allowed)
+
+
+@pytest.mark.parametrize(
+    ("begins", "driver"),
+    [
+        ("sqlite", "sqlite+pysqlite"),
+        ("sqlite+pysqlite", "sqlite+pysqlite"),
+        ("postgresql", "postgresql+psycopg"),
+        ("mariadb", "mariadb+pymysql"),
+    ],
+)
+def test_engine_uses_the_driver_of_its_url(begins: str, driver: str) -> None:
+    engine = create_engine(f"{begins}:///file:kept?mode=rwc&uri=true")
+    assert engine.url.drivername == driver
+    assert dialect_of(engine) is Dialect(driver.partition("+")[0])
+
+
+def test_engine_of_another_function_has_no_bounds() -> None:
+    for ask in (bounds_of, dialect_of):
+        with pytest.raises(ArgumentError) as raised:
+            ask(sa.create_engine("sqlite:///never-opened.db"))
+        allowed = "an engine from create_engine of stores.sql.engine"
+        assert (raised.value.argument, raised.value.allowed) == ("engine", allowed)
+
+
+# --- Pools --------------------------------------------------------------------------------------
+
+
+def test_engines_have_ten_connections_and_two_seconds_by_default() -> None:
+    engine = create_engine("sqlite:///never-opened.db")
+    assert isinstance(engine.pool, sa.QueuePool)
+    assert (engine.pool.size(), engine.pool.timeout()) == (10, 2.0)
+    assert bounds_of(engine).wait == 2.0
+    made = create_engine_async("postgresql://127.0.0.1:9/none")
+    assert (made.dialect, made.pool.size, made.pool.timeout) == (Dialect.POSTGRESQL, 10, 2.0)
+    assert made.errors == (psycopg.Error, OSError)
+
+
+def test_engine_opens_no_more_connections_than_its_size(sqlite_url: str) -> None:
+    engine = create_engine(sqlite_url, timeout=0.01, pool_size=2)
+    assert isinstance(engine.pool, sa.QueuePool)
+    assert engine.pool.timeout() == 0.01
+    used = [engine.raw_connection() for _ in range(2)]
+    with pytest.raises(PoolTimeoutError):
+        engine.raw_connection()
+    bounds = bounds_of(engine)
+    assert [bounds.free.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    for each in used:
+        each.close()
+    engine.dispose()
+
+
+def test_returned_connection_is_not_rolled_back(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That would be one more round trip for each statement.
+    engine = create_engine(sqlite_url)
+    resets: list[object] = []
+    engine.raw_connection().close()
+    monkeypatch.setattr(engine.dialect, "do_rollback", resets.append)
+    engine.raw_connection().close()
+    assert resets == []
+    engine.dispose()
+
+
+def test_sqlite_connection_autocommits_in_write_ahead_mode(sqlite_url: str) -> None:
+    engine = create_engine(sqlite_url, timeout=60)
+    with closing(engine.raw_connection()) as pooled:
+        driver = pooled.driver_connection
+        assert driver is not None
+        assert driver.isolation_level is None
+        assert driver.execute("PRAGMA busy_timeout").fetchone() == (60_000,)
+        assert driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    engine.dispose()
+
+
+# --- Servers ------------------------------------------------------------------------------------
+
+OPTIONS: Final = "-c statement_timeout={0} -c lock_timeout={0}"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "query", "connect_timeout", "options"),
+    [
+        (60.0, "", "60", "-c synchronous_commit=on " + OPTIONS.format(60_000)),
+        (0.5, "", "2", "-c synchronous_commit=on " + OPTIONS.format(500)),
+        (
+            2.6,
+            "?options=-c%20a%3Db&options=-c%20c%3Dd",
+            "3",
+            "-c synchronous_commit=on -c a=b -c c=d " + OPTIONS.format(2600),
+        ),
+    ],
+)
+def test_postgresql_engine_limits_its_connections(
+    monkeypatch: pytest.MonkeyPatch, timeout: float, query: str, connect_timeout: str, options: str
+) -> None:
+    asked: list[tuple[float, dict[str, str], Replication]] = []
+
+    def connect(seconds: float, named: dict[str, str], replication: Replication) -> NoReturn:
+        asked.append((seconds, named, replication))
+        raise psycopg.OperationalError("a test")
+
+    monkeypatch.setattr(BoundedConnection, "connect_with_timeout", connect)
+    engine = create_engine(f"postgresql://ada:pw@db.example:5433/kept{query}", timeout=timeout)
+    for _ in range(2):
+        with pytest.raises(psycopg.OperationalError, match="a test"):
+            engine.raw_connection()
+    (first, named, replication), second = asked
+    assert first == timeout + 0.25
+    assert named == {
+        "host": "db.example",
+        "port": "5433",
+        "dbname": "kept",
+        "user": "ada",
+        "password": "pw",
+        "connect_timeout": connect_timeout,
+        "options": options,
+    }
+    # All connections share one record of the commits in doubt.
+    assert isinstance(replication, Replication)
+    assert second == (first, named, replication)
+    assert vars(engine.dialect)["use_native_hstore"] is False
+
+
+def test_mariadb_engine_limits_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def connect(**named: object) -> NoReturn:
+        asked.append(named)
+        raise OSError("a test")
+
+    engine = create_engine("mariadb://ada:pw@db.example:3307/kept", timeout=3.0)
+    monkeypatch.setattr(engine.dialect.loaded_dbapi, "connect", connect)
+    with pytest.raises(OSError, match="a test"):
+        engine.raw_connection()
+    (named,) = asked
+    assert (
+        named.items()
+        >= {
+            "host": "db.example",
+            "port": 3307,
+            "user": "ada",
+            "password": "pw",
+            "database": "kept",
+            "autocommit": True,
+            "charset": "utf8mb4",
+            "connect_timeout": 3,
+            "read_timeout": 3.25,
+            "write_timeout": 3.25,
+            "init_command": mariadb_limits(3.0).init_command,
+            "sql_mode": "STRICT_ALL_TABLES",
+        }.items()
+    )
+
+
+# --- Connections that the server has not closed yet ----------------------------------------------
+
+
+@attrs.define
+class Closing:
+    """An engine of one connection, which the pool closes while the server has not."""
+
+    engine: sa.Engine = attrs.field(
+        factory=lambda: create_engine("postgresql://127.0.0.1:9/none", pool_size=1)
+    )
+    server: socket.socket | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        return bounds_of(self.engine)
+
+    def is_free(self) -> bool:
+        """Return whether a connection may be opened now."""
+        if not self.bounds.free.acquire(blocking=False):
+            return False
+        self.bounds.free.release()
+        return True
+
+    def close(self, **info: object) -> None:
+        """Let the pool close a connection."""
+        ours, self.server = socket.socketpair()
+        driver = FakePsycopg(pgconn=FakePgconn(socket=ours.fileno()))
+        self.engine.pool.dispatch.close(driver, SimpleNamespace(info=info))
+        ours.close()
+
+    def close_server(self) -> None:
+        assert self.server is not None
+        self.server.close()
+
+
+def test_idle_connection_counts_until_the_server_has_closed_it() -> None:
+    before = {*threading.enumerate()}
+    closing = Closing()
+    closing.close()
+    assert not closing.is_free()
+    # A server that hangs must not keep the process from ending.
+    (waiting,) = {*threading.enumerate()} - before
+    assert waiting.daemon
+    closing.close_server()
+    waiting.join(60)
+    assert closing.is_free()
+
+
+def test_connection_that_its_request_counts_is_not_counted_twice() -> None:
+    closing = Closing()
+    closing.close(**{COUNTED: True})
+    assert closing.is_free()
+    closing.close_server()
+
+
+def test_pool_closes_a_connection_although_all_are_in_use() -> None:
+    closing = Closing()
+    assert closing.bounds.free.acquire(blocking=False)
+    thread = threading.Thread(target=closing.close, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not closing.is_free()
+    closing.close_server()
+
+
+def test_connection_without_a_socket_is_free_at_once() -> None:
+    closing = Closing()
+    assert closing.bounds.free.acquire(blocking=False)
+    closing.bounds.release_when_closed(None)
+    assert closing.is_free()

@@ -1,0 +1,130 @@
+"""Tests of what an outbox worker logs, and of how long a failed message waits."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.sql import outbox_worker
+from curae_lifecycle.stores.sql.clock import SQLITE_CLOCK
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.stores.sql.posting import pass_time, post, raising
+
+NOW = 10**15
+
+
+@pytest.fixture
+def database(sqlite_database: SqlDatabase) -> SqlDatabase:
+    """A database with one message in its outbox."""
+    SqlStore(sqlite_database).create_tables()
+    post(sqlite_database, "one")
+    return sqlite_database
+
+
+@pytest.fixture
+def _stopped_clock() -> Iterator[None]:
+    token = SQLITE_CLOCK.set(lambda: NOW)
+    yield
+    SQLITE_CLOCK.reset(token)
+
+
+class GoneError(BaseException):
+    """A stand-in for the death of a worker's process."""
+
+
+def die(_: Delivery) -> None:
+    raise GoneError
+
+
+def test_outbox_worker_logs_each_failed_attempt(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(database, DeliverySettings(attempts=2))
+    assert outbox.deliver_batch(raising) == 1
+    pass_time(database)
+    assert outbox.deliver_batch(raising) == 1
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (logging.WARNING, "message 1: attempt 1 of 2: ValueError"),
+        (logging.ERROR, "message 1 is dead: attempt 2 of 2: ValueError"),
+    ]
+
+
+def test_outbox_worker_logs_a_last_attempt_that_did_not_end(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(database, DeliverySettings(attempts=1))
+    with suppress(GoneError):
+        outbox.deliver_batch(die)
+    pass_time(database)
+    assert outbox.deliver_batch(raising) == 0
+    assert caplog.messages == ["message 1 is dead: its last attempt did not end"]
+
+
+def test_outbox_worker_logs_a_message_of_a_newer_release(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = Statement("UPDATE curae_outbox SET document = '{\"format\": 2}'")
+    assert database.run_transaction([newer])
+    assert Outbox(database).deliver_batch(raising) == 0
+    (logged,) = caplog.messages
+    assert logged.startswith("message 1 is returned untried: Message: stored in form 2")
+
+
+def test_outbox_worker_logs_a_claim_that_it_lost(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handle(_: Delivery) -> None:
+        database.run_transaction([Statement("UPDATE curae_outbox SET claim = 'rival'")])
+
+    assert Outbox(database).deliver_batch(handle) == 1
+    lost = "message 1: the claim was lost before the result was stored"
+    assert caplog.messages == [f"{lost}; the message may be delivered twice"]
+
+
+def test_outbox_worker_raises_if_it_cannot_store_a_result(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The transaction conflicts each time, and the claim is still held.
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2))
+    outbox = Outbox(database)
+
+    def handle(_: Delivery) -> None:
+        monkeypatch.setattr(database, "run_transaction", lambda _: False)
+
+    with pytest.raises(StoreUnavailableError) as raised:
+        outbox.deliver_batch(handle)
+    assert "the result of a delivery could not be stored in time" in str(raised.value)
+
+
+@pytest.mark.usefixtures("_stopped_clock")
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_failed_outbox_message_waits_a_part_of_its_pause(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        drawn.append((least, most))
+        return part
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    outbox = Outbox(database, DeliverySettings(pause=100.0, longest_pause=150.0, attempts=9))
+    for pause in (100, 150, 150):
+        assert outbox.deliver_batch(raising) == 1
+        wait = int(pause * part * 1_000_000)
+        # If the clock is put back, the message waits for the longest pause at most.
+        waits = (NOW - 150_000_000 + wait, NOW + wait)
+        asked = Statement("SELECT waits_from, due_at FROM curae_outbox")
+        assert [*database.rows(asked)] == [waits]
+        pass_time(database)
+    assert set(drawn) == {(0.5, 1)}
