@@ -147,5 +147,18 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "self.hosted_page_base_url + token_urlsafe(32),",
         "self.hosted_page_base_url + token_urlsafe(None),",
     ): "Python's own number of bytes is 32, too.",
+    (
+        "stores.sql.buckets._fits",
+        "largest = max(most + token + refill, _LAST_MICROSECOND + most // refill + CLOCK_TOLERANCE)",
+        "largest = max(most + token + refill, _LAST_MICROSECOND + most / refill + CLOCK_TOLERANCE)",
+    ): (
+        "If `refill` is 1, the sum is never within 775,808 of the limit, and a float is off by at "
+        "most 1024 there. If `refill` is larger, the other number reaches the limit first."
+    ),
+    (
+        "stores.sql.schema._columns",
+        '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',
+        '" ".join(types.get(word, word) for word in column.split(None)) for column in columns',
+    ): "The words of a column are one space apart.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

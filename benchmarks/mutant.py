@@ -58,6 +58,12 @@ ROOMS: Final = (
     "stores.retry",
     "stores.run_sync",
     "stores.serve",
+    "stores.sql.buckets",
+    "stores.sql.callers",
+    "stores.sql.clock",
+    "stores.sql.limits",
+    "stores.sql.schema",
+    "stores.sql.statement",
     "stores.sweeping",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""

@@ -40,7 +40,12 @@ from curae_lifecycle.stores.sql.schema import (
     create_table_statements,
     drop_table_statements,
 )
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine
+from curae_lifecycle.stores.sql.statement import (
+    Dialect,
+    Statement,
+    combine,
+    combine_in_batches,
+)
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from tests.stores.sql.races import content
 from tests.support.paths import ROOT
@@ -316,6 +321,13 @@ def test_batched_statements_check_each_row_count() -> None:
         (1, 2),
     )
     assert "1 = 0" in combine([Statement("B")]).text
+
+
+def test_batches_hold_each_statement_once_and_in_order() -> None:
+    inserts = [Statement("INSERT ?", (number,), 1) for number in range(120)]
+    batches = [each.values for each in combine_in_batches(inserts)]
+    assert [len(each) for each in batches] == [50, 50, 20]
+    assert [value for each in batches for value in each] == [*range(120)]
 
 
 def test_mariadb_statements_set_engine_and_collation() -> None:
