@@ -61,9 +61,13 @@ ROOMS: Final = (
     "stores.sql.buckets",
     "stores.sql.callers",
     "stores.sql.clock",
+    "stores.sql.erasing",
+    "stores.sql.failures",
     "stores.sql.limits",
     "stores.sql.schema",
     "stores.sql.statement",
+    "stores.sql.threaded",
+    "stores.sql.transactions",
     "stores.sweeping",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
