@@ -75,8 +75,11 @@ ROOMS: Final = (
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
 
-_SQL: Final = re.compile(r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|AND)\b|= \?")
+_SQL: Final = re.compile(
+    r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
+)
 """What tells a text of SQL from another: SQL reads its words alike in either case."""
+_LITERAL: Final = re.compile("'[^']*'")
 
 
 @attrs.frozen
@@ -170,11 +173,16 @@ def _only_for_readers(
 
     Four kinds: a sentence of an exception (its facts are attributes and are pinned, its words
     may change), the type that `cast` names, a last case that `assert_never` proves empty, and
-    the case of an SQL text without a literal.
+    the case of an SQL text, if its literals stay as they are.
     """
     if isinstance(original, libcst.SimpleString) and isinstance(mutated, libcst.SimpleString):
         text, other = original.value, mutated.value
-        if _SQL.search(text) and "'" not in text and text.lower() == other.lower():
+        is_other_case = text.lower() == other.lower()
+        if (
+            _SQL.search(text)
+            and is_other_case
+            and _LITERAL.findall(text) == _LITERAL.findall(other)
+        ):
             return True
     if isinstance(original, libcst.Match) and isinstance(mutated, libcst.Match):
         gone = [case for case in original.cases if case not in mutated.cases]
