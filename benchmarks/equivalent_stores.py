@@ -14,6 +14,7 @@ _FALSY: Final = "It is only asked whether it is true."
 _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
+_DELETE_PAGES: Final = 'yield _deletion("curae_page", "subject", subjects)'
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
     (
@@ -155,6 +156,27 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "If `refill` is 1, the sum is never within 775,808 of the limit, and a float is off by at "
         "most 1024 there. If `refill` is larger, the other number reaches the limit first."
     ),
+    **{
+        (
+            "stores.sql.purging.Erased.deletions",
+            _DELETE_PAGES + ', _deletion(table, "id", batch)',
+            changed,
+        ): "SQL reads the name of a column in either case."
+        for changed in (
+            _DELETE_PAGES + ', _deletion(table, "ID", batch)',
+            _DELETE_PAGES.replace('subject"', 'SUBJECT"') + ', _deletion(table, "id", batch)',
+        )
+    },
+    (
+        "stores.sql.purging._purge_erasure",
+        "statements += [gone, _erasure_deletion(key, era)]",
+        "statements = [gone, _erasure_deletion(key, era)]",
+    ): "There is no statement before.",
+    (
+        "stores.sql.purging._purge_erasures",
+        "continue",
+        "break",
+    ): "The next query begins after this row.",
     (
         "stores.sql.schema._columns",
         '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',

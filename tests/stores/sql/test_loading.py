@@ -134,6 +134,11 @@ def store(sqlite_database: SqlDatabase) -> SqlStore:
             Snapshot(connections=tuple(BY_ID[1:3]), binding=BINDING),
         ),
         (Needs(page=PAGE.digest), Snapshot(page=PAGE)),
+        # Keys that are not stored.
+        (Needs(session=SessionId(uuid(5))), Snapshot()),
+        (Needs(connection=ConnectionId(uuid(1))), Snapshot()),
+        (Needs(chain=ConnectionId(uuid(1))), Snapshot()),
+        (Needs(page="0" * 64), Snapshot()),
     ],
 )
 def test_sql_store_loads_what_is_asked_for_alone(

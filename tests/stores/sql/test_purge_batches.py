@@ -30,8 +30,11 @@ from tests.support.strategies import COORDINATE, START, pending, uuid
 
 USERS = [attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")) for number in range(5)]
 
-BOUND = VALUES["LimitedAccountAppBinding"][0]
-assert isinstance(BOUND, LimitedAccountAppBinding)
+BOUND, *_ = [
+    each
+    for each in VALUES["LimitedAccountAppBinding"]
+    if isinstance(each, LimitedAccountAppBinding)
+]
 
 
 @attrs.define
