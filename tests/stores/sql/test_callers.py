@@ -11,7 +11,9 @@ import pytest
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.callers import format_caller
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.serve import serve, serve_async
 from curae_lifecycle.stores.sql.callers import (
     StoredCaller,
@@ -21,7 +23,7 @@ from curae_lifecycle.stores.sql.callers import (
 )
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.web.request import Request
 from tests.support.asking import MINT
@@ -153,3 +155,41 @@ def test_change_of_a_caller_that_was_replaced_since_is_refused(
     SqlStore(tables).register(ApiKey(API_KEY), CALLER)
     assert not tables.run_transaction([build(read)])
     assert [each.caller for each in stored_callers(tables)] == [CALLER]
+
+
+@attrs.define
+class Failing(Counted):
+    """A database whose queries fail with an error, if there is one."""
+
+    error: Exception | None = None
+
+    def rows(self, statement: Statement) -> Rows:
+        if self.error is not None:
+            raise self.error
+        return super().rows(statement)
+
+
+@pytest.mark.parametrize(
+    ("error", "reads"), [(StoreUnavailableError("a lock"), 0), (ValueError("a row"), 1)]
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_failed_load_forgets_a_caller_unless_the_failure_may_pass(
+    tables: SqlDatabase, error: Exception, reads: int, *, is_async: bool
+) -> None:
+    SqlStore(tables).register(ApiKey(API_KEY), CALLER)
+    digest, failing = ApiKey(API_KEY).digest(), Failing(tables)
+    blocking, waiting = SqlStore(failing), AsyncSqlStore(ThreadedDatabase(failing))
+
+    def load() -> Loaded:
+        if is_async:
+            return asyncio.run(waiting.load(Needs(), digest))
+        return blocking.load(Needs(), digest)
+
+    assert load().caller == CALLER
+    failing.error = error
+    with pytest.raises(type(error)):
+        load()
+    failing.error = None
+    failing.read.clear()
+    found = asyncio.run(waiting.caller_of(digest)) if is_async else blocking.caller_of(digest)
+    assert (found, len(failing.read)) == (CALLER, reads)
