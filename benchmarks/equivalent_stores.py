@@ -182,5 +182,10 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',
         '" ".join(types.get(word, word) for word in column.split(None)) for column in columns',
     ): "The words of a column are one space apart.",
+    (
+        "stores.sql.store._Statements._cache_caller",
+        "self._callers.popitem(last=False)",
+        "self._callers.popitem(last=None)",
+    ): _FALSY,
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -1,9 +1,10 @@
-"""Tests of the statements that both kinds of store send to PostgreSQL and MariaDB."""
+"""Tests of the statements that both kinds of store send to each database."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -12,16 +13,21 @@ import pytest
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.rate_keys import BucketKey
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
-from tests.support.server import API_KEY, CALLER
+from tests.support.server import API_KEY, CALLER, request
+from tests.support.sql.works import FIRST, minted
 from tests.support.strategies import START
 
 BUCKET = Bucket(name="platform", capacity=9, refill=1, seconds=60)
@@ -131,3 +137,26 @@ def test_only_postgresql_confirms_durable_charges(
     assert done(store.charge(loaded, (CHARGE,), durable=durable))
     confirms = durable and dialect is Dialect.POSTGRESQL
     assert database.read == [Statement(CONFIRM)] * confirms
+
+
+def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) -> None:
+    settings = Settings(active_spelling="AUTHORIZED")
+    store = SqlStore(sqlite_database, settings)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    serve(store, request("create"), partial(minted, 1), settings=settings)
+    record(store, Authorized(FIRST))
+    (event,) = [each for each in store.outbox() if each["kind"] == "connection.authorized"]
+    assert isinstance(event["subject"], dict)
+    assert event["subject"]["status"] == "AUTHORIZED"
+
+
+def test_store_charges_ahead_of_a_commit_only_if_told_to() -> None:
+    database = Noting(Dialect.SQLITE)
+    threaded = ThreadedDatabase(database)
+    plain: list[AnyStore] = [SqlStore(database), AsyncSqlStore(threaded)]
+    apart: list[AnyStore] = [
+        SqlStore(database, charge_apart=True),
+        AsyncSqlStore(threaded, charge_apart=True),
+    ]
+    assert [each.charges_apart for each in (*plain, *apart)] == [False, False, True, True]
