@@ -407,5 +407,7 @@ def test_commit_of_a_value_that_was_not_loaded_raises(
     loaded = made.load(Needs(connection=FIRST))
     relied = Changes((ConnectionWrite(pending(), bump_version(pending())),))
     for other in (loaded, Loaded(loaded.snapshot, loaded.now)):
-        with pytest.raises(ArgumentError, match=r"^changes: must be decided from the loaded values"):
+        with pytest.raises(
+            ArgumentError, match=r"^changes: must be decided from the loaded values"
+        ):
             made.commit(other, relied)

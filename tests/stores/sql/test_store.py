@@ -52,6 +52,7 @@ class Noting:
     read: list[Statement] = attrs.field(factory=list[Statement])
     defined: list[Statement] = attrs.field(factory=list[Statement])
     changed: list[Sequence[Statement]] = attrs.field(factory=list[Sequence[Statement]])
+    refuses: bool = False
 
     def rows(self, statement: Statement) -> Rows:
         self.read.append(statement)
@@ -62,7 +63,7 @@ class Noting:
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         self.changed.append(statements)
-        return True
+        return not self.refuses
 
 
 def blocking(database: Noting) -> SqlStore:
@@ -139,6 +140,16 @@ def test_only_postgresql_confirms_durable_charges(
     assert database.read == [Statement(CONFIRM)] * confirms
 
 
+@both
+def test_refused_charge_is_reported_and_confirms_nothing(build: Build) -> None:
+    database = Noting(Dialect.POSTGRESQL, refuses=True)
+    store = build(database)
+    loaded = done(store.load(Needs()))
+    database.read.clear()
+    assert not done(store.charge(loaded, (CHARGE,), durable=True))
+    assert database.read == []
+
+
 def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) -> None:
     settings = Settings(active_spelling="AUTHORIZED")
     store = SqlStore(sqlite_database, settings)
@@ -149,6 +160,8 @@ def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) 
     (event,) = [each for each in store.outbox() if each["kind"] == "connection.authorized"]
     assert isinstance(event["subject"], dict)
     assert event["subject"]["status"] == "AUTHORIZED"
+    waiting_store = AsyncSqlStore(ThreadedDatabase(sqlite_database))
+    assert asyncio.run(waiting_store.outbox()) == store.outbox()
 
 
 def test_store_charges_ahead_of_a_commit_only_if_told_to() -> None:

@@ -14,6 +14,7 @@ from curae_lifecycle.rules.ratelimit import (
     BucketState,
     LogState,
 )
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes, bump_version
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
@@ -24,7 +25,11 @@ from curae_lifecycle.stores.keys import rate_key
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.sql.loading import Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.storing import apart_charge_statements, commit_statements
+from curae_lifecycle.stores.sql.storing import (
+    apart_charge_statements,
+    commit_statements,
+    format_era,
+)
 from tests.stores.sql.conftest import opened
 from tests.support.server import CALLER
 from tests.support.strategies import COORDINATE, START, pending, uuid
@@ -118,6 +123,10 @@ def test_mariadb_inserts_a_bucket_only_if_it_was_not_loaded(
     keys = {rate_key(write.key) for write in charges}
     assert len(statements) == each * len(charges)
     assert {key for statement in statements for key in statement.values if key in keys} == keys
+
+
+def test_era_before_the_first_tombstone_is_zero() -> None:
+    assert [format_era(None), format_era(START)] == [0, to_epoch_microseconds(START)]
 
 
 def test_only_buckets_are_charged_apart() -> None:
