@@ -5,6 +5,7 @@ The law of this module is that of `equivalent.py`: **every entry has a proof**.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from benchmarks.equivalent import Key
@@ -14,6 +15,49 @@ _FALSY: Final = "It is only asked whether it is true."
 _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
+_SORTED_CHARGES: Final = "[(rate_key(write.key), write) for write in charges], key=itemgetter(0)"
+_COLUMN: Final = "SQL reads the name of a column in either case."
+_ANY_VERSION: Final = "A version is only compared with the one that was loaded, if at all."
+_COLUMNS: Final = {
+    "_page_upsert": (
+        '"id": page.digest,',
+        '"version": 1,',
+        '"subject": key_of(page.kind, page.subject),',
+        '"expires_at": to_epoch_microseconds(page.expires_at),',
+        '"document": format_document(dump(page)),',
+        'return _upsert(dialect, table="curae_page", unique="subject", columns=columns)',
+    ),
+    "_row": (
+        '"predecessor_id": identity.predecessor_id,',
+        '"root_id": identity.root_id,',
+        '"position": identity.position,',
+        '"coordinate": coordinate_key(identity.coordinate),',
+        '"era": format_era(identity.era),',
+        'made: _Columns = {"coordinate": where, "era": format_era(after.era)}',
+        'unswept: _Columns = {"unswept": 0 if after.swept else 1}',
+        'return "curae_record", record_key(name), {}, {"expires_at": until}',
+        'return "curae_log", rate_key(name), {}, {"expires_at": until}',
+    ),
+    "_upsert_clauses": ('return "excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"',),
+    "_write_statements": (
+        'columns["document"] = format_document(dump(write.after))',
+        'return place, [_insert(table, {"id": key, "version": 1, **fixed, **columns})]',
+    ),
+    "clear_user_statement": ('columns: _Columns = {"document": format_document(dump(after))}',),
+    "erasure_statement": (
+        'new_value, on_conflict = _upsert_clauses(dialect, "id")',
+        "f\"{name} = CASE WHEN {new_value.format('era')} > curae_erasure.era \"",
+        'for name in ("due_at", "era")',
+        'insert = _insert_text("curae_erasure", ("id", "era", "due_at"))',
+    ),
+    "purges": (
+        'Purge(table, "expires_at", until)',
+        'Purge("curae_bucket", "full_at", until - 1),',
+    ),
+}
+"""Lines of `stores.sql.storing` with names of columns."""
+
+_NAME: Final = re.compile(r"""(["'])(?!curae_)([a-z_]+)(?:\.\{\})?\1""")
 _DELETE_PAGES: Final = 'yield _deletion("curae_page", "subject", subjects)'
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
@@ -182,6 +226,48 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',
         '" ".join(types.get(word, word) for word in column.split(None)) for column in columns',
     ): "The words of a column are one space apart.",
+    **{
+        (
+            f"stores.sql.storing.{function}",
+            line,
+            line[: name.start()] + name[0].upper() + line[name.end() :],
+        ): _COLUMN
+        for function, lines in _COLUMNS.items()
+        for line in lines
+        for name in _NAME.finditer(line)
+    },
+    **{
+        (f"stores.sql.storing.{function}", line, line.replace('"version": 1', '"version": 2')): (
+            _ANY_VERSION
+        )
+        for function, lines in _COLUMNS.items()
+        for line in lines
+        if '"version": 1' in line
+    },
+    **{
+        (f"stores.sql.storing.{function}", line, line.replace("key=itemgetter(0)", changed)): (
+            "No two writes of a commit have the same place."
+        )
+        for function, line, changed in (
+            ("commit_statements", "ordered.sort(key=itemgetter(0))", "key=None"),
+            ("apart_charge_statements", _SORTED_CHARGES, "key=None"),
+        )
+    },
+    (
+        "stores.sql.storing.apart_charge_statements",
+        _SORTED_CHARGES + " ):",
+        "[(rate_key(write.key), write) for write in charges], ):",
+    ): "No two writes of a commit have the same place.",
+    (
+        "stores.sql.storing.save_caller_statement",
+        'columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}',
+        'columns: _Columns = {"id": digest, "version": 2, "document": format_caller(caller)}',
+    ): _ANY_VERSION,
+    (
+        "stores.sql.storing._write_statements",
+        "return (len(_ORDER), False, key), charge",
+        "return (len(_ORDER), True, key), charge",
+    ): "Buckets alone are at this place.",
     (
         "stores.sql.store._Statements._cache_caller",
         "self._callers.popitem(last=False)",

@@ -29,6 +29,7 @@ from curae_lifecycle.stores.sql.storing import (
     apart_charge_statements,
     commit_statements,
     format_era,
+    save_caller_statement,
 )
 from tests.stores.sql.conftest import opened
 from tests.support.server import CALLER
@@ -123,6 +124,13 @@ def test_mariadb_inserts_a_bucket_only_if_it_was_not_loaded(
     keys = {rate_key(write.key) for write in charges}
     assert len(statements) == each * len(charges)
     assert {key for statement in statements for key in statement.values if key in keys} == keys
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_replacement_of_a_row_expects_one_row_except_on_mariadb(dialect: Dialect) -> None:
+    # MariaDB counts a replaced row twice.
+    replaced = save_caller_statement(dialect, "digest", CALLER)
+    assert replaced.expected_rows == (None if dialect is Dialect.MARIADB else 1)
 
 
 def test_era_before_the_first_tombstone_is_zero() -> None:
