@@ -259,6 +259,11 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "[(rate_key(write.key), write) for write in charges], ):",
     ): "No two writes of a commit have the same place.",
     (
+        "stores.sql.storing._outbox_insert",
+        "document = format_document(number_document(MESSAGE, message.document))",
+        "document = format_document(number_document(None, message.document))",
+    ): "Messages are in their first form, as every kind without upgrades.",
+    (
         "stores.sql.storing.save_caller_statement",
         'columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}',
         'columns: _Columns = {"id": digest, "version": 2, "document": format_caller(caller)}',

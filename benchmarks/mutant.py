@@ -69,6 +69,7 @@ ROOMS: Final = (
     "stores.sql.schema",
     "stores.sql.statement",
     "stores.sql.store",
+    "stores.sql.storing",
     "stores.sql.threaded",
     "stores.sql.transactions",
     "stores.sweeping",
