@@ -5,6 +5,7 @@ The law of this module is that of `equivalent.py`: **every entry has a proof**.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from benchmarks.equivalent import Key
@@ -15,6 +16,49 @@ _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
 _SET_LATER: Final = "`create_engine` sets the options before it reads them."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
+_COLUMN: Final = "SQL reads the name of a column in either case."
+_ANY_VERSION: Final = "A version is only compared with the one that was loaded, if at all."
+_COLUMNS: Final = {
+    "_page_upsert": (
+        '"id": page.digest,',
+        '"version": 1,',
+        '"subject": key_of(page.kind, page.subject),',
+        '"expires_at": to_epoch_microseconds(page.expires_at),',
+        '"document": format_document(dump(page)),',
+        'return _upsert(dialect, table="curae_page", unique="subject", columns=columns)',
+    ),
+    "_row": (
+        '"predecessor_id": identity.predecessor_id,',
+        '"root_id": identity.root_id,',
+        '"position": identity.position,',
+        '"coordinate": coordinate_key(identity.coordinate),',
+        '"era": format_era(identity.era),',
+        'made: _Columns = {"coordinate": where, "era": format_era(after.era)}',
+        'unswept: _Columns = {"unswept": 0 if after.swept else 1}',
+        'return "curae_record", record_key(name), {}, {"expires_at": until}',
+        'return "curae_log", rate_key(name), {}, {"expires_at": until}',
+    ),
+    "_upsert_clauses": ('return "excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"',),
+    "_write_statements": (
+        'columns["document"] = format_document(dump(write.after))',
+        'return place, [_insert(table, {"id": key, "version": 1, **fixed, **columns})]',
+    ),
+    "clear_user_statement": ('columns: _Columns = {"document": format_document(dump(after))}',),
+    "erasure_statement": (
+        'new_value, on_conflict = _upsert_clauses(dialect, "id")',
+        "f\"{name} = CASE WHEN {new_value.format('era')} > curae_erasure.era \"",
+        'for name in ("due_at", "era")',
+        'insert = _insert_text("curae_erasure", ("id", "era", "due_at"))',
+    ),
+    "purges": (
+        'Purge(table, "expires_at", until)',
+        'Purge("curae_bucket", "full_at", until - 1),',
+    ),
+}
+"""Lines of `stores.sql.storing` with names of columns."""
+
+_NAME: Final = re.compile(r"""(["'])(?!curae_)([a-z_]+)(?:\.\{\})?\1""")
+_DELETE_PAGES: Final = 'yield _deletion("curae_page", "subject", subjects)'
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
     (
@@ -256,5 +300,82 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         'replication, rows = self.replication, cast("Rows", ())',
         'replication, rows = self.replication, cast("Rows", None)',
     ): "The caller that reads the rows passes one statement.",
+    (
+        "stores.sql.buckets._fits",
+        "largest = max(most + token + refill, _LAST_MICROSECOND + most // refill + CLOCK_TOLERANCE)",
+        "largest = max(most + token + refill, _LAST_MICROSECOND + most / refill + CLOCK_TOLERANCE)",
+    ): (
+        "If `refill` is 1, the sum is never within 775,808 of the limit, and a float is off by at "
+        "most 1024 there. If `refill` is larger, the other number reaches the limit first."
+    ),
+    **{
+        (
+            "stores.sql.purging.Erased.deletions",
+            _DELETE_PAGES + ', _deletion(table, "id", batch)',
+            changed,
+        ): "SQL reads the name of a column in either case."
+        for changed in (
+            _DELETE_PAGES + ', _deletion(table, "ID", batch)',
+            _DELETE_PAGES.replace('subject"', 'SUBJECT"') + ', _deletion(table, "id", batch)',
+        )
+    },
+    (
+        "stores.sql.purging._purge_erasure",
+        "statements += [gone, _erasure_deletion(key, era)]",
+        "statements = [gone, _erasure_deletion(key, era)]",
+    ): "There is no statement before.",
+    (
+        "stores.sql.purging._purge_erasures",
+        "continue",
+        "break",
+    ): "The next query begins after this row.",
+    (
+        "stores.sql.schema._columns",
+        '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',
+        '" ".join(types.get(word, word) for word in column.split(None)) for column in columns',
+    ): "The words of a column are one space apart.",
+    **{
+        (
+            f"stores.sql.storing.{function}",
+            line,
+            line[: name.start()] + name[0].upper() + line[name.end() :],
+        ): _COLUMN
+        for function, lines in _COLUMNS.items()
+        for line in lines
+        for name in _NAME.finditer(line)
+    },
+    **{
+        (f"stores.sql.storing.{function}", line, line.replace('"version": 1', '"version": 2')): (
+            _ANY_VERSION
+        )
+        for function, lines in _COLUMNS.items()
+        for line in lines
+        if '"version": 1' in line
+    },
+    (
+        "stores.sql.storing.commit_statements",
+        "ordered.sort(key=itemgetter(0))",
+        "ordered.sort(key=None)",
+    ): "No two writes of a commit have the same place.",
+    (
+        "stores.sql.storing._outbox_insert",
+        "document = format_document(number_document(MESSAGE, message.document))",
+        "document = format_document(number_document(None, message.document))",
+    ): "Messages are in their first form, as every kind without upgrades.",
+    (
+        "stores.sql.storing.save_caller_statement",
+        'columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}',
+        'columns: _Columns = {"id": digest, "version": 2, "document": format_caller(caller)}',
+    ): _ANY_VERSION,
+    (
+        "stores.sql.storing._write_statements",
+        "return (len(_ORDER), False, key), charge",
+        "return (len(_ORDER), True, key), charge",
+    ): "Buckets alone are at this place.",
+    (
+        "stores.sql.store._Statements._cache_caller",
+        "self._callers.popitem(last=False)",
+        "self._callers.popitem(last=None)",
+    ): _FALSY,
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import attrs
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.errors import ArgumentError
@@ -24,7 +24,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.sql.buckets import charge_statements, check_sizes, most_together
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.schema import create_table_statements
-from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.testing.races import SCENARIOS, commit
@@ -126,19 +126,34 @@ BELIEVED = NOW + 428_571 + CLOCK_TOLERANCE
 """The last microsecond that `SEVENTHS` believes, up to its third part."""
 
 
+EDGES = [
+    (ONE, BucketState(NOW + 1)),
+    (TWO, BucketState(NOW + SECOND)),
+    (TWO, BucketState(NOW + SECOND + 1)),
+    (SEVENTHS, BucketState(NOW, 6)),
+    (SEVENTHS, BucketState(NOW - 1, 6)),
+    (SEVENTHS, BucketState(BELIEVED, 3)),
+    (SEVENTHS, BucketState(BELIEVED, 4)),
+    (SEVENTHS, BucketState(BELIEVED + 1)),
+    # More microseconds than the refill, or 64 bits, can be multiplied with.
+    (attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + CLOCK_TOLERANCE)),
+    (attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + 8 * 10**18)),
+]
+"""Buckets with states at which a charge has another outcome than one microsecond away."""
+
+
+@pytest.mark.parametrize(("policy", "state"), EDGES)
+def test_sql_bucket_charge_at_an_edge_equals_the_rules(
+    shared: SqlDatabase, policy: Bucket, state: BucketState
+) -> None:
+    expected = admit_one(policy, state, START)
+    assert charge(shared, policy=policy, state=state, at=NOW) == (
+        expected if isinstance(expected, BucketState) else None
+    )
+
+
 @pytest.mark.slow
 @given(charged_buckets(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
-@example((ONE, BucketState(NOW + 1)), 0)
-@example((TWO, BucketState(NOW + SECOND)), 0)
-@example((TWO, BucketState(NOW + SECOND + 1)), 0)
-@example((SEVENTHS, BucketState(NOW, 6)), 0)
-@example((SEVENTHS, BucketState(NOW - 1, 6)), 0)
-@example((SEVENTHS, BucketState(BELIEVED, 3)), 0)
-@example((SEVENTHS, BucketState(BELIEVED, 4)), 0)
-@example((SEVENTHS, BucketState(BELIEVED + 1)), 0)
-# More microseconds than the refill, or 64 bits, can be multiplied with.
-@example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + CLOCK_TOLERANCE)), 0)
-@example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + 8 * 10**18)), 0)
 def test_sql_bucket_charge_equals_the_rate_limit_rules(
     shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], offset: int
 ) -> None:
@@ -152,29 +167,47 @@ def test_sql_bucket_charge_equals_the_rate_limit_rules(
     )
 
 
-@pytest.mark.slow
-@given(charged_buckets(), st.integers(2, 20))
-@example((TWO, None), 2)
-@example((TWO, BucketState(NOW)), 2)
-@example((TWO, BucketState(NOW + 1)), 2)
-@example((attrs.evolve(TWO, capacity=3), BucketState(NOW + SECOND)), 2)
-@example((SEVENTHS, BucketState(NOW, 6)), 3)
-@example((SEVENTHS, BucketState(NOW - 1, 6)), 3)
-# The state is not believed, so that one token is left.
-@example((SEVENTHS, BucketState(BELIEVED + 1)), 2)
-def test_sql_charge_of_several_tokens_equals_as_many_charges(
-    shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], tokens: int
+def check_several_tokens(
+    shared: SqlDatabase, policy: Bucket, state: BucketState | None, tokens: int
 ) -> None:
-    policy, state = charged
-    tokens = min(tokens, most_together(policy))
-    now, expected = from_epoch_microseconds(NOW), FULL_BUCKET if state is None else state
+    """Check that a charge of several tokens equals as many charges, or is refused."""
+    expected = FULL_BUCKET if state is None else state
     for _ in range(tokens):
-        result = admit_one(policy, expected, now)
+        result = admit_one(policy, expected, START)
         if not isinstance(result, BucketState):
             assert charge(shared, policy, state, at=NOW, tokens=tokens) is None
             return
         expected = result
     assert charge(shared, policy, state, at=NOW, tokens=tokens) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "tokens"),
+    [
+        (TWO, None, 2),
+        (TWO, BucketState(NOW), 2),
+        (TWO, BucketState(NOW + 1), 2),
+        (attrs.evolve(TWO, capacity=3), BucketState(NOW + SECOND), 2),
+        (attrs.evolve(TWO, capacity=3), BucketState(NOW + SECOND + 1), 2),
+        (SEVENTHS, BucketState(NOW, 6), 3),
+        (SEVENTHS, BucketState(NOW - 1, 6), 3),
+        # The state is not believed, so that one token is left.
+        (SEVENTHS, BucketState(BELIEVED + 1), 2),
+    ],
+)
+def test_sql_charge_of_several_tokens_at_an_edge_is_exact(
+    shared: SqlDatabase, policy: Bucket, state: BucketState | None, tokens: int
+) -> None:
+    check_several_tokens(shared, policy, state, tokens=tokens)
+
+
+@pytest.mark.slow
+@given(charged_buckets(), st.integers(2, 20))
+def test_sql_charge_of_several_tokens_equals_as_many_charges(
+    shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], tokens: int
+) -> None:
+    policy, state = charged
+    check_several_tokens(shared, policy, state, tokens=min(tokens, most_together(policy)))
 
 
 @pytest.mark.parametrize("now", [datetime.min.replace(tzinfo=START.tzinfo), LAST_INSTANT])
@@ -242,6 +275,25 @@ def test_most_together_of_a_bucket_too_large_for_64_bits_raises(bucket: Bucket) 
         most_together(bucket)
 
 
+@pytest.mark.parametrize(
+    ("largest", "too_large"),
+    [
+        # What is missing after one more charge is 2^63 - 1, and 2^63.
+        (
+            Bucket(name="p", capacity=9_223_372_035, refill=854_775_807, seconds=1000),
+            Bucket(name="p", capacity=9_223_372_035, refill=854_775_808, seconds=1000),
+        ),
+        # The last instant that the bucket believes is below 2^63, and beyond.
+        (
+            Bucket(name="p", capacity=8_969_969_735_754, refill=1, seconds=1),
+            Bucket(name="p", capacity=8_969_969_735_755, refill=1, seconds=1),
+        ),
+    ],
+)
+def test_bucket_is_refused_from_2_to_the_63_on(largest: Bucket, too_large: Bucket) -> None:
+    assert (fits(largest), fits(too_large)) == (True, False)
+
+
 @given(buckets(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
 def test_sql_charge_of_the_largest_bucket_fits_64_bits(bucket: Bucket) -> None:
     assume(fits(bucket))
@@ -257,6 +309,23 @@ def test_sql_charge_of_the_largest_bucket_fits_64_bits(bucket: Bucket) -> None:
         believed,
     ):
         assert number < HUGE
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("known", [False, True])
+def test_last_statement_of_a_charge_must_change_one_row(dialect: Dialect, *, known: bool) -> None:
+    statements = charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=known)
+    assert statements[-1].expected_rows == 1
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_only_a_charge_apart_skips_the_wait_for_postgresqls_disk(dialect: Dialect) -> None:
+    charge_in_commit, apart = (
+        charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=True, **kind)[-1].text
+        for kind in ({}, {"apart": True})
+    )
+    assert "synchronous_commit" not in charge_in_commit
+    assert ("synchronous_commit" in apart) is (dialect is Dialect.POSTGRESQL)
 
 
 # --- Several at once ------------------------------------------------------------------------

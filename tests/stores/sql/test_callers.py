@@ -1,4 +1,4 @@
-"""Tests that a caller whose row was wrong is right once the row is mended."""
+"""Tests of stored callers: how they are listed, changed, removed, and mended."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ import pytest
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.callers import format_caller
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.serve import serve, serve_async
+from curae_lifecycle.stores.sql.callers import (
+    StoredCaller,
+    callers_statement,
+    narrowing_statement,
+    removal_statement,
+)
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.web.request import Request
 from tests.support.asking import MINT
@@ -96,3 +104,92 @@ def test_lookup_of_a_cached_caller_sends_no_sql_statement(
     for reads in (1, 1):
         found = asyncio.run(waiting.caller_of(digest)) if is_async else blocking.caller_of(digest)
         assert (found, len(counted.read)) == (CALLER, reads)
+
+
+def stored_callers(database: SqlDatabase) -> list[StoredCaller]:
+    rows = database.rows(callers_statement())
+    return [StoredCaller(str(digest), str(document)) for digest, document in rows]
+
+
+def test_stored_callers_are_listed_by_digest(tables: SqlDatabase) -> None:
+    keys = [ApiKey(f"cae_live_k{number}") for number in range(4)]
+    callers = {
+        key.digest(): attrs.evolve(CALLER, app_id=AppId(f"app-{number}"))
+        for number, key in enumerate(keys)
+    }
+    for key in keys:
+        SqlStore(tables).register(key, callers[key.digest()])
+    found = stored_callers(tables)
+    assert [(each.digest, each.caller) for each in found] == sorted(callers.items())
+
+
+def test_narrowed_caller_keeps_only_the_scopes_left(tables: SqlDatabase) -> None:
+    both, one = frozenset({"connection:write", "other"}), frozenset({"other"})
+    for name in (API_KEY, "cae_live_other"):
+        SqlStore(tables).register(ApiKey(name), attrs.evolve(CALLER, scopes=both))
+    digest = ApiKey(API_KEY).digest()
+    (stored,) = [each for each in stored_callers(tables) if each.digest == digest]
+    assert tables.run_transaction([narrowing_statement(stored, one)])
+    assert {each.digest: each.caller.scopes for each in stored_callers(tables)} == {
+        digest: one,
+        ApiKey("cae_live_other").digest(): both,
+    }
+
+
+def test_removed_caller_leaves_the_others(tables: SqlDatabase) -> None:
+    for name in (API_KEY, "cae_live_other"):
+        SqlStore(tables).register(ApiKey(name), CALLER)
+    gone, kept = stored_callers(tables)
+    assert tables.run_transaction([removal_statement(gone)])
+    assert stored_callers(tables) == [kept]
+
+
+@pytest.mark.parametrize(
+    "build", [removal_statement, lambda stored: narrowing_statement(stored, frozenset())]
+)
+def test_change_of_a_caller_that_was_replaced_since_is_refused(
+    tables: SqlDatabase, build: Callable[[StoredCaller], Statement]
+) -> None:
+    SqlStore(tables).register(ApiKey(API_KEY), WRONG)
+    (read,) = stored_callers(tables)
+    SqlStore(tables).register(ApiKey(API_KEY), CALLER)
+    assert not tables.run_transaction([build(read)])
+    assert [each.caller for each in stored_callers(tables)] == [CALLER]
+
+
+@attrs.define
+class Failing(Counted):
+    """A database whose queries fail with an error, if there is one."""
+
+    error: Exception | None = None
+
+    def rows(self, statement: Statement) -> Rows:
+        if self.error is not None:
+            raise self.error
+        return super().rows(statement)
+
+
+@pytest.mark.parametrize(
+    ("error", "reads"), [(StoreUnavailableError("a lock"), 0), (ValueError("a row"), 1)]
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_failed_load_forgets_a_caller_unless_the_failure_may_pass(
+    tables: SqlDatabase, error: Exception, reads: int, *, is_async: bool
+) -> None:
+    SqlStore(tables).register(ApiKey(API_KEY), CALLER)
+    digest, failing = ApiKey(API_KEY).digest(), Failing(tables)
+    blocking, waiting = SqlStore(failing), AsyncSqlStore(ThreadedDatabase(failing))
+
+    def load() -> Loaded:
+        if is_async:
+            return asyncio.run(waiting.load(Needs(), digest))
+        return blocking.load(Needs(), digest)
+
+    assert load().caller == CALLER
+    failing.error = error
+    with pytest.raises(type(error)):
+        load()
+    failing.error = None
+    failing.read.clear()
+    found = asyncio.run(waiting.caller_of(digest)) if is_async else blocking.caller_of(digest)
+    assert (found, len(failing.read)) == (CALLER, reads)

@@ -1,8 +1,9 @@
-"""Tests of the settings that an engine gives each session of PostgreSQL."""
+"""Tests of the settings that an engine gives each session of PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.limits import postgresql_options
+from curae_lifecycle.stores.sql.limits import mariadb_limits, postgresql_options
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.support.sql.databases import with_driver
 
@@ -73,3 +74,26 @@ def test_django_settings_turn_synchronous_commit_on() -> None:
     assert isinstance(options, dict)
     assert options["options"] == postgresql_options(60)
     assert postgresql_options(60).startswith("-c synchronous_commit=on -c statement_timeout=60000")
+
+
+@pytest.mark.parametrize(("wait", "seconds"), [(0.2, 1), (1, 1), (1.4, 1), (2.6, 3), (60, 60)])
+def test_mariadb_waits_whole_seconds_and_at_least_one(wait: float, seconds: int) -> None:
+    assert mariadb_limits(wait).seconds == seconds
+
+
+def test_mariadb_lock_timeout_comes_before_its_statement_timeout() -> None:
+    command = mariadb_limits(3).init_command
+    assert dict(re.findall(r"(\w+) = ('[^']*'|[\d.]+)", command)) == {
+        "transaction_isolation": "'READ-COMMITTED'",
+        "innodb_lock_wait_timeout": "3",
+        "max_statement_time": "3.125",
+        "wsrep_sync_wait": "1",
+    }
+
+
+def test_mariadb_without_galera_ignores_the_setting_of_galera() -> None:
+    command = mariadb_limits(3).init_command
+    assert command.startswith(
+        "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1193 BEGIN END; SET SESSION transaction"
+    )
+    assert command.endswith("; EXECUTE IMMEDIATE 'SET SESSION wsrep_sync_wait = 1'; END")

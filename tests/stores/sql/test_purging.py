@@ -168,6 +168,15 @@ def test_purge_keeps_a_user_bound_while_it_purges_an_erased_user(
     assert binding.state is AccountState.LIMITED
 
 
+def test_next_purge_deletes_a_binding_tombstoned_again_meanwhile(rival: Rival) -> None:
+    initiate(rival, "k-1")
+    erase(rival, COORDINATE)
+    rival.happen = lambda: record(SqlStore(rival), Tombstoned(COORDINATE))
+    for rows in (1, 0):
+        purge_delivered(rival, is_async=False)
+        assert [count(rival, f"curae_{each}") for each in ("binding", "erasure")] == [rows, rows]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("state", [AccountState.LIMITED, AccountState.ACTIVE])
 def test_purge_that_clears_an_erased_user_keeps_a_new_binding(

@@ -1,17 +1,51 @@
-"""Tests of the schema in which PostgreSQL creates tables and indexes."""
+"""Tests of the statements that create and drop the tables."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import psycopg
+import pytest
 
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.schema import _INDEXES
+from curae_lifecycle.stores.sql.schema import (
+    _INDEXES,
+    create_table_statements,
+    drop_table_statements,
+)
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 
 COUNT_INDEXES = """
     SELECT count(*) FROM pg_indexes
     WHERE schemaname = 'Second schema' AND indexname = ANY(%s)
 """
+
+
+CREATE_MISSING_INDEX = re.compile(
+    r"DO 'BEGIN IF to_regclass\(.*''\.(\w+)''\) IS NULL THEN CREATE INDEX (\w+) ON (.+); END IF; END'"
+)
+
+
+def test_postgresql_creates_an_index_only_if_it_is_missing() -> None:
+    # Its CREATE INDEX IF NOT EXISTS blocks writers even if the index exists.
+    texts = [each.text for each in create_table_statements(Dialect.POSTGRESQL)]
+    found = [CREATE_MISSING_INDEX.fullmatch(text) for text in texts if "INDEX" in text]
+    assert [each and each.groups() for each in found] == [
+        (name, name, columns) for name, columns in _INDEXES.items()
+    ]
+
+
+@pytest.mark.parametrize("build", [create_table_statements, drop_table_statements])
+def test_setup_takes_a_lock_first_on_postgresql_alone(
+    build: Callable[[Dialect], tuple[Statement, ...]],
+) -> None:
+    locks = {
+        dialect: [place for place, each in enumerate(build(dialect)) if "lock" in each.text]
+        for dialect in Dialect
+    }
+    assert locks == {Dialect.SQLITE: [], Dialect.POSTGRESQL: [0], Dialect.MARIADB: []}
 
 
 def test_tables_of_a_second_postgresql_schema_get_their_indexes(postgres_url: str) -> None:

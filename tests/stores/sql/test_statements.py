@@ -40,7 +40,12 @@ from curae_lifecycle.stores.sql.schema import (
     create_table_statements,
     drop_table_statements,
 )
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine
+from curae_lifecycle.stores.sql.statement import (
+    Dialect,
+    Statement,
+    combine,
+    combine_in_batches,
+)
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from tests.stores.sql.races import content
 from tests.support.paths import ROOT
@@ -318,6 +323,13 @@ def test_batched_statements_check_each_row_count() -> None:
     assert "1 = 0" in combine([Statement("B")]).text
 
 
+def test_batches_hold_each_statement_once_and_in_order() -> None:
+    inserts = [Statement("INSERT ?", (number,), 1) for number in range(120)]
+    batches = [each.values for each in combine_in_batches(inserts)]
+    assert [len(each) for each in batches] == [50, 50, 20]
+    assert [value for each in batches for value in each] == [*range(120)]
+
+
 def test_mariadb_statements_set_engine_and_collation() -> None:
     tables = create_table_statements(Dialect.MARIADB)
     for table in tables[: len(TABLE_NAMES)]:
@@ -395,5 +407,7 @@ def test_commit_of_a_value_that_was_not_loaded_raises(
     loaded = made.load(Needs(connection=FIRST))
     relied = Changes((ConnectionWrite(pending(), bump_version(pending())),))
     for other in (loaded, Loaded(loaded.snapshot, loaded.now)):
-        with pytest.raises(ArgumentError, match="decided from the loaded values"):
+        with pytest.raises(
+            ArgumentError, match=r"^changes: must be decided from the loaded values"
+        ):
             made.commit(other, relied)

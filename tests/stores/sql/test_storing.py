@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
+from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
+    INITIATE_LIMIT,
+    Bucket,
+    BucketState,
+    LogState,
+)
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes, bump_version
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.keys import rate_key
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.sql.loading import Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.storing import commit_statements
+from curae_lifecycle.stores.sql.storing import (
+    commit_statements,
+    format_era,
+    save_caller_statement,
+)
 from tests.stores.sql.conftest import opened
 from tests.support.server import CALLER
 from tests.support.strategies import COORDINATE, START, pending, uuid
@@ -47,6 +60,15 @@ LOADED = Loaded(
 
 @given(st.permutations(WRITES))
 def test_order_of_commit_statements_ignores_the_order_of_writes(writes: list[Write]) -> None:
+    check_order(writes)
+
+
+@pytest.mark.parametrize("writes", [WRITES, WRITES[::-1]])
+def test_commit_updates_before_it_inserts_and_charges_last(writes: list[Write]) -> None:
+    check_order(writes)
+
+
+def check_order(writes: list[Write]) -> None:
     statements = commit_statements(
         Dialect.SQLITE, LOADED, changes=Changes(tuple(writes)), messages=(), page=None
     )
@@ -65,6 +87,39 @@ def test_order_of_commit_statements_ignores_the_order_of_writes(writes: list[Wri
     assert updated[:2] == [[uuid(2)], [uuid(3)]]
     keys = [str(each.values[0]) for each in statements[-3:]]
     assert keys == sorted(keys)
+
+
+def charge_writes(before: BucketState | None) -> list[RateWrite]:
+    return [
+        RateWrite(
+            key=BucketKey(CALLER.key_owner, each), policy=each, before=before, after=FULL_BUCKET
+        )
+        for each in BUCKETS
+    ]
+
+
+@pytest.mark.parametrize(("before", "each"), [(None, 2), (FULL_BUCKET, 1)])
+def test_mariadb_inserts_a_bucket_only_if_it_was_not_loaded(
+    before: BucketState | None, each: int
+) -> None:
+    charges = charge_writes(before)
+    statements = commit_statements(
+        Dialect.MARIADB, LOADED, changes=Changes(tuple(charges)), messages=(), page=None
+    )
+    keys = {rate_key(write.key) for write in charges}
+    assert len(statements) == each * len(charges)
+    assert {key for statement in statements for key in statement.values if key in keys} == keys
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_replacement_of_a_row_expects_one_row_except_on_mariadb(dialect: Dialect) -> None:
+    # MariaDB counts a replaced row twice.
+    replaced = save_caller_statement(dialect, "digest", CALLER)
+    assert replaced.expected_rows == (None if dialect is Dialect.MARIADB else 1)
+
+
+def test_era_before_the_first_tombstone_is_zero() -> None:
+    assert [format_era(None), format_era(START)] == [0, to_epoch_microseconds(START)]
 
 
 def test_postgresql_commit_counts_the_rows_of_each_statement() -> None:

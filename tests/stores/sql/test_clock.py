@@ -1,0 +1,30 @@
+"""Tests of the instant that a statement gets, where the database has no clock."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from curae_lifecycle.stores.sql.clock import NOW_SQL, SQLITE_CLOCK, now_parameter
+from curae_lifecycle.stores.sql.statement import Dialect
+
+
+def test_sqlite_gets_this_machines_clock_in_whole_microseconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_123_456_789)
+    assert repr(now_parameter(Dialect.SQLITE)) == "1700000000123456"
+
+
+def test_simulated_clock_takes_the_place_of_this_machines() -> None:
+    before = SQLITE_CLOCK.set(lambda: 7)
+    try:
+        assert now_parameter(Dialect.SQLITE) == 7
+    finally:
+        SQLITE_CLOCK.reset(before)
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_clock_is_a_value_only_if_the_sql_has_a_place_for_it(dialect: Dialect) -> None:
+    assert (now_parameter(dialect) is not None) is ("?" in NOW_SQL[dialect])

@@ -1,0 +1,88 @@
+"""Tests of errors without a code, of missing tables, and of what a reason says of an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle.stores.sql.failures import (
+    is_missing_table,
+    is_transient,
+    reason,
+    to_store_error,
+)
+from curae_lifecycle.stores.sql.statement import Dialect
+
+
+class InterfaceError(Exception):
+    """An error of a driver whose connection failed."""
+
+
+class OperationalError(Exception):
+    """An error of a driver, with the code of PostgreSQL, if any."""
+
+    sqlstate: str | None = None
+
+
+class WrongValueError(InterfaceError, ValueError):
+    """An error of asyncpg about a value that does not fit its column."""
+
+
+def with_state(state: str) -> OperationalError:
+    error = OperationalError("Lisa, 1985-01-01")
+    error.sqlstate = state
+    return error
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError(), OSError(1045, "")])
+def test_error_of_the_network_is_transient(dialect: Dialect, error: Exception) -> None:
+    assert is_transient(dialect, error)
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (OperationalError(), True),
+        (InterfaceError(), True),
+        (WrongValueError(), False),
+        (ValueError(), False),
+    ],
+)
+def test_postgresql_error_without_a_code_is_transient_unless_about_a_value(
+    error: Exception, *, transient: bool
+) -> None:
+    assert is_transient(Dialect.POSTGRESQL, error) is transient
+
+
+@pytest.mark.parametrize(
+    ("dialect", "missing", "other"),
+    [
+        (
+            Dialect.SQLITE,
+            OperationalError("no such table: curae_log"),
+            OperationalError("no such column: id"),
+        ),
+        (Dialect.POSTGRESQL, with_state("42P01"), with_state("42703")),
+        (Dialect.MARIADB, OperationalError(1146, "no table"), OperationalError(1054, "no column")),
+    ],
+)
+def test_missing_table_is_told_from_other_errors(
+    dialect: Dialect, missing: Exception, other: Exception
+) -> None:
+    assert [is_missing_table(dialect, each) for each in (missing, other)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error", "told"),
+    [
+        (Dialect.POSTGRESQL, with_state("40001"), "OperationalError of postgresql, code 40001"),
+        (Dialect.MARIADB, OperationalError(1213, "Lisa"), "OperationalError of mariadb, code 1213"),
+        (Dialect.MARIADB, OperationalError(["Lisa"]), "OperationalError of mariadb"),
+        (Dialect.SQLITE, OperationalError("Lisa"), "OperationalError of sqlite"),
+    ],
+)
+def test_store_error_names_class_dialect_and_code_alone(
+    dialect: Dialect, error: Exception, told: str
+) -> None:
+    assert reason(dialect, error) == told
+    assert str(to_store_error(dialect, error)).endswith(f": {told}")

@@ -1,0 +1,177 @@
+"""Tests of a purge in batches of a few rows, and of erased users it cannot purge whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import record_fact
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from curae_lifecycle.stores.keys import coordinate_key
+from curae_lifecycle.stores.outbox import coordinate_subject
+from curae_lifecycle.stores.sql import purging, storing
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.erasing import erase
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.stores.formats import VALUES
+from tests.stores.sql.expiring import put_row
+from tests.stores.sql.posting import post
+from tests.support.sql.databases import Clocked
+from tests.support.strategies import COORDINATE, START, pending, uuid
+
+USERS = [attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")) for number in range(5)]
+
+BOUND, *_ = [
+    each
+    for each in VALUES["LimitedAccountAppBinding"]
+    if isinstance(each, LimitedAccountAppBinding)
+]
+
+
+@attrs.define
+class Deleting(Clocked):
+    """A database that notes how many rows of a table each transaction leaves."""
+
+    left: list[object] = attrs.field(factory=list[object])
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        committed = super().run_transaction(statements)
+        if statements and statements[0].text.startswith("DELETE FROM curae_record"):
+            self.left.append(count(self, "curae_record"))
+        return committed
+
+
+@pytest.fixture
+def database(sqlite_database: SqlDatabase) -> Deleting:
+    SqlStore(sqlite_database).create_tables()
+    return Deleting(sqlite_database)
+
+
+def count(database: Clocked, table: str, where: str = "1 = 1") -> object:
+    return database.rows(Statement(f"SELECT COUNT(*) FROM {table} WHERE {where}"))[0][0]
+
+
+def purge_later(database: Clocked) -> None:
+    """Purge with every message delivered and every erasure due."""
+    database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    database.run_transaction([Statement("UPDATE curae_erasure SET due_at = 0")])
+    SqlStore(database).purge()
+
+
+def begin_sweep(database: Clocked, number: int) -> None:
+    """Store a connection of a user and a tombstone, and leave the sweep to a purge."""
+    store, user = SqlStore(database), USERS[number]
+    made = pending(number=number + 1)
+    own = attrs.evolve(made, identity=attrs.evolve(made.identity, coordinate=user))
+    assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, own),)))
+    fact = Tombstoned(user)
+    loaded = store.load(fact.needs())
+    answer = record_fact(fact, loaded.snapshot, START)
+    assert isinstance(answer, Done)
+    assert store.commit(loaded, answer.value)
+
+
+def test_purge_deletes_expired_rows_in_batches(
+    database: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "_PURGE_BATCH", 2)
+    for number in range(5):
+        assert database.run_transaction([put_row("curae_record", f"{number}", number)])
+    SqlStore(database).purge()
+    assert database.left == [3, 1, 0]
+
+
+def test_purge_finishes_the_sweeps_of_more_users_than_a_batch(
+    database: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "_ROWS_PER_STATEMENT", 2)
+    for number in range(len(USERS)):
+        begin_sweep(database, number)
+    assert {coordinate_key(user)[0].isdigit() for user in USERS} == {False, True}
+    SqlStore(database).purge()
+    assert count(database, "curae_binding", "unswept = 1") == 0
+    assert count(database, "curae_connection", "document LIKE '%\"REVOKED\"%'") == len(USERS)
+
+
+def test_purge_deletes_more_erased_users_than_a_batch(
+    database: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "_ROWS_PER_STATEMENT", 2)
+    for user in USERS:
+        erase(database, user)
+    purge_later(database)
+    assert [count(database, f"curae_{each}") for each in ("erasure", "binding")] == [0, 0]
+
+
+def test_purge_warns_of_a_sweep_that_only_a_newer_release_can_do(
+    database: Deleting, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (0, 1):
+        begin_sweep(database, number)
+    newer = "UPDATE curae_connection SET document = '{\"format\":99}' WHERE id = ?"
+    assert database.run_transaction([Statement(newer, (uuid(1),), 1)])
+    SqlStore(database).purge()
+    left = database.rows(Statement("SELECT id FROM curae_binding WHERE unswept = 1"))
+    assert [*left] == [(coordinate_key(USERS[0]),)]
+    (message,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert message.startswith("a sweep is left to a newer release: ")
+    assert "99" in message
+
+
+def test_purge_drops_the_marks_of_users_without_a_binding(database: Deleting) -> None:
+    for user in USERS[:3]:
+        erase(database, user)
+    keys = sorted(map(coordinate_key, USERS[:3]))
+    for key in keys[:2]:
+        gone = "DELETE FROM curae_binding WHERE id = ?"
+        assert database.run_transaction([Statement(gone, (key,), 1)])
+    purge_later(database)
+    assert [count(database, f"curae_{each}") for each in ("erasure", "binding")] == [0, 0]
+
+
+def bind_another_user(database: Clocked) -> None:
+    """Bind a user to the coordinate of the erased one."""
+    store = SqlStore(database)
+    loaded = store.load(Needs(binding=COORDINATE))
+    before = loaded.snapshot.binding
+    assert before is not None
+    after = attrs.evolve(BOUND, version=before.version + 1, era=before.era)
+    assert store.commit(loaded, Changes((BindingWrite(before, after),)))
+
+
+def test_purge_waits_for_no_message_about_the_next_user(database: Deleting) -> None:
+    store = SqlStore(database)
+    assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, pending()),)))
+    erase(database, COORDINATE)
+    database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    database.run_transaction([Statement("UPDATE curae_erasure SET due_at = 0")])
+    bind_another_user(database)
+    post(database, coordinate_subject(COORDINATE))
+    store.purge()
+    tables = ("connection", "erasure", "binding", "outbox")
+    assert [count(database, f"curae_{each}") for each in tables] == [0, 0, 1, 1]
+
+
+def test_purge_clears_an_erased_user_whose_binding_must_stay(database: Deleting) -> None:
+    store = SqlStore(database)
+    assert store.commit(store.load(Needs()), Changes((BindingWrite(None, BOUND),)))
+    erase(database, COORDINATE)
+    binding = store.load(Needs(binding=COORDINATE)).snapshot.binding
+    assert binding is not None
+    assert binding.user_id is not None
+    # It was made after the tombstone, in the era that the tombstone began.
+    made = pending()
+    later = attrs.evolve(made, identity=attrs.evolve(made.identity, era=binding.era))
+    assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, later),)))
+    purge_later(database)
+    cleared = store.load(Needs(binding=COORDINATE)).snapshot.binding
+    assert cleared == attrs.evolve(binding, user_id=None, version=binding.version + 1)
