@@ -16,6 +16,14 @@ _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
+    **{
+        (
+            f"stores.contract.{function}",
+            'return getattr(store, "charges_apart", False) is True',
+            'return getattr(store, "charges_apart", None) is True',
+        ): "Neither False nor None is True."
+        for function in ("is_charging_store", "is_async_charging_store")
+    },
     (
         "stores.external_call.ExternalCall.__attrs_post_init__",
         'if not 1 / SECOND <= self.lease < float("inf"):',

@@ -42,6 +42,7 @@ ROOMS: Final = (
     "stores.callers",
     "stores.clock",
     "stores.codec",
+    "stores.contract",
     "stores.deadline",
     "stores.external_call",
     "stores.formats",
