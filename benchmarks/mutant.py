@@ -56,6 +56,7 @@ ROOMS: Final = (
     "stores.outbox",
     "stores.request_loop",
     "stores.retry",
+    "stores.rows",
     "stores.run_sync",
     "stores.serve",
     "stores.sweeping",
