@@ -60,6 +60,7 @@ ROOMS: Final = (
     "stores.run_sync",
     "stores.serve",
     "stores.sweeping",
+    "stores.wiring",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 
