@@ -10,6 +10,7 @@ import __future__
 import difflib
 import importlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -66,6 +67,9 @@ ROOMS: Final = (
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
+
+_SQL: Final = re.compile(r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|AND)\b|= \?")
+"""What tells a text of SQL from another: SQL reads its words alike in either case."""
 
 
 @attrs.frozen
@@ -157,9 +161,14 @@ def _only_for_readers(
 ) -> bool:
     """Whether a mutant changes nothing but what a person or a type checker reads.
 
-    Three kinds: a sentence of an exception (its facts are attributes and are pinned, its words
-    may change), the type that `cast` names, and a last case that `assert_never` proves empty.
+    Four kinds: a sentence of an exception (its facts are attributes and are pinned, its words
+    may change), the type that `cast` names, a last case that `assert_never` proves empty, and
+    the case of an SQL text without a literal.
     """
+    if isinstance(original, libcst.SimpleString) and isinstance(mutated, libcst.SimpleString):
+        text, other = original.value, mutated.value
+        if _SQL.search(text) and "'" not in text and text.lower() == other.lower():
+            return True
     if isinstance(original, libcst.Match) and isinstance(mutated, libcst.Match):
         gone = [case for case in original.cases if case not in mutated.cases]
         return len(gone) == 1 and any(

@@ -36,8 +36,11 @@ MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
 
-PROCESSES: Final = "tests/servers/"
-"""The folder of the tests that start processes, if they are slow."""
+PROCESSES: Final = ("tests/servers/", "tests/stores/sql/")
+"""The folders whose slow tests start processes or servers of databases."""
+
+SERVERS: Final = ("postgres_server", "mariadb_server")
+"""The fixtures that start a server of a database. A mutant is tried without one, on SQLite."""
 
 Place = tuple[str, int]
 """A function's file and first line."""
@@ -60,12 +63,18 @@ class Trial:
         self.failure = "the tests were not collected"
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave the slow tests of servers out: they start processes, which no mutant reaches."""
+        """Leave the slow tests of some folders out: they start processes, which no mutant reaches."""
         items[:] = [
             item
             for item in items
             if not (item.nodeid.startswith(PROCESSES) and item.get_closest_marker("slow"))
         ]
+
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
+        """Skip each test that needs a server of a database, however it asks for the server."""
+        if fixturedef.argname in SERVERS:
+            # In place of the fixture's function: pytest remembers its outcome, and not a hook's.
+            vars(fixturedef)["func"] = _skip
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Learn which test calls what, then try the mutants, as many at once as allowed."""
@@ -115,7 +124,8 @@ class Trial:
                     why = f"{result.nodeid} fails without any mutant\n{result.longrepr}"
                     report.write_text(why)
                     return 1
-            seen.append((number, calls))
+            if not any(result.skipped for result in results):
+                seen.append((number, calls))
         report.write_bytes(pickle.dumps(seen))
         return 0
 
@@ -130,6 +140,10 @@ class Trial:
             if any(result.failed for result in runtestprotocol(item, log=False, nextitem=None)):
                 return 1
         return 0
+
+
+def _skip() -> None:
+    pytest.skip("starts a server of a database")
 
 
 def _observed(item: pytest.Item) -> tuple[list[pytest.TestReport], dict[Place, int]]:
