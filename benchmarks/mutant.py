@@ -55,6 +55,7 @@ ROOMS: Final = (
     "stores.new_ids",
     "stores.object_codec",
     "stores.outbox",
+    "stores.redis.clients",
     "stores.request_loop",
     "stores.retry",
     "stores.rows",

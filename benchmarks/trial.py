@@ -36,7 +36,12 @@ MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
 
-PROCESSES: Final = ("tests/servers/", "tests/stores/sql/")
+PROCESSES: Final = (
+    "tests/servers/",
+    "tests/stores/django/",
+    "tests/stores/redis/",
+    "tests/stores/sql/",
+)
 """The folders whose slow tests start processes or servers of databases."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server")
