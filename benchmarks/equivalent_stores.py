@@ -24,6 +24,14 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         ): "Neither False nor None is True."
         for function in ("is_charging_store", "is_async_charging_store")
     },
+    **{
+        (
+            "stores.django.checks._check_postgresql",
+            'configured = [*options, str(options.get("options", ""))]',
+            f'configured = [*options, str(options.get("options", {other}))]',
+        ): "No such text names a timeout."
+        for other in ("None", "", '"XXXX"')
+    },
     (
         "stores.external_call.ExternalCall.__attrs_post_init__",
         'if not 1 / SECOND <= self.lease < float("inf"):',

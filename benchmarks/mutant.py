@@ -45,6 +45,7 @@ ROOMS: Final = (
     "stores.codec",
     "stores.contract",
     "stores.deadline",
+    "stores.django.checks",
     "stores.django.settings",
     "stores.external_call",
     "stores.formats",
