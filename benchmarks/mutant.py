@@ -57,7 +57,7 @@ ROOMS: Final = (
     "stores.new_ids",
     "stores.object_codec",
     "stores.outbox",
-    "stores.redis.clients",
+    "stores.redis",
     "stores.request_loop",
     "stores.retry",
     "stores.rows",
