@@ -97,9 +97,6 @@ LEFT_OUT: Final = (
 )
 """Tests of a document that is made when they are imported, so that no mutant of it reaches them."""
 
-APART: Final = "stores.redis."
-"""Modules whose tests start a server each: they run for mutants of these modules only."""
-
 
 def tests_of(names: tuple[str, ...]) -> list[str]:
     """Return the tests of the modules: those at their paths, and those of several modules."""
@@ -143,9 +140,8 @@ def main() -> int:
     trial = Trial(mutants, options.jobs)
     arguments = ["-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:terminal"]
     arguments += [f"--deselect=tests/{each}" for each in LEFT_OUT]
-    callers = tuple(name for name in every if name in names or not name.startswith(APART))
     status = pytest.main(
-        [*arguments, "-m", "not hypothesis and not heavy", *tests_of(callers)], plugins=[trial]
+        [*arguments, "-m", "not hypothesis and not heavy", *tests_of(every)], plugins=[trial]
     )
     if trial.failure:
         print(f"no verdict (pytest ended with {int(status)}): {trial.failure}")

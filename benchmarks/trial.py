@@ -44,8 +44,8 @@ PROCESSES: Final = (
 )
 """The folders whose slow tests start processes or servers of databases."""
 
-SERVERS: Final = ("postgres_server", "mariadb_server")
-"""The fixtures that start a server of a database. A mutant is tried without one, on SQLite."""
+SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
+"""The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
 
 Place = tuple[str, int]
 """A function's file and first line."""

@@ -26,7 +26,12 @@ from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
+from curae_lifecycle.stores.contract import (
+    AsyncStore,
+    Loaded,
+    Store,
+    StoreUnchangedError,
+)
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.keys import key_of, rate_key
 from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
@@ -40,7 +45,9 @@ PLATFORM: Final = Bucket(name="platform", capacity=100, refill=50, seconds=1)
 OTHER: Final = Bucket(name="other", capacity=9, refill=1, seconds=1)
 BUCKET_KEY: Final = BucketKey(CALLER.key_owner, PLATFORM)
 LIMIT_KEY: Final = LimitKey(COORDINATE.app_user, "initiate")
+EARLIER: Final = LogState.of([NOW - timedelta(seconds=1)])
 LOG: Final = LogState.of([NOW])
+BOTH: Final = LogState(EARLIER + LOG)
 ACCOUNT: Final = key_of(CALLER.customer_account_id)
 NAMES: Final = [f"curae:{{{ACCOUNT}}}:{rate_key(key)}" for key in (BUCKET_KEY, LIMIT_KEY)]
 CHARGES: Final = (
@@ -59,14 +66,15 @@ PAGE: Final = HostedPage(
 class Recorder:
     """The other store: it notes what it is asked, and commits as the test says."""
 
-    def __init__(self, *, stores: bool = True) -> None:
+    def __init__(self, *, stores: bool = True, error: Exception | None = None) -> None:
         self.stores = stores
+        self.error = error
         self.loads: list[tuple[Needs, str | None]] = []
         self.commits: list[tuple[Loaded, Changes, HostedPage | None]] = []
         self.loaded = Loaded(Snapshot(connection=pending()), NOW, CALLER, seen="versions")
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        raise NotImplementedError(key_digest)
+        return CALLER if key_digest == "a-key" else None
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         self.loads.append((needs, key_digest))
@@ -74,6 +82,8 @@ class Recorder:
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         self.commits.append((loaded, changes, page))
+        if self.error is not None:
+            raise self.error
         return self.stores
 
 
@@ -132,16 +142,21 @@ def store_of(inner: Recorder, client: Client, *, is_async: bool) -> Store:
 # --- Loading ----------------------------------------------------------------------------------
 
 
+def test_caller_of_an_api_key_is_that_of_the_other_store(*, is_async: bool) -> None:
+    store = store_of(Recorder(), Client([]), is_async=is_async)
+    assert (store.caller_of("a-key"), store.caller_of("other")) == (CALLER, None)
+
+
 def test_other_store_loads_all_values_but_the_limits(*, is_async: bool) -> None:
     inner = Recorder()
     other = BucketKey(CALLER.key_owner, OTHER)
-    client = Client([[b"1 10 20005 3 10 5 0 0 0 0", None, f"1 {LOG.hex()}"]])
+    client = Client([[b"1 10 20005 3 10 5 0 0 0 0", None, f"1 {EARLIER.hex()} {LOG.hex()}"]])
     needs = Needs(buckets=(BUCKET_KEY, other), limit=LIMIT_KEY, page="a-digest")
     loaded = store_of(inner, client, is_async=is_async).load(needs, "a-key")
     assert inner.loads == [(Needs(page="a-digest"), "a-key")]
     assert client.sent == [["MGET", NAMES[0], f"curae:{{{ACCOUNT}}}:{rate_key(other)}", NAMES[1]]]
     states = (BucketState(10_020_005, 3), None)
-    snapshot = Snapshot(connection=pending(), buckets=states, limit=LOG)
+    snapshot = Snapshot(connection=pending(), buckets=states, limit=BOTH)
     assert loaded == Loaded(snapshot, NOW, CALLER, seen=inner.loaded)
 
 
@@ -228,6 +243,44 @@ def test_charge_and_its_return_send_what_the_scripts_document(*, is_async: bool)
         ["EVALSHA", CHARGE.digest, "2", *NAMES, *charge],
         ["EVALSHA", GIVE_BACK.digest, "2", *NAMES, *give_back],
     ]
+
+
+def test_charge_of_a_used_log_sends_its_state_before_and_after(*, is_async: bool) -> None:
+    client = Client([[]])
+    store = store_of(Recorder(), client, is_async=is_async)
+    write = RateWrite(key=LIMIT_KEY, policy=INITIATE_LIMIT, before=EARLIER, after=BOTH)
+    assert store.commit(loaded_by(Recorder()), Changes((write,)))
+    before, after = f"1 {EARLIER.hex()}", f"1 {EARLIER.hex()} {LOG.hex()}"
+    assert client.sent[0][-3:] == [before, after, "360000"]
+
+
+def test_charge_without_an_app_users_limit_sends_buckets_alone(*, is_async: bool) -> None:
+    client = Client([[BECAME], None])
+    store = store_of(Recorder(stores=False), client, is_async=is_async)
+    assert not store.commit(loaded_by(Recorder()), Changes((CHARGES[1], CONNECTION)))
+    assert [each[2:4] for each in client.sent] == [["1", NAMES[0]]] * 2
+    assert (client.sent[0][-1], client.sent[1][-1]) == ("0", BECAME)
+
+
+def test_refused_charge_commits_nothing(*, is_async: bool) -> None:
+    inner, client = Recorder(), Client([None])
+    assert not store_of(inner, client, is_async=is_async).commit(
+        loaded_by(inner), Changes((*CHARGES, CONNECTION))
+    )
+    assert inner.commits == []
+    assert len(client.sent) == 1
+
+
+def test_charge_is_returned_if_the_other_store_changed_nothing(*, is_async: bool) -> None:
+    conflicting = Client([[BECAME], None])
+    store = store_of(Recorder(stores=False), conflicting, is_async=is_async)
+    changes = Changes((*CHARGES, CONNECTION))
+    assert not store.commit(loaded_by(Recorder()), changes)
+    client = Client([[BECAME], None])
+    failing = Recorder(error=StoreUnchangedError("a lock was not free in time"))
+    with pytest.raises(StoreUnchangedError):
+        store_of(failing, client, is_async=is_async).commit(loaded_by(failing), changes)
+    assert client.sent == conflicting.sent
 
 
 def test_script_that_redis_does_not_know_is_sent_as_text(*, is_async: bool) -> None:
