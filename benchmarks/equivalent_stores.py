@@ -15,6 +15,10 @@ _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
 
+_FOUND: Final = (
+    'found: list[tuple[str, str]] = _STATEMENT_TIMEOUT.findall(str(options.get("options", '
+)
+
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
     **{
         (
@@ -29,6 +33,14 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
             "stores.django.checks._check_postgresql",
             'configured = [*options, str(options.get("options", ""))]',
             f'configured = [*options, str(options.get("options", {other}))]',
+        ): "No such text names a timeout."
+        for other in ("None", "", '"XXXX"')
+    },
+    **{
+        (
+            "stores.django.database.configured_timeout",
+            f'{_FOUND}"")))',
+            f"{_FOUND}{other})))",
         ): "No such text names a timeout."
         for other in ("None", "", '"XXXX"')
     },

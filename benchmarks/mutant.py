@@ -47,6 +47,7 @@ ROOMS: Final = (
     "stores.contract",
     "stores.deadline",
     "stores.django.checks",
+    "stores.django.database",
     "stores.django.settings",
     "stores.django.socket_watchdog",
     "stores.external_call",

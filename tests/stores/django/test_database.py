@@ -66,8 +66,10 @@ def counted(alias: str) -> int:
 def test_django_commit_inside_another_transaction_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
-        with transaction.atomic(alias), pytest.raises(ArgumentError, match="no transaction"):
+        with transaction.atomic(alias), pytest.raises(ArgumentError) as refused:
             creates(store)
+        assert refused.value.argument == f"DATABASES[{alias!r}]"
+        assert refused.value.allowed == "in no transaction, as it is without ATOMIC_REQUESTS"
         assert counted(alias) == 0
         assert creates(store) == 201
 
@@ -76,8 +78,9 @@ def test_django_commit_without_autocommit_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         connections[alias].set_autocommit(False)
-        with pytest.raises(ArgumentError, match="autocommit"):
+        with pytest.raises(ArgumentError, match="in autocommit mode") as refused:
             creates(store)
+        assert refused.value.argument == f"DATABASES[{alias!r}]"
         connections[alias].rollback()
         connections[alias].set_autocommit(True)
         assert counted(alias) == 0
@@ -127,6 +130,9 @@ def test_failed_transaction_is_rolled_back(url: str) -> None:
         ):
             assert not made.run_transaction([first, second])
             assert made.rows(Statement("SELECT id FROM curae_caller")) == []
+        # One statement alone is rolled back, too.
+        assert not made.run_transaction([Statement(insert, ("a",), 2)])
+        assert made.rows(Statement("SELECT id FROM curae_caller")) == []
         with pytest.raises(DatabaseError):
             made.run_transaction([first, Statement("UPDATE curae_nothing SET version = 2")])
         assert made.rows(Statement("SELECT id FROM curae_caller")) == []
