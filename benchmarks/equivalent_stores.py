@@ -59,8 +59,8 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
     },
     (
         "stores.external_call.ExternalCall.__attrs_post_init__",
-        'if not 1 / SECOND <= self.lease < float("inf"):',
-        'if not 1 / SECOND <= self.lease < float("INF"):',
+        'if not 1 <= self.lease * SECOND < float("inf"):',
+        'if not 1 <= self.lease * SECOND < float("INF"):',
     ): _ANY_CASE,
     (
         "stores.external_call._RequestWithExternalCall._claim_key",
