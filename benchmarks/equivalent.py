@@ -22,6 +22,10 @@ _NOT_BOUND: Final = "Without a binding, `binding.graduate.unlinked` refuses ever
 _SAME_INSTANT: Final = "Where both are the same instant, either is the answer."
 _CODEC: Final = "The name of a codec may be in either case."
 _BRACKET: Final = "A token is one bracket, or begins with a quote and so is not part of the text."
+_NO_CONFLICT: Final = (
+    "Nothing conflicts: lines run one after another, and `_unused_id` takes no id that is in use."
+)
+_PARSED_AGAIN: Final = "The same body is parsed again, to an equal value."
 _MISSING: Final = "The example of a fault in `DETAILS` is MISSING, too."
 
 
@@ -32,6 +36,101 @@ def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
 
 
 EQUIVALENT: Final[dict[Key, str]] = {
+    (
+        "replay.log._NamedAnswer.value_at",
+        "self.is_parsed = True",
+        "self.is_parsed = None",
+    ): _PARSED_AGAIN,
+    (
+        "replay.log._NamedAnswer.value_at",
+        "self.is_parsed = True",
+        "self.is_parsed = False",
+    ): _PARSED_AGAIN,
+    (
+        "replay.log._LogRunner.__init__",
+        "self._now = values.EPOCH",
+        "self._now = None",
+    ): "Each line sets the clock before it reads it.",
+    **{
+        (
+            "replay.log._LogRunner.__init__",
+            "self._name_room = 0",
+            f"self._name_room = {other}",
+        ): "Each line whose names are resolved sets it before that."
+        for other in ("None", "1")
+    },
+    (
+        "replay.log._LogRunner._run_line",
+        "self._store.purge(now)",
+        "self._store.purge(None)",
+    ): "The store's clock shows the instant of the line.",
+    **{
+        (
+            "replay.log._LogRunner._answer_request",
+            "lambda _: new_ids or self._new_ids(recorded, now),",
+            f"lambda _: new_ids or self._new_ids({other}),",
+        ): "A GET reads, so that it takes no ids, and any other request has them."
+        for other in ("None, now", "recorded, None", "now", "recorded, ")
+    },
+    **{
+        ("replay.log._LogRunner._answer_request", before, after): _NO_CONFLICT
+        for before, after in (
+            ("stats=stats,", "stats=None,"),
+            ("stats=stats, )", ")"),
+            ("retry_policy=_ONE_ATTEMPT,", ""),
+            *(
+                (
+                    'raise ArgumentError("new_ids", "ids that are not in use")',
+                    f"raise ArgumentError({other})",
+                )
+                for other in (
+                    'None, "ids that are not in use"',
+                    '"new_ids", None',
+                    '"ids that are not in use"',
+                    '"new_ids", ',
+                    '"XXnew_idsXX", "ids that are not in use"',
+                    '"NEW_IDS", "ids that are not in use"',
+                )
+            ),
+        )
+    },
+    (
+        "replay.log._LogRunner._answer_fact",
+        "answer = record(self._store, fact, retry_policy=_ONE_ATTEMPT)",
+        "answer = record(self._store, fact, )",
+    ): _NO_CONFLICT,
+    **{
+        (
+            "replay.log._LogRunner._answer_ask",
+            "access = decide_access(connection, package, now, era=present_era(snapshot.binding))",
+            f"access = decide_access(connection, package, now, era={other})",
+        ): "The purge after each line has revoked every connection of an earlier era."
+        for other in ("None", "present_era(None)")
+    },
+    (
+        "replay.log._LogRunner._resolve_names",
+        'return _NAME.sub(self._named_value, value) if "{" in value else value',
+        'return _NAME.sub(self._named_value, value) if ("{" in value) or True else value',
+    ): "A text without a brace has no name to replace.",
+    **dict(
+        _not_strict(
+            "replay.log._LogRunner._resolve_names",
+            "names, held = zip(*value.pairs, strict=True)",
+            "Each is a pair.",
+        )
+    ),
+    **dict(
+        _not_strict(
+            "replay.log._LogRunner._resolve_names",
+            "return DuplicateKeyObject(list(zip(names, map(self._resolve_names, held), strict=True)))",
+            _SAME_LENGTH,
+        )
+    ),
+    (
+        "replay.log._body",
+        'return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else ParsedBody(value)',
+        'return value.encode("UTF-8", "surrogatepass") if isinstance(value, str) else ParsedBody(value)',
+    ): _CODEC,
     **dict(
         _not_strict(
             "rules.tables._covered",

@@ -60,11 +60,52 @@ _COLUMNS: Final = {
 _NAME: Final = re.compile(r"""(["'])(?!curae_)([a-z_]+)(?:\.\{\})?\1""")
 _DELETE_PAGES: Final = 'yield _deletion("curae_page", "subject", subjects)'
 
+_FOUND: Final = (
+    'found: list[tuple[str, str]] = _STATEMENT_TIMEOUT.findall(str(options.get("options", '
+)
+
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
+    **{
+        (
+            f"stores.contract.{function}",
+            'return getattr(store, "charges_apart", False) is True',
+            'return getattr(store, "charges_apart", None) is True',
+        ): "Neither False nor None is True."
+        for function in ("is_charging_store", "is_async_charging_store")
+    },
+    **{
+        (
+            "stores.django.checks._check_postgresql",
+            'configured = [*options, str(options.get("options", ""))]',
+            f'configured = [*options, str(options.get("options", {other}))]',
+        ): "No such text names a timeout."
+        for other in ("None", "", '"XXXX"')
+    },
+    **{
+        (
+            "stores.django.database.configured_timeout",
+            f'{_FOUND}"")))',
+            f"{_FOUND}{other})))",
+        ): "No such text names a timeout."
+        for other in ("None", "", '"XXXX"')
+    },
+    **{
+        (
+            f"stores.django.socket_watchdog.SocketWatchdog.{function}",
+            f'{line} float("inf")',
+            f'{line} float("INF")',
+        ): _ANY_CASE
+        for function, line in (
+            ("__init__", "self._wakes_at ="),
+            ("_run", "self._wakes_at ="),
+            ("_run", "each.until ="),
+            ("_run", "forever = self._wakes_at =="),
+        )
+    },
     (
         "stores.external_call.ExternalCall.__attrs_post_init__",
-        'if not 1 / SECOND <= self.lease < float("inf"):',
-        'if not 1 / SECOND <= self.lease < float("INF"):',
+        'if not 1 <= self.lease * SECOND < float("inf"):',
+        'if not 1 <= self.lease * SECOND < float("INF"):',
     ): _ANY_CASE,
     (
         "stores.external_call._RequestWithExternalCall._claim_key",
@@ -81,6 +122,11 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "return False",
         "return True",
     ): "Without a claim there is no call that renews, and a release only asks whether it is None.",
+    (
+        "stores.redis.limits._state",
+        'form, *parts = held.split(" ")',
+        "form, *parts = held.split(None)",
+    ): "One space is between the parts of a stored state.",
     (
         "stores.request_loop.RequestAttempts.commit",
         "self.charges += charges",

@@ -36,11 +36,16 @@ MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
 
-PROCESSES: Final = ("tests/servers/", "tests/stores/sql/")
+PROCESSES: Final = (
+    "tests/servers/",
+    "tests/stores/django/",
+    "tests/stores/redis/",
+    "tests/stores/sql/",
+)
 """The folders whose slow tests start processes or servers of databases."""
 
-SERVERS: Final = ("postgres_server", "mariadb_server")
-"""The fixtures that start a server of a database. A mutant is tried without one, on SQLite."""
+SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
+"""The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
 
 Place = tuple[str, int]
 """A function's file and first line."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from itertools import count
 from typing import Final
 
 import pytest
 
+from curae_lifecycle.replay import log
 from curae_lifecycle.replay.log import _LogRunner, replay
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.memory import MemoryStore
 from tests.support.logs import (
     ACCOUNT,
     API,
@@ -20,6 +24,7 @@ from tests.support.logs import (
     OTHER_ACCOUNT,
     REST,
     STORY,
+    UNKNOWN,
     account,
     answers,
     asked,
@@ -29,6 +34,7 @@ from tests.support.logs import (
     initiated,
     is_broken,
     last,
+    member,
     registered,
     sent,
     time,
@@ -222,6 +228,17 @@ def test_replayed_is_true_only_for_a_retry_of_the_same_request() -> None:
     assert told(other) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
+def test_every_request_but_a_get_takes_new_ids() -> None:
+    refused = sent(2, "POST", "connections", {"appUserId": "user-1"})
+    lines = [K1, created(1), got(2), got(2), refused, created(3)]
+    first, *others, second = answers(*lines)[1:]
+    assert [told(each)[0] for each in others] == [200, 200, 400]
+    # A request takes a number for its URL and one for each of two ids.
+    for answer, number in ((first, 1), (second, 7)):
+        assert member(answer, "nextAction.url") == f"https://connect.example/{number}"
+        assert member(answer, "connection.id") == f"00000000-0000-4000-8000-{number + 1:012x}"
+
+
 # --- Whole logs -----------------------------------------------------------------------------
 
 WHOLE: Final = [*STORY, *REST]
@@ -248,13 +265,35 @@ def test_replay_reads_each_log_line_only_when_asked() -> None:
     assert next(read) == 3
 
 
+def test_replay_fills_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(MemoryStore):
+        """A store whose default is the capacity of a server's account, and small."""
+
+        def __init__(
+            self, settings: Settings, *, capacity: int = 1, clock: Callable[[], datetime]
+        ) -> None:
+            super().__init__(settings, capacity=capacity, clock=clock)
+
+    monkeypatch.setattr(log, "MemoryStore", Small)
+    found = answers(K1, created(1), created(2, user="user-2"))
+    assert [each["status"] for each in found[1:]] == [201, 201]
+
+
+def test_check_of_a_log_goes_on_after_a_refused_fact() -> None:
+    lines = [K1, created(1), fact(2, "connection.authorize", connectionId=UNKNOWN), got(3)]
+    found = list(replay(lines, check=True))
+    assert told(found[2].answer)[0] == "refused"
+    assert told(found[3].answer)[0] == 200
+    assert not any(each.divergences for each in found)
+
+
 def test_replay_drops_expired_key_records_and_rate_limit_states() -> None:
     day = 24 * 60
-    log, numbers = _LogRunner(Settings(), FACTS, check=False), count(1)
+    runner, numbers = _LogRunner(Settings(), FACTS, check=False), count(1)
 
     def held(*lines: bytes) -> tuple[int, int]:
-        assert not any(log.answer_line(next(numbers), line).broken for line in lines)
-        return len(log._store._records), len(log._store._rates)
+        assert not any(runner.answer_line(next(numbers), line).broken for line in lines)
+        return len(runner._store._records), len(runner._store._rates)
 
     assert held(K1, written(0, buckets=[BUCKET]), initiated(1)) == (1, 2)
     # Each is dropped five minutes late, because another worker's clock may be behind.

@@ -23,18 +23,37 @@ from curae_lifecycle.rules.values import (
     to_epoch_microseconds,
 )
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
-from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite, Write
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.writes import (
+    ConnectionWrite,
+    PageWrite,
+    RateWrite,
+    RecordWrite,
+    Write,
+)
 from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import dump
-from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
-from curae_lifecycle.stores.rows import Row, RowQuery, build_row_query, row_of, snapshot_of
+from curae_lifecycle.stores.keys import (
+    coordinate_key,
+    page_subject_key,
+    rate_key,
+    record_key,
+)
+from curae_lifecycle.stores.rows import (
+    Row,
+    RowQuery,
+    build_row_query,
+    page_row,
+    row_of,
+    snapshot_of,
+)
 from curae_lifecycle.testing import strategies
 from curae_lifecycle.web.json import MalformedError, format_json
 from tests.support.instants import commit_writes, handle_at
@@ -282,6 +301,61 @@ def test_sql_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order:
 def test_load_query_for_the_caller_alone_selects_no_other_rows() -> None:
     assert build_row_query(Needs()) == RowQuery(keys=())
     assert snapshot_of(Needs(), {}) == Snapshot()
+
+
+def test_row_query_for_a_page_of_connections_holds_its_bounds() -> None:
+    key, user = RecordKey(CALLER.key_owner, IdempotencyKey("k-1")), coordinate_key(COORDINATE)
+    page = ConnectionsPage(COORDINATE, after=THREE[0].id, limit=2)
+    assert build_row_query(Needs(record=key, connections=page)) == RowQuery(
+        keys=(("Record", record_key(key)), ("LimitedAccountAppBinding", user)),
+        user=user,
+        after=THREE[0].id,
+        limit=2,
+    )
+
+
+def test_row_query_for_a_part_of_a_chain_holds_its_bounds() -> None:
+    first = THREE[0].id
+    assert build_row_query(Needs(chain=first, chain_part=ChainPart(2, 5))) == RowQuery(
+        keys=(("Connection", first),), chain=first, chain_before=5, chain_limit=2
+    )
+
+
+@pytest.mark.parametrize("order", range(3))
+@pytest.mark.parametrize(
+    ("after", "limit"), [(None, None), (None, 2), (THREE[0].id, None), (THREE[1].id, 2)]
+)
+def test_sql_rows_of_a_page_give_the_snapshot_of_memory_store(
+    after: ConnectionId | None, limit: int | None, order: int
+) -> None:
+    rows = Rows(*EVERY)
+    asked = Needs(connections=ConnectionsPage(COORDINATE, after, limit))
+    expected = rows.store.load(asked).snapshot
+    assert expected.connections
+    assert expected.binding is not None
+    for found in (rows.found(asked, order), shuffled(rows.rows, order)):
+        assert snapshot_of(asked, found) == expected
+
+
+def test_hosted_page_survives_its_row() -> None:
+    page = HostedPage(
+        digest=url_digest("https://connect.example/1"),
+        kind=PageKind.CONNECTION,
+        subject=ID,
+        expires_at=at(30),
+    )
+    row = page_row(page)
+    assert row == row_of(PageWrite(page, page))
+    assert row == Row(
+        kind="HostedPage",
+        key=page.digest,
+        document=format_json(dump(page)).decode(),
+        expires_at=to_epoch_microseconds(at(30)),
+        subject=page_subject_key(page),
+    )
+    asked = Needs(page=page.digest)
+    assert build_row_query(asked).keys == ((row.kind, row.key),)
+    assert snapshot_of(asked, {(row.kind, row.key): row.document}).page == page
 
 
 @pytest.mark.parametrize("text", ["\u00e9", "x" * 100, "\0", "\ud800"])

@@ -76,13 +76,27 @@ async def make_next_action(_: NewIds, __: object) -> NextAction:
     raise NotImplementedError  # only its signature is checked
 
 
+class SqlalchemyAsyncEngine:
+    """The methods of SQLAlchemy's own async engine, which needs greenlet, that tell it apart."""
+
+    async def dispose(self) -> None:
+        raise NotImplementedError
+
+    async def raw_connection(self) -> object:
+        raise NotImplementedError
+
+
+OTHER_ENGINE: Final = SqlalchemyAsyncEngine()
+PARTIAL: Final = partial(shown)
+
 # Each mistake: the argument, words of the message, and the call.
 MISTAKES: Final[list[tuple[str, str, Callable[[], object]]]] = [
     ("store", "AsyncSqlStore.caller_of is async, so use AsyncEndpoint", lambda: call(Endpoint, ASYNC_SQL_STORE, MINT)),
     ("store", "MemoryStore.caller_of is not async, so use Endpoint", lambda: call(AsyncEndpoint, STORE, MINT)),
-    ("store", "MemoryStore is a class, so call it", lambda: call(Endpoint, MemoryStore, MINT)),
+    ("store", "must be a store: MemoryStore is a class, so call it", lambda: call(Endpoint, MemoryStore, MINT)),
     ("store", "pass SqlStore(SqlDatabase(engine))", lambda: call(Endpoint, ENGINE, MINT)),
     ("store", "pass AsyncSqlStore(AsyncSqlDatabase(engine))", lambda: call(AsyncEndpoint, ASYNC_ENGINE, MINT)),
+    ("store", "pass AsyncSqlStore(AsyncSqlDatabase(engine))", lambda: call(AsyncEndpoint, OTHER_ENGINE, MINT)),
     ("store", "pass SqlStore(database)", lambda: call(Endpoint, DATABASE, MINT)),
     ("store", "pass AsyncSqlStore(database)", lambda: call(AsyncEndpoint, ASYNC_DATABASE, MINT)),
     ("store", "pass SqlStore(SqlDatabase(create_engine(url)))", lambda: call(Endpoint, URL, MINT)),
@@ -95,6 +109,7 @@ MISTAKES: Final[list[tuple[str, str, Callable[[], object]]]] = [
     ("counters", "Metrics is a class, so call it", lambda: call(Endpoint, STORE, MINT, counters=Metrics)),
     ("hosted_pages", "this one is async", lambda: call(Endpoint, STORE, MINT, hosted_pages=page)),
     ("hosted_pages", "this one is not async", lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, hosted_pages=shown)),
+    ("hosted_pages", "this one is not async", lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, hosted_pages=PARTIAL)),
     ("hosted_pages", "str cannot be called", lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, hosted_pages="/")),
     ("hosted_pages", "Response is a class", lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, hosted_pages=Response)),
     ("backlog", "this one is async", lambda: call(Endpoint, STORE, MINT, backlog=ASYNC_BACKLOG)),

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import ProgrammingError, connections, transaction
-from django.db.backends.postgresql import psycopg_any
 from django.db.utils import DatabaseError, OperationalError
-from django.test import TestCase, override_settings
+from django.test import TestCase
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
@@ -24,7 +22,6 @@ from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.deadline import deadline_scope
-from curae_lifecycle.stores.django.checks import TAG
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store, serve
@@ -70,8 +67,10 @@ def counted(alias: str) -> int:
 def test_django_commit_inside_another_transaction_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
-        with transaction.atomic(alias), pytest.raises(ArgumentError, match="no transaction"):
+        with transaction.atomic(alias), pytest.raises(ArgumentError) as refused:
             creates(store)
+        assert refused.value.argument == f"DATABASES[{alias!r}]"
+        assert refused.value.allowed == "in no transaction, as it is without ATOMIC_REQUESTS"
         assert counted(alias) == 0
         assert creates(store) == 201
 
@@ -80,8 +79,9 @@ def test_django_commit_without_autocommit_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         connections[alias].set_autocommit(False)
-        with pytest.raises(ArgumentError, match="autocommit"):
+        with pytest.raises(ArgumentError, match="in autocommit mode") as refused:
             creates(store)
+        assert refused.value.argument == f"DATABASES[{alias!r}]"
         connections[alias].rollback()
         connections[alias].set_autocommit(True)
         assert counted(alias) == 0
@@ -131,6 +131,9 @@ def test_failed_transaction_is_rolled_back(url: str) -> None:
         ):
             assert not made.run_transaction([first, second])
             assert made.rows(Statement("SELECT id FROM curae_caller")) == []
+        # One statement alone is rolled back, too.
+        assert not made.run_transaction([Statement(insert, ("a",), 2)])
+        assert made.rows(Statement("SELECT id FROM curae_caller")) == []
         with pytest.raises(DatabaseError):
             made.run_transaction([first, Statement("UPDATE curae_nothing SET version = 2")])
         assert made.rows(Statement("SELECT id FROM curae_caller")) == []
@@ -325,51 +328,3 @@ def test_fact_of_a_replaced_page_is_not_found_on_a_django_store(url: str) -> Non
         store = SqlStore(DjangoDatabase(alias))
         store.register(ApiKey(API_KEY), CALLER)
         run_sync(check_replaced_pages(as_async_store(store)))
-
-
-# --- Checks -----------------------------------------------------------------------------------
-
-
-def found(alias: str) -> set[str]:
-    with override_settings(CURAE_LIFECYCLE_DATABASE=alias):
-        return {str(each.id).partition(".")[2] for each in run_checks(tags=[TAG])}
-
-
-@pytest.mark.parametrize(
-    ("kind", "changed", "expected"),
-    [
-        ("sqlite", {}, set()),
-        ("postgres", {}, set()),
-        ("sqlite", {"ATOMIC_REQUESTS": True}, {"W001"}),
-        ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "E003"}),
-    ],
-)
-def test_django_system_check_reports_invalid_settings(
-    kind: str, changed: dict[str, bool], expected: set[str], request: pytest.FixtureRequest
-) -> None:
-    url = str(request.getfixturevalue(f"{kind}_url"))
-    with database(url, migrated=False, changed=changed) as alias:
-        assert found(alias) == expected
-        with override_settings(CURAE_LIFECYCLE_DATABASE=alias):
-            assert SqlStore(DjangoDatabase()).load is not None
-
-
-def test_django_system_check_reports_an_invalid_database_alias() -> None:
-    assert found("nowhere") == {"E001"}
-    assert found("default") == {"E002"}
-    with pytest.raises(ArgumentError, match="default"):
-        DjangoDatabase("default")
-
-
-def test_django_system_check_reports_missing_lock_timeout(postgres_url: str) -> None:
-    options = {"options": "-c statement_timeout=2000"}
-    with database(postgres_url, migrated=False, options=options) as alias:
-        assert found(alias) == {"W002"}
-
-
-def test_django_system_check_reports_an_unsupported_driver(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with database(postgres_url, migrated=False) as alias:
-        monkeypatch.setattr(psycopg_any, "is_psycopg3", False)
-        assert found(alias) == {"E004"}

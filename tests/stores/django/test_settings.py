@@ -53,6 +53,12 @@ def test_django_settings_keep_other_options_of_the_url() -> None:
     }
 
 
+def test_django_settings_are_empty_where_the_url_says_nothing() -> None:
+    seen = database_settings("postgresql:///curae")
+    given = {name: seen[name] for name in ("USER", "PASSWORD", "HOST", "PORT")}
+    assert given == {"USER": "", "PASSWORD": "", "HOST": "", "PORT": ""}
+
+
 @pytest.mark.parametrize(
     ("query", "hosts", "ports"),
     [
@@ -91,5 +97,6 @@ def test_django_sqlite_file_may_have_a_hash_in_its_name() -> None:
     ],
 )
 def test_unsupported_database_is_refused_without_showing_its_url(url: str) -> None:
-    with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL"):
+    with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL") as caught:
         database_settings(url)
+    assert caught.value.argument == "url"

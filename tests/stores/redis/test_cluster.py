@@ -10,13 +10,12 @@ import attrs
 import pytest
 import redis
 
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.redis.clients import ClusterClient, create_cluster_client_async
+from curae_lifecycle.stores.redis.clients import ClusterClient
 from curae_lifecycle.stores.retry import RetryPolicy
 from tests.stores.redis.charging import BUCKET, Who, known
 from tests.support import patiently
@@ -99,19 +98,6 @@ def test_unreachable_redis_cluster_gives_retryable_500(kind: str) -> None:
         assert json.loads(answer.body)["retryable"] is True
 
 
-def test_redis_cluster_logs_in_with_credentials_of_its_first_url() -> None:
-    urls = ["rediss://ada:a%3Ab@one:7000", "redis://two"]
-    waiting = ClusterClient(urls)
-    awaited = create_cluster_client_async(urls)
-    nodes = awaited.nodes_manager.startup_nodes.values()
-    assert [(each.host, each.port) for each in nodes] == [("one", 7000), ("two", 6379)]
-    assert waiting._nodes.addresses == (("one", 7000), ("two", 6379))
-    given = awaited.connection_kwargs
-    assert (given["username"], given["password"]) == ("ada", "a:b")
-    assert (waiting._nodes.username, waiting._nodes.password) == ("ada", "a:b")
-    assert waiting._nodes.encrypted
-
-
 @pytest.mark.slow
 def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
@@ -120,65 +106,3 @@ def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -
             made.execute_command("PING")
         made._timeout = PATIENCE
         assert made.execute_command("GET", "nothing") is None
-
-
-def test_redis_cluster_client_reconnects_only_after_a_close(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[dict[str, object]] = []
-    closed: list[int] = []
-
-    class Cluster:
-        def __init__(self, **arguments: object) -> None:
-            made.append(arguments)
-            self.number = len(made)
-
-        def execute_command(self, *_: str) -> int:
-            return self.number
-
-        def close(self) -> None:
-            closed.append(self.number)
-
-    monkeypatch.setattr(redis, "RedisCluster", Cluster)
-    client = ClusterClient(["rediss://ada:pw@one:7000"], timeout=0.5, pool_size=3)
-    assert [client.execute_command("GET", "a"), client.execute_command("GET", "b")] == [1, 1]
-    client.close()
-    client.close()
-    assert closed == [1]
-    assert client.execute_command("GET", "c") == 2
-    for arguments in made:
-        limits = {
-            name: arguments[name] for name in arguments if name not in {"startup_nodes", "retry"}
-        }
-        assert limits == {
-            "require_full_coverage": False,
-            "max_connections": 3,
-            "socket_timeout": 0.5,
-            "socket_connect_timeout": 0.5,
-            "username": "ada",
-            "password": "pw",
-            "ssl": True,
-        }
-
-
-def test_closing_an_unused_cluster_client_raises_nothing() -> None:
-    with closing(ClusterClient(["redis://127.0.0.1:1"])):
-        pass
-
-
-@pytest.mark.slow
-def test_redis_cluster_clients_do_not_retry_commands(cluster: Valkey) -> None:
-    with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
-        assert made._connected().retry.get_retries() == 0
-    awaited = create_cluster_client_async([cluster.url])
-    assert awaited.retry.get_retries() == 0
-
-
-@pytest.mark.parametrize(
-    "urls", ["redis://host", [], ["redis://host:port"], ["redis://host:65536"], ["host:6379"]]
-)
-def test_invalid_redis_cluster_urls_are_refused(urls: list[str]) -> None:
-    with pytest.raises(ArgumentError, match="urls"):
-        ClusterClient(urls)
-    with pytest.raises(ArgumentError, match="urls"):
-        _ = create_cluster_client_async(urls)

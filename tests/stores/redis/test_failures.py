@@ -8,7 +8,6 @@ import json
 import attrs
 import pytest
 import redis
-import redis.asyncio
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -28,7 +27,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.clients import create_client, create_client_async
+from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
 from curae_lifecycle.stores.retry import RetryPolicy
 from tests.stores.redis.charging import BUCKET, KINDS, Who, client, known, who
@@ -154,21 +153,6 @@ def test_only_a_transient_redis_error_raises_store_unavailable(
         # A charge may have happened before the error.
         assert type(raised.value) is StoreUnavailableError
         assert str(error) not in str(raised.value)
-
-
-def test_redis_clients_apply_their_timeout_and_pool_size() -> None:
-    url = "redis://127.0.0.1:1"
-    for make in (create_client, create_client_async):
-        pool = make(url, timeout=0.5, pool_size=3).connection_pool
-        assert isinstance(pool, redis.BlockingConnectionPool | redis.asyncio.BlockingConnectionPool)
-        given = pool.connection_kwargs
-        assert (pool.max_connections, pool.timeout) == (3, 0.5)
-        assert (given["socket_timeout"], given["socket_connect_timeout"]) == (0.5, 0.5)
-
-
-def test_redis_clients_do_not_retry_commands(redis_url: str) -> None:
-    for made in (create_client(redis_url), create_client_async(redis_url)):
-        assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0
 
 
 def test_wrong_type_error_of_redis_is_raised(who: Who) -> None:

@@ -1,0 +1,149 @@
+"""Tests of Django's connections to PostgreSQL that need no server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, cast
+
+import attrs
+import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
+from curae_lifecycle.stores.django import database as module
+from curae_lifecycle.stores.django.database import GRACE, DjangoDatabase, database_alias
+from curae_lifecycle.stores.sql.statement import Statement, combine
+from tests.support.django_project import database
+
+URL: Final = "postgresql://nobody@127.0.0.1:9/none"
+ONE: Final = Statement("SELECT 1")
+NOW: Final = 1e9
+"""A time of the monotonic clock, later than any that a machine shows."""
+
+
+@attrs.define
+class Driver:
+    """An open connection of psycopg that notes its handlers of notices."""
+
+    handlers: list[object] = attrs.field(factory=list)
+    closed: bool = False
+
+    def fileno(self) -> int:
+        return 7
+
+    def add_notice_handler(self, handler: object) -> None:
+        self.handlers.append(handler)
+
+    def remove_notice_handler(self, handler: object) -> None:
+        self.handlers.remove(handler)
+
+
+@attrs.define
+class Cursor:
+    """A cursor that notes what it runs; each statement changes one row."""
+
+    ran: list[tuple[str, Sequence[object]]] = attrs.field(factory=list)
+    rowcount: int = 1
+
+    def execute(self, text: str, values: Sequence[object]) -> None:
+        self.ran.append((text, values))
+
+
+@attrs.define
+class Connection:
+    """A connection of Django's to PostgreSQL, in autocommit mode."""
+
+    connection: Driver = attrs.field(factory=Driver)
+    made: Cursor = attrs.field(factory=Cursor)
+    in_atomic_block: bool = False
+
+    def get_autocommit(self) -> bool:
+        return True
+
+    def cursor(self) -> AbstractContextManager[Cursor]:
+        return nullcontext(self.made)
+
+    @property
+    def wrapper(self) -> BaseDatabaseWrapper:
+        return cast("BaseDatabaseWrapper", self)
+
+
+@pytest.fixture
+def made() -> Iterator[DjangoDatabase]:
+    options = {"options": "-c statement_timeout=2000"}
+    with database(URL, migrated=False, options=options) as alias:
+        yield DjangoDatabase(alias)
+
+
+def test_django_database_is_the_default_without_a_setting() -> None:
+    assert database_alias() == "default"
+    with pytest.raises(ArgumentError) as refused:
+        DjangoDatabase()
+    assert refused.value.argument == "DATABASES['default']"
+    assert refused.value.allowed == "an SQLite or PostgreSQL database"
+
+
+def test_django_starts_no_connection_that_may_outlast_the_deadline() -> None:
+    with (
+        database(URL, migrated=False, changed={"OPTIONS": {"connect_timeout": 20}}) as alias,
+        deadline_scope(10),
+        pytest.raises(StoreUnchangedError, match="no time was left to connect"),
+    ):
+        DjangoDatabase(alias).rows(ONE)
+
+
+def test_django_connects_at_once_without_a_connect_timeout() -> None:
+    with (
+        database(URL, migrated=False, changed={"OPTIONS": {}}) as alias,
+        deadline_scope(0.9),
+        pytest.raises(StoreUnavailableError) as refused,
+    ):
+        DjangoDatabase(alias).rows(ONE)
+    assert type(refused.value) is StoreUnavailableError
+
+
+def test_replication_handler_of_a_statement_is_removed_after_it(made: DjangoDatabase) -> None:
+    connection = Connection()
+    with made._replication_checked(connection.wrapper):
+        assert len(connection.connection.handlers) == 1
+    assert connection.connection.handlers == []
+
+
+def test_wait_ends_after_the_statement_timeout_or_at_the_deadline(
+    made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[tuple[int, float]] = []
+
+    class Watchdog:
+        def watch(self, file: int, until: float) -> AbstractContextManager[None]:
+            watched.append((file, until))
+            return nullcontext()
+
+    monkeypatch.setattr(module, "WATCHDOG", Watchdog())
+    monkeypatch.setattr(module, "monotonic", lambda: NOW)
+    connection = Connection().wrapper
+    with made._watched(connection):
+        assert watched == [(7, NOW + 2 + GRACE)]
+    with deadline_scope(60), made._watched(connection):
+        assert watched[1:] == [(7, current_deadline())]
+
+
+def test_postgresql_runs_a_small_transaction_as_one_statement(
+    made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Connection()
+
+    @contextmanager
+    def unlimited(_: BaseDatabaseWrapper) -> Iterator[None]:
+        yield
+
+    get: Callable[[DjangoDatabase], BaseDatabaseWrapper] = lambda _: connection.wrapper  # noqa: E731
+    monkeypatch.setattr(made, "_with_timeouts", unlimited)
+    monkeypatch.setattr(DjangoDatabase, "_connection", property(get))
+    statements = [Statement("DELETE FROM curae_log WHERE id = ?", (name,), 1) for name in "ab"]
+    assert made.run_transaction(statements)
+    combined = combine(statements)
+    assert connection.made.ran == [(combined.as_format, combined.values)]
