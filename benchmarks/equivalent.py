@@ -154,8 +154,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ),
     (
         "rules.chain._preview_revoke",
-        "return revoke_chain(connection, (), now, actor=Actor.APP)[0]",
-        "return revoke_chain(connection, None, now, actor=Actor.APP)[0]",
+        "return revoke_chain(connection, (), now, era=era, actor=Actor.APP)[0]",
+        "return revoke_chain(connection, None, now, era=era, actor=Actor.APP)[0]",
     ): "An app's revocation reaches one connection, so the later ones are not read.",
     **{
         (
@@ -202,12 +202,15 @@ EQUIVALENT: Final[dict[Key, str]] = {
                 "rules.triggers.require_action",
                 (
                     "return _unmoved("
-                    "row.outcome, rules=row.rules, connection=connection, happened=happened)"
+                    "row.outcome, rules=row.rules, connection=connection, happened=happened, era=era)"
                 ),
             ),
             (
                 "rules.triggers.expire",
-                "return _unmoved(outcome, rules=rules, connection=connection, happened=happened)",
+                (
+                    "return _unmoved("
+                    "outcome, rules=rules, connection=connection, happened=happened, era=era)"
+                ),
             ),
         )
     },
@@ -367,13 +370,13 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "`find_refusals` only finds rows whose outcome is one of the two.",
     (
         "service.facts.graduated.Graduated.judge",
-        'bound = UserId("") if binding is None else binding.user_id',
-        "bound = UserId(None) if binding is None else binding.user_id",
+        'user_id = self.user_id or bound or UserId("")',
+        "user_id = self.user_id or bound or UserId(None)",
     ): _NOT_BOUND,
     (
         "service.facts.graduated.Graduated.judge",
-        'bound = UserId("") if binding is None else binding.user_id',
-        'bound = UserId("XXXX") if binding is None else binding.user_id',
+        'user_id = self.user_id or bound or UserId("")',
+        'user_id = self.user_id or bound or UserId("XXXX")',
     ): _NOT_BOUND,
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -5,7 +5,6 @@ The law of this module: **the words are the same with and without Rich**; only t
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import sys
@@ -14,11 +13,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from curae_lifecycle.rules.tables import AnyTable
 
 if TYPE_CHECKING:
+    import io
+
     from rich.console import Console
 
 _STYLES: Final = {
@@ -73,8 +74,8 @@ def replace_unencodable() -> None:
 
     By default Python raises an error for it, such as for an arrow in Latin-1.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")
+    if sys.stdout.errors == "strict":
+        cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="replace")
 
 
 def wrap_line(text: str, width: int) -> list[str]:

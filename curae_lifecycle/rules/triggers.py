@@ -304,9 +304,8 @@ def require_action(
         happened_at: When the fact happened, in UTC; `None` for `now`.
 
     Returns:
-        Done: the connection, now ACTION_REQUIRED, even if `happened_at` is before its
-        authorization. Ignored: it is not stored as ACTIVE, or had expired at `happened_at`; an
-        earlier reason stays. This trigger is never refused.
+        Done: the connection, now ACTION_REQUIRED. Ignored: it is not stored as ACTIVE (an earlier
+        reason stays), or had expired at `happened_at`. This trigger is never refused.
 
     Raises:
         ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after `now`

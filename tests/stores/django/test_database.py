@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from django.core.management import call_command
 from django.db import ProgrammingError, connections, transaction
 from django.db.utils import DatabaseError, OperationalError
-from django.test import TestCase
+from django.test import TestCase, override_settings
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError

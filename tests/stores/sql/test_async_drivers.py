@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import psycopg
 import pytest
@@ -23,6 +23,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     SqliteTurns,
 )
 from curae_lifecycle.stores.sql.engine import create_engine_async
+from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.stores.sql.fake_async_drivers import (
@@ -49,9 +50,7 @@ def _fake_cursors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def psycopg_on(driver: FakeAsyncPsycopg) -> AsyncConnection:
-    # The type of the driver is psycopg's own class.
-    made: AsyncConnection = PsycopgConnection(driver)  # type: ignore[arg-type]  # a fake
-    return made
+    return PsycopgConnection(cast("AsyncBoundedConnection", driver))
 
 
 def asyncpg_on(driver: FakeAsyncpg) -> AsyncConnection:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import psycopg
@@ -57,8 +57,7 @@ NOT_FREE: Final = "no connection was free in time"
 def test_database_refuses_what_is_not_its_kind_of_engine(
     engine: object, fix: str, *, is_async: bool
 ) -> None:
-    kind: object = AsyncSqlDatabase if is_async else SqlDatabase
-    assert callable(kind)
+    kind = cast("Callable[[object], object]", AsyncSqlDatabase if is_async else SqlDatabase)
     with pytest.raises(ArgumentError) as raised:
         kind(engine)
     maker = "create_engine_async" if is_async else "create_engine"

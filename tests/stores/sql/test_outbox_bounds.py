@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+import attrs
 import pytest
 
 from curae_lifecycle.rules.errors import ArgumentError
@@ -44,7 +45,7 @@ def test_outbox_worker_setting_beyond_its_limit_is_named(name: str) -> None:
     for wrong in values:
         with pytest.raises(ArgumentError) as raised:
             # mypy cannot know that the name is one of a number.
-            DeliverySettings(**{name: wrong})  # type: ignore[arg-type]
+            attrs.evolve(DeliverySettings(), **{name: wrong})  # type: ignore[arg-type]
         assert raised.value.argument == name
         assert raised.value.allowed == ("a number from 1 to 1000" if name in COUNTS else seconds)
 
@@ -96,7 +97,8 @@ def test_outbox_worker_logs_the_error_of_its_database(
     error = StoreUnavailableError("100% of a test")
 
     class Down(ThreadedDatabase):
-        async def rows(self, _: Statement) -> list[tuple[object, ...]]:
+        async def rows(self, statement: Statement) -> list[tuple[object, ...]]:
+            del statement
             stop.set()
             raise error
 

@@ -286,13 +286,13 @@ def test_pool_keeps_no_closed_connection_in_memory() -> None:
         pool.release(outdated)
         pool.discard(lost_later)
         await settle()
-        for each in server.opened:
-            each.server_closed.set()
+        for number in range(5):
+            server.opened[number].server_closed.set()
         await disposing
         await settle()
         seen = [weakref.ref(each) for each in server.opened]
         server.opened.clear()
-        del idle, outdated, lost, lost_later, each
+        del idle, outdated, lost, lost_later
         gc.collect()
         assert (len(seen), [ref() for ref in seen], pool.count) == (5, [None] * 5, 0)
 
