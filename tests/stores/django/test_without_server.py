@@ -86,7 +86,7 @@ def test_django_database_is_the_default_without_a_setting() -> None:
     assert refused.value.allowed == "an SQLite or PostgreSQL database"
 
 
-def test_django_starts_no_connection_that_may_outlast_the_deadline() -> None:
+def test_django_opens_no_connection_beyond_the_deadline() -> None:
     with (
         database(URL, migrated=False, changed={"OPTIONS": {"connect_timeout": 20}}) as alias,
         deadline_scope(10),
@@ -112,7 +112,7 @@ def test_replication_handler_of_a_statement_is_removed_after_it(made: DjangoData
     assert connection.connection.handlers == []
 
 
-def test_wait_ends_after_the_statement_timeout_or_at_the_deadline(
+def test_wait_ends_after_statement_timeout_or_at_the_deadline(
     made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched: list[tuple[int, float]] = []

@@ -197,6 +197,8 @@ class Server:
     engine: sa.Engine
     pooled: Pooled
     end: socket.socket
+    # The threads of earlier tests, which may not end.
+    others: frozenset[threading.Thread]
 
     @property
     def database(self) -> SqlDatabase:
@@ -215,10 +217,9 @@ class Server:
         assert not self.pooled.is_valid
         assert COUNTED in self.pooled.info
         assert not self.is_free()
-        before = {*threading.enumerate()}
         self.pooled.driver_connection.closed = True
         self.end.close()
-        for each in before - {threading.current_thread()}:
+        for each in {*threading.enumerate()} - self.others:
             each.join(10)
         assert self.is_free()
 
@@ -226,12 +227,13 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(psycopg, "RawCursor", FakeCursor)
+    others = frozenset(threading.enumerate())
     ours, theirs = socket.socketpair()
     made = create_engine("postgresql://127.0.0.1:9/none", timeout=60.0, pool_size=1)
     pooled = Pooled(Acting(pgconn=FakePgconn(socket=ours.detach())))
     monkeypatch.setattr(made, "raw_connection", lambda: pooled)
     with theirs:
-        yield Server(made, pooled, theirs)
+        yield Server(made, pooled, theirs, others)
     socket.close(pooled.driver_connection.pgconn.socket)
 
 
