@@ -4,9 +4,9 @@
 
 needs what the tests over the wire need. One worker runs the async endpoint in its guard on a
 PostgreSQL, without a network. Tenant B sends an initiate every 20 ms. Beside it, the clients of
-tenant A send one request after the other: each client with a key of its own (`spread`); all with one
+tenant A send one request after the other: each client with another key (`spread`); all with one
 key (`key`); with one key that a bucket limits, charged in the commit (`bucket`) or ahead of it
-(`apart`); all reconnecting one connection with keys of their own (`row`). Beside `lone`, which is
+(`apart`); all reconnecting one connection, each with another key (`row`). Beside `lone`, which is
 `key` again, tenant B sends nothing.
 
 The guard is `bound`, with a slot for each connection of the pool, or `open`: it has ten times as many

@@ -153,7 +153,7 @@ class Recorded:
 class RecordedTags:
     """The recorded entity tags of a log, each with the tag by the rules for the same state.
 
-    Each resource has tags of its own, since a server may use the same tag for states of two users.
+    Tags are kept for each resource, since a server may use one tag for states of two users.
     A resource is a request target of an app, whichever API key reads it.
 
     Args:

@@ -99,7 +99,7 @@ def test_server_paused_at_any_request_passes_every_kit_check(check: Check) -> No
 def test_server_paused_at_any_request_equals_the_model(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each run makes apps of its own, so that a pause in one does not matter to the others.
+    # Each run makes new apps, so that a pause in one does not matter to the others.
     steps = model.draw_steps(f"1 {number}", frozenset(HOOKS))
     monkeypatch.setattr(model, "ROUNDS", 1)
     monkeypatch.setattr(model, "draw_steps", lambda _seed, _hooks: steps)
