@@ -172,7 +172,8 @@ class _Lines:
                 _settle(waiting, charged=False)
             else:
                 for each in waiting:
-                    _settle([each], charged=await self._run([each.charge]))
+                    if not each.charged.done():
+                        _settle([each], charged=await self._run([each.charge]))
         except Exception as error:  # noqa: BLE001 - raised by each request that waits
             for each in waiting:
                 if not each.charged.done():
