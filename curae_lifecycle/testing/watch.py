@@ -232,11 +232,12 @@ class Watch:
         laws.check_access(held, package, now, era=era, decide=decide)
 
     def purge(self, now: datetime) -> None:
-        """Forget the idempotency keys whose retention has ended.
+        """Forget the idempotency keys whose retention has ended, and note that limits may be dropped.
 
         Args:
             now: The instant to judge the retention at. No worker's clock may be behind `now`.
         """
+        self._limits.purge(now)
         while self._keys_by_age and self._keys_by_age[0][0] + _RETENTION <= now:
             first_used_at, key = self._keys_by_age.popleft()
             used = self._used_keys.get(key)

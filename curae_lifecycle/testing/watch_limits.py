@@ -38,10 +38,13 @@ class Admissions:
     Attributes:
         instants: The instants of the admissions, earliest first.
         last_commit: The number of the commit that stored the latest admission; 0 if there is none.
+        since_drop: Those of `instants` since a purge may have dropped the limit's state. A store
+            whose clock is then put back knows no others.
     """
 
     instants: list[datetime]
     last_commit: int
+    since_drop: list[datetime] = attrs.field(factory=list[datetime])
 
 
 @attrs.frozen
@@ -94,6 +97,19 @@ class LimitHistory:
         instants = sorted([*admissions.instants, now])
         laws.check_rate_limit(instants, limit=limit.limit, seconds=limit.seconds)
         admissions.instants = instants[-(limit.limit + _EXTRA_INSTANTS) :]
+        since_drop = sorted([*admissions.since_drop, now])
+        admissions.since_drop = since_drop[-(limit.limit + _EXTRA_INSTANTS) :]
+
+    def purge(self, now: datetime) -> None:
+        """Note that the store may have dropped the states that no longer had an effect.
+
+        Args:
+            now: The instant of the purge, by the slowest clock.
+        """
+        for key, admissions in self._admissions.items():
+            window = timedelta(seconds=self._limits[key.policy].seconds)
+            if admissions.since_drop and admissions.since_drop[-1] + window <= now:
+                admissions.since_drop = []
 
     def check_refusal(
         self, response: Response, now: datetime, needs: Needs | None, commits_before_load: int
@@ -131,7 +147,12 @@ class LimitHistory:
         if admissions.last_commit > commits_before_load:
             return
         where = f"{key.policy} of {key.app_user.app_user_id} at {now.isoformat()}"
-        check_retry_after(response, admissions.instants, now, limit=limit, where=where)
+        try:
+            check_retry_after(response, admissions.instants, now, limit=limit, where=where)
+        except LawBrokenError:
+            if admissions.since_drop == admissions.instants:
+                raise
+            check_retry_after(response, admissions.since_drop, now, limit=limit, where=where)
 
     def _check_bucket(
         self, response: Response, key: BucketKey, now: datetime, commits_before_load: int

@@ -78,18 +78,23 @@ PINGED = LimitKey(COORDINATE.app_user, "ping")
 
 def watch_pings(count: int, policy: str = "ping") -> Watch:
     """Return a watch of an operation with a limit of 70 in 90 s that admitted calls."""
-    watch, key = Watch((*OPERATIONS, Ping)), LimitKey(COORDINATE.app_user, policy)
-    limit = Ping.rule.limit
-    assert limit is not None
-    for number in range(count):
-        charged = RateWrite(key=key, policy=limit, before=None, after=LogState())
-        watch.observe_commit((charged,), START + number * SECOND)
+    watch = Watch((*OPERATIONS, Ping))
+    admit_pings(watch, count, START, policy)
     return watch
 
 
-def refuse_ping(watch: Watch, wait: int) -> None:
+def admit_pings(watch: Watch, count: int, since: datetime, policy: str = "ping") -> None:
+    """Let a watch see a call every second."""
+    limit, key = Ping.rule.limit, LimitKey(COORDINATE.app_user, policy)
+    assert limit is not None
+    for number in range(count):
+        charged = RateWrite(key=key, policy=limit, before=None, after=LogState())
+        watch.observe_commit((charged,), since + number * SECOND)
+
+
+def refuse_ping(watch: Watch, wait: int, since: datetime = START) -> None:
     needs = attrs.evolve(call_of(request("initiate")).needs, limit=PINGED)
-    watch.observe_response(limited(wait, "ping"), START + 80 * SECOND, needs=needs)
+    watch.observe_response(limited(wait, "ping"), since + 80 * SECOND, needs=needs)
 
 
 def test_law_10_watch_takes_the_limit_of_an_own_operation() -> None:
@@ -107,6 +112,23 @@ def test_law_10_watch_reports_an_own_limit_refusing_too_early() -> None:
 def test_law_10_watch_reports_a_wrong_wait_of_an_own_limit() -> None:
     with broken(10, "Retry-After is 11 s instead of 10 s"):
         refuse_ping(watch_pings(70), 11)
+
+
+@pytest.mark.parametrize(("purged", "is_dropped"), [(90, True), (89, False)])
+def test_law_10_watch_knows_that_a_purge_can_drop_a_limit(purged: int, *, is_dropped: bool) -> None:
+    watch, earlier = watch_pings(1), START - timedelta(hours=1)
+    watch.purge(START + purged * SECOND)
+    # The clock is put back.
+    admit_pings(watch, 70, earlier)
+    if is_dropped:
+        refuse_ping(watch, 10, earlier)
+    # If the store kept the first call, there is no room until a later one is over.
+    refuse_ping(watch, 11, earlier)
+    with broken(10, "Retry-After is"):
+        refuse_ping(watch, 12, earlier)
+    if not is_dropped:
+        with broken(10, "Retry-After is 10 s instead of 11 s"):
+            refuse_ping(watch, 10, earlier)
 
 
 def test_law_10_watch_skips_a_limit_of_no_given_operation() -> None:

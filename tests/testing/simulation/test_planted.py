@@ -183,7 +183,7 @@ FOUND: list[tuple[Plant, int, str]] = [
     (LandsUnmoved, 15, "law 17 is broken: it landed as it was made, after a tombstone"),
     (LandsUnmoved, 16, "law 17 is broken: it landed as it was made, after a tombstone"),
     (StampsCreates, 3, "law 6 is broken: its identity changed"),
-    (StampsReconnects, 3, "law 2 is broken: revokedNow is true"),
+    (StampsReconnects, 2, "law 6 is broken: its identity changed"),
     (LooksForNoPage, 4, "the fact connection.authorize of a hosted page that was replaced"),
     (LooksForNoPage, 6, "the fact binding.graduate of a hosted page that was replaced"),
 ]

@@ -144,7 +144,7 @@ SEEDS: Final[dict[tuple[str, tuple[str, str, str]], tuple[type[_BindsUnmoved], M
     (
         "one connection is active",
         ("reconnect the first", "graduated", "tombstone"),
-    ): (GraduatesUnmoved, Maker.RECOVERS_AUTHORIZED, 1641),
+    ): (GraduatesUnmoved, Maker.RECOVERS_AUTHORIZED, 3),
     (
         "the pending connection has lapsed",
         ("reconnect the first", "initiate", "tombstone"),
