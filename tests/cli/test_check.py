@@ -73,7 +73,7 @@ def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFi
 
 FOUND_BY = {
     "ComparesNothing": {"races", "simulation"},
-    "Lazy": {"races"},
+    "Lazy": {"races", "simulation"},
     "Stepping": {"races", "simulation"},
     "Forgetful": {"kit", "races", "simulation"},
     "LooksForNoPage": {"kit", "races", "simulation"},
