@@ -229,7 +229,7 @@ def test_replayed_is_true_only_for_a_retry_of_the_same_request() -> None:
 
 
 def test_every_request_but_a_get_takes_new_ids() -> None:
-    refused = sent(2, "POST", "connections", {"appUserId": "user-1"})
+    refused = sent(2, "POST", "connections", body={"appUserId": "user-1"})
     lines = [K1, created(1), got(2), got(2), refused, created(3)]
     first, *others, second = answers(*lines)[1:]
     assert [told(each)[0] for each in others] == [200, 200, 400]

@@ -271,9 +271,7 @@ class Load:
         undisturbed = not any(a <= last and first <= b for a, b in self.troubles)
         if not others and undisturbed:
             stood = (last - first) / 1_000_000
-            self.stalled.append(
-                f"no client got a response while a worker was paused for {stood:.1f} s"
-            )
+            self.stalled.append(f"no client was answered while one was paused for {stood:.1f} s")
 
     def _is_answered(self, since: int, other: RunningServer) -> bool:
         # Return whether any other worker has answered.
