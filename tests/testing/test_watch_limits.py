@@ -79,7 +79,7 @@ PINGED = LimitKey(COORDINATE.app_user, "ping")
 def watch_pings(count: int, policy: str = "ping") -> Watch:
     """Return a watch of an operation with a limit of 70 in 90 s that admitted calls."""
     watch = Watch((*OPERATIONS, Ping))
-    admit_pings(watch, count, START, policy)
+    admit_pings(watch, count, START, policy=policy)
     return watch
 
 

@@ -233,7 +233,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     pooled = Pooled(Acting(pgconn=FakePgconn(socket=ours.detach())))
     monkeypatch.setattr(made, "raw_connection", lambda: pooled)
     with theirs:
-        yield Server(made, pooled, theirs, others)
+        yield Server(made, pooled, end=theirs, others=others)
     socket.close(pooled.driver_connection.pgconn.socket)
 
 
