@@ -78,7 +78,7 @@ _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
 )
-"""What tells a text of SQL from another: SQL reads its words alike in either case."""
+"""A pattern that finds SQL in a text. SQL ignores the case of its words."""
 _LITERAL: Final = re.compile("'[^']*'")
 
 

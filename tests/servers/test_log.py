@@ -75,12 +75,12 @@ def test_missing_or_unsafe_request_id_header_is_replaced(
 
 def test_lines_of_other_loggers_get_the_request_id() -> None:
     with logged() as log:
-        logging.getLogger("another.library").warning("said %s", "so\nand so")
+        logging.getLogger("urllib3.pool").warning("said %s", "so\nand so")
         token = REQUEST_ID.set(UUID)
-        logging.getLogger("another.library").info("said so")
+        logging.getLogger("urllib3.pool").info("said so")
         REQUEST_ID.reset(token)
     first, second = log.lines
-    assert (first["logger"], first["message"]) == ("another.library", "said so\nand so")
+    assert (first["logger"], first["message"]) == ("urllib3.pool", "said so\nand so")
     assert "requestId" not in first
     assert (second["level"], second["requestId"]) == ("INFO", UUID)
     assert log.text.isascii()
@@ -236,7 +236,7 @@ def test_configuring_logging_again_keeps_other_handlers() -> None:
 
 def test_configuring_logging_enables_the_packages_loggers_again() -> None:
     endpoint = Endpoint(MemoryStore(), MINT)
-    other = logging.getLogger("another.library")
+    other = logging.getLogger("urllib3.pool")
     loggers = [
         each
         for each in logging.root.manager.loggerDict.values()

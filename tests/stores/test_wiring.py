@@ -80,10 +80,10 @@ class SqlalchemyAsyncEngine:
     """The methods of SQLAlchemy's own async engine, which needs greenlet, that tell it apart."""
 
     async def dispose(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # only its presence counts
 
     async def raw_connection(self) -> object:
-        raise NotImplementedError
+        raise NotImplementedError  # as above
 
 
 OTHER_ENGINE: Final = SqlalchemyAsyncEngine()

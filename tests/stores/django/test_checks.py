@@ -17,7 +17,7 @@ from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.support.django_project import database
 
-URLS = {"sqlite": "sqlite:///never-opened.db", "postgres": "postgresql://nobody@127.0.0.1:9/none"}
+URLS = {"sqlite": "sqlite:///never-opened.db", "postgres": "postgresql://reader@127.0.0.1:9/none"}
 OFF = "has AUTOCOMMIT off, but a commit needs its own transaction."
 REQUESTS = "has ATOMIC_REQUESTS on, but a commit needs its own transaction."
 

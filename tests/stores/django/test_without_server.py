@@ -18,7 +18,7 @@ from curae_lifecycle.stores.django.database import GRACE, DjangoDatabase, databa
 from curae_lifecycle.stores.sql.statement import Statement, combine
 from tests.support.django_project import database
 
-URL: Final = "postgresql://nobody@127.0.0.1:9/none"
+URL: Final = "postgresql://reader@127.0.0.1:9/none"
 ONE: Final = Statement("SELECT 1")
 NOW: Final = 1e9
 """A time of the monotonic clock, later than any that a machine shows."""

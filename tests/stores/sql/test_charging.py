@@ -68,7 +68,7 @@ class Held:
     ends: list[asyncio.Future[bool]] = attrs.field(factory=list["asyncio.Future[bool]"])
 
     async def rows(self, statement: Statement) -> Sequence[Sequence[object]]:
-        raise NotImplementedError
+        raise NotImplementedError  # a charge reads no rows
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         self.ran.append(tokens_of(statements[0]))
