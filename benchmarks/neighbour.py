@@ -6,8 +6,8 @@ needs what the tests over the wire need. One worker runs the async endpoint in i
 PostgreSQL, without a network. Tenant B sends an initiate every 20 ms. Beside it, the clients of
 tenant A send one request after the other: each client with another key (`spread`); all with one
 key (`key`); with one key that a bucket limits, charged in the commit (`bucket`) or ahead of it
-(`apart`); all reconnecting one connection, each with another key (`row`). Beside `lone`, which is
-`key` again, tenant B sends nothing.
+(`apart`); all reconnecting one connection, each with another key (`row`). Beside `lone`, `lone-bucket`
+and `lone-apart`, which are `key`, `bucket` and `apart` again, tenant B sends nothing.
 
 The guard is `bound`, with a slot for each connection of the pool, or `open`: it has ten times as many
 slots and takes all requests in the order of arrival. All kinds take turns, so that
@@ -48,7 +48,7 @@ from curae_lifecycle.web.asgi_wsgi import asgi_body, asgi_headers, asgi_request
 from tests.support.databases.postgres import cluster, database
 
 POOL: Final = 10
-ROUNDS: Final = 3
+ROUNDS: Final = 6
 PACE: Final = 0.02
 FAILED: Final = 500
 MINT: Final = RandomIds("https://connect.example/")
@@ -58,7 +58,15 @@ LIMITED: Final = Settings(
 )
 BASE: Final = "/api/sdk/v1"
 INITIATE: Final = f"{BASE}/curae-connect/initiate"
-KINDS: Final = ("spread", "key", "bucket", "apart", "row", "lone")
+WITHOUT_BUCKET: Final = {
+    "bucket": "key",
+    "apart": "key",
+    "lone-bucket": "lone",
+    "lone-apart": "lone",
+}
+"""The kinds with a bucket, each with the same kind without one."""
+
+KINDS: Final = ("spread", "row", "key", "bucket", "apart", "lone", "lone-bucket", "lone-apart")
 
 
 @attrs.frozen
@@ -91,7 +99,7 @@ class Seen:
     """The responses that the clients of one kind saw.
 
     Attributes:
-        times: B's response times, in seconds; none beside `lone`.
+        times: B's response times, in seconds; none beside a lone key.
         done: The number of A's responses below 500.
         failed: The number of all other responses.
         seconds: How long A's clients sent requests.
@@ -105,6 +113,10 @@ class Seen:
     def p99(self) -> float:
         """Return the 99th percentile of B's response times, in seconds."""
         return statistics.quantiles(self.times, n=100)[98] if self.times else float("nan")
+
+    def rate(self) -> float:
+        """Return A's responses below 500 per second."""
+        return self.done / self.seconds
 
 
 @attrs.frozen
@@ -231,8 +243,8 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
     for _ in range(ROUNDS):
         for kind in KINDS:
             for is_bound in (False, True):
-                settings = LIMITED if kind in {"bucket", "apart"} else Settings()
-                store = apart if kind == "apart" else plain
+                settings = LIMITED if kind in WITHOUT_BUCKET else Settings()
+                store = apart if kind.endswith("apart") else plain
                 server = serve(store, settings, is_bound=is_bound)
                 path = f"{BASE}/connections/{connection}:reconnect" if kind == "row" else None
                 tenants = {"spread": many, "row": keys}.get(kind, [a] * number)
@@ -240,7 +252,7 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
                 until = time.monotonic() + seconds / ROUNDS
                 begun = time.monotonic()
                 works = [client(server, each, seen, path=path, until=until) for each in tenants]
-                if kind != "lone":
+                if not kind.startswith("lone"):
                     works.append(neighbour(server, b, seen=seen, until=until))
                 await asyncio.gather(*works)
                 seen.seconds += time.monotonic() - begun
@@ -249,14 +261,16 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
 
 
 def line(found: Mapping[tuple[str, bool], Seen], kind: str, *, is_bound: bool) -> str:
-    """Return B's 99th percentile beside a kind and A's rate, each with its ratio."""
-    seen, open_to_all = found[kind, is_bound], found[kind, False]
+    """Return B's 99th percentile beside a kind and A's rate, each with its ratios."""
+    seen = found[kind, is_bound]
     of_spread = seen.p99() / found["spread", is_bound].p99()
-    rate, free = seen.done / seen.seconds, open_to_all.done / open_to_all.seconds
+    of_open = seen.rate() / found[kind, False].rate()
+    without = found[WITHOUT_BUCKET.get(kind, kind), is_bound]
     return (
-        f"{kind:7} {'bound' if is_bound else 'open':5}"
+        f"{kind:11} {'bound' if is_bound else 'open':5}"
         f"  B p99 {seen.p99() * 1000:7.1f} ms, {of_spread:5.2f} of spread"
-        f"  A {rate:6.0f}/s, {rate / free:5.2f} of open  failed {seen.failed}"
+        f"  A {seen.rate():6.0f}/s, {of_open:5.2f} of open, "
+        f"{seen.rate() / without.rate():5.2f} of no bucket  failed {seen.failed}"
     )
 
 

@@ -46,7 +46,18 @@ def test_line_of_a_neighbour_compares_with_spread_and_with_open() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line
-    assert "A    750/s,  0.50 of open  failed 4" in line
+    assert "A    750/s,  0.50 of open,  1.00 of no bucket  failed 4" in line
+
+
+def test_line_of_a_neighbour_compares_a_bucket_with_none() -> None:
+    found = {
+        ("spread", True): QUICK,
+        ("lone", True): QUICK,
+        ("lone-apart", False): LATE,
+        ("lone-apart", True): LATE,
+    }
+    line = neighbour.line(found, "lone-apart", is_bound=True)
+    assert "A    750/s,  1.00 of open,  0.50 of no bucket  failed 4" in line
 
 
 def test_line_of_a_long_job_compares_p99_beside_it_with_alone() -> None:
