@@ -24,6 +24,7 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import ConnectionIdentity
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, LostLeaseAction, RecordKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -57,6 +58,12 @@ Args = TypeVarTuple("Args")
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """The instant at which every world begins, a Monday."""
 
+MAX_CLIENTS: Final = 1000
+"""The largest number of apps in a world."""
+
+MAX_HOURS: Final = 1_000_000
+"""The largest number of hours in a world: 114 years, so that every instant has a year."""
+
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -85,6 +92,9 @@ class Simulation:
 
     Attributes:
         summary: The counts so far. `run` sets conflicts, facts and mishaps when it ends.
+
+    Raises:
+        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to `MAX_HOURS`.
     """
 
     def __init__(
@@ -97,6 +107,9 @@ class Simulation:
         watched: bool = True,
     ) -> None:
         """Draw the world's profile and set up its clients."""
+        for name, number, most in (("clients", clients, MAX_CLIENTS), ("hours", hours, MAX_HOURS)):
+            if not 1 <= number <= most:
+                raise ArgumentError(name, f"from 1 to {most:,}", str(number))
         random = Random(seed)  # noqa: S311 - a world's dice, no secret
         self._random = random
         self._profile = WorldProfile.draw(random)
