@@ -39,7 +39,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.laws import LawBrokenError
@@ -286,7 +286,7 @@ class SimulatedServer:
         if isinstance(answer, Done):
             self._check_page(fact)
             if isinstance(fact, Tombstoned):
-                swept = sweep_now(self._store, fact.coordinate)
+                swept = _without_error(lambda: sweep_now(self._store, fact.coordinate))
                 self.outbox.post(swept, now)
                 answer = attrs.evolve(answer, value=answer.value + swept)
         outcome = type(answer).__name__.lower()
@@ -470,6 +470,8 @@ class SimulatedServer:
 def _without_error(rule: Callable[[], _Result]) -> _Result:
     try:
         return rule()
+    except StoreUnavailableError:
+        raise
     except Exception as error:
         kind = type(error).__name__
         raise LawBrokenError(
