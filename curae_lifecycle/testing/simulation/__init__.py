@@ -51,6 +51,7 @@ def simulate(
 
     Raises:
         ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to `MAX_HOURS`.
+        StoreUnavailableError: The store raised it. Its temporary failures are not simulated.
     """
     simulation = Simulation(
         seed, clients=clients, hours=hours, make_store=make_store, watched=watched

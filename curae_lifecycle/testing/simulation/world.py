@@ -117,7 +117,9 @@ class Simulation:
         store = SimulatedClockStore(make_store(self._profile.settings), START)
         watch = Watch(self._profile.settings.operations) if watched else None
         self._journal = Journal()
-        self._server = SimulatedServer(store, self._profile.settings, watch, self._journal)
+        self._server = SimulatedServer(
+            store, settings=self._profile.settings, watch=watch, journal=self._journal
+        )
         self.summary = Summary(seed, clients)
         self._hours = hours
         self._now = START
