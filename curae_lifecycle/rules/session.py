@@ -352,7 +352,8 @@ def raise_to_session(session: CuraeConnectSession, now: datetime) -> datetime:
         ArgumentError: `now` is not a UTC instant.
     """
     values.check_instant("now", now)
-    return max(now, session.created_at, session.landed_at or session.created_at)
+    # No hand-off lands before its session's creation.
+    return max(now, session.landed_at or session.created_at)
 
 
 def _session_standing(

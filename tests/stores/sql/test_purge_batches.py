@@ -9,6 +9,7 @@ import pytest
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import record_fact
@@ -144,6 +145,7 @@ def test_purge_leaves_a_sweep_that_meets_a_malformed_row(
     assert [*left] == [(coordinate_key(USERS[0]),)]
     (message,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert message.startswith("a sweep is left: a row is malformed: ")
+    assert message.rpartition(": ")[2] in {*Fault}
     assert "secret" not in message
 
 
