@@ -307,11 +307,17 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "tried = 0",
         "tried = None",
     ): _FALSY,
-    (
-        "stores.sql.outbox_worker._revive",
-        "if not 0 < number <= _MAX_NUMBER:",
-        "if not 0 <= number <= _MAX_NUMBER:",
-    ): "No message has the number 0, and the database says so.",
+    **{
+        (
+            "stores.sql.outbox_worker._revive",
+            "dead = await _list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()",
+            f"dead = await _list_dead({given}) if 0 {below} number <= _MAX_NUMBER else ()",
+        ): reason
+        for given, below, reason in (
+            ("database, number - 1, 1", "<=", "No message has the number 0."),
+            ("database, number - 1, 2", "<", "Only the first message is looked at."),
+        )
+    },
     **{
         (
             "stores.sql.outbox_worker._Worker.batch",

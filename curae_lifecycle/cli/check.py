@@ -20,7 +20,7 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.cli.options import positive
+from curae_lifecycle.cli.options import positive, positive_up_to
 from curae_lifecycle.cli.simulate import run_seed, say_violation
 from curae_lifecycle.cli.terminal import say, track_progress, wrap_line
 from curae_lifecycle.rules.credentials import ApiKey, Caller
@@ -52,7 +52,7 @@ _MAX_SHOWN: Final = 5
 """How many findings of a part are printed, and how many differences of a race."""
 
 _MAX_LIMIT: Final = 1_000_000_000
-"""The largest `--limit`, in seconds: 31 years."""
+"""The largest `--limit`, in seconds: 31 years. Python cannot represent the end of a much longer one."""
 
 _WIDTH: Final = 100
 """The longest line of a list of checks, in characters."""
@@ -101,7 +101,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--limit",
-        type=_limit,
+        type=positive_up_to(_MAX_LIMIT),
         metavar="SECONDS",
         default=DEFAULT_TIMEOUT // timedelta(seconds=1),
         help="how long one check of the kit may take, in seconds (default: %(default)s)",
@@ -111,14 +111,6 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="also exit with status 1 if any check was not run"
     )
     command.set_defaults(run=run, parser=command)
-
-
-def _limit(text: str) -> int:
-    # Longer ones are no instant that Python can represent.
-    seconds = positive(text)
-    if seconds > _MAX_LIMIT:
-        raise argparse.ArgumentTypeError(f"must be {_MAX_LIMIT} or less")
-    return seconds
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -19,6 +20,21 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
+
+
+def positive_up_to(most: int) -> Callable[[str], int]:
+    """Return a parser of an option's text as a whole number from 1 to `most`.
+
+    It raises the errors of `positive`, and `ArgumentTypeError` if the number is more than `most`.
+    """
+
+    def parse(text: str) -> int:
+        number = positive(text)
+        if number > most:
+            raise argparse.ArgumentTypeError(f"must be {most:,} or less")
+        return number
+
+    return parse
 
 
 def _standard_input(parser: argparse.ArgumentParser) -> TextIO:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from curae_lifecycle.cli.options import positive
+from curae_lifecycle.cli.options import positive, positive_up_to
 from curae_lifecycle.cli.program_name import program_name
 from curae_lifecycle.cli.terminal import say, track_progress
 from curae_lifecycle.rules.values import format_time
@@ -16,7 +16,14 @@ from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
-from curae_lifecycle.testing.simulation import Simulation, StoreWithApiKeys, Summary, Violation
+from curae_lifecycle.testing.simulation import (
+    MAX_CLIENTS,
+    MAX_HOURS,
+    Simulation,
+    StoreWithApiKeys,
+    Summary,
+    Violation,
+)
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -31,14 +38,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--clients",
-        type=positive,
+        type=positive_up_to(MAX_CLIENTS),
         metavar="C",
         default=2,
         help="how many apps in each simulation (default: %(default)s)",
     )
     command.add_argument(
         "--hours",
-        type=positive,
+        type=positive_up_to(MAX_HOURS),
         metavar="H",
         default=24,
         help="how many simulated hours in each simulation (default: %(default)s)",

@@ -315,13 +315,12 @@ def complete_handoff(
 
     Raises:
         ArgumentError: `now` or `happened_at` is not a UTC instant, `happened_at` is more than five
-            minutes after `now` (or after the session's creation, if that is later), or the binding
-            belongs to another coordinate.
+            minutes after `now` (or after the session's creation or landing, if that is later), or
+            the binding belongs to another coordinate.
     """
-    values.check_instant("now", now)
+    seen = raise_to_session(session, now)
     # A hand-off that is dated before the session's creation counts as of the creation [O].
-    created = session.created_at
-    happened = max(values.clamp_happened_at(happened_at, max(now, created)), created)
+    happened = max(values.clamp_happened_at(happened_at, seen), session.created_at)
     row = COMPLETION[
         session.path,
         _session_standing(session, binding=binding, user_id=user_id, happened=happened),
@@ -338,6 +337,23 @@ def complete_handoff(
                 return Refused(bound.problem, rules)
             landed = attrs.evolve(session, handoff=LANDED, landed_at=happened, user_id=user_id)
             return Done(Landing(landed, bound.value), rules)
+
+
+def raise_to_session(session: CuraeConnectSession, now: datetime) -> datetime:
+    """Return the latest of `now` and the session's creation and landing [O].
+
+    So an instant that was recorded is not ahead, even if the clock was put back since.
+
+    Args:
+        session: The session as it is stored.
+        now: The instant, in UTC.
+
+    Raises:
+        ArgumentError: `now` is not a UTC instant.
+    """
+    values.check_instant("now", now)
+    # No hand-off lands before its session's creation.
+    return max(now, session.landed_at or session.created_at)
 
 
 def _session_standing(

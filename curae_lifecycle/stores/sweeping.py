@@ -16,7 +16,7 @@ import attrs
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.values import ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot, check_snapshot
 from curae_lifecycle.service.sweep import sweep_changes, swept_changes
 from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
 from curae_lifecycle.stores.deadline import current_deadline
@@ -53,6 +53,7 @@ async def sweep(store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier) 
         Everything that this call committed.
 
     Raises:
+        ArgumentError: The store loaded a page of connections that does not follow the one before.
         StoreUnavailableError: No attempt at a batch succeeded, or the caller's deadline passed.
             What was committed until then stays, and a later sweep does the rest.
     """
@@ -119,7 +120,10 @@ class _Sweep:
             after = batch.last
 
     async def _sweep_page(self, page: ConnectionsPage, *, active_first: bool) -> _Batch | None:
-        loaded = await self.store.load(Needs(connections=page))
+        needs = Needs(connections=page)
+        loaded = await self.store.load(needs)
+        # With a page that does not follow `after`, the sweep would not end.
+        check_snapshot(needs, loaded.snapshot)
         binding, found = loaded.snapshot.binding, loaded.snapshot.connections
         last = found[-1].id if len(found) == page.limit else None
         # Another worker finished the sweep, or a failover to an asynchronous standby lost the tombstone.

@@ -129,7 +129,7 @@ def test_check_with_a_limit_too_long_for_python_exits_2(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["check", f"{PLANTED}:Bare", "--only", "kit", "--limit", "99999999999999"])
-    assert "--limit: must be 1000000000 or less" in capsys.readouterr().err
+    assert "--limit: must be 1,000,000,000 or less" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -324,6 +324,22 @@ def test_handoff_time_far_ahead_or_naive_raises_argument_error(
     assert error.value.argument == argument
 
 
+@pytest.mark.parametrize(
+    ("now", "landed_at", "raised"),
+    [
+        (at(-90), None, START),
+        (at(-90), at(10), at(10)),
+        (at(9), at(10), at(10)),
+        (at(11), at(10), at(11)),
+    ],
+)
+def test_now_is_raised_to_a_sessions_creation_and_landing(
+    now: datetime, landed_at: datetime | None, raised: datetime
+) -> None:
+    session = attrs.evolve(waiting(), landed_at=landed_at)
+    assert rules.raise_to_session(session, now) == raised
+
+
 completions = st.lists(
     st.tuples(st.sampled_from([BOUND, NEW_USER]), st.integers(0, 40)), max_size=6
 )

@@ -11,6 +11,7 @@ from curae_lifecycle import MemoryStore, record
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, present_era
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import UserId
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
@@ -84,6 +85,29 @@ def is_swept(store: MemoryStore) -> bool:
     found = store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot
     assert found.binding is not None
     return found.binding.swept and {each.status for each in found.connections} == {Status.REVOKED}
+
+
+class RepeatsPages(MemoryStore):
+    """A store whose page of connections begins with the first one, whatever `after` says."""
+
+    loads = 0
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        if needs.connections is not None:
+            self.loads += 1
+            assert self.loads < 9, "the sweep does not end"
+            first = attrs.evolve(needs.connections, after=None)
+            needs = attrs.evolve(needs, connections=first)
+        return super().load(needs, key_digest)
+
+
+def test_sweep_of_a_store_that_repeats_a_page_raises() -> None:
+    repeating = RepeatsPages(clock=lambda: START)
+    made = [pending(number=number) for number in range(1, sweeping.REVOCATION_BATCH + 1)]
+    assert commit_writes(repeating, tuple([ConnectionWrite(None, each) for each in made]))
+    tombstone(repeating)
+    with pytest.raises(ArgumentError, match=r"snapshot\.connections: must be one page"):
+        sweep_now(repeating, COORDINATE)
 
 
 def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) -> None:

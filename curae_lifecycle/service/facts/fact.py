@@ -17,6 +17,7 @@ from typing import ClassVar, Self, TypeVar
 
 from curae_lifecycle.rules.connection import Connection, clamp_to_updated_at
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.session import raise_to_session
 from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import (
     ConnectionId,
@@ -108,7 +109,8 @@ class Fact(ABC):
 
         Args:
             now: When the fact is recorded, in UTC. If the fact's connection was last changed later
-                than that, or its session created later, `record_fact` passes this later instant.
+                than that, or its session created or landed later, `record_fact` passes this later
+            instant.
 
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
@@ -198,8 +200,10 @@ def _raise_to_seen(snapshot: Snapshot, now: datetime) -> datetime:
     # If the clock was put back, an instant that the value has seen already is not ahead [O].
     if snapshot.connection is not None:
         return clamp_to_updated_at(snapshot.connection, now)
+    if snapshot.session is not None:
+        return raise_to_session(snapshot.session, now)
     check_instant("now", now)
-    return now if snapshot.session is None else max(now, snapshot.session.created_at)
+    return now
 
 
 def require_connection(snapshot: Snapshot) -> Connection:

@@ -373,13 +373,13 @@ def release_claim_statement(
 def revival_statement(dialect: Dialect, number: int) -> Statement:
     """Build the UPDATE that makes a dead message due now, with no attempts counted.
 
-    The statement must change one row. It changes none if no dead message has the `number`.
+    The statement changes no row if no dead message has the `number`.
     """
     text = (
         f"UPDATE curae_outbox SET attempts = 0, due_at = 0, waits_from = {NOW_SQL[dialect]} "
         "WHERE id = ? AND due_at IS NULL"
     )
-    return Statement(text, (*_clock_values(dialect), number), 1)
+    return Statement(text, (*_clock_values(dialect), number))
 
 
 def _clock_values(dialect: Dialect) -> tuple[Value, ...]:

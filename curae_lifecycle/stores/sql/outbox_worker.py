@@ -40,7 +40,11 @@ from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
-from curae_lifecycle.stores.sql.transactions import AsyncTransactions, BlockingTransactions
+from curae_lifecycle.stores.sql.transactions import (
+    AsyncTransactions,
+    BlockingTransactions,
+    run_until_committed,
+)
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 _LOG: Final = logging.getLogger(__name__)
@@ -185,8 +189,11 @@ class Outbox:
 
         Returns:
             True if there was a dead message of that number; False if there was none.
+
+        Raises:
+            StoreUnavailableError: The database failed, or concurrent transactions won each attempt.
         """
-        return run_sync(_revive(self._database, number))
+        return run_sync(_revive(self._database, number, blocking_retrier(DEFAULT_RETRY_POLICY)))
 
     def _worker(self, handle: Callable[[Delivery], None], stopped: Callable[[], bool]) -> _Worker:
         async def handle_blocking(delivery: Delivery) -> None:
@@ -281,14 +288,8 @@ class AsyncOutbox:
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Make a dead message due now and reset its count of attempts to zero, as if it were new.
-
-        Later messages of its subject may have been delivered before it.
-
-        Returns:
-            True if there was a dead message of that number; False if there was none.
-        """
-        return await _revive(self._database, number)
+        """Make a dead message due now, as `Outbox.revive` does, and return whether there was one."""
+        return await _revive(self._database, number, async_retrier(DEFAULT_RETRY_POLICY))
 
     def _worker(
         self, handle: Callable[[Delivery], Awaitable[None]], stopped: Callable[[], bool]
@@ -343,13 +344,14 @@ async def _backlog(database: AsyncTransactions) -> Backlog:
     )
 
 
-async def _revive(database: AsyncTransactions, number: int) -> bool:
-    if not 0 < number <= _MAX_NUMBER:
-        # The drivers refuse an integer that no column can hold.
+async def _revive(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
+    # The drivers refuse an integer that no column can hold.
+    dead = await _list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()
+    if not dead or dead[0].number != number:
         return False
-    return await database.run_transaction(
-        [outbox_statements.revival_statement(database.dialect, number)]
-    )
+    revival = outbox_statements.revival_statement(database.dialect, number)
+    await run_until_committed(database, [revival], retrier)
+    return True
 
 
 @attrs.frozen

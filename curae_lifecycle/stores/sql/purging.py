@@ -30,7 +30,7 @@ from curae_lifecycle.stores.sql.storing import (
 )
 from curae_lifecycle.stores.sql.transactions import AsyncTransactions
 from curae_lifecycle.stores.sweeping import sweep
-from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -70,12 +70,14 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
         )
         for id_, document in rows:
             after = str(id_)
-            binding = _parse_binding(document)
-            if binding is not None:
-                try:
+            try:
+                binding = _parse_binding(document)
+                if binding is not None:
                     await sweep(store, binding.coordinate, retrier=retrier)
-                except NewerFormatError as error:
-                    _LOG.warning("a sweep is left to a newer release: %s", error)
+            except NewerFormatError as error:
+                _LOG.warning("a sweep is left to a newer release: %s", error)
+            except MalformedError as error:
+                _LOG.error("a sweep is left: a row is malformed: %s", error)
         if not rows:
             return
 
@@ -165,7 +167,11 @@ async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
             if document is None:
                 await database.run_transaction([_erasure_deletion(after, era)])
                 continue
-            binding = _parse_binding(document)
+            try:
+                binding = _parse_binding(document)
+            except MalformedError as error:
+                _LOG.error("an erasure is left: its binding is malformed: %s", error)
+                continue
             if binding is not None:
                 assert isinstance(version, int)  # noqa: S101 - as `era`
                 await _purge_erasure(database, after, era=era, version=version, binding=binding)

@@ -84,7 +84,8 @@ class StoreArena:
     """An arena in which two actions race on one store object, for any store.
 
     Each race has a separate tenant in the store. After a race, the tenant's contents are compared
-    with the contents of a `MemoryStore` in which the same two actions ran in sequence.
+    with the contents of a `MemoryStore` in which the same two actions ran in sequence. The store may
+    hold the tenants of earlier arenas.
 
     Args:
         store: The store, which both actions of a race use.
@@ -96,7 +97,11 @@ class StoreArena:
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
         """Prepare a new tenant, and set the store's clock to the instant of the race."""
-        tenant = RaceTenant.of(next(self._numbers), Settings(buckets=scenario.buckets))
+        settings = Settings(buckets=scenario.buckets)
+        tenant = RaceTenant.of(next(self._numbers), settings)
+        # Another arena may have used the store before.
+        while self._store.caller_of(tenant.digest) is not None:
+            tenant = RaceTenant.of(next(self._numbers), settings)
         self._store.register(ApiKey(tenant.api_key), tenant.caller)
         for minutes, action in scenario.before(tenant):
             self._store.now = at(minutes)

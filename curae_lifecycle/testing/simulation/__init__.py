@@ -23,6 +23,8 @@ from curae_lifecycle.testing.simulation.mishaps import Mishap as Mishap
 from curae_lifecycle.testing.simulation.mishaps import WorldProfile as WorldProfile
 from curae_lifecycle.testing.simulation.summary import Summary as Summary
 from curae_lifecycle.testing.simulation.summary import Violation as Violation
+from curae_lifecycle.testing.simulation.world import MAX_CLIENTS as MAX_CLIENTS
+from curae_lifecycle.testing.simulation.world import MAX_HOURS as MAX_HOURS
 from curae_lifecycle.testing.simulation.world import START as START
 from curae_lifecycle.testing.simulation.world import Simulation as Simulation
 
@@ -46,6 +48,10 @@ def simulate(
 
     Returns:
         The summary of the world. Its `violation` holds the broken law, or is `None`.
+
+    Raises:
+        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to `MAX_HOURS`.
+        StoreUnavailableError: The store raised it. Its temporary failures are not simulated.
     """
     simulation = Simulation(
         seed, clients=clients, hours=hours, make_store=make_store, watched=watched

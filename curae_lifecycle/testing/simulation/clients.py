@@ -21,6 +21,17 @@ _DAY: Final = timedelta(days=1)
 PACKAGES: Final = tuple(map(values.DataPackage, ("labs", "medications", "clinical_summary")))
 """The data packages that requests may name."""
 
+_OPERATION_WEIGHTS: Final = {
+    "create": 15,
+    "get": 14,
+    "reconnect": 24,
+    "revoke": 9,
+    "initiate": 14,
+    "account-state": 8,
+    "graduation": 6,
+}
+"""The relative frequency of each operation among requests."""
+
 _MALFORMED: Final = (
     ("POST", f"{BASE_PATH}/connections", b"{"),
     ("POST", f"{BASE_PATH}/connections", b'{"appUserId":"u","dataPackages":[]}'),
@@ -171,6 +182,11 @@ class Population:
             self._journal.drop(user.app_user)
             user = users[place] = self._make_user(client.caller.customer_account_id, now)
         return user
+
+    def draw_operation(self) -> str:
+        """Draw the short name of an operation, such as "create"."""
+        names, weights = [*_OPERATION_WEIGHTS], [*_OPERATION_WEIGHTS.values()]
+        return self._dice.chance.choices(names, weights=weights)[0]
 
     def request(
         self, operation: str, client: Client, user: User, key: str | None, now: datetime

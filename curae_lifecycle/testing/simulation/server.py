@@ -26,7 +26,7 @@ from curae_lifecycle.rules.idempotency import (
     in_flight_record,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.values import AppUser, ConnectionId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
@@ -39,11 +39,12 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
+from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox
 from curae_lifecycle.testing.simulation.summary import RuleBrokenError
 from curae_lifecycle.testing.watch import Watch
@@ -60,6 +61,7 @@ class OpenRequest:
     """A request of a simulated world between its load and its commit.
 
     Attributes:
+        request: The request as it arrived.
         digest: The digest of the request's API key.
         call: The request as it was read.
         loaded: The values of the latest load, with the instant of the worker's clock.
@@ -71,6 +73,7 @@ class OpenRequest:
         page_url: The URL of `page`.
     """
 
+    request: Request
     digest: str
     call: Call
     loaded: Loaded
@@ -113,8 +116,11 @@ class SimulatedServer:
         store: The store.
         settings: The settings of the server.
         watch: The `Watch` that observes every commit and answer; `None` to check no laws.
+        journal: The log, to which each answer is added before it is checked.
 
     Attributes:
+        current_user: The app user of the running step, to whose log it is added; `None` if the step
+            belongs to no app user.
         outbox: The messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
         unrecorded: The hand-offs that happened on a page and are not recorded yet, by connection.
@@ -122,10 +128,18 @@ class SimulatedServer:
         facts: The number of judged facts, by kind and outcome.
     """
 
-    def __init__(self, store: SimulatedClockStore, settings: Settings, watch: Watch | None) -> None:
+    def __init__(
+        self,
+        store: SimulatedClockStore,
+        settings: Settings,
+        watch: Watch | None,
+        journal: Journal,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._watch = watch
+        self._journal = journal
+        self.current_user: AppUser | None = None
         self._not_found: Response | None = None
         self.outbox = SimulatedOutbox(settings)
         self.shown: tuple[HostedPage, str] | None = None
@@ -152,10 +166,12 @@ class SimulatedServer:
         )
         if isinstance(call, Decision):
             answer, self.shown = respond(call), None
+            self._log_answer(request, answer, now)
             if self._watch is not None:
                 self._watch.observe_response(answer, now, caller=caller)
             return answer
         return OpenRequest(
+            request=request,
             digest=digest,
             call=call,
             loaded=self._load(digest, call, now),
@@ -263,12 +279,14 @@ class SimulatedServer:
         """
         fact, loaded, now = transaction.fact, transaction.loaded, transaction.now
         answer = _without_error(lambda: record_fact(fact, loaded.snapshot, now))
+        if isinstance(answer, Done) and not self._commit_changes(loaded, answer.value):
+            return None
+        if self.current_user is not None:
+            self._journal.add(self.current_user, now, fact)
         if isinstance(answer, Done):
-            if not self._commit_changes(loaded, answer.value):
-                return None
             self._check_page(fact)
             if isinstance(fact, Tombstoned):
-                swept = sweep_now(self._store, fact.coordinate)
+                swept = _without_error(lambda: sweep_now(self._store, fact.coordinate))
                 self.outbox.post(swept, now)
                 answer = attrs.evolve(answer, value=answer.value + swept)
         outcome = type(answer).__name__.lower()
@@ -392,6 +410,7 @@ class SimulatedServer:
         if page is not None:
             self.shown = page, transaction.page_url
             self._newest_urls[page.kind, page.subject] = transaction.page_url
+        self._log_answer(transaction.request, answer, transaction.now)
         if self._watch is not None:
             self._watch.observe_response(
                 answer,
@@ -403,6 +422,10 @@ class SimulatedServer:
         if answer.response.status == _NOT_FOUND:
             self._not_found = answer.response
         return answer
+
+    def _log_answer(self, request: Request, answer: Answer, now: datetime) -> None:
+        if self.current_user is not None:
+            self._journal.add_answer(self.current_user, now, request, answer)
 
     def _load_record(self, digest: str, key: RecordKey, now: datetime) -> Loaded:
         self._store.now = now
@@ -447,6 +470,8 @@ class SimulatedServer:
 def _without_error(rule: Callable[[], _Result]) -> _Result:
     try:
         return rule()
+    except StoreUnavailableError:
+        raise
     except Exception as error:
         kind = type(error).__name__
         raise LawBrokenError(

@@ -24,6 +24,7 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import ConnectionIdentity
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, LostLeaseAction, RecordKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -57,6 +58,12 @@ Args = TypeVarTuple("Args")
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """The instant at which every world begins, a Monday."""
 
+MAX_CLIENTS: Final = 1000
+"""The largest number of apps in a world."""
+
+MAX_HOURS: Final = 1_000_000
+"""The largest number of hours in a world: 114 years, so that every instant has a year."""
+
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -68,16 +75,6 @@ _MEAN_SECONDS_TO_SHIP: Final = 60
 _MAX_TRIES: Final = 5
 _KNOWN_IDS: Final = 5
 _TOO_MANY: Final = 429
-_OPERATION_WEIGHTS: Final = {
-    "create": 15,
-    "get": 14,
-    "reconnect": 24,
-    "revoke": 9,
-    "initiate": 14,
-    "account-state": 8,
-    "graduation": 6,
-}
-"""The relative frequency of each operation among requests."""
 
 _ACCESS_PERCENT: Final = 10
 """The percentage of a client's acts that are access questions instead of requests."""
@@ -95,6 +92,9 @@ class Simulation:
 
     Attributes:
         summary: The counts so far. `run` sets conflicts, facts and mishaps when it ends.
+
+    Raises:
+        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to `MAX_HOURS`.
     """
 
     def __init__(
@@ -107,14 +107,19 @@ class Simulation:
         watched: bool = True,
     ) -> None:
         """Draw the world's profile and set up its clients."""
+        for name, number, most in (("clients", clients, MAX_CLIENTS), ("hours", hours, MAX_HOURS)):
+            if not 1 <= number <= most:
+                raise ArgumentError(name, f"from 1 to {most:,}", str(number))
         random = Random(seed)  # noqa: S311 - a world's dice, no secret
         self._random = random
         self._profile = WorldProfile.draw(random)
         self._dice = Dice(random, self._profile)
         store = SimulatedClockStore(make_store(self._profile.settings), START)
         watch = Watch(self._profile.settings.operations) if watched else None
-        self._server = SimulatedServer(store, self._profile.settings, watch)
         self._journal = Journal()
+        self._server = SimulatedServer(
+            store, settings=self._profile.settings, watch=watch, journal=self._journal
+        )
         self.summary = Summary(seed, clients)
         self._hours = hours
         self._now = START
@@ -122,8 +127,6 @@ class Simulation:
         self._step_numbers = count()
         self._numbers = count(1)
         self._clocks = Clocks(self._dice)
-        # The app user of the running step, whose log explains a violation.
-        self._current_user: values.AppUser | None = None
         self._population = Population(
             number=clients,
             dice=self._dice,
@@ -158,7 +161,7 @@ class Simulation:
                 message=str(broken),
                 law=broken.law if isinstance(broken, LawBrokenError) else None,
                 at=self._now,
-                log=tuple(self._journal.lines(self._current_user)),
+                log=tuple(self._journal.lines(self._server.current_user)),
                 environment=self._profile.settings.environment,
             )
         finally:
@@ -190,8 +193,7 @@ class Simulation:
         if self._random.randrange(100) < _ACCESS_PERCENT:
             self._decide_access(client, user)
             return
-        operations, weights = [*_OPERATION_WEIGHTS], [*_OPERATION_WEIGHTS.values()]
-        operation = self._random.choices(operations, weights=weights)[0]
+        operation = self._population.draw_operation()
         self._start_request(operation, client, user)
         if self._dice.strikes(Mishap.DOUBLE_CLICK):
             self._start_request(operation, client, user)
@@ -208,6 +210,7 @@ class Simulation:
     def _ship(self) -> None:
         self._schedule_in(self._dice.around(_MEAN_SECONDS_TO_SHIP), self._ship)
         clock = self._clocks.shown(self._now)
+        self._server.current_user = None
         self._server.outbox.ship(
             self._now, clock, dies=lambda: self._dice.strikes(Mishap.SHIPPER_DIED)
         )
@@ -262,7 +265,7 @@ class Simulation:
         connection_id = self._population.pick_connection_id(client, user, self._now)
         if connection_id is None:
             return
-        self._current_user = user.app_user
+        self._server.current_user = user.app_user
         package = self._random.choice((*PACKAGES, "genomics"))
         now = self._clocks.shown(self._now)
         answer = self._server.decide_access(client.caller, connection_id, package, now)
@@ -293,11 +296,11 @@ class Simulation:
         self._load(sent)
 
     def _load(self, sent: ClientRequest) -> None:
-        self._current_user = sent.user.app_user
+        self._server.current_user = sent.user.app_user
         now = self._clocks.draw_worker(self._now)
         loaded = self._server.load(sent.request, now)
         if isinstance(loaded, Answer):
-            self._handle_answer(sent, loaded, now)
+            self._handle_answer(sent, loaded)
             return
         if sent.makes_external_call:
             self._schedule_in(self._dice.around(0.02), self._begin_external_call, sent, loaded)
@@ -311,15 +314,15 @@ class Simulation:
         if self._dice.strikes(Mishap.CRASH_BEFORE_STORE):
             self._retry(sent)
             return
-        self._current_user = sent.user.app_user
+        self._server.current_user = sent.user.app_user
         answer = self._server.commit(transaction, self._pages.new_ids(transaction.now))
         if answer is None:
             self._load(sent)
         else:
-            self._handle_answer(sent, answer, transaction.now)
+            self._handle_answer(sent, answer)
 
     def _begin_external_call(self, sent: ClientRequest, transaction: OpenRequest) -> None:
-        self._current_user = sent.user.app_user
+        self._server.current_user = sent.user.app_user
         unknown = self._dice.likely(0.5)
         lost_lease = LostLeaseAction.UNKNOWN if unknown else LostLeaseAction.EXECUTE
         answer = self._server.begin_external_call(
@@ -329,7 +332,7 @@ class Simulation:
             lost_lease=lost_lease,
         )
         if answer is not None:
-            self._handle_answer(sent, answer, transaction.now)
+            self._handle_answer(sent, answer)
         elif transaction.attempt is None:
             self._load(sent)
         elif self._dice.strikes(Mishap.DIED_DURING_CALL):
@@ -345,7 +348,7 @@ class Simulation:
         if self._dice.strikes(Mishap.ANSWER_ERASED):
             self._schedule_operator(attempt.key, sent.user)
         if self._dice.likely(0.4):
-            self._schedule_in(self._dice.around(60), self._renew_lease, transaction, attempt)
+            self._schedule_in(self._dice.around(60), self._renew_lease, sent, transaction, attempt)
         # One call in twenty takes longer than the retention of the key.
         duration = self._dice.around(40) if self._dice.likely(0.95) else 26 * 3600
         self._schedule_in(duration, self._finish_external_call, sent, transaction, attempt)
@@ -353,14 +356,15 @@ class Simulation:
             # The client has a timeout, and retries while the call still runs.
             self._retry(sent)
 
-    def _renew_lease(self, transaction: OpenRequest, attempt: Attempt) -> None:
+    def _renew_lease(self, sent: ClientRequest, transaction: OpenRequest, attempt: Attempt) -> None:
+        self._server.current_user = sent.user.app_user
         now = self._clocks.draw_worker(self._now)
         self._server.renew_lease(transaction, attempt, now=now, lease=2 * values.MINUTE)
 
     def _finish_external_call(
         self, sent: ClientRequest, transaction: OpenRequest, attempt: Attempt
     ) -> None:
-        self._current_user = sent.user.app_user
+        self._server.current_user = sent.user.app_user
         now = self._clocks.draw_worker(self._now)
         answer = self._server.finish_external_call(
             transaction, attempt, now=now, new_ids=self._pages.new_ids(now)
@@ -368,25 +372,24 @@ class Simulation:
         if answer is None:
             self._retry(sent)
         else:
-            self._handle_answer(sent, answer, transaction.now)
+            self._handle_answer(sent, answer)
 
     def _erase_response(self, key: RecordKey, user: User) -> None:
-        self._current_user = user.app_user
+        self._server.current_user = user.app_user
         self._server.erase_response(key, self._clocks.shown(self._now))
 
     def _resolve_attempt(self, key: RecordKey, user: User) -> None:
-        self._current_user = user.app_user
+        self._server.current_user = user.app_user
         now = self._clocks.shown(self._now)
         self._server.resolve_attempt(key, now, took_effect=self._dice.likely(0.2))
 
-    def _handle_answer(self, sent: ClientRequest, answer: Answer, now: datetime) -> None:
+    def _handle_answer(self, sent: ClientRequest, answer: Answer) -> None:
         response = answer.response
         code = ""
         if b'"code":"' in response.body:
             code = " " + response.body.partition(b'"code":"')[2].partition(b'"')[0].decode()
         self.summary.answers[f"{response.status}{code}"] += 1
         self.summary.replays += answer.replayed
-        self._journal.add_answer(sent.user.app_user, now, sent.request, answer)
         for write in answer.changes.writes:
             match write:
                 case ConnectionWrite(None, after):
@@ -480,13 +483,12 @@ class Simulation:
         return [each for each in clients if each.caller.customer_account_id == account]
 
     def _commit_fact(self, user: User, transaction: FactTransaction) -> None:
-        self._current_user = user.app_user
+        self._server.current_user = user.app_user
         fact = transaction.fact
         answer = self._server.commit_fact(transaction)
         if answer is None:
             self._load_fact(user, fact)
             return
-        self._journal.add(user.app_user, transaction.now, fact)
         if not isinstance(fact, Authorized):
             return
         self._server.unrecorded.pop(fact.connection_id, None)

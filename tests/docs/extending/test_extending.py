@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from curae_lifecycle import MemoryStore, Request, Response, Settings
+from curae_lifecycle import ApiKey, Authorized, Expired, MemoryStore, Request, Response, Settings
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.idempotency import Fingerprint
 from curae_lifecycle.rules.values import ConnectionId
@@ -22,8 +22,14 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing.factories import build
+from curae_lifecycle.testing.races import RaceTenant, commit_with_retries, fact_action
+from curae_lifecycle.testing.races import scenarios as races
+from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
+from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.openapi import openapi, problem_codes
 from tests.docs.extending import page
 from tests.support import server
@@ -191,8 +197,31 @@ def test_replay_command_runs_the_custom_operation_and_fact() -> None:
     answers = [each.answer for each in replay(lines, operations=EIGHT, facts=(*FACTS, WITHDRAWN))]
     assert answers[2]["status"] == 200
     assert [each.get("outcome") for each in answers[3:5]] == ["done", "ignored"]
-    assert answers[3]["rules"] == ["connection.revoke.pending"]
+    assert answers[3]["rules"] == ["revocation-reach.patient", "connection.revoke.pending"]
     assert "formNumber" in str(answers[5]["error"])
     without = [each.answer for each in replay(lines[:5])]
     assert without[2]["status"] == 404
     assert "must be one of" in str(without[3]["error"])
+
+
+def test_custom_fact_of_the_patient_ends_the_chains_access() -> None:
+    store, watch = SimulatedClockStore(MemoryStore(), races.START), Watch()
+    tenant = RaceTenant.of(1, Settings())
+    store.register(ApiKey(tenant.api_key), tenant.caller)
+    withdrawn = build(WITHDRAWN, {"connection_id": tenant.first})
+    story = (
+        tenant.create_action(1),
+        fact_action(Authorized(tenant.first)),
+        fact_action(Expired(tenant.first)),
+        tenant.request_action(Reconnect(tenant.first), 2),
+        fact_action(Authorized(tenant.second)),
+        fact_action(withdrawn),
+    )
+    for minute, action in enumerate(story):
+        store.now = races.at(minute)
+        (decided,) = commit_with_retries(store, action)
+        watch.observe_commit(decided.changes.writes, store.now)
+    for each in (tenant.first, tenant.second):
+        found = store.load(Needs(connection=each)).snapshot.connection
+        assert found is not None
+        assert found.status == "REVOKED"

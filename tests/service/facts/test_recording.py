@@ -23,7 +23,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
-from curae_lifecycle.service.writes import BindingWrite
+from curae_lifecycle.service.writes import BindingWrite, SessionWrite
 from curae_lifecycle.testing import laws
 from tests.support import subjects
 from tests.support.server import ID, LIMITED
@@ -117,6 +117,18 @@ def test_happened_at_is_checked_against_what_the_row_has_seen(fact: Fact) -> Non
         assert recorded(at_instant(fact, latest), now).value.writes
         with pytest.raises(curae.ArgumentError, match="happened_at"):
             recorded(at_instant(fact, latest + TICK), now)
+
+
+def test_repeated_handoff_is_ignored_after_a_clock_was_put_back() -> None:
+    fact = curae.HandoffCompleted(SESSION, USER, happened_at=at(10))
+    session, binding = recorded(fact, at(10)).value.writes
+    assert isinstance(session, SessionWrite)
+    assert isinstance(binding, BindingWrite)
+    snapshot = curae.Snapshot(session=session.after, binding=binding.after)
+    for now in (START, START - timedelta(hours=1)):
+        assert isinstance(curae.record_fact(fact, snapshot, now), curae.Ignored)
+        with pytest.raises(curae.ArgumentError, match="happened_at"):
+            curae.record_fact(at_instant(fact, at(15) + TICK), snapshot, now)
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])

@@ -9,6 +9,7 @@ import pytest
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import record_fact
@@ -125,6 +126,40 @@ def test_purge_warns_of_a_sweep_that_only_a_newer_release_can_do(
     (message,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert message.startswith("a sweep is left to a newer release: ")
     assert "99" in message
+
+
+@pytest.mark.parametrize(
+    ("table", "id_"),
+    [("curae_connection", uuid(1)), ("curae_binding", coordinate_key(USERS[0]))],
+)
+@pytest.mark.parametrize("document", ['{"format":1}', "{", '"secret"'])
+def test_purge_leaves_a_sweep_that_meets_a_malformed_row(
+    database: Deleting, caplog: pytest.LogCaptureFixture, table: str, id_: str, document: str
+) -> None:
+    for number in range(len(USERS)):
+        begin_sweep(database, number)
+    spoil = f"UPDATE {table} SET document = ? WHERE id = ?"
+    assert database.run_transaction([Statement(spoil, (document, id_), 1)])
+    SqlStore(database).purge()
+    left = database.rows(Statement("SELECT id FROM curae_binding WHERE unswept = 1"))
+    assert [*left] == [(coordinate_key(USERS[0]),)]
+    (message,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert message.startswith("a sweep is left: a row is malformed: ")
+    assert message.rpartition(": ")[2] in {*Fault}
+    assert "secret" not in message
+
+
+def test_purge_leaves_an_erased_user_with_a_malformed_binding(
+    database: Deleting, caplog: pytest.LogCaptureFixture
+) -> None:
+    for user in USERS:
+        erase(database, user)
+    spoil = "UPDATE curae_binding SET document = '{' WHERE id = ?"
+    assert database.run_transaction([Statement(spoil, (coordinate_key(USERS[0]),), 1)])
+    purge_later(database)
+    assert [count(database, f"curae_{each}") for each in ("erasure", "binding")] == [1, 1]
+    (message,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert message == "an erasure is left: its binding is malformed: the document: NOT_JSON"
 
 
 def test_purge_drops_the_marks_of_users_without_a_binding(database: Deleting) -> None:

@@ -19,7 +19,7 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.outbox_worker import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -163,3 +163,42 @@ def test_refused_result_of_a_delivery_is_stored_again(
     assert left(refusing) == rest
     assert refusing.rows(Statement("SELECT id FROM curae_outbox WHERE claim IS NOT NULL")) == []
     assert "claim was lost" not in caplog.text
+
+
+def revive(database: Refusing, number: int) -> bool:
+    return Outbox(database).revive(number)
+
+
+def revive_async(database: Refusing, number: int) -> bool:
+    return asyncio.run(AsyncOutbox(ThreadedDatabase(database)).revive(number))
+
+
+@pytest.mark.parametrize("change", [revive, revive_async])
+def test_refused_revival_of_a_dead_message_is_repeated(
+    refusing: Refusing, change: Callable[[Refusing, int], bool]
+) -> None:
+    post(refusing, "one")
+    post(refusing, "two")
+    outbox = Outbox(refusing, DeliverySettings(attempts=1))
+    outbox.deliver_batch(raising)
+    other, dead = outbox.list_dead()
+    refusing.text, refusing.times = "UPDATE curae_outbox", 3
+    assert change(refusing, dead.number) is True
+    assert outbox.list_dead() == (other,)
+    assert refusing.times == 0
+    for no_dead_one in (dead.number, dead.number + 1):
+        assert change(refusing, no_dead_one) is False
+
+
+@pytest.mark.parametrize("change", [revive, revive_async])
+def test_revival_of_a_message_refused_each_time_raises(
+    refusing: Refusing, change: Callable[[Refusing, int], bool]
+) -> None:
+    post(refusing, "one")
+    outbox = Outbox(refusing, DeliverySettings(attempts=1))
+    outbox.deliver_batch(raising)
+    (dead,) = outbox.list_dead()
+    refusing.text, refusing.times = "UPDATE curae_outbox", 10**6
+    with pytest.raises(StoreUnavailableError, match="concurrent transactions won"):
+        change(refusing, dead.number)
+    assert outbox.list_dead() == (dead,)

@@ -339,6 +339,19 @@ def test_kit_fails_a_hook_that_returns_incorrect_times() -> None:
     assert "before updatedAt" in accounts[1]
 
 
+class ReadsEscapedColons(Reference):
+    """A server that reads `%3A` in a path as `:`."""
+
+    def send(self, request: Request) -> Response:
+        return super().send(attrs.evolve(request, target=request.target.replace("%3A", ":")))
+
+
+def test_kit_fails_a_server_that_reads_an_escaped_colon() -> None:
+    assert run(Reference().server(), seed="1", only=["request.route"]).passed
+    (failure,) = run(ReadsEscapedColons().server(), seed="1", only=["request.route"]).failed
+    assert "%3A" in failure.message
+
+
 def test_slow_server_passes_the_rate_limit_kit_checks() -> None:
     slow = Reference(tick=timedelta(seconds=7))
     assert run(slow.server(), seed="1", only=["request.limit"]).passed

@@ -96,6 +96,14 @@ def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
     assert all("the page graduates" in names for names in failed)
 
 
+def test_races_pass_in_a_store_that_earlier_races_used() -> None:
+    store, scenario = MemoryStore(), SCENARIOS["the pending connection has lapsed"]
+    tenants = [StoreArena(store).set_up(scenario) for _ in range(3)]
+    assert len({each.api_key for each in tenants}) == len(tenants)
+    (result, *_) = race_all(StoreArena(store), scenario)
+    assert result.differences == ()
+
+
 def changing(scenario: str) -> set[str]:
     """Return the actions that change something at the beginning of a scenario."""
     arena = StoreArena(MemoryStore())
