@@ -110,7 +110,7 @@ class Fact(ABC):
         Args:
             now: When the fact is recorded, in UTC. If the fact's connection was last changed later
                 than that, or its session created or landed later, `record_fact` passes this later
-            instant.
+                instant.
 
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
