@@ -94,23 +94,35 @@ def check_allowed(
     head: Connection | None = None,
 ) -> None:
     before = deepcopy((connection, successor, head))
+    check_preview(connection, now=now, successor=successor, head=head)
+    assert (connection, successor, head) == before, "nothing is changed"
+
+
+def check_preview(
+    connection: Connection,
+    now: datetime,
+    successor: Connection | None = None,
+    head: Connection | None = None,
+) -> None:
     found = preview_triggers(connection, now=now, successor=successor, head=head, era=None)
     really = answers(connection, now=now, successor=successor, head=head)
     assert found == tuple(expected_preview(trigger, answer) for trigger, answer in really.items())
     assert [each.trigger for each in found] == list(Trigger)
-    assert (connection, successor, head) == before, "nothing is changed"
 
 
 @pytest.mark.parametrize("at_now", STANDS)
 @pytest.mark.parametrize("now", [NOW, NOW - TICK, NOW + TICK, START - TICK])
 def test_trigger_preview_matches_the_real_call_in_each_standing(at_now: str, now: datetime) -> None:
+    head = pending(number=9)
     for connection in STANDS[at_now]:
-        for successors in specimens.successors(connection).values():
-            for successor in successors:
-                check_allowed(connection, now, successor)
-                check_allowed(connection, now=now, successor=successor, head=successor)
-                if successor is not None:
-                    check_allowed(connection, now=now, successor=successor, head=pending(number=9))
+        successors = [each for some in specimens.successors(connection).values() for each in some]
+        before = deepcopy((connection, successors, head))
+        for successor in successors:
+            check_preview(connection, now, successor)
+            check_preview(connection, now=now, successor=successor, head=successor)
+            if successor is not None:
+                check_preview(connection, now=now, successor=successor, head=head)
+        assert (connection, successors, head) == before, "nothing is changed"
 
 
 def test_reconnect_preview_equals_reconnect_with_placeholder_ids() -> None:

@@ -129,21 +129,25 @@ def test_law_10_any_60_seconds_admit_at_most_10_initiates(
 @pytest.mark.parametrize("seconds", [1, 2])
 def test_law_10_limit_is_never_exceeded_in_histories_of_6_calls(limit: int, seconds: int) -> None:
     policy, window = ExactLog("log", limit, seconds), SECOND * seconds
-    for places in product(range(5), repeat=6):
-        history = [START + SECOND * place / 2 for place in places]
-        state: RateState = ratelimit.FRESH_LOG
-        admitted: list[Call] = []
-        steady = True
-        for now in history:
-            steady = steady and all(at <= now for at, _ in admitted)
+
+    def go_on(state: RateState, admitted: list[Call], calls: int, *, steady: bool) -> None:
+        # Histories that begin alike share their first calls.
+        if not calls:
+            check_windows(policy, admitted)
+            return
+        for place in range(5):
+            now = START + SECOND * place / 2
+            steadily = steady and all(at <= now for at, _ in admitted)
             answer = ratelimit.admit_one(policy, state, now)
             # As long as no clock runs backwards, a call is admitted exactly if there is room.
             room = in_window(admitted, now - window + TICK, window) < limit
-            if not isinstance(answer, int):
-                state = answer
-                admitted.append((now, 1))
-            assert not steady or room is not isinstance(answer, int)
-        check_windows(policy, admitted)
+            assert not steadily or room is not isinstance(answer, int)
+            if isinstance(answer, int):
+                go_on(state, admitted, calls - 1, steady=steadily)
+            else:
+                go_on(answer, [*admitted, (now, 1)], calls - 1, steady=steadily)
+
+    go_on(ratelimit.FRESH_LOG, [], 6, steady=True)
 
 
 def test_law_10_window_is_half_open_to_the_microsecond() -> None:

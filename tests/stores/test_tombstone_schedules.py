@@ -253,8 +253,8 @@ def test_law_17_tombstone_ends_access_in_300_random_schedules() -> None:
 
 
 @pytest.mark.heavy
-def test_law_17_tombstone_ends_access_in_3000_random_schedules() -> None:
-    run_schedules(3_000)
+def test_law_17_tombstone_ends_access_in_1200_random_schedules() -> None:
+    run_schedules(1_200)
 
 
 # --- Each sentence left out -------------------------------------------------------------------

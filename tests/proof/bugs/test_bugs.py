@@ -25,6 +25,21 @@ VISIBLE = 295
 HIDDEN = 50
 
 
+FAIL_MANY = (
+    "pending-not-revocable",
+    "preference-ignored",
+    "failed-refresh-revokes",
+    "stale-replica",
+    "sign-up-by-default",
+    "key-ignored",
+    "created-is-200",
+    "malformed-charged",
+    "bucket-starts-empty",
+    "unknown-members-ignored",
+)
+"""Bugs that together fail the checks that the catalogue does not name."""
+
+
 class Undated(Service):
     def dated(self, response: Response) -> Response:
         return response
@@ -87,7 +102,7 @@ def test_every_conformance_check_finds_a_planted_bug() -> None:
     bugs = visible()
     useless = _single_checks().difference(*[bug.found_by for bug in bugs])
     assert useless
-    for bug in bugs:
+    for bug in sorted(bugs, key=lambda bug: bug.name not in FAIL_MANY):
         useless -= _failed(_held_against(bug.make(), slowly=bug.slowly, only=useless))
         if not useless:
             return
@@ -95,7 +110,7 @@ def test_every_conformance_check_finds_a_planted_bug() -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("bug", visible()[::10], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", visible()[::30], ids=lambda bug: bug.name)
 def test_planted_bug_also_fails_in_a_whole_conformance_run(bug: VisibleBug) -> None:
     failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=_single_checks()))
     assert failed >= set(bug.found_by)

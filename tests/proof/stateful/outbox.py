@@ -321,7 +321,7 @@ class Shipped(RuleBasedStateMachine):
         number, subject = delivery.number, self.posted[delivery.number]
         assert delivery.subject == key_of(subject)
         assert delivery.document == {"subject": subject}
-        assert 1 <= delivery.attempt <= SHIPPING.attempts
+        assert 1 <= delivery.attempt <= SHIPPING.attempts, f"attempt {delivery.attempt}"
         if process.stepped:
             # Another worker may have taken its claim over since.
             process.current, process.began, process.noted = number, self.now, False

@@ -25,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import attrs
 from granian.constants import HTTPModes, Interfaces
@@ -88,11 +89,22 @@ class Control:
         )
 
 
+_READ: Final[dict[Path, tuple[tuple[int, int, int], Control]]] = {}
+"""Each control file as it was read last: its inode, time and size, and its values."""
+
+
 def read_control(file: Path) -> Control:
-    """Read the current control file."""
+    """Return the values of the current control file."""
+    # A server asks several times for each request, and a test rarely replaces the file.
+    found = file.stat()
+    version = found.st_ino, found.st_mtime_ns, found.st_size
+    if file in _READ and _READ[file][0] == version:
+        return _READ[file][1]
     members = json.loads(file.read_text())
     planned = members.pop("meanwhile", None)
-    return Control(**members, meanwhile=None if planned is None else Meanwhile(**planned))
+    control = Control(**members, meanwhile=None if planned is None else Meanwhile(**planned))
+    _READ[file] = version, control
+    return control
 
 
 def put(module: ModuleType, **names: object) -> None:
