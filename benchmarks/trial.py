@@ -37,6 +37,7 @@ BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
 
 PROCESSES: Final = (
+    "tests/cli/",
     "tests/servers/",
     "tests/stores/django/",
     "tests/stores/redis/",

@@ -1,4 +1,4 @@
-"""Registrations of API keys whose output cannot be written, or whose row cannot be read."""
+"""The command `keys`: its help, output that cannot be written, rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,76 @@ import pytest
 
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import NAMED, Platform
-from tests.support.commands import Command
+from tests.support.commands import Command, help_of
+
+# --- Help -------------------------------------------------------------------------------------
+
+OPTIONS = "options: -h, --help show this help message and exit"
+DATABASE = (
+    "--database URL sqlite:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/NAME or "
+    "mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is DATABASE_URL, which keeps the "
+    "password out of the list of processes"
+)
+STDIN = "--stdin read the key from standard input"
+SCOPES = "The package's own operations need only connection:write"
+
+
+def test_help_of_keys_lists_its_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys") == (
+        "usage: python -m curae_lifecycle keys [-h] ACT ... "
+        "Manages the callers of API keys. Each change takes effect with the next request, on every "
+        "worker. Of a key only the digest is stored. "
+        "positional arguments: ACT register create or register a key "
+        "narrow take scopes away from keys, by their id "
+        "withdraw delete keys "
+        f"list print the callers of all keys {OPTIONS}"
+    )
+
+
+def test_help_of_keys_register_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "register") == (
+        "usage: python -m curae_lifecycle keys register [-h] --app-id ID --account UUID "
+        "--environment {live,test} [--scope SCOPE] [--own-scope SCOPE] [--api-key-id ID] [--stdin] "
+        "[--database URL] "
+        "Creates a key and prints it once, or registers the key on standard input. A key that is "
+        "already registered gets the new caller from the next request on. "
+        f"{OPTIONS} --app-id ID the SDK app --account UUID the customer account's id "
+        "--environment {live,test} the environment of the API keys "
+        f"--scope SCOPE a scope of the key; without scopes it may only read. {SCOPES} "
+        "--own-scope SCOPE a scope of the key that only operations of your own know "
+        "--api-key-id ID the id that idempotency records and rate limits belong to; a key and its "
+        "replacement share one. By default a registered key keeps its id and any other key gets a "
+        f"new id {STDIN} {DATABASE}"
+    )
+
+
+def test_help_of_keys_narrow_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "narrow") == (
+        "usage: python -m curae_lifecycle keys narrow [-h] --api-key-id ID [--scope SCOPE] "
+        "[--database URL] "
+        "Leaves all keys of an id only the named scopes, which each of them must have. "
+        f"{OPTIONS} --api-key-id ID all keys of this id "
+        f"--scope SCOPE a scope to keep; without scopes the keys may only read. {SCOPES} {DATABASE}"
+    )
+
+
+def test_help_of_keys_withdraw_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "withdraw") == (
+        "usage: python -m curae_lifecycle keys withdraw [-h] (--api-key-id ID | --stdin) "
+        "[--database URL] "
+        "Deletes the key on standard input, or all keys of an id. They stop working with the next "
+        f"request. {OPTIONS} --api-key-id ID all keys of this id {STDIN} {DATABASE}"
+    )
+
+
+def test_help_of_keys_list_explains_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "list") == (
+        "usage: python -m curae_lifecycle keys list [-h] [--database URL] "
+        f"Prints the caller of each key as a JSON line, and never the key. {OPTIONS} {DATABASE}"
+    )
+
+
+# --- Registrations ----------------------------------------------------------------------------
 
 
 def test_new_key_that_cannot_be_printed_is_withdrawn(

@@ -17,7 +17,7 @@ from curae_lifecycle.cli.table_formats import to_document, to_markdown
 from curae_lifecycle.cli.tables import find_source
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from tests.support.commands import on_a_terminal, run, without_colour
+from tests.support.commands import help_of, on_a_terminal, run, without_colour
 
 
 def test_tables_command_prints_all_tables_or_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,3 +249,18 @@ def test_rule_of_a_table_outside_the_package_has_no_source_line() -> None:
         "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")
     )
     assert find_source(table, table["rain"]) == "its source was not found"
+
+
+def test_help_of_tables_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "tables") == (
+        "usage: python -m curae_lifecycle tables [-h] [--format {md,mermaid,json}] "
+        "[--diff OLD.json] [NAME] "
+        "Prints every table, or the named one. Given the name of a rule, a problem code or a "
+        "reason, prints the matching rules and the lines of code that declare them. "
+        "positional arguments: NAME a table, a rule, a problem code or a reason; by default every "
+        "table "
+        "options: -h, --help show this help message and exit "
+        "--format {md,mermaid,json} how to print (default: md) "
+        "--diff OLD.json print the changes since OLD.json, which --format json printed; the exit "
+        "status is 1 if there are any"
+    )
