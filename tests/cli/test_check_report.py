@@ -102,7 +102,12 @@ def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "timeout"), [([], DEFAULT_TIMEOUT), (["--limit", "7"], timedelta(seconds=7))]
+    ("options", "timeout"),
+    [
+        ([], DEFAULT_TIMEOUT),
+        (["--limit", "7"], timedelta(seconds=7)),
+        (["--limit", "1000000000"], timedelta(seconds=1_000_000_000)),
+    ],
 )
 def test_check_limit_option_is_the_timeout_of_each_kit_check(
     options: list[str], timeout: timedelta, monkeypatch: pytest.MonkeyPatch
@@ -125,11 +130,12 @@ def test_check_limit_option_is_the_timeout_of_each_kit_check(
     assert given == [timeout]
 
 
+@pytest.mark.parametrize("seconds", ["1000000001", "99999999999999"])
 def test_check_with_a_limit_too_long_for_python_exits_2(
-    capsys: pytest.CaptureFixture[str],
+    seconds: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["check", f"{PLANTED}:Bare", "--only", "kit", "--limit", "99999999999999"])
+        main(["check", f"{PLANTED}:Bare", "--only", "kit", "--limit", seconds])
     assert "--limit: must be 1000000000 or less" in capsys.readouterr().err
 
 

@@ -138,7 +138,11 @@ def test_problems_command_prints_all_codes_or_one(capsys: pytest.CaptureFixture[
 def test_problems_command_with_an_unknown_code_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["problems", "LOST"])
-    assert "there is no problem code LOST" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("usage: python -m curae_lifecycle problems ")
+    assert error.endswith(
+        f"problems: error: there is no problem code LOST; the codes are {', '.join(ProblemCode)}\n"
+    )
 
 
 def test_help_of_problems_explains_its_argument(capsys: pytest.CaptureFixture[str]) -> None:

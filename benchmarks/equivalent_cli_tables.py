@@ -1,0 +1,68 @@
+"""Mutants of the commands on keys, stores, tables and problems that no caller can tell.
+
+The law of this module is that of `equivalent.py`: **every entry has a proof**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks.equivalent import Key
+
+_SAME_LENGTH: Final = "Both have the same length: there is one value for each axis."
+
+
+def _not_strict(where: str, line: str) -> Iterator[tuple[Key, str]]:
+    """Yield the three ways of not asking `zip` for equal lengths."""
+    for other in ("strict=None", "strict=False", ""):
+        yield (where, line, line.replace("strict=True", other)), _SAME_LENGTH
+
+
+EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
+    **{
+        (
+            "cli.keys._add_scopes",
+            'metavar="SCOPE",',
+            other,
+        ): "By default, argparse makes the same word of the name of the option."
+        for other in ("metavar=None,", "")
+    },
+    (
+        "cli.problems.to_markdown",
+        'f"```json\\n{json.dumps(format_problem(problem, DEFAULT_TYPE_BASE), indent=2)}\\n```",',
+        'f"```json\\n{json.dumps(format_problem(problem, ), indent=2)}\\n```",',
+    ): "It is the default of `format_problem`.",
+    **{
+        (
+            "cli.table_diff._places",
+            (
+                "axis: own.get(axis, other.get(axis, ())) "
+                "for axis in (own if cell_axes == {*own} else other)"
+            ),
+            (
+                f"axis: own.get(axis, other.get(axis, {default})) "
+                "for axis in (own if cell_axes == {*own} else other)"
+            ),
+        ): "One of the two has the axis, so nothing needs the default."
+        for default in ("None", "")
+    },
+    **dict(
+        _not_strict(
+            "cli.table_diff._places",
+            "if frozenset(zip(axes, place, strict=True)) in change.cells",
+        )
+    ),
+    (
+        "cli.table_diff.spread",
+        "if not own.axes.keys() < other.axes.keys():",
+        "if not own.axes.keys() <= other.axes.keys():",
+    ): "With the same axes there is nothing to add, and each cell is copied once.",
+    **dict(
+        _not_strict(
+            "cli.table_diff.spread",
+            "cell | frozenset(zip(added, values, strict=True)): rule",
+        )
+    ),
+}
+"""Function, the line as it is, the line as it was changed: why no caller can tell."""
