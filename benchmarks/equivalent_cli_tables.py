@@ -29,6 +29,11 @@ EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
         for other in ("metavar=None,", "")
     },
     (
+        "cli.keys._register",
+        'minted = None if options.stdin else f"cae_{environment}_{token_urlsafe(32)}"',
+        'minted = None if options.stdin else f"cae_{environment}_{token_urlsafe(None)}"',
+    ): "Python's default is 32 bytes, too.",
+    (
         "cli.problems.to_markdown",
         'f"```json\\n{json.dumps(format_problem(problem, DEFAULT_TYPE_BASE), indent=2)}\\n```",',
         'f"```json\\n{json.dumps(format_problem(problem, ), indent=2)}\\n```",',

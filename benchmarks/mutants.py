@@ -46,6 +46,7 @@ GENERAL: Final = (
     "cli/test_check_output.py",
     "cli/test_check_report.py",
     "cli/test_parser.py",
+    "cli/test_table_findings.py",
     "cli/test_tables_output.py",
     "docs/extending/test_extending.py",
     "docs/generate/test_generate.py::test_committed_generated_docs_are_current[problems]",

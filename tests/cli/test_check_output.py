@@ -195,6 +195,7 @@ def summary_of(
     """Return the summary of a simulation that ran, but for a broken law at seed 2."""
     first, second = store(Settings()), store(Settings())
     assert first is not second
+    assert first.caller_of("0" * 64) is None
     violation = Violation(
         message="law 1 is broken",
         law=1,
@@ -236,6 +237,7 @@ def test_check_prints_each_simulation_until_a_law_is_broken(
             "the store has no attribute clock that can be replaced",
         ),
         (STORE, None),
+        ("tests.cli.planted_stores:make_async_store", None),
     ],
 )
 def test_check_simulates_no_purge_of_a_store_without_its_clock(

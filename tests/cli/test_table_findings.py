@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import attrs
 
 from curae_lifecycle.cli.release import Release, parse_release
-from curae_lifecycle.cli.table_diff import Finding, compare, findings
+from curae_lifecycle.cli.table_diff import Finding, compare, findings, format_changes
 from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
@@ -52,3 +54,31 @@ def test_finding_of_a_renamed_rule_shows_its_answer_as_it_is() -> None:
             ("was: go, by lamp.red: [O] It is safe.", "now: go, by lamp.go: [O] It is safe."),
         )
     ]
+
+
+def test_changes_are_formatted_as_indented_json() -> None:
+    new = release(attrs.evolve(GO, outcome="run"), WAIT, STOP, law="What you do.")
+
+    def shape(law: str) -> dict[str, object]:
+        return {"law": law, "state": None, "axes": {"light": ["red", "amber", "green"]}}
+
+    def rule(says: str) -> dict[str, object]:
+        why = "[O] It is safe."
+        return {"name": "lamp.red", "outcome": {"kind": "str"}, "says": says, "why": why}
+
+    lamp = {
+        "name": "lamp",
+        "before": shape("What to do."),
+        "after": shape("What you do."),
+        "cells": [
+            {
+                "kinds": ["same answer in other words"],
+                "cells": [{"light": "red"}],
+                "before": rule("go"),
+                "after": rule("run"),
+            }
+        ],
+    }
+    document = {"from": "1", "to": "2", "changes": [lamp]}
+    old, new = attrs.evolve(OLD, version="1"), attrs.evolve(new, version="2")
+    assert format_changes(old, new, compare(old, new)) == json.dumps(document, indent=2) + "\n"

@@ -127,6 +127,10 @@ def test_tables_diff_on_a_terminal_prints_each_change_on_its_lines(
             "the table access moves no state, so it has no diagram",
         ),
         (
+            ["access.active", "--format", "mermaid"],
+            "the table access moves no state, so it has no diagram",
+        ),
+        (
             ["--diff", "x", "access"],
             "--diff compares all tables: omit NAME, and use --format md or json",
         ),
