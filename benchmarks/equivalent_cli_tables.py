@@ -69,5 +69,11 @@ EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
             "cell | frozenset(zip(added, values, strict=True)): rule",
         )
     ),
+    **dict(
+        _not_strict(
+            "cli.table_formats._to_dict",
+            '"key": dict(zip(names, key, strict=True)),',
+        )
+    ),
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

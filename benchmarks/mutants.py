@@ -45,7 +45,9 @@ PROVEN: Final = {
 GENERAL: Final = (
     "cli/test_check_output.py",
     "cli/test_check_report.py",
+    "cli/test_missing_database.py",
     "cli/test_parser.py",
+    "cli/test_streams.py",
     "cli/test_table_findings.py",
     "cli/test_tables_output.py",
     "docs/extending/test_extending.py",

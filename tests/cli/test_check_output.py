@@ -286,6 +286,21 @@ def test_check_adds_up_the_findings_of_all_parts(
     ]
 
 
+@pytest.mark.usefixtures("_four_races")
+def test_check_adds_up_what_all_parts_did_not_run(
+    lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Report((), (), (NotRun("a.one", "no time"), NotRun("a.two", "no time")), seed="1")
+    monkeypatch.setattr(check, "check_store", lambda *_, **__: report)
+    monkeypatch.setattr(check, "race_all", same_races(0, 1))
+    monkeypatch.setattr(check, "race_three", same_three_way_races(0, 1))
+    monkeypatch.setattr(check, "run_seed", summary_of)
+    arguments = ["check", "tests.cli.planted_stores:OwnClock", "--seeds", "1"]
+    assert main(arguments) == 0
+    assert lines[-1] == (TITLE, "findings: 0, not run: 3")
+    assert main([*arguments, "--strict"]) == 1
+
+
 def test_check_breaks_long_lists_between_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

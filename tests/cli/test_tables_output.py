@@ -12,6 +12,8 @@ from rich.console import Console
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.release import parse_release
+from curae_lifecycle.cli.table_diff import compare, format_changes
 from curae_lifecycle.cli.table_formats import to_document, to_json, to_markdown, to_mermaid
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from tests.support.commands import without_colour
@@ -110,6 +112,14 @@ def test_tables_diff_on_a_terminal_prints_each_change_on_its_lines(
         f"× changed now: REVOKED, by {rule.row.rule}: {rule.row.why}",
         "PENDING",
     ]
+
+
+def test_tables_diff_as_json_prints_one_document(
+    older: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = parse_release(older.read_text()), parse_release(to_document(TABLES.values()))
+    assert main(["tables", "--diff", str(older), "--format", "json"]) == 1
+    assert capsys.readouterr().out == format_changes(old, new, compare(old, new))
 
 
 # --- Mistakes ---------------------------------------------------------------------------------
