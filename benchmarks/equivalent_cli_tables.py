@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks.equivalent import Key
 
 _SAME_LENGTH: Final = "Both have the same length: there is one value for each axis."
+_NO_COLOUR: Final = "Without columns there is no Rich or no terminal, so no line has a colour."
 
 
 def _not_strict(where: str, line: str) -> Iterator[tuple[Key, str]]:
@@ -75,5 +76,29 @@ EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
             '"key": dict(zip(names, key, strict=True)),',
         )
     ),
+    (
+        "cli.tables._diff",
+        'if not show_columns(table.name, "", layout, wide="was and now"):',
+        'if not show_columns(table.name, None, layout, wide="was and now"):',
+    ): "Rich prints nothing below the columns for either.",
+    **{
+        ("cli.tables._diff", f'say({text}, "{role}")', f"say({text}, {other})"): _NO_COLOUR
+        for text, role in (
+            ('f"\\n{table.name}"', "title"),
+            ('f"  {each.where}: {each.what}"', "rule"),
+            ('f"    {detail}"', "answered"),
+        )
+        for other in ("None", f'"XX{role}XX"', f'"{role.upper()}"')
+    },
+    (
+        "cli.tables._callee",
+        'return function.id if isinstance(function, ast.Name) else ""',
+        'return function.id if isinstance(function, ast.Name) else "XXXX"',
+    ): "It is only compared with `Table` and `Row`.",
+    (
+        "cli.tables._text",
+        'return str(expression.value) if isinstance(expression, ast.Constant) else ""',
+        'return str(expression.value) if isinstance(expression, ast.Constant) else "XXXX"',
+    ): "No table and no operation has either name.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from curae_lifecycle.stores.sql.statement import Statement
-from tests.cli.operating import NAMED, Platform
+from tests.cli.operating import KEY, NAMED, Platform
 from tests.support.commands import Command, help_of
 
 # --- Help -------------------------------------------------------------------------------------
@@ -104,8 +105,40 @@ def test_key_with_a_malformed_row_is_registered_by_its_id(
     platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
     register = ("keys", "register", *NAMED, "--scope", "connection:write", "--stdin")
     status, printed, error = command(*register, given="cae_live_k1")
-    assert (status, printed, error.count("\n")) == (1, [], 2)
-    assert error.endswith("to register the key again, give its id with --api-key-id\n")
+    assert (status, printed) == (1, [])
+    assert error == (
+        "python -m curae_lifecycle keys register: error: the key with the digest "
+        f"{KEY.digest()}: format: INVALID\n"
+        "to register the key again, give its id with --api-key-id\n"
+    )
     status, (printed_key,), error = command(*register, "--api-key-id", "key-1", given="cae_live_k1")
     assert (status, printed_key["apiKeyId"], error) == (0, "key-1", "")
     assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 200
+
+
+def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
+    ids = {str(command("keys", "register", *NAMED)[1][0]["apiKeyId"]) for _ in range(2)}
+    assert {str(UUID(each)) for each in ids} == ids
+    assert len(ids) == 2
+
+
+def test_each_of_many_registered_keys_keeps_its_id(command: Command) -> None:
+    register = ("keys", "register", *NAMED, "--stdin")
+    for text in "abc":
+        assert command(*register, "--api-key-id", f"id-{text}", given=text)[0] == 0
+    for text in "abc":
+        _, (printed,), _ = command(*register, given=text)
+        assert printed["apiKeyId"] == f"id-{text}"
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("a b", "a scope must be visible ASCII characters without spaces"),
+        ("", "a scope must not be empty"),
+    ],
+)
+def test_narrowing_to_a_malformed_scope_exits_2(scope: str, said: str, command: Command) -> None:
+    status, printed, error = command("keys", "narrow", "--api-key-id", "key-1", "--scope", scope)
+    assert (status, printed) == (2, [])
+    assert error.endswith(f" keys narrow: error: {said}\n")
