@@ -211,7 +211,9 @@ def test_check_simulation_purges_an_async_store(
 REFUSED = {
     "store_in_context": "is not a store: it has no method register, caller_of, load, commit; the "
     "callable must return the store itself",
-    "same_store": "MemoryStore is not empty at the second call; each call must return a new empty",
+    "same_store": "MemoryStore is not empty at the second call; each call must return a new empty "
+    "store, with an empty database",
+    "same_async_store": "AsyncWithMethods is not empty at the second call; each call must return",
     "store_with_messages": "WithOutbox is not empty at the first call",
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import KEY, NAMED, Platform
 from tests.support.commands import Command, help_of
@@ -142,3 +144,21 @@ def test_narrowing_to_a_malformed_scope_exits_2(scope: str, said: str, command: 
     status, printed, error = command("keys", "narrow", "--api-key-id", "key-1", "--scope", scope)
     assert (status, printed) == (2, [])
     assert error.endswith(f" keys narrow: error: {said}\n")
+
+
+def test_narrow_exits_1_if_a_key_becomes_unreadable_meanwhile(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SqlDatabase.run_transaction
+    added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
+
+    def run_and_add(database: SqlDatabase, statements: Sequence[Statement]) -> bool:
+        return run(database, statements) and run(database, [Statement(*added)])
+
+    monkeypatch.setattr(SqlDatabase, "run_transaction", run_and_add)
+    status, printed, error = command("keys", "narrow", "--api-key-id", "key-1")
+    assert (status, printed) == (1, [])
+    assert error == (
+        f"python -m curae_lifecycle keys narrow: error: the key with the digest {'0' * 64}: "
+        "format: INVALID\n"
+    )
