@@ -21,6 +21,11 @@ def _not_strict(where: str, line: str) -> Iterator[tuple[Key, str]]:
 
 
 EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
+    (
+        "cli.check._as_store",
+        'if inspect.iscoroutinefunction(getattr(store, "load", None)):',
+        'if inspect.iscoroutinefunction(getattr(store, "load", )):',
+    ): "A store without the method was refused before.",
     **{
         (
             "cli.keys._add_scopes",

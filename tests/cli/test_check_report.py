@@ -218,12 +218,13 @@ REFUSED = {
 }
 
 
+@pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", REFUSED)
 def test_check_of_a_factory_that_returns_no_new_store_exits_2(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["check", f"{PLANTED}:{name}"])
+        main(["check", f"{PLANTED}:{name}", "--only", "kit"])
     assert stopped.value.code == 2
     told = " ".join(capsys.readouterr().err.split())
     assert f"{PLANTED}:{name}: " in told or name == "store_in_context"
