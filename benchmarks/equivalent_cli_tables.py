@@ -26,6 +26,11 @@ EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
         'if inspect.iscoroutinefunction(getattr(store, "load", None)):',
         'if inspect.iscoroutinefunction(getattr(store, "load", )):',
     ): "A store without the method was refused before.",
+    (
+        "cli.check._kit",
+        "make_store(), only=names, timeout=limit, progress=lambda _: next(ticks, None)",
+        "make_store(), only=names, timeout=limit, progress=lambda _: next(ticks, )",
+    ): "It is called at most once for each check, so there is always a next one.",
     **{
         (
             "cli.keys._add_scopes",

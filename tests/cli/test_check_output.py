@@ -76,6 +76,16 @@ def test_check_prints_the_results_of_the_kit_in_their_colours(
     ]
 
 
+def test_check_with_five_findings_shows_all_of_them(
+    lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(5)])
+    report = Report((), failed, (), seed="1")
+    monkeypatch.setattr(check, "check_store", lambda *_, **__: report)
+    assert main(["check", STORE, "--only", "kit"]) == 1
+    assert lines[-2:] == [(RULE, "c.4\n  Broken 4."), (TITLE, "findings: 5")]
+
+
 def test_progress_of_the_kit_counts_checks_that_were_not_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -89,6 +99,7 @@ def test_progress_of_the_kit_counts_checks_that_were_not_run(
         assert (only, timeout) == (names, timedelta(seconds=30))
         for number in (1, 2):
             progress(Progress(names[number], CheckOutcome.PASSED, 1.0, number, 2))
+        assert shown.getvalue() == bar("kit", 10).rstrip()
         return Report(tuple(names[:2]), (), tuple([NotRun(each, "") for each in names[2:]]), "1")
 
     monkeypatch.setattr(check, "check_store", run)

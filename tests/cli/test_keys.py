@@ -118,6 +118,16 @@ def test_key_with_a_malformed_row_is_registered_by_its_id(
     assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 200
 
 
+def test_key_with_a_malformed_row_is_withdrawn_by_its_text(
+    platform: Platform, command: Command
+) -> None:
+    platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
+    status, printed, error = command("keys", "withdraw", "--stdin", given="cae_live_k1")
+    assert (status, printed) == (1, [])
+    assert error.endswith(f"the key with the digest {KEY.digest()}: format: INVALID\n")
+    assert command("keys", "list") == (0, [], "")
+
+
 def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
     ids = {str(command("keys", "register", *NAMED)[1][0]["apiKeyId"]) for _ in range(2)}
     assert {str(UUID(each)) for each in ids} == ids
