@@ -1,4 +1,4 @@
-"""The output of `check` on a terminal: each line, its colour, and the progress."""
+"""The output of `check`: its help, each line in its colour on a terminal, and the progress."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from curae_lifecycle.testing.races import RaceResult, StoreArena, ThreeWayResult
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 from curae_lifecycle.testing.simulation import Summary, Violation
 from tests.cli.styled import StyledConsole
+from tests.support.commands import help_of
 
 TITLE, RULE, DETAIL, RAISED = "bold", "bold yellow", "cyan", "red"
 STORE = "curae_lifecycle:MemoryStore"
@@ -328,3 +329,21 @@ def test_check_breaks_long_lists_between_words(
         f"run: {listed} not run: {names}: no time"
     )
     assert all(each.startswith(("  run: ", "  not run: ", "    ")) for each in told[1:-1])
+
+
+def test_help_of_check_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "check") == (
+        "usage: python -m curae_lifecycle check [-h] [--seeds N] [--limit SECONDS] "
+        "[--only {kit,races,simulation}] [--strict] MODULE:STORE "
+        "Creates empty stores and looks for bugs in them in three parts: the conformance kit on a "
+        "server in this process, every pair of actions that can race, and the simulation. A race "
+        "fails if its result is that of neither order. Each part prints its findings. The exit "
+        "status is 1 if there are any. "
+        "positional arguments: MODULE:STORE a callable that returns a new empty store each time; "
+        "it may be a coroutine function "
+        "options: -h, --help show this help message and exit "
+        "--seeds N how many seeds to simulate, from 0 (default: 3) "
+        "--limit SECONDS how long one check of the kit may take, in seconds (default: 30) "
+        "--only {kit,races,simulation} run only this part; by default all "
+        "--strict also exit with status 1 if any check was not run"
+    )

@@ -17,7 +17,6 @@ from curae_lifecycle.testing.conformance.results import ProgressCallback
 from curae_lifecycle.testing.conformance.store_kit import METHODS, NO_CLOCK, check_store
 from tests.cli import planted_stores
 from tests.cli.planted_stores import Bare, OwnClock, WithOutbox
-from tests.support.commands import help_of
 
 PLANTED = "tests.cli.planted_stores"
 FAMILIES = ("page", "outbox", "purge", "registration", "permission", "idempotency")
@@ -238,21 +237,3 @@ def test_exception_of_a_store_factory_is_a_finding_of_check(
     assert main(["check", f"{PLANTED}:failing_factory", "--only", "kit"]) == 1
     told = capsys.readouterr().out
     assert told.startswith("kit: raised ConnectionRefusedError: no database\n")
-
-
-def test_help_of_check_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert help_of(capsys, "check") == (
-        "usage: python -m curae_lifecycle check [-h] [--seeds N] [--limit SECONDS] "
-        "[--only {kit,races,simulation}] [--strict] MODULE:STORE "
-        "Creates empty stores and looks for bugs in them in three parts: the conformance kit on a "
-        "server in this process, every pair of actions that can race, and the simulation. A race "
-        "fails if its result is that of neither order. Each part prints its findings. The exit "
-        "status is 1 if there are any. "
-        "positional arguments: MODULE:STORE a callable that returns a new empty store each time; "
-        "it may be a coroutine function "
-        "options: -h, --help show this help message and exit "
-        "--seeds N how many seeds to simulate, from 0 (default: 3) "
-        "--limit SECONDS how long one check of the kit may take, in seconds (default: 30) "
-        "--only {kit,races,simulation} run only this part; by default all "
-        "--strict also exit with status 1 if any check was not run"
-    )
