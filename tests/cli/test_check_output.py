@@ -99,7 +99,8 @@ def test_progress_of_the_kit_counts_checks_that_were_not_run(
         assert isinstance(store, MemoryStore)
         assert (only, timeout) == (names, timedelta(seconds=30))
         for number in (1, 2):
-            progress(Progress(names[number], CheckOutcome.PASSED, 1.0, number, 2))
+            outcome = CheckOutcome.PASSED
+            progress(Progress(names[number], outcome, seconds=1.0, number=number, total=2))
         assert shown.getvalue() == bar("kit", 10).rstrip()
         return Report(tuple(names[:2]), (), tuple([NotRun(each, "") for each in names[2:]]), "1")
 
@@ -215,7 +216,7 @@ def summary_of(
         log=("{}",),
         environment=Environment.LIVE,
     )
-    return Summary(seed, clients, hours, 7, violation=violation if seed == 2 else None)
+    return Summary(seed, clients, hours, requests=7, violation=violation if seed == 2 else None)
 
 
 def headline(seed: int) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def test_markdown_table_without_lines_has_its_head() -> None:
     assert markdown_table(iter(("a|b", "c")), ()) == "| a\\|b | c |\n| --- | --- |\n"
 
 
-def test_mermaid_labels_an_arrow_with_the_values_of_the_other_axes() -> None:
+def test_mermaid_labels_arrows_with_values_of_other_axes() -> None:
     assert to_mermaid(THREE) == (
         "stateDiagram-v2\n    red --> green: on short / on long\n    green --> red: on short\n"
     )

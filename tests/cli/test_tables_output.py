@@ -54,7 +54,7 @@ def test_tables_are_printed_in_the_format_that_was_asked(
         ("access.active", "Row("),
     ],
 )
-def test_tables_command_with_a_rule_prints_its_reason_place_and_table(
+def test_tables_command_prints_place_and_table_of_a_rule(
     rule: str, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = find_rule(rule)
@@ -86,7 +86,7 @@ def older(tmp_path: Path) -> Path:
     return path
 
 
-def test_tables_diff_on_a_terminal_prints_each_change_on_its_lines(
+def test_tables_diff_on_a_terminal_breaks_no_detail(
     older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = io.StringIO()
