@@ -37,12 +37,14 @@ BROKEN: Final = 70
 """How a process ends where a mutant cannot be tried."""
 
 PROCESSES: Final = (
+    "tests/cli/",
     "tests/servers/",
     "tests/stores/django/",
     "tests/stores/redis/",
     "tests/stores/sql/",
+    "tests/stores/test_api_keys.py",
 )
-"""The folders whose slow tests start processes or servers of databases."""
+"""The folders and files whose slow tests start processes or servers of databases."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
 """The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""

@@ -41,7 +41,7 @@ _STDIN: Final = "read the key from standard input"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `register`, `narrow`, `withdraw` and `list` to the parser of `keys`."""
-    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts = parser.add_subparsers(required=True, metavar="ACT")
     register = acts.add_parser(
         "register",
         help="create or register a key",

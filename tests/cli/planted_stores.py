@@ -189,6 +189,14 @@ def same_store() -> MemoryStore:
     return _SHARED
 
 
+_SHARED_ASYNC: Final = AsyncWithMethods()
+
+
+async def same_async_store() -> AsyncWithMethods:
+    """Return the same async store at each call."""
+    return _SHARED_ASYNC
+
+
 _MESSAGES: Final = WithOutbox()
 _MESSAGES.sent.append({"kind": "AccessEnded"})
 

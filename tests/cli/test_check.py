@@ -291,6 +291,7 @@ MISTAKES = {
     ":MemoryStore": "must be MODULE:STORE, such as",
     "no_such_module:Store": "No module named 'no_such_module'",
     "curae_lifecycle:NoStore": "has no attribute 'NoStore'",
+    "builtins:object:more": "has no attribute 'object:more'",
     "curae_lifecycle:__version__": "must be callable and return a store",
     "builtins:object": "object is not a store: it has no method register, caller_of, load, commit",
     "tests.cli.test_check:NoRegister": "NoRegister is not a store: it has no method register; ",
@@ -305,6 +306,21 @@ def test_check_of_an_object_that_is_no_store_exits_2(
         main(["check", text])
     assert stopped.value.code == 2
     assert MISTAKES[text] in capsys.readouterr().err
+
+
+def test_check_searches_the_current_folder_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "store_of_this_folder.py").write_text("empty = 1")
+    monkeypatch.chdir(tmp_path)
+    before = [*sys.path]
+    monkeypatch.setattr(sys, "path", [*before])
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            main(["check", "store_of_this_folder:empty"])
+        assert "must be callable and return a store" in capsys.readouterr().err
+        assert sys.path == [str(tmp_path), *before]
+    del sys.modules["store_of_this_folder"]
 
 
 @pytest.mark.parametrize("is_safe", [False, True])

@@ -101,7 +101,12 @@ def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "timeout"), [([], DEFAULT_TIMEOUT), (["--limit", "7"], timedelta(seconds=7))]
+    ("options", "timeout"),
+    [
+        ([], DEFAULT_TIMEOUT),
+        (["--limit", "7"], timedelta(seconds=7)),
+        (["--limit", "1000000000"], timedelta(seconds=1_000_000_000)),
+    ],
 )
 def test_check_limit_option_is_the_timeout_of_each_kit_check(
     options: list[str], timeout: timedelta, monkeypatch: pytest.MonkeyPatch
@@ -124,11 +129,12 @@ def test_check_limit_option_is_the_timeout_of_each_kit_check(
     assert given == [timeout]
 
 
+@pytest.mark.parametrize("seconds", ["1000000001", "99999999999999"])
 def test_check_with_a_limit_too_long_for_python_exits_2(
-    capsys: pytest.CaptureFixture[str],
+    seconds: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["check", f"{PLANTED}:Bare", "--only", "kit", "--limit", "99999999999999"])
+        main(["check", f"{PLANTED}:Bare", "--only", "kit", "--limit", seconds])
     assert "--limit: must be 1,000,000,000 or less" in capsys.readouterr().err
 
 
@@ -204,17 +210,20 @@ def test_check_simulation_purges_an_async_store(
 REFUSED = {
     "store_in_context": "is not a store: it has no method register, caller_of, load, commit; the "
     "callable must return the store itself",
-    "same_store": "MemoryStore is not empty at the second call; each call must return a new empty",
+    "same_store": "MemoryStore is not empty at the second call; each call must return a new empty "
+    "store, with an empty database",
+    "same_async_store": "AsyncWithMethods is not empty at the second call; each call must return",
     "store_with_messages": "WithOutbox is not empty at the first call",
 }
 
 
+@pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", REFUSED)
 def test_check_of_a_factory_that_returns_no_new_store_exits_2(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["check", f"{PLANTED}:{name}"])
+        main(["check", f"{PLANTED}:{name}", "--only", "kit"])
     assert stopped.value.code == 2
     told = " ".join(capsys.readouterr().err.split())
     assert f"{PLANTED}:{name}: " in told or name == "store_in_context"

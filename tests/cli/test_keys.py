@@ -1,15 +1,87 @@
-"""Registrations of API keys whose output cannot be written, or whose row cannot be read."""
+"""The command `keys`: its help, output that cannot be written, rows that cannot be read."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
-from tests.cli.operating import NAMED, Platform
-from tests.support.commands import Command
+from tests.cli.operating import KEY, NAMED, Platform
+from tests.support.commands import Command, help_of
+
+# --- Help -------------------------------------------------------------------------------------
+
+OPTIONS = "options: -h, --help show this help message and exit"
+DATABASE = (
+    "--database URL sqlite:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/NAME or "
+    "mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is DATABASE_URL, which keeps the "
+    "password out of the list of processes"
+)
+STDIN = "--stdin read the key from standard input"
+SCOPES = "The package's own operations need only connection:write"
+
+
+def test_help_of_keys_lists_its_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys") == (
+        "usage: python -m curae_lifecycle keys [-h] ACT ... "
+        "Manages the callers of API keys. Each change takes effect with the next request, on every "
+        "worker. Of a key only the digest is stored. "
+        "positional arguments: ACT register create or register a key "
+        "narrow take scopes away from keys, by their id "
+        "withdraw delete keys "
+        f"list print the callers of all keys {OPTIONS}"
+    )
+
+
+def test_help_of_keys_register_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "register") == (
+        "usage: python -m curae_lifecycle keys register [-h] --app-id ID --account UUID "
+        "--environment {live,test} [--scope SCOPE] [--own-scope SCOPE] [--api-key-id ID] [--stdin] "
+        "[--database URL] "
+        "Creates a key and prints it once, or registers the key on standard input. A key that is "
+        "already registered gets the new caller from the next request on. "
+        f"{OPTIONS} --app-id ID the SDK app --account UUID the customer account's id "
+        "--environment {live,test} the environment of the API keys "
+        f"--scope SCOPE a scope of the key; without scopes it may only read. {SCOPES} "
+        "--own-scope SCOPE a scope of the key that only operations of your own know "
+        "--api-key-id ID the id that idempotency records and rate limits belong to; a key and its "
+        "replacement share one. By default a registered key keeps its id and any other key gets a "
+        f"new id {STDIN} {DATABASE}"
+    )
+
+
+def test_help_of_keys_narrow_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "narrow") == (
+        "usage: python -m curae_lifecycle keys narrow [-h] --api-key-id ID [--scope SCOPE] "
+        "[--database URL] "
+        "Leaves all keys of an id only the named scopes, which each of them must have. "
+        f"{OPTIONS} --api-key-id ID all keys of this id "
+        f"--scope SCOPE a scope to keep; without scopes the keys may only read. {SCOPES} {DATABASE}"
+    )
+
+
+def test_help_of_keys_withdraw_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "withdraw") == (
+        "usage: python -m curae_lifecycle keys withdraw [-h] (--api-key-id ID | --stdin) "
+        "[--database URL] "
+        "Deletes the key on standard input, or all keys of an id. They stop working with the next "
+        f"request. {OPTIONS} --api-key-id ID all keys of this id {STDIN} {DATABASE}"
+    )
+
+
+def test_help_of_keys_list_explains_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "keys", "list") == (
+        "usage: python -m curae_lifecycle keys list [-h] [--database URL] "
+        f"Prints the caller of each key as a JSON line, and never the key. {OPTIONS} {DATABASE}"
+    )
+
+
+# --- Registrations ----------------------------------------------------------------------------
 
 
 def test_new_key_that_cannot_be_printed_is_withdrawn(
@@ -35,8 +107,68 @@ def test_key_with_a_malformed_row_is_registered_by_its_id(
     platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
     register = ("keys", "register", *NAMED, "--scope", "connection:write", "--stdin")
     status, printed, error = command(*register, given="cae_live_k1")
-    assert (status, printed, error.count("\n")) == (1, [], 2)
-    assert error.endswith("to register the key again, give its id with --api-key-id\n")
+    assert (status, printed) == (1, [])
+    assert error == (
+        "python -m curae_lifecycle keys register: error: the key with the digest "
+        f"{KEY.digest()}: format: INVALID\n"
+        "to register the key again, give its id with --api-key-id\n"
+    )
     status, (printed_key,), error = command(*register, "--api-key-id", "key-1", given="cae_live_k1")
     assert (status, printed_key["apiKeyId"], error) == (0, "key-1", "")
     assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 200
+
+
+def test_key_with_a_malformed_row_is_withdrawn_by_its_text(
+    platform: Platform, command: Command
+) -> None:
+    platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
+    status, printed, error = command("keys", "withdraw", "--stdin", given="cae_live_k1")
+    assert (status, printed) == (1, [])
+    assert error.endswith(f"the key with the digest {KEY.digest()}: format: INVALID\n")
+    assert command("keys", "list") == (0, [], "")
+
+
+def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
+    ids = {str(command("keys", "register", *NAMED)[1][0]["apiKeyId"]) for _ in range(2)}
+    assert {str(UUID(each)) for each in ids} == ids
+    assert len(ids) == 2
+
+
+def test_each_of_many_registered_keys_keeps_its_id(command: Command) -> None:
+    register = ("keys", "register", *NAMED, "--stdin")
+    for text in "abc":
+        assert command(*register, "--api-key-id", f"id-{text}", given=text)[0] == 0
+    for text in "abc":
+        _, (printed,), _ = command(*register, given=text)
+        assert printed["apiKeyId"] == f"id-{text}"
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("a b", "a scope must be visible ASCII characters without spaces"),
+        ("", "a scope must not be empty"),
+    ],
+)
+def test_narrowing_to_a_malformed_scope_exits_2(scope: str, said: str, command: Command) -> None:
+    status, printed, error = command("keys", "narrow", "--api-key-id", "key-1", "--scope", scope)
+    assert (status, printed) == (2, [])
+    assert error.endswith(f" keys narrow: error: {said}\n")
+
+
+def test_narrow_exits_1_if_a_key_becomes_unreadable_meanwhile(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SqlDatabase.run_transaction
+    added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
+
+    def run_and_add(database: SqlDatabase, statements: Sequence[Statement]) -> bool:
+        return run(database, statements) and run(database, [Statement(*added)])
+
+    monkeypatch.setattr(SqlDatabase, "run_transaction", run_and_add)
+    status, printed, error = command("keys", "narrow", "--api-key-id", "key-1")
+    assert (status, printed) == (1, [])
+    assert error == (
+        f"python -m curae_lifecycle keys narrow: error: the key with the digest {'0' * 64}: "
+        "format: INVALID\n"
+    )

@@ -18,6 +18,7 @@ from curae_lifecycle.service.problem_details import DETAILS
 from curae_lifecycle.service.rulebook import TABLES, find_rule, reasons_of
 from curae_lifecycle.service.status import PROBLEM_STATUS
 from docs.generate.problems import files
+from tests.support.commands import help_of
 from tests.support.paths import ROOT
 
 each_code = pytest.mark.parametrize("code", ProblemCode)
@@ -137,4 +138,18 @@ def test_problems_command_prints_all_codes_or_one(capsys: pytest.CaptureFixture[
 def test_problems_command_with_an_unknown_code_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["problems", "LOST"])
-    assert "there is no problem code LOST" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("usage: python -m curae_lifecycle problems ")
+    assert error.endswith(
+        f"problems: error: there is no problem code LOST; the codes are {', '.join(ProblemCode)}\n"
+    )
+
+
+def test_help_of_problems_explains_its_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "problems") == (
+        "usage: python -m curae_lifecycle problems [-h] [CODE] "
+        "Prints the page of every problem code, or of the named one: its status, its details, the "
+        "rules that answer with it, and what a client should do. "
+        "positional arguments: CODE a problem code; by default every code "
+        "options: -h, --help show this help message and exit"
+    )

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle import __version__
+from curae_lifecycle.cli import tables
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.cli.release import parse_release
 from curae_lifecycle.cli.table_formats import to_document, to_markdown
 from curae_lifecycle.cli.tables import find_source
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from tests.support.commands import on_a_terminal, run, without_colour
+from tests.support.commands import help_of, on_a_terminal, run, without_colour
 
 
 def test_tables_command_prints_all_tables_or_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,9 +31,9 @@ def test_tables_command_prints_all_tables_or_one(capsys: pytest.CaptureFixture[s
 
 def test_tables_command_prints_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tables", "--format", "json"]) == 0
-    tables = json.loads(capsys.readouterr().out)
-    assert [table["name"] for table in tables["tables"]] == list(TABLES)
-    assert (tables["format"], tables["version"]) == (1, __version__)
+    document = json.loads(capsys.readouterr().out)
+    assert [table["name"] for table in document["tables"]] == list(TABLES)
+    assert (document["format"], document["version"]) == (1, __version__)
     assert main(["tables", "access", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "access"
     assert main(["tables", "--format", "mermaid"]) == 0
@@ -235,17 +236,62 @@ def test_tables_command_with_a_problem_code_prints_its_rules(
         assert re.fullmatch(r"curae_lifecycle/[\w/]+\.py:\d+", each.splitlines()[2])
     assert main(["tables", word, "--format", "json"]) == 0
     named = json.loads(capsys.readouterr().out)
-    tables = named.get("tables", [named])
+    found = named.get("tables", [named])
     assert {rule.partition(".")[0] for rule in rules} >= {
         table["name"].removesuffix("s") if table["name"] == "problems" else table["name"]
-        for table in tables
+        for table in found
     }
 
 
-@pytest.mark.slow
-def test_rule_of_a_table_outside_the_package_has_no_source_line() -> None:
+LAMP = """\
+from curae_lifecycle.rules.tables import Axis, Row, Table
+
+SIZE = max(len("lamp"), 1)
+LAMP = Table[str, str](
+    "lamp",
+    "What to do.",
+    Axis("light", ("red", "green")),
+    Row("red", "go", "[O] It is safe."),
+    Row("green", "stop", "[O] It is not."),
+)
+"""
+
+
+def test_place_of_a_rule_is_the_line_of_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lamps"
+    package.mkdir()
+    (package / "rules.py").write_text(LAMP)
+    monkeypatch.setattr(tables, "PACKAGE", package)
+    namespace: dict[str, Table[str, str]] = {}
+    exec(LAMP, namespace)  # noqa: S102 - the code of the file
+    lamp = namespace["LAMP"]
+    places = [find_source(lamp, row) for row in lamp.rows]
+    assert places == ["lamps/rules.py:8", "lamps/rules.py:9"]
+
+
+def test_rule_of_a_table_outside_the_package_has_no_source_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "PACKAGE", tmp_path)
     axis = Axis("weather", ("rain",))
     table: Table[str, str] = Table(
         "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")
     )
     assert find_source(table, table["rain"]) == "its source was not found"
+
+
+def test_help_of_tables_explains_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(capsys, "tables") == (
+        "usage: python -m curae_lifecycle tables [-h] [--format {md,mermaid,json}] "
+        "[--diff OLD.json] [NAME] "
+        "Prints every table, or the named one. Given the name of a rule, a problem code or a "
+        "reason, prints the matching rules and the lines of code that declare them. "
+        "positional arguments: NAME a table, a rule, a problem code or a reason; by default every "
+        "table "
+        "options: -h, --help show this help message and exit "
+        "--format {md,mermaid,json} how to print (default: md) "
+        "--diff OLD.json print the changes since OLD.json, which --format json printed; the exit "
+        "status is 1 if there are any"
+    )

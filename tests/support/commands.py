@@ -69,6 +69,16 @@ def without_colour(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
 
 
+def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the help of a command, with one space between two words."""
+    with pytest.MonkeyPatch.context() as patched:
+        # In a narrow terminal, words break at their hyphens.
+        patched.setenv("COLUMNS", "1000")
+        with pytest.raises(SystemExit, match="0"):
+            main([*arguments, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
 @attrs.frozen
 class Command:
     """A command in this process: returns its exit status, JSON output lines and errors.
