@@ -7,6 +7,7 @@ import io
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from curae_lifecycle.cli.outbox import _print
 from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import Platform
 from tests.support.commands import Command
@@ -89,4 +91,130 @@ def test_outbox_once_exits_1_and_keeps_a_message_not_printed(
         patched.setattr(os, "write", fail)
         status, _, error = command("outbox", "--once")
     assert (status, platform.database.rows(count)) == (1, before)
-    assert "error: a message could not be printed: No space left on device" in error
+    assert error.endswith("error: a message could not be printed: No space left on device\n")
+
+
+# --- The options ------------------------------------------------------------------------------
+
+COUNT = Statement("SELECT COUNT(*) FROM curae_outbox")
+
+
+def kill_all(platform: Platform) -> None:
+    """Make every message a dead one."""
+    assert platform.database.run_transaction([Statement("UPDATE curae_outbox SET due_at = NULL")])
+
+
+def test_outbox_once_prints_every_due_message_and_deletes_it(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    status, printed, error = command("outbox", "--once")
+    assert (status, error) == (0, "")
+    assert [each["number"] for each in printed] == [*range(1, len(printed) + 1)]
+    names = ["number", "attempt", "kind", "subject", "document"]
+    assert [[*each] for each in printed] == [names] * len(printed)
+    assert {each["attempt"] for each in printed} == {1}
+    documents = [each["document"] for each in printed]
+    assert all(isinstance(each, dict) for each in documents)
+    assert platform.database.rows(COUNT) == [(0,)]
+    assert command("outbox", "--once") == (0, [], "")
+
+
+def test_outbox_once_prints_the_other_subjects_after_a_failure(
+    platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in ("ann", "bob"):
+        platform.connect(user, authorized=False)
+    printed: list[str] = []
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            printed.append(text)
+            if len(printed) == 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return len(text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        status, _, error = command("outbox", "--once")
+    assert status == 1
+    assert error.endswith("error: a message could not be printed: No space left on device\n")
+    first, *others = [json.loads(text)["subject"] for text in printed if text.strip()]
+    assert others
+    assert first not in others
+
+
+def test_outbox_dead_lists_every_dead_message_with_its_number(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    assert command("outbox", "--dead") == (0, [], "")
+    kill_all(platform)
+    ((count,),) = platform.database.rows(COUNT)
+    status, printed, error = command("outbox", "--dead")
+    assert (status, error) == (0, "")
+    assert [each["number"] for each in printed] == [*range(1, int(str(count)) + 1)]
+    assert {"kind", "subject", "document"} < {*printed[0]}
+    # Listing delivers none.
+    assert platform.database.rows(COUNT) == [(count,)]
+
+
+def test_outbox_dead_lists_an_unreadable_message_with_its_error(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    kill_all(platform)
+    update = "UPDATE curae_outbox SET document = '[]' WHERE id = 1"
+    assert platform.database.run_transaction([Statement(update)])
+    first = command("outbox", "--dead")[1][0]
+    assert [*first] == ["number", "attempt", "kind", "subject", "error"]
+    (dead, *_) = Outbox(platform.database).list_dead()
+    assert not isinstance(dead, Delivery)
+    assert first["error"] == str(dead.error)
+
+
+def test_outbox_revive_makes_one_dead_message_due(platform: Platform, command: Command) -> None:
+    platform.connect()
+    kill_all(platform)
+    assert command("outbox", "--once") == (0, [], "")
+    assert command("outbox", "--revive", "2") == (0, [], "")
+    status, printed, _ = command("outbox", "--once")
+    assert (status, [each["number"] for each in printed]) == (0, [2])
+
+
+def test_outbox_revive_of_an_unknown_number_exits_1(command: Command) -> None:
+    status, printed, error = command("outbox", "--revive", "7")
+    assert (status, printed) == (1, [])
+    name = "python -m curae_lifecycle outbox"
+    assert error == f"{name}: error: no dead message has the number 7\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_outbox_ends_after_the_message_during_which_a_signal_arrives(
+    number: signal.Signals, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.connect()
+    ((before,),) = platform.database.rows(COUNT)
+    printed: list[str] = []
+
+    class Signalled(io.StringIO):
+        def write(self, text: str) -> int:
+            printed.append(text)
+            if len(printed) > 1:
+                pytest.fail("it did not end")
+            signal.raise_signal(number)
+            return len(text)
+
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # A signal that the command ignores leaves the test alive.
+        for each in handlers:
+            signal.signal(each, signal.SIG_IGN)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", Signalled())
+            assert command("outbox")[0] == 0
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert [json.loads(text)["number"] for text in printed] == [1]
+    assert platform.database.rows(COUNT) == [(int(str(before)) - 1,)]
