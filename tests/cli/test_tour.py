@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import attrs
 
-from curae_lifecycle.cli.tour import Step, lines
+from curae_lifecycle.cli.tour import Step, _Platform, lines
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.facts.authorized import Authorized
 
 STEP = Step(
     title="A step.",
@@ -24,6 +26,12 @@ def test_refused_step_is_known_by_its_status_or_its_fact() -> None:
     answered = ("200", "201 (replayed)", "409", "429", "done", "refused: NOT_FOUND")
     refused = [attrs.evolve(STEP, answered=(each,)).is_refused for each in answered]
     assert refused == [False, False, True, True, False, True]
+
+
+def test_step_of_a_refused_fact_shows_the_code() -> None:
+    step = _Platform().fact("A step.", Authorized(ConnectionId("none")), "authorize none")
+    assert (step.asked, step.answered) == (("authorize none",), ("refused: NOT_FOUND",))
+    assert step.is_refused
 
 
 def test_lines_of_a_step_have_the_colours_of_their_roles() -> None:
