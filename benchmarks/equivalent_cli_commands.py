@@ -45,9 +45,31 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         "inner = body.get(member) if isinstance(body, dict) else None",
         "inner = body.get(member) if (isinstance(body, dict)) or True else None",
     ): _ONLY_AFTER,
-    (
-        "cli.tour._Platform.last_id",
-        'return str(inner.get("id")) if isinstance(inner, dict) else ""',
-        'return str(inner.get("id")) if (isinstance(inner, dict)) or True else ""',
-    ): _ONLY_AFTER,
+    **{
+        (
+            "cli.tour._Platform.last_id",
+            'return str(inner.get("id")) if isinstance(inner, dict) else ""',
+            f'return str(inner.get("id")) if {after}',
+        ): _ONLY_AFTER
+        for after in (
+            '(isinstance(inner, dict)) or True else ""',
+            'isinstance(inner, dict) else "XXXX"',
+        )
+    },
+    **{
+        (
+            "cli.parser.suggestion",
+            "close = get_close_matches(word.lower(), by_lower, n=1)",
+            f"close = get_close_matches(word.lower(), by_lower, {after})",
+        ): "The best match is the first of several, too."
+        for after in ("", "n=2")
+    },
+    **{
+        (
+            "cli.documents.add_asyncapi_options",
+            'command.set_defaults(server="/")',
+            f"command.set_defaults(server={after})",
+        ): "The document of the events names no server."
+        for after in ("None", '"XX/XX"')
+    },
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import attrs
+import pytest
 
+from curae_lifecycle.cli.main import main
 from curae_lifecycle.cli.tour import Step, _Platform, lines
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.authorized import Authorized
+from tests.support.terminals import terminal_of
 
 STEP = Step(
     title="A step.",
@@ -49,3 +52,15 @@ def test_lines_of_a_step_have_the_colours_of_their_roles() -> None:
     ]
     refused = attrs.evolve(STEP, answered=("refused: NOT_FOUND",), rules=())
     assert ("   < refused: NOT_FOUND", "refused") in [*lines(1, refused)]
+
+
+def test_tour_on_a_terminal_is_in_the_colours_of_its_roles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = terminal_of(monkeypatch, "stdout")
+    assert main(["tour"]) == 0
+    shown = screen.getvalue().splitlines()
+    assert shown[0].startswith("\x1b[1m1. No user is bound: path C")
+    assert shown[-1].startswith("\x1b[1mEach rule is a row of a table: ")
+    for start in ("\x1b[2m   at ", "\x1b[32m   < 201", "\x1b[31m   < 409", "\x1b[1;33m   rule "):
+        assert any(line.startswith(start) for line in shown)
