@@ -9,7 +9,13 @@ from typing import Final
 
 from benchmarks.equivalent import Key
 
-_NOT_SHOWN: Final = "The tour shows no id of an app or an API key."
+_FALSY: Final = "It is only asked whether it is true."
+_SAME_LENGTH: Final = "Both have one item for each column."
+_JUSTIFIED: Final = (
+    "Rich sets a text left whose justification it does not know; only blanks at its end differ."
+)
+_ASCII: Final = "The text is ASCII, whose bytes are the same in each encoding that a locale names."
+_NOT_SHOWN: Final = "The tour shows no id of an app, an API key or a platform's user."
 _HEADER: Final = "The names of headers are compared without their case."
 _ONLY_AFTER: Final = "The tour asks for an id only after an answer that has the member."
 
@@ -71,5 +77,64 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
             f"command.set_defaults(server={after})",
         ): "The document of the events names no server."
         for after in ("None", '"XX/XX"')
+    },
+    **{
+        (
+            "cli.tour.steps",
+            'HandoffCompleted(values.SessionId(session_id), values.UserId("platform-user-ben")),',
+            f"HandoffCompleted(values.SessionId(session_id), values.UserId({after})),",
+        ): _NOT_SHOWN
+        for after in ('"XXplatform-user-benXX"', '"PLATFORM-USER-BEN"')
+    },
+    **{
+        ("cli.documents.run", line, line.replace(encoding, after)): _ASCII
+        for line, encoding, others in (
+            (
+                'file.write_text(text, encoding="utf-8")',
+                'encoding="utf-8"',
+                ("encoding=None", "", 'encoding="UTF-8"'),
+            ),
+            (
+                'elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:',
+                'encoding="utf-8", ',
+                ("encoding=None, ", "", 'encoding="UTF-8", '),
+            ),
+        )
+        for after in others
+    },
+    **{
+        (
+            f"cli.terminal.{function}",
+            "console = _console(stderr=False)",
+            "console = _console(stderr=None)",
+        ): _FALSY
+        for function in ("say", "show_columns")
+    },
+    **{
+        (
+            "cli.terminal.wrap_line",
+            "text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False",
+            f"text, width, subsequent_indent=indent, {after}",
+        ): _FALSY
+        for after in (
+            "break_long_words=None, break_on_hyphens=False",
+            "break_long_words=False, break_on_hyphens=None",
+        )
+    },
+    **{
+        (
+            "cli.terminal.show_columns",
+            "for name, width in zip(names, _widths(names, lines), strict=True):",
+            f"for name, width in zip(names, _widths(names, lines), {after}):",
+        ): _SAME_LENGTH
+        for after in ("strict=None", "", "strict=False")
+    },
+    **{
+        (
+            "cli.terminal.show_columns",
+            'shown = Table(title=title, caption=caption, title_justify="left", box=box.SIMPLE)',
+            f"shown = Table(title=title, caption=caption, title_justify={after}, box=box.SIMPLE)",
+        ): _JUSTIFIED
+        for after in ("None", '"XXleftXX"', '"LEFT"')
     },
 }

@@ -167,6 +167,7 @@ def test_columns_are_not_shown_on_a_pipe_or_without_rich(
             "environment scope refuse [S] A mutation needs connection:write. permission.scope-missing",
         ),
         (70, "environment scope outcome why", "environment scope refuse [S] A mutation needs"),
+        (40, "scope outcome why", "served has the"),
         (60, "× scope outcome why", "served × SCOPE_INSUFFICIENT connection:write."),
     ],
 )
