@@ -15,6 +15,7 @@ _JUSTIFIED: Final = (
     "Rich sets a text left whose justification it does not know; only blanks at its end differ."
 )
 _ASCII: Final = "The text is ASCII, whose bytes are the same in each encoding that a locale names."
+_HAS_NAME: Final = "No engine is made of a SQLite URL without a file, and others name no file."
 _NOT_SHOWN: Final = "The tour shows no id of an app, an API key or a platform's user."
 _HEADER: Final = "The names of headers are compared without their case."
 _ONLY_AFTER: Final = "The tour asks for an id only after an answer that has the member."
@@ -136,5 +137,47 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
             f"shown = Table(title=title, caption=caption, title_justify={after}, box=box.SIMPLE)",
         ): _JUSTIFIED
         for after in ("None", '"XXleftXX"', '"LEFT"')
+    },
+    **{
+        (
+            "cli.terminal._widths",
+            "columns = zip(names, *lines, strict=True)",
+            f"columns = zip(names, *lines, {after})",
+        ): _SAME_LENGTH
+        for after in ("strict=None", "", "strict=False")
+    },
+    (
+        "cli.terminal._console",
+        "return Console(stderr=stderr, highlight=False)",
+        "return Console(stderr=stderr, highlight=None)",
+    ): _FALSY,
+    **{
+        (
+            "cli.tour.steps",
+            'platform.post("", _INITIATE, f"burst-{number}", appUserId="ada")',
+            f'platform.post({after}, _INITIATE, f"burst-{{number}}", appUserId="ada")',
+        ): "These steps are not shown, so neither are their titles."
+        for after in ("None", '"XXXX"')
+    },
+    ("cli.database._is_missing_file", 'file = Path(name or "")', 'file = Path(name or "XXXX")'): (
+        _HAS_NAME
+    ),
+    (
+        "cli.database._is_missing_file",
+        'is_uri = (name or "").startswith("file:")',
+        'is_uri = (name or "XXXX").startswith("file:")',
+    ): _HAS_NAME,
+    (
+        "cli.database._missing_package",
+        'name = (error.name or "").partition(".")[0]',
+        'name = (error.name or "XXXX").partition(".")[0]',
+    ): "An import that finds no module names it.",
+    **{
+        (
+            "cli.database.add_options",
+            'acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")',
+            f'acts = parser.add_subparsers({after}required=True, metavar="ACT")',
+        ): "The options of the act name the function that runs; the name of the act is not read."
+        for after in ("", 'dest="XXactXX", ', 'dest="ACT", ', "dest=None, ")
     },
 }

@@ -200,6 +200,19 @@ def test_progress_bar_of_rich_shows_how_much_is_done(
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")
 
 
+def test_plain_progress_bar_is_printed_only_when_it_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_rich(monkeypatch)
+    screen = terminal_of(monkeypatch, "stderr")
+    # Each mark of the bar stands for 3 of the 120.
+    assert len([*terminal.track_progress("replay", items="x" * 8, total=120, size=len)]) == 8
+    one, two = f"\rreplay [#{' ' * 39}]", f"\rreplay [##{' ' * 38}]"
+    assert screen.getvalue() == f"{one}{two}\n"
+    assert len([*terminal.track_progress("replay", items="x" * 2, total=120, size=len)]) == 2
+    assert screen.getvalue() == f"{one}{two}\n"
+
+
 def test_progress_is_not_shown_on_a_pipe(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
