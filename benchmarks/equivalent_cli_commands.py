@@ -178,6 +178,6 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
             'acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")',
             f'acts = parser.add_subparsers({after}required=True, metavar="ACT")',
         ): "The options of the act name the function that runs; the name of the act is not read."
-        for after in ("", 'dest="XXactXX", ', 'dest="ACT", ', "dest=None, ")
+        for after in ("", 'dest="XXactXX", ', 'dest="ACT", ')
     },
 }

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 
 from curae_lifecycle.cli import terminal
@@ -55,6 +56,15 @@ def test_database_url_of_the_environment_is_the_default(
     assert main(["database", "create"]) == 0
     assert capsys.readouterr().out == f"the tables exist: {', '.join(TABLE_NAMES)}\n"
     assert [each.name for each in tmp_path.glob("*.db")] == ["new.db"]
+
+
+@pytest.mark.parametrize("act", ["create", "erase"])
+def test_act_without_a_database_exits_2_with_its_usage(act: str, command: Command) -> None:
+    named = NAMED if act == "erase" else ()
+    status, _, error = attrs.evolve(command, more=())("database", act, *named, given="mary")
+    assert status == 2
+    assert error.startswith(f"usage: python -m curae_lifecycle database {act} ")
+    assert "a database is required" in error
 
 
 @pytest.mark.parametrize("url", ["oracle://user:a-secret@host/name", "user:a-secret@host"])
