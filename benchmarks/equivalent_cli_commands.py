@@ -14,6 +14,7 @@ _SAME_LENGTH: Final = "Both have one item for each column."
 _JUSTIFIED: Final = (
     "Rich sets a text left whose justification it does not know; only blanks at its end differ."
 )
+_SAME_CODEC: Final = "Python finds a codec by its name in either case."
 _ASCII: Final = "The text is ASCII, whose bytes are the same in each encoding that a locale names."
 _HAS_NAME: Final = "No engine is made of a SQLite URL without a file, and others name no file."
 _NOT_SHOWN: Final = "The tour shows no id of an app, an API key or a platform's user."
@@ -180,4 +181,19 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         ): "The options of the act name the function that runs; the name of the act is not read."
         for after in ("", 'dest="XXactXX", ', 'dest="ACT", ')
     },
+    (
+        "cli.simulate.run",
+        "total = Summary(options.seed, clients)",
+        "total = Summary(None, clients)",
+    ): "The totals of all seeds show no seed.",
+    (
+        "cli.simulate.say_violation",
+        'log.write_text(text, encoding="utf-8")',
+        'log.write_text(text, encoding="UTF-8")',
+    ): _SAME_CODEC,
+    (
+        "cli.main.main",
+        'sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open',
+        'sys.stderr = Path(os.devnull).open("w", encoding="UTF-8")  # noqa: SIM115 - it stays open',
+    ): _SAME_CODEC,
 }

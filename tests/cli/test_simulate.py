@@ -144,7 +144,8 @@ def test_violation_stops_the_seeds_and_prints_the_log(
     assert capsys.readouterr().out == f"{heads}{FOUND}{REPLAY} -{option}\n{log}"
 
 
-def test_violation_is_written_to_the_log_file(
+@pytest.mark.usefixtures("ascii_locale")
+def test_violation_is_written_to_the_log_file_as_utf_8(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Simulated, "violation", VIOLATIONS[None])

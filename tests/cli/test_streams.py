@@ -174,6 +174,15 @@ def test_command_with_closed_standard_error_does_its_work(
     assert platform.status(made) == "REVOKED"
 
 
+@pytest.mark.usefixtures("ascii_locale")
+def test_message_to_a_closed_standard_error_changes_no_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert exit_status("asyncapi", "--write", str(tmp_path / "é.json"), "--check") == 1
+    sys.stderr.close()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
