@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.cli import terminal
+from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import ACCOUNT, Platform
 from tests.support.commands import Command
 
@@ -110,3 +111,18 @@ def test_ends_since_numbers_tombstones_and_later_revocations(
     assert [each["line"] for each in printed] == [2, 3, 1]
     assert "environment" in str(printed[0]["error"])
     assert [each.get("outcome") for each in printed[1:]] == ["done", "done"]
+
+
+def test_tombstone_of_an_unreadable_binding_gets_an_error_with_its_line(
+    platform: Platform, command: Command
+) -> None:
+    platform.sign_up()
+    update = "UPDATE curae_binding SET document = REPLACE(document, ?, ?)"
+    values = ('"format":1', '"format":2')
+    assert platform.database.run_transaction([Statement(update, values, 1)])
+    given = event("connection.authorized") + event("binding.tombstoned", coordinate=COORDINATE)
+    arguments = ("facts", "-", "--ends-since", "2026-01-31T08:00:00Z")
+    status, printed, error = command(*arguments, given=given)
+    assert (status, error) == (1, "")
+    assert [each["line"] for each in printed] == [2]
+    assert str(printed[0]["error"]).startswith("Binding: stored in form 2 by a newer release")
