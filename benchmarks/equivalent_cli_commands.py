@@ -196,4 +196,10 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         'sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open',
         'sys.stderr = Path(os.devnull).open("w", encoding="UTF-8")  # noqa: SIM115 - it stays open',
     ): _SAME_CODEC,
+    ("cli.replay.run", "failed = False", "failed = None"): _FALSY,
+    (
+        "cli.facts._fact_of_event",
+        "case _: return None",
+        "",
+    ): "A function that ends without a value returns None.",
 }
