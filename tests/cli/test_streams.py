@@ -86,6 +86,17 @@ def test_facts_with_a_closed_pipe_records_every_fact(platform: Platform, command
     assert {platform.status(each) for each in made} == {"REVOKED"}
 
 
+def test_outbox_with_a_closed_pipe_exits_0_and_keeps_its_messages(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    count = Statement("SELECT COUNT(*) FROM curae_outbox")
+    before = platform.database.rows(count)
+    with closed_pipe():
+        assert command("outbox", "--once") == (0, [], "")
+    assert platform.database.rows(count) == before
+
+
 def test_facts_names_the_line_at_which_it_stopped(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
