@@ -15,7 +15,7 @@ import pytest
 
 from curae_lifecycle.cli.outbox import _print
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.sql.outbox_worker import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DEAD_LIMIT, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import Platform
 from tests.support.commands import Command
@@ -53,6 +53,26 @@ def test_full_disk_leaves_no_part_of_a_line_in_the_file(
         assert path.read_bytes() == before
         _print(MESSAGE)
     assert path.read_bytes() == before * 2
+
+
+def test_line_that_is_taken_in_parts_is_whole_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+    write = os.write
+    parts: list[bytes] = []
+
+    def write_a_part(descriptor: int, data: bytes) -> int:
+        parts.append(data)
+        assert len(parts) < 50
+        return write(descriptor, data[:20])
+
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        monkeypatch.setattr(os, "write", write_a_part)
+        _print(MESSAGE)
+    assert json.loads(path.read_text())["document"] == {"a": 1}
+    assert len(parts) > 2
 
 
 def test_failed_line_is_not_removed_if_another_line_follows_it(
@@ -157,6 +177,25 @@ def test_outbox_dead_lists_every_dead_message_with_its_number(
     assert {"kind", "subject", "document"} < {*printed[0]}
     # Listing delivers none.
     assert platform.database.rows(COUNT) == [(count,)]
+
+
+def test_outbox_dead_lists_more_messages_than_one_page_has(
+    platform: Platform, command: Command
+) -> None:
+    for user in ("ann", "bob", "cy"):
+        platform.connect(user)
+    columns = "subject, kind, document, attempts, waits_from"
+    pairs = "curae_outbox AS one, curae_outbox AS other, curae_outbox AS third"
+    ones = ", ".join(f"one.{each}" for each in columns.split(", "))
+    insert = f"INSERT INTO curae_outbox ({columns}) SELECT {ones} FROM {pairs}"  # noqa: S608
+    assert platform.database.run_transaction([Statement(insert)])
+    kill_all(platform)
+    ((count,),) = platform.database.rows(COUNT)
+    status, printed, _ = command("outbox", "--dead")
+    numbers = [each["number"] for each in printed]
+    assert (status, len(numbers)) == (0, count)
+    assert numbers == sorted({int(str(each)) for each in numbers})
+    assert len(numbers) > DEFAULT_DEAD_LIMIT
 
 
 def test_outbox_dead_lists_an_unreadable_message_with_its_error(
