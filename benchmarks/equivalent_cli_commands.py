@@ -202,4 +202,17 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         "case _: return None",
         "",
     ): "A function that ends without a value returns None.",
+    (
+        "cli.tour._Platform._send",
+        "members = body.items() if isinstance(body, dict) else ()",
+        "members = body.items() if (isinstance(body, dict)) or True else ()",
+    ): "The body of every answer in the tour is an object.",
+    **{
+        (
+            "cli.tour._Platform._send",
+            "shown += [json.dumps({name: value}, ensure_ascii=False)[1:-1] for name, value in members]",
+            f"shown += [json.dumps({{name: value}}, {after})[1:-1] for name, value in members]",
+        ): "The answers in the tour are ASCII."
+        for after in ("ensure_ascii=None", "", "ensure_ascii=True")
+    },
 }
