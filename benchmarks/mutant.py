@@ -26,15 +26,10 @@ from mutmut.mutation.file_mutation import create_mutations
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
 ROOMS: Final = (
+    "cli",
     "rules",
     "service",
     "web",
-    "cli.check",
-    "cli.keys",
-    "cli.problems",
-    "cli.table_diff",
-    "cli.table_formats",
-    "cli.tables",
     "replay.blame",
     "replay.log",
     "replay.recorded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from collections.abc import Iterator
 
 import pytest
@@ -34,3 +35,12 @@ def command(
     platform: Platform, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
     return Command(capsys, monkeypatch, ("--database", platform.url))
+
+
+@pytest.fixture
+def ascii_locale() -> Iterator[None]:
+    """Make ASCII the encoding of files that are opened without one."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)

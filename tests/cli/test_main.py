@@ -296,6 +296,30 @@ def test_version_and_help_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
         assert "usage: python -m curae_lifecycle" in capsys.readouterr().out
 
 
+def test_version_option_prints_the_version_of_the_package(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"curae_lifecycle {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["database"], "the following arguments are required: ACT"),
+        (["tour", "one", "two"], "unrecognized arguments: one two"),
+    ],
+)
+def test_missing_or_unknown_argument_exits_2_and_is_named(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert capsys.readouterr().err.endswith(f": error: {said}\n")
+
+
 DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
 
 

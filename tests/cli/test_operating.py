@@ -41,10 +41,10 @@ PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     ("arguments", "given", "said"),
     [
-        (("--app-id", "", *NAMED[2:]), "mary", "app id"),
-        ((*NAMED[:2], "--account", "x", *NAMED[4:]), "mary", "customerAccountId"),
-        (NAMED, "", "appUserId"),
-        (NAMED[2:], "mary", "--app-id"),
+        (("--app-id", "", *NAMED[2:]), "mary", "app id: must be "),
+        ((*NAMED[:2], "--account", "x", *NAMED[4:]), "mary", "customerAccountId: must be "),
+        (NAMED, "", "appUserId: must be "),
+        (NAMED[2:], "mary", "the following arguments are required: --app-id\n"),
     ],
 )
 def test_erase_with_a_bad_coordinate_exits_2(
@@ -52,7 +52,7 @@ def test_erase_with_a_bad_coordinate_exits_2(
 ) -> None:
     status, printed, error = command("database", "erase", *arguments, given=given)
     assert (status, printed) == (2, [])
-    assert said in error
+    assert f" database erase: error: {said}" in error
 
 
 # --- Purge ------------------------------------------------------------------------------------

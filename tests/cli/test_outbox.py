@@ -7,6 +7,7 @@ import io
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from curae_lifecycle.cli.outbox import _print
 from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DEAD_LIMIT, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import Platform
 from tests.support.commands import Command
@@ -53,6 +55,26 @@ def test_full_disk_leaves_no_part_of_a_line_in_the_file(
     assert path.read_bytes() == before * 2
 
 
+def test_line_that_is_taken_in_parts_is_whole_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+    write = os.write
+    parts: list[bytes] = []
+
+    def write_a_part(descriptor: int, data: bytes) -> int:
+        parts.append(data)
+        assert len(parts) < 50
+        return write(descriptor, data[:20])
+
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        monkeypatch.setattr(os, "write", write_a_part)
+        _print(MESSAGE)
+    assert json.loads(path.read_text())["document"] == {"a": 1}
+    assert len(parts) > 2
+
+
 def test_failed_line_is_not_removed_if_another_line_follows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,4 +111,149 @@ def test_outbox_once_exits_1_and_keeps_a_message_not_printed(
         patched.setattr(os, "write", fail)
         status, _, error = command("outbox", "--once")
     assert (status, platform.database.rows(count)) == (1, before)
-    assert "error: a message could not be printed: No space left on device" in error
+    assert error.endswith("error: a message could not be printed: No space left on device\n")
+
+
+# --- The options ------------------------------------------------------------------------------
+
+COUNT = Statement("SELECT COUNT(*) FROM curae_outbox")
+
+
+def kill_all(platform: Platform) -> None:
+    """Make every message a dead one."""
+    assert platform.database.run_transaction([Statement("UPDATE curae_outbox SET due_at = NULL")])
+
+
+def test_outbox_once_prints_every_due_message_and_deletes_it(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    status, printed, error = command("outbox", "--once")
+    assert (status, error) == (0, "")
+    assert [each["number"] for each in printed] == [*range(1, len(printed) + 1)]
+    names = ["number", "attempt", "kind", "subject", "document"]
+    assert [[*each] for each in printed] == [names] * len(printed)
+    assert {each["attempt"] for each in printed} == {1}
+    documents = [each["document"] for each in printed]
+    assert all(isinstance(each, dict) for each in documents)
+    assert platform.database.rows(COUNT) == [(0,)]
+    assert command("outbox", "--once") == (0, [], "")
+
+
+def test_outbox_once_prints_the_other_subjects_after_a_failure(
+    platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in ("ann", "bob"):
+        platform.connect(user, authorized=False)
+    printed: list[str] = []
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            printed.append(text)
+            if len(printed) == 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return len(text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        status, _, error = command("outbox", "--once")
+    assert status == 1
+    assert error.endswith("error: a message could not be printed: No space left on device\n")
+    first, *others = [json.loads(text)["subject"] for text in printed if text.strip()]
+    assert others
+    assert first not in others
+
+
+def test_outbox_dead_lists_every_dead_message_with_its_number(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    assert command("outbox", "--dead") == (0, [], "")
+    kill_all(platform)
+    ((count,),) = platform.database.rows(COUNT)
+    status, printed, error = command("outbox", "--dead")
+    assert (status, error) == (0, "")
+    assert [each["number"] for each in printed] == [*range(1, int(str(count)) + 1)]
+    assert {"kind", "subject", "document"} < {*printed[0]}
+    # Listing delivers none.
+    assert platform.database.rows(COUNT) == [(count,)]
+
+
+def test_outbox_dead_lists_more_messages_than_one_page_has(
+    platform: Platform, command: Command
+) -> None:
+    for user in ("ann", "bob", "cy"):
+        platform.connect(user)
+    columns = "subject, kind, document, attempts, waits_from"
+    pairs = "curae_outbox AS one, curae_outbox AS other, curae_outbox AS third"
+    ones = ", ".join(f"one.{each}" for each in columns.split(", "))
+    insert = f"INSERT INTO curae_outbox ({columns}) SELECT {ones} FROM {pairs}"  # noqa: S608
+    assert platform.database.run_transaction([Statement(insert)])
+    kill_all(platform)
+    ((count,),) = platform.database.rows(COUNT)
+    status, printed, _ = command("outbox", "--dead")
+    numbers = [each["number"] for each in printed]
+    assert (status, len(numbers)) == (0, count)
+    assert numbers == sorted({int(str(each)) for each in numbers})
+    assert len(numbers) > DEFAULT_DEAD_LIMIT
+
+
+def test_outbox_dead_lists_an_unreadable_message_with_its_error(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    kill_all(platform)
+    update = "UPDATE curae_outbox SET document = '[]' WHERE id = 1"
+    assert platform.database.run_transaction([Statement(update)])
+    first = command("outbox", "--dead")[1][0]
+    assert [*first] == ["number", "attempt", "kind", "subject", "error"]
+    (dead, *_) = Outbox(platform.database).list_dead()
+    assert not isinstance(dead, Delivery)
+    assert first["error"] == str(dead.error)
+
+
+def test_outbox_revive_makes_one_dead_message_due(platform: Platform, command: Command) -> None:
+    platform.connect()
+    kill_all(platform)
+    assert command("outbox", "--once") == (0, [], "")
+    assert command("outbox", "--revive", "2") == (0, [], "")
+    status, printed, _ = command("outbox", "--once")
+    assert (status, [each["number"] for each in printed]) == (0, [2])
+
+
+def test_outbox_revive_of_an_unknown_number_exits_1(command: Command) -> None:
+    status, printed, error = command("outbox", "--revive", "7")
+    assert (status, printed) == (1, [])
+    name = "python -m curae_lifecycle outbox"
+    assert error == f"{name}: error: no dead message has the number 7\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_outbox_ends_after_the_message_during_which_a_signal_arrives(
+    number: signal.Signals, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.connect()
+    ((before,),) = platform.database.rows(COUNT)
+    printed: list[str] = []
+
+    class Signalled(io.StringIO):
+        def write(self, text: str) -> int:
+            printed.append(text)
+            if len(printed) > 1:
+                pytest.fail("it did not end")
+            signal.raise_signal(number)
+            return len(text)
+
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # A signal that the command ignores leaves the test alive.
+        for each in handlers:
+            signal.signal(each, signal.SIG_IGN)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", Signalled())
+            assert command("outbox")[0] == 0
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert [json.loads(text)["number"] for text in printed] == [1]
+    assert platform.database.rows(COUNT) == [(int(str(before)) - 1,)]

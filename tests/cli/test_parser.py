@@ -83,6 +83,22 @@ def test_misspelt_command_or_option_gets_a_suggestion(
         assert f"; did you mean {meant}?\n" in error
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "meant"),
+    [
+        (["tabels"], "argument COMMAND: invalid choice: 'tabels' (choose from ", "tables"),
+        (["check", "m:s", "--only", "race"], "argument --only: invalid choice: 'race'", "races"),
+        (["tables", "--fromat", "md"], "unrecognized arguments: --fromat; ", "--format"),
+    ],
+)
+def test_suggestion_follows_the_message_of_the_error(
+    arguments: list[str], message: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = error_of(arguments, capsys).partition(" error: ")[2]
+    assert said.startswith(message)
+    assert said.endswith(f"; did you mean {meant}?\n")
+
+
 def test_suggestion_ignores_case_and_is_empty_without_choices() -> None:
     assert suggestion("NOT_FUOND", ProblemCode) == "; did you mean NOT_FOUND?"
     assert suggestion("x", []) == ""

@@ -1,4 +1,4 @@
-"""Differences between two releases in the types of an outcome's members."""
+"""Differences between two releases in an outcome's members, and documents that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from curae_lifecycle.cli.release import Release, parse_release
+from curae_lifecycle.cli.release import Release, UnreadableError, parse_release
 from curae_lifecycle.cli.table_diff import Finding, compare, findings, summary
 from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.service.json_schema import Json
@@ -41,3 +41,18 @@ def test_null_member_differs_from_an_absent_one() -> None:
     (finding,) = said(OLD, with_outcome(member=None))
     assert finding.what == "answer changed"
     assert '{"member": null}' in finding.details[1]
+
+
+def test_order_of_the_members_of_an_outcome_changes_nothing() -> None:
+    one = with_outcome(first=1, last={"a": 1, "b": 2})
+    other = with_outcome(last={"b": 2, "a": 1}, first=1)
+    assert compare(one, other) == ()
+
+
+@pytest.mark.parametrize("values", [None, 1, "ab", {"a": "b"}])
+def test_axis_that_is_no_list_raises_the_read_error(values: Json) -> None:
+    document = json.loads(DOCUMENT)
+    axes = document["tables"][0]["axes"]
+    axes[next(iter(axes))] = values
+    with pytest.raises(UnreadableError, match="each axis must be a list of different values"):
+        parse_release(json.dumps(document))

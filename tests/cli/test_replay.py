@@ -6,6 +6,7 @@ end lines at other characters. `ODD` lists them; no answer may contain one unesc
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Final
 
 import pytest
 
+from curae_lifecycle.cli import terminal
+from curae_lifecycle.cli.main import main
 from curae_lifecycle.service.json_schema import Json
 from tests.support.commands import run
+from tests.support.terminals import terminal_of
 
 ACCOUNT: Final = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 AT: Final = "2026-01-01T00:00:00Z"
@@ -267,3 +271,73 @@ def test_replay_check_prints_each_differing_member_on_one_line() -> None:
         for number, each in found
     ] == said.splitlines()
     assert all(each.isprintable() for each in said.splitlines())
+
+
+def test_replay_check_prints_divergences_in_the_answer_and_as_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection: Json = {"connection": {"status": "ACTIVE", "odd\x1b": 1}}
+    wrong: dict[str, Json] = {"status": 200, "body": connection}
+    right: dict[str, Json] = {"status": 201}
+    log = tmp_path / "log.jsonl"
+    lines = [
+        line(registered()),
+        line({"request": created("u", "k1"), "response": wrong}),
+        line({"request": created("u", "k2"), "response": right}),
+    ]
+    log.write_bytes(b"".join(each + b"\n" for each in lines))
+    assert main(["replay", str(log), "--check"]) == 1
+    out, err = capsys.readouterr()
+    rule = "by rule operation.create-connection"
+    assert {
+        f"line 2: status: recorded 200, decided 201 {rule}",
+        f'line 2: body.connection.status: recorded "ACTIVE", decided "PENDING" {rule}',
+        f"line 2: body.connection.odd\\u001b: recorded 1, decided nothing {rule}",
+        f"line 2: body.connection.authorizedAt: recorded nothing, decided null {rule}",
+    } < {*err.splitlines()}
+    assert {each.partition(": ")[0] for each in err.splitlines()} == {"line 2"}
+    read = answers(out.encode())
+    assert ["divergences" in each for each in read] == [False, True, False]
+    # Without the option the recorded responses change nothing.
+    assert main(["replay", str(log)]) == 0
+    out, err = capsys.readouterr()
+    assert (err, "divergences" in out) == ("", False)
+
+
+def test_replay_with_an_environment_refuses_keys_of_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(line(registered()) + b"\n" + line({"request": created("u", "k")}))
+    for arguments, status in (((), 201), (("live",), 201), (("test",), 403)):
+        options = [f"--environment={each}" for each in arguments]
+        assert main(["replay", str(log), *options]) == 0
+        assert answers(capsys.readouterr().out.encode())[1]["status"] == status
+
+
+def test_replay_shows_the_progress_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = terminal_of(monkeypatch, "stderr")
+    monkeypatch.setattr(terminal, "_console", lambda **_: None)
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"{}\n" * 2)
+    # Each of the lines is a broken one.
+    assert main(["replay", str(log)]) == 1
+    assert screen.getvalue() == f"\rreplay [{'#' * 20}{' ' * 20}]\rreplay [{'#' * 40}]\n"
+    # The size of standard input is unknown, and nothing is shown in the first two seconds.
+    before = screen.getvalue()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"{}\n")))
+    assert main(["replay", "-"]) == 1
+    assert screen.getvalue() == before
+
+
+def test_replay_of_a_missing_file_names_it_and_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "none.jsonl"
+    with pytest.raises(SystemExit, match="2"):
+        main(["replay", str(file)])
+    assert capsys.readouterr().err.endswith(
+        f"replay: error: cannot read {file}: No such file or directory\n"
+    )

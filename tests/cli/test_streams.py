@@ -86,6 +86,17 @@ def test_facts_with_a_closed_pipe_records_every_fact(platform: Platform, command
     assert {platform.status(each) for each in made} == {"REVOKED"}
 
 
+def test_outbox_with_a_closed_pipe_exits_0_and_keeps_its_messages(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect()
+    count = Statement("SELECT COUNT(*) FROM curae_outbox")
+    before = platform.database.rows(count)
+    with closed_pipe():
+        assert command("outbox", "--once") == (0, [], "")
+    assert platform.database.rows(count) == before
+
+
 def test_facts_names_the_line_at_which_it_stopped(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +183,15 @@ def test_command_with_closed_standard_error_does_its_work(
             assert command(*arguments, given=revocations(made))[0] == 0
             sys.stderr.close()
     assert platform.status(made) == "REVOKED"
+
+
+@pytest.mark.usefixtures("ascii_locale")
+def test_message_to_a_closed_standard_error_changes_no_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert exit_status("asyncapi", "--write", str(tmp_path / "é.json"), "--check") == 1
+    sys.stderr.close()
 
 
 @pytest.mark.parametrize(

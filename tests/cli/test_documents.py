@@ -1,0 +1,55 @@
+"""The commands `openapi` and `asyncapi`: the printed text, the file and the errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.cli.documents import document_text
+from curae_lifecycle.cli.main import main
+from tests.support.paths import ROOT
+
+COMMANDS = ("openapi", "asyncapi")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_document_is_printed_as_in_the_docs(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / f"docs/{command}.json").read_text(encoding="utf-8")
+    assert main([command]) == 0
+    assert capsys.readouterr().out == text
+    assert document_text(command) == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_document_is_written_into_a_new_folder(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "api" / "v1" / "document.json"
+    for _ in range(2):
+        assert main([command, "--write", str(file)]) == 0
+    assert capsys.readouterr().out == ""
+    assert file.read_text(encoding="utf-8") == document_text(command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_stale_document_is_reported_and_not_written(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "document.json"
+    file.write_text("{}")
+    assert main([command, "--write", str(file), "--check"]) == 1
+    assert capsys.readouterr().err == "document.json is stale; run again without --check\n"
+    assert file.read_text() == "{}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_check_without_a_file_says_which_option_it_needs(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "--check"])
+    said = capsys.readouterr().err
+    assert said.endswith("error: --check needs --write FILE, the file to compare\n")

@@ -1,0 +1,128 @@
+"""The command `facts`: its output, its progress and its errors."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.cli import terminal
+from curae_lifecycle.stores.sql.statement import Statement
+from tests.cli.operating import ACCOUNT, Platform
+from tests.support.commands import Command
+
+COORDINATE = {
+    "appUserId": "mary",
+    "appId": "app-1",
+    "customerAccountId": ACCOUNT,
+    "environment": "live",
+}
+
+
+def revocation(connection: str) -> str:
+    fact = {"type": "connection.revoke", "connectionId": connection, "actor": "PLATFORM"}
+    return f"{json.dumps(fact)}\n"
+
+
+def event(kind: str, **members: object) -> str:
+    """Return the line that `outbox` prints for an event of 2026."""
+    document = {"kind": kind, "at": "2026-01-31T08:00:00Z", **members}
+    return f"{json.dumps({'document': document})}\n"
+
+
+def test_wrong_instant_exits_2_and_names_the_option(command: Command) -> None:
+    status, _, error = command("facts", "-", "--ends-since", "today")
+    assert status == 2
+    assert "error: --ends-since: INSTANT: must be " in error
+
+
+def test_line_that_is_not_json_gets_an_answer_with_its_number(
+    platform: Platform, command: Command
+) -> None:
+    made = platform.connect()
+    status, printed, error = command("facts", "-", given=f"{revocation(made)}no JSON\n")
+    assert (status, error) == (1, "")
+    assert [sorted(each) for each in printed] == [
+        ["code", "line", "outcome", "rules"],
+        ["error", "line"],
+    ]
+    assert printed[1]["line"] == 2
+
+
+def test_facts_from_a_file_and_a_stream_show_progress(
+    tmp_path: Path, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(terminal, "_console", lambda **_: None)
+    line = revocation(platform.connect())
+    file = tmp_path / "facts.jsonl"
+    file.write_text(line * 4)
+    assert command("facts", str(file))[0] == 0
+    full = "".join(f"\rfacts [{'#' * done}{' ' * (40 - done)}]" for done in (10, 20, 30, 40))
+    assert shown.getvalue() == f"{full}\n"
+    # The size of a stream is unknown, and nothing is shown in the first two seconds.
+    assert command("facts", "-", given=line)[0] == 0
+    assert shown.getvalue() == f"{full}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (event("connection.revoked"), "subject: must be an object"),
+        (event("connection.revoked", subject=[]), "subject: must be an object"),
+        (event("binding.tombstoned"), "coordinate: must be an object"),
+        ("[]\n", "the line: must be a line that outbox printed"),
+        ('{"document": []}\n', "the line: must be a line that outbox printed"),
+        ('{"document": {"at": "2026-01-31T08:00:00Z"}}\n', "the line: must be a line that outbox"),
+        ('{"document": {"kind": "connection.revoked", "subject": {}}}\n', "at: "),
+    ],
+)
+def test_printed_event_without_a_member_gets_an_error(
+    line: str, said: str, command: Command
+) -> None:
+    since = "2026-01-01T00:00:00Z"
+    status, printed, _ = command("facts", "-", "--ends-since", since, given=line)
+    assert (status, len(printed)) == (1, 1)
+    assert str(printed[0]["error"]).startswith(said)
+
+
+def test_ends_since_skips_events_that_end_nothing(command: Command) -> None:
+    given = event("connection.authorized", subject={"id": "x"})
+    arguments = ("facts", "-", "--ends-since", "2026-01-01T00:00:00Z")
+    assert command(*arguments, given=given) == (0, [], "")
+
+
+def test_ends_since_numbers_tombstones_and_later_revocations(
+    platform: Platform, command: Command
+) -> None:
+    made = platform.connect()
+    tombstone = event("binding.tombstoned", coordinate=COORDINATE)
+    subject = {"id": made, "revokedAt": "2026-01-31T08:00:00Z"}
+    broken = event("binding.tombstoned", coordinate={**COORDINATE, "environment": "x"})
+    given = tombstone + broken + event("connection.revoked", subject=subject)
+    arguments = ("facts", "-", "--ends-since", "2026-01-31T08:00:00Z")
+    status, printed, _ = command(*arguments, given=given)
+    assert status == 1
+    assert [each["line"] for each in printed] == [2, 3, 1]
+    assert "environment" in str(printed[0]["error"])
+    assert [each.get("outcome") for each in printed[1:]] == ["done", "done"]
+
+
+def test_tombstone_of_an_unreadable_binding_gets_an_error_with_its_line(
+    platform: Platform, command: Command
+) -> None:
+    platform.sign_up()
+    update = "UPDATE curae_binding SET document = REPLACE(document, ?, ?)"
+    values = ('"format":1', '"format":2')
+    assert platform.database.run_transaction([Statement(update, values, 1)])
+    given = event("connection.authorized") + event("binding.tombstoned", coordinate=COORDINATE)
+    arguments = ("facts", "-", "--ends-since", "2026-01-31T08:00:00Z")
+    status, printed, error = command(*arguments, given=given)
+    assert (status, error) == (1, "")
+    assert [each["line"] for each in printed] == [2]
+    assert "stored in form 2 by a newer release" in str(printed[0]["error"])

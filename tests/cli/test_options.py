@@ -1,0 +1,39 @@
+"""Parsers of option values that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import io
+
+import pytest
+
+from curae_lifecycle.cli.options import open_input, positive, read_line
+
+PARSER = argparse.ArgumentParser(prog="program")
+
+
+def test_positive_number_is_1_or_more() -> None:
+    assert (positive("1"), positive("2")) == (1, 2)
+    for text in ("0", "-1"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"^must be 1 or more$"):
+            positive(text)
+    with pytest.raises(ValueError, match="invalid literal"):
+        positive("x")
+
+
+@pytest.mark.parametrize("text", [" mary \t", "maryX"])
+@pytest.mark.parametrize("rest", ["\n", "\r\n", "\nbob\n", ""])
+def test_read_line_drops_only_the_end_of_the_line(
+    text: str, rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}{rest}"))
+    assert read_line(PARSER) == text
+
+
+def test_file_that_cannot_be_opened_exits_2_with_the_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        open_input(PARSER, "/nowhere/log.jsonl")
+    said = "program: error: cannot read /nowhere/log.jsonl: No such file or directory\n"
+    assert capsys.readouterr().err.endswith(said)
