@@ -173,14 +173,6 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         'name = (error.name or "").partition(".")[0]',
         'name = (error.name or "XXXX").partition(".")[0]',
     ): "An import that finds no module names it.",
-    **{
-        (
-            "cli.database.add_options",
-            'acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")',
-            f'acts = parser.add_subparsers({after}required=True, metavar="ACT")',
-        ): "The options of the act name the function that runs; the name of the act is not read."
-        for after in ("", 'dest="XXactXX", ', 'dest="ACT", ')
-    },
     (
         "cli.simulate.run",
         "total = Summary(options.seed, clients)",

@@ -142,7 +142,7 @@ def _missing_package(error: ModuleNotFoundError) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `create`, `purge` and `erase` to the parser of `database`."""
-    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts = parser.add_subparsers(required=True, metavar="ACT")
     create = acts.add_parser(
         "create",
         help="create missing tables",
