@@ -69,6 +69,13 @@ ROOMS: Final = (
     "stores.sql",
     "stores.sweeping",
     "stores.wiring",
+    "testing.blocking",
+    "testing.cells",
+    "testing.factories",
+    "testing.log_format",
+    "testing.numbered_ids",
+    "testing.simulated_clock",
+    "testing.watch_memory",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 
