@@ -137,3 +137,30 @@ def test_law_10_watch_skips_a_limit_of_no_given_operation() -> None:
         call_of(request("initiate")).needs, limit=LimitKey(COORDINATE.app_user, "other")
     )
     watch.observe_response(limited(1, "ping"), START, needs=needs)
+
+
+def test_law_10_watch_judges_a_429_that_names_another_limit() -> None:
+    needs = call_of(request("initiate")).needs
+    with broken(10, "refused although the limit had room"):
+        Watch().observe_response(limited(40, "graduation"), START, needs=needs)
+
+
+def test_law_10_watch_names_the_limit_and_the_app_user() -> None:
+    where = f"ping of user-1 at {(START + 80 * SECOND).isoformat()}"
+    with broken(10, "refused although the limit had room", where=where):
+        refuse_ping(watch_pings(0), 10)
+    watch = watch_pings(1)
+    watch.purge(START + 90 * SECOND)
+    # There is nothing left to drop.
+    watch.purge(START + 91 * SECOND)
+    with broken(10, "refused although the limit had room", where=where):
+        refuse_ping(watch, 10)
+
+
+def test_law_10_watch_names_the_bucket_and_the_instant() -> None:
+    with broken(10, "refused although", where=f"bucket second at {START.isoformat()}"):
+        check(None)
+    with broken(
+        10, "Retry-After is 303 s, more than", where=f"bucket second at {START.isoformat()}"
+    ):
+        check(START, wait=303)
