@@ -88,7 +88,9 @@ def limited(wait: int, policy: str = "initiate") -> Answer:
 
 
 @contextmanager
-def broken(law: int, what: str = "", where: str | None = None) -> Generator[None]:
+def broken(
+    law: int, what: str = "", where: str | None = None
+) -> Generator[pytest.ExceptionInfo[LawBrokenError]]:
     """Expect a broken law, with what was observed and its place.
 
     Args:
@@ -97,7 +99,7 @@ def broken(law: int, what: str = "", where: str | None = None) -> Generator[None
         where: The place; None for any place.
     """
     with pytest.raises(LawBrokenError, match=rf"(?s)law {law} is broken: .*{what}") as caught:
-        yield
+        yield caught
     error = caught.value
     assert error.what
     assert error.where if where is None else error.where == where
