@@ -10,7 +10,9 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
-from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import (
     TICK,
@@ -127,6 +129,12 @@ def merge_keeping_the_last_reason(left: Connection, right: Connection) -> Connec
     return attrs.evolve(newer, action_required_reason=reason)
 
 
+def test_law_3_check_accepts_the_merge_of_any_statuses() -> None:
+    for statuses in itertools.combinations(Status, 3):
+        a, b, c = (attrs.evolve(pending(), status=status) for status in statuses)
+        check_merge(a, b, c)
+
+
 @pytest.mark.parametrize("order", [*itertools.permutations([(1, "a"), (2, "c"), (3, None)])])
 def test_law_3_check_finds_a_lost_reason_in_any_order(
     order: tuple[tuple[int, str | None], ...],
@@ -176,6 +184,19 @@ def test_law_5_check_says_how_long_a_grant_lasts(until: datetime | None, granted
     with pytest.raises(LawBrokenError) as caught:
         check_access(ACTIVE, "labs", START, era=None, decide=rule_that_answers(Granted(until, "r")))
     assert (caught.value.what, caught.value.where) == (what, where)
+
+
+def test_revocation_answer_is_built_from_a_result() -> None:
+    first = revoke(ACTIVE, at(1), actor=Actor.APP, era=None)
+    assert isinstance(first, Done)
+    assert RevocationAnswer.of(first) == RevocationAnswer(
+        uuid(1), revoked_now=True, revoked_at=at(1)
+    )
+    again = revoke(first.value, at(2), actor=Actor.APP, era=None)
+    assert isinstance(again, Ignored)
+    assert RevocationAnswer.of(again) == RevocationAnswer(
+        uuid(1), revoked_now=False, revoked_at=at(1)
+    )
 
 
 def revocation(

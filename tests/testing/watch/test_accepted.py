@@ -12,13 +12,16 @@ from curae_lifecycle.rules.attempt import forget
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
 from curae_lifecycle.rules.session import EntryPath, HandoffState
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    RateWrite,
     RecordWrite,
     SessionWrite,
     Write,
@@ -344,6 +347,18 @@ def created() -> tuple[Watched, Answer, Answer, RecordWrite]:
 
 
 NEEDS = call_of(request("create")).needs
+
+
+def test_watch_remembers_the_charge_of_a_replay() -> None:
+    made, _, again, _ = created()
+    bucket = Bucket(name="platform", capacity=99, refill=1, seconds=1)
+    charge = RateWrite(
+        key=BucketKey(CALLER.key_owner, bucket), policy=bucket, before=None, after=FULL_BUCKET
+    )
+    commits = made.watch.commit_count
+    charging = attrs.evolve(again, changes=Changes((charge,)))
+    made.watch.observe_response(charging, at(1), caller=CALLER, needs=NEEDS)
+    assert made.watch.commit_count == commits + 1
 
 
 def test_law_09_watch_forgets_a_response_after_24_hours() -> None:
