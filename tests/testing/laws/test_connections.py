@@ -9,8 +9,9 @@ from datetime import datetime
 import attrs
 import pytest
 
+from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
-from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.service.response import Response
@@ -23,6 +24,8 @@ from curae_lifecycle.testing.laws import (
     check_merge,
     check_rank_never_falls,
     check_revocation,
+    check_standing_is_monotone,
+    check_tombstone,
 )
 from curae_lifecycle.testing.watch_answers import rule_that_answers
 from curae_lifecycle.web.wire_format import format_connection
@@ -30,6 +33,8 @@ from tests.support.strategies import START, at, pending, uuid
 from tests.testing.watched import broken
 
 END = at(30)
+ERA = at(-5)
+ACTIVE = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=START, expires_at=END)
 
 
 def chain_of(status: Status) -> list[Connection]:
@@ -135,6 +140,45 @@ def test_law_3_check_accepts_the_merge_of_any_statuses() -> None:
         check_merge(a, b, c)
 
 
+def merge_to_the_middle(left: Connection, right: Connection) -> Connection:
+    middle = left.updated_at + (right.updated_at - left.updated_at) / 2
+    return attrs.evolve(left, updated_at=middle)
+
+
+def test_law_3_check_says_that_the_grouping_changes_a_merge() -> None:
+    a, b, c = (attrs.evolve(pending(), updated_at=at(minutes)) for minutes in range(3))
+    where = f"connection {uuid(1)}, statuses PENDING, PENDING, PENDING"
+    with broken(3, where=where) as caught:
+        check_merge(a, b, c, merge=merge_to_the_middle)
+    what = "merge(merge(x, y), z) is not merge(x, merge(y, z)) in every order"
+    assert caught.value.what == what
+
+
+def test_laws_4_5_and_17_pass_each_argument_to_the_checked_function() -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:
+        asked.append((each, now, era))
+        return rules.standing(each, now, era=era)
+
+    def decide(
+        each: Connection, package: str, now: datetime, /, *, era: datetime | None
+    ) -> AccessDecision:
+        asked.append((each, package, now, era))
+        return decide_access(each, package, now, era=era)
+
+    check_standing_is_monotone(pending(), [at(5), START], era=ERA, standing=standing)
+    check_access(ACTIVE, "labs", at(2), era=ERA, decide=decide)
+    check_tombstone([ACTIVE], at(3), era=ERA, decide=decide)
+    assert asked == [
+        (pending(), START, ERA),
+        (pending(), at(5), ERA),
+        (ACTIVE, "labs", at(2), ERA),
+        (ACTIVE, "clinical_summary", at(3), ERA),
+        (ACTIVE, "labs", at(3), ERA),
+    ]
+
+
 @pytest.mark.parametrize("order", [*itertools.permutations([(1, "a"), (2, "c"), (3, None)])])
 def test_law_3_check_finds_a_lost_reason_in_any_order(
     order: tuple[tuple[int, str | None], ...],
@@ -157,11 +201,9 @@ def decide_without_era(
 def test_law_5_check_finds_access_in_another_era() -> None:
     active = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=START, expires_at=END)
     check_access(active, "labs", START, era=None, decide=decide_without_era)
-    with pytest.raises(LawBrokenError, match="law 5 is broken: granted although"):
+    where = f"connection {uuid(1)}, package 'labs' at {START.isoformat()}"
+    with broken(5, "granted although the connection is of another era", where=where):
         check_access(active, "labs", START, era=START, decide=decide_without_era)
-
-
-ACTIVE = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=START, expires_at=END)
 
 
 @pytest.mark.parametrize(
