@@ -113,9 +113,9 @@ def active_is_silent(state: AccountState, prefers: bool) -> EntryPath:  # noqa: 
             "one idempotency key",
         ),
         (
-            partial(check_one_execution, [OK, OK, CREATED], 1),
+            partial(check_one_execution, [OK, CREATED, OK], 1),
             "status 201 instead of 200",
-            "answer 2",
+            "answer 1",
         ),
         (
             partial(check_rate_limit, [START, START + SECOND, START + 3 * SECOND], limit=1),
