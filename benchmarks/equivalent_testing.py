@@ -16,6 +16,7 @@ _ONLY_CHARGES: Final = (
     "A replay may only charge buckets, or it breaks law 9 just before, and a charge is not judged "
     "by the commit of the load."
 )
+_NO_KEY: Final = "No entry has the key None."
 _SAME_DEFAULT: Final = "It is not asked for equal lengths, and that is the default."
 
 
@@ -83,6 +84,16 @@ EQUIVALENT_TESTING: Final[dict[Key, str]] = {
     ): "`decide` always gives the observed decision, whatever the era.",
     ("testing.watch.Watch.observe_fact", "case _: pass", ""): _EMPTY_CASE,
     ("testing.watch.Watch._check_write", "case _: pass", ""): _EMPTY_CASE,
+    (
+        "testing.watch.Watch._check_replay",
+        "used = None if key is None else self._used_keys.get(key)",
+        "used = None if (key is None) and False else self._used_keys.get(key)",
+    ): _NO_KEY,
+    (
+        "testing.watch.Watch._check_not_found",
+        "held = None if requested is None else self._connections.get(requested)",
+        "held = None if (requested is None) and False else self._connections.get(requested)",
+    ): _NO_KEY,
     **{
         (
             "testing.watch_limits.LimitHistory.observe_charge",

@@ -301,6 +301,8 @@ def test_law_01_watch_accepts_404_for_another_tenants_connection() -> None:
     with broken(1, "404 although it is stored as PENDING and belongs to the", where=where):
         watch.observe_response(answer, START, caller=CALLER, needs=needs)
     Watch().observe_response(answer, START, caller=CALLER, needs=needs)
+    # A request that no operation takes loads nothing.
+    watch.observe_response(answer, START, caller=CALLER)
 
 
 def revoke_after_a_tombstone() -> tuple[Watched, Answer]:
@@ -333,6 +335,15 @@ def test_law_02_watch_checks_revoked_at_unless_a_tombstone_came_after() -> None:
             made.watch.observe_response(wrong, at(4), caller=CALLER, loaded_at_commit=loaded_at)
     loaded_at = made.watch.commit_count - 1
     made.watch.observe_response(wrong, at(4), caller=CALLER, loaded_at_commit=loaded_at)
+
+
+def test_law_02_watch_reports_a_revocation_that_was_not_stored() -> None:
+    made = Watched(ACTIVE)
+    answer, _ = made.decide(request("revoke"), at(2), new_ids())
+    lost = attrs.evolve(answer, changes=NO_CHANGES)
+    what = "revokedAt is 2026-01-01T00:02:00Z in the response and None in the store"
+    with broken(2, what, where=f"connection {ID}"):
+        made.watch.observe_response(lost, at(2), caller=CALLER)
 
 
 # --- Idempotency keys -------------------------------------------------------------------------
