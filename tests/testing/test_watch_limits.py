@@ -27,6 +27,7 @@ WINDOW = timedelta(seconds=2)
 FURTHEST = WINDOW + timedelta(minutes=5)
 TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+NOW = START.isoformat()
 
 
 def check(last: datetime | None, *, wait: int = 1) -> None:
@@ -65,6 +66,14 @@ def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
         watch.observe_response(refused, full_again, needs=asking)
     # A charge after the load shows nothing about the loaded bucket.
     watch.observe_response(refused, full_again, needs=asking, loaded_at_commit=0)
+
+
+def test_law_10_watch_finds_a_bucket_by_its_whole_name() -> None:
+    bucket = attrs.evolve(BUCKET, name="XL")
+    key = BucketKey(CALLER.key_owner, bucket)
+    needs = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
+    with broken(10, "refused although its last charge was at None", where=f"bucket XL at {NOW}"):
+        Watch().observe_response(limited(1, "XL"), START, needs=needs)
 
 
 class Ping(Initiate):
@@ -158,9 +167,7 @@ def test_law_10_watch_names_the_limit_and_the_app_user() -> None:
 
 
 def test_law_10_watch_names_the_bucket_and_the_instant() -> None:
-    with broken(10, "refused although", where=f"bucket second at {START.isoformat()}"):
+    with broken(10, "refused although", where=f"bucket second at {NOW}"):
         check(None)
-    with broken(
-        10, "Retry-After is 303 s, more than", where=f"bucket second at {START.isoformat()}"
-    ):
+    with broken(10, "Retry-After is 303 s, more than", where=f"bucket second at {NOW}"):
         check(START, wait=303)

@@ -136,6 +136,7 @@ def test_law_13_check_accepts_the_instance_of_a_problem_but_404() -> None:
     [
         ({"effects": [], "a": 1}, "no response has these members", "a, effects"),
         ({"code": "NOPE"}, "the code 'NOPE' is not listed", "code"),
+        ({"code": []}, r"the code \[\] is not listed", "code"),
         ({**PROBLEM_BODY, "b": 1, "a": 1}, "not listed: a, b", "problem"),
         ({"code": "NOT_FOUND"}, "missing: detail, details, retryable", "problem"),
         ({**BAD_REQUEST, "details": None}, "it is not an object", "details"),
