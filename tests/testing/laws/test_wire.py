@@ -151,6 +151,7 @@ def test_law_13_check_accepts_the_instance_of_a_problem_but_404() -> None:
         ({"connection": {**CONNECTION, "token": 1}}, "not listed: token", "connection"),
         ({"connection": {**CONNECTION, "status": [["A"]]}}, "must hold no object", "status"),
         ("[]", "it is not an object", "body"),
+        ('{"effects": 1, "effects": 1}', "a member is repeated", "body"),
         (b"{", "the body is not JSON", "body"),
     ],
 )
