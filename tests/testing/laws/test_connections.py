@@ -22,6 +22,7 @@ from curae_lifecycle.testing.laws import (
     check_access,
     check_chain,
     check_merge,
+    check_one_pending_successor,
     check_rank_never_falls,
     check_revocation,
     check_standing_is_monotone,
@@ -154,7 +155,7 @@ def test_law_3_check_says_that_the_grouping_changes_a_merge() -> None:
     assert caught.value.what == what
 
 
-def test_laws_4_5_and_17_pass_each_argument_to_the_checked_function() -> None:
+def test_laws_4_5_and_17_pass_their_arguments_to_the_function() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:
@@ -291,3 +292,9 @@ def test_law_2_check_compares_instants_with_texts(text: str) -> None:
     moved = attrs.evolve(later, revoked_at="2026-01-01T00:00:01Z")
     with pytest.raises(LawBrokenError, match=r"revokedAt moved from .* to 2026-01-01T00:00:01Z"):
         check_revocation([answer, moved])
+
+
+def test_law_7_check_accepts_one_successor_for_each_connection() -> None:
+    check_one_pending_successor([("c-1", "c-2"), ("c-3", "c-4"), ("c-1", "c-2")])
+    with broken(7, "it was recovered by c-4 and by c-5", where="connection c-3"):
+        check_one_pending_successor([("c-1", "c-2"), ("c-3", "c-4"), ("c-3", "c-5")])

@@ -88,7 +88,7 @@ def test_commit_count_is_the_number_of_commits_with_writes() -> None:
         (attrs.evolve(successor(), status=Status.ACTIVE), at(1), 6),
     ],
 )
-def test_second_successor_breaks_law_7_while_the_first_is_pending(
+def test_second_successor_breaks_law_7_if_the_first_is_pending(
     rival: Connection, now: datetime, law: int
 ) -> None:
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, rival))
@@ -160,13 +160,13 @@ def test_law_12_watch_names_the_later_connection_left_alive() -> None:
 HEIR = attrs.evolve(successor(), status=Status.ACTIVE, authorized_at=at(3))
 
 
-def test_law_06_watch_reports_two_active_connections_without_an_end() -> None:
+def test_law_06_watch_reports_two_active_ones_without_an_end() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(6, f"{uuid(1)} and {uuid(2)} are ACTIVE", where=f"chain {uuid(1)}"):
         watch.observe_commit((ConnectionWrite(None, HEIR),), at(3))
 
 
-def test_law_06_watch_accepts_an_active_successor_of_a_revoked_one() -> None:
+def test_law_06_watch_accepts_a_successor_of_a_revoked_one() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     gone = apply_trigger(ACTIVE, "APP", at(2))
     watch.observe_commit((ConnectionWrite(ACTIVE, gone),), at(2))
@@ -209,7 +209,7 @@ def test_law_17_watch_accepts_connections_of_the_third_era() -> None:
         watch.observe_access_decision(second.id, "labs", at(14), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_an_active_connection_of_the_new_era() -> None:
+def test_law_17_watch_reports_an_active_one_of_the_new_era() -> None:
     active = of_era(ACTIVE, ERA)
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, active))
     where = f"connection {ID}, package 'clinical_summary' at {at(2).isoformat()}"
@@ -217,7 +217,7 @@ def test_law_17_watch_reports_an_active_connection_of_the_new_era() -> None:
         watch.observe_commit((BindingWrite(LIMITED, GONE),), at(2))
 
 
-def test_law_17_watch_accepts_a_revoked_connection_of_the_new_era() -> None:
+def test_law_17_watch_accepts_a_revoked_one_of_the_new_era() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, of_era(REVOKED, ERA)))
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
@@ -316,7 +316,7 @@ def revoke_after_a_tombstone() -> tuple[Watched, Answer]:
     return made, attrs.evolve(answer, changes=NO_CHANGES)
 
 
-def test_law_02_watch_accepts_the_tombstones_instant_as_revoked_at() -> None:
+def test_law_02_watch_accepts_a_tombstones_instant() -> None:
     made, answer = revoke_after_a_tombstone()
     assert b'"revokedNow":false' in answer.response.body
     made.watch.observe_response(answer, at(4), caller=CALLER)
@@ -326,7 +326,7 @@ def test_law_02_watch_accepts_the_tombstones_instant_as_revoked_at() -> None:
         )
 
 
-def test_law_02_watch_checks_revoked_at_unless_a_tombstone_came_after() -> None:
+def test_law_02_watch_skips_revoked_at_after_a_late_tombstone() -> None:
     made, answer = revoke_after_a_tombstone()
     wrong = body(b'"revokedAt":"2026-01-01', b'"revokedAt":"2026-01-02')(answer)
     what = "revokedAt is 2026-01-02T00:03:00Z in the response and 2026-01-01T00:03:00Z in the store"
@@ -391,7 +391,7 @@ def test_law_09_watch_reports_a_replay_of_an_unseen_response() -> None:
     watch.observe_response(again, at(2), needs=NEEDS, loaded_at_commit=0)
 
 
-def test_law_09_watch_reports_a_write_with_a_replay_kept_elsewhere() -> None:
+def test_law_09_watch_reports_a_write_of_a_referenced_replay() -> None:
     _, _, again, write = created()
     reference = ResponseReference(201, "vault/1")
     kept = attrs.evolve(write.after, response=reference)
