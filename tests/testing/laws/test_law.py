@@ -13,6 +13,7 @@ def test_law_error_has_its_parts_and_can_be_pickled() -> None:
     assert isinstance(loaded, LawBrokenError)
     for each in (error, loaded):
         assert (each.law, each.what, each.where) == (4, "EXPIRED became ACTIVE", "connection 1")
+        assert each.args == (4, "EXPIRED became ACTIVE", "connection 1")
         assert each.law_text == LAWS[4]
         assert str(each) == (
             "law 4 is broken: EXPIRED became ACTIVE\n"
