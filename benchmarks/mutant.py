@@ -70,6 +70,18 @@ ROOMS: Final = (
     "stores.sql",
     "stores.sweeping",
     "stores.wiring",
+    "testing.blocking",
+    "testing.cells",
+    "testing.factories",
+    "testing.laws",
+    "testing.log_format",
+    "testing.numbered_ids",
+    "testing.simulated_clock",
+    "testing.store_invariants",
+    "testing.watch",
+    "testing.watch_answers",
+    "testing.watch_limits",
+    "testing.watch_memory",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 

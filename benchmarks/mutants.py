@@ -32,6 +32,7 @@ from benchmarks.equivalent_cli_commands import EQUIVALENT_CLI_COMMANDS
 from benchmarks.equivalent_cli_tables import EQUIVALENT_CLI_TABLES
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
+from benchmarks.equivalent_testing import EQUIVALENT_TESTING
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
@@ -41,6 +42,7 @@ PROVEN: Final = {
     **EQUIVALENT_CLI_TABLES,
     **EQUIVALENT_SERVERS,
     **EQUIVALENT_STORES,
+    **EQUIVALENT_TESTING,
 }
 """Why no caller can tell a mutant from the code."""
 
@@ -105,6 +107,9 @@ GENERAL: Final = (
     "stores/test_serve_async.py",
     "stores/test_sweeping.py",
     "stores/test_wiring.py",
+    "testing/watch/test_accepted.py",
+    "testing/watch/test_tombstones.py",
+    "testing/watch/test_watch.py",
     "web/test_events.py",
     "web/test_limits_left.py",
     "web/test_read.py",

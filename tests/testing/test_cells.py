@@ -51,6 +51,28 @@ def test_cell_coverage_counts_only_the_named_tables() -> None:
     assert {cell[0] for cell in counts} == {"entry-path"}
 
 
+def test_cell_coverage_counts_each_read_of_outcome_and_rules() -> None:
+    key = (AccountState.ACTIVE, SignUpPreference.SIGN_UP)
+    cell = ("entry-path", *key)
+    with count_cell_lookups() as counts:
+        row = ENTRY_PATHS[key]
+        for expected in (1, 2):
+            assert row.outcome is not None
+            assert counts[cell] == expected
+        for expected in (3, 4):
+            assert row.rules
+            assert counts[cell] == expected
+
+
+def test_cell_coverage_keeps_the_other_parts_of_a_row() -> None:
+    row = STANDING[next(iter(STANDING))]
+    with count_cell_lookups() as counts:
+        counting = STANDING[next(iter(STANDING))]
+        assert counting is not row
+        assert (counting.rule, counting.why, counting.key) == (row.rule, row.why, row.key)
+    assert not counts
+
+
 def broken_off(expected: object) -> None:
     with count_cell_lookups():
         assert revoke(pending(), at(1), actor=Actor.APP, era=None) == expected

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import attrs
 import pytest
 from hypothesis import find
 from jsonschema import Draft202012Validator
@@ -14,7 +17,8 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.members import APP_USER_ID, Member
+from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -26,9 +30,10 @@ from curae_lifecycle.testing.factories import (
     parse_example,
     query_text,
     to_field_name,
+    with_happened_at,
 )
 from curae_lifecycle.testing.strategies.fields import build_from_fields
-from tests.support.strategies import uuid
+from tests.support.strategies import START, at, uuid
 from tests.testing.conformance.test_triggers import Closed
 
 ID = ConnectionId(uuid(1))
@@ -68,6 +73,31 @@ def test_factory_query_text_formats_each_type(value: object, text: str) -> None:
 def test_to_field_name_converts_to_snake_case() -> None:
     names = [to_field_name(Member(name, str)) for name in ("label", "appUserId")]
     assert names == ["label", "app_user_id"]
+
+
+def as_it_is(value: object) -> object:
+    return value
+
+
+SIZE = Member("size", as_it_is, example=20)
+
+
+class Sized(GetAccountState):
+    """An operation with a number in its query."""
+
+    rule: ClassVar = attrs.evolve(GetAccountState.rule, query=(APP_USER_ID, SIZE))
+
+
+def test_example_of_a_query_parameter_is_parsed_from_text() -> None:
+    assert parse_example(Sized, SIZE) == "20"
+    assert parse_example(Revoked, SIZE) == 20
+    assert parse_example(CreateConnection, SIZE) == 20
+
+
+def test_with_happened_at_changes_nothing_else_of_a_fact() -> None:
+    fact = Revoked(ID, Actor.APP, START)
+    assert with_happened_at(fact, at(1)) == Revoked(ID, Actor.APP, at(1))
+    assert with_happened_at(fact, None) == Revoked(ID, Actor.APP)
 
 
 @pytest.mark.parametrize("kind", [*OPERATIONS, *FACTS], ids=lambda kind: kind.__name__)

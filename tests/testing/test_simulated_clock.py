@@ -14,6 +14,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.blocking import has_clock
 from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, check_store
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
+from tests.testing.recording import LOADED, RecordingStore, check_calls
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -51,6 +52,41 @@ def test_read_only_clock_is_left_as_it_is() -> None:
     assert not simulated.has_settable_clock
     assert simulated.load(Needs()).now == START
     assert store.clock is utc_now
+
+
+def test_simulated_store_passes_each_call_to_its_store() -> None:
+    store = RecordingStore()
+    check_calls(SimulatedClockStore(store, LOADED.now), store)
+
+
+@pytest.mark.parametrize(("counted", "returned"), [(7, 7), (None, 0)])
+def test_simulated_purge_returns_the_number_of_dropped_values(
+    counted: int | None, returned: int
+) -> None:
+    seen: list[datetime] = []
+
+    class Purgeable(RecordingStore):
+        def purge(self) -> object:
+            seen.append(self.clock())
+            return counted
+
+    assert SimulatedClockStore(Purgeable(), START).purge(START + DAY) == returned
+    assert seen == [START + DAY]
+
+
+def test_simulated_purge_leaves_a_store_with_a_fixed_clock() -> None:
+    class Fixed(RecordingStore):
+        @property
+        def clock(self) -> Callable[[], datetime]:  # pyright: ignore[reportIncompatibleMethodOverride] - it cannot be set
+            return utc_now
+
+    store = Fixed()
+    assert SimulatedClockStore(store, START).purge(START + DAY) == 0
+    assert not store.calls
+
+
+def test_simulated_store_charges_apart_only_if_its_store_does() -> None:
+    assert not SimulatedClockStore(MemoryStore(), START).charges_apart
 
 
 @pytest.mark.parametrize(("make", "settable"), [(MemoryStore, True), (ReadOnlyClock, False)])

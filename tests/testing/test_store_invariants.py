@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import attrs
 import pytest
 
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
@@ -52,3 +55,19 @@ def test_invariants_of_an_inconsistent_store_name_the_broken_law(
 ) -> None:
     with broken(law):
         check_store(connections, sessions=sessions, bindings=bindings, now=at(1))
+
+
+ACTIVE = attrs.evolve(pending(), status=Status.ACTIVE)
+GONE = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED, era=at(1), tombstoned_at=at(1))
+
+
+@pytest.mark.parametrize("era", [None, at(1)])
+def test_invariants_count_active_connections_of_the_present_era(era: datetime | None) -> None:
+    newer = attrs.evolve(successor(), status=Status.ACTIVE)
+    newer = attrs.evolve(newer, identity=attrs.evolve(newer.identity, era=era))
+    older = attrs.evolve(ACTIVE, identity=attrs.evolve(ACTIVE.identity, era=era))
+    bindings = [attrs.evolve(GONE, era=era)]
+    ended = attrs.evolve(ACTIVE, identity=attrs.evolve(ACTIVE.identity, era=START))
+    check_store([ended, newer], sessions=[], bindings=bindings, now=at(2))
+    with broken(6, "a second ACTIVE", where=f"connection {newer.id} at {at(2).isoformat()}"):
+        check_store([older, newer], sessions=[], bindings=bindings, now=at(2))

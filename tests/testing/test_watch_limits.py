@@ -27,6 +27,7 @@ WINDOW = timedelta(seconds=2)
 FURTHEST = WINDOW + timedelta(minutes=5)
 TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+NOW = START.isoformat()
 
 
 def check(last: datetime | None, *, wait: int = 1) -> None:
@@ -65,6 +66,14 @@ def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
         watch.observe_response(refused, full_again, needs=asking)
     # A charge after the load shows nothing about the loaded bucket.
     watch.observe_response(refused, full_again, needs=asking, loaded_at_commit=0)
+
+
+def test_law_10_watch_finds_a_bucket_by_its_whole_name() -> None:
+    bucket = attrs.evolve(BUCKET, name="XL")
+    key = BucketKey(CALLER.key_owner, bucket)
+    needs = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
+    with broken(10, "refused although its last charge was at None", where=f"bucket XL at {NOW}"):
+        Watch().observe_response(limited(1, "XL"), START, needs=needs)
 
 
 class Ping(Initiate):
@@ -137,3 +146,28 @@ def test_law_10_watch_skips_a_limit_of_no_given_operation() -> None:
         call_of(request("initiate")).needs, limit=LimitKey(COORDINATE.app_user, "other")
     )
     watch.observe_response(limited(1, "ping"), START, needs=needs)
+
+
+def test_law_10_watch_judges_a_429_that_names_another_limit() -> None:
+    needs = call_of(request("initiate")).needs
+    with broken(10, "refused although the limit had room"):
+        Watch().observe_response(limited(40, "graduation"), START, needs=needs)
+
+
+def test_law_10_watch_names_the_limit_and_the_app_user() -> None:
+    where = f"ping of user-1 at {(START + 80 * SECOND).isoformat()}"
+    with broken(10, "refused although the limit had room", where=where):
+        refuse_ping(watch_pings(0), 10)
+    watch = watch_pings(1)
+    watch.purge(START + 90 * SECOND)
+    # There is nothing left to drop.
+    watch.purge(START + 91 * SECOND)
+    with broken(10, "refused although the limit had room", where=where):
+        refuse_ping(watch, 10)
+
+
+def test_law_10_watch_names_the_bucket_and_the_instant() -> None:
+    with broken(10, "refused although", where=f"bucket second at {NOW}"):
+        check(None)
+    with broken(10, "Retry-After is 303 s, more than", where=f"bucket second at {NOW}"):
+        check(START, wait=303)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import attrs
@@ -87,8 +87,22 @@ def limited(wait: int, policy: str = "initiate") -> Answer:
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
-def broken(law: int, what: str = "") -> AbstractContextManager[object]:
-    return pytest.raises(LawBrokenError, match=rf"(?s)law {law} is broken: .*{what}")
+@contextmanager
+def broken(
+    law: int, what: str = "", where: str | None = None
+) -> Generator[pytest.ExceptionInfo[LawBrokenError]]:
+    """Expect a broken law, with what was observed and its place.
+
+    Args:
+        law: The number of the law.
+        what: A pattern that the observation matches.
+        where: The place; None for any place.
+    """
+    with pytest.raises(LawBrokenError, match=rf"(?s)law {law} is broken: .*{what}") as caught:
+        yield caught
+    error = caught.value
+    assert error.what
+    assert error.where if where is None else error.where == where
 
 
 def stored(*writes: Write, now: datetime = START) -> Watch:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import attrs
 import pytest
 
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import LawBrokenError, check_documented, check_wire_members
 from curae_lifecycle.web.wire_format import format_problem
+from tests.support.server import ID
+from tests.support.strategies import COORDINATE
+from tests.testing.watched import broken
 
 SUCCESS = Response(200, (("content-type", "application/json"),), b'{"lifecycleState":"ACTIVE"}')
 PROBLEM = Response(
@@ -71,3 +79,149 @@ def test_law_13_check_finds_members_below_a_listed_member(
 ) -> None:
     with pytest.raises(LawBrokenError, match=f"law 13 is broken: .*{said}"):
         check_wire_members(body)
+
+
+PROBLEM_BODY: dict[str, object] = json.loads(PROBLEM.body)
+BAD_REQUEST = {
+    **PROBLEM_BODY,
+    "code": "BAD_REQUEST",
+    "status": 400,
+    "details": {"member": "appUserId", "fault": "missing"},
+}
+CONNECTION = {
+    "id": ID,
+    "customerAccountId": COORDINATE.customer_account_id,
+    "appUserId": "user-1",
+    "status": "PENDING",
+    "dataPackages": ["clinical_summary", "labs"],
+    "actionRequiredReason": None,
+    "authorizedAt": None,
+    "expiresAt": None,
+    "revokedAt": None,
+    "createdAt": "2026-01-01T00:00:00Z",
+    "updatedAt": "2026-01-01T00:00:00Z",
+}
+
+
+@attrs.frozen
+class Listed:
+    """A reply with a list of connections."""
+
+    connections: tuple[Connection, ...]
+
+
+class ListConnections(GetConnection):
+    """An operation that a server adds."""
+
+    rule: ClassVar = attrs.evolve(GetConnection.rule, name="list-connections", status=203)
+    reply = Listed  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - another reply
+
+
+ADDED: tuple[type[Operation], ...] = (*OPERATIONS, ListConnections)
+
+
+def problem(body: dict[str, object], status: int) -> Response:
+    kinds = (("content-type", "application/problem+json"),)
+    return Response(status, kinds, json.dumps(body).encode())
+
+
+def test_law_13_check_accepts_the_instance_of_a_problem_but_404() -> None:
+    check_wire_members({**BAD_REQUEST, "instance": "urn:1"})
+    with broken(13, "not listed: instance", where="problem"):
+        check_wire_members({**PROBLEM_BODY, "instance": "urn:1"})
+
+
+@pytest.mark.parametrize(
+    ("body", "what", "where"),
+    [
+        ({"effects": [], "a": 1}, "no response has these members", "a, effects"),
+        ({"code": "NOPE"}, "the code 'NOPE' is not listed", "code"),
+        ({"code": []}, r"the code \[\] is not listed", "code"),
+        ({**PROBLEM_BODY, "b": 1, "a": 1}, "not listed: a, b", "problem"),
+        ({"code": "NOT_FOUND"}, "missing: detail, details, retryable", "problem"),
+        ({**BAD_REQUEST, "details": None}, "it is not an object", "details"),
+        ({**BAD_REQUEST, "details": {}}, "missing: fault, member", "details of BAD_REQUEST"),
+        ({**BAD_REQUEST, "title": {"a": 1}}, "must hold no object", "title"),
+        (
+            {**BAD_REQUEST, "details": {"member": {"a": 1}, "fault": "missing"}},
+            "must hold no object",
+            "member",
+        ),
+        ({"connection": None}, "it is not an object", "connection"),
+        ({"connection": {**CONNECTION, "token": 1}}, "not listed: token", "connection"),
+        ({"connection": {**CONNECTION, "status": [["A"]]}}, "must hold no object", "status"),
+        ("[]", "it is not an object", "body"),
+        ('{"effects": 1, "effects": 1}', "a member is repeated", "body"),
+        (b"{", "the body is not JSON", "body"),
+    ],
+)
+def test_law_13_check_names_the_members_and_their_place(
+    body: bytes | str | dict[str, object], what: str, where: str
+) -> None:
+    with broken(13, what, where=where):
+        check_wire_members(body)
+
+
+@pytest.mark.parametrize("body", [{"connection": CONNECTION}, BAD_REQUEST, PROBLEM_BODY])
+def test_law_13_check_accepts_a_parsed_or_written_body(body: dict[str, object]) -> None:
+    check_wire_members(body)
+    check_wire_members(json.dumps(body))
+
+
+def test_law_13_check_judges_each_connection_of_a_list() -> None:
+    check_wire_members({"connections": [CONNECTION, CONNECTION]}, operations=ADDED)
+    check_wire_members({"connections": []}, operations=ADDED)
+    with broken(13, "not listed: token", where="connections"):
+        check_wire_members(
+            {"connections": [CONNECTION, {**CONNECTION, "token": 1}]}, operations=ADDED
+        )
+    with broken(13, "it is not an object", where="connections"):
+        check_wire_members({"connections": [None]}, operations=ADDED)
+
+
+@pytest.mark.parametrize("value", [None, "none", {"a": {"b": 1}}])
+def test_law_13_check_leaves_the_reply_of_an_added_operation(value: object) -> None:
+    check_wire_members({"connections": value}, operations=ADDED)
+
+
+def test_law_16_check_takes_the_statuses_of_added_operations() -> None:
+    listed = Response(203, SUCCESS.headers, b'{"connections":[]}')
+    check_documented(listed, operations=ADDED)
+    with broken(16, "the status is not one of success", where="status 204"):
+        check_documented(attrs.evolve(listed, status=204), operations=ADDED)
+    with broken(13, "no response has these members"):
+        check_documented(listed)
+
+
+@pytest.mark.parametrize(
+    ("response", "what", "where"),
+    [
+        (Response(304, (), b"{}"), "a 304 has a body", "status 304"),
+        (Response(200, (), b"{}"), "the body is empty", "status 200"),
+        (Response(200, (), b"{"), "the body is not JSON", "body"),
+        (Response(200, (), b"null"), "it is not an object", "body"),
+        (typed(SUCCESS, "text/html"), "must be application/json, not", "status 200"),
+        (typed(PROBLEM, "text/html"), r"must be application/problem\+json, not", "status 404"),
+        (problem(BAD_REQUEST, 404), "BAD_REQUEST must have the status 400", "status 404"),
+        (
+            problem({**BAD_REQUEST, "status": 404}, 404),
+            "BAD_REQUEST must have the status 400",
+            "status 404",
+        ),
+        (
+            problem({**BAD_REQUEST, "retryable": True}, 400),
+            "BAD_REQUEST must have retryable False",
+            "status 400",
+        ),
+        (
+            problem({**BAD_REQUEST, "retryable": 0}, 400),
+            "BAD_REQUEST must have retryable False",
+            "status 400",
+        ),
+    ],
+)
+def test_law_16_check_says_what_is_wrong_with_a_response(
+    response: Response, what: str, where: str
+) -> None:
+    with broken(16, what, where=where):
+        check_documented(response)

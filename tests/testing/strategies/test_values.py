@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from types import SimpleNamespace
 from typing import cast
 
@@ -442,18 +441,6 @@ def test_custom_fact_is_drawn_applied_and_printed_by_its_fields(
         )
         == fact
     )
-
-
-@attrs.frozen
-class Weighed(ConsentWithdrawn):
-    weight: Decimal = Decimal(1)
-
-
-def test_fact_member_without_a_log_format_raises() -> None:
-    with pytest.raises(
-        TypeError, match="a log line cannot hold weight of Weighed: it is a Decimal"
-    ):
-        format_fact(Weighed(ConnectionId(uuid(1)), "F-17"))
 
 
 def test_can_build_needs_a_value_for_every_required_field() -> None:

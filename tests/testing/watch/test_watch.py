@@ -161,7 +161,8 @@ def test_law_01_watch_reports_a_lower_binding_state_or_new_user(
 def test_law_02_watch_reports_a_changed_revoked_at() -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     moved = attrs.evolve(REVOKED, revoked_at=at(1))
-    with broken(2, "revokedAt moved"):
+    what = r"revokedAt moved from 2026-01-01 00:00:00\+00:00 to 2026-01-01 00:01:00\+00:00"
+    with broken(2, what, where=f"connection {ID}"):
         watch.observe_commit((ConnectionWrite(REVOKED, moved),), at(1))
 
 
