@@ -69,6 +69,14 @@ ROOMS: Final = (
     "stores.sql",
     "stores.sweeping",
     "stores.wiring",
+    "testing.conformance.check",
+    "testing.conformance.client",
+    "testing.conformance.failures",
+    "testing.conformance.probe",
+    "testing.conformance.replies",
+    "testing.conformance.results",
+    "testing.conformance.steps",
+    "testing.conformance.wording",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 

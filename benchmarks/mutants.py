@@ -28,12 +28,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.choosing import choose, modules_of
 from benchmarks.equivalent import EQUIVALENT
+from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
-PROVEN: Final = {**EQUIVALENT, **EQUIVALENT_SERVERS, **EQUIVALENT_STORES}
+PROVEN: Final = {
+    **EQUIVALENT,
+    **EQUIVALENT_CONFORMANCE,
+    **EQUIVALENT_SERVERS,
+    **EQUIVALENT_STORES,
+}
 """Why no caller can tell a mutant from the code."""
 
 GENERAL: Final = (

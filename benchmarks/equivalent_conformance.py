@@ -1,0 +1,76 @@
+"""Mutants of the conformance kit that no server and no reader can tell, each with the proof.
+
+The law of this module is that of `equivalent.py`: **every entry has a proof**.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.equivalent import Key
+
+_KIT: Final = "testing.conformance"
+
+_SAME_LENGTH: Final = "The runner gives one outcome for each of the concurrent steps."
+_DIGIT: Final = "A name is a random UUID of version 4 either way."
+_RANDOM: Final = "Each run gets a random seed of some length."
+_ARBITRARY: Final = "The name of the app user is arbitrary; the digits after it make it unique."
+
+EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
+    (
+        f"{_KIT}.client.App.account_state",
+        "query = f\"appUserId={quote(user, safe='')}\"",
+        "query = f\"appUserId={quote(user, safe='XXXX')}\"",
+    ): "`quote` never quotes a letter.",
+    (
+        f"{_KIT}.client.as_instant",
+        "return values.parse_time(name, value)",
+        "return values.parse_time(None, value)",
+    ): "The parser uses the name in its error alone, which is dropped.",
+    **{
+        (
+            f"{_KIT}.failures.describe_outcome",
+            "for each, its_outcome in zip(steps, outcomes, strict=True):",
+            f"for each, its_outcome in zip(steps, outcomes, {other}):",
+        ): _SAME_LENGTH
+        for other in ("strict=None", "strict=False", "")
+    },
+    (
+        f"{_KIT}.failures.failure_of",
+        "check: Check, error: Exception, history: Iterable[HistoryEntry], *, last_status: int = 0",
+        "check: Check, error: Exception, history: Iterable[HistoryEntry], *, last_status: int = 1",
+    ): "Neither status is that of a server error.",
+    **{
+        (
+            f"{_KIT}.probe._answers",
+            'response = yield from send(app.account_state(app.names.word("user")))',
+            f"response = yield from send(app.account_state(app.names.word({other})))",
+        ): _ARBITRARY
+        for other in ("None", '"XXuserXX"', '"USER"')
+    },
+    (
+        f"{_KIT}.replies._shown",
+        'return "\\n".join(value for _, value in answer.headers).encode() + answer.body',
+        'return "XX\\nXX".join(value for _, value in answer.headers).encode() + answer.body',
+    ): "An API key is one line, so no two values make one.",
+    **{
+        (
+            f"{_KIT}.steps.Names.uuid",
+            'variant = "89ab"[int(digits[16], 16) % 4]',
+            f'variant = "89ab"[int({other}) % 4]',
+        ): _DIGIT
+        for other in ("digits[17], 16", "digits[16], 17")
+    },
+    **{
+        (f"{_KIT}.{function}", "seed=secrets.token_hex(8),", f"seed=secrets.token_hex({other}),"): (
+            _RANDOM
+        )
+        for function in (
+            "pytest_plugin._CheckTests._run_one",
+            "pytest_plugin._CheckTests._run_one_async",
+            "suite.async_conformance_tests",
+            "suite.conformance_tests",
+        )
+        for other in ("None", "9")
+    },
+}

@@ -1,0 +1,449 @@
+"""Tests of the kit's server around a store: its hooks, its clock and its hosted pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import cast
+
+import pytest
+
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, Environment, SessionId
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.blocking import Method
+from curae_lifecycle.testing.conformance import ApiKeyRequest, Request, Response
+from curae_lifecycle.testing.conformance.client import App
+from curae_lifecycle.testing.conformance.store_server import START, StoreHooks, server_for_store
+from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
+from tests.testing.conformance.by_hand import ACCOUNT, context
+
+MINUTE = timedelta(minutes=1)
+WANTED = ApiKeyRequest("app", ACCOUNT)
+OTHER_START = datetime(2030, 7, 8, 9, tzinfo=UTC)
+
+
+class Bare:
+    """A store with the methods that every store needs, and no others."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore(clock=lambda: OTHER_START)
+
+    def register(self, api_key: ApiKey, caller: Caller) -> object:
+        self.inner.register(api_key, caller)
+        return None
+
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return self.inner.caller_of(key_digest)
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return self.inner.load(needs, key_digest)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        return self.inner.commit(loaded, changes, page)
+
+
+class World:
+    """A server around a store, and an app that calls it."""
+
+    def __init__(
+        self, store: StoreWithApiKeys | None = None, environment: Environment | None = None
+    ) -> None:
+        self.store = store or MemoryStore()
+        self.hooks = StoreHooks(self.store)
+        self.server = self.hooks.server(environment)
+        self.key = self.server.make_key(WANTED)
+        self.app = App(self.key, WANTED, context())
+
+    def send(self, request: Request) -> Response:
+        return self.server.send(request)
+
+    def body(self, request: Request) -> dict[str, dict[str, str]]:
+        answer = self.send(request)
+        assert answer.status in {200, 201}, answer
+        return cast("dict[str, dict[str, str]]", json.loads(answer.body))
+
+    def created(self, user: str = "u") -> tuple[str, str]:
+        """Create a connection, and return its id and the URL of its page."""
+        made = self.body(self.app.create(user))
+        return made["connection"]["id"], made["nextAction"]["url"]
+
+    def status(self, connection_id: str) -> str:
+        return self.body(self.app.get(connection_id))["connection"]["status"]
+
+    def state(self, user: str = "u") -> object:
+        return self.body(self.app.account_state(user))["lifecycleState"]
+
+    def date(self) -> datetime:
+        (date,) = [
+            value
+            for name, value in self.send(self.app.account_state("u")).headers
+            if name == "date"
+        ]
+        assert date.endswith(" GMT")
+        return parsedate_to_datetime(date)
+
+    def hook(self, name: str, *arguments: object) -> object:
+        return cast("Method", getattr(self.server, name))(*arguments)
+
+
+# --- Hooks and clock ------------------------------------------------------------------------
+
+OF_METHODS = ("withdraw", "finish", "cancel", "purge", "outbox")
+
+
+def test_server_around_a_store_has_the_hooks_of_its_methods() -> None:
+    whole, bare = server_for_store(MemoryStore()), server_for_store(Bare())
+    assert all(getattr(whole, name) is not None for name in OF_METHODS)
+    assert all(getattr(bare, name) is None for name in OF_METHODS)
+    for server in (whole, bare):
+        assert server.environment is None
+        assert server.turn_clock_back is not None
+        assert server.change_key_id is not None
+        assert server.race_rounds == 5
+
+
+class ReadOnly(MemoryStore):
+    """A store whose clock cannot be replaced, and which notes its purges."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: OTHER_START)
+        self.purges: list[datetime | None] = []
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "clock" and "clock" in vars(self):
+            raise AttributeError("clock is read-only")
+        super().__setattr__(name, value)
+
+    def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
+        self.purges.append(now)
+        return super().purge(now, limit)
+
+
+@pytest.mark.parametrize(
+    ("make", "start"), [(MemoryStore, START), (Bare, OTHER_START), (ReadOnly, OTHER_START)]
+)
+def test_simulated_clock_starts_at_a_fixed_or_the_stores_instant(
+    make: Callable[[], StoreWithApiKeys], start: datetime
+) -> None:
+    world = World(make())
+    assert world.date() == start == world.hooks.clock()
+    world.hook("pass_time", MINUTE)
+    world.hook("pass_time", MINUTE)
+    assert world.date() == start + 2 * MINUTE == world.hooks.clock()
+    world.hook("turn_clock_back", 3 * MINUTE)
+    assert world.date() == start - MINUTE == world.hooks.clock()
+
+
+class Purging(MemoryStore):
+    """A store that notes the instants of its purges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.purges: list[datetime] = []
+
+    def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
+        self.purges.append(self.clock())
+        return super().purge(now, limit)
+
+
+def test_purge_goes_by_the_simulated_clock() -> None:
+    store = Purging()
+    world = World(store)
+    world.hook("pass_time", MINUTE)
+    assert store.purges == [START + MINUTE]
+    world.hook("purge")
+    assert store.purges == [START + MINUTE] * 2
+
+
+def test_purge_goes_by_the_stores_own_clock_if_that_is_fixed() -> None:
+    store = ReadOnly()
+    world = World(store)
+    world.hook("pass_time", MINUTE)
+    assert store.purges == []
+    world.hook("purge")
+    assert store.purges == [None]
+
+
+# --- API keys -------------------------------------------------------------------------------
+
+
+def caller(world: World, key: str) -> Caller:
+    found = world.store.caller_of(ApiKey(key).digest())
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("environment", Environment)
+def test_new_key_stands_for_what_was_wanted(environment: Environment) -> None:
+    world = World()
+    wanted = ApiKeyRequest("app-7", ACCOUNT, environment, frozenset({"x"}))
+    keys = [world.server.make_key(wanted) for _ in range(2)]
+    assert keys == [f"cae_{environment}_2", f"cae_{environment}_3"]
+    callers = [caller(world, each) for each in keys]
+    assert len({each.api_key_id for each in callers}) == 2
+    for each in callers:
+        assert (each.app_id, each.customer_account_id) == ("app-7", ACCOUNT)
+        assert (each.environment, each.scopes) == (environment, frozenset({"x"}))
+
+
+def test_key_registered_again_keeps_its_id() -> None:
+    world = World()
+    before = caller(world, world.key)
+    world.hook("register_again", world.key, ApiKeyRequest("other", ACCOUNT))
+    after = caller(world, world.key)
+    assert (after.app_id, after.api_key_id) == ("other", before.api_key_id)
+
+
+def test_key_under_another_id_gets_an_unused_one() -> None:
+    world = World()
+    ids = {
+        caller(world, world.key).api_key_id,
+        caller(world, world.server.make_key(WANTED)).api_key_id,
+    }
+    for _ in range(2):
+        world.hook("change_key_id", world.key, WANTED)
+        after = caller(world, world.key)
+        assert after.app_id == "app"
+        assert after.api_key_id not in ids
+        ids.add(after.api_key_id)
+
+
+def test_withdrawn_key_is_unknown_and_others_are_not() -> None:
+    world = World()
+    other = world.server.make_key(WANTED)
+    world.hook("withdraw", world.key)
+    assert world.send(world.app.account_state("u")).status == 401
+    assert world.send(App(other, WANTED, context()).account_state("u")).status == 200
+
+
+@pytest.mark.parametrize(("environment", "status"), [(None, 200), ("test", 200), ("live", 403)])
+def test_server_of_one_environment_refuses_keys_of_the_other(
+    environment: str | None, status: int
+) -> None:
+    only = None if environment is None else Environment(environment)
+    server = server_for_store(MemoryStore(), only)
+    assert server.environment is only
+    key = server.make_key(ApiKeyRequest("app", ACCOUNT, Environment.TEST))
+    sent = App(key, WANTED, context()).account_state("u")
+    assert server.send(sent).status == status
+
+
+# --- Facts and access -----------------------------------------------------------------------
+
+
+def test_package_may_be_read_only_while_authorized() -> None:
+    world = World()
+    connection_id, _ = world.created()
+    assert world.hook("may_read", connection_id, "labs") is False
+    assert world.hook("authorize", connection_id, MINUTE) == "done"
+    assert world.hook("may_read", connection_id, "labs") is True
+    assert world.hook("may_read", connection_id, "genome") is False
+    world.hook("pass_time", MINUTE)
+    assert world.hook("may_read", connection_id, "labs") is False
+
+
+def test_package_of_an_unknown_connection_may_not_be_read() -> None:
+    world = World()
+    assert world.hook("may_read", "c0ffee00-0000-4000-8000-00000000dead", "labs") is False
+
+
+def test_package_may_not_be_read_after_the_user_is_gone() -> None:
+    world = World()
+    world.body(world.app.initiate("u"))
+    connection_id, _ = world.created()
+    world.hook("authorize", connection_id, None)
+    assert world.hook("may_read", connection_id, "labs") is True
+    assert world.hook("tombstone", coordinate()) == "done"
+    assert world.hook("may_read", connection_id, "labs") is False
+
+
+def coordinate() -> Coordinate:
+    return App("", WANTED, context()).coordinate("u")
+
+
+# --- Buckets --------------------------------------------------------------------------------
+
+TWO = (Bucket(name="two", capacity=2, refill=1, seconds=3600),)
+
+
+def admitted(world: World, count: int) -> list[int]:
+    return [world.send(world.app.account_state("u")).status for _ in range(count)]
+
+
+def test_replaced_buckets_are_full_each_time() -> None:
+    world = World()
+    for _ in range(2):
+        world.hook("replace_buckets", TWO)
+        assert admitted(world, 3) == [200, 200, 429]
+    world.hook("replace_buckets", None)
+    assert admitted(world, 3) == [200] * 3
+
+
+def test_bucket_of_a_write_is_replaced_too() -> None:
+    world = World()
+    for _ in range(2):
+        world.hook("replace_buckets", TWO)
+        made = [world.send(world.app.create("u")).status for _ in range(3)]
+        assert made == [201, 201, 429]
+
+
+def test_exact_limit_of_a_user_outlives_replaced_buckets() -> None:
+    world = World()
+    for number in range(11):
+        world.hook("replace_buckets", TWO)
+        assert world.send(world.app.initiate("u")).status == (429 if number == 10 else 201)
+
+
+# --- Hosted pages ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", ["finish", "cancel"])
+def test_page_that_was_never_handed_out_is_gone(hook: str) -> None:
+    assert World().hook(hook, "https://connect.example/none") == "gone"
+
+
+def test_finished_page_of_a_connection_authorizes_it() -> None:
+    world = World()
+    connection_id, url = world.created()
+    other, _ = world.created()
+    assert world.hook("finish", url) == "done"
+    assert (world.status(connection_id), world.status(other)) == ("ACTIVE", "PENDING")
+    assert world.hook("finish", url) == "ignored"
+
+
+def test_cancelled_page_of_a_connection_revokes_it_for_the_patient() -> None:
+    store = MemoryStore()
+    world = World(store)
+    connection_id, url = world.created()
+    assert world.hook("cancel", url) == "done"
+    assert world.status(connection_id) == "REVOKED"
+    connection = store.connection(ConnectionId(connection_id))
+    assert connection is not None
+    assert connection.revoked_by is Actor.PATIENT
+
+
+def test_page_of_an_authorized_connection_cancels_nothing() -> None:
+    world = World()
+    connection_id, url = world.created()
+    world.hook("authorize", connection_id, None)
+    assert world.hook("cancel", url) == "ignored"
+    assert world.status(connection_id) == "ACTIVE"
+
+
+def test_finished_page_of_a_session_lands_it_with_a_user() -> None:
+    world = World()
+    made = world.body(world.app.initiate("u", prefer_signup=True))
+    url = made["nextAction"]["url"]
+    assert world.hook("cancel", url) == "ignored"
+    assert world.hook("finish", url) == "done"
+    store = world.store
+    assert isinstance(store, MemoryStore)
+    session = store.session(SessionId(made["session"]["id"]))
+    assert session is not None
+    assert session.landed_at is not None
+    bound = store.binding(coordinate())
+    assert bound is not None
+    assert str(bound.user_id).startswith("user-")
+    assert world.hook("finish", url) == "ignored"
+
+
+def test_finished_page_of_a_user_graduates_that_user() -> None:
+    world = World()
+    world.body(world.app.initiate("u"))
+    world.body(world.app.initiate("v"))
+    url = world.body(world.app.graduate("u"))["nextAction"]["url"]
+    assert world.hook("cancel", url) == "ignored"
+    assert (world.state("u"), world.state("v")) == ("LIMITED", "LIMITED")
+    assert world.hook("finish", url) == "done"
+    assert (world.state("u"), world.state("v")) == ("ACTIVE", "LIMITED")
+    assert world.hook("finish", url) == "ignored"
+
+
+# --- The outbox -----------------------------------------------------------------------------
+
+
+def outbox(world: World) -> Sequence[object]:
+    return cast("Sequence[object]", world.hook("outbox"))
+
+
+def test_outbox_of_a_store_in_memory_has_its_messages_in_order() -> None:
+    delivered: list[Changes] = []
+    world = World(MemoryStore(deliver=delivered.append))
+    assert outbox(world) == []
+    first, _ = world.created("u")
+    assert len(outbox(world)) == len(delivered) == 1
+    second, _ = world.created("v")
+    seen = [json.dumps(each) for each in outbox(world)]
+    assert [first in seen[0], second in seen[-1]] == [True, True]
+    assert len(delivered) == 2
+
+
+def test_outbox_of_a_store_that_delivers_to_nothing_is_collected() -> None:
+    world = World(MemoryStore())
+    connection_id, _ = world.created()
+    (message,) = outbox(world)
+    assert connection_id in json.dumps(message)
+
+
+class WithOutbox(Bare):
+    """A store with an outbox that a test can read."""
+
+    def outbox(self) -> list[object]:
+        return [{"kind": "own"}]
+
+
+def test_outbox_of_a_store_with_that_method_is_its_own() -> None:
+    assert outbox(World(WithOutbox())) == [{"kind": "own"}]
+
+
+# --- Errors ---------------------------------------------------------------------------------
+
+
+class Failing(Bare):
+    """A store whose optional methods raise."""
+
+    def fail(self, *arguments: object) -> object:
+        raise LookupError(len(arguments))
+
+    withdraw = hosted_page = purge = outbox = fail
+
+
+@pytest.mark.parametrize(
+    ("hook", "method", "count"),
+    [
+        ("withdraw", "withdraw", 1),
+        ("finish", "hosted_page", 1),
+        ("cancel", "hosted_page", 1),
+        ("purge", "purge", 0),
+        ("outbox", "outbox", 0),
+    ],
+)
+def test_error_of_a_store_names_the_method_that_raised(hook: str, method: str, count: int) -> None:
+    world = World(Failing())
+    arguments = ("text",) if count else ()
+    with pytest.raises(LookupError) as raised:
+        world.hook(hook, *arguments)
+    assert raised.value.args == (count,)
+    assert raised.value.__notes__ == [f"the store's method {method} raised this"]
+
+
+class FailingPurge(MemoryStore):
+    """A store on a simulated clock whose purge raises."""
+
+    def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
+        raise LookupError(now, limit)
+
+
+def test_error_of_a_purge_on_the_simulated_clock_names_it_too() -> None:
+    with pytest.raises(LookupError) as raised:
+        World(FailingPurge()).hook("purge")
+    assert raised.value.__notes__ == ["the store's method purge raised this"]
