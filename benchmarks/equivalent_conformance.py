@@ -73,4 +73,30 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         )
         for other in ("None", "9")
     },
+    **{
+        (
+            f"{_KIT}.store_server.StoreHooks.replace_buckets",
+            "self._store.generation += 1",
+            f"self._store.generation {other}",
+        ): "Each number that was not used before gives the buckets new names."
+        for other in ("-= 1", "+= 2")
+    },
+    (
+        f"{_KIT}.suite.pass_fail_or_skip",
+        "case None: return",
+        "",
+    ): "A result that fits no case ends the function, too.",
+    (
+        f"{_KIT}.suite.pass_fail_or_skip",
+        "pytest.fail(result.message, pytrace=False)",
+        "pytest.fail(result.message, pytrace=None)",
+    ): "pytest asks only whether it is true.",
+    **{
+        (
+            f"{_KIT}.pytest_plugin._CheckTests.{function}",
+            "return NotRun(check.name, reason_not_run(self.down[1]))",
+            "return NotRun(None, reason_not_run(self.down[1]))",
+        ): "The test is skipped with the reason alone."
+        for function in ("_judge", "_judge_async")
+    },
 }

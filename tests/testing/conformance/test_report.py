@@ -170,9 +170,10 @@ COORDINATE = Coordinate(
 
 
 class Colour(Enum):
-    """An enumeration whose values are no text."""
+    """An enumeration that is no text."""
 
     RED = 7
+    BLUE = "blue"
 
 
 VALUES: list[tuple[object, str]] = [
@@ -199,8 +200,9 @@ def test_format_value_writes_json_in_kit_messages(value: object, text: str) -> N
 
 
 def test_format_argument_writes_kit_check_arguments_unquoted() -> None:
-    values = ["c-1", timedelta(minutes=1), Status.ACTIVE, Colour.RED, None, True]
-    assert [*map(format_argument, values)] == ["c-1", "0:01:00", "ACTIVE", "7", "null", "true"]
+    values = ["c-1", timedelta(minutes=1), Status.ACTIVE, *Colour, None, True]
+    said = ["c-1", "0:01:00", "ACTIVE", "7", "blue", "null", "true"]
+    assert [*map(format_argument, values)] == said
 
 
 # --- Groups ---------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ import pytest
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, Environment, SessionId
-from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
@@ -22,7 +24,12 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.blocking import Method
 from curae_lifecycle.testing.conformance import ApiKeyRequest, Request, Response
 from curae_lifecycle.testing.conformance.client import App
-from curae_lifecycle.testing.conformance.store_server import START, StoreHooks, server_for_store
+from curae_lifecycle.testing.conformance.store_server import (
+    START,
+    StoreHooks,
+    _Declined,
+    server_for_store,
+)
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 from tests.testing.conformance.by_hand import ACCOUNT, context
 
@@ -266,6 +273,20 @@ def test_package_may_not_be_read_after_the_user_is_gone() -> None:
     assert world.hook("may_read", connection_id, "labs") is False
 
 
+def test_package_may_not_be_read_before_the_sweep_of_a_tombstone() -> None:
+    world = World()
+    world.body(world.app.initiate("u"))
+    connection_id, _ = world.created()
+    world.hook("authorize", connection_id, None)
+    fact = Tombstoned(coordinate())
+    loaded = world.store.load(fact.needs())
+    answer = fact.judge(loaded.snapshot, START + MINUTE)
+    assert isinstance(answer, Done)
+    # `record` would also revoke the connection, which is still ACTIVE here.
+    assert world.store.commit(loaded, answer.value)
+    assert world.hook("may_read", connection_id, "labs") is False
+
+
 def coordinate() -> Coordinate:
     return App("", WANTED, context()).coordinate("u")
 
@@ -311,12 +332,21 @@ def test_page_that_was_never_handed_out_is_gone(hook: str) -> None:
     assert World().hook(hook, "https://connect.example/none") == "gone"
 
 
+def version(world: World, url: str) -> int:
+    """Return the number of writes of a page: a fact that names it is one."""
+    assert isinstance(world.store, MemoryStore)
+    page = world.store.hosted_page(url)
+    assert page is not None
+    return page.version
+
+
 def test_finished_page_of_a_connection_authorizes_it() -> None:
     world = World()
     connection_id, url = world.created()
     other, _ = world.created()
     assert world.hook("finish", url) == "done"
     assert (world.status(connection_id), world.status(other)) == ("ACTIVE", "PENDING")
+    assert version(world, url) == 2
     assert world.hook("finish", url) == "ignored"
 
 
@@ -329,6 +359,7 @@ def test_cancelled_page_of_a_connection_revokes_it_for_the_patient() -> None:
     connection = store.connection(ConnectionId(connection_id))
     assert connection is not None
     assert connection.revoked_by is Actor.PATIENT
+    assert version(world, url) == 2
 
 
 def test_page_of_an_authorized_connection_cancels_nothing() -> None:
@@ -337,6 +368,9 @@ def test_page_of_an_authorized_connection_cancels_nothing() -> None:
     world.hook("authorize", connection_id, None)
     assert world.hook("cancel", url) == "ignored"
     assert world.status(connection_id) == "ACTIVE"
+    fact = _Declined(ConnectionId(connection_id), Actor.PATIENT)
+    ignored = Ignored(NO_CHANGES, ("a finished page cancels nothing",))
+    assert world.hooks.record_fact(fact) == ignored
 
 
 def test_finished_page_of_a_session_lands_it_with_a_user() -> None:
@@ -353,6 +387,7 @@ def test_finished_page_of_a_session_lands_it_with_a_user() -> None:
     bound = store.binding(coordinate())
     assert bound is not None
     assert str(bound.user_id).startswith("user-")
+    assert version(world, url) == 2
     assert world.hook("finish", url) == "ignored"
 
 
@@ -365,6 +400,7 @@ def test_finished_page_of_a_user_graduates_that_user() -> None:
     assert (world.state("u"), world.state("v")) == ("LIMITED", "LIMITED")
     assert world.hook("finish", url) == "done"
     assert (world.state("u"), world.state("v")) == ("ACTIVE", "LIMITED")
+    assert version(world, url) == 2
     assert world.hook("finish", url) == "ignored"
 
 
