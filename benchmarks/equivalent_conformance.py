@@ -99,4 +99,13 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         ): "The test is skipped with the reason alone."
         for function in ("_judge", "_judge_async")
     },
+    **{
+        (
+            f"{_KIT}.{function}",
+            "seed = secrets.token_hex(8) if seed is None else seed",
+            f"seed = secrets.token_hex({other}) if seed is None else seed",
+        ): _RANDOM
+        for function in ("runner.run", "runner.run_async", "store_kit.check_store")
+        for other in ("None", "9")
+    },
 }

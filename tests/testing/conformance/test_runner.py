@@ -11,6 +11,7 @@ import pytest
 
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import (
     CHECKS,
     ApiKeyRequest,
@@ -323,6 +324,16 @@ def test_run_without_a_seed_reports_a_random_one(*, is_async: bool) -> None:
     other, _ = apps_of(None, is_async=is_async)
     assert seed != other
     assert apps[0] == Names(f"{seed} {ROUTE}").word("app")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_run_selects_among_the_checks_of_its_operations(*, is_async: bool) -> None:
+    server, only = Reference(Settings(operations=EIGHT)).server(), ["operation.relabel"]
+    if is_async:
+        report = asyncio.run(run_async(asynchronous(server), only=only, operations=EIGHT))
+    else:
+        report = run(server, only=only, operations=EIGHT)
+    assert report.passed == tuple(only)
 
 
 def test_selected_checks_are_in_the_order_of_the_kit() -> None:

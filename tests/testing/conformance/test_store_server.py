@@ -18,7 +18,10 @@ from curae_lifecycle.rules.values import ConnectionId, Coordinate, Environment, 
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.rate_keys import BucketKey
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.blocking import Method
@@ -31,6 +34,7 @@ from curae_lifecycle.testing.conformance.store_server import (
     server_for_store,
 )
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
+from tests.support.charging import MemoryChargingStore
 from tests.testing.conformance.by_hand import ACCOUNT, context
 
 MINUTE = timedelta(minutes=1)
@@ -324,6 +328,42 @@ def test_exact_limit_of_a_user_outlives_replaced_buckets() -> None:
         assert world.send(world.app.initiate("u")).status == (429 if number == 10 else 201)
 
 
+class Charging(MemoryChargingStore):
+    """A store that charges buckets apart, and notes what it is told to charge and commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.charged: list[tuple[str, bool]] = []
+        self.loads: list[Loaded] = []
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        self.loads.append(loaded)
+        for each in charges:
+            assert isinstance(each.key, BucketKey)
+            self.charged.append((each.key.bucket.name, durable))
+        return super().charge(loaded, charges, durable=durable)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        self.loads.append(loaded)
+        return super().commit(loaded, changes, page)
+
+
+def test_bucket_that_is_charged_apart_is_replaced_too() -> None:
+    store = Charging()
+    world = World(store)
+    world.hook("replace_buckets", TWO)
+    assert admitted(world, 1) == [200]
+    assert world.send(world.app.create("u")).status == 201
+    # Only a request that commits nothing else needs a durable charge.
+    assert [durable for _, durable in store.charged] == [True, False]
+    assert len({name for name, _ in store.charged} - {"two"}) == 1
+    assert admitted(world, 1) == [429]
+    world.hook("replace_buckets", TWO)
+    assert admitted(world, 3) == [200, 200, 429]
+    assert len(store.loads) > 4
+    assert all(isinstance(each, Loaded) for each in store.loads)
+
+
 # --- Hosted pages ---------------------------------------------------------------------------
 
 
@@ -417,6 +457,7 @@ def test_outbox_of_a_store_in_memory_has_its_messages_in_order() -> None:
     assert outbox(world) == []
     first, _ = world.created("u")
     assert len(outbox(world)) == len(delivered) == 1
+    assert isinstance(delivered[0], Changes)
     second, _ = world.created("v")
     seen = [json.dumps(each) for each in outbox(world)]
     assert [first in seen[0], second in seen[-1]] == [True, True]
@@ -428,6 +469,14 @@ def test_outbox_of_a_store_that_delivers_to_nothing_is_collected() -> None:
     connection_id, _ = world.created()
     (message,) = outbox(world)
     assert connection_id in json.dumps(message)
+
+
+def test_outbox_of_a_store_in_memory_has_its_spelling() -> None:
+    world = World(MemoryStore(Settings(active_spelling="AUTHORIZED")))
+    connection_id, _ = world.created()
+    world.hook("authorize", connection_id, None)
+    assert '"AUTHORIZED"' in json.dumps(outbox(world))
+    assert '"ACTIVE"' not in json.dumps(outbox(world))
 
 
 class WithOutbox(Bare):
