@@ -108,4 +108,20 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         for function in ("runner.run", "runner.run_async", "store_kit.check_store")
         for other in ("None", "9")
     },
+    (
+        f"{_KIT}.fact_hooks.FactHooks.graduate",
+        "return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))",
+        (
+            "return self.record(Graduated(coordinate, "
+            "None if (user_id is None) and False else UserId(user_id)))"
+        ),
+    ): "`UserId` is a NewType, which returns None for None.",
+    **{
+        (
+            f"{_KIT}.runner._Results.__init__",
+            "self._began = 0.0",
+            f"self._began = {other}",
+        ): "`checks` sets it before each check."
+        for other in ("None", "1.0")
+    },
 }
