@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,9 +17,11 @@ from curae_lifecycle.testing.conformance import (
     CHECKS,
     ApiKeyRequest,
     Check,
+    CheckOutcome,
     Failure,
     NotRun,
     NotSeenError,
+    Progress,
     Request,
     Response,
     Server,
@@ -383,11 +386,26 @@ def test_last_check_of_a_run_needs_no_probe(*, is_async: bool) -> None:
 @pytest.mark.parametrize("is_async", [False, True])
 def test_check_before_the_last_is_followed_by_a_probe(*, is_async: bool) -> None:
     flaky, only = Flaky(0), [CHECKS[2].name, CHECKS[3].name]
+    told: list[Progress] = []
     if is_async:
-        report = asyncio.run(run_async(asynchronous(flaky.server()), only=only))
+        server = asynchronous(flaky.server())
+        report = asyncio.run(run_async(server, only=only, progress=told.append))
     else:
-        report = run(flaky.server(), only=only)
+        report = run(flaky.server(), only=only, progress=told.append)
+    assert [each.check for each in told] == only
+    assert [each.outcome for each in told] == [CheckOutcome.FAILED, CheckOutcome.NOT_RUN]
     assert flaky.sent == 2
     assert [each.check for each in report.failed] == only[:1]
     assert report.failed[0].message.startswith("the server is down: send raised")
     assert report.not_run == (NotRun(only[1], f"the server was down since {only[0]}"),)
+
+
+def test_progress_says_how_long_each_check_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Progress] = []
+    now = [7.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    results = runner._Results([READ, READ], told.append)
+    for number, check in enumerate(results.checks(), 1):
+        now[0] += number
+        results.add(check, None)
+    assert [(each.number, each.seconds) for each in told] == [(1, 1.0), (2, 2.0)]

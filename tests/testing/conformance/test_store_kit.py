@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
@@ -10,7 +11,8 @@ from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import CHECKS, NotRun, Progress
 from curae_lifecycle.testing.conformance.steps import Names
-from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, check_store
+from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, _reason_not_run, check_store
+from curae_lifecycle.testing.conformance.store_server import StoreHooks
 from tests.testing.conformance.test_store_server import Bare, ReadOnly
 
 ENVIRONMENT = "permission.wrong-environment"
@@ -39,6 +41,12 @@ def test_check_of_two_hooks_names_their_method_once() -> None:
     assert reasons(Bare(), both.name) == {both.name: "the store has no method hosted_page"}
 
 
+def test_check_of_two_missing_methods_names_both() -> None:
+    check = attrs.evolve(CHECKS[0], hooks=("purge", "authorize", "outbox", "finish"))
+    reason = _reason_not_run(check, StoreHooks(Bare()).server(), Bare())
+    assert reason == "the store has no method purge, outbox, hosted_page"
+
+
 def test_deadline_that_a_store_judges_needs_a_clock_to_replace() -> None:
     deadlines = ["page.finish.over", "page.cancel.over", "purge.over"]
     others = ["page.finish", "purge.live", "standing.lapsed"]
@@ -49,6 +57,7 @@ def test_deadline_that_a_store_judges_needs_a_clock_to_replace() -> None:
     ]
     assert set(deadlines) <= set(judged)
     assert not set(others) & set(judged)
+    assert reasons(MemoryStore(), *deadlines) == {}
     assert reasons(ReadOnly(), *deadlines, *others) == dict.fromkeys(deadlines, NO_CLOCK)
 
 
