@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import ClassVar
 
 import attrs
@@ -268,3 +269,20 @@ def test_request_about_a_session_initiates_one_each_time() -> None:
     initiate, tried, again = played.steps
     assert user_of(initiate) != user_of(again)
     assert path_of(tried) == path_of(played.result) == "/sessions/s"
+
+
+class OfOther(Search):
+    """An operation on something that the kit does not know, with an id."""
+
+    rule: ClassVar = attrs.evolve(
+        OfSession.rule,
+        path=f"{BASE_PATH}/others/{{otherId}}",
+        ids=(attrs.evolve(CONNECTION_ID, name="otherId", example=None),),
+    )
+
+
+def test_unknown_id_is_a_fresh_one_in_each_request() -> None:
+    played = play(build_successful_request(app(), OfOther), OK)
+    paths = [path_of(each) for each in (*played.steps, played.result)]
+    assert len(set(paths)) == 2
+    assert all(re.fullmatch(r"/others/[0-9a-f-]{36}", each) for each in paths)
