@@ -124,4 +124,22 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         ): "`checks` sets it before each check."
         for other in ("None", "1.0")
     },
+    (
+        f"{_KIT}.bodies._first_fault",
+        "refused = read(request, caller, _ANY_TIME, Settings(operations=operations))",
+        "refused = read(request, caller, None, Settings(operations=operations))",
+    ): "The time decides nothing about a request that cannot be read.",
+    (
+        f"{_KIT}.bodies._refuses_all_bodies",
+        "yield from _expect_bodies_refused(app, kind, app.names.uuid(), *BAD_BODIES)",
+        "yield from _expect_bodies_refused(app, kind, None, *BAD_BODIES)",
+    ): "Neither of the two operations takes the id of a connection.",
+    **{
+        (
+            f"{_KIT}.bodies._bad_targets",
+            'value = value_of(each, about(""), in_query=True)',
+            f"value = value_of(each, about({other}), in_query=True)",
+        ): "The last sample is no id either way."
+        for other in ("None", '"XXXX"')
+    },
 }
