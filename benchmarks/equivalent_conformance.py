@@ -142,4 +142,9 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         ): "The last sample is no id either way."
         for other in ("None", '"XXXX"')
     },
+    (
+        f"{_KIT}.runner._CheckRun.__init__",
+        "self.abandoned = False",
+        "self.abandoned = None",
+    ): "It is only asked whether it is true.",
 }

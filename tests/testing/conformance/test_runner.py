@@ -116,6 +116,28 @@ def test_check_of_a_plain_server_is_live_and_runs_no_race(run_one: RunOne) -> No
 
 
 @in_both_ways
+def test_one_round_of_a_race_is_enough_to_run_it(run_one: RunOne) -> None:
+    server = attrs.evolve(Reference().server(), race_rounds=1)
+    kit = context_seen(run_one, server).context
+    assert kit.rounds == 1
+    assert "race_rounds" in kit.hooks
+
+
+def test_check_that_times_out_before_its_first_step_names_none() -> None:
+    begun = runner._begin(
+        Reference().server(), check=READ, seed="s", operations=OPERATIONS, timeout=SPAN
+    )
+    assert isinstance(begun, runner._CheckRun)
+    failure = begun.time_out()
+    assert isinstance(failure, Failure)
+    assert failure.message.splitlines() == [
+        "the check took longer than 0:00:07",
+        "  check: a.b: It reads.",
+    ]
+    assert begun.next(None) is None
+
+
+@in_both_ways
 def test_check_without_its_hooks_is_not_run_and_names_them(run_one: RunOne) -> None:
     full = Reference().server()
     server = Server(full.send, full.make_key, purge=full.purge)

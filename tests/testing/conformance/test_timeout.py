@@ -179,6 +179,26 @@ def test_hang_while_restoring_buckets_fails_the_kit_check(hanging: Hanging) -> N
     )
 
 
+def test_async_hang_while_restoring_buckets_names_the_hook() -> None:
+    async def hang() -> None:
+        plain = asynchronous(Reference().server())
+        assert plain.replace_buckets is not None
+        replace = plain.replace_buckets
+
+        async def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
+            if buckets is None:
+                await asyncio.Event().wait()
+            await replace(buckets)
+
+        server = attrs.evolve(plain, replace_buckets=replace_buckets)
+        report = await run_async(server, only=["request.buckets"], seed="1", timeout=WHILE)
+        first, where, *_ = report.failed[0].message.splitlines()
+        assert first == "the check took longer than 0:00:00.500000"
+        assert where == "  where: replace_buckets"
+
+    in_fake_time(hang())
+
+
 def test_hanging_async_kit_check_is_cancelled() -> None:
     async def hang() -> None:
         ended: list[str] = []
