@@ -13,7 +13,7 @@ from curae_lifecycle.testing.conformance import CHECKS, NotRun, Progress
 from curae_lifecycle.testing.conformance.steps import Names
 from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, _reason_not_run, check_store
 from curae_lifecycle.testing.conformance.store_server import StoreHooks
-from tests.testing.conformance.test_store_server import Bare, ReadOnly
+from tests.testing.conformance.store_world import Bare, ReadOnly
 
 ENVIRONMENT = "permission.wrong-environment"
 ROUTE = "request.route"
