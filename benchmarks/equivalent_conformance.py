@@ -147,4 +147,9 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         "self.abandoned = False",
         "self.abandoned = None",
     ): "It is only asked whether it is true.",
+    (
+        f"{_KIT}.runner._CheckRun.__init__",
+        "self.last_status = 0",
+        "self.last_status = 1",
+    ): "Neither status is that of a server error.",
 }
