@@ -80,6 +80,7 @@ ROOMS: Final = (
     "testing.conformance.pytest_plugin",
     "testing.conformance.replies",
     "testing.conformance.results",
+    "testing.conformance.runner",
     "testing.conformance.steps",
     "testing.conformance.store_kit",
     "testing.conformance.store_server",

@@ -286,6 +286,27 @@ def test_first_error_of_concurrent_steps_fails_the_check(run_one: RunOne) -> Non
     assert failure.may_be_down
 
 
+def test_first_error_of_coroutines_is_the_first_in_order_not_in_time() -> None:
+    plain = asynchronous(Reference().server())
+
+    async def expire(connection_id: str) -> str:
+        if connection_id == "one":
+            for _ in range(9):
+                await asyncio.sleep(0)
+        raise LookupError(connection_id)
+
+    def together(_: App) -> Steps[None]:
+        yield from run_concurrently(*[HookCall("expire", (name,)) for name in ("one", "two")])
+
+    check = Check("a.b", "It races.", together)
+    server = attrs.evolve(plain, expire=expire)
+    failure = asyncio.run(
+        run_check_async(server, check=check, seed="s", operations=EIGHT, timeout=None)
+    )
+    assert isinstance(failure, Failure)
+    assert failure.message.startswith("the hook expire raised LookupError('one')")
+
+
 @in_both_ways
 @pytest.mark.parametrize("fails", [False, True])
 def test_buckets_that_a_check_replaced_are_restored(run_one: RunOne, *, fails: bool) -> None:
