@@ -30,6 +30,7 @@ from benchmarks.choosing import choose, modules_of
 from benchmarks.equivalent import EQUIVALENT
 from benchmarks.equivalent_cli_commands import EQUIVALENT_CLI_COMMANDS
 from benchmarks.equivalent_cli_tables import EQUIVALENT_CLI_TABLES
+from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
@@ -40,6 +41,7 @@ PROVEN: Final = {
     **EQUIVALENT,
     **EQUIVALENT_CLI_COMMANDS,
     **EQUIVALENT_CLI_TABLES,
+    **EQUIVALENT_CONFORMANCE,
     **EQUIVALENT_SERVERS,
     **EQUIVALENT_STORES,
     **EQUIVALENT_TESTING,

@@ -43,8 +43,9 @@ PROCESSES: Final = (
     "tests/stores/redis/",
     "tests/stores/sql/",
     "tests/stores/test_api_keys.py",
+    "tests/testing/conformance/",
 )
-"""The folders and files whose slow tests start processes or servers of databases."""
+"""The places whose slow tests start processes or servers of databases, or run the whole kit."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
 """The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
@@ -70,7 +71,7 @@ class Trial:
         self.failure = "the tests were not collected"
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave the slow tests of some folders out: they start processes, which no mutant reaches."""
+        """Leave the slow tests of some folders out: see `PROCESSES`."""
         items[:] = [
             item
             for item in items

@@ -116,8 +116,8 @@ def _unknown(kind: Kind, values: Values) -> Bodies:
 def _repeated(kind: Kind, values: Values) -> Bodies:
     good = body_of(kind, values)
     for each in kind.rule.body or ():
-        whole = json.dumps(good | {each.name: _valid_value(each, values)})
-        yield json.dumps({each.name: _valid_value(each, values)})[:-1] + ", " + whole[1:]
+        whole = json.dumps(good | {each.name: value_of(each, values)})
+        yield json.dumps({each.name: value_of(each, values)})[:-1] + ", " + whole[1:]
 
 
 def _null(kind: Kind, values: Values) -> Bodies:
@@ -140,10 +140,6 @@ def _bad_members(kind: Kind, values: Values, selects: Callable[[Member[object]],
         refused = [value for value in candidates if not takes(each, value)]
         for value in BAD_VALUES.get(each.name, refused):
             yield json.dumps(body_of(kind, values) | {each.name: value})
-
-
-def _valid_value(each: Member[object], values: Values) -> object:
-    return value_of(each, values) if each.name != "preferSignup" else True
 
 
 # fmt: off

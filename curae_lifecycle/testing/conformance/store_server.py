@@ -74,7 +74,6 @@ class StoreHooks(FactHooks):
     """
 
     def __init__(self, store: StoreWithApiKeys) -> None:
-        self._inner = store
         self._has_clock = has_clock(store)
         start = START if self._has_clock else store.load(Needs()).now
         self._store = _RenamedBuckets(store, start)

@@ -40,6 +40,19 @@ def test_threads_switch_a_hundred_times_as_often_in_a_race() -> None:
     assert sys.getswitchinterval() == usual
 
 
+def test_threads_of_a_race_do_not_keep_the_program_alive() -> None:
+    inner, daemons = Reference().server(), list[bool]()
+
+    def send(request: Request) -> Response:
+        if get_ident() != threading.main_thread().ident:
+            daemons.append(threading.current_thread().daemon)
+        return inner.send(request)
+
+    server = attrs.evolve(inner, send=send)
+    assert runner.run(server, only=[CHECK], seed="1", timeout=None).passed == (CHECK,)
+    assert daemons == [True] * CONCURRENT_REQUESTS
+
+
 @pytest.mark.slow
 def test_only_checks_named_at_once_call_from_other_threads() -> None:
     full, other = Reference().server(), set[str]()

@@ -1,13 +1,31 @@
-"""Tests of which failures of the kit may be those of a server that is down."""
+"""Tests of the message of a failed check, and of which failures a server that is down may cause."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from curae_lifecycle.testing.conformance import CHECKS
-from curae_lifecycle.testing.conformance.failures import ServerRaisedError, failure_of
-from curae_lifecycle.testing.conformance.steps import NotConformingError
+from curae_lifecycle.testing.conformance import CHECKS, Check, Request, Response
+from curae_lifecycle.testing.conformance.failures import (
+    ServerRaisedError,
+    describe_outcome,
+    describe_step,
+    failure_of,
+    history_of,
+    server_raised,
+)
+from curae_lifecycle.testing.conformance.results import Failure
+from curae_lifecycle.testing.conformance.steps import (
+    Concurrently,
+    HookCall,
+    NotConformingError,
+    Step,
+    wait,
+)
 from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
+from curae_lifecycle.testing.laws import LAWS
+from curae_lifecycle.web.request import ParsedBody
 
 WRONG = NotConformingError("the status is wrong")
 
@@ -29,3 +47,115 @@ def test_5xx_exception_or_timeout_marks_a_server_as_maybe_down(
 ) -> None:
     failure = failure_of(CHECKS[0], error, (), last_status=last_status)
     assert failure.may_be_down is may_be_down
+
+
+GET = Request("GET", "/x", (("Authorization", "Bearer secret"), ("X-A", "1")))
+POST = Request("POST", "/y", (("CONTENT-TYPE", "application/json"),), b'{"a": "' + b"b" * 80)
+OK = Response(200, (), b"{}")
+GONE = Response(410, (), b'{"code": "GONE"}')
+REVOKE = HookCall("revoke", ("c", 7))
+MAKE_KEY = HookCall("make_key", ("secret",))
+
+CHECK = Check("a.b", "The server does it.", lambda _: wait(timedelta(0)), (2, 9), ("r.s", "t.u"))
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "lines"),
+    [
+        (GET, GONE, ["GET /x X-A: 1: 410 GONE"]),
+        (POST, OK, [f'POST /y b\'{{"a": "{"b" * 73}\': 200']),
+        (REVOKE, None, ["revoke(c, 7)"]),
+        (REVOKE, "done", ["revoke(c, 7): done"]),
+        (MAKE_KEY, "secret", ["make_key"]),
+        (HookCall("outbox", ()), ["much"], ["outbox"]),
+        (
+            Concurrently((GET, REVOKE)),
+            (OK, "ignored"),
+            ["concurrently, GET /x X-A: 1: 200", "concurrently, revoke(c, 7): ignored"],
+        ),
+    ],
+)
+def test_step_with_its_outcome_is_described(step: Step, outcome: object, lines: list[str]) -> None:
+    assert list(describe_outcome(step, outcome)) == lines
+
+
+def test_parsed_body_of_a_request_is_not_described() -> None:
+    request = Request("POST", "/y", (), ParsedBody({"a": 1}))
+    assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
+
+
+def test_history_keeps_a_plain_response_for_later() -> None:
+    assert list(history_of(GET, OK)) == [(GET, OK)]
+    assert list(history_of(REVOKE, "done")) == ["revoke(c, 7): done"]
+    assert list(history_of(Concurrently((GET,)), (OK,))) == ["concurrently, GET /x X-A: 1: 200"]
+
+
+def test_history_describes_at_once_a_response_that_is_none() -> None:
+    text = Response(200, (), "{}")  # type: ignore[arg-type]  # a server may do this
+    assert list(history_of(GET, text)) == ["GET /x X-A: 1: 200"]
+    with pytest.raises(AttributeError):
+        list(history_of(GET, None))
+
+
+def test_hook_result_that_is_a_response_is_described_as_a_hook_call() -> None:
+    (line,) = history_of(REVOKE, OK)
+    assert isinstance(line, str)
+    assert line.startswith("revoke(c, 7): ")
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (REVOKE, "revoke"),
+        (GET, str(GET)),
+        (Concurrently((REVOKE, GET)), "2 concurrent steps, such as revoke"),
+    ],
+)
+def test_step_is_described_without_its_outcome(step: Step, said: str) -> None:
+    assert describe_step(step) == said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("step", "function"),
+    [
+        (REVOKE, "the hook revoke"),
+        (GET, "send"),
+        (Concurrently((REVOKE, GET)), "a concurrent step"),
+    ],
+)
+def test_exception_of_a_server_names_its_function_and_step(step: Step, function: str) -> None:
+    error = KeyError("k")
+    where = f"  where: {describe_step(step)}"
+    assert str(server_raised(step, error)) == f"{function} raised KeyError('k')\n{where}"
+    error.add_note("one")
+    error.add_note("two")
+    lines = [f"{function} raised KeyError('k')", "  note: one", "  note: two", where]
+    assert str(server_raised(step, error)).splitlines() == lines
+
+
+def test_failure_of_a_check_says_what_came_before_and_what_it_breaks() -> None:
+    failure = failure_of(CHECK, WRONG, ["revoke(c)", (GET, GONE)])
+    assert failure == Failure(
+        "a.b",
+        "\n".join(
+            [
+                "the status is wrong",
+                "  after: revoke(c)",
+                "  after: GET /x X-A: 1: 410 GONE",
+                f"  law 2: {LAWS[2]}",
+                f"  law 9: {LAWS[9]}",
+                "  rules: r.s, t.u",
+                "  check: a.b: The server does it.",
+            ]
+        ),
+    )
+
+
+def test_failure_of_a_check_without_rules_names_none() -> None:
+    check = Check("a.b", "The server does it.", CHECK.steps)
+    lines = failure_of(check, ValueError("no JSON"), ()).message.splitlines()
+    assert lines == [
+        "the response could not be judged: ValueError('no JSON')",
+        "  check: a.b: The server does it.",
+    ]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from datetime import timedelta
+from enum import Enum
 
 import attrs
 import pytest
@@ -20,6 +21,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.testing.conformance import (
     CHECKS,
+    CheckOutcome,
     Failure,
     NotRun,
     NotSeenError,
@@ -30,6 +32,7 @@ from curae_lifecycle.testing.conformance import (
     run,
     run_async,
 )
+from curae_lifecycle.testing.conformance.results import FailureGroup, list_names, outcome_of
 from curae_lifecycle.testing.conformance.wording import format_argument, format_value
 from tests.support.kit import Reference, asynchronous
 from tests.support.strategies import START
@@ -165,7 +168,19 @@ COORDINATE = Coordinate(
     app_user_id=AppUserId("u"),
 )
 
+
+class Colour(Enum):
+    """An enumeration that is no text."""
+
+    RED = 7
+    BLUE = "blue"
+
+
 VALUES: list[tuple[object, str]] = [
+    (Colour.RED, "7"),
+    ({"a": 1.5, 2: (b"c", START)}, '{"a": 1.5, "2": ["c", "2026-01-01T00:00:00Z"]}'),
+    ([{"b", "a"}], '[["a", "b"]]'),
+    ([{2, "1"}], '[["1", 2]]'),
     (frozenset(), "none"),
     ({"b", "a"}, "a, b"),
     (Status.ACTIVE, '"ACTIVE"'),
@@ -185,11 +200,38 @@ def test_format_value_writes_json_in_kit_messages(value: object, text: str) -> N
 
 
 def test_format_argument_writes_kit_check_arguments_unquoted() -> None:
-    values = ["c-1", timedelta(minutes=1), Status.ACTIVE, None]
-    assert [*map(format_argument, values)] == ["c-1", "0:01:00", "ACTIVE", "null"]
+    values = ["c-1", timedelta(minutes=1), Status.ACTIVE, *Colour, None, True]
+    said = ["c-1", "0:01:00", "ACTIVE", "7", "blue", "null", "true"]
+    assert [*map(format_argument, values)] == said
 
 
 # --- Groups ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(8, "0, 1, 2, 3, 4, 5, 6, 7"), (9, "0, 1, 2, 3, 4, 5, 6, 7 and 1 more")]
+)
+def test_list_of_names_shows_eight_and_counts_the_others(count: int, shown: str) -> None:
+    assert list_names([str(each) for each in range(count)]) == shown
+
+
+def test_outcome_of_a_result_is_passed_failed_or_not_run() -> None:
+    results = None, Failure("a", "b"), NotRun("a", "b")
+    assert [*map(outcome_of, results)] == [
+        CheckOutcome.PASSED,
+        CheckOutcome.FAILED,
+        CheckOutcome.NOT_RUN,
+    ]
+
+
+def test_failures_are_grouped_by_their_first_line() -> None:
+    messages = ("one\n  a\n  b", "two\n  a\n  b", "one\n  c")
+    failed = tuple([Failure(str(number), each) for number, each in enumerate(messages)])
+    report = Report(passed=(), failed=failed, not_run=(), seed="seed")
+    assert report.failure_groups() == (
+        FailureGroup(failed[0], ("2",)),
+        FailureGroup(failed[1], ()),
+    )
 
 
 def test_kit_prints_failures_of_one_cause_once() -> None:

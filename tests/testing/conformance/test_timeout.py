@@ -54,6 +54,7 @@ class Hanging:
     release: Event = attrs.Factory(Event)
     sent: list[Request] = attrs.Factory(list)
     seen: SimpleQueue[str] = attrs.Factory(SimpleQueue)
+    limits: list[float] = attrs.Factory(list)
 
     def send(self, request: Request) -> Response:
         self.sent.append(request)
@@ -67,7 +68,7 @@ class Hanging:
 
     def wait(self, futures: list[Future[object]], seconds: float) -> None:
         """Wait until the server hangs or the check has ended."""
-        del seconds
+        self.limits.append(seconds)
         futures[0].add_done_callback(lambda _: self.seen.put("ended"))
         self.seen.get()
 
@@ -89,6 +90,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
 def test_hanging_kit_check_fails_and_names_its_request(hanging: Hanging) -> None:
     (failure,) = run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     assert failure.check == REVOKED
+    assert hanging.limits == [0.05]
     hung, where, *after = failure.message.splitlines()
     assert hung == "the check took longer than 0:00:00.050000"
     assert where == f"  where: {hanging.sent[-1]}"
@@ -175,6 +177,26 @@ def test_hang_while_restoring_buckets_fails_the_kit_check(hanging: Hanging) -> N
     assert (
         "the check took longer than 0:00:00.050000\n  where: replace_buckets\n" in failure.message
     )
+
+
+def test_async_hang_while_restoring_buckets_names_the_hook() -> None:
+    async def hang() -> None:
+        plain = asynchronous(Reference().server())
+        assert plain.replace_buckets is not None
+        replace = plain.replace_buckets
+
+        async def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
+            if buckets is None:
+                await asyncio.Event().wait()
+            await replace(buckets)
+
+        server = attrs.evolve(plain, replace_buckets=replace_buckets)
+        report = await run_async(server, only=["request.buckets"], seed="1", timeout=WHILE)
+        first, where, *_ = report.failed[0].message.splitlines()
+        assert first == "the check took longer than 0:00:00.500000"
+        assert where == "  where: replace_buckets"
+
+    in_fake_time(hang())
 
 
 def test_hanging_async_kit_check_is_cancelled() -> None:
