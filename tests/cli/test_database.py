@@ -41,7 +41,7 @@ def purge_error(status: int, capsys: pytest.CaptureFixture[str], *arguments: str
 # --- The option -------------------------------------------------------------------------------
 
 
-def test_command_without_a_database_exits_2_and_names_the_variable(
+def test_command_without_a_database_names_the_variable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     said = "a database is required: give --database URL or set DATABASE_URL\n"

@@ -113,7 +113,7 @@ def test_ends_since_numbers_tombstones_and_later_revocations(
     assert [each.get("outcome") for each in printed[1:]] == ["done", "done"]
 
 
-def test_tombstone_of_an_unreadable_binding_gets_an_error_with_its_line(
+def test_tombstone_of_an_unreadable_binding_names_its_line(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()

@@ -229,7 +229,7 @@ def test_outbox_revive_of_an_unknown_number_exits_1(command: Command) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_outbox_ends_after_the_message_during_which_a_signal_arrives(
+def test_outbox_ends_after_the_message_that_a_signal_interrupts(
     number: signal.Signals, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.connect()

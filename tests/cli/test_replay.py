@@ -273,7 +273,7 @@ def test_replay_check_prints_each_differing_member_on_one_line() -> None:
     assert all(each.isprintable() for each in said.splitlines())
 
 
-def test_replay_check_prints_divergences_in_the_answer_and_as_errors(
+def test_replay_check_prints_divergences_in_answers_and_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connection: Json = {"connection": {"status": "ACTIVE", "odd\x1b": 1}}

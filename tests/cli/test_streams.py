@@ -86,7 +86,7 @@ def test_facts_with_a_closed_pipe_records_every_fact(platform: Platform, command
     assert {platform.status(each) for each in made} == {"REVOKED"}
 
 
-def test_outbox_with_a_closed_pipe_exits_0_and_keeps_its_messages(
+def test_outbox_with_a_closed_pipe_exits_0_and_keeps_messages(
     platform: Platform, command: Command
 ) -> None:
     platform.connect()

@@ -59,7 +59,7 @@ def test_request_of_an_app_with_an_empty_body_has_a_type(body: object) -> None:
     assert JSON in app().request("POST", "/x", body).headers
 
 
-def test_request_of_an_app_without_body_or_key_has_neither_header() -> None:
+def test_request_without_body_or_key_has_neither_header() -> None:
     assert app().request("GET", "/x") == Request("GET", f"{API}/x", (BEARER,), b"")
 
 

@@ -242,7 +242,7 @@ def test_pytest_functions_have_a_parameter_for_each_check() -> None:
             checks(EIGHT),
         ),
     ):
-        (mark,) = test.pytestmark  # type: ignore[attr-defined]  # pytest adds it
+        (mark,) = vars(test)["pytestmark"]
         names = [each.name for each in kit]
         assert mark.args[0] == "check"
         assert [each.name for each in mark.args[1]] == names

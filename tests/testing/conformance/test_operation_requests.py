@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import attrs
 import pytest
@@ -67,7 +67,7 @@ class Search(operation.ConnectionOperation):
         scope=None,
         key=KeyUse.UNUSED,
         status=200,
-        ids=(CONNECTION_ID, attrs.evolve(only("a/b"), example="a/b")),  # type: ignore[arg-type]
+        ids=(CONNECTION_ID, cast("Member[ConnectionId]", attrs.evolve(only("a/b"), example="a/b"))),
         query=(
             attrs.evolve(only("true"), name="flag"),
             attrs.evolve(only("x y"), name="words", example="x y"),
@@ -134,7 +134,7 @@ def test_given_body_and_key_are_sent(body: object) -> None:
     assert KEY in build_request(app(), Search, about(ID), key="k").headers
 
 
-def test_request_gets_a_fresh_key_only_if_its_operation_needs_one() -> None:
+def test_request_gets_a_new_key_only_if_its_operation_needs_one() -> None:
     one = app()
     keys = [dict(build_request(one, Reconnect, about(ID)).headers)["Idempotency-Key"] for _ in "ab"]
     assert len(set(keys)) == 2
@@ -225,7 +225,7 @@ def test_request_that_must_succeed_is_about_a_second_connection(first: Response)
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_request_that_a_pending_connection_refuses_is_about_a_revoked_one() -> None:
+def test_request_refused_for_pending_is_about_a_revoked_one() -> None:
     steps = build_successful_request(app(), Reconnect)
     played = play(steps, made("a"), CONFLICT, SESSION, made("b"), OK)
     _, _, initiate, create, revoke = played.steps
@@ -238,7 +238,7 @@ def test_request_that_a_pending_connection_refuses_is_about_a_revoked_one() -> N
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_request_that_an_unlinked_user_is_refused_is_about_a_limited_one() -> None:
+def test_request_refused_for_unlinked_is_about_a_limited_user() -> None:
     played = play(build_successful_request(app(), StartGraduation), CONFLICT, SESSION)
     tried, initiate = played.steps
     assert path_of(tried) == path_of(played.result) == "/curae-connect/graduation-handoff"

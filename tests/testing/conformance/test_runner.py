@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import attrs
@@ -183,9 +183,9 @@ def test_timeout_is_longer_if_the_server_may_really_wait(
         seen.append(limit)
         return timeout.run_with_timeout(None, function)
 
-    async def note_async(limit: timedelta | None, coroutine: object) -> object:
+    async def note_async(limit: timedelta | None, coroutine: Awaitable[object]) -> object:
         seen.append(limit)
-        return await coroutine  # type: ignore[misc]  # a coroutine
+        return await coroutine
 
     monkeypatch.setattr(runner, "run_with_timeout", note)
     monkeypatch.setattr(runner, "run_with_timeout_async", note_async)
@@ -286,7 +286,7 @@ def test_first_error_of_concurrent_steps_fails_the_check(run_one: RunOne) -> Non
     assert failure.may_be_down
 
 
-def test_first_error_of_coroutines_is_the_first_in_order_not_in_time() -> None:
+def test_first_error_of_coroutines_is_first_in_order_not_time() -> None:
     plain = asynchronous(Reference().server())
 
     async def expire(connection_id: str) -> str:

@@ -301,7 +301,7 @@ def test_finished_page_of_a_connection_authorizes_it() -> None:
     assert world.hook("finish", url) == "ignored"
 
 
-def test_cancelled_page_of_a_connection_revokes_it_for_the_patient() -> None:
+def test_cancelled_page_of_a_connection_revokes_as_the_patient() -> None:
     store = MemoryStore()
     world = World(store)
     connection_id, url = world.created()

@@ -114,7 +114,7 @@ class ListConnections(GetConnection):
     """An operation that a server adds."""
 
     rule: ClassVar = attrs.evolve(GetConnection.rule, name="list-connections", status=203)
-    reply = Listed  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - another reply
+    reply = Listed  # type: ignore[assignment]  # another reply
 
 
 ADDED: tuple[type[Operation], ...] = (*OPERATIONS, ListConnections)
