@@ -102,7 +102,8 @@ def test_progress_of_the_kit_counts_checks_that_were_not_run(
             outcome = CheckOutcome.PASSED
             progress(Progress(names[number], outcome, seconds=1.0, number=number, total=2))
         assert shown.getvalue() == bar("kit", 10).rstrip()
-        return Report(tuple(names[:2]), (), tuple([NotRun(each, "") for each in names[2:]]), "1")
+        not_run = tuple([NotRun(each, "") for each in names[2:]])
+        return Report(tuple(names[:2]), (), not_run, seed="1")
 
     monkeypatch.setattr(check, "check_store", run)
     shown = terminal_of_errors(monkeypatch)
@@ -169,7 +170,8 @@ def test_check_prints_the_results_of_the_races_in_their_colours(
             "which had loaded already"
         )
 
-    def three(scenario: str, a: str, b: str, c: str) -> list[tuple[str, str]]:
+    def three(scenario: str, actions: str) -> list[tuple[str, str]]:
+        a, b, c = list(actions)
         steps = f"{a} loads, {b} loads, {c} loads, {a} commits, {b} commits, {c} commits"
         return found(f"{scenario}: {steps}")
 
@@ -181,8 +183,8 @@ def test_check_prints_the_results_of_the_races_in_their_colours(
         (RULE, "and 1 more"),
         (TITLE, "three-way races: 14 schedules run, 8 failed"),
         (DETAIL, "  run: a, b, c; d, e, f"),
-        *(three("three", "a", "b", "c") * 4),
-        *three("four", "d", "e", "f"),
+        *(three("three", "abc") * 4),
+        *three("four", "def"),
         (RULE, "and 3 more"),
         (TITLE, "findings: 14"),
     ]

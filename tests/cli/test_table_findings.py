@@ -30,9 +30,9 @@ OLD = release(GO, WAIT, STOP)
 
 
 def test_finding_lists_places_that_changed_in_the_same_way() -> None:
-    all_wait = release(Row(ANY, "wait", "[O] So.", "all"))
+    all_wait = release(Row(ANY, "wait", "[O] So.", name="all"))
     (amber,) = [cell for cell in all_wait.tables["lamp"].cells if ("light", "amber") in cell]
-    some_run = release(Row(ANY, "run", "[O] No.", "all"))
+    some_run = release(Row(ANY, "run", "[O] No.", name="all"))
     some_run.tables["lamp"].cells[amber] = all_wait.tables["lamp"].cells[amber]
     was, now = "was: wait, by lamp.all: [O] So.", "now: run, by lamp.all: [O] No."
     assert said(all_wait, some_run) == [

@@ -18,7 +18,7 @@ from tests.support.strategies import START
 
 NEEDS: Final = Needs(connection=ID)
 LOADED: Final = Loaded(Snapshot(), START, caller=CALLER, seen="version 7")
-PAGE: Final = HostedPage("digest", PageKind.CONNECTION, ID, START + timedelta(days=1))
+PAGE: Final = HostedPage("digest", PageKind.CONNECTION, ID, expires_at=START + timedelta(days=1))
 KEY: Final = ApiKey(API_KEY)
 DROPPED: Final = 7
 

@@ -61,5 +61,5 @@ ACCOUNT = "c0ffee00-0000-4000-8000-000000000001"
 
 def app(kit: CheckContext | None = None, environment: Environment = Environment.LIVE) -> App:
     """Return an app with the API key `secret`."""
-    wanted = ApiKeyRequest("app-1", ACCOUNT, environment, frozenset({"connection:write"}))
+    wanted = ApiKeyRequest("app-1", ACCOUNT, environment, scopes=frozenset({"connection:write"}))
     return App("secret", wanted, kit or context())

@@ -127,13 +127,13 @@ def test_request_that_reads_has_no_idempotency_key() -> None:
 def test_request_for_an_account_state_quotes_the_user() -> None:
     path = f"{API}/curae-connect/account-state?appUserId=a%2Fb%20%26"
     sent = app().account_state("a/b &", MORE, KEY)
-    assert sent == Request("GET", path, (BEARER, MORE, KEY), b"")
+    assert sent == Request("GET", path, (BEARER, MORE, KEY), body=b"")
 
 
 def test_request_for_a_graduation_takes_more_headers() -> None:
     sent = app().graduate("u", MORE)
     path = f"{API}/curae-connect/graduation-handoff"
-    assert sent == Request("POST", path, (BEARER, JSON, MORE), b'{"appUserId": "u"}')
+    assert sent == Request("POST", path, (BEARER, JSON, MORE), body=b'{"appUserId": "u"}')
 
 
 # --- Keys and coordinates -------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_app_in_test_is_not_seen_on_a_server_of_one_environment() -> None:
 def test_second_key_is_of_the_same_app_with_its_scopes(scopes: frozenset[str]) -> None:
     one = app(environment=Environment.TEST)
     played = play(one.second_key(scopes) if scopes != WRITING else one.second_key(), "other")
-    wanted = ApiKeyRequest("app-1", ACCOUNT, Environment.TEST, scopes)
+    wanted = ApiKeyRequest("app-1", ACCOUNT, Environment.TEST, scopes=scopes)
     assert played.steps == [HookCall("make_key", (wanted,))]
     assert played.result == App("other", wanted, one.context)
 
@@ -183,7 +183,7 @@ def test_new_app_takes_account_app_scopes_and_environment() -> None:
     steps = client.new_app(
         kit, account=ACCOUNT, app_id="app-7", scopes=none, environment=Environment.TEST
     )
-    wanted = ApiKeyRequest("app-7", ACCOUNT, Environment.TEST, none)
+    wanted = ApiKeyRequest("app-7", ACCOUNT, Environment.TEST, scopes=none)
     played = play(steps, "text")
     assert played.steps == [HookCall("make_key", (wanted,))]
     assert played.result == App("text", wanted, kit)

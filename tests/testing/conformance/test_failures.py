@@ -51,13 +51,19 @@ def test_5xx_exception_or_timeout_marks_a_server_as_maybe_down(
 
 
 GET = Request("GET", "/x", (("Authorization", "Bearer secret"), ("X-A", "1")))
-POST = Request("POST", "/y", (("CONTENT-TYPE", "application/json"),), b'{"a": "' + b"b" * 80)
+POST = Request("POST", "/y", (("CONTENT-TYPE", "application/json"),), body=b'{"a": "' + b"b" * 80)
 OK = Response(200, (), b"{}")
 GONE = Response(410, (), b'{"code": "GONE"}')
 REVOKE = HookCall("revoke", ("c", 7))
 MAKE_KEY = HookCall("make_key", ("secret",))
 
-CHECK = Check("a.b", "The server does it.", lambda _: wait(timedelta(0)), (2, 9), ("r.s", "t.u"))
+CHECK = Check(
+    name="a.b",
+    shows="The server does it.",
+    steps=lambda _: wait(timedelta(0)),
+    laws=(2, 9),
+    rules=("r.s", "t.u"),
+)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_step_with_its_outcome_is_described(step: Step, outcome: object, lines: 
 
 
 def test_parsed_body_of_a_request_is_not_described() -> None:
-    request = Request("POST", "/y", (), ParsedBody({"a": 1}))
+    request = Request("POST", "/y", (), body=ParsedBody({"a": 1}))
     assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
 
 

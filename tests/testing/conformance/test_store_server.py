@@ -107,7 +107,7 @@ def caller(world: World, key: str) -> Caller:
 @pytest.mark.parametrize("environment", Environment)
 def test_new_key_stands_for_what_was_wanted(environment: Environment) -> None:
     world = World()
-    wanted = ApiKeyRequest("app-7", ACCOUNT, environment, frozenset({"x"}))
+    wanted = ApiKeyRequest("app-7", ACCOUNT, environment, scopes=frozenset({"x"}))
     keys = [world.server.make_key(wanted) for _ in range(2)]
     assert keys == [f"cae_{environment}_2", f"cae_{environment}_3"]
     callers = [caller(world, each) for each in keys]
