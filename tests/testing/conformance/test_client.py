@@ -45,13 +45,13 @@ def message(call: Callable[[], object]) -> str:
 
 def test_request_of_an_app_has_its_key_and_a_json_body() -> None:
     assert app().request("PUT", "/x?a=1", {"a": [1]}, MORE, key="k") == Request(
-        "PUT", f"{API}/x?a=1", (BEARER, KEY, JSON, MORE), b'{"a": [1]}'
+        "PUT", f"{API}/x?a=1", (BEARER, KEY, JSON, MORE), body=b'{"a": [1]}'
     )
 
 
 def test_request_of_an_app_sends_bytes_unchanged() -> None:
     sent = app().request("POST", "/x", b"\xff{")
-    assert sent == Request("POST", f"{API}/x", (BEARER, JSON), b"\xff{")
+    assert sent == Request("POST", f"{API}/x", (BEARER, JSON), body=b"\xff{")
 
 
 @pytest.mark.parametrize("body", [b"", {}, []])
@@ -60,7 +60,7 @@ def test_request_of_an_app_with_an_empty_body_has_a_type(body: object) -> None:
 
 
 def test_request_without_body_or_key_has_neither_header() -> None:
-    assert app().request("GET", "/x") == Request("GET", f"{API}/x", (BEARER,), b"")
+    assert app().request("GET", "/x") == Request("GET", f"{API}/x", (BEARER,), body=b"")
 
 
 REQUESTS: dict[str, tuple[Callable[[App], Request], str, dict[str, object] | None]] = {
@@ -121,7 +121,7 @@ def test_request_gets_a_fresh_idempotency_key_by_default(build: Callable[[App], 
 
 
 def test_request_that_reads_has_no_idempotency_key() -> None:
-    assert app().get("c") == Request("GET", f"{API}/connections/c", (BEARER,), b"")
+    assert app().get("c") == Request("GET", f"{API}/connections/c", (BEARER,), body=b"")
 
 
 def test_request_for_an_account_state_quotes_the_user() -> None:
@@ -148,7 +148,7 @@ def test_coordinate_of_a_user_is_that_of_the_key() -> None:
 def test_app_in_test_has_a_key_of_the_test_environment() -> None:
     one = app()
     played = play(one.in_test(), "other")
-    wanted = ApiKeyRequest("app-1", ACCOUNT, Environment.TEST, one.key_request.scopes)
+    wanted = ApiKeyRequest("app-1", ACCOUNT, Environment.TEST, scopes=one.key_request.scopes)
     assert played.steps == [HookCall("make_key", (wanted,))]
     assert played.result == App("other", wanted, one.context)
 
