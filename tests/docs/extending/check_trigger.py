@@ -6,7 +6,7 @@ import json
 
 from hypothesis import strategies as st
 
-from curae_lifecycle import Done
+from curae_lifecycle import Done, Ignored
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.connection import Connection, Standing
 from curae_lifecycle.rules.preview import TriggerPreview, preview_triggers
@@ -60,6 +60,12 @@ def check_server_in_memory() -> None:
     assert json.loads(shown.body)["connection"]["status"] == "REVOKED"
 
 
+def check_fact_recorded_after_the_page_ended_is_ignored() -> None:
+    store = server.world(DEFAULT_SETTINGS, pending())
+    late = build(DECLINED, {"connection_id": uuid(1), "happened_at": at(10)})
+    assert isinstance(record_at(store, late, at(40)), Ignored)
+
+
 def check_log() -> None:
     fact = build(DECLINED, {"connection_id": uuid(1)})
     line = {"at": "2026-01-05T09:00:00Z", "fact": format_fact(fact)}
@@ -86,5 +92,6 @@ if __name__ == "__main__":
     check_previews()
     check_kit()
     check_server_in_memory()
+    check_fact_recorded_after_the_page_ended_is_ignored()
     check_log()
     check_strategies()
