@@ -376,11 +376,14 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "statements += [gone, _erasure_deletion(key, era)]",
         "statements = [gone, _erasure_deletion(key, era)]",
     ): "There is no statement before.",
-    (
-        "stores.sql.purging._purge_erasures",
-        "continue",
-        "break",
-    ): "The next query begins after this row.",
+    **{
+        (
+            "stores.sql.purging._purge_erasures",
+            each,
+            "break",
+        ): "The next query begins after this row."
+        for each in ("continue", "continue (place 2)")
+    },
     (
         "stores.sql.schema._columns",
         '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
@@ -124,6 +125,7 @@ class Mutant:
         before: The changed lines as they are.
         after: The same lines, changed.
         source: The changed function.
+        place: The number of the mutant among those of the function with the same change, from 1.
     """
 
     module: str
@@ -131,14 +133,17 @@ class Mutant:
     before: str
     after: str
     source: str = attrs.field(repr=False)
+    place: int = 1
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What the list of equivalent mutants names."""
-        return f"{self.module}.{self.function}", self.before, self.after
+        before = self.before if self.place == 1 else f"{self.before} (place {self.place})"
+        return f"{self.module}.{self.function}", before, self.after
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.function}\n    - {self.before}\n    + {self.after}"
+        where, before, after = self.key
+        return f"{where}\n    - {before}\n    + {after}"
 
 
 def modules() -> tuple[str, ...]:
@@ -180,7 +185,8 @@ def mutants_of(module: str) -> list[Mutant]:
             for member in statement.body.body:
                 if isinstance(member, libcst.FunctionDef):
                     names[member] = f"{statement.name.value}.{member.name.value}"
-    made = []
+    made = list[Mutant]()
+    places = Counter[tuple[str, str, str]]()
     for mutation in mutations:
         function = mutation.contained_by_top_level_function
         if not isinstance(function, libcst.FunctionDef) or function not in names:
@@ -191,9 +197,14 @@ def mutants_of(module: str) -> list[Mutant]:
         changed = bare.deep_replace(mutation.original_node, mutation.mutated_node)
         assert isinstance(changed, libcst.FunctionDef)
         old, new = (parsed.code_for_node(each).strip() for each in (bare, changed))
-        before, after = _difference(old, new)
+        name, (before, after) = names[function], _difference(old, new)
+        # A function may have the same line twice, and only one of them may be open to a change.
+        places[name, before, after] += 1
+        place = places[name, before, after]
         made.append(
-            Mutant(module=module, function=names[function], before=before, after=after, source=new)
+            Mutant(
+                module=module, function=name, before=before, after=after, source=new, place=place
+            )
         )
     return made
 
