@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import curae_lifecycle
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.main import main
@@ -19,6 +20,7 @@ from curae_lifecycle.service.rulebook import TABLES, find_rule
 from tests.support.commands import without_colour
 from tests.support.paths import ROOT
 
+PACKAGE = Path(curae_lifecycle.__file__).parent
 ARROWS = "\n".join([to_mermaid(table) for table in TABLES.values() if table.state is not None])
 
 
@@ -63,7 +65,7 @@ def test_tables_command_prints_place_and_table_of_a_rule(
     told = capsys.readouterr().out
     place = told.splitlines()[2]
     file, _, line = place.partition(":")
-    text = (ROOT / file).read_text("utf-8").splitlines()
+    text = (PACKAGE.parent / file).read_text("utf-8").splitlines()
     assert code in text[int(line) - 1].replace(" = ", "=")
     row = found.row
     assert told == f"{rule}: {row.outcome}\n{row.why}\n{place}\n\n{to_markdown(found.table)}"
