@@ -51,19 +51,19 @@ class Noting(FactHooks):
         self.facts: list[Fact] = []
 
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        raise NotImplementedError(wanted)
+        raise NotImplementedError(wanted)  # these tests record facts alone
 
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        raise NotImplementedError(api_key, wanted)
+        raise NotImplementedError(api_key, wanted)  # as above
 
     def pass_time(self, span: timedelta) -> None:
-        raise NotImplementedError(span)
+        raise NotImplementedError(span)  # as above
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        raise NotImplementedError(connection_id, package)
+        raise NotImplementedError(connection_id, package)  # as above
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        raise NotImplementedError(buckets)
+        raise NotImplementedError(buckets)  # as above
 
     def clock(self) -> datetime:
         return NOW
@@ -121,7 +121,7 @@ def test_server_of_the_hooks_has_each_of_them_and_no_others(
     environment: Environment | None,
 ) -> None:
     def send(request: Request) -> Response:
-        raise NotImplementedError(request)
+        raise NotImplementedError(request)  # only its presence counts
 
     hooks = Noting()
     server = hooks.as_server(send, environment)

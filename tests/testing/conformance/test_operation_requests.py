@@ -80,7 +80,7 @@ class Search(operation.ConnectionOperation):
     )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        raise NotImplementedError(context)
+        raise NotImplementedError(context)  # only its requests are built
 
 
 # --- Selecting ------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Show(operation.ConnectionOperation):
     rule = Relabel.rule
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        raise NotImplementedError(context)
+        raise NotImplementedError(context)  # only its reply is read
 
 
 RIGHT: dict[str, object] = {
