@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -36,6 +37,9 @@ SLOW: Final = " or slow)"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # asyncio logs what a test left when its garbage is collected, in the midst of a later test,
+    # whose `caplog` must not hold that line.
+    logging.getLogger("asyncio").propagate = False
     # A named file or folder runs with its slow tests.
     if config.args_source is pytest.Config.ArgsSource.ARGS:
         config.option.markexpr = config.option.markexpr.replace(SLOW, ")")
