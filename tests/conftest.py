@@ -37,9 +37,6 @@ SLOW: Final = " or slow)"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # asyncio logs what a test left when its garbage is collected, in the midst of a later test,
-    # whose `caplog` must not hold that line.
-    logging.getLogger("asyncio").propagate = False
     # A named file or folder runs with its slow tests.
     if config.args_source is pytest.Config.ArgsSource.ARGS:
         config.option.markexpr = config.option.markexpr.replace(SLOW, ")")
@@ -98,6 +95,21 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     finally:
         # What one test left would end what a later one waits for.
         assert current_deadline() == float("inf"), "a deadline was left"
+
+
+def is_not_of_asyncio(record: logging.LogRecord) -> bool:
+    """Whether a line was logged by something else than asyncio."""
+    return record.name != "asyncio"
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What is logged in a test, but for asyncio's lines.
+
+    asyncio logs that a task is lost when garbage is collected, which may be in a later test.
+    """
+    caplog.handler.addFilter(is_not_of_asyncio)
+    return caplog
 
 
 @pytest.fixture(scope="session")
