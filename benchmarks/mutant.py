@@ -170,9 +170,14 @@ def configure() -> None:
         os.chdir(ROOT)
 
 
+def path_of(module: str) -> Path:
+    """The file of a module."""
+    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+
+
 def mutants_of(module: str) -> list[Mutant]:
     """Every mutant of a module, in the order of its source."""
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    path = path_of(module)
     source = path.read_text(encoding="utf-8")
     for decorator in _PLAIN_UNDERNEATH:
         source = source.replace(decorator, "")
