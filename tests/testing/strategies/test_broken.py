@@ -138,7 +138,7 @@ def test_every_drawn_broken_argument_is_refused_under_its_name() -> None:
         with pytest.raises(ArgumentError) as caught:
             each.parse(each.value)
         names.add(caught.value.argument)
-    assert names == {"now", "id", "app_user_id", "data_packages", "idempotency_key"}
+    assert names == {"now", "id", "appUserId", "dataPackages", "idempotencyKey"}
 
 
 def test_parsers_of_broken_arguments_accept_valid_ones() -> None:
