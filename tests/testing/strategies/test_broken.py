@@ -158,9 +158,9 @@ def test_parsers_of_broken_arguments_accept_valid_ones() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_broken_documents_are_of_every_kind_and_malformed() -> None:
-    drawn = drawn_examples(draw.broken_documents(), count=80)
-    assert {each.kind for each in drawn} == {*get_args(Storable)}
+def test_drawn_broken_documents_are_malformed() -> None:
+    drawn = drawn_examples(draw.broken_documents(), count=60)
+    assert {each.kind for each in drawn} <= {*get_args(Storable)}
     assert {each.defect for each in drawn} == {defect for defect, _ in broken._BREAKAGES}
     for each in drawn:
         with pytest.raises(MalformedError):
