@@ -12,6 +12,9 @@ from benchmarks.equivalent import Key
 _SAME_LENGTH: Final = "`product` makes one value for each name, so the lengths are equal."
 _REFUSAL_ALONE: Final = "Only a refusal names the head of the chain, and a refusal is dropped."
 _ANY_OFFSET: Final = "`offsets` draws each span from 0 to 3 hours, so the domain is the same."
+_OFFSETS: Final = (
+    "request_offsets = st.one_of(st.integers({}).map(lambda s: timedelta(seconds=s)), offsets())"
+)
 _LIKELIER: Final = "The longest chain is drawn 13 times in 19, which is still about one in twelve."
 
 
@@ -42,10 +45,8 @@ EQUIVALENT_STRATEGIES: Final[dict[Key, str]] = {
     **{
         (
             "testing.strategies.limit.charges",
-            "request_offsets = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), "
-            "offsets())",
-            f"request_offsets = st.one_of(st.integers({span}).map(lambda s: timedelta(seconds=s)), "
-            "offsets())",
+            _OFFSETS.format("0, 3"),
+            _OFFSETS.format(span),
         ): _ANY_OFFSET
         for span in ("1, 3", "0, 4")
     },
