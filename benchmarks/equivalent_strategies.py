@@ -15,6 +15,7 @@ _ANY_OFFSET: Final = "`offsets` draws each span from 0 to 3 hours, so the domain
 _OFFSETS: Final = (
     "request_offsets = st.one_of(st.integers({}).map(lambda s: timedelta(seconds=s)), offsets())"
 )
+_LARGE_BUCKET: Final = 'large_buckets = (Bucket(name="platform", {}),)'
 _LIKELIER: Final = "The longest chain is drawn 13 times in 19, which is still about one in twelve."
 
 
@@ -42,6 +43,18 @@ EQUIVALENT_STRATEGIES: Final[dict[Key, str]] = {
         "head=chain[-1], )",
         ")",
     ): _REFUSAL_ALONE,
+    **{
+        (
+            "testing.strategies.from_traffic._runs_ending_with",
+            _LARGE_BUCKET.format("capacity=100, refill=1, seconds=1"),
+            _LARGE_BUCKET.format(sizes),
+        ): "No run uses 100 tokens, so that the bucket admits every request; no promise names its sizes."
+        for sizes in (
+            "capacity=101, refill=1, seconds=1",
+            "capacity=100, refill=2, seconds=1",
+            "capacity=100, refill=1, seconds=2",
+        )
+    },
     **{
         (
             "testing.strategies.limit.charges",

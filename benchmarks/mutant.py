@@ -101,6 +101,7 @@ ROOMS: Final = (
     "testing.strategies.connection",
     "testing.strategies.expect",
     "testing.strategies.fields",
+    "testing.strategies.from_traffic",
     "testing.strategies.limit",
     "testing.watch",
     "testing.watch_answers",

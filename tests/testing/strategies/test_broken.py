@@ -19,13 +19,13 @@ from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.testing.strategies import CALLERS, START, broken, values
+from curae_lifecycle.testing.strategies import CALLERS, START, BrokenRequest, broken, values
 from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import respond
 from tests.support.drawing import drawn_examples
-from tests.testing.strategies.drawing import HOUR
+from tests.testing.strategies.drawing import HOUR, reached
 
 AUTHORIZATION: Final = "Authorization"
 KEY: Final = "Idempotency-Key"
@@ -97,6 +97,10 @@ DEFECTS: Final[dict[str, tuple[ProblemCode, Callable[[Request], bool]]]] = {
 """The expected problem of each defect, and what shows the defect."""
 
 
+def has_defect(defect: str) -> Callable[[BrokenRequest], bool]:
+    return lambda each: each.defect == defect
+
+
 @pytest.mark.slow
 def test_drawn_broken_request_shows_its_defect_and_is_refused(
     monkeypatch: pytest.MonkeyPatch,
@@ -104,7 +108,9 @@ def test_drawn_broken_request_shows_its_defect_and_is_refused(
     # No defect depends on the app user and the packages, whose strategies take long.
     monkeypatch.setattr(values, "app_user_ids", lambda: st.just("user-1"))
     monkeypatch.setattr(values, "data_packages", lambda: st.just(("labs",)))
-    drawn = drawn_examples(draw.broken_requests(), count=250)
+    drawn = drawn_examples(draw.broken_requests(), count=150)
+    for missing in {*DEFECTS} - {each.defect for each in drawn}:
+        drawn.append(reached(draw.broken_requests(), has_defect(missing)))
     assert {each.defect for each in drawn} == {*DEFECTS}
     [caller] = drawn_examples(draw.callers_with_write_scope(), count=1)
     for each in drawn:
