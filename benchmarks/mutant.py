@@ -98,6 +98,7 @@ ROOMS: Final = (
     "testing.numbered_ids",
     "testing.simulated_clock",
     "testing.store_invariants",
+    "testing.strategies.binding",
     "testing.strategies.connection",
     "testing.strategies.expect",
     "testing.strategies.fields",

@@ -77,6 +77,7 @@ def test_active_binding_without_a_limited_user_before_is_drawn() -> None:
 # --- Histories ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_coordinate_moves_cover_their_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "coordinates", lambda: st.just(COORDINATE))
     monkeypatch.setattr(binding, "_play", lambda *played: played)

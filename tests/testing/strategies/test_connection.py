@@ -220,6 +220,7 @@ def test_history_plays_its_moves_in_time_order() -> None:
 # --- Chains ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_chain_moves_are_facts_and_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pending()
     monkeypatch.setattr(connection, "new_connections", lambda: st.just(first))

@@ -80,6 +80,7 @@ def test_policies_are_drawn_of_both_kinds() -> None:
     assert set(map(type, drawn_examples(draw.policies()))) == {ExactLog, Bucket}
 
 
+@pytest.mark.slow
 def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     charges = drawn_examples(draw.charges(RECORDER), count=150)
     runs = [requests_of(each) for each in charges]
@@ -93,6 +94,7 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     assert any(run and run[-1] > HOUR for run in runs)
 
 
+@pytest.mark.slow
 def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
     charges = drawn_examples(draw.charges(), count=150)
     kinds = {(type(each.policy), type(each.state)) for each in charges}
