@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Final, get_args
 
 import attrs
@@ -14,18 +15,21 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.values import parse_uuid
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, DataPackage, parse_uuid
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.testing.strategies import CALLERS, START, BrokenRequest, broken, values
+from curae_lifecycle.testing.strategies import CALLERS, START, broken, values
 from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import respond
 from tests.support.drawing import drawn_examples
-from tests.testing.strategies.drawing import HOUR, reached
+from tests.testing.strategies.drawing import HOUR
 
 AUTHORIZATION: Final = "Authorization"
 KEY: Final = "Idempotency-Key"
@@ -95,24 +99,27 @@ DEFECTS: Final[dict[str, tuple[ProblemCode, Callable[[Request], bool]]]] = {
     ),
 }
 """The expected problem of each defect, and what shows the defect."""
+OF_EVERY_OPERATION: Final = ("no credentials", "two credentials", "unknown method", "unknown path")
+"""The defects of any operation; each other defect is one of a certain operation."""
 
 
-def has_defect(defect: str) -> Callable[[BrokenRequest], bool]:
-    return lambda each: each.defect == defect
-
-
-@pytest.mark.slow
-def test_drawn_broken_request_shows_its_defect_and_is_refused(
+def test_each_broken_request_shows_its_defect_and_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # No defect depends on the app user and the packages, whose strategies take long.
-    monkeypatch.setattr(values, "app_user_ids", lambda: st.just("user-1"))
-    monkeypatch.setattr(values, "data_packages", lambda: st.just(("labs",)))
-    drawn = drawn_examples(draw.broken_requests(), count=150)
-    for missing in {*DEFECTS} - {each.defect for each in drawn}:
-        drawn.append(reached(draw.broken_requests(), has_defect(missing)))
+    # No defect depends on these values, so one or two of each make the whole domain small.
+    caller = CALLERS[0][1]
+    connection_id, user = ConnectionId(values.uuid_of(1)), AppUserId("user-1")
+    packages = (DataPackage("labs"),)
+    every = (Revoke(connection_id), CreateConnection(user, packages))
+    monkeypatch.setattr(broken, "callers_with_write_scope", lambda: st.just(caller))
+    monkeypatch.setattr(broken, "operations", lambda: st.sampled_from(every))
+    monkeypatch.setattr(values, "app_user_ids", lambda: st.just(user))
+    monkeypatch.setattr(values, "connection_ids", lambda: st.just(connection_id))
+    monkeypatch.setattr(values, "data_packages", lambda: st.just(packages))
+    monkeypatch.setattr(values, "idempotency_keys", lambda: st.just("k-0"))
+    drawn = drawn_examples(draw.broken_requests(), count=500)
+    assert len(drawn) == len(DEFECTS) + len(OF_EVERY_OPERATION)
     assert {each.defect for each in drawn} == {*DEFECTS}
-    [caller] = drawn_examples(draw.callers_with_write_scope(), count=1)
     for each in drawn:
         code, shows = DEFECTS[each.defect]
         assert each.expected_code is code
@@ -163,10 +170,43 @@ def test_parsers_of_broken_arguments_accept_valid_ones() -> None:
 # --- Stored documents -----------------------------------------------------------------------
 
 
+STRATEGIES_OF_KINDS: Final = (
+    *("connections", "sessions", "bindings", "records"),
+    *("log_states", "bucket_states", "callers", "_hosted_pages"),
+)
+"""The strategies of stored values, each of another kind."""
+
+
+def changes_of(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
+    # By `repr`, since 1 equals True.
+    return [name for name, value in after.items() if repr(value) != repr(before.get(name))]
+
+
 @pytest.mark.slow
-def test_drawn_broken_documents_are_malformed() -> None:
-    drawn = drawn_examples(draw.broken_documents(), count=60)
-    assert {each.kind for each in drawn} <= {*get_args(Storable)}
+def test_each_kind_of_document_is_broken_at_every_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[Storable] = []
+    for name in STRATEGIES_OF_KINDS:
+        [value] = drawn_examples(getattr(broken, name)(), count=1)
+        monkeypatch.setattr(broken, name, partial(st.just, value))
+        stored.append(value)
+    # One kind of defect alone makes the domain small.
+    defect = "a value of another type"
+    [other_type] = (each for each in broken._BREAKAGES if each[0] == defect)
+    monkeypatch.setattr(broken, "_BREAKAGES", [other_type])
+    documents = {type(value): dump(value) for value in stored}
+    changed = set[tuple[object, str]]()
+    for each in drawn_examples(draw.broken_documents(), count=400):
+        with pytest.raises(MalformedError):
+            load(each.kind, each.document)
+        assert isinstance(each.document, dict)
+        changed |= {(each.kind, name) for name in changes_of(documents[each.kind], each.document)}
+    assert changed == {(kind, name) for kind, document in documents.items() for name in document}
+    assert documents.keys() == {*get_args(Storable)}
+
+
+def test_drawn_broken_documents_have_every_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broken, "connections", draw.callers)
+    drawn = drawn_examples(draw.broken_documents(), count=30)
     assert {each.defect for each in drawn} == {defect for defect, _ in broken._BREAKAGES}
     for each in drawn:
         with pytest.raises(MalformedError):
@@ -185,16 +225,14 @@ def test_drawn_broken_document_shows_its_defect() -> None:
     changed = defaultdict[str, list[str]](list)
     for each in drawn:
         if isinstance(each.document, dict):
-            # By `repr`, since 1 equals True.
-            pairs = each.document.items()
-            changed[each.defect] += [k for k, v in pairs if repr(v) != repr(document.get(k))]
+            changed[each.defect] += changes_of(document, each.document)
             assert set(document) <= set(each.document)
         else:
             assert each.document == [document]
     twice = sorted([*document, *document])
     assert {defect: sorted(names) for defect, names in changed.items()} == {
         "an unknown member": ["later"] * len(twice),
-        "a boolean instead of a value": twice,
+        "a value of another type": twice,
         "an object instead of a value": twice,
     }
 
