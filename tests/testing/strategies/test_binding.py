@@ -145,7 +145,7 @@ def test_history_binds_a_new_user_after_a_tombstone() -> None:
     assert [each.generation for each in past.bindings] == [1, 1, 2]
 
 
-def test_history_step_without_a_binding_is_skipped_in_the_bindings() -> None:
+def test_history_bindings_skip_a_step_without_a_binding() -> None:
     past = play_acts(SIGN_UP, LAND)
     assert [each.binding for each in past.steps] == [None, past.binding]
     assert users_of(past) == [("u-100", ACTIVE)]
@@ -169,7 +169,7 @@ def test_history_lands_the_handoff_of_the_chosen_session(place: int, landed: int
     assert states == [number == landed for number in range(3)]
 
 
-def test_history_place_beyond_the_oldest_session_means_the_oldest() -> None:
+def test_history_place_beyond_the_oldest_is_the_oldest() -> None:
     past = play((NOW, SIGN_UP, 0, False), (NOW, SIGN_UP, 0, False), (MINUTE, LAND, 2, False))
     assert [each.handoff for each in past.sessions] == [HandoffState.LANDED, HandoffState.AWAITED]
 

@@ -72,7 +72,7 @@ def test_template_without_a_delay_makes_a_fact_of_the_present() -> None:
     assert template.fact(first, at(5)) == Authorized(first.id, expires_at=at(65))
 
 
-def test_template_with_a_delay_makes_a_fact_that_happened_earlier() -> None:
+def test_template_with_a_delay_makes_a_fact_of_the_past() -> None:
     first = pending()
     template = FactTemplate(Authorized, MINUTE, (("expires_at", HOUR),))
     late = Authorized(first.id, expires_at=at(64), happened_at=at(4))
@@ -118,7 +118,7 @@ def test_facts_are_drawn_about_the_connection_for_its_instant() -> None:
     assert {None, at(59), at(30)} <= {each.happened_at for each in facts}
 
 
-def test_fact_about_a_recovered_connection_is_judged_with_its_successor() -> None:
+def test_fact_is_judged_with_the_successor_of_its_connection() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     answer = draw.apply_fact(older, Authorized(older.id), at(31), newer)
     assert isinstance(answer, Refused)
@@ -142,7 +142,7 @@ def test_fact_answer_holds_the_connection_alone() -> None:
     assert "connection.revoke.revoked" in again.rules
 
 
-def test_revoking_only_a_successor_leaves_the_connection_unchanged() -> None:
+def test_revoking_a_successor_leaves_the_connection_unchanged() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     revoked = play((timedelta(0), revoke(Actor.APP))).connection
     gone = attrs.evolve(revoked, identity=older.identity)
@@ -283,7 +283,7 @@ def test_drawn_connection_is_the_last_of_its_chain(monkeypatch: pytest.MonkeyPat
     assert {each.id for each in drawn} == {chain[-1].id, history.created.id}
 
 
-def test_chain_reconnects_the_connection_of_each_move_in_time_order() -> None:
+def test_chain_plays_its_reconnects_in_time_order() -> None:
     # The last two moves are at one instant, and stay in order.
     chain = play_chain(
         (HOUR, RECONNECT, 0), (HALF_HOUR, RECONNECT, 0), (HOUR, AUTHORIZE, 0), (HOUR, RECONNECT, 1)

@@ -63,7 +63,7 @@ def test_optional_field_alone_is_none_in_some_draws() -> None:
     assert {each.page_url for each in drawn} == {None, "https://connect.example/1"}
 
 
-def test_every_kind_of_fact_and_operation_is_built_from_its_fields() -> None:
+def test_each_fact_and_operation_is_built_from_its_fields() -> None:
     assert {*draw.FACT_STRATEGIES} == {*FACTS}
     assert {*draw.OPERATION_STRATEGIES} == {*OPERATIONS}
     for fact_kind in FACTS:
