@@ -33,6 +33,7 @@ from benchmarks.equivalent_cli_tables import EQUIVALENT_CLI_TABLES
 from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
+from benchmarks.equivalent_strategies import EQUIVALENT_STRATEGIES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
 from benchmarks.trial import Trial
@@ -44,6 +45,7 @@ PROVEN: Final = {
     **EQUIVALENT_CONFORMANCE,
     **EQUIVALENT_SERVERS,
     **EQUIVALENT_STORES,
+    **EQUIVALENT_STRATEGIES,
     **EQUIVALENT_TESTING,
 }
 """Why no caller can tell a mutant from the code."""

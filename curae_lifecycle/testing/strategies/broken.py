@@ -298,9 +298,15 @@ def _break_document(
     return BrokenDocument(type(value), change(document, member), defect)
 
 
+def _with_other_type(document: dict[str, Json], member: str) -> Json:
+    # Python takes a boolean for the number 1, and the number for the boolean.
+    other: Json = 1 if isinstance(document[member], bool) else True
+    return {**document, member: other}
+
+
 _BREAKAGES: Final[tuple[tuple[str, Callable[[dict[str, Json], str], Json]], ...]] = (
     ("a list", lambda document, _: [document]),
     ("an unknown member", lambda document, _: {**document, "later": 1}),
-    ("a boolean instead of a value", lambda document, member: {**document, member: True}),
+    ("a value of another type", _with_other_type),
     ("an object instead of a value", lambda document, member: {**document, member: {"a": 1}}),
 )
