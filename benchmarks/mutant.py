@@ -28,12 +28,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
 ROOMS: Final = (
     "cli",
-    "rules",
-    "service",
-    "web",
     "replay.blame",
     "replay.log",
     "replay.recorded",
+    "rules",
     "servers.endpoint",
     "servers.guard",
     "servers.health",
@@ -43,6 +41,7 @@ ROOMS: Final = (
     "servers.shutdown",
     "servers.slots",
     "servers.wsgi",
+    "service",
     "stores.callers",
     "stores.clock",
     "stores.codec",
@@ -108,6 +107,7 @@ ROOMS: Final = (
     "testing.watch_answers",
     "testing.watch_limits",
     "testing.watch_memory",
+    "web",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 
