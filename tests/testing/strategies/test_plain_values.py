@@ -22,7 +22,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import NEXT_ACTION_LIFETIME, START, TICK, values
 from tests.support.drawing import drawn_examples
-from tests.testing.strategies.drawing import HOUR
+from tests.testing.strategies.drawing import HOUR, reached
 
 ACCOUNTS: Final = {values.uuid_of(number) for number in (1, 2, 3)}
 APPS: Final = {"app-1", "app-2"}
@@ -115,6 +115,7 @@ def test_idempotency_keys_are_drawn_plain_unusual_and_at_both_lengths() -> None:
     assert all(parse_idempotency_key(each) == each for each in drawn)
     assert set(drawn) >= {"k-1", "k-2", "!", "~" * 255}
     assert len(set(drawn)) > 50
+    assert reached(draw.idempotency_keys(), lambda key: "!" in key[1:])
 
 
 def test_data_package_is_drawn_plain_unusual_and_at_both_lengths() -> None:

@@ -202,11 +202,8 @@ def test_older_attempt_loses_its_lease_to_a_newer_one() -> None:
         (LEASE + TICK, RecordAct.BEGIN, EXECUTE, 0),
     )
     first, second, complete, renew, release, ended, other, third = history.steps
-    assert isinstance(first.answer, Attempt)
-    assert isinstance(second.answer, Attempt)
-    assert isinstance(third.answer, Attempt)
-    tokens = [each.answer.token for each in (first, second, third)]
-    assert tokens == [1, 2, 3]
+    begun = [each.answer for each in (first, second, third)]
+    assert [each.token for each in begun if isinstance(each, Attempt)] == [1, 2, 3]
     for each in (complete, renew, release):
         assert each.attempt is first.answer
         assert isinstance(each.answer, LeaseLost)
