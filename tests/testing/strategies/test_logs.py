@@ -121,7 +121,7 @@ def test_log_line_has_the_time_and_the_name_of_its_step(*, with_responses: bool)
     assert responses == (expected if with_responses else [])
 
 
-def test_log_with_responses_has_the_requests_and_facts_as_they_were() -> None:
+def test_log_with_responses_prints_the_requests_and_facts() -> None:
     lines = read_log(draw.format_log(RUN, with_responses=True))[4:]
     create, ask, _, _, fact, shown, _ = lines
     created = RUN.exchanges[0]

@@ -89,7 +89,7 @@ def test_drawn_transition_is_the_last_of_its_kind_in_a_history(
     assert drawn_examples(strategy()) == [last]
 
 
-def test_transition_of_an_empty_history_is_about_its_first_connection(
+def test_transition_of_an_empty_history_is_the_fallback(
     set_history: Callable[[ConnectionHistory], None],
 ) -> None:
     set_history(EMPTY)
@@ -137,7 +137,7 @@ def test_recoveries_are_drawn_of_both_kinds() -> None:
 # --- Previews and notices -------------------------------------------------------------------
 
 
-def test_previews_are_drawn_for_every_trigger_with_and_without_a_successor(
+def test_previews_are_drawn_for_every_trigger_and_recovery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     previews = drawn_examples(draw.trigger_previews(), count=20)
@@ -165,7 +165,7 @@ def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bo
     assert outcome._preview(PENDING, now, trigger, recovered) == expected
 
 
-def test_reconnect_is_previewed_as_a_recovery_only_with_a_successor() -> None:
+def test_reconnect_preview_depends_on_the_successor() -> None:
     alone = outcome._preview(ACTIVE, START, Trigger.RECONNECT, recovered=False)
     assert alone.outcome is PreviewOutcome.REFUSED
     lapsed = [
@@ -176,7 +176,7 @@ def test_reconnect_is_previewed_as_a_recovery_only_with_a_successor() -> None:
     assert lapsed[0].rules != lapsed[1].rules
 
 
-def test_expiry_notices_are_drawn_one_to_sixty_days_before_the_end(
+def test_expiry_notices_are_drawn_1_to_60_days_before_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for each in drawn_examples(draw.notices(), count=20):

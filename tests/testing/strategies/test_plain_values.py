@@ -55,7 +55,7 @@ def test_strategy_of_a_few_values_draws_each_of_them(
     assert set(drawn_examples(strategy())) == domain
 
 
-def test_drawn_offsets_are_deadlines_and_other_spans_of_three_hours() -> None:
+def test_drawn_offsets_are_deadlines_and_other_spans() -> None:
     drawn = drawn_examples(draw.offsets(), count=100)
     assert all(timedelta(0) <= each <= 3 * HOUR for each in drawn)
     assert set(drawn) >= EDGES_OF_TIME
@@ -103,14 +103,14 @@ def test_drawn_app_user_has_an_account_and_an_environment() -> None:
     assert {each.customer_account_id for each in users} == ACCOUNTS
 
 
-def test_app_user_ids_are_drawn_plain_unusual_and_at_both_lengths() -> None:
+def test_app_user_ids_are_drawn_plain_unusual_and_longest() -> None:
     drawn = drawn_examples(draw.app_user_ids(), count=200)
     assert all(parse_app_user_id(each) == each for each in drawn)
     assert set(drawn) >= {"user-1", "user-2", "~", "a" * 256}
     assert len(set(drawn)) > 50
 
 
-def test_idempotency_keys_are_drawn_plain_unusual_and_at_both_lengths() -> None:
+def test_idempotency_keys_are_drawn_plain_unusual_and_longest() -> None:
     drawn = drawn_examples(draw.idempotency_keys(), count=150)
     assert all(parse_idempotency_key(each) == each for each in drawn)
     assert set(drawn) >= {"k-1", "k-2", "!", "~" * 255}
@@ -118,7 +118,7 @@ def test_idempotency_keys_are_drawn_plain_unusual_and_at_both_lengths() -> None:
     assert reached(draw.idempotency_keys(), lambda key: "!" in key[1:])
 
 
-def test_data_package_is_drawn_plain_unusual_and_at_both_lengths() -> None:
+def test_data_package_is_drawn_plain_unusual_and_longest() -> None:
     drawn = drawn_examples(draw.data_package(), count=100)
     assert all(parse_data_packages((each,)) == (each,) for each in drawn)
     plain = {"labs", "clinical_summary", "medications", "z", "z" * 64}

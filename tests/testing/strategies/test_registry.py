@@ -239,7 +239,7 @@ def test_registered_values_of_a_list_are_all_of_it(registered: dict[object, obje
     assert set(map(type, examples)) == {Example}
 
 
-def test_registered_connection_identity_is_that_of_a_drawn_connection(
+def test_registered_identity_is_that_of_a_drawn_connection(
     registered: dict[object, object],
 ) -> None:
     identities = drawn_examples(strategy_of(registered, ConnectionIdentity), count=10)
@@ -290,7 +290,7 @@ def test_registered_parts_of_tables_are_those_of_every_table(
         assert set(map(type, outcomes)) == {kind}
 
 
-def test_registered_parts_of_an_exchange_are_those_of_a_drawn_one() -> None:
+def test_registered_parts_of_an_exchange_are_its_own() -> None:
     [exchange] = map(exchange_of, play(step(Initiate)))
     decision = exchange.decision
     parts = [

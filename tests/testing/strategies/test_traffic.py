@@ -101,7 +101,7 @@ def test_ids_and_next_action_of_a_step_come_from_its_number() -> None:
     assert second.new_ids.next_action.expires_at == START + HOUR + NEXT_ACTION_LIFETIME
 
 
-def test_requests_with_the_same_key_are_replayed_unless_it_is_zero() -> None:
+def test_requests_with_the_same_key_but_zero_are_replayed() -> None:
     played = play(
         step(CreateConnection, key=1),
         step(CreateConnection, key=1),

@@ -66,18 +66,20 @@ def test_list_of_drawn_steps_is_no_longer_than_asked() -> None:
     assert set(map(len, lists)) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("max_steps", [1, 2, 3])
-def test_longest_list_of_two_or_more_steps_begins_with_a_create(max_steps: int) -> None:
+@pytest.mark.parametrize("max_steps", [2, 3])
+def test_longest_list_of_drawn_steps_begins_with_a_create(max_steps: int) -> None:
     create = TrafficStep(NOW, CreateConnection)
     lists = drawn_examples(traffic.traffic_steps(max_steps), count=150)
-    begun = {len(each) for each in lists if each and each[0] == create}
-    longest = [each for each in lists if len(each) == max(2, max_steps)]
+    longest = [each for each in lists if len(each) == max_steps]
     assert all(each[0] == create for each in longest)
-    others = [each for each in lists if each and len(each) < max(2, max_steps)]
-    assert any(each[0] != create for each in others)
-    # The other steps of the longest list are drawn.
-    assert len({each[1].kind for each in longest}) > 3 or max_steps == 1
-    assert max_steps == 1 or max_steps in begun
+    # Its other steps are drawn, and so are all steps of a shorter list.
+    assert len({each[1].kind for each in longest}) > 3
+    assert any(each[0] != create for each in lists if 0 < len(each) < max_steps)
+
+
+def test_list_of_one_step_at_most_begins_with_any() -> None:
+    lists = drawn_examples(traffic.traffic_steps(1))
+    assert len({each[0].kind for each in lists if each}) > 3
 
 
 def test_runs_are_drawn_with_and_without_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
