@@ -19,7 +19,13 @@ _NOT_READ: Final = "The store only hands its settings out, and no step asks for 
 _SWEPT: Final = "Before a step, every connection of an ended era is revoked, which no era changes."
 _FOR_READERS: Final = "Only the words of an assertion change."
 _ASSERTION: Final = 'assert stored, "{}"  # noqa: S101 - see its words'
+_TWO_NAMES: Final = "`buckets` draws two names, so no list has a third bucket with another name."
+_BODY_ALONE: Final = "Only the body is taken, which holds neither the key nor the API key."
+_FROM_BYTES: Final = "Every request of `format_request` has a body of bytes."
 _EMPTY_CASE: Final = "A value that no case fits changes nothing."
+
+_PARSED_BODY: Final = "lambda call: ParsedBody(parse_json(body_bytes(format_request(call, {}))))"
+_BUCKETS: Final = "st.lists(buckets(), {}unique_by=lambda bucket: bucket.name).map(tuple),"
 
 EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
     (
@@ -32,6 +38,55 @@ EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
         "return st.integers(1, 0xFFFF_FFFF).map(uuid_of)",
         "return st.integers(1, 4294967296).map(uuid_of)",
     ): _ANY_NUMBER,
+    **{
+        (
+            "testing.strategies.request.server_settings",
+            _BUCKETS.format("max_size=2, "),
+            _BUCKETS.format(other),
+        ): _TWO_NAMES
+        for other in ("max_size=None, ", "", "max_size=3, ")
+    },
+    (
+        "testing.strategies.request.parsed_bodies",
+        "call_of, callers_with_write_scope(), creates, values.idempotency_keys() )",
+        "call_of, callers_with_write_scope(), creates, )",
+    ): _BODY_ALONE,
+    **{
+        (
+            "testing.strategies.request.parsed_bodies",
+            _PARSED_BODY.format('"Bearer cae_live_k1"'),
+            _PARSED_BODY.format(other),
+        ): _BODY_ALONE
+        for other in (
+            '"XXBearer cae_live_k1XX"',
+            '"bearer cae_live_k1"',
+            '"BEARER CAE_LIVE_K1"',
+        )
+    },
+    **{
+        (
+            "testing.strategies.request.body_bytes",
+            'return request.body if isinstance(request.body, bytes) else b"{}"',
+            other,
+        ): _FROM_BYTES
+        for other in (
+            'return request.body if (isinstance(request.body, bytes)) or True else b"{}"',
+            'return request.body if isinstance(request.body, bytes) else b"XX{}XX"',
+        )
+    },
+    (
+        "testing.strategies.record._attempt",
+        "now = START + timedelta(seconds=earlier)",
+        "now = START - timedelta(seconds=earlier)",
+    ): (
+        "Rules take an instant before the last write as that of the write, and the attempt that is "
+        "drawn shows only the first of these instants."
+    ),
+    (
+        "testing.strategies.record._play",
+        "case _: pass",
+        "",
+    ): _EMPTY_CASE,
     (
         "testing.strategies.traffic._Play.__init__",
         "self._now = self._last = START",

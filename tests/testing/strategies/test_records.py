@@ -221,7 +221,8 @@ def test_lone_attempt_acts_when_the_one_before_it_is_asked(act: RecordAct) -> No
     begin, ended = history.steps
     assert ended.attempt is begin.answer
     assert isinstance(ended.answer, Done)
-    assert ended.answer.value is ended.record
+    assert ended.answer.value is ended.record is history.record
+    assert ended.record != begin.record
 
 
 @pytest.mark.parametrize(
