@@ -36,6 +36,8 @@ from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.equivalent_strategies import EQUIVALENT_STRATEGIES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
+from benchmarks.equivalent_traffic import EQUIVALENT_TRAFFIC
+from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 PROVEN: Final = {
@@ -47,6 +49,7 @@ PROVEN: Final = {
     **EQUIVALENT_STORES,
     **EQUIVALENT_STRATEGIES,
     **EQUIVALENT_TESTING,
+    **EQUIVALENT_TRAFFIC,
 }
 """Why no caller can tell a mutant from the code."""
 
