@@ -35,8 +35,8 @@ from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.equivalent_strategies import EQUIVALENT_STRATEGIES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
-from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
 from benchmarks.equivalent_traffic import EQUIVALENT_TRAFFIC
+from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
