@@ -132,7 +132,9 @@ class _RecordedServer(SimulatedServer):
     def begin_external_call(
         self, transaction: OpenRequest, new_ids: NewIds, lease: int, lost_lease: LostLeaseAction
     ) -> Answer | None:
-        answer = super().begin_external_call(transaction, new_ids, lease, lost_lease)
+        answer = super().begin_external_call(
+            transaction, new_ids, lease=lease, lost_lease=lost_lease
+        )
         what = f"begin a call of {lease} us ({lost_lease}) for {_request(transaction.request)}"
         self._add(transaction.now, what, answer or transaction.attempt, new_ids)
         return answer
@@ -140,13 +142,13 @@ class _RecordedServer(SimulatedServer):
     def renew_lease(
         self, transaction: OpenRequest, attempt: Attempt, now: datetime, lease: int
     ) -> None:
-        super().renew_lease(transaction, attempt, now, lease)
+        super().renew_lease(transaction, attempt, now=now, lease=lease)
         self._add(now, f"renew the lease of {attempt.key.key} for {lease} us", None)
 
     def finish_external_call(
         self, transaction: OpenRequest, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
-        answer = super().finish_external_call(transaction, attempt, now, new_ids)
+        answer = super().finish_external_call(transaction, attempt, now=now, new_ids=new_ids)
         what = f"finish the call of {attempt.key.key} for {_request(transaction.request)}"
         self._add(now, what, answer, new_ids)
         return answer
@@ -164,7 +166,7 @@ class _RecordedServer(SimulatedServer):
     def decide_access(
         self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime
     ) -> str:
-        answer = super().decide_access(caller, connection_id, package, now)
+        answer = super().decide_access(caller, connection_id, package, now=now)
         self._add(now, f"{caller.api_key_id} reads {package} of {connection_id}", answer)
         return answer
 

@@ -98,7 +98,7 @@ class Apps:
 # --- API keys and users -----------------------------------------------------------------------
 
 
-def test_each_client_registers_keys_of_both_environments_and_scopes() -> None:
+def test_client_has_keys_of_both_environments_and_scopes() -> None:
     apps = Apps()
     live, test, write = Environment.LIVE, Environment.TEST, frozenset({CONNECTION_WRITE})
     for number, client in enumerate(apps.population.clients):
@@ -107,7 +107,8 @@ def test_each_client_registers_keys_of_both_environments_and_scopes() -> None:
         assert granted == [(live, write), (live, frozenset()), (test, write), (test, frozenset())]
         assert client.caller == callers[0]
         assert {caller and caller.app_id for caller in callers} == {f"app-{number}"}
-        assert len({caller and caller.api_key_id for caller in callers}) == 4
+        ids = [caller and caller.api_key_id for caller in callers]
+        assert ids == [f"key-{number}-{which}" for which in ("w", "r", "tw", "tr")]
 
 
 def test_two_clients_each_share_a_customer_account_and_its_users() -> None:
@@ -194,7 +195,7 @@ def test_newest_known_id_is_drawn_most_often() -> None:
 # --- Mishaps ----------------------------------------------------------------------------------
 
 
-def test_foreign_id_is_unknown_or_of_a_connection_of_another_client() -> None:
+def test_foreign_id_is_unknown_or_another_clients() -> None:
     apps = Apps(Mishap.FOREIGN_ID)
     own = ConnectionId(uuid(1))
     user = apps.user(own)
