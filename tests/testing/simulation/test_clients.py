@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey
-from curae_lifecycle.rules.values import ConnectionId, Environment
+from curae_lifecycle.rules.values import AppUser, ConnectionId, Environment
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -60,11 +60,12 @@ class Apps:
             settings=DEFAULT_SETTINGS,
         )
         self.store = MemoryStore(DEFAULT_SETTINGS)
+        self.journal = Journal()
         self.population = Population(
             3,
             dice=Dice(Random(0), profile),  # noqa: S311 - a world's dice, no secret
             numbers=count(1),
-            journal=Journal(),
+            journal=self.journal,
             store=self.store,
             now=START,
         )
@@ -121,14 +122,34 @@ def test_two_clients_each_share_a_customer_account_and_its_users() -> None:
     assert len(apps.users(first)) == len(apps.users(third)) == USERS
 
 
-def test_user_who_has_left_is_replaced_by_a_new_one() -> None:
+def test_users_are_app_users_of_the_live_environment() -> None:
+    apps = Apps()
+    user, account = apps.user(), apps.client.caller.customer_account_id
+    assert user.app_user == AppUser(Environment.LIVE, account, user.name)
+    assert user.app_user == apps.client.caller.coordinate(user.name).app_user
+
+
+def test_users_who_have_left_are_replaced_by_new_ones() -> None:
     apps = Apps()
     before = apps.users(apps.client)
     after = apps.users(apps.client, timedelta(days=100))
     assert len(before) == len(after) == USERS
     assert before & after == set()
-    gone = apps.user().gone_at
-    assert gone > START
+
+
+def test_user_and_their_log_are_dropped_at_the_instant_they_leave() -> None:
+    apps = Apps()
+    user = apps.user()
+    assert user.gone_at > START
+    apps.journal.add(user.app_user, START, apps.requests("create", user)[0])
+    before = user.gone_at - timedelta(microseconds=1)
+    names = {apps.population.pick_user(apps.client, before).name for _ in range(100)}
+    assert user.name in names
+    log, keys = ([*apps.journal.lines(each)] for each in (user.app_user, None))
+    assert len(log) == len(keys) + 1
+    names = {apps.population.pick_user(apps.client, user.gone_at).name for _ in range(100)}
+    assert user.name not in names
+    assert [*apps.journal.lines(user.app_user)] == keys
 
 
 def test_ids_of_connections_are_known_by_app_and_user() -> None:
