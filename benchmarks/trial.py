@@ -44,8 +44,10 @@ PROCESSES: Final = (
     "tests/stores/sql/",
     "tests/stores/test_api_keys.py",
     "tests/testing/conformance/",
+    "tests/testing/races/",
+    "tests/testing/simulation/",
 )
-"""The places whose slow tests start processes or servers of databases, or run the whole kit."""
+"""The places whose slow tests start processes or servers of databases, or run the whole kit or worlds."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
 """The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
