@@ -97,6 +97,7 @@ ROOMS: Final = (
     "testing.log_format",
     "testing.numbered_ids",
     "testing.simulated_clock",
+    "testing.simulation.hosted_pages",
     "testing.simulation.journal",
     "testing.simulation.outbox",
     "testing.simulation.summary",
