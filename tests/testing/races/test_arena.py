@@ -69,6 +69,14 @@ def test_tenants_of_an_arena_are_numbered_from_1() -> None:
     assert tenants == [RaceTenant.of(number, settings) for number in (1, 2, 3)]
 
 
+def test_later_arena_of_a_store_skips_the_tenants_of_earlier_ones() -> None:
+    store = MemoryStore()
+    for _ in range(3):
+        StoreArena(store).set_up(SCENARIO)
+    again = StoreArena(store).set_up(SCENARIO)
+    assert again == RaceTenant.of(4, Settings(buckets=(BUCKET,)))
+
+
 def test_set_up_runs_the_earlier_actions_at_their_instants() -> None:
     store = MemoryStore()
     arena = StoreArena(store)

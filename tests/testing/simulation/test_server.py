@@ -15,10 +15,11 @@ from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.hosted_page import PageKind, url_digest
-from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import LandedHandoff
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
 from curae_lifecycle.testing.simulation import server as simulated
 from curae_lifecycle.testing.simulation.summary import RuleBrokenError
 from curae_lifecycle.web.respond import Answer
@@ -34,6 +35,18 @@ def logged(bench: Bench) -> list[tuple[str, object]]:
     """Return the instant of each logged request, and the status of its response."""
     lines = [json.loads(line) for line in bench.log()]
     return [(line["at"], line["response"]["status"]) for line in lines]
+
+
+def test_new_server_has_no_user_page_or_counts() -> None:
+    bench = Bench.of()
+    server = simulated.SimulatedServer(
+        SimulatedClockStore(bench.store, START),
+        settings=DEFAULT_SETTINGS,
+        watch=None,
+        journal=bench.journal,
+    )
+    assert (server.current_user, server.shown) == (None, None)
+    assert (server.unrecorded, server.conflicts, server.facts) == ({}, 0, {})
 
 
 # --- Load -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Final
 
 import pytest
@@ -60,11 +61,14 @@ def begin(
     bench: Bench,
     operation: str = "create",
     *,
+    now: datetime = START,
     lost_lease: LostLeaseAction = LostLeaseAction.UNKNOWN,
 ) -> OpenRequest:
-    """Load a request and begin its attempt, with a lease of a minute."""
-    opened = bench.load(request(operation))
-    answer = bench.server.begin_external_call(opened, ids(1), lease=MINUTE, lost_lease=lost_lease)
+    """Load a request and begin its attempt, with a lease of three minutes."""
+    opened = bench.load(request(operation), now)
+    answer = bench.server.begin_external_call(
+        opened, ids(1), lease=3 * MINUTE, lost_lease=lost_lease
+    )
     assert answer is None
     return opened
 
@@ -78,7 +82,7 @@ def test_beginning_an_external_call_stores_only_the_attempt(lost_lease: LostLeas
     opened = begin(bench, lost_lease=lost_lease)
     stored = record(bench)
     assert (stored.state, stored.lost_lease) == (RecordState.IN_FLIGHT, lost_lease)
-    assert stored.lease_until == at(1)
+    assert stored.lease_until == at(3)
     assert opened.attempt is not None
     assert (opened.attempt.key, opened.attempt.token) == (KEY, stored.token)
     assert bench.watch.seen == [("commit", (RecordWrite(KEY, None, stored),), START, None)]
@@ -100,7 +104,7 @@ def test_request_that_needs_no_attempt_is_answered_without_a_call() -> None:
     first = bench.handle(request("create"))
     opened = bench.load(request("create"), at(1))
     answer = bench.server.begin_external_call(
-        opened, ids(2), lease=MINUTE, lost_lease=LostLeaseAction.UNKNOWN
+        opened, ids(2), lease=3 * MINUTE, lost_lease=LostLeaseAction.UNKNOWN
     )
     assert answer is not None
     assert answer.replayed
@@ -152,7 +156,11 @@ def test_answer_that_may_not_be_stored_releases_the_attempt() -> None:
     assert answer is not None
     assert answer.response.status == 429
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
-    assert record(bench).seen_at == at(0.5)
+    released = record(bench)
+    assert released.seen_at == at(0.5)
+    begin(bench, "initiate", now=at(2))
+    assert record(bench).state == RecordState.IN_FLIGHT
+    assert bench.watch.seen[-1][1] == (RecordWrite(KEY, released, record(bench)),)
 
 
 def test_external_call_that_lost_its_lease_changes_nothing() -> None:
@@ -160,7 +168,7 @@ def test_external_call_that_lost_its_lease_changes_nothing() -> None:
     opened = begin(bench)
     assert opened.attempt is not None
     before = record(bench)
-    assert bench.server.finish_external_call(opened, opened.attempt, at(1), ids(2)) is None
+    assert bench.server.finish_external_call(opened, opened.attempt, at(3), ids(2)) is None
     assert record(bench) == before
     assert (bench.server.conflicts, bench.log()) == (0, [])
 
@@ -192,7 +200,7 @@ def test_lost_lease_is_not_renewed() -> None:
     opened = begin(bench)
     assert opened.attempt is not None
     before = record(bench)
-    bench.server.renew_lease(opened, opened.attempt, now=at(1), lease=2 * MINUTE)
+    bench.server.renew_lease(opened, opened.attempt, now=at(3), lease=2 * MINUTE)
     assert record(bench) == before
     assert len(bench.watch.seen) == 1
 
@@ -219,12 +227,12 @@ def test_resolved_attempt_that_took_effect_stores_the_latest_404() -> None:
     bench.handle(request("account-state"))
     assert missing.response.status == 404
     before, seen = record(bench), len(bench.watch.seen)
-    bench.server.resolve_attempt(KEY, at(2), took_effect=True)
+    bench.server.resolve_attempt(KEY, at(4), took_effect=True)
     stored = record(bench)
     assert (stored.state, stored.response) == (RecordState.COMPLETED, missing.response)
-    assert stored.seen_at == at(2)
+    assert stored.seen_at == at(4)
     write = RecordWrite(KEY, before, stored)
-    assert bench.watch.seen[seen:] == [("commit", (write,), at(2), None)]
+    assert bench.watch.seen[seen:] == [("commit", (write,), at(4), None)]
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
@@ -234,17 +242,17 @@ def test_attempt_is_resolved_as_one_without_effect(*, took_effect: bool) -> None
     if not took_effect:
         bench.handle(request("get", id=uuid(9)))
     # Without a 404, there is no response to store.
-    bench.server.resolve_attempt(KEY, at(2), took_effect=took_effect)
+    bench.server.resolve_attempt(KEY, at(4), took_effect=took_effect)
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
 
 
 def test_operator_does_nothing_to_an_unknown_or_running_record() -> None:
     bench = Bench.of()
-    bench.server.resolve_attempt(KEY, at(2), took_effect=False)
+    bench.server.resolve_attempt(KEY, at(4), took_effect=False)
     bench.server.erase_response(KEY, at(2))
     begin(bench)
     before = record(bench)
-    bench.server.resolve_attempt(KEY, at(0.5), took_effect=False)
+    bench.server.resolve_attempt(KEY, at(2), took_effect=False)
     assert record(bench) == before
     assert len(bench.watch.seen) == 1
 
