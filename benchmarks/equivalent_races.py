@@ -72,5 +72,29 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
         'return json.dumps(line, ensure_ascii=True, separators=(",", ":"))',
         'return json.dumps(line, separators=(",", ":"))',
     ): "True is the default.",
+    (
+        "testing.simulation.server.SimulatedServer.load",
+        'digest = "" if api_key is None else api_key.digest()',
+        'digest = "XXXX" if api_key is None else api_key.digest()',
+    ): "Neither is the digest of a key, and the request is refused before its load.",
+    **{
+        (
+            f"testing.simulation.server.SimulatedServer.{method}",
+            'loaded = self._load_record("", key, now)',
+            f"loaded = self._load_record({other}, key, now)",
+        ): "An operator has no API key, so no caller is loaded, and none is read."
+        for method in ("resolve_attempt", "erase_response")
+        for other in ("None", '"XXXX"')
+    },
+    (
+        "testing.races.runner.race_all",
+        "tenant, store = reference.set_up(scenario), reference.stores()[0]",
+        "tenant, store = reference.set_up(scenario), reference.stores()[1]",
+    ): "Both are the same store.",
+    (
+        "testing.races.arena._written",
+        'return "", None',
+        'return "XXXX", None',
+    ): "A value without needs is left out, whatever its name.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

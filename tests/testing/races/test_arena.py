@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import (
     Attempt,
@@ -177,6 +179,22 @@ def test_contents_of_tenants_with_the_same_history_are_equal() -> None:
     second = arena.content(other, run(arena, other, *names))
     assert first == second
     assert one.id_prefix not in str(first)
+
+
+class LoadsNoBinding(MemoryStore):
+    """A store that loads the binding of a page of connections only if it is named."""
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        loaded = super().load(needs, key_digest)
+        if needs.connections is None or needs.binding is not None:
+            return loaded
+        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
+
+
+def test_content_of_a_store_that_loads_only_named_bindings_has_the_binding() -> None:
+    arena = StoreArena(LoadsNoBinding())
+    content = arena.content(arena.set_up(SCENARIO), ())
+    assert content["binding.user_id"] == "user-3"
 
 
 def test_touched_values_are_loaded_with_the_tenants_key() -> None:

@@ -347,6 +347,23 @@ def test_tombstone_sweeps_the_connections_and_posts_their_messages() -> None:
     bench.server.outbox.close()
 
 
+def test_sweep_of_a_tombstone_reads_the_clock_of_the_latest_step() -> None:
+    bench = Bench.of(pending())
+    transaction = bench.server.load_fact(Tombstoned(COORDINATE), at(3))
+    bench.server.decide_access(CALLER, ID, "labs", at(5))
+    bench.server.commit_fact(transaction)
+    stored = bench.store.connection(ID)
+    assert stored is not None
+    assert (stored.status, stored.updated_at) == ("REVOKED", at(5))
+
+
+def test_facts_of_one_kind_and_outcome_are_counted_together() -> None:
+    bench = Bench.of()
+    for minute in (1, 2, 3):
+        bench.server.commit_fact(bench.server.load_fact(UNKNOWN, at(minute)))
+    assert bench.server.facts == Counter({"HandoffCompleted 404 NOT_FOUND": 3})
+
+
 @pytest.mark.parametrize("rule", ["record_fact", "sweep_now"])
 def test_error_of_the_rules_for_a_fact_breaks_law_16(
     rule: str, monkeypatch: pytest.MonkeyPatch
