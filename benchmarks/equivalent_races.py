@@ -92,6 +92,11 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
         "tenant, store = reference.set_up(scenario), reference.stores()[1]",
     ): "Both are the same store.",
     (
+        "testing.races.scenarios.RaceTenant.actions",
+        '"get": request(GetConnection(first), 12),',
+        '"get": request(GetConnection(first), 13),',
+    ): "A get has no key and no new ids, so it uses no number.",
+    (
         "testing.races.arena._written",
         'return "", None',
         'return "XXXX", None',

@@ -132,13 +132,15 @@ class Scripted(MemoryStore):
     def __init__(self, refusals: int = 0, error: Exception | None = None) -> None:
         super().__init__()
         self.loads: list[tuple[Needs, str | None]] = []
+        self.loaded: list[Loaded] = []
         self.commits: list[PendingCommit] = []
         self._refusals = refusals
         self._error = error
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         self.loads.append((needs, key_digest))
-        return super().load(needs, key_digest)
+        self.loaded.append(super().load(needs, key_digest))
+        return self.loaded[-1]
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         self.commits.append(PendingCommit(loaded, changes, page))
@@ -164,7 +166,8 @@ def test_request_action_loads_with_the_tenants_key_and_its_idempotency_key(
     operation: Operation, key: str | None, used: str | None
 ) -> None:
     store = Scripted()
-    TENANT.request_action(operation, 31, key)(store)
+    decided = TENANT.request_action(operation, 31, key)(store)
+    assert decided.loaded is store.loaded[0]
     ((needs, digest),) = store.loads
     assert digest == TENANT.digest
     assert (None if needs.record is None else needs.record.key) == used
@@ -296,6 +299,7 @@ EFFECTS: Final[dict[str, tuple[str, dict[str, str]]]] = {
         UNBOUND,
         {
             "session 1019.path": "NEW_ACTIVE_SIGNUP_HANDOFF",
+            "session 1019.coordinate.app_user_id": "user-xxxxxxxx",
             "record k-19.fingerprint": "initiate",
         },
     ),

@@ -68,19 +68,21 @@ class Seen(Watch):
 
 
 class Store(MemoryStore):
-    """A store that writes down the digests it loads with, and refuses commits when told to."""
+    """A store that writes down what it gets, and refuses commits when told to."""
 
     refuses = False
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, clock=lambda: START)
         self.digests: list[str | None] = []
+        self.decided_from: list[Loaded] = []
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         self.digests.append(key_digest)
         return super().load(needs, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        self.decided_from.append(loaded)
         return not self.refuses and super().commit(loaded, changes, page)
 
 

@@ -121,6 +121,7 @@ def test_commit_stores_and_logs_what_a_request_decides() -> None:
     assert logged(bench) == [(format_time(at(3)), 201)]
     needs = opened.call.needs
     assert bench.watch.seen == [("response", answer, at(3), CALLER, needs, 5)]
+    assert bench.store.decided_from[-1] is opened.loaded
     assert bench.server.conflicts == 0
 
 
