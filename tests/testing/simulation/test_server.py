@@ -177,6 +177,9 @@ def test_conflict_is_counted_and_leaves_no_trace() -> None:
     assert (bench.server.outbox.waiting, bench.watch.seen, bench.log()) == (posted, seen, log)
     again = bench.handle(request("revoke", key="k-2"))
     assert document(again)["revokedNow"] is False
+    assert bench.server.conflicts == 1
+    assert bench.server.commit(second, ids(2)) is None
+    assert bench.server.conflicts == 2
 
 
 def test_messages_of_a_commit_are_posted_to_the_outbox() -> None:
