@@ -96,6 +96,18 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
         '"get": request(GetConnection(first), 12),',
         '"get": request(GetConnection(first), 13),',
     ): "A get has no key and no new ids, so it uses no number.",
+    **dict(
+        _not_strict(
+            "testing.races.three_way.schedules_of",
+            "for place, step in zip(places, sorted(steps[each] for each in places), strict=True):",
+            "Both come from the same list of places.",
+        )
+    ),
+    (
+        "testing.races.three_way._race",
+        "ended_at[later] > loaded_at[earlier]",
+        "ended_at[later] >= loaded_at[earlier]",
+    ): "They are two actions, and each step is of one action.",
     (
         "testing.races.arena._written",
         'return "", None',

@@ -245,6 +245,14 @@ def test_error_of_a_store_is_the_result_of_a_race() -> None:
     assert {each.differences for each in races} == {("raised RuntimeError: no room",)}
 
 
+def test_interleaving_that_returns_one_answer_fails_the_race() -> None:
+    def interleave(*_: object) -> tuple[bool, bool]:
+        return (True,)  # type: ignore[return-value]
+
+    found = [*race_all(Claims("in order"), SCENARIO, interleave)]
+    assert all(each.differences[0].startswith("raised ValueError: ") for each in found)
+
+
 def test_scenario_that_cannot_be_set_up_raises() -> None:
     class Broken(Claims):
         def set_up(self, scenario: Scenario) -> RaceTenant:

@@ -402,6 +402,7 @@ BEGINNINGS: Final[dict[str, tuple[float, dict[str, str]]]] = {
             "connection 1.handoff_deadline": "2026-01-01T00:30:00Z",
             "binding.user_id": "user-3",
             "connection 2.status": "absent",
+            "limit initiate.instants": "[1767225600000000]",
         },
     ),
     ACTIVE: (
@@ -431,7 +432,15 @@ BEGINNINGS: Final[dict[str, tuple[float, dict[str, str]]]] = {
             "binding.user_id": "user-3",
         },
     ),
-    NINE: (20, {"limit initiate.instants": str([1767226800000000] * 9), "record k-38.token": "1"}),
+    NINE: (
+        20,
+        {
+            "limit initiate.instants": str([1767226800000000] * 9),
+            "record k-29.token": "absent",
+            "record k-30.token": "1",
+            "record k-38.token": "1",
+        },
+    ),
     ONE_LEFT: (20, {"bucket platform.full_at": "1767226920000000", "binding.state": "absent"}),
 }
 """For each scenario, the minute of the race, and what is stored when it begins."""
