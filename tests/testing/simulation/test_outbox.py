@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,14 @@ def test_worker_of_the_simulated_outbox_loses_no_claim(caplog: pytest.LogCapture
         outbox.ship(START, START, dies=lambda: False)
     assert outbox.shipped == 3
     assert caplog.messages == []
+
+
+def test_database_of_the_simulated_outbox_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(_Database().connection):
+        assert [*tmp_path.iterdir()] == []
 
 
 def test_refused_transaction_of_the_simulated_outbox_stores_nothing() -> None:
