@@ -109,7 +109,8 @@ class Bench:
             journal=journal,
         )
         server.current_user = USER
-        return cls(store, journal, watch, server)
+        OPENED.append(cls(store, journal, watch, server))
+        return OPENED[-1]
 
     def log(self) -> list[str]:
         """Return the log of the user; no API key was registered in it."""
@@ -126,6 +127,10 @@ class Bench:
         answer = self.server.commit(self.load(request, now), ids(number, now))
         assert answer is not None
         return answer
+
+
+OPENED: Final[list[Bench]] = []
+"""The benches that a test opened. A fixture closes them."""
 
 
 def ids(number: int, now: datetime = START) -> NewIds:

@@ -187,7 +187,6 @@ def test_messages_of_a_commit_are_posted_to_the_outbox() -> None:
     bench.handle(request("revoke"))
     bench.server.outbox.ship(START, START, dies=lambda: False)
     assert bench.server.outbox.shipped == 2
-    bench.server.outbox.close()
 
 
 def test_server_without_a_watch_answers_the_same() -> None:

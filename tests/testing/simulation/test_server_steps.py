@@ -344,7 +344,6 @@ def test_tombstone_sweeps_the_connections_and_posts_their_messages() -> None:
     bench.server.outbox.ship(at(3), at(3), dies=lambda: False)
     assert bench.server.outbox.shipped == len(answer.value.effects) + len(answer.value.events)
     assert bench.server.outbox.shipped >= 4
-    bench.server.outbox.close()
 
 
 def test_sweep_of_a_tombstone_reads_the_clock_of_the_latest_step() -> None:
