@@ -44,10 +44,12 @@ PROCESSES: Final = (
     "tests/stores/sql/",
     "tests/stores/test_api_keys.py",
     "tests/testing/conformance/",
+    "tests/testing/races/",
+    "tests/testing/simulation/",
     "tests/testing/strategies/",
 )
-"""The places whose slow tests start processes or servers of databases, run the whole kit, or draw
-thousands of values: together more than a mutant may compute."""
+"""The places whose slow tests start processes or servers of databases, run the whole kit or worlds, or
+draw thousands of values: together more than a mutant may compute."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
 """The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
