@@ -79,6 +79,7 @@ ROOMS: Final = (
     "testing.conformance.clocks",
     "testing.conformance.fact_hooks",
     "testing.conformance.failures",
+    "testing.conformance.gate_order",
     "testing.conformance.operation_requests",
     "testing.conformance.probe",
     "testing.conformance.pytest_plugin",
