@@ -77,6 +77,7 @@ ROOMS: Final = (
     "testing.conformance.check",
     "testing.conformance.client",
     "testing.conformance.clocks",
+    "testing.conformance.connections",
     "testing.conformance.fact_hooks",
     "testing.conformance.failures",
     "testing.conformance.gate_order",
