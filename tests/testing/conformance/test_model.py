@@ -137,7 +137,7 @@ def test_pick_selects_one_of_the_four_newest_connections(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_stranger_reads_revokes_or_reconnects_another_accounts_connection(
+def test_stranger_asks_about_another_accounts_connection(
     compare: Compare,
 ) -> None:
     steps = [("create", 0)] * 4 + [("stranger", pick) for pick in (0, 63, 65, 136, 192)]
