@@ -31,8 +31,8 @@ from benchmarks.equivalent import EQUIVALENT
 from benchmarks.equivalent_cli_commands import EQUIVALENT_CLI_COMMANDS
 from benchmarks.equivalent_cli_tables import EQUIVALENT_CLI_TABLES
 from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
-from benchmarks.equivalent_races import EQUIVALENT_RACES
 from benchmarks.equivalent_model import EQUIVALENT_MODEL
+from benchmarks.equivalent_races import EQUIVALENT_RACES
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.equivalent_strategies import EQUIVALENT_STRATEGIES
@@ -47,8 +47,8 @@ PROVEN: Final = {
     **EQUIVALENT_CLI_COMMANDS,
     **EQUIVALENT_CLI_TABLES,
     **EQUIVALENT_CONFORMANCE,
-    **EQUIVALENT_RACES,
     **EQUIVALENT_MODEL,
+    **EQUIVALENT_RACES,
     **EQUIVALENT_SERVERS,
     **EQUIVALENT_STORES,
     **EQUIVALENT_STRATEGIES,
