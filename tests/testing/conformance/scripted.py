@@ -13,14 +13,13 @@ from typing import Final, cast
 import attrs
 import pytest
 
-from curae_lifecycle.rules.values import Environment, format_time, parse_time
+from curae_lifecycle.rules.values import Coordinate, Environment, format_time, parse_time
 from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.blocking import Method
 from curae_lifecycle.testing.conformance import CHECKS, HOOKS, ApiKeyRequest, Request, Response
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import PACKAGES
-from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR
 from curae_lifecycle.testing.conformance.steps import (
     CheckContext,
     Concurrently,
@@ -48,43 +47,50 @@ Change = Callable[[object], object]
 def play_check(
     check: str | Check,
     changes: Mapping[int, Change] | None = None,
-    lifetime: timedelta = HALF_AN_HOUR,
+    *,
+    reference: Reference | None = None,
+    without: str = "",
 ) -> list[str]:
-    """Play a check against a correct server with every hook, and return the steps.
+    """Play a check against a correct server, and return the steps, each as one line.
 
     Args:
         check: The check, or its name.
         changes: The wrong answers, by the number of the step: 1 after the first API key was made.
-        lifetime: How long a page is valid.
+        reference: The server, if not the usual one.
+        without: The name of a hook that the server lacks.
     """
-    script = _script(check, changes or {}, lifetime)
+    script = _script(check, changes or {}, reference, without)
     script.play()
     return script.lines
 
 
-def _script(
-    check: str | Check, changes: Mapping[int, Change], lifetime: timedelta = HALF_AN_HOUR
-) -> Script:
-    wanted = BY_NAME[check] if isinstance(check, str) else check
-    one = Environment.LIVE if "environment" in wanted.hooks else None
-    return Script(wanted, changes, Reference(Settings(environment=one), lifetime=lifetime))
+def steps_of(check: str | Check, reference: Reference | None = None, without: str = "") -> str:
+    """Return the steps of a check after the first API key was made, equal ones in one line."""
+    lines = play_check(check, reference=reference, without=without)
+    groups = [(line, len([*group])) for line, group in groupby(lines)]
+    return "\n".join(line if count == 1 else f"{line} ({count} times)" for line, count in groups)
 
 
-def failure_of(check: str | Check, changes: Mapping[int, Change]) -> str:
+def failure_of(
+    check: str | Check, changes: Mapping[int, Change], reference: Reference | None = None
+) -> str:
     """Return the message with which a check fails, or is not run, after these wrong answers."""
-    script = _script(check, changes)
+    script = _script(check, changes, reference)
     with pytest.raises((NotConformingError, LawBrokenError, NotSeenError)) as raised:
         script.play()
     is_seen = not isinstance(raised.value, NotSeenError)
     return ("" if is_seen else "not run: ") + script.plain(str(raised.value))
 
 
-def steps_of(check: str | Check, lifetime: timedelta = HALF_AN_HOUR) -> str:
-    """Return the steps of a check after the first API key was made, equal ones in one line."""
-    groups = [
-        (line, len([*group])) for line, group in groupby(play_check(check, lifetime=lifetime))
-    ]
-    return "\n".join(line if count == 1 else f"{line} ({count} times)" for line, count in groups)
+def _script(
+    check: str | Check,
+    changes: Mapping[int, Change],
+    reference: Reference | None = None,
+    without: str = "",
+) -> Script:
+    wanted = BY_NAME[check] if isinstance(check, str) else check
+    one = Environment.LIVE if "environment" in wanted.hooks else None
+    return Script(wanted, changes, reference or Reference(Settings(environment=one)), without)
 
 
 @attrs.define
@@ -97,6 +103,7 @@ class Script:
     check: Check
     changes: Mapping[int, Change]
     reference: Reference
+    without: str
     lines: list[str] = attrs.field(factory=list[str])
     _callers: list[str] = attrs.field(factory=list[str])
     _keys: dict[str, int] = attrs.field(factory=dict[str, int])
@@ -104,10 +111,10 @@ class Script:
 
     @property
     def context(self) -> CheckContext:
-        """The context of a check for this server, with every hook and three rounds of races."""
+        """The context of a check for this server, with its hooks and three rounds of races."""
         server = self.reference.server()
         hooks = [each for each in HOOKS if getattr(server, each) is not None]
-        return attrs.evolve(context(*hooks), rounds=3)
+        return attrs.evolve(context(*{*hooks} - {self.without}), rounds=3)
 
     def play(self) -> None:
         """Perform the steps of the check."""
@@ -199,6 +206,9 @@ def _argument(argument: object) -> str:
         scopes = sorted(argument.scopes)
         owner = (argument.app_id, argument.customer_account_id, argument.environment)
         return " ".join([*owner, *scopes])
+    if isinstance(argument, Coordinate):
+        owner = (argument.app_id, argument.customer_account_id, argument.environment)
+        return " ".join([*owner, argument.app_user_id])
     return format_argument(argument)
 
 

@@ -56,14 +56,14 @@ STEPS = {
         authorize id-1 null
         GET /connections/id-1
         POST /connections user
-        tombstone {"environment": "live", "app_id": "app-1", "customer_account_id": "id-2", "app_user_id": "user"}
+        tombstone app-1 id-2 live user
         outbox (3 times)
     """,
     "outbox.account": """
         POST /initiate user
-        graduate {"environment": "live", "app_id": "app-1", "customer_account_id": "id-1", "app_user_id": "user"} null
+        graduate app-1 id-1 live user null
         POST /initiate user
-        tombstone {"environment": "live", "app_id": "app-1", "customer_account_id": "id-1", "app_user_id": "user"}
+        tombstone app-1 id-1 live user
         POST /initiate other preferSignup=true
         complete_handoff id-2 u-1
         outbox (2 times)
