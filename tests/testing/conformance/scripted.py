@@ -35,6 +35,8 @@ from tests.testing.conformance.by_hand import context
 
 BY_NAME: Final = {each.name: each for each in CHECKS}
 _MOST_STEPS: Final = 700
+"""How many steps a check makes at most; a wrong answer may make it go on for ever."""
+
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _NAMES: Final = re.compile(
     rf"(?P<id>{_UUID})|(?P<page>https://connect.example/\d+)|(?P<word>[\w-]+)-[0-9a-f]{{16}}"
@@ -59,7 +61,7 @@ def play_check(
         reference: The server, if not the usual one.
         without: The name of a hook that the server lacks.
     """
-    script = _script(check, changes or {}, reference, without)
+    script = _script(check, changes or {}, reference=reference, without=without)
     script.play()
     return script.lines
 
@@ -75,7 +77,7 @@ def failure_of(
     check: str | Check, changes: Mapping[int, Change], reference: Reference | None = None
 ) -> str:
     """Return the message with which a check fails, or is not run, after these wrong answers."""
-    script = _script(check, changes, reference)
+    script = _script(check, changes, reference=reference)
     with pytest.raises((NotConformingError, LawBrokenError, NotSeenError)) as raised:
         script.play()
     is_seen = not isinstance(raised.value, NotSeenError)
@@ -85,12 +87,14 @@ def failure_of(
 def _script(
     check: str | Check,
     changes: Mapping[int, Change],
-    reference: Reference | None = None,
+    *,
+    reference: Reference | None,
     without: str = "",
 ) -> Script:
     wanted = BY_NAME[check] if isinstance(check, str) else check
     one = Environment.LIVE if "environment" in wanted.hooks else None
-    return Script(wanted, changes, reference or Reference(Settings(environment=one)), without)
+    server = reference or Reference(Settings(environment=one))
+    return Script(check=wanted, changes=changes, reference=server, without=without)
 
 
 @attrs.define
@@ -111,7 +115,8 @@ class Script:
 
     @property
     def context(self) -> CheckContext:
-        """The context of a check for this server, with its hooks and three rounds of races."""
+        """The context of a check for this server, with its hooks."""
+        # In three rounds, the first step of a race alternates and returns.
         server = self.reference.server()
         hooks = [each for each in HOOKS if getattr(server, each) is not None]
         return attrs.evolve(context(*{*hooks} - {self.without}), rounds=3)
@@ -202,14 +207,15 @@ def _short(target: str) -> str:
 
 
 def _argument(argument: object) -> str:
-    if isinstance(argument, ApiKeyRequest):
-        scopes = sorted(argument.scopes)
-        owner = (argument.app_id, argument.customer_account_id, argument.environment)
-        return " ".join([*owner, *scopes])
-    if isinstance(argument, Coordinate):
-        owner = (argument.app_id, argument.customer_account_id, argument.environment)
-        return " ".join([*owner, argument.app_user_id])
-    return format_argument(argument)
+    match argument:
+        case ApiKeyRequest():
+            rest = sorted(argument.scopes)
+        case Coordinate():
+            rest = [argument.app_user_id]
+        case _:
+            return format_argument(argument)
+    owner = (argument.app_id, argument.customer_account_id, argument.environment)
+    return " ".join([*owner, *rest])
 
 
 def _body(request: Request) -> Iterable[str]:

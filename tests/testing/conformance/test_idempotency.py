@@ -88,7 +88,7 @@ def test_concurrent_requests_may_be_refused_as_in_flight_but_one() -> None:
     assert play_check(AT_ONCE, {2: at_once(IN_FLIGHT, *EVERY[1:])})
 
 
-def test_checks_of_retries_exist_for_operations_with_a_key() -> None:
+def test_checks_of_retries_exist_where_keys_are_used() -> None:
     (check,) = idempotency.checks((CreateConnection, GetConnection))
     assert check.name == "idempotency.replay.create"
     assert check.shows == (
@@ -99,7 +99,7 @@ def test_checks_of_retries_exist_for_operations_with_a_key() -> None:
     assert steps_of(check) == written_steps(STEPS["idempotency.replay.create"])
 
 
-def test_checks_of_concurrent_retries_exist_for_operations_with_a_key() -> None:
+def test_checks_of_concurrent_retries_exist_where_keys_are_used() -> None:
     (check,) = retention.checks((CreateConnection, GetConnection))
     assert check.name == AT_ONCE
     assert check.shows == "Concurrent requests for create with one key execute once."

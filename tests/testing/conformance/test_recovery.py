@@ -121,24 +121,24 @@ def test_check_fails_one_wrong_answer(check: str, step: int, change: Change, mes
     assert failure_of(check, {step: change}) == message
 
 
-def test_successor_that_reads_otherwise_than_in_the_response_fails() -> None:
+def test_successor_that_changes_before_it_is_read_fails() -> None:
     message = failure_of(NEW, {6: members(connection__appUserId="x")})
     assert message.startswith('the successor, read again, is {"id": "id-2", ')
 
 
 @pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
-def test_reissue_must_move_its_instants_as_far_as_the_clock(name: str) -> None:
+def test_reissue_that_moves_its_instants_too_little_fails(name: str) -> None:
     still = Reference(tick=timedelta(0))
     path = name.replace(".", "__")
     message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
     assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
 
 
-def test_reissue_may_move_its_instants_exactly_as_far_as_the_clock() -> None:
+def test_reissue_may_move_its_instants_exactly_with_the_clock() -> None:
     assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
 
 
-def test_reissue_on_a_clock_that_cannot_be_moved_may_follow_at_once() -> None:
+def test_reissue_without_a_movable_clock_follows_at_once() -> None:
     assert steps_of("recovery.revoked.pending", without="pass_time") == written_steps("""
         POST /connections user-1
         POST /connections/id-1:revoke

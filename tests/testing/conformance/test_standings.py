@@ -125,7 +125,7 @@ def test_check_fails_one_wrong_answer(check: str, step: int, change: Change, mes
     assert failure_of(check, {step: change}) == message
 
 
-def test_late_authorization_is_recorded_while_a_short_page_is_valid() -> None:
+def test_late_authorization_falls_within_a_short_page() -> None:
     short_pages = Reference(lifetime=timedelta(minutes=6))
     assert steps_of("authorization.late-after-revoke", short_pages) == written_steps("""
         POST /connections user
