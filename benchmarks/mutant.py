@@ -108,6 +108,21 @@ ROOMS: Final = (
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
 
+CHECKED_BODIES: Final = (
+    "testing.conformance.purging",
+    "testing.conformance.registration",
+)
+"""The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
+
+The checks of the kit's other modules are left to tests/proof/assertions, which disable each of
+their assertions in turn.
+"""
+
+_ADDS_A_CHECK: Final = re.compile(
+    r"^@(CHECKS\.add|_race)\(.*?\)\n(?=def )", re.MULTILINE | re.DOTALL
+)
+"""The decorators that return the check's function itself, so that a mutant reaches it."""
+
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
 )
@@ -173,9 +188,7 @@ def configure() -> None:
 def mutants_of(module: str) -> list[Mutant]:
     """Every mutant of a module, in the order of its source."""
     path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
-    source = path.read_text(encoding="utf-8")
-    for decorator in _PLAIN_UNDERNEATH:
-        source = source.replace(decorator, "")
+    source = undecorated(path.read_text(encoding="utf-8"), checks=module in CHECKED_BODIES)
     parsed, mutations, _, _ = create_mutations(str(path), source)
     names: dict[libcst.CSTNode, str] = {}
     for statement in parsed.body:
@@ -207,6 +220,18 @@ def mutants_of(module: str) -> list[Mutant]:
             )
         )
     return made
+
+
+def undecorated(source: str, *, checks: bool) -> str:
+    """Return a source without the decorators that leave a plain function to mutate.
+
+    Args:
+        source: The source of a module.
+        checks: Whether to remove those, too, that add a function to the checks of the kit.
+    """
+    for decorator in _PLAIN_UNDERNEATH:
+        source = source.replace(decorator, "")
+    return _ADDS_A_CHECK.sub("", source) if checks else source
 
 
 def _only_for_readers(
