@@ -79,9 +79,12 @@ ROOMS: Final = (
     "testing.conformance.clocks",
     "testing.conformance.fact_hooks",
     "testing.conformance.failures",
+    "testing.conformance.idempotency_key_header",
     "testing.conformance.operation_requests",
     "testing.conformance.probe",
+    "testing.conformance.purging",
     "testing.conformance.pytest_plugin",
+    "testing.conformance.registration",
     "testing.conformance.replies",
     "testing.conformance.results",
     "testing.conformance.runner",
@@ -90,6 +93,7 @@ ROOMS: Final = (
     "testing.conformance.store_server",
     "testing.conformance.suite",
     "testing.conformance.timeout",
+    "testing.conformance.tombstones",
     "testing.conformance.wire",
     "testing.conformance.wording",
     "testing.factories",
@@ -109,8 +113,10 @@ _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
 
 CHECKED_BODIES: Final = (
+    "testing.conformance.idempotency_key_header",
     "testing.conformance.purging",
     "testing.conformance.registration",
+    "testing.conformance.tombstones",
 )
 """The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
 
