@@ -33,6 +33,11 @@ def test_check_takes_the_steps_of_its_transcript(name: str) -> None:
     assert right_run(BY_NAME[name]).lines == TRANSCRIPTS[name]["steps"]
 
 
+@pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "bare" in each])
+def test_check_takes_fewer_steps_without_optional_hooks(name: str) -> None:
+    assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
+
+
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
     assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]

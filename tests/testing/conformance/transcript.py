@@ -4,6 +4,7 @@ The folder `transcripts` has a file for each module of checks. It holds, by the 
 
 - `steps`: each request or hook call with its outcome, as a correct server gives it. A random name
   or id stands as its kind and the order in which it appeared, such as `user#1`.
+- `bare`: the steps on a server with only the hooks that the check needs, if others.
 - `wrong`: by a wrong answer, the message of the failure, or null if the check must still pass. A
   wrong answer is the number of a step and the name of a change of its outcome, as in
   `tests/proof/assertions/wrong_answers.py`, or `bug` and the name of a seeded bug.
@@ -21,7 +22,7 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
-from typing import Final, TypedDict, cast
+from typing import Final, NotRequired, TypedDict, cast
 
 import attrs
 
@@ -70,6 +71,7 @@ class Transcript(TypedDict):
     """What a file holds of one check."""
 
     steps: list[str]
+    bare: NotRequired[list[str]]
     wrong: dict[str, str | None]
 
 
@@ -81,6 +83,7 @@ class Run:
         server: The server.
         number: The number of the step with the wrong answer; 0 if all answers are right.
         change: The name of the change.
+        is_bare: Whether the server has only the hooks that the check needs.
         taken: The steps so far, with the server's right outcomes.
         lines: The steps so far, as the transcript has them.
         random: The random names so far, each with what stands for it.
@@ -89,13 +92,14 @@ class Run:
     server: Server
     number: int = 0
     change: str = ""
+    is_bare: bool = False
     taken: list[Taken] = attrs.field(factory=list[Taken])
     lines: list[str] = attrs.field(factory=list[str])
     random: dict[str, str] = attrs.field(factory=dict[str, str])
 
     def play(self, check: Check) -> str | None:
         """Play a check to its end; return the message of its failure, None if it passes."""
-        hooks = [name for name in HOOKS if getattr(self.server, name) is not None]
+        hooks = check.hooks if self.is_bare else [each for each in HOOKS if self._has(each)]
         environment = self.server.environment
         kit = context(*hooks) if environment is None else context(*hooks, environment=environment)
         steps = check.begin(attrs.evolve(kit, rounds=ROUNDS))
@@ -109,6 +113,9 @@ class Run:
             return _without_middle(self._named(str(error)))
         except Exception as error:  # noqa: BLE001 - the kit reports any error as a failure
             return _without_middle(self._named(repr(error)))
+
+    def _has(self, hook: str) -> bool:
+        return hook == "race_rounds" or getattr(self.server, hook) is not None
 
     def _take(self, step: Step) -> object:
         if not isinstance(step, Concurrently):
@@ -175,9 +182,9 @@ def _outcome(outcome: object) -> str:
     return in_short(outcome) if isinstance(outcome, Response) else format_argument(outcome)
 
 
-def right_run(check: Check) -> Run:
+def right_run(check: Check, *, is_bare: bool = False) -> Run:
     """Play a check against a correct server, and return the run."""
-    run = Run(server(Service(Settings())))
+    run = Run(server(Service(Settings())), is_bare=is_bare)
     assert run.play(check) is None
     return run
 
@@ -197,7 +204,11 @@ def _bugs() -> Mapping[str, Callable[[], Service]]:
 
 def transcript(check: Check, wrong: Iterable[str]) -> Transcript:
     """Return the transcript of a check, with what it says of these wrong answers."""
-    return {"steps": right_run(check).lines, "wrong": {each: judge(check, each) for each in wrong}}
+    steps, bare = right_run(check).lines, right_run(check, is_bare=True).lines
+    judged = {each: judge(check, each) for each in wrong}
+    if steps == bare:
+        return {"steps": steps, "wrong": judged}
+    return {"steps": steps, "bare": bare, "wrong": judged}
 
 
 def checks_of(module: str) -> list[Check]:
