@@ -113,9 +113,14 @@ _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
 
 CHECKED_BODIES: Final = (
+    "testing.conformance.accounts",
+    "testing.conformance.bodies",
+    "testing.conformance.chains",
     "testing.conformance.idempotency_key_header",
     "testing.conformance.purging",
     "testing.conformance.registration",
+    "testing.conformance.replies",
+    "testing.conformance.separation",
     "testing.conformance.tombstones",
 )
 """The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
