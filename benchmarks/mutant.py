@@ -117,6 +117,7 @@ CHECKED_BODIES: Final = (
     "testing.conformance.bodies",
     "testing.conformance.chains",
     "testing.conformance.idempotency_key_header",
+    "testing.conformance.lookalike_ids",
     "testing.conformance.purging",
     "testing.conformance.registration",
     "testing.conformance.replies",
