@@ -27,6 +27,32 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         "plain = build_request(app, kind, about(connection_id))",
         "plain = build_request(app, kind, about(None))",
     ): "The only operation that allows no key does not take the id of a connection.",
+    (
+        f"{_KIT}.races._one_key_two_operations",
+        'executed.count(True) == 1, f"{executed.count(True)} operations were executed instead of 1"',
+        'executed.count(False) == 1, f"{executed.count(True)} operations were executed instead of 1"',
+    ): "One of two is true if one of two is false.",
+    **{
+        (
+            f"{_KIT}.races._two_sign_ups",
+            "for fact, outcome in zip(facts, outcomes, strict=True):",
+            f"for fact, outcome in zip(facts, outcomes, {other}):",
+        ): "The runner gives one outcome for each of the concurrent steps."
+        for other in ("strict=None", "strict=False", "")
+    },
+    **{
+        (
+            f"{_KIT}.recovery._chain_of_three",
+            "for each, status in zip(ids, expected, strict=True):",
+            f"for each, status in zip(ids, expected, {other}):",
+        ): "The chain has three ids, and three statuses are expected."
+        for other in ("strict=None", "strict=False", "")
+    },
+    (
+        f"{_KIT}.recovery._reissue_moves_the_deadline",
+        "span = min(connections.MINUTE, lapse / 4)",
+        "span = min(connections.MINUTE, lapse / 5)",
+    ): "The check reads after the first deadline and before the second with either span.",
     **{
         (
             f"{_KIT}.separation._owners_share_no_keys",
