@@ -69,4 +69,9 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         ): "The loop assigns it before it is read."
         for other in ("None", '"XXXX"')
     },
+    (
+        f"{_KIT}.wire._every_problem",
+        '_check_problem(answer, client.document(answer), "CONNECTION_SUPERSEDED")',
+        '_check_problem(answer, client.document(answer), "connection_superseded")',
+    ): "The type of a problem ends with its code in lower case.",
 }

@@ -126,6 +126,7 @@ CHECKED_BODIES: Final = (
     "testing.conformance.replies",
     "testing.conformance.separation",
     "testing.conformance.tombstones",
+    "testing.conformance.wire",
 )
 """The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
 
