@@ -89,12 +89,15 @@ ROOMS: Final = (
     "testing.conformance.idempotency",
     "testing.conformance.limits",
     "testing.conformance.lookalike_ids",
+    "testing.conformance.idempotency_key_header",
     "testing.conformance.operation_requests",
     "testing.conformance.outboxes",
     "testing.conformance.probe",
+    "testing.conformance.purging",
     "testing.conformance.pytest_plugin",
     "testing.conformance.races",
     "testing.conformance.recovery",
+    "testing.conformance.registration",
     "testing.conformance.replies",
     "testing.conformance.results",
     "testing.conformance.retention",
@@ -109,6 +112,7 @@ ROOMS: Final = (
     "testing.conformance.suite",
     "testing.conformance.timeout",
     "testing.conformance.triggers",
+    "testing.conformance.tombstones",
     "testing.conformance.wire",
     "testing.conformance.wording",
     "testing.factories",
@@ -148,6 +152,33 @@ ROOMS: Final = (
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
+
+CHECKED_BODIES: Final = (
+    "testing.conformance.accounts",
+    "testing.conformance.bodies",
+    "testing.conformance.chains",
+    "testing.conformance.gate_order",
+    "testing.conformance.idempotency_key_header",
+    "testing.conformance.lookalike_ids",
+    "testing.conformance.purging",
+    "testing.conformance.races",
+    "testing.conformance.recovery",
+    "testing.conformance.registration",
+    "testing.conformance.replies",
+    "testing.conformance.separation",
+    "testing.conformance.tombstones",
+    "testing.conformance.wire",
+)
+"""The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
+
+The checks of the kit's other modules are left to tests/proof/assertions, which disable each of
+their assertions in turn.
+"""
+
+_ADDS_A_CHECK: Final = re.compile(
+    r"^@(CHECKS\.add|_race)\(.*?\)\n(?=def )", re.MULTILINE | re.DOTALL
+)
+"""The decorators that return the check's function itself, so that a mutant reaches it."""
 
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
@@ -222,6 +253,8 @@ def mutants_of(module: str) -> list[Mutant]:
     source = path.read_text(encoding="utf-8")
     for decorator in _PLAIN_UNDERNEATH:
         source = source.replace(decorator, "")
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    source = undecorated(path.read_text(encoding="utf-8"), checks=module in CHECKED_BODIES)
     parsed, mutations, _, _ = create_mutations(str(path), source)
     names: dict[libcst.CSTNode, str] = {}
     for statement in parsed.body:
@@ -253,6 +286,18 @@ def mutants_of(module: str) -> list[Mutant]:
             )
         )
     return made
+
+
+def undecorated(source: str, *, checks: bool) -> str:
+    """Return a source without the decorators that leave a plain function to mutate.
+
+    Args:
+        source: The source of a module.
+        checks: Whether to remove those, too, that add a function to the checks of the kit.
+    """
+    for decorator in _PLAIN_UNDERNEATH:
+        source = source.replace(decorator, "")
+    return _ADDS_A_CHECK.sub("", source) if checks else source
 
 
 def _only_for_readers(
