@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.choosing import choose, choose_modules, modules_of
 from benchmarks.equivalent import EQUIVALENT
-from benchmarks.equivalent_checks import EQUIVALENT_CHECKS
 from benchmarks.equivalent_bodies import EQUIVALENT_BODIES
+from benchmarks.equivalent_checks import EQUIVALENT_CHECKS
 from benchmarks.equivalent_cli_commands import EQUIVALENT_CLI_COMMANDS
 from benchmarks.equivalent_cli_tables import EQUIVALENT_CLI_TABLES
 from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
@@ -46,8 +46,8 @@ from benchmarks.trial import Trial
 
 PROVEN: Final = {
     **EQUIVALENT,
-    **EQUIVALENT_CHECKS,
     **EQUIVALENT_BODIES,
+    **EQUIVALENT_CHECKS,
     **EQUIVALENT_CLI_COMMANDS,
     **EQUIVALENT_CLI_TABLES,
     **EQUIVALENT_CONFORMANCE,
