@@ -161,7 +161,7 @@ def test_trigger_check_brings_a_connection_there_and_fires(
     trigger: str, standing: str, outcome: str
 ) -> None:
     later = after(outcome, standing)
-    assert steps_of(trigger, standing, fired(trigger, outcome), later) == [
+    assert steps_of(trigger, standing=standing, report=fired(trigger, outcome), later=later) == [
         "POST /connections",
         *BROUGHT[standing],
         *([] if standing == "PENDING" else [GET]),
@@ -198,9 +198,9 @@ def test_hook_that_reports_another_outcome_fails_the_check(
 ) -> None:
     right = fired(trigger, outcome)
     with pytest.raises(NotConformingError, match=f"hook returned other instead of {right}$"):
-        steps_of(trigger, standing, "other", after(outcome, standing))
+        steps_of(trigger, standing=standing, report="other", later=after(outcome, standing))
     # A hook need not report the outcome.
-    steps_of(trigger, standing, None, after(outcome, standing))
+    steps_of(trigger, standing=standing, report=None, later=after(outcome, standing))
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome"), MOVING)
@@ -209,10 +209,16 @@ def test_trigger_may_change_its_own_members_and_no_others(
 ) -> None:
     report = fired(trigger, outcome)
     own = MAY_CHANGE[trigger] | {"updatedAt": "2026-01-05T09:00:01Z"}
-    steps_of(trigger, standing, report, after(outcome, standing, **own))
+    steps_of(trigger, standing=standing, report=report, later=after(outcome, standing, **own))
     other = after(outcome, standing, **own, label="x", createdAt=MADE)
     with pytest.raises(NotConformingError) as raised:
-        steps_of(trigger, standing, report, other, earlier=shown(standing, label="y"))
+        steps_of(
+            trigger,
+            standing=standing,
+            report=report,
+            later=other,
+            earlier=shown(standing, label="y"),
+        )
     assert raised.value.what == (
         f"{trigger} changed members that it may not change: createdAt, label"
     )
@@ -223,7 +229,7 @@ def test_trigger_that_leads_to_another_status_fails_the_check(
     trigger: str, standing: str, outcome: str
 ) -> None:
     with pytest.raises(NotConformingError) as raised:
-        steps_of(trigger, standing, fired(trigger, outcome), shown("OTHER"))
+        steps_of(trigger, standing=standing, report=fired(trigger, outcome), later=shown("OTHER"))
     assert raised.value.what == f'the status is "OTHER" instead of "{outcome[3:]}"'
 
 
@@ -233,7 +239,7 @@ def test_trigger_that_may_change_nothing_fails_on_a_change(
 ) -> None:
     moved = after(outcome, standing, updatedAt="2026-01-05T09:00:01Z", revokedAt=MADE)
     with pytest.raises(NotConformingError) as raised:
-        steps_of(trigger, standing, fired(trigger, outcome), moved)
+        steps_of(trigger, standing=standing, report=fired(trigger, outcome), later=moved)
     assert raised.value.what == (
         f"{trigger} changed revokedAt, updatedAt although it must change nothing"
     )
@@ -345,7 +351,7 @@ def test_response_that_does_not_fit_the_trigger_fails(
     trigger: str, standing: str, answer: object, message: str
 ) -> None:
     with pytest.raises(NotConformingError) as raised:
-        steps_of(trigger, standing, answer, shown(standing))
+        steps_of(trigger, standing=standing, report=answer, later=shown(standing))
     assert raised.value.what == message
 
 

@@ -136,7 +136,9 @@ def test_check_fails_one_wrong_answer(check: str, step: int, change: Change, mes
     assert failure_of(check, {step: change}) == message
 
 
-REQUEST = Request("GET", "/", (("Accept", "a"), ("X-One", "1"), ("accept", "b")), b"body")
+REQUEST = Request(
+    "GET", target="/", headers=(("Accept", "a"), ("X-One", "1"), ("accept", "b")), body=b"body"
+)
 
 
 def test_request_without_headers_keeps_the_others() -> None:

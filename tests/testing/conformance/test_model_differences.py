@@ -240,9 +240,9 @@ def test_log_holds_every_caller_request_response_and_fact(compare: Compare) -> N
     assert connection["id"] == "c5"
     made = logged(
         "POST",
-        "/connections",
-        {"Idempotency-Key": "key-1", "Content-Type": "application/json"},
-        {"appUserId": "user-1", "dataPackages": ["clinical_summary", "labs"]},
+        path="/connections",
+        headers={"Idempotency-Key": "key-1", "Content-Type": "application/json"},
+        body={"appUserId": "user-1", "dataPackages": ["clinical_summary", "labs"]},
     )
     next_action = {
         "type": "open_webview",

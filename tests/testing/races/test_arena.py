@@ -163,7 +163,14 @@ def test_content_of_a_record_without_response_has_no_status() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     key = RecordKey(tenant.caller.key_owner, IdempotencyKey("k-99"))
-    attempt = Attempt(key, Fingerprint("revoke", "0" * 64), 1, at(42), at(42), ())
+    attempt = Attempt(
+        key,
+        fingerprint=Fingerprint("revoke", "0" * 64),
+        token=1,
+        first_used_at=at(42),
+        started_at=at(42),
+        rules=(),
+    )
     write = RecordWrite(key, None, in_flight_record(attempt))
     assert arena.stores()[0].commit(Loaded(Snapshot(), at(42)), Changes((write,)))
     content = arena.content(tenant, [write])

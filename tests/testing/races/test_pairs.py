@@ -31,7 +31,7 @@ from curae_lifecycle.testing.races import (
 )
 from curae_lifecycle.testing.races.scenarios import START
 
-PAGE: Final = HostedPage("d", PageKind.SESSION, "s", START)
+PAGE: Final = HostedPage("d", kind=PageKind.SESSION, subject="s", expires_at=START)
 SCENARIO: Final = next(iter(SCENARIOS.values()))
 EITHER, FIRST, SECOND = {"in order", "swapped"}, {"in order"}, {"swapped"}
 
@@ -268,7 +268,10 @@ def test_commits_in_sequence_return_what_each_store_accepted() -> None:
     gone = StoreUnavailableError("gone")
     one, two = [action(name)(Half(0, [])) for name in ("one", "two")]
     first, second = Half(0, steps), Half(1, steps)
-    assert commit_in_sequence(first, one, second, two) == (True, True)
+    assert commit_in_sequence(first, one=one, second=second, two=two) == (True, True)
     assert steps == [(0, "commits", "one"), (1, "commits", "two")]
-    assert commit_in_sequence(first, one, Half(1, steps, gone), two) == (True, False)
-    assert commit_in_sequence(Half(0, steps, gone), one, second, two) == (False, True)
+    assert commit_in_sequence(first, one=one, second=Half(1, steps, gone), two=two) == (True, False)
+    assert commit_in_sequence(Half(0, steps, gone), one=one, second=second, two=two) == (
+        False,
+        True,
+    )

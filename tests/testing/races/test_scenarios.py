@@ -198,7 +198,7 @@ def test_fact_action_decides_the_changes_of_a_fact() -> None:
 
 LOADED: Final = Loaded(Snapshot(connection=pending()), START)
 CHANGES: Final = Changes(effects=(HandoffCancelled(TENANT.first),))
-PAGE: Final = HostedPage("d", PageKind.CONNECTION, TENANT.first, at(30))
+PAGE: Final = HostedPage("d", kind=PageKind.CONNECTION, subject=TENANT.first, expires_at=at(30))
 
 
 @pytest.mark.parametrize(

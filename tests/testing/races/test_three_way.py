@@ -145,7 +145,7 @@ class RefusingStore:
 
 
 def page_of(name: str, version: int) -> HostedPage:
-    return HostedPage(name, PageKind.SESSION, name, START, version)
+    return HostedPage(name, kind=PageKind.SESSION, subject=name, expires_at=START, version=version)
 
 
 def action_named(name: str) -> Action:

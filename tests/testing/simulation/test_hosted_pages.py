@@ -67,7 +67,9 @@ class Chance(Random):
 def source(chance: Chance, rate: float | None = None) -> FactSource:
     """Return a source in a world in which an unexpected fact happens at this rate, or never."""
     rates = {} if rate is None else {Mishap.UNEXPECTED_FACT: rate}
-    profile = WorldProfile(rates, 100, 5, 1, DEFAULT_SETTINGS)
+    profile = WorldProfile(
+        rates, requests_per_hour=100, users=5, days_of_a_user=1, settings=DEFAULT_SETTINGS
+    )
     return FactSource(Dice(chance, profile), count(7))
 
 
@@ -129,7 +131,9 @@ def test_authorization_ends_after_a_drawn_length(
 def test_graduation_is_of_the_pages_user_and_names_it_or_not(
     draw: float, named: str | None
 ) -> None:
-    page = HostedPage("d", PageKind.USER, user_subject(COORDINATE, UserId("u-1")), at(30))
+    page = HostedPage(
+        "d", kind=PageKind.USER, subject=user_subject(COORDINATE, UserId("u-1")), expires_at=at(30)
+    )
     pages, _ = drawing(draw)
     fact = Graduated(COORDINATE, UserId("u-1"), page_url=named)
     assert pages.graduation(page, URL) == (300, fact)

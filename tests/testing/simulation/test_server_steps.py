@@ -120,7 +120,9 @@ def test_finished_external_call_stores_the_answer_and_ends_the_attempt() -> None
     bench.watch.commit_count = 4
     before = record(bench)
     bench.store.digests.clear()
-    answer = bench.server.finish_external_call(opened, opened.attempt, at(0.5), ids(2))
+    answer = bench.server.finish_external_call(
+        opened, attempt=opened.attempt, now=at(0.5), new_ids=ids(2)
+    )
     assert answer is not None
     assert answer.response.status == 201
     assert bench.store.digests == [DIGEST]
@@ -141,7 +143,9 @@ def test_external_call_sees_what_was_committed_meanwhile() -> None:
     opened = begin(bench, "revoke")
     assert opened.attempt is not None
     bench.handle(request("revoke", key="k-2"))
-    answer = bench.server.finish_external_call(opened, opened.attempt, at(0.5), ids(2))
+    answer = bench.server.finish_external_call(
+        opened, attempt=opened.attempt, now=at(0.5), new_ids=ids(2)
+    )
     assert answer is not None
     assert b'"revokedNow":false' in answer.response.body
 
@@ -152,7 +156,9 @@ def test_answer_that_may_not_be_stored_releases_the_attempt() -> None:
     assert opened.attempt is not None
     for number in range(10):
         bench.handle(request("initiate", key=f"i-{number}"), 100 + number)
-    answer = bench.server.finish_external_call(opened, opened.attempt, at(0.5), ids(2))
+    answer = bench.server.finish_external_call(
+        opened, attempt=opened.attempt, now=at(0.5), new_ids=ids(2)
+    )
     assert answer is not None
     assert answer.response.status == 429
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
@@ -168,7 +174,10 @@ def test_external_call_that_lost_its_lease_changes_nothing() -> None:
     opened = begin(bench)
     assert opened.attempt is not None
     before = record(bench)
-    assert bench.server.finish_external_call(opened, opened.attempt, at(3), ids(2)) is None
+    assert (
+        bench.server.finish_external_call(opened, attempt=opened.attempt, now=at(3), new_ids=ids(2))
+        is None
+    )
     assert record(bench) == before
     assert (bench.server.conflicts, bench.log()) == (0, [])
 
@@ -178,7 +187,12 @@ def test_external_call_that_meets_a_conflict_has_no_answer() -> None:
     opened = begin(bench)
     assert opened.attempt is not None
     bench.store.refuses = True
-    assert bench.server.finish_external_call(opened, opened.attempt, at(0.5), ids(2)) is None
+    assert (
+        bench.server.finish_external_call(
+            opened, attempt=opened.attempt, now=at(0.5), new_ids=ids(2)
+        )
+        is None
+    )
     assert bench.server.conflicts == 1
 
 
@@ -349,7 +363,7 @@ def test_tombstone_sweeps_the_connections_and_posts_their_messages() -> None:
 def test_sweep_of_a_tombstone_reads_the_clock_of_the_latest_step() -> None:
     bench = Bench.of(pending())
     transaction = bench.server.load_fact(Tombstoned(COORDINATE), at(3))
-    bench.server.decide_access(CALLER, ID, "labs", at(5))
+    bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(5))
     bench.server.commit_fact(transaction)
     stored = bench.store.connection(ID)
     assert stored is not None
@@ -384,9 +398,15 @@ def test_error_of_the_rules_for_a_fact_breaks_law_16(
 
 def test_access_of_the_owner_is_decided_and_watched() -> None:
     bench = Bench.of(ACTIVE)
-    assert bench.server.decide_access(CALLER, ID, "labs", at(2)) == "200"
-    assert bench.server.decide_access(CALLER, ID, "genomics", at(3)) == "403 PACKAGE_NOT_GRANTED"
-    assert bench.server.decide_access(CALLER, ID, "labs", at(60)) == "403 EXPIRED"
+    assert bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(2)) == "200"
+    assert (
+        bench.server.decide_access(CALLER, connection_id=ID, package="genomics", now=at(3))
+        == "403 PACKAGE_NOT_GRANTED"
+    )
+    assert (
+        bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(60))
+        == "403 EXPIRED"
+    )
     first, second, third = bench.watch.seen
     assert first == ("access", ID, "labs", at(2), Granted(at(60), "access.active"))
     assert second[:4] == ("access", ID, "genomics", at(3))
@@ -401,14 +421,22 @@ def test_access_after_a_tombstone_is_denied() -> None:
     assert isinstance(answer, Done)
     assert bench.store.commit(loaded, answer.value)
     assert bench.store.connection(ID) == ACTIVE
-    assert bench.server.decide_access(CALLER, ID, "labs", at(3)) == "403 REVOKED"
+    assert (
+        bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(3))
+        == "403 REVOKED"
+    )
 
 
 @pytest.mark.parametrize("caller", STRANGERS)
 def test_access_to_an_unknown_or_foreign_connection_is_404(caller: Caller) -> None:
     bench = Bench.of(ACTIVE)
-    assert bench.server.decide_access(caller, ID, "labs", at(2)) == "404"
-    assert bench.server.decide_access(CALLER, ConnectionId(uuid(9)), "labs", at(2)) == "404"
+    assert bench.server.decide_access(caller, connection_id=ID, package="labs", now=at(2)) == "404"
+    assert (
+        bench.server.decide_access(
+            CALLER, connection_id=ConnectionId(uuid(9)), package="labs", now=at(2)
+        )
+        == "404"
+    )
     assert bench.watch.seen == []
 
 

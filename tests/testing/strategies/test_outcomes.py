@@ -162,14 +162,14 @@ def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bo
         for each in preview_triggers(PENDING, now, era=None, successor=successor)
         if each.trigger is trigger
     ]
-    assert outcome._preview(PENDING, now, trigger, recovered) == expected
+    assert outcome._preview(PENDING, now=now, trigger=trigger, recovered=recovered) == expected
 
 
 def test_reconnect_preview_depends_on_the_successor() -> None:
     alone = outcome._preview(ACTIVE, START, Trigger.RECONNECT, recovered=False)
     assert alone.outcome is PreviewOutcome.REFUSED
     lapsed = [
-        outcome._preview(PENDING, LATER, Trigger.RECONNECT, recovered)
+        outcome._preview(PENDING, now=LATER, trigger=Trigger.RECONNECT, recovered=recovered)
         for recovered in (False, True)
     ]
     assert [each.outcome for each in lapsed] == [PreviewOutcome.DONE, PreviewOutcome.DONE]
