@@ -198,7 +198,7 @@ class LoadsNoBinding(MemoryStore):
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
 
 
-def test_content_of_a_store_that_loads_only_named_bindings_has_the_binding() -> None:
+def test_content_has_the_binding_of_a_store_that_loads_by_name() -> None:
     arena = StoreArena(LoadsNoBinding())
     content = arena.content(arena.set_up(SCENARIO), ())
     assert content["binding.user_id"] == "user-3"

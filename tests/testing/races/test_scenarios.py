@@ -162,7 +162,7 @@ CREATE: Final = CreateConnection(TENANT.user, (DataPackage("labs"),))
         (StartGraduation(TENANT.user), "k-9", None),
     ],
 )
-def test_request_action_loads_with_the_tenants_key_and_its_idempotency_key(
+def test_request_action_loads_by_both_keys_of_its_tenant(
     operation: Operation, key: str | None, used: str | None
 ) -> None:
     store = Scripted()
@@ -216,7 +216,7 @@ def test_pending_commit_without_changes_and_page_is_empty(
     assert decided.is_empty is is_empty
 
 
-def test_commit_passes_everything_to_the_store_and_returns_its_answer() -> None:
+def test_commit_of_an_action_returns_the_answer_of_the_store() -> None:
     store = Scripted(refusals=1)
     decided = PendingCommit(LOADED, CHANGES, PAGE)
     assert not commit(store, decided)
@@ -231,7 +231,7 @@ def test_commit_to_an_unavailable_store_is_not_accepted() -> None:
 
 
 @pytest.mark.parametrize("refusals", [0, 1, 19])
-def test_action_is_decided_and_committed_again_until_it_is_accepted(refusals: int) -> None:
+def test_action_is_decided_again_until_its_commit_is_accepted(refusals: int) -> None:
     store = Scripted(refusals)
     tried = commit_with_retries(store, TENANT.create_action(31))
     assert tried == store.commits

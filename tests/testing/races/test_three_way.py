@@ -212,7 +212,7 @@ def test_race_of_three_passes_if_an_order_fits_loads_and_commits(
 @pytest.mark.parametrize(
     ("refused", "tries"), [("", (1, 1, 1)), ("b", (1, 2, 1)), ("ac", (2, 1, 2))]
 )
-def test_contents_after_three_are_read_with_the_writes_of_every_try(
+def test_contents_after_a_race_of_three_include_every_write(
     refused: str, tries: tuple[int, ...]
 ) -> None:
     arena = ClaimingArena(tuple("abc"), refused)
@@ -234,7 +234,7 @@ class ClaimsMore(ClaimingArena):
         return {**super().content(tenant, touched), "with": "more"}
 
 
-def test_race_of_three_reports_the_order_with_the_fewest_differences() -> None:
+def test_race_of_three_reports_the_order_that_differs_least() -> None:
     every = {each.schedule: each.differences for each in race_three(ClaimsMore(), UNBOUND, "abc")}
     # Each commit conflicts with no other, so the contents are those of the commits in order.
     assert set(every.values()) == {("with: more, not absent",)}

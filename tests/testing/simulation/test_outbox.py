@@ -112,7 +112,7 @@ def test_database_of_the_simulated_outbox_leaves_no_file(
         assert [*tmp_path.iterdir()] == []
 
 
-def test_refused_transaction_of_the_simulated_outbox_stores_nothing() -> None:
+def test_refused_transaction_of_a_simulated_outbox_stores_none() -> None:
     database = _Database()
     insert = "INSERT INTO kept (number) VALUES (?)"
     with closing(database.connection):

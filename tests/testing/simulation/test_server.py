@@ -74,7 +74,7 @@ def test_load_without_a_watch_counts_no_commits() -> None:
     assert Bench.of(watched=False).load(request("create")).loaded_at_commit == 0
 
 
-def test_request_that_is_refused_before_its_load_is_answered_and_logged() -> None:
+def test_request_refused_before_its_load_is_answered_and_logged() -> None:
     bench = Bench.of()
     bench.handle(request("create"))
     answer = bench.server.load(request("create", key="k-2", body=b"{"), at(3))

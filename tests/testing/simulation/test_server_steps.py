@@ -113,7 +113,7 @@ def test_request_that_needs_no_attempt_is_answered_without_a_call() -> None:
     assert len(bench.log()) == 2
 
 
-def test_finished_external_call_stores_the_answer_and_ends_the_attempt() -> None:
+def test_finished_external_call_stores_its_answer_and_attempt() -> None:
     bench = Bench.of()
     opened = begin(bench)
     assert opened.attempt is not None
@@ -347,7 +347,7 @@ def test_fact_of_no_app_users_step_is_recorded_without_a_log() -> None:
     assert bench.log() == []
 
 
-def test_tombstone_sweeps_the_connections_and_posts_their_messages() -> None:
+def test_tombstone_sweeps_connections_and_posts_their_messages() -> None:
     bench = Bench.of(pending(), pending(number=2))
     answer = bench.server.commit_fact(bench.server.load_fact(Tombstoned(COORDINATE), at(3)))
     assert isinstance(answer, Done)
