@@ -99,6 +99,7 @@ ROOMS: Final = (
     "testing.simulated_clock",
     "testing.store_invariants",
     "testing.strategies.log",
+    "testing.strategies.outcome",
     "testing.strategies.record",
     "testing.strategies.registry",
     "testing.strategies.request",
