@@ -24,6 +24,7 @@ _BODY_ALONE: Final = "Only the body is taken, which holds neither the key nor th
 _FROM_BYTES: Final = "Every request of `format_request` has a body of bytes."
 _EMPTY_CASE: Final = "A value that no case fits changes nothing."
 
+_PREVIEWS: Final = "previews = preview_triggers(connection, now, era=None, successor=successor, {})"
 _PARSED_BODY: Final = "lambda call: ParsedBody(parse_json(body_bytes(format_request(call, {}))))"
 _BUCKETS: Final = "st.lists(buckets(), {}unique_by=lambda bucket: bucket.name).map(tuple),"
 
@@ -73,6 +74,19 @@ EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
             'return request.body if (isinstance(request.body, bytes)) or True else b"{}"',
             'return request.body if isinstance(request.body, bytes) else b"XX{}XX"',
         )
+    },
+    (
+        "testing.strategies.outcome._reconnect",
+        "ended = _revoke(connection, _AFTER_HISTORIES).value",
+        "ended = _revoke(connection, ).value",
+    ): "A reconnect asks whether the connection has ended, and not when.",
+    **{
+        (
+            "testing.strategies.outcome._preview",
+            _PREVIEWS.format("head=successor"),
+            _PREVIEWS.format(other),
+        ): "Without a head, the successor is taken as the head."
+        for other in ("head=None", "")
     },
     (
         "testing.strategies.record._attempt",

@@ -137,6 +137,7 @@ ROOMS: Final = (
     "testing.strategies.from_traffic",
     "testing.strategies.limit",
     "testing.strategies.log",
+    "testing.strategies.outcome",
     "testing.strategies.record",
     "testing.strategies.registry",
     "testing.strategies.request",

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.access import Denied, Granted
+from curae_lifecycle.rules.access import DenialReason, Denied, Granted
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import AccountState, provision
 from curae_lifecycle.rules.chain import Minted, Reissued
@@ -299,8 +299,10 @@ def test_drawn_problem_has_each_detail_of_its_code() -> None:
     assert len({each.code for each in problems}) > len(ProblemCode) // 2
     for each in problems:
         assert len(each.detail_values) == len(CATALOGUE[each.code].outcome.details)
-    limited = reached(draw.problems(), lambda each: each.code is ProblemCode.RATE_LIMITED)
-    assert 1 <= int(str(limited.details["retryAfter"])) <= 60
+    denied = reached(
+        draw.problems(), lambda each: each.code is ProblemCode.CONNECTION_ACCESS_DENIED
+    )
+    assert isinstance(denied.details["reason"], DenialReason)
 
 
 ENUMS: Final[dict[str, type[StrEnum]]] = {
