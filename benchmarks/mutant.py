@@ -99,6 +99,7 @@ ROOMS: Final = (
     "testing.simulated_clock",
     "testing.store_invariants",
     "testing.strategies.binding",
+    "testing.strategies.broken",
     "testing.strategies.connection",
     "testing.strategies.expect",
     "testing.strategies.fields",
