@@ -28,12 +28,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
 ROOMS: Final = (
     "cli",
-    "rules",
-    "service",
-    "web",
     "replay.blame",
     "replay.log",
     "replay.recorded",
+    "rules",
     "servers.endpoint",
     "servers.guard",
     "servers.health",
@@ -43,6 +41,7 @@ ROOMS: Final = (
     "servers.shutdown",
     "servers.slots",
     "servers.wsgi",
+    "service",
     "stores.callers",
     "stores.clock",
     "stores.codec",
@@ -73,30 +72,63 @@ ROOMS: Final = (
     "stores.wiring",
     "testing.blocking",
     "testing.cells",
+    "testing.conformance.accounts",
+    "testing.conformance.all_checks",
     "testing.conformance.bodies",
+    "testing.conformance.buckets",
+    "testing.conformance.chains",
     "testing.conformance.check",
     "testing.conformance.client",
     "testing.conformance.clocks",
+    "testing.conformance.connections",
     "testing.conformance.fact_hooks",
     "testing.conformance.failures",
+    "testing.conformance.gate_order",
+    "testing.conformance.gates",
+    "testing.conformance.hosted_page_checks",
+    "testing.conformance.idempotency",
+    "testing.conformance.idempotency_key_header",
+    "testing.conformance.limits",
+    "testing.conformance.lookalike_ids",
     "testing.conformance.operation_requests",
+    "testing.conformance.outboxes",
     "testing.conformance.probe",
+    "testing.conformance.purging",
     "testing.conformance.pytest_plugin",
+    "testing.conformance.races",
+    "testing.conformance.recovery",
+    "testing.conformance.registration",
     "testing.conformance.replies",
     "testing.conformance.results",
+    "testing.conformance.retention",
+    "testing.conformance.revocation",
     "testing.conformance.runner",
+    "testing.conformance.separation",
+    "testing.conformance.sessions",
+    "testing.conformance.standings",
     "testing.conformance.steps",
     "testing.conformance.store_kit",
     "testing.conformance.store_server",
     "testing.conformance.suite",
     "testing.conformance.timeout",
+    "testing.conformance.tombstones",
+    "testing.conformance.triggers",
     "testing.conformance.wire",
     "testing.conformance.wording",
     "testing.factories",
     "testing.laws",
     "testing.log_format",
     "testing.numbered_ids",
+    "testing.races.arena",
+    "testing.races.runner",
+    "testing.races.scenarios",
+    "testing.races.three_way",
     "testing.simulated_clock",
+    "testing.simulation.hosted_pages",
+    "testing.simulation.journal",
+    "testing.simulation.outbox",
+    "testing.simulation.server",
+    "testing.simulation.summary",
     "testing.store_invariants",
     "testing.strategies.binding",
     "testing.strategies.broken",
@@ -105,15 +137,49 @@ ROOMS: Final = (
     "testing.strategies.fields",
     "testing.strategies.from_traffic",
     "testing.strategies.limit",
+    "testing.strategies.log",
+    "testing.strategies.record",
+    "testing.strategies.registry",
+    "testing.strategies.request",
+    "testing.strategies.traffic",
+    "testing.strategies.values",
     "testing.watch",
     "testing.watch_answers",
     "testing.watch_limits",
     "testing.watch_memory",
+    "web",
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 
 _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 """mutmut leaves decorated functions alone; under these there is a plain function."""
+
+CHECKED_BODIES: Final = (
+    "testing.conformance.accounts",
+    "testing.conformance.bodies",
+    "testing.conformance.chains",
+    "testing.conformance.gate_order",
+    "testing.conformance.idempotency_key_header",
+    "testing.conformance.lookalike_ids",
+    "testing.conformance.purging",
+    "testing.conformance.races",
+    "testing.conformance.recovery",
+    "testing.conformance.registration",
+    "testing.conformance.replies",
+    "testing.conformance.separation",
+    "testing.conformance.tombstones",
+    "testing.conformance.wire",
+)
+"""The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
+
+The checks of the kit's other modules are left to tests/proof/assertions, which disable each of
+their assertions in turn.
+"""
+
+_ADDS_A_CHECK: Final = re.compile(
+    r"^@(CHECKS\.add|_race)\(.*?\)\n(?=def )", re.MULTILINE | re.DOTALL
+)
+"""The decorators that return the check's function itself, so that a mutant reaches it."""
 
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
@@ -177,12 +243,19 @@ def configure() -> None:
         os.chdir(ROOT)
 
 
+def path_of(module: str) -> Path:
+    """The file of a module."""
+    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+
+
 def mutants_of(module: str) -> list[Mutant]:
     """Every mutant of a module, in the order of its source."""
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    path = path_of(module)
     source = path.read_text(encoding="utf-8")
     for decorator in _PLAIN_UNDERNEATH:
         source = source.replace(decorator, "")
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    source = undecorated(path.read_text(encoding="utf-8"), checks=module in CHECKED_BODIES)
     parsed, mutations, _, _ = create_mutations(str(path), source)
     names: dict[libcst.CSTNode, str] = {}
     for statement in parsed.body:
@@ -214,6 +287,18 @@ def mutants_of(module: str) -> list[Mutant]:
             )
         )
     return made
+
+
+def undecorated(source: str, *, checks: bool) -> str:
+    """Return a source without the decorators that leave a plain function to mutate.
+
+    Args:
+        source: The source of a module.
+        checks: Whether to remove those, too, that add a function to the checks of the kit.
+    """
+    for decorator in _PLAIN_UNDERNEATH:
+        source = source.replace(decorator, "")
+    return _ADDS_A_CHECK.sub("", source) if checks else source
 
 
 def _only_for_readers(

@@ -26,29 +26,42 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.choosing import choose, modules_of
+from benchmarks.choosing import choose, choose_modules, modules_of
 from benchmarks.equivalent import EQUIVALENT
+from benchmarks.equivalent_bodies import EQUIVALENT_BODIES
+from benchmarks.equivalent_checks import EQUIVALENT_CHECKS
 from benchmarks.equivalent_cli_commands import EQUIVALENT_CLI_COMMANDS
 from benchmarks.equivalent_cli_tables import EQUIVALENT_CLI_TABLES
 from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
+from benchmarks.equivalent_model import EQUIVALENT_MODEL
+from benchmarks.equivalent_races import EQUIVALENT_RACES
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.equivalent_strategies import EQUIVALENT_STRATEGIES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
-from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
+from benchmarks.equivalent_traffic import EQUIVALENT_TRAFFIC
+from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
 from benchmarks.trial import Trial
 
 PROVEN: Final = {
     **EQUIVALENT,
+    **EQUIVALENT_BODIES,
+    **EQUIVALENT_CHECKS,
     **EQUIVALENT_CLI_COMMANDS,
     **EQUIVALENT_CLI_TABLES,
     **EQUIVALENT_CONFORMANCE,
+    **EQUIVALENT_MODEL,
+    **EQUIVALENT_RACES,
     **EQUIVALENT_SERVERS,
     **EQUIVALENT_STORES,
     **EQUIVALENT_STRATEGIES,
     **EQUIVALENT_TESTING,
+    **EQUIVALENT_TRAFFIC,
 }
 """Why no caller can tell a mutant from the code."""
+
+_PER_MODULE: Final = 3
+"""How many mutants a sample takes of a module, about: to make those of all takes minutes."""
 
 GENERAL: Final = (
     "cli/test_check_output.py",
@@ -166,11 +179,16 @@ def main() -> int:
         if not any(f"{each}.".startswith(f"{name}.") for each in every):
             parser.error(f"{name} is none of {', '.join(every)}")
     names = [each for each in every if any(f"{each}.".startswith(f"{name}.") for name in asked)]
+    changed = modules_of(options.changed)
+    if options.sample is not None:
+        sizes = {name: path_of(name).stat().st_size for name in names}
+        some = choose_modules(sizes, max(1, options.sample // _PER_MODULE), seed=options.seed)
+        names = [name for name in names if name in some | changed]
     configure()
     mutants = [mutant for name in names for mutant in mutants_of(name)]
     if options.sample is not None:
         of = [mutant.module for mutant in mutants]
-        chosen = choose(of, options.sample, seed=options.seed, changed=modules_of(options.changed))
+        chosen = choose(of, options.sample, seed=options.seed, changed=changed)
         mutants = [mutants[place] for place in chosen]
     began = time.monotonic()
     trial = Trial(mutants, options.jobs)

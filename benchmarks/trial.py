@@ -44,8 +44,15 @@ PROCESSES: Final = (
     "tests/stores/sql/",
     "tests/stores/test_api_keys.py",
     "tests/testing/conformance/",
+    "tests/testing/races/",
+    "tests/testing/simulation/",
+    "tests/testing/strategies/",
 )
-"""The places whose slow tests start processes or servers of databases, or run the whole kit."""
+"""The places whose slow tests start processes or servers of databases, run the whole kit or worlds, or
+draw thousands of values: together more than a mutant may compute."""
+
+TRANSCRIPTS: Final = "tests/testing/conformance/test_transcripts.py"
+"""Tests that call most of the package. They are run against mutants of `testing` alone."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
 """The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
@@ -72,10 +79,12 @@ class Trial:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave the slow tests of some folders out: see `PROCESSES`."""
+        modules = {mutant.module for mutant in self.mutants}
         items[:] = [
             item
             for item in items
             if not (item.nodeid.startswith(PROCESSES) and item.get_closest_marker("slow"))
+            and any(_is_run_against(item, module) for module in modules)
         ]
 
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
@@ -144,10 +153,15 @@ class Trial:
         signal.alarm(WALL_SECONDS)
         callers = self.callers.get(_place(function_of(mutant).__code__), {})
         activate(mutant)
-        for item in sorted(callers, key=callers.__getitem__):
+        tests = [each for each in callers if _is_run_against(each, mutant.module)]
+        for item in sorted(tests, key=callers.__getitem__):
             if any(result.failed for result in runtestprotocol(item, log=False, nextitem=None)):
                 return 1
         return 0
+
+
+def _is_run_against(item: pytest.Item, module: str) -> bool:
+    return module.startswith("testing.") or not item.nodeid.startswith(TRANSCRIPTS)
 
 
 def _skip() -> None:

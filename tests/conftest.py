@@ -32,14 +32,14 @@ settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")
 
 
-SLOW: Final = " or slow)"
+LEFT_OUT: Final = " or postgres or slow)"
 """The end of the default expression of markers."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A named file or folder runs with its slow tests.
+    # A named file or folder runs with its slow tests and on PostgreSQL.
     if config.args_source is pytest.Config.ArgsSource.ARGS:
-        config.option.markexpr = config.option.markexpr.replace(SLOW, ")")
+        config.option.markexpr = config.option.markexpr.replace(LEFT_OUT, ")")
     # Databases wait for the disk with each commit, and nothing that a test stores must outlive it.
     memory = "/dev/shm"  # noqa: S108 - pytest makes a folder of this user's own there
     try:
@@ -80,7 +80,20 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         gc.enable()
 
 
+def names_postgres(item: pytest.Item) -> bool:
+    """Whether a fixture or a parameter of a test names PostgreSQL."""
+    if not isinstance(item, pytest.Function):
+        return False
+    parameters = item.name.removeprefix(item.originalname)
+    return any("postgres" in each for each in (*item.fixturenames, parameters))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if names_postgres(item):
+            item.add_marker("postgres")
+
     def place(item: pytest.Item) -> int:
         folder = item.nodeid.removeprefix("tests/").partition("/")[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)

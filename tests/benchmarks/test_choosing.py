@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.choosing import choose, modules_of
+from benchmarks.choosing import choose, choose_modules, modules_of
 
 MODULES = ["rules.chain"] * 90 + ["web.read"] * 10
 
@@ -35,3 +35,20 @@ def test_chosen_mutants_depend_on_the_seed_alone() -> None:
 def test_changed_files_outside_the_package_name_no_module() -> None:
     files = ["curae_lifecycle/rules/chain.py", "curae_lifecycle/py.typed", "tests/rules/chain.py"]
     assert modules_of(files) == {"rules.chain"}
+
+
+def test_chosen_modules_depend_on_the_seed_alone() -> None:
+    sizes = dict.fromkeys("abcdefgh", 100)
+    assert choose_modules(sizes, 3, seed=1) == choose_modules(sizes, 3, seed=1)
+    assert {len(choose_modules(sizes, 3, seed=seed)) for seed in range(9)} == {3}
+    assert set.union(*[choose_modules(sizes, 3, seed=seed) for seed in range(30)]) == {*sizes}
+
+
+def test_large_modules_are_chosen_more_often_than_small_ones() -> None:
+    sizes = {"small": 10, "large": 30}
+    chosen = [choose_modules(sizes, 1, seed=seed) for seed in range(400)]
+    assert 270 < chosen.count({"large"}) < 330
+
+
+def test_choosing_more_modules_than_there_are_takes_all() -> None:
+    assert choose_modules({"rules": 1, "web": 2}, 9, seed=1) == {"rules", "web"}

@@ -323,6 +323,7 @@ def test_check_searches_the_current_folder_first(
     del sys.modules["store_of_this_folder"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_safe", [False, True])
 def test_console_script_imports_a_store_of_the_current_folder(
     tmp_path: Path, *, is_safe: bool

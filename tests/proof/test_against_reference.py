@@ -19,7 +19,12 @@ SEEDS: Final = range(60)
 
 
 @pytest.mark.parametrize(
-    "seed", [*SEEDS[:15], *(pytest.param(seed, marks=pytest.mark.heavy) for seed in SEEDS[15:])]
+    "seed",
+    [
+        *SEEDS[:3],
+        *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[3:15]),
+        *(pytest.param(seed, marks=pytest.mark.heavy) for seed in SEEDS[15:]),
+    ],
 )
 def test_package_gives_the_same_responses_as_the_reference_model(seed: int) -> None:
     difference = run(seed).difference

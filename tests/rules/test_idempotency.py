@@ -337,7 +337,17 @@ def test_lease_below_one_microsecond_raises_argument_error(lease: int) -> None:
 @pytest.mark.parametrize(
     "world",
     [
-        Held(1, 2, lost_leases=tuple(LostLeaseAction), forgets=True, at_once=True, steps_back=True),
+        pytest.param(
+            Held(
+                1,
+                2,
+                lost_leases=tuple(LostLeaseAction),
+                forgets=True,
+                at_once=True,
+                steps_back=True,
+            ),
+            marks=pytest.mark.slow,
+        ),
         Held(2, 1, lost_leases=tuple(LostLeaseAction), forgets=True, at_once=True, steps_back=True),
         Held(3, 1, attempts=1, at_once=True),
     ],

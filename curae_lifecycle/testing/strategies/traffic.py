@@ -42,7 +42,6 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -56,7 +55,6 @@ from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.factories import build, can_build
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.connection import FACT_TEMPLATES, FactTemplate
@@ -346,7 +344,8 @@ class _Play:
         """Play one step; return `None` if it needs a connection and there is none."""
         self._count += 1
         self._now = now
-        # As `replay` does before each line, so that both drop the same pages.
+        # As `replay` does before each line, so that both drop the same pages. It also finishes the
+        # sweep of a tombstone.
         self._store.purge(self._last)
         self._last = now
         what = turn.kind
@@ -383,8 +382,6 @@ class _Play:
         answer = record_fact(fact, loaded.snapshot, now)
         if isinstance(answer, Done):
             self._commit(loaded, answer.value)
-            if isinstance(fact, Tombstoned):
-                sweep_now(self._store, fact.coordinate)
         return RecordedFact(
             now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
         )

@@ -17,6 +17,9 @@ from docs.generate.files import Files
 HERE: Final = [name for name in GENERATORS if name != "typescript"]
 """The generators that need nothing but the package and the tests."""
 
+LONG: Final = ("reference", "vector-schemas", "vectors")
+"""Those of them that take a third of a second or more."""
+
 TWO: Final = {
     "one": Files("docs/one", ("*.md", "*.svg"), lambda: {"a.md": "A\n", "b.svg": "B\n"}),
     "two": Files("", ("two.md",), lambda: {"two.md": "é\n"}),
@@ -28,7 +31,10 @@ def two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "GENERATORS", TWO)
 
 
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in HERE],
+)
 def test_committed_generated_docs_are_current(name: str) -> None:
     assert GENERATORS[name].stale(ROOT) == [], f"run python -m docs.generate {name}"
 

@@ -63,6 +63,7 @@ def test_fuzz_corpus_files_are_unchanged_by_load_and_store(
         assert written == (CORPUS / f"{target}.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_fuzz_mutations_depend_only_on_the_seed() -> None:
     inputs = list(load_corpus("http").values())
 

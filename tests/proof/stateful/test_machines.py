@@ -98,7 +98,7 @@ def test_stateful_machine_agrees_with_the_reference_model(machine: type[CountedM
     run(machine, SMALL)
 
 
-@pytest.mark.parametrize("runs", [60, pytest.param(300, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("runs", [30, pytest.param(300, marks=pytest.mark.heavy)])
 def test_law_06_chain_stays_linear_with_one_active_connection(runs: int) -> None:
     run(ChainMoves, Size(1, runs, 30))
 

@@ -182,6 +182,7 @@ def test_django_does_not_connect_if_too_little_time_is_left(postgres_url: str) -
             assert made.rows(ONE)
 
 
+@pytest.mark.slow
 def test_django_replaces_a_closed_database_connection(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)

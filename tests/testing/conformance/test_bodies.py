@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -30,7 +31,7 @@ from curae_lifecycle.testing.conformance.results import Result
 from curae_lifecycle.testing.conformance.runner import run_check
 from tests.support.eighth import EIGHT, Relabel
 from tests.support.kit import Reference
-from tests.testing.conformance.by_hand import app
+from tests.testing.conformance.by_hand import app, context
 from tests.testing.conformance.test_operation_requests import Search
 
 ID = "c0ffee00-0000-4000-8000-00000000abcd"
@@ -168,6 +169,17 @@ def test_invalid_queries_of_another_member_repeat_it() -> None:
     ]
     assert next(_bad_targets(Search, "/x")) == "/x?flag=true&flag=true"
     assert list(_bad_targets(GetConnection, "/x")) == []
+
+
+def test_check_of_queries_sends_those_of_an_added_operation() -> None:
+    kit = attrs.evolve(context(), operations=(Search,))
+    steps = BY_NAME["request.body.query"].begin(kit)
+    next(steps)
+    request = steps.send("key")
+    assert isinstance(request, Request)
+    path, _, query = request.target.partition("?")
+    assert re.fullmatch(f"{BASE_PATH}/found/[0-9a-f-]{{36}}/in/a/b", path)
+    assert query == "flag=true&words=x+y&flag=true&flag=true"
 
 
 # --- The checks -----------------------------------------------------------------------------

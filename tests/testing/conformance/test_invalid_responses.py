@@ -26,7 +26,7 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|T
         pytest.param(0.05, 1, 40, marks=pytest.mark.heavy),
         pytest.param(1.0, 2, 220, marks=pytest.mark.heavy),
         pytest.param(0.3, 3, 210, marks=pytest.mark.heavy),
-        pytest.param(0.05, 30, 200, marks=pytest.mark.heavy),
+        pytest.param(0.05, 12, 200, marks=pytest.mark.heavy),
     ],
 )
 def test_garbled_responses_fail_kit_checks_with_clear_messages(

@@ -88,10 +88,13 @@ def test_kit_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
 @pytest.mark.heavy
 def test_kit_passes_correct_servers_under_twenty_seeds() -> None:
     kinds = list(RIGHT.values())
+    assert len(kinds) % 2 == 1, "each kind is to be run by both"
     for number in range(20):
         reference = kinds[number % len(kinds)]().server()
-        assert not run(reference, seed=f"sync {number}").failed
-        assert not asyncio.run(run_async(asynchronous(reference), seed=f"async {number}")).failed
+        if number % 2:
+            assert not asyncio.run(run_async(asynchronous(reference), seed=str(number))).failed
+        else:
+            assert not run(reference, seed=str(number)).failed
 
 
 @pytest.mark.slow

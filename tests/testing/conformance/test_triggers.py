@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 import pytest
@@ -22,7 +22,9 @@ from curae_lifecycle.testing.conformance import Server, connections, model, run,
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.results import NotRun, Result
 from curae_lifecycle.testing.conformance.runner import run_check
+from curae_lifecycle.testing.conformance.steps import HookCall
 from tests.support.kit import Reference
+from tests.testing.conformance.by_hand import Played, play
 
 EXPIRE_CHECKS = [f"connection.expire.{each}" for each in ("pending", "active", "revoked")]
 
@@ -81,6 +83,22 @@ def test_trigger_hook_sets_only_members_that_its_trigger_changes(
     trigger: Trigger, members: set[str]
 ) -> None:
     assert triggers.settable_members(trigger) == members
+
+
+@pytest.mark.parametrize(
+    ("trigger", "hook", "arguments"),
+    [
+        (Trigger.AUTHORIZE, "authorize", (timedelta(hours=1),)),
+        (Trigger.REQUIRE_ACTION, "require_action", ("another_reason",)),
+        (Trigger.EXPIRE, "expire", ()),
+        (Trigger.REVOKE, "revoke", (Actor.PLATFORM,)),
+    ],
+)
+def test_trigger_with_a_hook_calls_it_and_returns_its_outcome(
+    trigger: Trigger, hook: str, arguments: tuple[object, ...]
+) -> None:
+    played = play(triggers.fire(trigger, "c"), "ignored")
+    assert played == Played([HookCall(hook, ("c", *arguments))], "ignored")
 
 
 def test_every_trigger_has_a_fact_or_an_operation() -> None:

@@ -96,6 +96,7 @@ def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
     assert all("the page graduates" in names for names in failed)
 
 
+@pytest.mark.slow
 def test_races_pass_in_a_store_that_earlier_races_used() -> None:
     store, scenario = MemoryStore(), SCENARIOS["the pending connection has lapsed"]
     tenants = [StoreArena(store).set_up(scenario) for _ in range(3)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import permutations
+from itertools import count, permutations
 
 import pytest
 
@@ -12,10 +12,10 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.effects import HandoffCancelled
-from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import BindingWrite, SessionWrite, Write
+from curae_lifecycle.service.writes import BindingWrite, PageWrite, SessionWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.races import (
@@ -29,6 +29,7 @@ from curae_lifecycle.testing.races import (
     race_three,
 )
 from curae_lifecycle.testing.races.scenarios import START, Action, PendingCommit
+from curae_lifecycle.testing.races.three_way import schedules_of
 from tests.support.wrong_stores import LoadsNoEra
 
 UNBOUND, LANDING = THREE_WAY_RACES[0]
@@ -143,13 +144,23 @@ class RefusingStore:
         return True
 
 
+def page_of(name: str, version: int) -> HostedPage:
+    return HostedPage(name, kind=PageKind.SESSION, subject=name, expires_at=START, version=version)
+
+
 def action_named(name: str) -> Action:
-    changes = Changes(effects=(HandoffCancelled(ConnectionId(name)),))
-    return lambda store: PendingCommit(store.load(Needs()), changes)
+    versions = count(1)
+
+    def action(store: Store) -> PendingCommit:
+        write = PageWrite(page_of(name, 0), page_of(name, next(versions)))
+        effect = HandoffCancelled(ConnectionId(name))
+        return PendingCommit(store.load(Needs()), Changes((write,), (effect,)))
+
+    return action
 
 
 class TenantOfThree(RaceTenant):
-    """A tenant with three actions that change nothing."""
+    """A tenant with three actions, each of which tries to write one page."""
 
     def actions(self) -> Mapping[str, Action]:
         return {name: action_named(name) for name in "abc"}
@@ -161,6 +172,7 @@ class ClaimingArena:
     def __init__(self, claimed: tuple[str, ...] = (), refused: Iterable[str] = ()) -> None:
         self._claimed, self._refused = claimed, tuple(refused)
         self._store = RefusingStore(())
+        self.touched: list[list[Write]] = []
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
         del scenario
@@ -171,7 +183,8 @@ class ClaimingArena:
         return self._store, self._store
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        del tenant, touched
+        del tenant
+        self.touched.append([*touched])
         return {"order": " ".join(self._claimed or self._store.order)}
 
     def reference(self) -> ClaimingArena:
@@ -194,6 +207,43 @@ def test_race_of_three_passes_if_an_order_fits_loads_and_commits(
     passed = {each.schedule for each in every if not each.differences}
     assert passed == {each.schedule for each in every if is_allowed(each.schedule)}
     assert 0 < len(passed) < len(every)
+
+
+@pytest.mark.parametrize(
+    ("refused", "tries"), [("", (1, 1, 1)), ("b", (1, 2, 1)), ("ac", (2, 1, 2))]
+)
+def test_contents_after_a_race_of_three_include_every_write(
+    refused: str, tries: tuple[int, ...]
+) -> None:
+    arena = ClaimingArena(tuple("abc"), refused)
+    every = [*race_three(arena, UNBOUND, "abc")]
+    expected = {
+        page_of(name, version)
+        for name, tried in zip("abc", tries, strict=True)
+        for version in range(1, tried + 1)
+    }
+    assert len(arena.touched) == len(every)
+    assert [{write.after for write in each} for each in arena.touched] == [expected] * len(every)
+    assert {each.scenario for each in every} == {UNBOUND}
+
+
+class ClaimsMore(ClaimingArena):
+    """An arena whose contents have a part that no sequence has."""
+
+    def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
+        return {**super().content(tenant, touched), "with": "more"}
+
+
+def test_race_of_three_reports_the_order_that_differs_least() -> None:
+    every = {each.schedule: each.differences for each in race_three(ClaimsMore(), UNBOUND, "abc")}
+    # Each commit conflicts with no other, so the contents are those of the commits in order.
+    assert set(every.values()) == {("with: more, not absent",)}
+
+
+def test_schedules_that_differ_only_in_adjacent_loads_are_one() -> None:
+    assert ["".join(each) for each in schedules_of("ab")] == ["aabb", "abab", "abba", "bbaa"]
+    # Adjacent commits stay apart: the store may refuse the later one.
+    assert {"abcabc", "abccba"} < {"".join(each) for each in schedules_of("abc")}
 
 
 class Broken(MemoryStore):

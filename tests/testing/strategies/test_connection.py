@@ -120,7 +120,7 @@ def test_facts_are_drawn_about_the_connection_for_its_instant() -> None:
 
 def test_fact_is_judged_with_the_successor_of_its_connection() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
-    answer = draw.apply_fact(older, Authorized(older.id), at(31), newer)
+    answer = draw.apply_fact(older, fact=Authorized(older.id), now=at(31), successor=newer)
     assert isinstance(answer, Refused)
     assert answer.problem.code is ProblemCode.CONNECTION_SUPERSEDED
     assert newer.id in answer.problem.details.values()
@@ -132,11 +132,13 @@ def test_fact_is_judged_with_the_successor_of_its_connection() -> None:
 def test_fact_answer_holds_the_connection_alone() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     fact = Revoked(older.id, Actor.PATIENT)
-    answer = draw.apply_fact(older, fact, at(31), newer)
+    answer = draw.apply_fact(older, fact=fact, now=at(31), successor=newer)
     assert isinstance(answer, Done)
     assert (answer.value.id, answer.value.status) == (older.id, Status.REVOKED)
     assert "connection.revoke.lapsed" in answer.rules
-    again = draw.apply_fact(answer.value, Revoked(older.id, Actor.APP), at(32), newer)
+    again = draw.apply_fact(
+        answer.value, fact=Revoked(older.id, Actor.APP), now=at(32), successor=newer
+    )
     assert isinstance(again, Ignored)
     assert again.value is answer.value
     assert "connection.revoke.revoked" in again.rules
@@ -146,7 +148,9 @@ def test_revoking_a_successor_leaves_the_connection_unchanged() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     revoked = play((timedelta(0), revoke(Actor.APP))).connection
     gone = attrs.evolve(revoked, identity=older.identity)
-    answer = draw.apply_fact(gone, Revoked(gone.id, Actor.PATIENT), at(31), newer)
+    answer = draw.apply_fact(
+        gone, fact=Revoked(gone.id, Actor.PATIENT), now=at(31), successor=newer
+    )
     assert isinstance(answer, Done)
     assert answer.value is gone
 

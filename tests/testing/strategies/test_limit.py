@@ -73,7 +73,9 @@ def test_drawn_bucket_sizes_are_one_to_ten() -> None:
         assert (min(sizes), max(sizes)) == (1, 10)
     assert any(each.seconds * SECOND % each.refill for each in buckets)
     # Chance alone would rarely draw these two.
-    assert {Bucket(name, 10, 1, 10) for name in ("platform", "burst")} <= {*buckets}
+    assert {Bucket(name, capacity=10, refill=1, seconds=10) for name in ("platform", "burst")} <= {
+        *buckets
+    }
 
 
 def test_policies_are_drawn_of_both_kinds() -> None:

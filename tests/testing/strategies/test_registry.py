@@ -6,22 +6,42 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from enum import Enum
 from types import ModuleType
-from typing import NewType
+from typing import NewType, TypeVar, cast
 
 import attrs
 import pytest
 from hypothesis import strategies as st
 
 from curae_lifecycle import rules, service, web
-from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.access import DenialReason
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity
+from curae_lifecycle.rules.outcomes import Done, Ignored, Reason
+from curae_lifecycle.rules.problems import WORDING, Wording
+from curae_lifecycle.rules.tables import Axis, Row
+from curae_lifecycle.rules.triggers import RefusalReason
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, parse_uuid
+from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.revoked_batch import RevokedBatch
+from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Example, Ruling
+from curae_lifecycle.service.problem_details import DETAILS, Detail
+from curae_lifecycle.service.revocation import reaches_chain
+from curae_lifecycle.service.rulebook import TABLES, FoundRule
+from curae_lifecycle.service.snapshot import ChainPart, ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import registry
+from curae_lifecycle.web.respond import Answer
+from tests.support.drawing import drawn_examples
 from tests.testing.strategies.drawing import check_storable, reached
+from tests.testing.strategies.playing import exchange_of, play, step
+
+Drawn = TypeVar("Drawn")
 
 REGISTERED = """
 import attrs
@@ -169,3 +189,135 @@ def test_done_and_ignored_are_drawn_with_the_requested_type() -> None:
     assert isinstance(reached(registry._done(Done), lambda _: True).value, Connection)
     assert isinstance(reached(registry._ignored(Ignored[Changes]), lambda _: True).value, Changes)
     assert isinstance(reached(registry._ignored(Ignored), lambda _: True).value, Connection)
+
+
+# --- What is registered ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> dict[object, object]:
+    """Return what `register` registers, without a registration."""
+    found: dict[object, object] = {}
+    monkeypatch.setattr(st, "register_type_strategy", found.__setitem__)
+    draw.register()
+    return found
+
+
+@pytest.fixture
+def ends_of_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw of each range of integers only the lowest and the highest."""
+    monkeypatch.setattr(st, "integers", lambda *ends: st.sampled_from(ends))
+
+
+def strategy_of(registered: dict[object, object], kind: type[Drawn]) -> st.SearchStrategy[Drawn]:
+    strategy = registered[kind]
+    assert isinstance(strategy, st.SearchStrategy)
+    return cast("st.SearchStrategy[Drawn]", strategy)
+
+
+def test_every_registration_is_a_type_with_a_strategy(registered: dict[object, object]) -> None:
+    functions = {registered.pop(Done), registered.pop(Ignored)}
+    assert functions == {registry._done, registry._ignored}
+    for kind, strategy in registered.items():
+        assert isinstance(kind, type | NewType)
+        assert isinstance(strategy, st.SearchStrategy)
+
+
+def test_registered_reasons_are_those_of_denials_and_refusals(
+    registered: dict[object, object],
+) -> None:
+    drawn = drawn_examples(strategy_of(registered, Reason))
+    assert set(drawn) == {*DenialReason, *RefusalReason}
+
+
+def test_registered_values_of_a_list_are_all_of_it(registered: dict[object, object]) -> None:
+    wordings = drawn_examples(strategy_of(registered, Wording), count=100)
+    assert {id(each) for each in wordings} == {id(each) for each in WORDING.values()}
+    details = drawn_examples(strategy_of(registered, Detail), count=100)
+    assert {id(each) for each in details} == {id(each) for each in DETAILS.values()}
+    examples = drawn_examples(strategy_of(registered, Example), count=10)
+    assert set(map(type, examples)) == {Example}
+
+
+def test_registered_identity_is_that_of_a_drawn_connection(
+    registered: dict[object, object],
+) -> None:
+    identities = drawn_examples(strategy_of(registered, ConnectionIdentity), count=10)
+    assert set(map(type, identities)) == {ConnectionIdentity}
+
+
+@pytest.mark.usefixtures("ends_of_ranges")
+def test_registered_parts_of_chains_and_pages_of_connections(
+    registered: dict[object, object],
+) -> None:
+    parts = drawn_examples(strategy_of(registered, ChainPart), count=20)
+    assert {attrs.astuple(each) for each in parts} == {
+        (size, before) for size in (1, 100) for before in (None, 1, 100)
+    }
+    pages = drawn_examples(strategy_of(registered, ConnectionsPage), count=60)
+    assert {each.limit for each in pages} == {None, 1, 9}
+    assert {type(each.coordinate) for each in pages} == {Coordinate}
+    ids = {each.after for each in pages}
+    assert None in ids
+    assert {parse_uuid("after", each) for each in ids if each is not None} == ids - {None}
+
+
+@pytest.mark.usefixtures("ends_of_ranges")
+def test_registered_batch_is_by_an_actor_who_revokes_chains(
+    registered: dict[object, object],
+) -> None:
+    batches = drawn_examples(strategy_of(registered, RevokedBatch), count=100)
+    assert {each.size for each in batches} == {1, 100}
+    assert {each.before for each in batches} == {None, 1, 100}
+    assert {each.actor for each in batches} == {each for each in Actor if reaches_chain(each)}
+    assert {type(each.happened_at) for each in batches} == {type(None), datetime}
+    for each in batches:
+        assert parse_uuid("id", each.connection_id) == each.connection_id
+
+
+def test_registered_parts_of_tables_are_those_of_every_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(st, "sampled_from", list)
+    parts = cast("dict[type, list[object]]", dict(registry._of_tables()))
+    rows = [(table, row) for table in TABLES.values() for row in table.rows]
+    assert parts.pop(Axis) == [axis for table in TABLES.values() for axis in table.axes]
+    assert parts.pop(Row) == [row for _, row in rows]
+    assert parts.pop(FoundRule) == [FoundRule(table, row) for table, row in rows]
+    assert parts.keys() == {type(row.outcome) for _, row in rows}
+    assert sum(map(len, parts.values())) == len(rows)
+    for kind, outcomes in parts.items():
+        assert set(map(type, outcomes)) == {kind}
+
+
+def test_registered_parts_of_an_exchange_are_its_own() -> None:
+    [exchange] = map(exchange_of, play(step(Initiate)))
+    decision = exchange.decision
+    parts = [
+        (kind, drawn_examples(strategy))
+        for kind, strategy in registry._of_exchanges(st.just(exchange))
+    ]
+    assert parts == [
+        (Needs, [exchange.needs]),
+        (Snapshot, [exchange.snapshot]),
+        (Decision, [decision]),
+        (Ruling, [Ruling(decision.reply, decision.rules, decision.changes)]),
+        (Answer, [exchange.answer]),
+        (Changes, [exchange.answer.changes]),
+    ]
+    assert decision.changes.writes
+    assert decision.changes != exchange.answer.changes
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind"),
+    [
+        (draw.connections, Connection),
+        (draw.connection_ids, ConnectionId),
+        (draw.members, Member),
+    ],
+)
+def test_drawn_type_is_that_of_the_annotation(
+    strategy: Callable[[], st.SearchStrategy[object]], kind: object
+) -> None:
+    assert registry._drawn_type(strategy) is kind

@@ -1,0 +1,77 @@
+"""Mutants of the bodies of checks that no server can tell, each with the proof.
+
+The law of this module is that of `equivalent.py`: **every entry has a proof**.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.equivalent import Key
+
+_KIT: Final = "testing.conformance"
+
+EQUIVALENT_BODIES: Final[dict[Key, str]] = {
+    (
+        f"{_KIT}.accounts._not_modified",
+        """for value in ('"other"', tag.strip('"'), f'"{tag[1:-1]}x"', f"w/{tag}"):""",
+        """for value in ('"other"', tag.strip('XX"XX'), f'"{tag[1:-1]}x"', f"w/{tag}"):""",
+    ): "A text without its quotes is no entity tag either way.",
+    (
+        f"{_KIT}.idempotency_key_header._key_valid",
+        'longest = (app.new_key() + "x" * 255)[:255]',
+        'longest = (app.new_key() + "x" * 256)[:255]',
+    ): "The slice cuts one more character off.",
+    (
+        f"{_KIT}.idempotency_key_header._key_not_allowed",
+        "plain = build_request(app, kind, about(connection_id))",
+        "plain = build_request(app, kind, about(None))",
+    ): "The only operation that allows no key does not take the id of a connection.",
+    (
+        f"{_KIT}.races._one_key_two_operations",
+        'executed.count(True) == 1, f"{executed.count(True)} operations were executed instead of 1"',
+        'executed.count(False) == 1, f"{executed.count(True)} operations were executed instead of 1"',
+    ): "One of two is true if one of two is false.",
+    **{
+        (
+            f"{_KIT}.races._two_sign_ups",
+            "for fact, outcome in zip(facts, outcomes, strict=True):",
+            f"for fact, outcome in zip(facts, outcomes, {other}):",
+        ): "The runner gives one outcome for each of the concurrent steps."
+        for other in ("strict=None", "strict=False", "")
+    },
+    **{
+        (
+            f"{_KIT}.recovery._chain_of_three",
+            "for each, status in zip(ids, expected, strict=True):",
+            f"for each, status in zip(ids, expected, {other}):",
+        ): "The chain has three ids, and three statuses are expected."
+        for other in ("strict=None", "strict=False", "")
+    },
+    (
+        f"{_KIT}.recovery._reissue_moves_the_deadline",
+        "span = min(connections.MINUTE, lapse / 4)",
+        "span = min(connections.MINUTE, lapse / 5)",
+    ): "The check reads after the first deadline and before the second with either span.",
+    **{
+        (
+            f"{_KIT}.separation._owners_share_no_keys",
+            'request, seen = app.create("user", key=app.new_key()), set[str]()',
+            f'request, seen = app.create("user", {other}), set[str]()',
+        ): "`create` makes a fresh key if it is given none."
+        for other in ("key=None", "")
+    },
+    **{
+        (
+            f"{_KIT}.tombstones._nobody_bound",
+            'connection_id = ""',
+            f"connection_id = {other}",
+        ): "The loop assigns it before it is read."
+        for other in ("None", '"XXXX"')
+    },
+    (
+        f"{_KIT}.wire._every_problem",
+        '_check_problem(answer, client.document(answer), "CONNECTION_SUPERSEDED")',
+        '_check_problem(answer, client.document(answer), "connection_superseded")',
+    ): "The type of a problem ends with its code in lower case.",
+}

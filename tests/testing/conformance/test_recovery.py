@@ -1,0 +1,169 @@
+"""Tests of the checks of recoveries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support.kit import Reference
+from tests.testing.conformance.scripted import (
+    Change,
+    failure_of,
+    members,
+    moved_by,
+    play_check,
+    steps_of,
+    written_steps,
+)
+
+STEPS = {
+    "recovery.lapsed.none": """
+        POST /connections user
+        pass_time 0:30:01
+        GET /connections/id-1 (2 times)
+        POST /connections/id-1:reconnect
+        GET /connections/id-2
+        GET /connections/id-1
+    """,
+    "recovery.lapsed.pending": """
+        POST /connections user-1
+        pass_time 0:30:01
+        GET /connections/id-1
+        POST /connections/id-1:reconnect
+        pass_time 0:01:00
+        POST /connections/id-1:reconnect
+    """,
+    "recovery.lapsed.other": """
+        POST /connections user-1
+        pass_time 0:30:01
+        GET /connections/id-1
+        POST /connections/id-1:reconnect
+        POST /connections/id-2:revoke
+        POST /connections/id-1:reconnect
+        POST /connections/id-2:reconnect
+        POST /connections/id-1:reconnect
+        GET /connections/id-3
+    """,
+}
+
+NEW, AGAIN, OTHER = STEPS
+INSTANT = "2026-01-05T09:00:00Z"
+DETAILS = '{"connectionId": "id-1", "nextConnectionId": "id-2", "headConnectionId": "id-2"}'
+
+WRONG: list[tuple[str, int, Change, str]] = [
+    (
+        NEW,
+        5,
+        members(connection__customerAccountId="x"),
+        'customerAccountId is "x" instead of "id-2"',
+    ),
+    (NEW, 5, members(connection__appUserId="x"), 'appUserId is "x" instead of "user"'),
+    (
+        NEW,
+        5,
+        members(connection__dataPackages=["labs"]),
+        'dataPackages is ["labs"] instead of ["clinical_summary", "labs"]',
+    ),
+    *[
+        (
+            NEW,
+            5,
+            members(**{f"connection__{name}": INSTANT}),
+            f'{name} is "{INSTANT}" instead of null',
+        )
+        for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason")
+    ],
+    (
+        NEW,
+        5,
+        members(connection__status="ACTIVE"),
+        'the status of the successor is "ACTIVE" instead of "PENDING"',
+    ),
+    *[
+        (
+            check,
+            step,
+            members(previousConnectionId="x"),
+            'previousConnectionId is "x" instead of "id-1"',
+        )
+        for check, step in ((NEW, 5), (AGAIN, 6))
+    ],
+    (
+        AGAIN,
+        6,
+        members(nextAction__url="https://connect.example/4"),
+        "the reissue has the same URL as the first response",
+    ),
+    (
+        AGAIN,
+        6,
+        members(connection__appUserId="x"),
+        "the set of other changed members is appUserId instead of none",
+    ),
+    (
+        OTHER,
+        6,
+        members(details={}),
+        f"details is {{}} instead of {DETAILS}",
+    ),
+]
+"""Wrong answers, each with its check, the number of its step, and the message of the check."""
+
+
+@pytest.mark.parametrize("check", STEPS)
+def test_check_takes_these_steps(check: str) -> None:
+    assert steps_of(check) == written_steps(STEPS[check])
+
+
+@pytest.mark.parametrize(("check", "step", "change", "message"), WRONG)
+def test_check_fails_one_wrong_answer(check: str, step: int, change: Change, message: str) -> None:
+    assert failure_of(check, {step: change}) == message
+
+
+def test_successor_that_changes_before_it_is_read_fails() -> None:
+    message = failure_of(NEW, {6: members(connection__appUserId="x")})
+    assert message.startswith('the successor, read again, is {"id": "id-2", ')
+
+
+@pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
+def test_reissue_that_moves_its_instants_too_little_fails(name: str) -> None:
+    still = Reference(tick=timedelta(0))
+    path = name.replace(".", "__")
+    message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
+    assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
+
+
+def test_reissue_may_move_its_instants_exactly_with_the_clock() -> None:
+    assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
+
+
+def test_reissue_without_a_movable_clock_follows_at_once() -> None:
+    assert steps_of("recovery.revoked.pending", without="pass_time") == written_steps("""
+        POST /connections user-1
+        POST /connections/id-1:revoke
+        GET /connections/id-1
+        POST /connections/id-1:reconnect (2 times)
+    """)
+
+
+def test_reissue_follows_while_a_short_page_is_valid() -> None:
+    short_pages = Reference(lifetime=timedelta(minutes=1))
+    assert "pass_time 0:00:30" in steps_of("recovery.revoked.pending", short_pages).splitlines()
+
+
+def test_long_chain_has_sixty_connections_that_name_their_head() -> None:
+    first, *steps = play_check("law-06.long-chain")
+    recoveries = [
+        f"POST /connections/id-{number}:{doing}"
+        for number in range(1, 60)
+        for doing in ("revoke", "reconnect")
+    ]
+    assert first == "POST /connections user-1"
+    assert steps[: len(recoveries)] == recoveries
+    assert steps[len(recoveries) :] == [
+        *["POST /connections/id-60:revoke"],
+        *[f"POST /connections/id-{number}:reconnect" for number in (1, 2, 31, 59, 60)],
+        *["POST /connections/id-61:revoke"],
+        *[f"POST /connections/id-{number}:reconnect" for number in (1, 2, 31, 60, 61)],
+    ]

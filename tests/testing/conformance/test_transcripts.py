@@ -1,0 +1,43 @@
+"""Tests of the steps that checks take, and of what they say of a server with one wrong answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.testing.conformance import CHECKS
+from tests.testing.conformance.transcript import (
+    Transcript,
+    checks_of,
+    judge,
+    load,
+    modules,
+    right_run,
+)
+
+BY_NAME: Final = {each.name: each for each in CHECKS}
+TRANSCRIPTS: Final[dict[str, Transcript]] = {
+    name: each for module in modules() for name, each in load(module).items()
+}
+WRONG: Final = [(name, wrong) for name, each in TRANSCRIPTS.items() for wrong in each["wrong"]]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_each_check_of_a_module_has_a_transcript(module: str) -> None:
+    assert list(load(module)) == [each.name for each in checks_of(module)]
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_check_takes_the_steps_of_its_transcript(name: str) -> None:
+    assert right_run(BY_NAME[name]).lines == TRANSCRIPTS[name]["steps"]
+
+
+@pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "bare" in each])
+def test_check_takes_fewer_steps_without_optional_hooks(name: str) -> None:
+    assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG)
+def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
+    assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]

@@ -1,0 +1,115 @@
+"""Tests of a simulated world as a whole: its hours, its store, its violation and its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+from typing import Never
+
+import pytest
+
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.simulation import MAX_CLIENTS, MAX_HOURS, START, simulate
+from curae_lifecycle.testing.simulation.mishaps import WorldProfile
+from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox
+from curae_lifecycle.testing.simulation.summary import RuleBrokenError
+from curae_lifecycle.testing.simulation.world import Simulation
+from curae_lifecycle.testing.watch import Watch
+from tests.support.wrong_stores import Forgetful
+
+
+def settings_of(seed: int) -> Settings:
+    """Return the settings that a seed draws."""
+    return WorldProfile.draw(Random(seed)).settings  # noqa: S311 - a world's dice, no secret
+
+
+def test_run_yields_the_number_of_hours_that_have_ended() -> None:
+    simulation = Simulation(7, hours=3, make_store=MemoryStore)
+    seen = [(hour, simulation.summary.hours) for hour in simulation.run()]
+    assert seen == [(1, 1), (2, 2), (3, 3)]
+    assert (simulation.summary.seed, simulation.summary.clients) == (7, 1)
+
+
+def test_world_has_one_client_and_a_day_by_default() -> None:
+    summary = Simulation(7, make_store=MemoryStore).summary
+    assert (summary.clients, summary.hours) == (1, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_store_is_made_once_for_the_settings_of_the_seed(seed: int) -> None:
+    made: list[Settings] = []
+
+    def make_store(settings: Settings) -> MemoryStore:
+        made.append(settings)
+        return MemoryStore(settings)
+
+    Simulation(seed, make_store=make_store)
+    assert made == [settings_of(seed)]
+
+
+def test_largest_world_can_be_made() -> None:
+    simulation = Simulation(1, clients=MAX_CLIENTS, hours=MAX_HOURS, make_store=MemoryStore)
+    assert simulation.summary.clients == MAX_CLIENTS
+
+
+def test_unwatched_world_checks_no_law() -> None:
+    assert simulate(3, hours=1, make_store=Forgetful).violation is not None
+    assert simulate(3, hours=1, make_store=Forgetful, watched=False).violation is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_violation_has_its_law_instant_and_environment(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "observe_fact", breaks_law_seven)
+    simulation = Simulation(seed, hours=2, make_store=MemoryStore)
+    ended = [*simulation.run()]
+    violation = simulation.summary.violation
+    assert violation is not None
+    assert violation.message == str(LawBrokenError(7, "a fact", "a test"))
+    assert violation.law == 7
+    assert violation.environment == settings_of(seed).environment
+    hours = len(ended)
+    assert simulation.summary.hours == hours < 2
+    assert timedelta(hours=hours) <= violation.at - START < timedelta(hours=hours + 1)
+
+
+def breaks_law_seven(*_: object) -> Never:
+    raise LawBrokenError(7, "a fact", "a test")
+
+
+def test_environments_of_these_seeds_differ() -> None:
+    assert {settings_of(seed).environment for seed in range(4)} == {None, Environment.LIVE}
+
+
+def test_violation_of_an_unnumbered_rule_has_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuleBrokenError("a message", "a test")
+
+    def ship(*_: object, **__: object) -> Never:
+        raise error
+
+    monkeypatch.setattr(SimulatedOutbox, "ship", ship)
+    violation = simulate(0, hours=1).violation
+    assert violation is not None
+    assert (violation.law, violation.message) == (None, str(error))
+    # The first worker of the outbox runs after a minute.
+    assert violation.at == START + timedelta(minutes=1)
+
+
+def test_outbox_is_closed_at_the_end_of_a_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[SimulatedOutbox] = []
+    real_close = SimulatedOutbox.close
+
+    def close(outbox: SimulatedOutbox) -> None:
+        closed.append(outbox)
+        real_close(outbox)
+
+    monkeypatch.setattr(SimulatedOutbox, "close", close)
+    assert simulate(0, hours=1).violation is None
+    assert len(closed) == 1
+    monkeypatch.setattr(Watch, "observe_fact", breaks_law_seven)
+    assert simulate(0, hours=1).violation is not None
+    assert len(closed) == 2
