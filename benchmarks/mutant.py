@@ -131,6 +131,7 @@ ROOMS: Final = (
     "testing.simulation.summary",
     "testing.store_invariants",
     "testing.strategies.binding",
+    "testing.strategies.broken",
     "testing.strategies.connection",
     "testing.strategies.expect",
     "testing.strategies.fields",

@@ -195,13 +195,25 @@ def test_each_kind_of_document_is_broken_at_every_member(monkeypatch: pytest.Mon
     monkeypatch.setattr(broken, "_BREAKAGES", [other_type])
     documents = {type(value): dump(value) for value in stored}
     changed = set[tuple[object, str]]()
-    for each in drawn_examples(draw.broken_documents(), count=400):
+    drawn = drawn_examples(draw.broken_documents(), count=400)
+    # The place of a member counts from 0 to 20, and around in a document with fewer members.
+    assert len(drawn) == len(documents) * 21
+    for each in drawn:
         with pytest.raises(MalformedError):
             load(each.kind, each.document)
         assert isinstance(each.document, dict)
         changed |= {(each.kind, name) for name in changes_of(documents[each.kind], each.document)}
     assert changed == {(kind, name) for kind, document in documents.items() for name in document}
     assert documents.keys() == {*get_args(Storable)}
+
+
+def test_number_and_boolean_are_broken_by_their_lookalike() -> None:
+    document: dict[str, Json] = {"version": 1, "swept": True}
+    numbers = {**document, "version": True}
+    booleans = {**document, "swept": 1}
+    # By `repr`, since 1 equals True.
+    assert repr(broken._with_other_type(document, "version")) == repr(numbers)
+    assert repr(broken._with_other_type(document, "swept")) == repr(booleans)
 
 
 def test_drawn_broken_documents_have_every_defect(monkeypatch: pytest.MonkeyPatch) -> None:
