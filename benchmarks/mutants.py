@@ -34,6 +34,7 @@ from benchmarks.equivalent_conformance import EQUIVALENT_CONFORMANCE
 from benchmarks.equivalent_servers import EQUIVALENT_SERVERS
 from benchmarks.equivalent_stores import EQUIVALENT_STORES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
+from benchmarks.equivalent_world import EQUIVALENT_WORLD
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
@@ -45,6 +46,7 @@ PROVEN: Final = {
     **EQUIVALENT_SERVERS,
     **EQUIVALENT_STORES,
     **EQUIVALENT_TESTING,
+    **EQUIVALENT_WORLD,
 }
 """Why no caller can tell a mutant from the code."""
 
