@@ -41,6 +41,8 @@ from benchmarks.equivalent_strategies import EQUIVALENT_STRATEGIES
 from benchmarks.equivalent_testing import EQUIVALENT_TESTING
 from benchmarks.equivalent_traffic import EQUIVALENT_TRAFFIC
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
+from benchmarks.equivalent_world import EQUIVALENT_WORLD
+from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 PROVEN: Final = {
@@ -57,6 +59,7 @@ PROVEN: Final = {
     **EQUIVALENT_STRATEGIES,
     **EQUIVALENT_TESTING,
     **EQUIVALENT_TRAFFIC,
+    **EQUIVALENT_WORLD,
 }
 """Why no caller can tell a mutant from the code."""
 

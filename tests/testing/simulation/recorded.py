@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,16 @@ _MOST_STEPS: Final = 2000
 FILE: Final = Path(__file__).with_name("recorded_worlds.txt")
 
 
+class Contended(MemoryStore):
+    """A store in which every third commit conflicts."""
+
+    turn = 0
+
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        self.turn += 1
+        return self.turn % 3 > 0 and super()._store(writes)
+
+
 @attrs.frozen
 class World:
     """The arguments of a world, and its profile; the seed draws the profile if it is None."""
@@ -53,6 +63,7 @@ class World:
     clients: int
     hours: int
     profile: WorldProfile | None = None
+    make_store: Callable[[Settings], MemoryStore] = MemoryStore
 
 
 def _profile(
@@ -75,33 +86,55 @@ _TIGHT: Final = Settings(
     Environment.LIVE, (Bucket(name="minute", capacity=2, refill=1, seconds=60),)
 )
 
-_GROUPS: Final = {
-    "a bad network": (
-        *(Mishap.REQUEST_LOST, Mishap.ANSWER_LOST, Mishap.DUPLICATED, Mishap.DELAYED),
-    ),
-    "bad workers": (
-        *(Mishap.SLOW_WORKER, Mishap.CRASH_BEFORE_STORE, Mishap.CRASH_AFTER_STORE),
-        Mishap.SHIPPER_DIED,
-    ),
-    "bad clocks": (Mishap.CLOCK_MOVED, Mishap.CLOCKS_APART, Mishap.CLOCKS_STEPPED),
-    "external calls": (Mishap.EXTERNAL_CALL, Mishap.DIED_DURING_CALL, Mishap.ANSWER_ERASED),
-    "bad apps": (
-        *(Mishap.KEY_REUSED, Mishap.DOUBLE_CLICK, Mishap.BURST, Mishap.BROKEN_REQUEST),
-        *(Mishap.FOREIGN_ID, Mishap.WRONG_API_KEY),
-    ),
-    "bad facts": (
-        *(Mishap.RECORDED_LATE, Mishap.RECORDED_TWICE, Mishap.UNEXPECTED_FACT),
-        *(Mishap.CONCURRENT_REQUEST, Mishap.CONCURRENT_TOMBSTONE),
-    ),
-}
+
+def _often(*mishaps: Mishap, rate: float = 0.2) -> World:
+    return World(0, clients=3, hours=2, profile=_profile(dict.fromkeys(mishaps, rate)))
+
 
 WORLDS: Final = {
     **{f"seed {seed}": World(seed, clients=2, hours=1) for seed in range(3)},
     "no mishaps": World(0, clients=3, hours=3, profile=_profile({})),
-    **{
-        name: World(0, clients=3, hours=2, profile=_profile(dict.fromkeys(mishaps, 0.2)))
-        for name, mishaps in _GROUPS.items()
-    },
+    "a bad network": _often(
+        *(Mishap.REQUEST_LOST, Mishap.ANSWER_LOST, Mishap.DUPLICATED, Mishap.DELAYED),
+    ),
+    "bad workers": _often(
+        *(Mishap.SLOW_WORKER, Mishap.CRASH_BEFORE_STORE, Mishap.CRASH_AFTER_STORE),
+        Mishap.SHIPPER_DIED,
+    ),
+    "bad clocks": _often(
+        *(Mishap.CLOCK_MOVED, Mishap.CLOCKS_APART, Mishap.CLOCKS_STEPPED, Mishap.RECORDED_LATE),
+        rate=0.4,
+    ),
+    "external calls": _often(
+        *(Mishap.EXTERNAL_CALL, Mishap.DIED_DURING_CALL, Mishap.ANSWER_ERASED)
+    ),
+    "bad apps": _often(
+        *(Mishap.KEY_REUSED, Mishap.DOUBLE_CLICK, Mishap.BURST, Mishap.BROKEN_REQUEST),
+        *(Mishap.FOREIGN_ID, Mishap.WRONG_API_KEY),
+    ),
+    "bad facts": _often(
+        *(Mishap.RECORDED_LATE, Mishap.RECORDED_TWICE, Mishap.UNEXPECTED_FACT),
+        *(Mishap.CONCURRENT_REQUEST, Mishap.CONCURRENT_TOMBSTONE),
+    ),
+    "many conflicts": World(
+        0,
+        clients=2,
+        hours=2,
+        profile=_profile({Mishap.EXTERNAL_CALL: 0.3, Mishap.RECORDED_LATE: 0.3}),
+        make_store=Contended,
+    ),
+    "calls that outlast their keys": World(
+        2, clients=1, hours=30, profile=_profile({Mishap.EXTERNAL_CALL: 1}, requests_per_hour=2)
+    ),
+    "keys that are reused": World(
+        2,
+        clients=1,
+        hours=27,
+        profile=_profile(
+            {Mishap.ANSWER_LOST: 1, Mishap.KEY_REUSED: 0.3, Mishap.KEY_OLD: 0.3},
+            requests_per_hour=2,
+        ),
+    ),
     "few requests in two days": World(
         0,
         clients=1,
@@ -191,6 +224,7 @@ class _RecordedServer(SimulatedServer):
         user = "nobody" if self.current_user is None else self.current_user.app_user_id
         ids = "" if new_ids is None else f" ({new_ids.connection_id}, {new_ids.next_action})"
         totals = f"{self.conflicts} conflicts, {self.outbox.shipped} shipped"
+        totals += f", {len(self.unrecorded)} unrecorded"
         assert len(self.steps) < _MOST_STEPS, "the world does not end"
         self.steps.append(f"{at.isoformat()} {user}: {what}{ids}: {_result(result)}; {totals}")
 
@@ -217,8 +251,9 @@ def _result(result: object) -> str:
 
 
 def _write(write: Write) -> str:
-    status = f" {write.after.status}" if isinstance(write, ConnectionWrite) else ""
-    return f"{type(write).__name__}{status}"
+    if isinstance(write, ConnectionWrite):
+        return f"ConnectionWrite {write.after.status} until {write.after.expires_at}"
+    return type(write).__name__
 
 
 def run(world: World) -> tuple[Summary, list[str]]:
@@ -234,7 +269,7 @@ def run(world: World) -> tuple[Summary, list[str]]:
             drawn = mock.Mock(return_value=world.profile)
             stack.enter_context(mock.patch.object(WorldProfile, "draw", drawn))
         simulation = Simulation(
-            world.seed, clients=world.clients, hours=world.hours, make_store=MemoryStore
+            world.seed, clients=world.clients, hours=world.hours, make_store=world.make_store
         )
         hours = list(simulation.run())
     assert hours == [*range(1, world.hours + 1)]

@@ -137,7 +137,7 @@ def test_users_who_have_left_are_replaced_by_new_ones() -> None:
     assert before & after == set()
 
 
-def test_user_and_their_log_are_dropped_at_the_instant_they_leave() -> None:
+def test_user_and_log_are_dropped_at_the_instant_of_leaving() -> None:
     apps = Apps()
     user = apps.user()
     assert user.gone_at > START

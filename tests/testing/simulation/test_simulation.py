@@ -43,6 +43,7 @@ from tests.support.paths import ROOT
 from tests.support.server import API_KEY, CALLER, new_ids, request, world
 from tests.support.strategies import COORDINATE, START, at, uuid
 from tests.support.wrong_stores import ComparesNothing, Forgetful, Lazy
+from tests.testing.simulation.recorded import Contended
 
 SMALL = range(64, 67)
 """Seeds of small worlds that together have every mishap."""
@@ -334,16 +335,6 @@ def test_simulation_summary_depends_only_on_its_seed() -> None:
     here = simulate(7, clients=2, hours=6)
     assert shown.splitlines() == [here.headline(), *here.lines()]
     assert simulate(7, clients=2, hours=6) != simulate(8, clients=2, hours=6)
-
-
-class Contended(MemoryStore):
-    """A store in which every third commit conflicts."""
-
-    turn = 0
-
-    def _store(self, writes: tuple[Write, ...]) -> bool:
-        self.turn += 1
-        return self.turn % 3 > 0 and super()._store(writes)
 
 
 @pytest.mark.slow

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Never
 
 import pytest
 
-from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.rules.connection import ConnectionIdentity
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Environment
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.simulation import MAX_CLIENTS, MAX_HOURS, START, simulate
-from curae_lifecycle.testing.simulation.mishaps import WorldProfile
+from curae_lifecycle.testing.simulation import MAX_CLIENTS, MAX_HOURS, START, simulate, world
+from curae_lifecycle.testing.simulation.hosted_pages import FactSource
+from curae_lifecycle.testing.simulation.mishaps import Mishap, WorldProfile
 from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox
+from curae_lifecycle.testing.simulation.server import FactTransaction, SimulatedServer
 from curae_lifecycle.testing.simulation.summary import RuleBrokenError
 from curae_lifecycle.testing.simulation.world import Simulation
 from curae_lifecycle.testing.watch import Watch
@@ -26,6 +31,20 @@ def settings_of(seed: int) -> Settings:
     return WorldProfile.draw(Random(seed)).settings  # noqa: S311 - a world's dice, no secret
 
 
+def draw_profile(
+    monkeypatch: pytest.MonkeyPatch, rates: dict[Mishap, float], *, requests_per_hour: int
+) -> None:
+    """Let every seed draw one profile."""
+    profile = WorldProfile(
+        rates=rates,
+        requests_per_hour=requests_per_hour,
+        users=3,
+        days_of_a_user=1,
+        settings=DEFAULT_SETTINGS,
+    )
+    monkeypatch.setattr(WorldProfile, "draw", lambda _: profile)
+
+
 def test_run_yields_the_number_of_hours_that_have_ended() -> None:
     simulation = Simulation(7, hours=3, make_store=MemoryStore)
     seen = [(hour, simulation.summary.hours) for hour in simulation.run()]
@@ -33,9 +52,28 @@ def test_run_yields_the_number_of_hours_that_have_ended() -> None:
     assert (simulation.summary.seed, simulation.summary.clients) == (7, 1)
 
 
-def test_world_has_one_client_and_a_day_by_default() -> None:
-    summary = Simulation(7, make_store=MemoryStore).summary
-    assert (summary.clients, summary.hours) == (1, 0)
+def test_world_has_one_client_and_a_day_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_profile(monkeypatch, {}, requests_per_hour=1)
+    simulation = Simulation(7, make_store=MemoryStore)
+    assert simulation.summary.clients == 1
+    assert len([*simulation.run()]) == 24
+
+
+def test_step_at_the_end_of_the_last_hour_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_profile(monkeypatch, {Mishap.CLOCKS_STEPPED: 1.0}, requests_per_hour=1)
+    # The clocks are stepped every ten minutes.
+    assert simulate(7, hours=1).mishaps[str(Mishap.CLOCKS_STEPPED)] == 5
+    assert simulate(7, hours=2).mishaps[str(Mishap.CLOCKS_STEPPED)] == 11
+
+
+@pytest.mark.parametrize(("hour", "busy"), [(5, False), (6, True), (21, True), (22, False)])
+def test_apps_are_busy_from_six_to_ten_in_the_evening(
+    hour: int, *, busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_profile(monkeypatch, {}, requests_per_hour=60)
+    monkeypatch.setattr(world, "START", START + timedelta(hours=hour))
+    requests = simulate(7, hours=1).requests
+    assert (35 < requests < 70) if busy else (5 < requests < 25)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -53,6 +91,36 @@ def test_store_is_made_once_for_the_settings_of_the_seed(seed: int) -> None:
 def test_largest_world_can_be_made() -> None:
     simulation = Simulation(1, clients=MAX_CLIENTS, hours=MAX_HOURS, make_store=MemoryStore)
     assert simulation.summary.clients == MAX_CLIENTS
+
+
+TOLERANCE = timedelta(microseconds=CLOCK_TOLERANCE)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "recorded"), [(TOLERANCE, TOLERANCE), (TOLERANCE + MICROSECOND, timedelta(0))]
+)
+def test_instant_too_far_ahead_is_recorded_as_now(
+    ahead: timedelta, recorded: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[timedelta] = []
+    load_fact = SimulatedServer.load_fact
+
+    def authorization(
+        _: FactSource, identity: ConnectionIdentity, now: datetime, __: str | None
+    ) -> Authorized:
+        return Authorized(identity.id, happened_at=now + ahead)
+
+    def load(server: SimulatedServer, fact: Fact, now: datetime) -> FactTransaction:
+        if isinstance(fact, Authorized) and fact.happened_at is not None:
+            found.append(fact.happened_at - now)
+        return load_fact(server, fact, now)
+
+    monkeypatch.setattr(FactSource, "authorization", authorization)
+    monkeypatch.setattr(SimulatedServer, "load_fact", load)
+    draw_profile(monkeypatch, {}, requests_per_hour=60)
+    assert simulate(7, hours=1).violation is None
+    assert {*found} == {recorded}
 
 
 def test_unwatched_world_checks_no_law() -> None:

@@ -1,0 +1,25 @@
+"""Mutants of simulated worlds that no seed can tell, each with the proof.
+
+The law of this module is that of `equivalent.py`: **every entry has a proof**.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.equivalent import Key
+
+_WORLD: Final = "testing.simulation.world.Simulation"
+_EMPTY_CASE: Final = "A write that no case fits changes nothing."
+
+EQUIVALENT_WORLD: Final[dict[Key, str]] = {
+    **{
+        (f"{_WORLD}.{function}", "case _: pass", ""): _EMPTY_CASE
+        for function in ("_handle_answer", "_follow_page")
+    },
+    (
+        f"{_WORLD}._handle_answer",
+        'code = " " + response.body.partition(b\'"code":"\')[2].partition(b\'"\')[0].decode()',
+        'code = " " + response.body.rpartition(b\'"code":"\')[2].partition(b\'"\')[0].decode()',
+    ): "A problem has one member `code`, and JSON escapes the quotes in a text.",
+}
