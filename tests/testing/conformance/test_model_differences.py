@@ -333,6 +333,13 @@ STATE: Final = ("account-state", 0)
             ["graduation"],
             3,
         ),
+        # The steps after the first difference do not count.
+        (
+            lambda it: "initiate" in it,
+            [INITIATE, STATE, GRADUATION, STATE],
+            ["initiate", "graduation"],
+            3,
+        ),
         # A step that differs alone is tried no further.
         (lambda _: True, [GRADUATION, STATE], ["graduation"], 0),
         (
