@@ -322,9 +322,9 @@ STATE: Final = ("account-state", 0)
         ),
         (
             lambda it: "initiate" in it,
-            [STATE, STATE, STATE, INITIATE, GRADUATION],
+            [*[STATE] * 4, INITIATE, STATE, STATE, GRADUATION],
             ["initiate", "graduation"],
-            5,
+            7,
         ),
         # Without some steps, an earlier step may differ; the rest is then cut.
         (
