@@ -93,11 +93,16 @@ EQUIVALENT_MODEL: Final[dict[Key, str]] = {
         for other in ("None", '"XXlimitedXX"', '"LIMITED"')
     },
     **{
-        (
-            f"{_KIT}.model._Comparison._new_id",
-            'adopted = values.parse_uuid("id", shown)',
-            f"adopted = values.parse_uuid({other}, shown)",
-        ): _DROPPED
-        for other in ("None", '"XXidXX"', '"ID"')
+        (function, f'{begin}"{name}", {rest}', f"{begin}{other}, {rest}"): _DROPPED
+        for function, begin, name, rest in (
+            (f"{_KIT}.model._Comparison._new_id", "adopted = values.parse_uuid(", "id", "shown)"),
+            (f"{_KIT}.model._instant", "return values.parse_time(", "time", "text)"),
+        )
+        for other in ("None", f'"XX{name}XX"', f'"{name.upper()}"')
     },
+    (
+        f"{_KIT}.model._Comparison._log",
+        "self.log.append(json.dumps(line, ensure_ascii=False))",
+        "self.log.append(json.dumps(line, ensure_ascii=None))",
+    ): "It is only asked whether it is true.",
 }

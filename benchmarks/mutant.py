@@ -81,6 +81,7 @@ ROOMS: Final = (
     "testing.conformance.fact_hooks",
     "testing.conformance.failures",
     "testing.conformance.gate_order",
+    "testing.conformance.model",
     "testing.conformance.operation_requests",
     "testing.conformance.probe",
     "testing.conformance.pytest_plugin",

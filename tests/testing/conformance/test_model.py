@@ -351,8 +351,8 @@ def test_next_action_without_a_later_end_lasts_half_an_hour(
     )
 
 
-@pytest.mark.parametrize("url", [None, "https://other.example/1"])
-def test_url_of_a_next_action_is_the_servers_choice(compare: Compare, url: str | None) -> None:
+@pytest.mark.parametrize("url", [None, 5, ["x"], "https://other.example/1"])
+def test_url_of_a_next_action_is_the_servers_choice(compare: Compare, url: object) -> None:
     compare(("create", 0), served=Served(change=at(2, nextAction__url=url)))
 
 

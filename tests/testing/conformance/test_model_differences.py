@@ -73,6 +73,10 @@ TEXT: Final = 'body.connection is "c" instead of {"id": '
             f'body.connection.status is "ACTIVE" instead of "PENDING" {GET_RULE}',
         ),
         (
+            at(2, connection__status=["PENDING"]),
+            f'body.connection.status is ["PENDING"] instead of "PENDING" {GET_RULE}',
+        ),
+        (
             at(2, connection__status="AUTHORIZED"),
             f'body.connection.status is "AUTHORIZED" instead of "PENDING" {GET_RULE}',
         ),
