@@ -90,6 +90,7 @@ ROOMS: Final = (
     "testing.conformance.idempotency_key_header",
     "testing.conformance.limits",
     "testing.conformance.lookalike_ids",
+    "testing.conformance.model",
     "testing.conformance.operation_requests",
     "testing.conformance.outboxes",
     "testing.conformance.probe",

@@ -73,6 +73,10 @@ TEXT: Final = 'body.connection is "c" instead of {"id": '
             f'body.connection.status is "ACTIVE" instead of "PENDING" {GET_RULE}',
         ),
         (
+            at(2, connection__status=["PENDING"]),
+            f'body.connection.status is ["PENDING"] instead of "PENDING" {GET_RULE}',
+        ),
+        (
             at(2, connection__status="AUTHORIZED"),
             f'body.connection.status is "AUTHORIZED" instead of "PENDING" {GET_RULE}',
         ),
@@ -322,15 +326,22 @@ STATE: Final = ("account-state", 0)
         ),
         (
             lambda it: "initiate" in it,
-            [STATE, STATE, STATE, INITIATE, GRADUATION],
+            [*[STATE] * 4, INITIATE, STATE, STATE, GRADUATION],
             ["initiate", "graduation"],
-            5,
+            7,
         ),
         # Without some steps, an earlier step may differ; the rest is then cut.
         (
             lambda it: it.count("connections") % 2 == 1,
             [CREATE, GRADUATION, CREATE, GRADUATION],
             ["graduation"],
+            3,
+        ),
+        # The steps after the first difference do not count.
+        (
+            lambda it: "initiate" in it,
+            [INITIATE, STATE, GRADUATION, STATE],
+            ["initiate", "graduation"],
             3,
         ),
         # A step that differs alone is tried no further.
