@@ -26,6 +26,7 @@ from typing import Final, NotRequired, TypedDict, cast
 
 import attrs
 
+from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import Server
@@ -57,6 +58,9 @@ LONGEST_MESSAGE: Final = 240
 
 ROUNDS: Final = 2
 """The number of rounds of a race; the first step alternates."""
+
+OF_ONE_ENVIRONMENT: Final = "permission.wrong-environment"
+"""The check that needs a server of one environment."""
 
 _BUG: Final = "bug"
 _BASE: Final = "/api/sdk/v1/"
@@ -137,8 +141,9 @@ class Run:
         self.taken.append(taken)
         outcome = right
         if is_wrong:
-            wrong = (each for name, each in changes(taken, earlier) if name == change)
-            outcome = next(wrong, right)
+            wrong = [each for name, each in changes(taken, earlier) if name == change]
+            assert wrong or lasts, f"the outcome of step {number} cannot be changed to {change}"
+            outcome = wrong[0] if wrong else right
         self.lines.append(self._named(f"{_shown(step)}: {_outcome(outcome)}"))
         return outcome
 
@@ -182,9 +187,14 @@ def _outcome(outcome: object) -> str:
     return in_short(outcome) if isinstance(outcome, Response) else format_argument(outcome)
 
 
+def _correct_server(check: Check) -> Server:
+    environment = Environment.LIVE if check.name == OF_ONE_ENVIRONMENT else None
+    return server(Service(Settings(environment=environment)))
+
+
 def right_run(check: Check, *, is_bare: bool = False) -> Run:
     """Play a check against a correct server, and return the run."""
-    run = Run(server(Service(Settings())), is_bare=is_bare)
+    run = Run(_correct_server(check), is_bare=is_bare)
     assert run.play(check) is None
     return run
 
@@ -194,7 +204,7 @@ def judge(check: Check, wrong: str) -> str | None:
     number, _, name = wrong.partition(" ")
     if number == _BUG:
         return Run(server(_bugs()[name]())).play(check)
-    return Run(server(Service(Settings())), int(number), name).play(check)
+    return Run(_correct_server(check), int(number), name).play(check)
 
 
 @cache
