@@ -17,6 +17,31 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         """for value in ('"other"', tag.strip('"'), f'"{tag[1:-1]}x"', f"w/{tag}"):""",
         """for value in ('"other"', tag.strip('XX"XX'), f'"{tag[1:-1]}x"', f"w/{tag}"):""",
     ): "A text without its quotes is no entity tag either way.",
+    **{
+        (
+            f"{_KIT}.buckets.{function}",
+            f"seconds = {before}",
+            f"seconds = {other}",
+        ): "The loop assigns it before it is read."
+        for function, before, others in (
+            ("_one_bucket_per_key", "SMALL.window", ("None",)),
+            ("_bucket_refills", "0", ("None", "1")),
+        )
+        for other in others
+    },
+    (
+        f"{_KIT}.buckets._charged_requests",
+        "yield from _expect_charge(app, request, charged=False)",
+        "yield from _expect_charge(app, request, charged=None)",
+    ): "It is only asked whether it is true.",
+    **{
+        (
+            f"{_KIT}.buckets._bucket_order",
+            'request = app.initiate("user", key=app.new_key())',
+            f'request = app.initiate("user", {other})',
+        ): "`initiate` makes a fresh key if it is given none."
+        for other in ("key=None", "")
+    },
     (
         f"{_KIT}.idempotency_key_header._key_valid",
         'longest = (app.new_key() + "x" * 255)[:255]',

@@ -115,8 +115,10 @@ _PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
 CHECKED_BODIES: Final = (
     "testing.conformance.accounts",
     "testing.conformance.bodies",
+    "testing.conformance.buckets",
     "testing.conformance.chains",
     "testing.conformance.gate_order",
+    "testing.conformance.gates",
     "testing.conformance.idempotency_key_header",
     "testing.conformance.lookalike_ids",
     "testing.conformance.purging",
