@@ -17,6 +17,7 @@ from tests.testing.conformance.transcript import (
     load,
     modules,
     right_run,
+    steps_if_paused,
 )
 
 BY_NAME: Final = {each.name: each for each in CHECKS}
@@ -24,6 +25,9 @@ TRANSCRIPTS: Final[dict[str, Transcript]] = {
     name: each for module in modules() for name, each in load(module).items()
 }
 WITH_OPTIONAL_HOOKS: Final = [name for name, each in TRANSCRIPTS.items() if "bare" in each]
+SLOW: Final = [
+    (name, pause) for name, each in TRANSCRIPTS.items() for pause in each.get("slow", ())
+]
 WRONG: Final = [(name, wrong) for name, each in TRANSCRIPTS.items() for wrong in each["wrong"]]
 
 
@@ -45,3 +49,9 @@ def test_check_takes_other_steps_without_optional_hooks(name: str) -> None:
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
     assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]
+
+
+@pytest.mark.parametrize(("name", "pause"), SLOW)
+def test_check_passes_a_paused_server_in_so_many_steps(name: str, pause: str) -> None:
+    expected = TRANSCRIPTS[name].get("slow", {})[pause]
+    assert steps_if_paused(BY_NAME[name], pause) == expected
