@@ -50,6 +50,23 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
             ("idempotency._replayed_after_changes", 'made = app.create("user"{})'),
             ("idempotency._replayed_after_changes", "recovering = app.reconnect(connection_id{})"),
             ("idempotency._replayed_after_changes", "revoking = app.revoke(connection_id{})"),
+            ("retention._conflict_is_stored", "request = app.reconnect(connection_id{})"),
+            *(
+                (f"retention.{function}", 'request = app.create("user"{})')
+                for function in (
+                    "_cookies_are_not_replayed",
+                    "_retention",
+                    "_reuse_changes_nothing",
+                )
+            ),
+            *(
+                (f"retention.{function}", 'request = app.initiate("user"{})')
+                for function in (
+                    "_concurrent_initiates",
+                    "_limited_request_is_retried",
+                    "_replay_is_free",
+                )
+            ),
             (
                 "separation._owners_share_no_keys",
                 'request, seen = app.create("user"{}), set[str]()',
@@ -103,6 +120,19 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         "span = min(connections.MINUTE, lapse / 4)",
         "span = min(connections.MINUTE, lapse / 5)",
     ): "The check reads after the first deadline and before the second with either span.",
+    **{
+        (
+            f"{_KIT}.retention._reuse_changes_nothing",
+            'key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]',
+            f'key = client.headers(Response({other}), "idempotency-key")[0]',
+        ): "`headers` reads the headers alone."
+        for other in (
+            'None, request.headers, b""',
+            '1, request.headers, b""',
+            "0, request.headers, None",
+            '0, request.headers, b"XXXX"',
+        )
+    },
     (
         f"{_KIT}.revocation._rank_never_falls",
         "rank = ranks.index(status) if status in ranks else -1",

@@ -130,8 +130,11 @@ CHECKED_BODIES: Final = (
     "testing.conformance.recovery",
     "testing.conformance.registration",
     "testing.conformance.replies",
+    "testing.conformance.retention",
     "testing.conformance.revocation",
     "testing.conformance.separation",
+    "testing.conformance.sessions",
+    "testing.conformance.standings",
     "testing.conformance.tombstones",
     "testing.conformance.wire",
 )

@@ -32,7 +32,7 @@ from tests.support.kit import asynchronous
 Outcome = object
 """The outcome of a step: a response, or the value that a hook returned."""
 
-_SPANS: Final = tuple([timedelta(seconds=each) for each in (-86_400, -60, 1, 60, 86_400)])
+_SPANS: Final = tuple([timedelta(seconds=each) for each in (-86_400, -60, 1, 5, 60, 86_400)])
 _OTHER_ID: Final = "abcdef00-0000-4000-8000-ffffffffffff"
 _ID_LENGTH: Final = len(_OTHER_ID)
 
