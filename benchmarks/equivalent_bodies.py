@@ -17,6 +17,68 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         """for value in ('"other"', tag.strip('"'), f'"{tag[1:-1]}x"', f"w/{tag}"):""",
         """for value in ('"other"', tag.strip('XX"XX'), f'"{tag[1:-1]}x"', f"w/{tag}"):""",
     ): "A text without its quotes is no entity tag either way.",
+    **{
+        (
+            f"{_KIT}.{function}",
+            f"seconds = {before}",
+            f"seconds = {other}",
+        ): "The loop assigns it before it is read."
+        for function, before, others in (
+            ("buckets._one_bucket_per_key", "SMALL.window", ("None",)),
+            ("buckets._bucket_refills", "0", ("None", "1")),
+            ("limits._refusals_are_free", "0", ("None", "1")),
+        )
+        for other in others
+    },
+    (
+        f"{_KIT}.buckets._charged_requests",
+        "yield from _expect_charge(app, request, charged=False)",
+        "yield from _expect_charge(app, request, charged=None)",
+    ): "It is only asked whether it is true.",
+    **{
+        (
+            f"{_KIT}.{function}",
+            call.format(", key=app.new_key()"),
+            call.format(other),
+        ): "`App` makes a fresh key for a request that is given none."
+        for function, call in (
+            ("buckets._bucket_order", 'request = app.initiate("user"{})'),
+            (
+                "idempotency._other_api_key",
+                'yield from success(other.create("another"{}), client.CREATED)',
+            ),
+            ("idempotency._replayed_after_changes", 'made = app.create("user"{})'),
+            ("idempotency._replayed_after_changes", "recovering = app.reconnect(connection_id{})"),
+            ("idempotency._replayed_after_changes", "revoking = app.revoke(connection_id{})"),
+            ("retention._conflict_is_stored", "request = app.reconnect(connection_id{})"),
+            *(
+                (f"retention.{function}", 'request = app.create("user"{})')
+                for function in (
+                    "_cookies_are_not_replayed",
+                    "_retention",
+                    "_reuse_changes_nothing",
+                )
+            ),
+            *(
+                (f"retention.{function}", 'request = app.initiate("user"{})')
+                for function in (
+                    "_concurrent_initiates",
+                    "_limited_request_is_retried",
+                    "_replay_is_free",
+                )
+            ),
+            (
+                "separation._owners_share_no_keys",
+                'request, seen = app.create("user"{}), set[str]()',
+            ),
+        )
+        for other in (", key=None", ", ")
+    },
+    (
+        f"{_KIT}.idempotency._keys_differ_at_the_end",
+        'short, long = app.new_key(), (app.new_key() + "k" * 254)[:254]',
+        'short, long = app.new_key(), (app.new_key() + "k" * 255)[:254]',
+    ): "The slice cuts one more character off.",
     (
         f"{_KIT}.idempotency_key_header._key_valid",
         'longest = (app.new_key() + "x" * 255)[:255]',
@@ -32,6 +94,11 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         'executed.count(True) == 1, f"{executed.count(True)} operations were executed instead of 1"',
         'executed.count(False) == 1, f"{executed.count(True)} operations were executed instead of 1"',
     ): "One of two is true if one of two is false.",
+    (
+        f"{_KIT}.limits._retry_after",
+        "if left > timedelta(0):",
+        "if left >= timedelta(0):",
+    ): "A correct server that pauses for less than 5 s leaves 33 s; the rest fails either way.",
     **{
         (
             f"{_KIT}.races._two_sign_ups",
@@ -55,12 +122,22 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
     ): "The check reads after the first deadline and before the second with either span.",
     **{
         (
-            f"{_KIT}.separation._owners_share_no_keys",
-            'request, seen = app.create("user", key=app.new_key()), set[str]()',
-            f'request, seen = app.create("user", {other}), set[str]()',
-        ): "`create` makes a fresh key if it is given none."
-        for other in ("key=None", "")
+            f"{_KIT}.retention._reuse_changes_nothing",
+            'key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]',
+            f'key = client.headers(Response({other}), "idempotency-key")[0]',
+        ): "`headers` reads the headers alone."
+        for other in (
+            'None, request.headers, b""',
+            '1, request.headers, b""',
+            "0, request.headers, None",
+            '0, request.headers, b"XXXX"',
+        )
     },
+    (
+        f"{_KIT}.revocation._rank_never_falls",
+        "rank = ranks.index(status) if status in ranks else -1",
+        "rank = ranks.index(status) if status in ranks else -2",
+    ): "The rank of each known status is at least 0.",
     **{
         (
             f"{_KIT}.tombstones._nobody_bound",

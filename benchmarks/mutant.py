@@ -24,6 +24,8 @@ import libcst
 from mutmut.configuration import config
 from mutmut.mutation.file_mutation import create_mutations
 
+from benchmarks.decorated import CHECKED_BODIES, undecorated
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
 ROOMS: Final = (
@@ -157,36 +159,6 @@ ROOMS: Final = (
 )
 """The rooms whose code is mutated, and single modules of other rooms."""
 
-_PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
-"""mutmut leaves decorated functions alone; under these there is a plain function."""
-
-CHECKED_BODIES: Final = (
-    "testing.conformance.accounts",
-    "testing.conformance.bodies",
-    "testing.conformance.chains",
-    "testing.conformance.gate_order",
-    "testing.conformance.idempotency_key_header",
-    "testing.conformance.lookalike_ids",
-    "testing.conformance.purging",
-    "testing.conformance.races",
-    "testing.conformance.recovery",
-    "testing.conformance.registration",
-    "testing.conformance.replies",
-    "testing.conformance.separation",
-    "testing.conformance.tombstones",
-    "testing.conformance.wire",
-)
-"""The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
-
-The checks of the kit's other modules are left to tests/proof/assertions, which disable each of
-their assertions in turn.
-"""
-
-_ADDS_A_CHECK: Final = re.compile(
-    r"^@(CHECKS\.add|_race)\(.*?\)\n(?=def )", re.MULTILINE | re.DOTALL
-)
-"""The decorators that return the check's function itself, so that a mutant reaches it."""
-
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
 )
@@ -293,18 +265,6 @@ def mutants_of(module: str) -> list[Mutant]:
             )
         )
     return made
-
-
-def undecorated(source: str, *, checks: bool) -> str:
-    """Return a source without the decorators that leave a plain function to mutate.
-
-    Args:
-        source: The source of a module.
-        checks: Whether to remove those, too, that add a function to the checks of the kit.
-    """
-    for decorator in _PLAIN_UNDERNEATH:
-        source = source.replace(decorator, "")
-    return _ADDS_A_CHECK.sub("", source) if checks else source
 
 
 def _only_for_readers(

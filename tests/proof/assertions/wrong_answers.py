@@ -22,6 +22,7 @@ from curae_lifecycle.rules.values import Environment, format_time, parse_time
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import AsyncServer
+from curae_lifecycle.testing.conformance.limits import FEW
 from curae_lifecycle.testing.conformance.server import HOOKS
 from curae_lifecycle.web.request import Request
 from tests.proof.bugs.kit import server
@@ -31,7 +32,7 @@ from tests.support.kit import asynchronous
 Outcome = object
 """The outcome of a step: a response, or the value that a hook returned."""
 
-_SPANS: Final = tuple([timedelta(seconds=each) for each in (-86_400, -60, 1, 60, 86_400)])
+_SPANS: Final = tuple([timedelta(seconds=each) for each in (-86_400, -60, 1, 5, 60, 86_400)])
 _OTHER_ID: Final = "abcdef00-0000-4000-8000-ffffffffffff"
 _ID_LENGTH: Final = len(_OTHER_ID)
 
@@ -206,7 +207,7 @@ def _headers(right: Response) -> Iterator[tuple[str, Response]]:
         for other in (f"{value}x", f"W/{value}"):
             yield f"{name}: {other}", attrs.evolve(right, headers=(*rest, (name, other)))
         if name == "retry-after":
-            for seconds in {0, 1, int(value) + 7, 9999}:
+            for seconds in {0, 1, int(value) - FEW.seconds, int(value) + 7, 9999}:
                 yield f"wait of {seconds}", _with_wait(right, value, str(seconds))
 
 

@@ -1,4 +1,7 @@
-"""Tests of the steps that checks take, and of what they say of a server with one wrong answer."""
+"""Tests of the steps that checks take, and of what they say of a server with one wrong answer.
+
+After a change of a check, `python -m tests.testing.conformance.transcript` writes what they compare.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,17 @@ from tests.testing.conformance.transcript import (
     load,
     modules,
     right_run,
+    steps_if_paused,
 )
 
 BY_NAME: Final = {each.name: each for each in CHECKS}
 TRANSCRIPTS: Final[dict[str, Transcript]] = {
     name: each for module in modules() for name, each in load(module).items()
 }
+WITH_OPTIONAL_HOOKS: Final = [name for name, each in TRANSCRIPTS.items() if "bare" in each]
+SLOW: Final = [
+    (name, pause) for name, each in TRANSCRIPTS.items() for pause in each.get("slow", ())
+]
 WRONG: Final = [(name, wrong) for name, each in TRANSCRIPTS.items() for wrong in each["wrong"]]
 
 
@@ -33,11 +41,17 @@ def test_check_takes_the_steps_of_its_transcript(name: str) -> None:
     assert right_run(BY_NAME[name]).lines == TRANSCRIPTS[name]["steps"]
 
 
-@pytest.mark.parametrize("name", [name for name, each in TRANSCRIPTS.items() if "bare" in each])
-def test_check_takes_fewer_steps_without_optional_hooks(name: str) -> None:
+@pytest.mark.parametrize("name", WITH_OPTIONAL_HOOKS)
+def test_check_takes_other_steps_without_optional_hooks(name: str) -> None:
     assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
 
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
     assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]
+
+
+@pytest.mark.parametrize(("name", "pause"), SLOW)
+def test_check_passes_a_paused_server_in_so_many_steps(name: str, pause: str) -> None:
+    expected = TRANSCRIPTS[name].get("slow", {})[pause]
+    assert steps_if_paused(BY_NAME[name], pause) == expected

@@ -8,6 +8,8 @@ The folder `transcripts` has a file for each module of checks. It holds, by the 
 - `wrong`: by a wrong answer, the message of the failure, or null if the check must still pass. A
   wrong answer is the number of a step and the name of a change of its outcome, as in
   `tests/proof/assertions/wrong_answers.py`, or `bug` and the name of a seeded bug.
+- `slow`: by the number of a step and how many seconds a correct server pauses before it, the
+  number of steps that the check then takes until it passes.
 
 After a change of a check, `python -m tests.testing.conformance.transcript` writes the files again;
 read the difference. It keeps the wrong answers that the files name.
@@ -18,6 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +29,7 @@ from typing import Final, NotRequired, TypedDict, cast
 
 import attrs
 
+from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import Server
@@ -58,6 +62,9 @@ LONGEST_MESSAGE: Final = 240
 ROUNDS: Final = 2
 """The number of rounds of a race; the first step alternates."""
 
+OF_ONE_ENVIRONMENT: Final = "permission.wrong-environment"
+"""The check that needs a server of one environment."""
+
 _BUG: Final = "bug"
 _BASE: Final = "/api/sdk/v1/"
 _USUAL_HEADERS: Final = frozenset({"content-type"})
@@ -73,6 +80,7 @@ class Transcript(TypedDict):
     steps: list[str]
     bare: NotRequired[list[str]]
     wrong: dict[str, str | None]
+    slow: NotRequired[dict[str, int]]
 
 
 @attrs.define
@@ -84,6 +92,7 @@ class Run:
         number: The number of the step with the wrong answer; 0 if all answers are right.
         change: The name of the change.
         is_bare: Whether the server has only the hooks that the check needs.
+        pause: How long the server pauses before the step of that number.
         taken: The steps so far, with the server's right outcomes.
         lines: The steps so far, as the transcript has them.
         random: The random names so far, each with what stands for it.
@@ -93,6 +102,7 @@ class Run:
     number: int = 0
     change: str = ""
     is_bare: bool = False
+    pause: timedelta | None = None
     taken: list[Taken] = attrs.field(factory=list[Taken])
     lines: list[str] = attrs.field(factory=list[str])
     random: dict[str, str] = attrs.field(factory=dict[str, str])
@@ -128,17 +138,21 @@ class Run:
     def _take_one(self, step: SingleStep) -> object:
         assert len(self.taken) < MOST_STEPS, "the check goes on for ever"
         number = len(self.taken) + 1
+        if self.pause is not None and number == self.number:
+            assert self.server.pass_time is not None
+            self.server.pass_time(self.pause)
         change = self.change.removesuffix(FROM_THEN_ON)
         lasts = change != self.change
-        is_wrong = number == self.number or (lasts and number > self.number)
+        is_wrong = bool(change) and (number == self.number or (lasts and number > self.number))
         right = None if is_wrong and change == NOT_CALLED else self._call(step)
         arguments = step.arguments if isinstance(step, HookCall) else (step,)
         taken, earlier = Taken(arguments, right), [*self.taken]
         self.taken.append(taken)
         outcome = right
         if is_wrong:
-            wrong = (each for name, each in changes(taken, earlier) if name == change)
-            outcome = next(wrong, right)
+            wrong = [each for name, each in changes(taken, earlier) if name == change]
+            assert wrong or lasts, f"the outcome of step {number} cannot be changed to {change}"
+            outcome = wrong[0] if wrong else right
         self.lines.append(self._named(f"{_shown(step)}: {_outcome(outcome)}"))
         return outcome
 
@@ -166,7 +180,7 @@ def _without_middle(message: str) -> str:
 
 def _shown(step: SingleStep) -> str:
     if isinstance(step, HookCall):
-        return f"{step.hook}({', '.join(map(format_argument, step.arguments))})"
+        return f"{step.hook}({', '.join(map(_argument, step.arguments))})"
     parts = [step.method, step.target.removeprefix(_BASE)]
     parts += [
         f"{name}: {value}"
@@ -178,13 +192,25 @@ def _shown(step: SingleStep) -> str:
     return " ".join(parts)
 
 
+def _argument(argument: object) -> str:
+    if attrs.has(type(argument)):
+        # With the fields that no message shows, such as the URL of a page.
+        argument = attrs.asdict(cast("attrs.AttrsInstance", argument), recurse=False)
+    return format_argument(argument)
+
+
 def _outcome(outcome: object) -> str:
     return in_short(outcome) if isinstance(outcome, Response) else format_argument(outcome)
 
 
+def _correct_server(check: Check) -> Server:
+    environment = Environment.LIVE if check.name == OF_ONE_ENVIRONMENT else None
+    return server(Service(Settings(environment=environment)))
+
+
 def right_run(check: Check, *, is_bare: bool = False) -> Run:
     """Play a check against a correct server, and return the run."""
-    run = Run(server(Service(Settings())), is_bare=is_bare)
+    run = Run(_correct_server(check), is_bare=is_bare)
     assert run.play(check) is None
     return run
 
@@ -194,7 +220,15 @@ def judge(check: Check, wrong: str) -> str | None:
     number, _, name = wrong.partition(" ")
     if number == _BUG:
         return Run(server(_bugs()[name]())).play(check)
-    return Run(server(Service(Settings())), int(number), name).play(check)
+    return Run(_correct_server(check), int(number), name).play(check)
+
+
+def steps_if_paused(check: Check, pause: str) -> int:
+    """Play a check against a correct server that pauses; return how many steps it takes."""
+    number, _, seconds = pause.partition(" ")
+    run = Run(_correct_server(check), int(number), pause=timedelta(seconds=float(seconds)))
+    assert run.play(check) is None
+    return len(run.taken)
 
 
 @cache
@@ -202,13 +236,21 @@ def _bugs() -> Mapping[str, Callable[[], Service]]:
     return {bug.name: bug.make for bug in visible() if not bug.slowly}
 
 
-def transcript(check: Check, wrong: Iterable[str]) -> Transcript:
-    """Return the transcript of a check, with what it says of these wrong answers."""
+def transcript(check: Check, wrong: Iterable[str] = (), slow: Iterable[str] = ()) -> Transcript:
+    """Return the transcript of a check with these wrong answers and pauses."""
     steps, bare = right_run(check).lines, right_run(check, is_bare=True).lines
-    judged = {each: judge(check, each) for each in wrong}
-    if steps == bare:
-        return {"steps": steps, "wrong": judged}
-    return {"steps": steps, "bare": bare, "wrong": judged}
+    made: Transcript = {"steps": steps, "wrong": {each: judge(check, each) for each in wrong}}
+    if steps != bare:
+        made["bare"] = bare
+    if counts := {each: steps_if_paused(check, each) for each in slow}:
+        made["slow"] = counts
+    return made
+
+
+def again(check: Check, before: Mapping[str, Transcript]) -> Transcript:
+    """Return the transcript of a check with the wrong answers and pauses that it had before."""
+    old = before.get(check.name, {"steps": [], "wrong": {}})
+    return transcript(check, old["wrong"], old.get("slow", {}))
 
 
 def checks_of(module: str) -> list[Check]:
@@ -244,15 +286,7 @@ def main() -> None:
     """Write every file again, with the wrong answers that it has."""
     for module in modules():
         before = load(module)
-        save(
-            module,
-            {
-                each.name: transcript(
-                    each, before[each.name]["wrong"] if each.name in before else ()
-                )
-                for each in checks_of(module)
-            },
-        )
+        save(module, {each.name: again(each, before) for each in checks_of(module)})
 
 
 if __name__ == "__main__":

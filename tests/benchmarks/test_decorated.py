@@ -1,9 +1,8 @@
-"""Tests of the making of mutants: the functions that are mutated."""
+"""Tests of the decorated functions that are mutated."""
 
 from __future__ import annotations
 
-import pytest
-
+from benchmarks.decorated import CHECKED_BODIES, undecorated
 from curae_lifecycle.testing.conformance import purging
 
 SOURCE = """
@@ -30,8 +29,7 @@ def d():
 
 
 def decorators(*, checks: bool) -> list[str]:
-    made = pytest.importorskip("benchmarks.mutant", reason="needs the group `mutation`")
-    return [each for each in made.undecorated(SOURCE, checks=checks).split() if each[0] == "@"]
+    return [each for each in undecorated(SOURCE, checks=checks).split() if each[0] == "@"]
 
 
 def test_mutated_source_has_no_decorators_of_checks() -> None:
@@ -42,9 +40,9 @@ def test_source_keeps_decorators_of_checks_that_are_not_mutated() -> None:
     assert decorators(checks=False) == ['@CHECKS.add("purge.live",', "@_race(", "@cache"]
 
 
-def test_function_to_mutate_is_the_one_that_the_check_runs() -> None:
-    made = pytest.importorskip("benchmarks.mutant", reason="needs the group `mutation`")
-    mutant = made.Mutant(
-        "testing.conformance.purging", "_live_values", before="", after="", source=""
-    )
-    assert made.function_of(mutant) is purging.CHECKS[0].steps
+def test_decorator_of_a_check_returns_the_function_that_runs() -> None:
+    assert purging.CHECKS[0].steps is purging._live_values
+
+
+def test_modules_of_mutated_checks_are_sorted() -> None:
+    assert list(CHECKED_BODIES) == sorted(set(CHECKED_BODIES))
