@@ -229,10 +229,6 @@ def path_of(module: str) -> Path:
 def mutants_of(module: str) -> list[Mutant]:
     """Every mutant of a module, in the order of its source."""
     path = path_of(module)
-    source = path.read_text(encoding="utf-8")
-    for decorator in _PLAIN_UNDERNEATH:
-        source = source.replace(decorator, "")
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     source = undecorated(path.read_text(encoding="utf-8"), checks=module in CHECKED_BODIES)
     parsed, mutations, _, _ = create_mutations(str(path), source)
     names: dict[libcst.CSTNode, str] = {}

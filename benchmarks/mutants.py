@@ -42,7 +42,6 @@ from benchmarks.equivalent_testing import EQUIVALENT_TESTING
 from benchmarks.equivalent_traffic import EQUIVALENT_TRAFFIC
 from benchmarks.equivalent_world import EQUIVALENT_WORLD
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of, path_of
-from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 PROVEN: Final = {
