@@ -205,11 +205,11 @@ class _RecordedServer(SimulatedServer):
 
     def resolve_attempt(self, key: RecordKey, now: datetime, *, took_effect: bool) -> None:
         super().resolve_attempt(key, now, took_effect=took_effect)
-        self._add(now, f"resolve {key.key} of {key.owner}", took_effect)
+        self._add(now, f"resolve {_key(key)}", took_effect)
 
     def erase_response(self, key: RecordKey, now: datetime) -> None:
         super().erase_response(key, now)
-        self._add(now, f"erase {key.key} of {key.owner}", None)
+        self._add(now, f"erase {_key(key)}", None)
 
     def limit_purge_to(self, now: datetime) -> None:
         super().limit_purge_to(now)
@@ -222,11 +222,19 @@ class _RecordedServer(SimulatedServer):
 
     def _add(self, at: datetime, what: str, result: object, new_ids: NewIds | None = None) -> None:
         user = "nobody" if self.current_user is None else self.current_user.app_user_id
-        ids = "" if new_ids is None else f" ({new_ids.connection_id}, {new_ids.next_action})"
+        ids = "" if new_ids is None else f" ({_new_ids(new_ids)})"
         totals = f"{self.conflicts} conflicts, {self.outbox.shipped} shipped"
         totals += f", {len(self.unrecorded)} unrecorded"
         assert len(self.steps) < _MOST_STEPS, "the world does not end"
         self.steps.append(f"{at.isoformat()} {user}: {what}{ids}: {_result(result)}; {totals}")
+
+
+def _new_ids(ids: NewIds) -> str:
+    return f"{ids.connection_id}, page until {ids.next_action.expires_at.isoformat()}"
+
+
+def _key(key: RecordKey) -> str:
+    return f"{key.key} of {key.owner.api_key_id}"
 
 
 def _request(request: Request) -> str:
