@@ -95,6 +95,13 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     assert any(run and run[-1] > HOUR for run in runs)
 
 
+def test_no_drawn_run_is_longer_than_the_most_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Runs of more than twelve requests would rarely be drawn, even without a bound.
+    monkeypatch.setattr(limit, "_MOST_REQUESTS", 2)
+    charges = drawn_examples(draw.charges(RECORDER), count=40)
+    assert {len(requests_of(each)) for each in charges} == {0, 1, 2}
+
+
 def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
     charges = drawn_examples(draw.charges(), count=110)
     kinds = {(type(each.policy), type(each.state)) for each in charges}
