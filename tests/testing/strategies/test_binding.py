@@ -77,12 +77,11 @@ def test_active_binding_without_a_limited_user_before_is_drawn() -> None:
 # --- Histories ------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_drawn_coordinate_moves_cover_their_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "coordinates", lambda: st.just(COORDINATE))
     monkeypatch.setattr(binding, "_play", lambda *played: played)
     # A history is its moves here, since `_play` is replaced.
-    drawn: list[object] = [*drawn_examples(draw.coordinate_histories(), count=150)]
+    drawn: list[object] = [*drawn_examples(draw.coordinate_histories(), count=110)]
     lengths, seen = set[int](), set[object]()
     for each in drawn:
         assert isinstance(each, tuple)

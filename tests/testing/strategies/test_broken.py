@@ -182,7 +182,6 @@ def changes_of(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
     return [name for name, value in after.items() if repr(value) != repr(before.get(name))]
 
 
-@pytest.mark.slow
 def test_each_kind_of_document_is_broken_at_every_member(monkeypatch: pytest.MonkeyPatch) -> None:
     stored: list[Storable] = []
     for name in STRATEGIES_OF_KINDS:

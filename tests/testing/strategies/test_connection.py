@@ -224,12 +224,11 @@ def test_history_plays_its_moves_in_time_order() -> None:
 # --- Chains ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_drawn_chain_moves_are_facts_and_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pending()
     monkeypatch.setattr(connection, "new_connections", lambda: st.just(first))
     monkeypatch.setattr(connection, "_play_chain", lambda *played: played)
-    drawn: list[object] = [*drawn_examples(draw.chains(), count=150)]
+    drawn: list[object] = [*drawn_examples(draw.chains(), count=110)]
     lengths, places, kinds = set[int](), set[int](), set[object]()
     for each in drawn:
         assert isinstance(each, tuple)

@@ -82,9 +82,8 @@ def test_policies_are_drawn_of_both_kinds() -> None:
     assert set(map(type, drawn_examples(draw.policies()))) == {ExactLog, Bucket}
 
 
-@pytest.mark.slow
 def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
-    charges = drawn_examples(draw.charges(RECORDER), count=150)
+    charges = drawn_examples(draw.charges(RECORDER), count=110)
     runs = [requests_of(each) for each in charges]
     assert {each.policy for each in charges} == {RECORDER}
     assert all(timedelta(0) <= offset <= 3 * HOUR for run in runs for offset in run)
@@ -96,9 +95,15 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     assert any(run and run[-1] > HOUR for run in runs)
 
 
-@pytest.mark.slow
+def test_no_drawn_run_is_longer_than_the_most_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Runs of more than twelve requests would rarely be drawn, even without a bound.
+    monkeypatch.setattr(limit, "_MOST_REQUESTS", 2)
+    charges = drawn_examples(draw.charges(RECORDER), count=40)
+    assert {len(requests_of(each)) for each in charges} == {0, 1, 2}
+
+
 def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
-    charges = drawn_examples(draw.charges(), count=150)
+    charges = drawn_examples(draw.charges(), count=110)
     kinds = {(type(each.policy), type(each.state)) for each in charges}
     assert kinds == {(ExactLog, LogState), (Bucket, BucketState)}
     for each in charges:
