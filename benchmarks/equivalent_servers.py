@@ -162,5 +162,9 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
         )
     ),
     **dict(_upper_case("servers.wsgi._environ", 'text = value.decode("latin-1")', "latin-1")),
+    (
+        "servers.slots.Slots._bound",
+        "is_alone = self._in_a_row.get(name, 0) >= ALONE_AFTER",
+        "is_alone = self._in_a_row.get(name, 1) >= ALONE_AFTER",
+    ): "Neither number of requests in a row is enough.",
 }
-"""Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -432,5 +432,12 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "self._callers.popitem(last=False)",
         "self._callers.popitem(last=None)",
     ): _FALSY,
+    **{
+        (
+            "stores.sql.charging.RequestCharge.of",
+            "rows=tuple(sorted(rows, key=lambda row: row[0])),",
+            f"rows=tuple(sorted(rows, {other})),",
+        ): "No two buckets of a request share a key, so the keys alone decide."
+        for other in ("key=None", "")
+    },
 }
-"""Function, the line as it is, the line as it was changed: why no caller can tell."""

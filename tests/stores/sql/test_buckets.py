@@ -263,6 +263,7 @@ def test_bucket_too_large_for_64_bits_is_refused(
         (ONE, 1),
         (SEVENTHS, 3),
         (Bucket(name="p", capacity=8_960_000_000_000, refill=1, seconds=1), 263_372_036_854),
+        (Bucket(name="p", capacity=5_000_000, refill=40_000_000_000, seconds=10**6), 4_223_371),
     ],
 )
 def test_as_many_tokens_as_a_bucket_holds_are_charged_together(bucket: Bucket, most: int) -> None:

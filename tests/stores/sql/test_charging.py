@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 
@@ -317,6 +319,41 @@ def test_charges_together_run_in_the_context_of_the_last() -> None:
         assert held.places == ["first", "third"]
 
     run(scenario())
+
+
+class Forgetful(Held):
+    """A database that keeps no reference to the transactions that wait."""
+
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        del statements
+        end: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.last = weakref.ref(end)
+        return await end
+
+    async def end_last(self) -> None:
+        end = self.last()
+        assert end is not None, "the transaction was garbage-collected"
+        end.set_result(True)
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+
+def test_charge_made_for_others_is_kept_until_it_ends() -> None:
+    reported: list[object] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: reported.append(what))
+        database = Forgetful()
+        charges = SharedCharges(database)
+        first, second = await started(charges.charge(charge(WIDE)), charges.charge(charge(WIDE)))
+        await database.end_last()
+        assert await first
+        gc.collect()
+        await database.end_last()
+        assert await second
+
+    run(scenario())
+    assert reported == []
 
 
 def test_charges_can_be_made_in_one_event_loop_after_another() -> None:
