@@ -71,7 +71,7 @@ def test_tenants_of_an_arena_are_numbered_from_1() -> None:
     assert tenants == [RaceTenant.of(number, settings) for number in (1, 2, 3)]
 
 
-def test_later_arena_of_a_store_skips_the_tenants_of_earlier_ones() -> None:
+def test_later_arena_of_a_store_skips_tenants_of_earlier_ones() -> None:
     store = MemoryStore()
     for _ in range(3):
         StoreArena(store).set_up(SCENARIO)

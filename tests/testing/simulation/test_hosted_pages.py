@@ -246,7 +246,7 @@ def test_unexpected_fact_is_about_the_user_or_a_known_connection(
         ((0.9,), (), []),
     ],
 )
-def test_authorization_is_followed_by_an_action_an_end_or_nothing(
+def test_authorization_is_followed_by_action_end_or_nothing(
     draws: tuple[float, ...], places: tuple[int, ...], facts: list[DelayedFact]
 ) -> None:
     pages, chance = drawing(*draws, choices=places)

@@ -99,7 +99,7 @@ def test_conflict_begins_no_external_call() -> None:
     assert bench.server.conflicts == 1
 
 
-def test_request_that_needs_no_attempt_is_answered_without_a_call() -> None:
+def test_request_that_needs_no_attempt_is_answered_with_no_call() -> None:
     bench = Bench.of()
     first = bench.handle(request("create"))
     opened = bench.load(request("create"), at(1))
