@@ -15,7 +15,12 @@ FIXED: Final = settings(
     derandomize=True,
     max_examples=60,
     phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=(
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+    ),
 )
 """Settings under which a strategy draws the same values in every run, each of them once."""
 

@@ -128,6 +128,7 @@ class Compare(Protocol):
         trials: int = 0,
     ) -> Served:
         """Run the check, and return the run."""
+        ...
 
 
 @pytest.fixture

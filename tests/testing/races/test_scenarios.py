@@ -35,7 +35,7 @@ from curae_lifecycle.service.operations.graduation_handoff import StartGraduatio
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
-from curae_lifecycle.service.writes import PageWrite
+from curae_lifecycle.service.writes import ConnectionWrite, PageWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.races import (
@@ -190,7 +190,9 @@ def test_fact_action_decides_the_changes_of_a_fact() -> None:
     tenant, (store, _) = arena.set_up(SCENARIOS[UNBOUND]), arena.stores()
     decided = fact_action(Authorized(tenant.first))(store)
     assert decided.loaded.now == at(20)
-    assert [write.after.status for write in decided.changes.writes] == ["ACTIVE"]  # type: ignore[union-attr]
+    (write,) = decided.changes.writes
+    assert isinstance(write, ConnectionWrite)
+    assert write.after.status == "ACTIVE"
     refused = fact_action(Authorized(tenant.second))(store)
     assert refused.changes == NO_CHANGES
     assert refused.is_empty

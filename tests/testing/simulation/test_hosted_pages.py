@@ -5,11 +5,11 @@ A seed must cause the same facts in every release, so the order of the draws is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 
@@ -32,6 +32,9 @@ from curae_lifecycle.testing.simulation.hosted_pages import DelayedFact, FactSou
 from curae_lifecycle.testing.simulation.mishaps import Dice
 from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
+
 Member = TypeVar("Member")
 
 URL: Final = "https://connect.example/1"
@@ -53,7 +56,7 @@ class Chance(Random):
     def random(self) -> float:
         return next(self._draws)
 
-    def choice(self, seq: Sequence[Member]) -> Member:  # type: ignore[override]
+    def choice(self, seq: SupportsLenAndGetItem[Member]) -> Member:
         self.offered.append(len(seq))
         return seq[next(self._places)]
 

@@ -240,7 +240,9 @@ def test_fact_of_the_newest_page_of_a_connection_is_recorded() -> None:
     assert isinstance(answer, Done)
 
 
-def test_fact_of_a_replaced_page_that_is_recorded_breaks_a_rule() -> None:
+def test_fact_of_a_replaced_page_that_is_recorded_breaks_a_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench.of()
     bench.handle(request("initiate"), 1)
     bench.handle(request("graduation"), 2)
@@ -251,7 +253,7 @@ def test_fact_of_a_replaced_page_that_is_recorded_breaks_a_rule() -> None:
     stored = bench.store._pages.get(url_digest(url(3)))
     assert stored is not None
     # The store does not notice the replacement.
-    bench.store.commit = lambda *_: True  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.store, "commit", lambda *_: True)
     with pytest.raises(RuleBrokenError, match="a hosted page that was replaced") as found:
         bench.server.commit_fact(transaction)
     what = "the fact binding.graduate of a hosted page that was replaced was recorded"

@@ -42,7 +42,7 @@ from curae_lifecycle.testing.strategies import (
     traffic,
     values,
 )
-from curae_lifecycle.testing.strategies.connection import FactTemplate
+from curae_lifecycle.testing.strategies.connection import FACT_TEMPLATES, FactTemplate
 from curae_lifecycle.testing.strategies.traffic import PACKAGES, SpecialStep, StepKind
 from curae_lifecycle.web.respond import respond
 from tests.testing.strategies.drawing import HOUR
@@ -367,5 +367,5 @@ def test_repr_of_an_exchange_names_its_last_rule() -> None:
 
 @pytest.mark.parametrize("kind", FACTS)
 def test_every_fact_is_a_step_or_a_template(kind: type[Fact]) -> None:
-    templates = {each.kind for each in draw.connection.FACT_TEMPLATES}
+    templates = {each.kind for each in FACT_TEMPLATES}
     assert (kind in templates) != (kind in traffic._FACTS)

@@ -24,6 +24,7 @@ from curae_lifecycle.testing.strategies import (
     Traffic,
     traffic,
 )
+from curae_lifecycle.testing.strategies.connection import FACT_TEMPLATES
 from curae_lifecycle.testing.strategies.traffic import SpecialStep, TrafficStep
 from tests.support.drawing import drawn_examples
 from tests.testing.strategies.drawing import HOUR
@@ -38,7 +39,7 @@ from tests.testing.strategies.playing import (
 ALL_STEPS: Final = {
     *OPERATIONS,
     *SpecialStep,
-    *draw.connection.FACT_TEMPLATES,
+    *FACT_TEMPLATES,
     *(HandoffCompleted, Graduated, Tombstoned),
 }
 
