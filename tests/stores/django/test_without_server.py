@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Final, cast
 
 import attrs
@@ -147,3 +149,19 @@ def test_postgresql_runs_a_small_transaction_as_one_statement(
     assert made.run_transaction(statements)
     combined = combine(statements)
     assert connection.made.ran == [(combined.as_format, combined.values)]
+
+
+# --- Migrations -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["create", "drop"])
+def test_migration_on_postgresql_takes_the_lock_first(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    migration = vars(import_module("curae_lifecycle.stores.django.migrations.0001_tables"))
+    ran: list[Statement] = []
+    monkeypatch.setattr(DjangoDatabase, "run_ddl", lambda _, statements: ran.extend(statements))
+    with database(URL, migrated=False) as alias:
+        migration[step](None, SimpleNamespace(connection=SimpleNamespace(alias=alias)))
+    assert "pg_advisory_xact_lock" in ran[0].text
+    assert f"{step.upper()} TABLE" in ran[1].text

@@ -14,6 +14,7 @@ from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing import simulation
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulation import MAX_CLIENTS, MAX_HOURS, START, simulate, world
 from curae_lifecycle.testing.simulation.hosted_pages import FactSource
@@ -181,3 +182,16 @@ def test_outbox_is_closed_at_the_end_of_a_world(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Watch, "observe_fact", breaks_law_seven)
     assert simulate(0, hours=1).violation is not None
     assert len(closed) == 2
+
+
+def test_simulation_lasts_a_day_unless_hours_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def begin(seed: int, *, hours: int, **_: object) -> Simulation:
+        asked.append(hours)
+        return Simulation(seed, hours=1, make_store=MemoryStore)
+
+    monkeypatch.setattr(simulation, "Simulation", begin)
+    simulate(1)
+    simulate(1, hours=36)
+    assert asked == [24, 36]
