@@ -81,7 +81,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 
 def names_postgres(item: pytest.Item) -> bool:
-    """Whether a fixture or a parameter of a test names PostgreSQL."""
+    """Return whether a fixture or a parameter of a test names PostgreSQL."""
     if not isinstance(item, pytest.Function):
         return False
     parameters = item.name.removeprefix(item.originalname)
@@ -111,13 +111,13 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 
 def is_not_of_asyncio(record: logging.LogRecord) -> bool:
-    """Whether a line was logged by something else than asyncio."""
+    """Return whether a line was logged by something other than asyncio."""
     return record.name != "asyncio"
 
 
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What is logged in a test, but for asyncio's lines.
+    """Capture the log of a test without the lines of asyncio.
 
     asyncio logs that a task is lost when garbage is collected, which may be in a later test.
     """

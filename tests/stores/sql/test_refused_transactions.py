@@ -17,6 +17,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
@@ -192,8 +193,9 @@ def test_refused_revival_of_a_dead_message_is_repeated(
 
 @pytest.mark.parametrize("change", [revive, revive_async])
 def test_revival_of_a_message_refused_each_time_raises(
-    refusing: Refusing, change: Callable[[Refusing, int], bool]
+    refusing: Refusing, change: Callable[[Refusing, int], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     post(refusing, "one")
     outbox = Outbox(refusing, DeliverySettings(attempts=1))
     outbox.deliver_batch(raising)

@@ -75,7 +75,7 @@ _LONG: Final = re.compile(r"(.)\1{24,}")
 
 
 class Transcript(TypedDict):
-    """What a file holds of one check."""
+    """The part of a file about one check."""
 
     steps: list[str]
     bare: NotRequired[list[str]]
