@@ -59,7 +59,7 @@ def test_database_url_of_the_environment_is_the_default(
 
 
 @pytest.mark.parametrize("act", ["create", "erase"])
-def test_act_without_a_database_exits_2_with_its_usage(act: str, command: Command) -> None:
+def test_database_subcommand_without_url_exits_2_with_its_usage(act: str, command: Command) -> None:
     named = NAMED if act == "erase" else ()
     status, _, error = attrs.evolve(command, more=())("database", act, *named, given="mary")
     assert status == 2
@@ -171,7 +171,7 @@ def test_database_erase_prints_the_counts_as_json(platform: Platform, command: C
 
 
 @pytest.mark.parametrize("act", ["create", "purge", "erase"])
-def test_long_act_of_database_shows_its_seconds_on_a_terminal(
+def test_long_database_subcommand_shows_seconds_on_a_terminal(
     act: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = io.StringIO()

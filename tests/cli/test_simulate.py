@@ -155,7 +155,7 @@ def test_violation_is_written_to_the_log_file_as_utf_8(
     assert file.read_bytes() == '{"a": 1}\n{"b": "é"}\n'.encode()
 
 
-def test_violation_on_a_terminal_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_violation_on_a_terminal_is_coloured_and_bold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Simulated, "violation", VIOLATIONS[None])
     screen = terminal_of(monkeypatch, "stdout", columns=200)
     assert main(["simulate", "--seed", "8", "--hours", "1"]) == 1

@@ -152,7 +152,9 @@ def test_facts_on_a_full_disk_records_all_and_exits_1(platform: Platform, comman
     assert "error: the outcomes from line 1 on could not be printed: No space left" in error
 
 
-def test_error_of_another_file_is_raised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_file_error_unrelated_to_standard_output_is_raised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     # Standard output is intact.
     monkeypatch.setattr("curae_lifecycle.cli.tables.run", lambda *_: (tmp_path / "x").read_text())
     with pytest.raises(FileNotFoundError):

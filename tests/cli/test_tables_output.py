@@ -150,7 +150,7 @@ def test_tables_diff_as_json_prints_one_document(
         (["--diff", "pyproject.toml"], "cannot read pyproject.toml: it is not JSON"),
     ],
 )
-def test_mistake_in_the_arguments_of_tables_exits_2_and_says_it(
+def test_tables_with_invalid_arguments_exits_2_and_says_why(
     arguments: list[str],
     said: str,
     capsys: pytest.CaptureFixture[str],

@@ -51,7 +51,7 @@ def test_line_without_rich_has_the_same_words_and_no_colour(
     assert screen.getvalue() == f"  > see [red] row 12:\n    {'w' * 40}\n\n"
 
 
-def test_line_on_a_pipe_is_broken_only_at_a_given_width(
+def test_line_on_a_pipe_is_wrapped_only_at_a_given_width(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Standard error is a terminal, which says nothing about standard output.
@@ -72,7 +72,7 @@ def test_line_on_a_pipe_is_broken_only_at_a_given_width(
         ("one two-three", ["one", "  two-three"]),
     ],
 )
-def test_line_is_broken_between_words_with_an_indentation(text: str, lines: list[str]) -> None:
+def test_line_is_wrapped_between_words_with_an_indentation(text: str, lines: list[str]) -> None:
     assert terminal.wrap_line(text, 9) == lines
 
 

@@ -25,7 +25,7 @@ STEP = Step(
 WHY = "[S] The key has the scope that the operation needs."
 
 
-def test_refused_step_is_known_by_its_status_or_its_fact() -> None:
+def test_tour_step_is_refused_for_a_4xx_status_or_refused_fact() -> None:
     answered = ("200", "201 (replayed)", "409", "429", "done", "refused: NOT_FOUND")
     refused = [attrs.evolve(STEP, answered=(each,)).is_refused for each in answered]
     assert refused == [False, False, True, True, False, True]

@@ -21,7 +21,7 @@ CREATE = request("create")
 PAGE = Request("GET", "/page")
 
 
-def test_log_record_of_a_request_holds_its_line_and_no_place(
+def test_log_record_of_a_request_has_its_line_and_no_line_number(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -113,7 +113,7 @@ def test_interrupted_request_is_logged_with_its_whole_line(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_error_that_serving_lets_out_is_logged_and_counted(
+def test_error_raised_by_serve_is_logged_counted_and_gives_500(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, stats: RetryStats, **__: object) -> None:

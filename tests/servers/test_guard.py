@@ -45,7 +45,7 @@ def test_guard_passes_body_parts_to_the_app_as_one_message() -> None:
     assert client.headers() == {b"x": b"y"}
 
 
-def test_body_part_that_a_server_leaves_out_is_empty() -> None:
+def test_request_message_without_body_counts_as_empty() -> None:
     app = Seen()
     client = Client([{"type": "http.request", "more_body": True}, part(b"a", more=False)])
     guarded(app, client)
@@ -103,7 +103,7 @@ def test_too_long_body_is_dropped_until_the_bound_is_reached(read: list[int]) ->
     assert client.sends == [part(b"left", more=True)]
 
 
-def test_response_to_a_too_long_body_may_leave_its_headers_out() -> None:
+def test_headerless_response_to_too_long_body_closes_connection() -> None:
     async def bare(_: AsgiMessage, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 413})
         await send({"type": "http.response.body"})

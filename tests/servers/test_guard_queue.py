@@ -158,7 +158,7 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
-def test_watch_of_a_client_that_has_waited_ends_without_an_error() -> None:
+def test_disconnect_watch_of_a_queued_request_ends_without_error() -> None:
     errors = list[object]()
 
     async def scenario() -> None:

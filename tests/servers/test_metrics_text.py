@@ -87,7 +87,9 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def test_metrics_text_after_known_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_text_of_known_requests_is_the_expected_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     metrics, time = Metrics(), fake_time(monkeypatch)
     monkeypatch.setattr(endpoint, "perf_counter", time.monotonic)
     run_async(serve_requests(metrics, time), time)

@@ -114,7 +114,7 @@ def test_giving_back_one_of_two_slots_of_a_name_frees_one() -> None:
     run(scenario())
 
 
-def test_cancelled_wait_leaves_nothing_behind() -> None:
+def test_cancelled_wait_for_a_slot_leaves_no_waiter() -> None:
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1, max_alone=1)
         await slots.take((A,))
@@ -186,7 +186,7 @@ async def pass_through(slots: Slots, *requests: Names) -> None:
         ([(A, ROW)] * ALONE_AFTER + [(A,)], (ROW,), 2),
     ],
 )
-def test_name_of_the_last_100_requests_gets_max_alone_slots(
+def test_sole_name_in_last_100_requests_gets_max_alone_slots(
     before: list[Names], asked: Names, most: int
 ) -> None:
     async def scenario() -> None:
@@ -200,7 +200,7 @@ def test_name_of_the_last_100_requests_gets_max_alone_slots(
     run(scenario())
 
 
-def test_another_name_finds_a_slot_beside_a_lone_one_at_once() -> None:
+def test_second_name_gets_a_slot_at_once_beside_a_lone_name() -> None:
     async def scenario() -> None:
         slots = Slots(5, max_per_name=2, max_alone=4)
         await pass_through(slots, *[(A,)] * ALONE_AFTER)

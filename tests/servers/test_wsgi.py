@@ -160,7 +160,7 @@ def test_wsgi_response_is_sent_in_two_asgi_messages() -> None:
     ]
 
 
-def test_body_that_an_asgi_server_leaves_out_is_empty() -> None:
+def test_asgi_message_without_body_gives_wsgi_an_empty_body() -> None:
     app, client = Environ(), Client([{"type": "http.request"}])
     run(served(wsgi_to_asgi(app, 1), client, SCOPE))
     assert app.bodies == [b""]

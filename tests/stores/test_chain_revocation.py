@@ -186,7 +186,7 @@ def batches(ids: list[ConnectionId]) -> list[list[ConnectionId]]:
     return [*found, [first, *later]]
 
 
-def test_async_twin_revokes_a_long_chain_in_the_same_batches(
+def test_async_store_revokes_a_long_chain_in_the_same_batches(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_loop, "REVOCATION_BATCH", BATCH)
@@ -228,7 +228,7 @@ def test_revocation_killed_before_a_commit_changes_nothing(place: Place) -> None
 
 
 @pytest.mark.parametrize("commits", [1, 2])
-def test_connection_made_between_two_batches_stays(place: Place, commits: int) -> None:
+def test_connection_made_between_two_batches_is_not_revoked(place: Place, commits: int) -> None:
     chain = store_chain(place.store, 8)
     store = Stepped(place.store, before_load={commits + 1: lambda: place.reconnect(chain[-1])})
     assert isinstance(revoke(store, chain[0]), Done)
@@ -281,7 +281,7 @@ def test_revocation_by_another_between_batches_is_kept(place: Place) -> None:
 
 @pytest.mark.parametrize("happened_at", [None, at(15), NOW + timedelta(minutes=4)])
 @pytest.mark.parametrize("step", [timedelta(seconds=3), timedelta(hours=-1)])
-def test_clock_that_moves_between_batches_stops_none(
+def test_chain_is_revoked_though_the_clock_moves_between_batches(
     place: Place, happened_at: datetime | None, step: timedelta
 ) -> None:
     chain = store_chain(place.store, 8)
@@ -300,7 +300,7 @@ def test_first_batch_still_refuses_an_instant_too_far_ahead(place: Place) -> Non
     assert place.all() == chain
 
 
-def test_clock_behind_a_chain_bounds_each_batch_by_its_first(place: Place) -> None:
+def test_happened_at_is_clamped_per_batch_if_the_clock_is_slow(place: Place) -> None:
     updated = (40, 0, 0, 0, 0, 20, 30, 35)
     chain = [
         attrs.evolve(each, updated_at=at(minutes))

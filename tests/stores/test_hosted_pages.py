@@ -252,7 +252,7 @@ def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
     assert held(pages) == (0, 0, 0)
 
 
-def test_hosted_page_may_have_expired_only_after_its_expiry() -> None:
+def test_may_have_expired_is_true_only_after_the_first_expiry() -> None:
     pages = HostedPageCollection()
     assert not pages.may_have_expired(at(60))
     pages.add(page("first"))

@@ -49,7 +49,7 @@ def test_nullable_copies_a_codec_and_leaves_it_as_it_was() -> None:
     assert not text.nullable
 
 
-def test_further_member_is_ignored_and_an_unknown_one_refused() -> None:
+def test_object_codec_ignores_listed_members_and_refuses_others() -> None:
     document: Document = {"x": 1, "y": "2", "format": 1}
     assert codec().read(document) == Point(1, 2)
     assert fault(lambda: codec().read({**document, "z": 3})) == (None, "INVALID")

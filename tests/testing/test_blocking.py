@@ -61,7 +61,7 @@ def test_adapter_runs_optional_methods_of_its_async_store(runner: asyncio.Runner
     assert purge() == DROPPED
 
 
-def test_optional_method_of_a_blocking_store_is_its_own() -> None:
+def test_method_of_a_blocking_store_is_its_method_or_none() -> None:
     purge = method_of(RecordingStore(), "purge")
     assert purge is not None
     assert purge() == DROPPED

@@ -66,7 +66,7 @@ def test_strategy_uses_the_example_of_an_unknown_field() -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [("a b", "a b"), (20, "20"), (True, "true"), (None, "null")]
 )
-def test_factory_query_text_formats_each_type(value: object, text: str) -> None:
+def test_query_text_of_a_sample_is_plain_text_or_json(value: object, text: str) -> None:
     assert query_text(value) == text
 
 

@@ -148,7 +148,7 @@ def test_law_10_watch_skips_a_limit_of_no_given_operation() -> None:
     watch.observe_response(limited(1, "ping"), START, needs=needs)
 
 
-def test_law_10_watch_judges_a_429_that_names_another_limit() -> None:
+def test_law_10_watch_reports_a_429_that_names_another_limit() -> None:
     needs = call_of(request("initiate")).needs
     with broken(10, "refused although the limit had room"):
         Watch().observe_response(limited(40, "graduation"), START, needs=needs)

@@ -189,7 +189,7 @@ def cancel_claim(
 
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("hook", ["before_load", "after_load", None])
-def test_claim_that_lands_after_its_cancellation_holds_no_key(
+def test_key_claim_stored_after_its_cancellation_is_released(
     hook: str | None, *, used: bool, time: FakeTime
 ) -> None:
     made = faulty()
@@ -205,7 +205,7 @@ def test_claim_that_lands_after_its_cancellation_holds_no_key(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_late_claim_of_a_request_refused_meanwhile_holds_no_key(time: FakeTime) -> None:
+def test_late_key_claim_of_a_request_refused_since_is_released(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.
@@ -218,7 +218,7 @@ def test_late_claim_of_a_request_refused_meanwhile_holds_no_key(time: FakeTime) 
 
 
 @pytest.mark.parametrize("hook", ["before_load", "after_load"])
-def test_cancelled_claim_leaves_the_response_of_another_attempt(hook: str, time: FakeTime) -> None:
+def test_cancelled_key_claim_keeps_response_of_another_attempt(hook: str, time: FakeTime) -> None:
     made = faulty()
     answers: list[Answer] = []
 

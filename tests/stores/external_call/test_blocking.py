@@ -202,7 +202,7 @@ def test_no_external_call_if_the_idempotency_key_cannot_be_taken(
     assert caplog.messages == ["gave up after attempt 20"]
 
 
-def test_claim_that_certainly_stored_nothing_leaves_no_record() -> None:
+def test_key_claim_that_never_commits_leaves_no_record() -> None:
     made = faulty()
 
     def fail(_: Changes) -> None:

@@ -60,7 +60,7 @@ def test_handwritten_server_gives_the_same_responses_as_serve(operation: str) ->
         )
 
 
-def test_each_request_of_a_story_sees_changes_of_earlier_ones() -> None:
+def test_requests_in_sequence_each_see_the_earlier_changes() -> None:
     made = world()
     answer = handle_at(made, request("create"), START, new_ids=new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)

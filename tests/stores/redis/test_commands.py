@@ -142,12 +142,12 @@ def store_of(inner: Recorder, client: Client, *, is_async: bool) -> Store:
 # --- Loading ----------------------------------------------------------------------------------
 
 
-def test_caller_of_an_api_key_is_that_of_the_other_store(*, is_async: bool) -> None:
+def test_redis_limits_store_finds_callers_in_the_wrapped_store(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([]), is_async=is_async)
     assert (store.caller_of("a-key"), store.caller_of("other")) == (CALLER, None)
 
 
-def test_other_store_loads_all_values_but_the_limits(*, is_async: bool) -> None:
+def test_wrapped_store_loads_all_values_but_the_rate_limits(*, is_async: bool) -> None:
     inner = Recorder()
     other = BucketKey(CALLER.key_owner, OTHER)
     client = Client([[b"1 10 20005 3 10 5 0 0 0 0", None, f"1 {EARLIER.hex()} {LOG.hex()}"]])
@@ -166,7 +166,7 @@ def test_load_of_an_app_users_limit_alone_needs_no_bucket(*, is_async: bool) -> 
     assert (snapshot.buckets, snapshot.limit) == ((), LOG)
 
 
-def test_reply_with_another_number_of_values_raises(*, is_async: bool) -> None:
+def test_redis_reply_with_too_few_values_raises(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([[None]]), is_async=is_async)
     with pytest.raises(ValueError, match="zip"):
         store.load(Needs(buckets=(BUCKET_KEY,), limit=LIMIT_KEY))
@@ -176,7 +176,7 @@ def test_reply_with_another_number_of_values_raises(*, is_async: bool) -> None:
         store.commit(loaded_by(Recorder()), Changes((*CHARGES, CONNECTION)))
 
 
-def test_error_of_a_newer_limit_names_both_forms(*, is_async: bool) -> None:
+def test_newer_redis_limit_format_error_names_both_formats(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([["2 5 later"]]), is_async=is_async)
     with pytest.raises(NewerFormatError) as newer:
         store.load(Needs(limit=LIMIT_KEY))
@@ -203,7 +203,7 @@ def loaded_by(inner: Recorder) -> Loaded:
 )
 @pytest.mark.parametrize("charges", [(), CHARGES])
 @pytest.mark.parametrize("page", [None, PAGE])
-def test_other_store_commits_all_changes_but_the_charges(
+def test_wrapped_store_commits_all_changes_but_the_charges(
     others: Changes, charges: tuple[RateWrite, ...], page: HostedPage | None, *, is_async: bool
 ) -> None:
     inner = Recorder()

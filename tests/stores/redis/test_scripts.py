@@ -175,7 +175,7 @@ class Held:
 @pytest.mark.slow
 @given(st.data())
 @settings(max_examples=2 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_redis_script_returns_the_last_charge_in_full(
+def test_returning_the_last_charge_restores_its_redis_bucket(
     client: redis.Redis, data: st.DataObject
 ) -> None:
     rule, at = data.draw(rules()), data.draw(st.integers(0, 10 * SECOND))
@@ -243,7 +243,7 @@ def test_returned_charges_never_overfill_a_redis_bucket(
     steps=steps,
 )
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_charges_returned_to_a_busy_redis_bucket_are_exact(
+def test_returning_redis_charges_leaves_exactly_the_kept_ones(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:
     # The first charge is kept, and all others come before it has refilled.

@@ -266,7 +266,7 @@ def test_bucket_too_large_for_64_bits_is_refused(
         (Bucket(name="p", capacity=5_000_000, refill=40_000_000_000, seconds=10**6), 4_223_371),
     ],
 )
-def test_as_many_tokens_as_a_bucket_holds_are_charged_together(bucket: Bucket, most: int) -> None:
+def test_most_together_is_capacity_or_what_fits_into_64_bits(bucket: Bucket, most: int) -> None:
     assert most_together(bucket) == most
 
 

@@ -173,7 +173,7 @@ class Failing(Counted):
     ("error", "reads"), [(StoreUnavailableError("a lock"), 0), (ValueError("a row"), 1)]
 )
 @pytest.mark.parametrize("is_async", [False, True])
-def test_failed_load_forgets_a_caller_unless_it_may_pass(
+def test_failed_load_uncaches_caller_unless_store_is_unavailable(
     tables: SqlDatabase, error: Exception, reads: int, *, is_async: bool
 ) -> None:
     SqlStore(tables).register(ApiKey(API_KEY), CALLER)

@@ -77,7 +77,7 @@ def test_memory_store_loads_the_last_connections_before_a_place() -> None:
     check_parts(MemoryStore())
 
 
-def test_row_query_says_which_part_of_the_chain_suffices() -> None:
+def test_row_query_has_bounds_only_for_a_part_of_a_chain() -> None:
     needs = Needs(chain=ConnectionId(uuid(1)), chain_part=ChainPart(2, 5))
     query = build_row_query(needs)
     assert (query.chain, query.chain_before, query.chain_limit) == (uuid(1), 5, 2)

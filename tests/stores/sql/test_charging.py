@@ -263,7 +263,7 @@ def test_charge_cancelled_while_it_waits_is_not_made() -> None:
 
 
 @pytest.mark.parametrize("result", [True, False, StoreUnavailableError("away")])
-def test_charge_cancelled_while_it_is_made_leaves_the_others(
+def test_cancelling_one_request_of_a_shared_charge_keeps_others(
     result: bool | Exception,  # noqa: FBT001 - drawn
 ) -> None:
     async def scenario() -> None:
@@ -286,7 +286,7 @@ def test_charge_cancelled_while_it_is_made_leaves_the_others(
     run(scenario())
 
 
-def test_all_charges_cancelled_while_they_wait_end_the_line() -> None:
+def test_charge_succeeds_after_all_waiting_ones_were_cancelled() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -303,7 +303,7 @@ def test_all_charges_cancelled_while_they_wait_end_the_line() -> None:
     run(scenario())
 
 
-def test_charges_together_run_in_the_context_of_the_last() -> None:
+def test_shared_charge_runs_in_the_context_of_its_last_caller() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -338,7 +338,7 @@ class Forgetful(Held):
             await asyncio.sleep(0)
 
 
-def test_charge_made_for_others_is_kept_until_it_ends() -> None:
+def test_shared_charge_in_progress_is_not_garbage_collected() -> None:
     reported: list[object] = []
 
     async def scenario() -> None:
@@ -377,7 +377,7 @@ def test_charges_can_be_made_in_one_event_loop_after_another() -> None:
 # --- Statements -----------------------------------------------------------------------------
 
 
-def test_charges_together_are_made_at_their_latest_instant() -> None:
+def test_shared_charge_uses_the_latest_instant_of_its_requests() -> None:
     charges = [charge(WIDE, at=at) for at in (1, 3, 2)]
     assert request_charge_statements(Dialect.SQLITE, charges) == request_charge_statements(
         Dialect.SQLITE, [charge(WIDE, at=3)] * 3

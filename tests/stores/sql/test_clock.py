@@ -17,7 +17,7 @@ def test_sqlite_gets_this_machines_clock_in_whole_microseconds(
     assert repr(now_parameter(Dialect.SQLITE)) == "1700000000123456"
 
 
-def test_simulated_clock_takes_the_place_of_this_machines() -> None:
+def test_simulated_clock_replaces_the_machines_clock_for_sqlite() -> None:
     before = SQLITE_CLOCK.set(lambda: 7)
     try:
         assert now_parameter(Dialect.SQLITE) == 7
@@ -26,5 +26,5 @@ def test_simulated_clock_takes_the_place_of_this_machines() -> None:
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_clock_is_a_value_only_if_the_sql_has_a_place_for_it(dialect: Dialect) -> None:
+def test_now_is_a_parameter_only_if_its_sql_has_a_placeholder(dialect: Dialect) -> None:
     assert (now_parameter(dialect) is not None) is ("?" in NOW_SQL[dialect])

@@ -54,7 +54,7 @@ NOT_FREE: Final = "no connection was free in time"
         *[(each, 5, "int is no engine") for each in (False, True)],
     ],
 )
-def test_database_refuses_what_is_not_its_kind_of_engine(
+def test_database_given_another_kind_of_engine_raises_with_a_fix(
     engine: object, fix: str, *, is_async: bool
 ) -> None:
     kind = cast("Callable[[object], object]", AsyncSqlDatabase if is_async else SqlDatabase)
@@ -269,7 +269,7 @@ def test_connection_of_a_replaced_pool_counts_until_it_is_closed(server: Server)
     server.check_counted()
 
 
-def test_error_of_a_first_connect_says_why_there_is_none(
+def test_failed_first_connect_raises_with_the_drivers_error(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cause = psycopg.OperationalError("the server is gone")

@@ -86,7 +86,7 @@ def test_engine_uses_the_driver_of_its_url(begins: str, driver: str) -> None:
     assert dialect_of(engine) is Dialect(driver.partition("+")[0])
 
 
-def test_engine_of_another_function_has_no_bounds() -> None:
+def test_engine_not_made_by_create_engine_raises() -> None:
     for ask in (bounds_of, dialect_of):
         with pytest.raises(ArgumentError) as raised:
             ask(sa.create_engine("sqlite:///never-opened.db"))
@@ -260,7 +260,7 @@ class Closing:
         self.server.close()
 
 
-def test_idle_connection_counts_until_the_server_has_closed_it() -> None:
+def test_closed_connection_keeps_its_slot_until_server_closes_it() -> None:
     before = {*threading.enumerate()}
     closing = Closing()
     closing.close()
@@ -273,7 +273,7 @@ def test_idle_connection_counts_until_the_server_has_closed_it() -> None:
     assert closing.is_free()
 
 
-def test_connection_that_its_request_counts_is_not_counted_twice() -> None:
+def test_connection_counted_by_its_request_takes_no_second_slot() -> None:
     closing = Closing()
     closing.close(**{COUNTED: True})
     assert closing.is_free()
@@ -291,7 +291,7 @@ def test_pool_closes_a_connection_although_all_are_in_use() -> None:
     closing.close_server()
 
 
-def test_connection_without_a_socket_is_free_at_once() -> None:
+def test_slot_of_a_connection_without_a_socket_is_free_at_once() -> None:
     closing = Closing()
     assert closing.bounds.free.acquire(blocking=False)
     closing.bounds.release_when_closed(None)

@@ -48,7 +48,7 @@ def test_error_of_the_network_is_transient(dialect: Dialect, error: Exception) -
         (ValueError(), False),
     ],
 )
-def test_postgresql_error_without_code_passes_if_not_of_a_value(
+def test_postgresql_connection_error_without_code_is_transient(
     error: Exception, *, transient: bool
 ) -> None:
     assert is_transient(Dialect.POSTGRESQL, error) is transient

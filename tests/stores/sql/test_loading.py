@@ -171,7 +171,7 @@ def test_loaded_rows_may_be_in_any_order(
 
 
 @pytest.mark.parametrize("clock", [None, 7])
-def test_load_has_a_place_for_each_value(clock: int | None) -> None:
+def test_load_statements_have_one_placeholder_per_value(clock: int | None) -> None:
     dialect = Dialect.MARIADB if clock is None else Dialect.SQLITE
     for statement in (
         now_statement(dialect, clock),

@@ -56,7 +56,7 @@ def test_outbox_retry_pauses_double_64_times(attempt: int) -> None:
     assert settings.pause_after(attempt) == 1e-12 * 2.0**64
 
 
-def test_outbox_lists_a_dead_message_of_any_number(database: SqlDatabase) -> None:
+def test_outbox_list_of_dead_messages_includes_number_1(database: SqlDatabase) -> None:
     assert Outbox(database, DeliverySettings(attempts=1)).deliver_batch(raising) == 1
     for dead in (
         Outbox(database).list_dead(),

@@ -73,7 +73,7 @@ def test_postgresql_connection_is_opened_in_autocommit_mode(
     assert found.in_daemon
 
 
-def test_postgresql_connection_makes_its_own_record_of_doubts(
+def test_postgresql_connection_has_its_own_replication_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(BoundedConnection, "connect", opened)

@@ -163,7 +163,7 @@ def test_purge_leaves_an_erased_user_with_a_malformed_binding(
     assert message == "an erasure is left: its binding is malformed: the document: NOT_JSON"
 
 
-def test_purge_drops_the_marks_of_users_without_a_binding(database: Deleting) -> None:
+def test_purge_deletes_erasure_rows_of_users_without_a_binding(database: Deleting) -> None:
     for user in USERS[:3]:
         erase(database, user)
     keys = sorted(map(coordinate_key, USERS[:3]))
@@ -184,7 +184,7 @@ def bind_another_user(database: Clocked) -> None:
     assert store.commit(loaded, Changes((BindingWrite(before, after),)))
 
 
-def test_purge_waits_for_no_message_about_the_next_user(database: Deleting) -> None:
+def test_purge_ignores_messages_about_a_user_bound_after_erasure(database: Deleting) -> None:
     store = SqlStore(database)
     assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, pending()),)))
     erase(database, COORDINATE)
@@ -197,7 +197,7 @@ def test_purge_waits_for_no_message_about_the_next_user(database: Deleting) -> N
     assert [count(database, f"curae_{each}") for each in tables] == [0, 0, 1, 1]
 
 
-def test_purge_clears_an_erased_user_whose_binding_must_stay(database: Deleting) -> None:
+def test_purge_removes_the_user_id_from_a_binding_that_must_stay(database: Deleting) -> None:
     store = SqlStore(database)
     assert store.commit(store.load(Needs()), Changes((BindingWrite(None, BOUND),)))
     erase(database, COORDINATE)

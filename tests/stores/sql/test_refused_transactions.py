@@ -128,7 +128,7 @@ def counts(database: Refusing) -> list[object]:
     return [rows[0][0] for rows in found]
 
 
-def test_refused_mark_of_an_erasure_is_repeated(refusing: Refusing) -> None:
+def test_refused_write_of_an_erasure_row_is_repeated(refusing: Refusing) -> None:
     refusing.text, refusing.times = "curae_erasure", 3
     erase_connection(refusing)
     assert counts(refusing) == [1, 1, 1]

@@ -51,7 +51,7 @@ USER = {"appUserId": "u"}
 BOTH = {"appUserId": "u", "dataPackages": ["clinical_summary", "labs"]}
 
 
-def test_bodies_that_are_no_json() -> None:
+def test_no_json_bodies_are_malformed_too_long_or_not_utf_8() -> None:
     text = '{"appUserId": "u"}'
     assert bodies("no-json", Initiate) == [
         *("{", "nonsense", "{'a': 'b'}", '{"appUserId": "u",}', text + " {}", "[" * 5000),
@@ -63,25 +63,25 @@ def test_bodies_that_are_no_json() -> None:
     ]
 
 
-def test_absent_body_is_json_where_no_member_is_required() -> None:
+def test_empty_body_is_invalid_only_if_a_member_is_required() -> None:
     assert bodies("no-json", Reconnect) == [
         *("{", "nonsense", "{'a': 'b'}", "{,}", "{} {}", "[" * 5000, "{}" + " " * 65_535)
     ]
 
 
 @pytest.mark.parametrize("kind", [Initiate, Reconnect])
-def test_bodies_that_are_no_object(kind: Kind) -> None:
+def test_no_object_bodies_are_json_of_every_other_type(kind: Kind) -> None:
     assert bodies("no-object", kind) == ["[]", '"text"', "7", "null", "true"]
 
 
-def test_bodies_without_a_required_member() -> None:
+def test_missing_member_bodies_leave_out_each_required_member() -> None:
     packages = {"dataPackages": BOTH["dataPackages"]}
     assert bodies("member-missing", CreateConnection) == dumped({}, packages, {}, USER)
     assert bodies("member-missing", Initiate) == ["{}", "{}"]
     assert bodies("member-missing", Reconnect) == []
 
 
-def test_bodies_with_an_unknown_member() -> None:
+def test_unknown_member_bodies_add_a_new_or_misspelt_member() -> None:
     names = [
         *("extra", "reason", "dataPackages", "app_user_id", "prefer_signup"),
         *("appuserid", "prefersignup", "preferSignUp"),
@@ -93,7 +93,7 @@ def test_bodies_with_an_unknown_member() -> None:
     assert bodies("member-unknown", Reconnect) == dumped(*for_reconnect)
 
 
-def test_bodies_that_repeat_a_member() -> None:
+def test_repeated_member_bodies_repeat_each_known_member() -> None:
     assert bodies("member-repeated", Initiate) == [
         '{"appUserId": "u", "appUserId": "u"}',
         '{"preferSignup": true, "appUserId": "u", "preferSignup": true}',
@@ -101,7 +101,7 @@ def test_bodies_that_repeat_a_member() -> None:
     assert bodies("member-repeated", Reconnect) == []
 
 
-def test_bodies_with_a_null_member() -> None:
+def test_null_member_bodies_set_each_member_to_null() -> None:
     expected: list[Mapping[str, object]] = [
         {"appUserId": None},
         {"appUserId": [None]},
@@ -112,19 +112,19 @@ def test_bodies_with_a_null_member() -> None:
     assert bodies("member-null", Reconnect) == []
 
 
-def test_bodies_with_an_invalid_user() -> None:
+def test_app_user_bodies_hold_each_invalid_app_user_id() -> None:
     assert bodies("app-user", Initiate) == dumped(*[{"appUserId": each} for each in BAD_USERS])
     assert bodies("app-user", Relabel) == bodies("app-user", Reconnect) == []
 
 
-def test_bodies_with_another_invalid_member() -> None:
+def test_packages_bodies_hold_each_invalid_package_list_or_flag() -> None:
     packages = [{**BOTH, "dataPackages": each} for each in BAD_PACKAGES]
     assert bodies("packages", CreateConnection) == dumped(*packages)
     flags = [{**USER, "preferSignup": each} for each in BAD_VALUES["preferSignup"]]
     assert bodies("packages", Initiate) == dumped(*flags)
 
 
-def test_bodies_with_an_invalid_value_of_an_added_member() -> None:
+def test_custom_member_gets_only_values_that_its_parser_refuses() -> None:
     sent = [json.loads(each)["label"] for each in bodies("packages", Relabel)]
     # The parser of the label accepts the other texts.
     assert [each for each in sent if isinstance(each, str)] == ["", "\ud800", ""]
@@ -150,7 +150,7 @@ def test_first_fault_names_the_member() -> None:
 # --- Queries --------------------------------------------------------------------------------
 
 
-def test_invalid_queries_of_an_app_user() -> None:
+def test_bad_app_user_queries_are_absent_repeated_or_malformed() -> None:
     path = f"{BASE_PATH}/curae-connect/account-state"
     targets = list(_bad_targets(GetAccountState, "unused"))
     assert targets == [

@@ -40,7 +40,7 @@ def test_check_may_let_exactly_the_longest_time_pass() -> None:
     assert hooks_called(check, 2 * MINUTE, 0, 0, 0) == ["pass_time", "expire", "pass_time"]
 
 
-def test_check_that_would_let_more_time_pass_is_not_seen() -> None:
+def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     check = Check("a", "b", waits_twice, hooks=("expire", "pass_time"))
     with pytest.raises(NotSeenError, match=r"^needs a max_time_per_check of at least 0:02:00$"):
         hooks_called(check, 2 * MINUTE - timedelta(microseconds=1), 0, 0, 0)

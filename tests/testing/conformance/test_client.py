@@ -153,7 +153,7 @@ def test_app_in_test_has_a_key_of_the_test_environment() -> None:
     assert played.result == App("other", wanted, one.context)
 
 
-def test_app_in_test_is_not_seen_on_a_server_of_one_environment() -> None:
+def test_app_in_test_environment_needs_a_server_of_both() -> None:
     with pytest.raises(NotSeenError, match="serves one environment"):
         play(app(context("environment")).in_test())
 

@@ -117,7 +117,7 @@ def test_caller_of_a_key_has_the_last_part_of_its_text_as_id() -> None:
 
 
 @pytest.mark.parametrize("environment", [None, *Environment])
-def test_server_of_the_hooks_has_each_of_them_and_no_others(
+def test_fact_hooks_server_has_exactly_the_implemented_hooks(
     environment: Environment | None,
 ) -> None:
     def send(request: Request) -> Response:

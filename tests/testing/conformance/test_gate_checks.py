@@ -52,20 +52,20 @@ def unknown_paths(*served: str) -> set[str]:
     ("others", "is_sent"),
     [((), True), (("/labels/{connectionId}",), False), (("/labels",), True)],
 )
-def test_colon_is_encoded_unless_the_rest_is_served(
+def test_encoded_colon_is_sent_unless_that_path_is_served(
     others: tuple[str, ...], *, is_sent: bool
 ) -> None:
     requested = unknown_paths("/labels/{connectionId}:relabel", *others)
     assert (f"/labels/{ID}%3Arelabel" in requested) == is_sent
 
 
-def test_second_colon_counts_as_part_of_the_rest() -> None:
+def test_path_with_two_colons_has_both_of_them_encoded() -> None:
     requested = unknown_paths("/labels/{connectionId}:a:b", "/labels/{connectionId}:a")
     assert f"/labels/{ID}%3Aa%3Ab" in requested
 
 
 @pytest.mark.parametrize("served", Environment)
-def test_check_takes_keys_of_the_environment_not_served(served: Environment) -> None:
+def test_environment_check_makes_keys_of_the_unserved_one(served: Environment) -> None:
     steps = BY_NAME["permission.wrong-environment"].begin(context(environment=served))
     made = [next(steps), steps.send("key"), steps.send("other key")]
     wanted = [step.arguments[0] for step in made if isinstance(step, HookCall)]

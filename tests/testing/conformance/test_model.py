@@ -46,7 +46,7 @@ def test_steps_are_drawn_by_weight_from_those_that_hooks_allow(hooks: frozenset[
         )
 
 
-def test_other_facts_are_drawn_if_the_server_records_any_fact(
+def test_custom_fact_steps_are_drawn_only_with_record_fact_hook(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(model.OTHER_FACTS, "other", Expired)
@@ -68,7 +68,7 @@ def test_other_facts_are_drawn_if_the_server_records_any_fact(
         ("graduation", "POST /curae-connect/graduation-handoff appUserId=user-{}"),
     ],
 )
-def test_pick_selects_one_of_two_apps_and_of_three_users(
+def test_pick_of_a_model_step_selects_its_app_and_user(
     compare: Compare, kind: str, sent: str
 ) -> None:
     lines = compare(*[(kind, pick) for pick in range(12)]).lines[1:]
@@ -77,7 +77,7 @@ def test_pick_selects_one_of_two_apps_and_of_three_users(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_pick_selects_one_or_both_packages(compare: Compare) -> None:
+def test_pick_of_a_model_step_selects_one_or_both_packages(compare: Compare) -> None:
     lines = compare(*[("create", pick) for pick in (0, 7, 8, 15, 16)]).lines
     assert lines == [
         CREATE,
@@ -89,7 +89,7 @@ def test_pick_selects_one_or_both_packages(compare: Compare) -> None:
     ]
 
 
-def test_pick_selects_the_preference_of_an_initiate(compare: Compare) -> None:
+def test_pick_of_a_model_step_selects_prefer_signup(compare: Compare) -> None:
     lines = compare(*[("initiate", pick) for pick in (7, 8, 15, 16, 23, 24)]).lines[1:]
     assert [each.removeprefix("1 ").removeprefix("2 ") for each in lines] == [
         "POST /curae-connect/initiate appUserId=user-1 key-2",
@@ -125,7 +125,7 @@ def test_reuse_takes_one_of_the_last_four_keys_for_another_body(compare: Compare
         ("app-revoke", "POST /connections/c{}:revoke key"),
     ],
 )
-def test_pick_selects_one_of_the_four_newest_connections(
+def test_pick_of_a_model_step_selects_one_of_4_connections(
     compare: Compare, kind: str, sent: str
 ) -> None:
     first, *lines = compare((kind, 9), *[("create", 0)] * 5).lines[1:]
@@ -183,7 +183,9 @@ def test_burst_ends_at_the_first_difference(compare: Compare) -> None:
 
 
 @pytest.mark.parametrize(("kind", "more"), [("tombstone", ""), ("graduate", " None")])
-def test_pick_selects_the_coordinate_of_a_fact(compare: Compare, kind: str, more: str) -> None:
+def test_pick_of_a_model_step_selects_coordinate_of_its_fact(
+    compare: Compare, kind: str, more: str
+) -> None:
     lines = compare(*[(kind, pick) for pick in range(8)]).lines[1:]
     assert lines == [
         f"{kind} app-{app}/user-{user}{more}"
@@ -281,7 +283,7 @@ def test_hook_that_reports_no_outcome_of_a_fact_passes(compare: Compare) -> None
 # --- The clock, and what the store adopts --------------------------------------------------------
 
 
-def test_pick_selects_how_long_a_step_waits(compare: Compare) -> None:
+def test_pick_of_a_model_step_selects_how_long_it_waits(compare: Compare) -> None:
     spans = ["0:01:10", "0:01:10", "0:11:00", "0:47:00", "5:10:00", "1 day, 1:00:00", "0:01:10"]
     lines = compare(*[("pass_time", pick) for pick in range(7)]).lines[1:]
     assert lines == [f"pass_time {each}" for each in spans]

@@ -177,7 +177,7 @@ def test_value_of_a_member_is_the_known_one_or_its_example() -> None:
 
 
 @pytest.mark.parametrize("example", [None, "bad"])
-def test_member_that_takes_no_known_value_is_not_seen(example: str | None) -> None:
+def test_member_that_accepts_no_known_value_raises_not_seen(example: str | None) -> None:
     wanted = attrs.evolve(only("secret"), example=example)
     with pytest.raises(NotSeenError, match=r"^the kit knows no value of the member it$"):
         value_of(wanted, about(ID))
@@ -225,7 +225,7 @@ def test_request_that_must_succeed_is_about_a_second_connection(first: Response)
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_request_refused_for_pending_is_about_a_revoked_one() -> None:
+def test_reconnect_refused_as_pending_is_sent_for_a_revoked_one() -> None:
     steps = build_successful_request(app(), Reconnect)
     played = play(steps, made("a"), CONFLICT, SESSION, made("b"), OK)
     _, _, initiate, create, revoke = played.steps
@@ -238,7 +238,7 @@ def test_request_refused_for_pending_is_about_a_revoked_one() -> None:
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_request_refused_for_unlinked_is_about_a_limited_user() -> None:
+def test_graduation_refused_for_a_new_user_uses_a_limited_user() -> None:
     played = play(build_successful_request(app(), StartGraduation), CONFLICT, SESSION)
     tried, initiate = played.steps
     assert path_of(tried) == path_of(played.result) == "/curae-connect/graduation-handoff"

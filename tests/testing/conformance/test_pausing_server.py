@@ -62,7 +62,7 @@ def accused(check: Check, span: timedelta) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("span", [timedelta(seconds=2), MOST])
 @pytest.mark.parametrize("name", SHORT)
-def test_server_paused_once_passes_kit_checks_that_time_answers(name: str, span: timedelta) -> None:
+def test_server_paused_once_passes_the_time_dependent_checks(name: str, span: timedelta) -> None:
     (check,) = select_checks([name])
     assert accused(check, span) == []
 

@@ -89,7 +89,7 @@ def context_seen(run_one: RunOne, server: Server) -> App:
 
 
 @in_both_ways
-def test_check_gets_what_the_server_says_of_itself(run_one: RunOne) -> None:
+def test_check_context_has_the_settings_of_the_server(run_one: RunOne) -> None:
     full = Reference().server()
     server = attrs.evolve(
         Server(full.send, full.make_key, pass_time=full.pass_time),
@@ -214,7 +214,7 @@ def test_check_that_raises_fails_with_its_last_four_steps(run_one: RunOne) -> No
 
 
 @in_both_ways
-def test_check_after_a_server_error_may_have_met_a_server_down(run_one: RunOne) -> None:
+def test_check_failure_after_a_503_says_the_server_may_be_down(run_one: RunOne) -> None:
     def raises(app: App) -> Steps[None]:
         yield from send(app.account_state("u"))
         yield from use("expire", "c0ffee00-0000-4000-8000-000000000001")
@@ -232,7 +232,7 @@ def test_check_after_a_server_error_may_have_met_a_server_down(run_one: RunOne) 
 
 
 @in_both_ways
-def test_check_that_sees_too_little_is_not_run(run_one: RunOne) -> None:
+def test_check_that_raises_not_seen_is_reported_as_not_run(run_one: RunOne) -> None:
     def sees_nothing(app: App) -> Steps[None]:
         yield from reads(app)
         raise NotSeenError("nothing to see")

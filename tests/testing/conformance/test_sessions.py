@@ -231,15 +231,17 @@ VISIBLE = [
 
 
 @pytest.mark.parametrize("check", STEPS)
-def test_check_takes_these_steps(check: str) -> None:
+def test_kit_check_takes_the_expected_steps(check: str) -> None:
     assert steps_of(check) == written_steps(STEPS[check])
 
 
 @pytest.mark.parametrize(("check", "step", "change", "message"), WRONG)
-def test_check_fails_one_wrong_answer(check: str, step: int, change: Change, message: str) -> None:
+def test_kit_check_fails_on_each_wrong_answer_with_a_message(
+    check: str, step: int, change: Change, message: str
+) -> None:
     assert failure_of(check, {step: change}) == message
 
 
 @pytest.mark.parametrize(("check", "step"), VISIBLE)
-def test_hook_need_not_report_what_a_request_shows(check: str, step: int) -> None:
+def test_hook_may_return_none_if_a_request_shows_the_outcome(check: str, step: int) -> None:
     assert play_check(check, {step: gives(None)})

@@ -116,12 +116,14 @@ WRONG: list[tuple[str, int, Change, str]] = [
 
 
 @pytest.mark.parametrize("check", STEPS)
-def test_check_takes_these_steps(check: str) -> None:
+def test_kit_check_takes_the_expected_steps(check: str) -> None:
     assert steps_of(check) == written_steps(STEPS[check])
 
 
 @pytest.mark.parametrize(("check", "step", "change", "message"), WRONG)
-def test_check_fails_one_wrong_answer(check: str, step: int, change: Change, message: str) -> None:
+def test_kit_check_fails_on_each_wrong_answer_with_a_message(
+    check: str, step: int, change: Change, message: str
+) -> None:
     assert failure_of(check, {step: change}) == message
 
 

@@ -105,7 +105,7 @@ def caller(world: World, key: str) -> Caller:
 
 
 @pytest.mark.parametrize("environment", Environment)
-def test_new_key_stands_for_what_was_wanted(environment: Environment) -> None:
+def test_made_api_key_has_the_requested_caller(environment: Environment) -> None:
     world = World()
     wanted = ApiKeyRequest("app-7", ACCOUNT, environment, scopes=frozenset({"x"}))
     keys = [world.server.make_key(wanted) for _ in range(2)]
@@ -375,7 +375,7 @@ def test_outbox_of_a_store_in_memory_has_its_messages_in_order() -> None:
     assert len(delivered) == 2
 
 
-def test_outbox_of_a_store_that_delivers_to_nothing_is_collected() -> None:
+def test_memory_store_without_deliver_gets_a_collecting_outbox() -> None:
     world = World(MemoryStore())
     connection_id, _ = world.created()
     (message,) = outbox(world)

@@ -52,6 +52,6 @@ def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "pause"), SLOW)
-def test_check_passes_a_paused_server_in_so_many_steps(name: str, pause: str) -> None:
+def test_check_of_a_paused_server_takes_the_expected_step_count(name: str, pause: str) -> None:
     expected = TRANSCRIPTS[name].get("slow", {})[pause]
     assert steps_if_paused(BY_NAME[name], pause) == expected

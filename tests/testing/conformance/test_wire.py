@@ -40,7 +40,7 @@ def test_right_problem_passes(changed: Mapping[str, object]) -> None:
 
 
 @pytest.mark.parametrize("kind", [7, "", "not-found", "https://a.example/gone", "x/NOT_FOUND"])
-def test_type_that_is_no_base_with_the_code_fails(kind: object) -> None:
+def test_problem_type_not_ending_in_the_code_fails(kind: object) -> None:
     with pytest.raises(NotConformingError) as raised:
         judge({"type": kind})
     assert raised.value.what == (

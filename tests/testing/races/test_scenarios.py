@@ -162,7 +162,7 @@ CREATE: Final = CreateConnection(TENANT.user, (DataPackage("labs"),))
         (StartGraduation(TENANT.user), "k-9", None),
     ],
 )
-def test_request_action_loads_by_both_keys_of_its_tenant(
+def test_request_action_loads_by_api_key_and_idempotency_key(
     operation: Operation, key: str | None, used: str | None
 ) -> None:
     store = Scripted()

@@ -52,7 +52,7 @@ def test_log_of_a_violation_ends_with_the_fact_that_broke_it(
 
 
 @pytest.mark.slow
-def test_renewal_of_a_lease_is_a_step_of_its_requests_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewed_lease_is_logged_under_its_requests_user(monkeypatch: pytest.MonkeyPatch) -> None:
     users: list[tuple[str, str]] = []
 
     def renew_lease(

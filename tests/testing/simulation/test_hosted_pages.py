@@ -101,7 +101,7 @@ def test_new_ids_are_made_from_the_next_unused_number() -> None:
     ("fate", "seconds"),
     [(0.0, None), (0.199, None), (0.2, 245), (0.899, 245), (0.9, 2500), (0.999, 2500)],
 )
-def test_patients_authorize_soon_after_the_page_ends_or_never(
+def test_patients_authorize_never_soon_or_after_the_page_ended(
     fate: float, seconds: float | None
 ) -> None:
     pages, _ = drawing(fate)

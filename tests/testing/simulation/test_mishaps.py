@@ -54,7 +54,7 @@ def test_mishap_without_a_rate_never_strikes() -> None:
     assert LATE not in dice.counts
 
 
-def test_rate_and_probability_of_zero_exclude_the_lowest_number() -> None:
+def test_zero_rate_or_probability_never_strikes_at_draw_zero() -> None:
     dice = dice_with({LOST: 0.0})
     dice.chance = Fixed(0)
     assert not dice.strikes(LOST)
@@ -89,7 +89,7 @@ def test_each_profile_has_its_own_mix_of_mishaps() -> None:
 
 
 @pytest.mark.parametrize(("number", "mishaps"), [(0.25 - 2**-53, 0), (0.25, len(Mishap))])
-def test_numbers_below_a_quarter_leave_a_mishap_out(number: float, mishaps: int) -> None:
+def test_profile_leaves_out_a_mishap_drawn_below_a_quarter(number: float, mishaps: int) -> None:
     assert len(WorldProfile.draw(Fixed(number)).rates) == mishaps
 
 

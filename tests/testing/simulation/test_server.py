@@ -97,7 +97,7 @@ def test_request_with_no_or_an_unknown_api_key_is_refused(
     assert code(answer) == "UNAUTHENTICATED"
 
 
-def test_step_of_no_app_user_is_not_logged() -> None:
+def test_request_without_a_current_app_user_is_not_logged() -> None:
     bench = Bench.of()
     bench.server.current_user = None
     bench.handle(request("create"))

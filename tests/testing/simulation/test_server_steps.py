@@ -99,7 +99,7 @@ def test_conflict_begins_no_external_call() -> None:
     assert bench.server.conflicts == 1
 
 
-def test_request_that_needs_no_attempt_is_answered_with_no_call() -> None:
+def test_replay_is_answered_before_an_external_call_begins() -> None:
     bench = Bench.of()
     first = bench.handle(request("create"))
     opened = bench.load(request("create"), at(1))
@@ -250,7 +250,7 @@ def test_resolved_attempt_that_took_effect_stores_the_latest_404() -> None:
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_attempt_is_resolved_as_one_without_effect(*, took_effect: bool) -> None:
+def test_attempt_without_effect_or_a_404_to_store_is_released(*, took_effect: bool) -> None:
     bench = Bench.of()
     begin(bench)
     if not took_effect:
@@ -339,7 +339,7 @@ def test_fact_that_meets_a_conflict_leaves_no_trace() -> None:
     assert (bench.log(), bench.watch.seen, bench.server.facts) == ([], [], Counter())
 
 
-def test_fact_of_no_app_users_step_is_recorded_without_a_log() -> None:
+def test_fact_without_a_current_app_user_is_done_but_not_logged() -> None:
     bench = Bench.of(pending(), watched=False)
     bench.server.current_user = None
     transaction = bench.server.load_fact(Authorized(ID), at(3))

@@ -168,7 +168,7 @@ def test_history_lands_the_handoff_of_the_chosen_session(place: int, landed: int
     assert states == [number == landed for number in range(3)]
 
 
-def test_history_place_beyond_the_oldest_is_the_oldest() -> None:
+def test_history_step_beyond_the_oldest_session_uses_the_oldest() -> None:
     past = play((NOW, SIGN_UP, 0, False), (NOW, SIGN_UP, 0, False), (MINUTE, LAND, 2, False))
     assert [each.handoff for each in past.sessions] == [HandoffState.LANDED, HandoffState.AWAITED]
 

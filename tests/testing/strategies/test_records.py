@@ -216,7 +216,7 @@ def test_older_attempt_loses_its_lease_to_a_newer_one() -> None:
 
 
 @pytest.mark.parametrize("act", [RecordAct.COMPLETE, RecordAct.RENEW, RecordAct.RELEASE])
-def test_lone_attempt_acts_when_the_one_before_it_is_asked(act: RecordAct) -> None:
+def test_record_history_move_beyond_first_attempt_uses_the_first(act: RecordAct) -> None:
     history = play_moves((NOW, RecordAct.BEGIN, EXECUTE, 0), (TICK, act, EXECUTE, 1))
     begin, ended = history.steps
     assert ended.attempt is begin.answer

@@ -230,7 +230,9 @@ def test_registered_reasons_are_those_of_denials_and_refusals(
     assert set(drawn) == {*DenialReason, *RefusalReason}
 
 
-def test_registered_values_of_a_list_are_all_of_it(registered: dict[object, object]) -> None:
+def test_wording_and_detail_strategies_draw_all_listed_values(
+    registered: dict[object, object],
+) -> None:
     wordings = drawn_examples(strategy_of(registered, Wording), count=100)
     assert {id(each) for each in wordings} == {id(each) for each in WORDING.values()}
     details = drawn_examples(strategy_of(registered, Detail), count=100)
@@ -239,7 +241,7 @@ def test_registered_values_of_a_list_are_all_of_it(registered: dict[object, obje
     assert set(map(type, examples)) == {Example}
 
 
-def test_registered_identity_is_that_of_a_drawn_connection(
+def test_identity_strategy_draws_connection_identities(
     registered: dict[object, object],
 ) -> None:
     identities = drawn_examples(strategy_of(registered, ConnectionIdentity), count=10)
@@ -247,7 +249,7 @@ def test_registered_identity_is_that_of_a_drawn_connection(
 
 
 @pytest.mark.usefixtures("ends_of_ranges")
-def test_registered_parts_of_chains_and_pages_of_connections(
+def test_chain_part_and_page_strategies_draw_every_bound(
     registered: dict[object, object],
 ) -> None:
     parts = drawn_examples(strategy_of(registered, ChainPart), count=20)
@@ -290,7 +292,7 @@ def test_registered_parts_of_tables_are_those_of_every_table(
         assert set(map(type, outcomes)) == {kind}
 
 
-def test_registered_parts_of_an_exchange_are_its_own() -> None:
+def test_exchange_part_strategies_draw_parts_of_one_exchange() -> None:
     [exchange] = map(exchange_of, play(step(Initiate)))
     decision = exchange.decision
     parts = [

@@ -101,7 +101,7 @@ def test_ids_and_next_action_of_a_step_come_from_its_number() -> None:
     assert second.new_ids.next_action.expires_at == START + HOUR + NEXT_ACTION_LIFETIME
 
 
-def test_requests_with_the_same_key_but_zero_are_replayed() -> None:
+def test_requests_of_a_run_with_the_same_nonzero_key_replay() -> None:
     played = play(
         step(CreateConnection, key=1),
         step(CreateConnection, key=1),
@@ -205,7 +205,7 @@ def test_fact_happens_its_delay_before_the_step() -> None:
     assert fact_of(recorded).fact.happened_at == START + HOUR - TICK
 
 
-def test_fact_about_a_connection_is_left_out_before_any() -> None:
+def test_connection_fact_before_any_connection_is_left_out() -> None:
     assert play(step(AUTHORIZE), step(SpecialStep.ACCESS)) == ()
 
 
@@ -304,7 +304,7 @@ def test_fact_without_a_page_names_none_whatever_its_key() -> None:
     assert foreign.fact.page_url is None
 
 
-def test_page_is_dropped_after_the_step_that_found_it_over() -> None:
+def test_expired_page_is_dropped_one_step_after_it_is_found() -> None:
     late = 2 * NEXT_ACTION_LIFETIME
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, late, key=1))
     assert fact_of(recorded).snapshot.page is not None

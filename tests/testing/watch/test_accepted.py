@@ -160,7 +160,7 @@ def test_law_12_watch_names_the_later_connection_left_alive() -> None:
 HEIR = attrs.evolve(successor(), status=Status.ACTIVE, authorized_at=at(3))
 
 
-def test_law_06_watch_reports_two_active_ones_without_an_end() -> None:
+def test_law_06_watch_reports_two_active_without_expires_at() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(6, f"{uuid(1)} and {uuid(2)} are ACTIVE", where=f"chain {uuid(1)}"):
         watch.observe_commit((ConnectionWrite(None, HEIR),), at(3))
@@ -222,7 +222,7 @@ def test_law_17_watch_accepts_a_revoked_one_of_the_new_era() -> None:
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_watch_says_what_was_stored_under_a_new_era() -> None:
+def test_law_17_watch_reports_an_old_decision_in_a_new_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
@@ -360,7 +360,7 @@ def created() -> tuple[Watched, Answer, Answer, RecordWrite]:
 NEEDS = call_of(request("create")).needs
 
 
-def test_watch_remembers_the_charge_of_a_replay() -> None:
+def test_watch_counts_the_charge_of_a_replay_as_a_commit() -> None:
     made, _, again, _ = created()
     bucket = Bucket(name="platform", capacity=99, refill=1, seconds=1)
     charge = RateWrite(
@@ -409,7 +409,7 @@ def test_law_12_watch_names_the_key_that_was_used_twice() -> None:
         made.watch.observe_commit((write,), at(1))
 
 
-def test_watch_checks_the_commit_of_a_recorded_fact() -> None:
+def test_law_01_watch_reports_a_fact_that_moves_status_back() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     backwards = Changes((ConnectionWrite(ACTIVE, pending()),))
     with broken(1, "ACTIVE became PENDING"):
