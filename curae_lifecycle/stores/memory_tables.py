@@ -218,11 +218,11 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         return key, self.get(key), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: SessionId, write: SessionWrite) -> tuple[datetime, SessionId] | None:
-        """Store a session.
+        """Store a session; return when its retention ends.
 
         Returns:
-            The instant at which the retention of a new session ends, and its id; `None` if it is
-            kept for ever or was stored before.
+            The instant at which the session's retention ends, and the session's id. `None` if the
+            retention never ends, or if the session was stored before.
         """
         self[key] = write.after
         if self._ended_retention is None or write.before is not None:

@@ -32,15 +32,15 @@ def decorators(*, checks: bool) -> list[str]:
     return [each for each in undecorated(SOURCE, checks=checks).split() if each[0] == "@"]
 
 
-def test_mutated_source_has_no_decorators_of_checks() -> None:
+def test_mutated_source_loses_the_decorators_that_add_checks() -> None:
     assert decorators(checks=True) == ["@cache"]
 
 
-def test_source_keeps_decorators_of_checks_that_are_not_mutated() -> None:
+def test_source_of_unmutated_checks_keeps_all_decorators() -> None:
     assert decorators(checks=False) == ['@CHECKS.add("purge.live",', "@_race(", "@cache"]
 
 
-def test_decorator_of_a_check_returns_the_function_that_runs() -> None:
+def test_check_decorator_adds_the_function_itself_to_the_checks() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 

@@ -18,7 +18,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip(" *") for cell in line.strip("|").split("|")]
 
 
-def test_row_of_servers_has_ours_over_floor_and_over_bare() -> None:
+def test_server_benchmark_row_has_ratios_to_floor_and_bare() -> None:
     line = servers.row("initiate", 4, {"bare": FAST, "floor": SLOW, "ours": FAST})
     row = dict(zip(cells(servers.HEAD.splitlines()[0]), cells(line), strict=True))
     assert (row["request"], row["clients"]) == ("initiate", "4")
@@ -29,12 +29,12 @@ def test_row_of_servers_has_ours_over_floor_and_over_bare() -> None:
     assert row["µs bare"] == row["µs ours"] == "339 / 135"
 
 
-def test_line_of_the_outbox_has_shipped_over_bare() -> None:
+def test_outbox_benchmark_line_has_the_ratio_of_shipped_to_bare() -> None:
     slow_worker = outbox.line("sqlite", {"bare": [1, 2, 9], "shipped": [4, 4, 4]}, 1000)
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 
 
-def test_line_of_one_key_has_each_kind_over_the_one_without() -> None:
+def test_one_key_benchmark_line_has_the_ratios_to_no_bucket() -> None:
     done = Counter({"without": 400, "with": 300, "apart": 500})
     assert one_key.line(done, 3, 2.0).split() == [
         *("200", "with", "0.75", "apart", "1.25"),
@@ -42,14 +42,14 @@ def test_line_of_one_key_has_each_kind_over_the_one_without() -> None:
     ]
 
 
-def test_line_of_a_neighbour_compares_with_spread_and_with_open() -> None:
+def test_neighbour_benchmark_line_has_ratios_to_spread_and_open() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line
     assert "A    750/s,  0.50 of open,  1.00 of no bucket  failed 4" in line
 
 
-def test_line_of_a_neighbour_compares_a_bucket_with_none() -> None:
+def test_neighbour_benchmark_line_has_the_ratio_to_no_bucket() -> None:
     found = {
         ("spread", True): QUICK,
         ("lone", True): QUICK,
@@ -60,6 +60,6 @@ def test_line_of_a_neighbour_compares_a_bucket_with_none() -> None:
     assert "A    750/s,  1.00 of open,  0.50 of no bucket  failed 4" in line
 
 
-def test_line_of_a_long_job_compares_p99_beside_it_with_alone() -> None:
+def test_long_job_benchmark_line_has_the_p99_ratio_to_no_job() -> None:
     line = long_jobs.Result(alone=QUICK, beside=LATE, seconds=1.5).line()
     assert "B p99   30.0 ms,  3.00 of alone (200 requests, failed 4)" in line

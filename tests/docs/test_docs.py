@@ -90,7 +90,7 @@ def test_readme_endpoint_accepts_its_registered_key() -> None:
     assert endpoint(create("k-1")).status == 201
 
 
-def test_readme_endpoint_obeys_the_environment_of_its_store() -> None:
+def test_readme_endpoint_refuses_a_key_of_another_environment() -> None:
     asked = request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada")
     elsewhere = readme_endpoint(world(Settings(environment=Environment.TEST)))
     assert json.loads(elsewhere(asked).body)["code"] == "WRONG_ENVIRONMENT"
@@ -102,7 +102,7 @@ def test_readme_endpoint_has_at_most_15_lines() -> None:
     assert len(lines) <= 15
 
 
-def test_readme_sql_snippet_has_its_imports() -> None:
+def test_readme_sql_snippet_imports_every_name_it_uses() -> None:
     tree = ast.parse(block(README, "py"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     namespace: dict[str, object] = {}

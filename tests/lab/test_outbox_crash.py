@@ -62,5 +62,5 @@ def test_outbox_crash_run_detects_a_broken_worker(wrong: str, said: str, sqlite_
     assert any(said in str(each) for each in broken)
 
 
-def test_journal_line_cut_off_by_a_kill_is_counted_alone() -> None:
+def test_journal_lines_cut_off_by_a_kill_are_counted_and_skipped() -> None:
     assert whole_lines('\n[1, "a"]\n\n[2, "b\n[3, "c"]\n') == ([[1, "a"], [3, "c"]], 1)

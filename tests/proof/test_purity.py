@@ -246,7 +246,7 @@ def test_purity_check_detects_code_that_names_a_clock(source: str, name: str) ->
     assert name in {each for code in codes(whole) for each in impurities(code)}
 
 
-def test_purity_check_allows_reading_the_now_of_an_argument() -> None:
+def test_purity_check_allows_an_attribute_named_now() -> None:
     whole = compile("def f(asked): return asked.now", "<a sample>", "exec")
     assert {each for code in codes(whole) for each in impurities(code)} == set()
 

@@ -215,7 +215,7 @@ def explained(deciders: Deciders, body: Json, member: str, request: Request = RO
         ({"code": "BAD_REQUEST"}, "body.status", "problem-status.invalid"),
     ],
 )
-def test_member_that_no_change_explains_is_blamed_on_the_answer(
+def test_divergence_without_a_change_names_a_rule_of_the_answer(
     body: Json, member: str, rule: str
 ) -> None:
     assert explained(deciders_of(), body, member) == rule
@@ -228,7 +228,7 @@ def test_member_that_no_change_explains_is_blamed_on_the_answer(
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_connection_change_names_its_last_connection_rule(
+def test_divergent_connection_names_its_last_connection_rule(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((ConnectionWrite(None, PENDING), rules))
@@ -236,7 +236,7 @@ def test_connection_change_names_its_last_connection_rule(
     assert explained(deciders, body, "body.connection.createdAt") == rule
 
 
-def test_connection_write_explains_only_members_it_changed() -> None:
+def test_divergence_names_the_write_that_changed_the_member() -> None:
     active = attrs.evolve(PENDING, status=Status.ACTIVE, authorized_at=at(1), updated_at=at(1))
     touched = attrs.evolve(active, updated_at=at(2))
     deciders = deciders_of(
@@ -275,7 +275,9 @@ def linked(user: str) -> LimitedAccountAppBinding:
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_account_change_names_its_last_binding_rule(rules: tuple[str, ...], rule: str) -> None:
+def test_divergent_account_state_names_its_last_binding_rule(
+    rules: tuple[str, ...], rule: str
+) -> None:
     deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))
     body: Json = {"lifecycleState": "LIMITED"}
     request = account_request("?appUserId=us?er")
@@ -292,7 +294,7 @@ def test_account_change_names_its_last_binding_rule(rules: tuple[str, ...], rule
         Request("GET", f"{ACCOUNT_STATE}?appUserId=user"),
     ],
 )
-def test_account_state_of_an_unknown_account_names_the_last_rule(request_: Request) -> None:
+def test_divergence_of_an_unknown_account_names_the_last_rule(request_: Request) -> None:
     deciders = deciders_of((BindingWrite(None, linked("user")), ("binding.linked",)))
     body: Json = {"lifecycleState": "LIMITED"}
     assert explained(deciders, body, "body.lifecycleState", request=request_) == "another.last"

@@ -46,7 +46,7 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_log_lines_are_valid_before_the_tests_break_them() -> None:
+def test_sample_log_lines_are_valid_until_a_test_breaks_them() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 
@@ -380,7 +380,7 @@ def test_error_of_a_broken_log_line_says_what_is_wrong(line: bytes, error: str) 
     assert answers(*STORY, line)[-1] == {"line": len(STORY) + 1, "error": error}
 
 
-def test_error_of_a_fact_of_another_kind_names_its_log_member() -> None:
+def test_error_of_a_custom_fact_names_the_member_of_the_log() -> None:
     class Checked(Authorized):
         def check(self, now: datetime) -> None:
             raise ArgumentError("page_url", "a text of the platform", f"a text at {now.minute}")
@@ -389,7 +389,7 @@ def test_error_of_a_fact_of_another_kind_names_its_log_member() -> None:
     assert answer.answer["error"] == "pageUrl: must be a text of the platform, not a text at 9"
 
 
-def test_error_of_a_value_that_is_no_fact_says_why() -> None:
+def test_null_as_a_fact_gets_an_error_that_lists_the_fact_types() -> None:
     with pytest.raises(BrokenLineError) as raised:
         read_fact(None)
     assert raised.value.why == f"fact.type: must be one of {FACT_KINDS}"

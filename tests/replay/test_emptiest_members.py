@@ -62,14 +62,14 @@ def test_fact_that_happened_at_the_earliest_instant_is_done(kind: str) -> None:
     assert told(last(*before, fact(3, kind, happenedAt=EARLIEST, **members))) == ("done", None)
 
 
-def test_tombstone_of_the_earliest_instant_is_a_copy_of_its_like() -> None:
+def test_repeated_tombstone_of_the_earliest_instant_is_ignored() -> None:
     earliest = fact(3, "binding.tombstone", happenedAt=EARLIEST)
     assert told(last(C, earliest, earliest)) == ("ignored", None)
     assert told(last(C, earliest, TOMBSTONED.replace(b":02:", b":03:"))) == ("done", None)
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind, name in OPTIONAL if name == "pageUrl"))
-def test_fact_with_a_page_url_of_one_character_names_that_page(kind: str) -> None:
+def test_fact_with_an_unknown_one_character_page_url_is_refused(kind: str) -> None:
     before, members = LINES[kind]
     assert told(last(*before, fact(3, kind, **members))) == ("done", None)
     unknown = fact(3, kind, pageUrl="/", **members)
@@ -83,7 +83,7 @@ def test_hosted_page_with_a_url_of_one_character_is_found() -> None:
     assert told(last(created_by, other)) == ("refused", "NOT_FOUND")
 
 
-def test_user_id_of_one_character_is_compared_with_others() -> None:
+def test_user_id_of_one_character_conflicts_with_another_user_id() -> None:
     landed = fact(2, "handoff.complete", userId="0")
     assert told(last(B, landed)) == ("done", None)
     assert told(last(B, landed, landed)) == ("ignored", None)

@@ -228,7 +228,7 @@ def test_replayed_is_true_only_for_a_retry_of_the_same_request() -> None:
     assert told(other) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-def test_every_request_but_a_get_takes_new_ids() -> None:
+def test_every_post_uses_up_three_id_numbers_even_if_refused() -> None:
     refused = sent(2, "POST", "connections", body={"appUserId": "user-1"})
     lines = [K1, created(1), got(2), got(2), refused, created(3)]
     first, *others, second = answers(*lines)[1:]
@@ -265,7 +265,7 @@ def test_replay_reads_each_log_line_only_when_asked() -> None:
     assert next(read) == 3
 
 
-def test_replay_fills_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_store_has_no_capacity_limit_per_account(monkeypatch: pytest.MonkeyPatch) -> None:
     class Small(MemoryStore):
         """A store whose default is the capacity of a server's account, and small."""
 

@@ -115,13 +115,13 @@ def test_malformed_recorded_body_diverges_in_body_members_only(body: Json) -> No
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
-def test_recorded_body_that_is_not_json_is_its_text() -> None:
+def test_recorded_body_that_is_not_json_is_kept_as_text() -> None:
     assert Recorded.of({"body": "{"}).body == "{"
     assert Recorded.of({"body": ""}).body is None
     assert Recorded.of({"body": "{}"}).body == {}
 
 
-def test_document_of_a_divergence_holds_both_values() -> None:
+def test_divergence_document_has_recorded_and_decided_value() -> None:
     found = Divergence(member="status", recorded=[500], decided=201, rule="operation.any")
     assert found.document() == {
         "member": "status",
@@ -176,7 +176,7 @@ def changed_statuses(*lines: bytes) -> list[tuple[Json | Absent, Json | Absent]]
 
 @pytest.mark.parametrize("sent_tags", ['"u-1"', 'W/"u-1"', '"x", "u-1"', ['"x"', '"u-1"']])
 @pytest.mark.parametrize("tag", ['"u-1"', 'W/"u-1"'])
-def test_recorded_tag_of_the_same_state_decides_a_304(tag: str, sent_tags: Json) -> None:
+def test_recorded_etag_of_the_unchanged_state_gives_a_304(tag: str, sent_tags: Json) -> None:
     lines = [
         account(1, response=tagged(200, tag, "UNLINKED")),
         account(2, unless=sent_tags, response=tagged(304, tag)),
@@ -184,7 +184,7 @@ def test_recorded_tag_of_the_same_state_decides_a_304(tag: str, sent_tags: Json)
     assert checked(*lines) == []
 
 
-def test_recorded_304_for_the_tag_of_an_earlier_state_diverges() -> None:
+def test_recorded_304_for_the_etag_of_an_earlier_state_diverges() -> None:
     found = changed_statuses(
         account(1, response=tagged(200, '"u-1"', "UNLINKED")),
         initiated(2),
@@ -193,7 +193,7 @@ def test_recorded_304_for_the_tag_of_an_earlier_state_diverges() -> None:
     assert found == [(304, 200)]
 
 
-def test_tag_recorded_for_two_states_stands_for_the_last_of_them() -> None:
+def test_etag_recorded_for_two_states_matches_only_the_last_one() -> None:
     found = changed_statuses(
         account(1, response=tagged(200, '"s"', "UNLINKED")),
         initiated(2),
@@ -204,7 +204,7 @@ def test_tag_recorded_for_two_states_stands_for_the_last_of_them() -> None:
     assert found == [(304, 200)]
 
 
-def test_each_recorded_tag_of_an_unchanged_state_decides_a_304() -> None:
+def test_every_recorded_etag_of_an_unchanged_state_gives_a_304() -> None:
     lines = [
         account(1, response=tagged(200, '"old"', "UNLINKED")),
         account(2, response=tagged(200, '"new"', "UNLINKED")),
@@ -214,7 +214,7 @@ def test_each_recorded_tag_of_an_unchanged_state_decides_a_304() -> None:
     assert checked(*lines) == []
 
 
-def test_same_tag_of_two_users_stands_for_the_state_of_each() -> None:
+def test_etag_recorded_for_two_users_matches_the_state_of_each() -> None:
     found = changed_statuses(
         initiated(1),
         account(2, response=tagged(200, '"1"', "LIMITED")),
@@ -228,7 +228,7 @@ def test_same_tag_of_two_users_stands_for_the_state_of_each() -> None:
 
 
 @pytest.mark.parametrize(("other_app", "diverges"), [("app-1", False), ("app-2", True)])
-def test_recorded_tag_belongs_to_the_app_and_not_to_its_api_key(
+def test_recorded_etag_counts_for_every_api_key_of_its_app(
     other_app: str, *, diverges: bool
 ) -> None:
     by_other = account(3, unless='"1"', response=tagged(304, '"1"'))
@@ -241,7 +241,7 @@ def test_recorded_tag_belongs_to_the_app_and_not_to_its_api_key(
 
 
 @pytest.mark.parametrize("tag", ["u-1", 7, None, '"u-1'])
-def test_recorded_tag_that_is_malformed_stands_for_no_state(tag: Json) -> None:
+def test_malformed_recorded_etag_never_gives_a_304(tag: Json) -> None:
     found = changed_statuses(
         account(1, response=tagged(200, tag, "UNLINKED")),
         account(2, unless='"u-1"', response=tagged(304, '"u-1"')),

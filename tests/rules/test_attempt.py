@@ -160,7 +160,7 @@ def test_attempt_of_a_deleted_record_cannot_change_a_new_record(
     assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
-def test_now_before_seen_at_is_clamped_to_seen_at() -> None:
+def test_now_before_seen_at_is_raised_to_seen_at() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
     waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)

@@ -150,7 +150,7 @@ def test_tombstone_at_or_before_the_era_moves_it_by_one_tick(last: datetime, era
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_without_room_for_an_era_raises() -> None:
+def test_tombstone_after_an_era_at_the_last_instant_raises() -> None:
     last_era = rules.tombstone(None, COORDINATE, LAST_INSTANT).value
     assert last_era is not None
     assert last_era.era == LAST_INSTANT
@@ -194,7 +194,7 @@ happenings = st.lists(
 
 
 @given(happenings)
-def test_binding_state_never_moves_back_until_a_user_is_rebound(
+def test_binding_state_never_moves_back_for_the_same_user(
     happened: list[tuple[str, str]],
 ) -> None:
     binding: LimitedAccountAppBinding | None = None

@@ -92,7 +92,7 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_bucket_state_is_reset_if_full_over_5_minutes_too_late(
+def test_bucket_over_5_minutes_beyond_its_window_is_reset(
     beyond: int, *, is_admitted: bool
 ) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
@@ -106,7 +106,7 @@ def test_bucket_state_is_reset_if_full_over_5_minutes_too_late(
 @given(buckets, st.integers(-3, 3), small)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 0, 1)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 1, 1)
-def test_bucket_is_reset_a_microsecond_fraction_past_threshold(
+def test_bucket_reset_threshold_is_exact_to_microsecond_parts(
     bucket: Bucket, parts: int, cost: int
 ) -> None:
     assume(cost <= bucket.capacity)
@@ -202,7 +202,7 @@ turns = st.lists(
 @given(buckets, turns)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, HOUR)] * 4 + [(0, 0)] * 4)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, 0), (0, HOUR), (0, 0), (0, 0)])
-def test_step_of_the_clock_admits_at_most_one_more_full_bucket(
+def test_each_clock_step_admits_at_most_one_extra_capacity(
     bucket: Bucket, turns: Sequence[Turn]
 ) -> None:
     state: RateState = FULL_BUCKET

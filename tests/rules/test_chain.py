@@ -256,7 +256,9 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
 
 @pytest.mark.parametrize("successor", ["none", "pending"])
 @pytest.mark.parametrize("lifetime", [TICK, NEXT_ACTION_LIFETIME])
-def test_reconnect_by_a_slow_clock_keeps_the_page_open(successor: str, lifetime: timedelta) -> None:
+def test_reconnect_by_a_slow_clock_keeps_the_whole_page_lifetime(
+    successor: str, lifetime: timedelta
+) -> None:
     seen = NOW + 2 * NEXT_ACTION_LIFETIME
     old = attrs.evolve(stored("REVOKED"), updated_at=seen)
     waiting = None
@@ -275,7 +277,7 @@ def test_reconnect_by_a_slow_clock_keeps_the_page_open(successor: str, lifetime:
     assert isinstance(authorize(made, seen + lifetime, era=None), Refused)
 
 
-def test_raised_deadline_stops_at_the_last_instant() -> None:
+def test_raised_handoff_deadline_is_capped_at_the_last_instant() -> None:
     old = attrs.evolve(stored("REVOKED"), updated_at=NOW + TICK)
     for end in (LAST_INSTANT, LAST_INSTANT - TICK):
         action = next_action(end, 0 * TICK)
@@ -284,7 +286,7 @@ def test_raised_deadline_stops_at_the_last_instant() -> None:
         assert answer.value.connection.handoff_deadline == LAST_INSTANT
 
 
-def test_write_of_the_predecessor_ends_no_pending_successor() -> None:
+def test_predecessor_written_by_a_fast_clock_lapses_no_successor() -> None:
     # A worker whose clock is ahead wrote the predecessor.
     old = attrs.evolve(stored("EXPIRED"), updated_at=NOW + NEXT_ACTION_LIFETIME)
     waiting = specimens.successor_of(old, stored("PENDING", NOW + TICK))
@@ -407,7 +409,7 @@ MINUTES = st.integers(0, 12).map(at)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES)
-def test_revoke_chain_raises_only_if_revoking_its_first_raises(
+def test_chain_revocation_raises_only_for_its_first_connection(
     first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
 ) -> None:
     # The first connection may have seen a later instant than the others, and later than `now`.

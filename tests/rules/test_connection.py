@@ -142,7 +142,7 @@ def test_connection_without_expiry_is_active_at_datetime_max() -> None:
 # --- Clock skew --------------------------------------------------------------------------------
 
 
-def test_now_before_updated_at_is_clamped_to_updated_at() -> None:
+def test_now_before_updated_at_is_raised_to_updated_at() -> None:
     connection = stored("ACTIVE")
     assert connection.updated_at == START
     assert rules.clamp_to_updated_at(connection, NOW) == NOW

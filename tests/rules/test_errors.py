@@ -86,7 +86,7 @@ def classes() -> Iterator[type[BaseException]]:
                 yield value
 
 
-def test_only_reader_gone_and_died_error_are_no_lifecycle_error() -> None:
+def test_every_error_but_two_internal_ones_is_a_lifecycle_error() -> None:
     found = set(classes())
     others = {each for each in found if not issubclass(each, LifecycleError)}
     # One ends a command whose output pipe is closed, and one a simulated worker. Both must pass code

@@ -134,7 +134,7 @@ def test_str_of_a_problem_type_lists_kind_and_details() -> None:
     assert str(Problem(ProblemCode.NOT_FOUND).problem_type) == "absent, final, details: none"
 
 
-def test_final_function_builds_a_non_retryable_problem_type() -> None:
+def test_final_and_retryable_functions_set_the_retryable_member() -> None:
     kind, details = ProblemKind.CONFLICT, ("connectionId", "reason")
     assert final(kind, *details) == ProblemType(kind, retryable=False, details=details)
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)

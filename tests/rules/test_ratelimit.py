@@ -423,7 +423,7 @@ sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 
 
 @given(names, sizes, sizes)
-def test_rate_limit_policy_header_of_a_log_has_limit_and_window(
+def test_policy_header_of_an_exact_log_has_its_limit_and_window(
     name: str, limit: int, seconds: int
 ) -> None:
     field = format_rate_limit_policy(ExactLog(name, limit, seconds))
@@ -431,7 +431,7 @@ def test_rate_limit_policy_header_of_a_log_has_limit_and_window(
 
 
 @given(names, *[st.integers(1, 1000)] * 3)
-def test_rate_limit_policy_header_of_a_bucket_has_its_fill_time(
+def test_policy_header_of_a_bucket_has_its_capacity_and_window(
     name: str, capacity: int, refill: int, seconds: int
 ) -> None:
     text, parameters = parse_item(

@@ -316,7 +316,7 @@ def small(state: str | None = "letter") -> Table[tuple[Letter, Number, Number], 
     )
 
 
-def test_axis_of_an_enum_has_its_name_and_members() -> None:
+def test_axis_of_an_enum_has_the_given_name_and_its_members() -> None:
     assert Axis.of("letter", Letter) == Axis("letter", (Letter.A, Letter.X))
 
 

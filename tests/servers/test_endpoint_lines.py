@@ -57,7 +57,7 @@ def test_problem_of_a_hosted_page_is_logged_without_a_code(kind: str, body: byte
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_hosted_page_gets_the_request_itself(kind: str) -> None:
+def test_hosted_page_handler_gets_the_unchanged_request(kind: str) -> None:
     given: list[Request] = []
 
     def page(asked: Request) -> Response:

@@ -47,7 +47,7 @@ LIMITED_BY_BUCKET = Settings(buckets=(BUCKET,))
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_each_operation_names_the_rows_that_it_needs_loaded(operation: Operation) -> None:
+def test_needs_of_each_operation_name_exactly_the_values_to_load(operation: Operation) -> None:
     needed = NEEDED[operation.rule.name]
     key = "k-1" if operation in server.MUTATIONS else None
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)

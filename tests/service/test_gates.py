@@ -31,7 +31,7 @@ def test_request_failing_every_gate_gets_unauthenticated() -> None:
         assert code(ask(operation, frozenset(gates.split()))) == "UNAUTHENTICATED"
 
 
-def test_gate_lists_match_the_table_order() -> None:
+def test_read_and_decide_gates_follow_the_order_of_the_table() -> None:
     # Only the store itself can find that it is full.
     assert (*READ_GATES, *DECIDE_GATES, Gate.ROOM) == tuple(REQUEST_GATES)
 

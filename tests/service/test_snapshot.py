@@ -89,7 +89,7 @@ def with_identity(connection: Connection, **members: object) -> Connection:
     ("successor", "head"),
     [(None, None), (None, FIRST), (SECOND, SECOND), (SECOND, THIRD)],
 )
-def test_snapshot_with_its_own_successor_and_head_is_accepted(
+def test_snapshot_with_a_matching_successor_and_head_is_accepted(
     successor: Connection | None, head: Connection | None
 ) -> None:
     check_snapshot(
@@ -150,7 +150,7 @@ def test_snapshot_with_the_rest_of_its_chain_is_accepted(
         ("following", LATER, FIRST, (SECOND, STRANGER)),
     ],
 )
-def test_snapshot_with_links_missing_or_out_of_order_raises(
+def test_snapshot_of_a_chain_with_gaps_or_out_of_order_raises(
     argument: str, allowed: str, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -161,7 +161,7 @@ def test_snapshot_with_links_missing_or_out_of_order_raises(
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (THIRD,), (SECOND, THIRD)])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_chain_part_may_begin_later_only_if_it_is_full(
+def test_chain_part_that_skips_connections_raises_unless_full(
     following: tuple[Connection, ...], limit: int
 ) -> None:
     needs = Needs(chain=FIRST.id, chain_part=ChainPart(limit))
@@ -174,7 +174,7 @@ def test_chain_part_may_begin_later_only_if_it_is_full(
 
 
 @pytest.mark.parametrize("following", [(THIRD, SECOND), (SECOND, STRANGER)])
-def test_snapshot_of_a_full_chain_part_with_a_gap_raises(
+def test_full_chain_part_out_of_order_or_of_two_chains_raises(
     following: tuple[Connection, ...],
 ) -> None:
     with pytest.raises(ArgumentError, match="following"):
@@ -249,7 +249,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_snapshot_takes_all_connections_or_a_sorted_part(
+def test_snapshot_with_a_correct_list_page_is_accepted(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)
@@ -273,7 +273,7 @@ def test_snapshot_takes_all_connections_or_a_sorted_part(
         (ONE_PAGE, TWO.id, 2, (ONE, THREE)),
     ],
 )
-def test_snapshot_with_connections_not_asked_for_raises(
+def test_snapshot_with_a_wrong_list_page_raises(
     allowed: str,
     after: ConnectionId | None,
     limit: int | None,

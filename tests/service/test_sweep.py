@@ -81,7 +81,7 @@ def test_sweep_dates_a_revocation_at_tombstone_or_later_creation(
     assert (write.after.revoked_at, write.after.updated_at) == (revoked_at, NOW)
 
 
-def test_sweep_by_a_slow_clock_is_recorded_at_the_tombstone() -> None:
+def test_sweep_by_a_slow_clock_sets_updated_at_to_the_tombstone() -> None:
     seen = apply_trigger(pending(), "authorize for ever", at(20))
     (write,) = sweep_changes(GONE, (seen,), START - timedelta(days=1)).writes
     assert isinstance(write, ConnectionWrite)

@@ -194,7 +194,7 @@ def test_trail_of_revoked_fact_begins_with_its_reach_rule(actor: Actor) -> None:
 
 
 @pytest.mark.slow
-def test_rules_docs_page_lists_tables_that_no_trail_names() -> None:
+def test_rules_page_lists_exactly_the_tables_in_no_trail() -> None:
     text = RULES.read_text(encoding="utf-8")
     said = text.partition('<a id="trail"></a>')[2].partition("\n<a id=")[0]
     absent = re.findall(

@@ -52,7 +52,7 @@ def test_wsgi_path_query_and_headers_are_passed_on_undecoded() -> None:
 
 
 @pytest.mark.parametrize("comma", [",", ", "])
-def test_joined_wsgi_key_or_credential_headers_are_read_as_two(comma: str) -> None:
+def test_comma_joined_wsgi_key_or_credentials_are_read_as_two(comma: str) -> None:
     joined = {
         **ENVIRON,
         "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",

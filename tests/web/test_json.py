@@ -114,7 +114,7 @@ def _int_digits(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_int_digits")
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_integer_has_4300_digits_whatever_python_is_set_to(sign: str) -> None:
+def test_json_integer_limit_of_4300_digits_ignores_pythons_limit(sign: str) -> None:
     for digits in (1, 640, 641, 1_280, DIGITS_MAX):
         expected = 10**digits - 10 ** (digits - 1) - 1
         text = f"{sign}8{'9' * (digits - 1)}"

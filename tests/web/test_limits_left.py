@@ -48,7 +48,7 @@ def test_admitted_request_reports_what_each_rate_limit_has_left(made: curae.Memo
     )
 
 
-def test_replay_reports_the_rate_limits_left_at_its_own_time(made: curae.MemoryStore) -> None:
+def test_replay_reports_buckets_left_now_but_no_app_user_limit(made: curae.MemoryStore) -> None:
     first = ask(made, "initiate", START)
     again = ask(made, "initiate", START)
     assert again.replayed

@@ -135,7 +135,7 @@ def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", NAMES)
-def test_operation_name_is_that_of_the_rule_of_the_path(operation: str) -> None:
+def test_operation_name_of_a_request_is_its_rule_name_or_none(operation: str) -> None:
     (kind,) = [each for each in OPERATIONS if each.__name__ == NAMES[operation]]
     assert operation_name(request(operation)) == kind.rule.name
     assert operation_name(request(operation), Settings(operations=(kind,))) == kind.rule.name
@@ -157,7 +157,7 @@ class Relabel(GetConnection):
     )
 
 
-def test_members_of_path_query_and_body_are_all_read() -> None:
+def test_custom_operation_is_read_from_path_query_and_body() -> None:
     asked = attrs.evolve(request("get"), method="PUT", body=b'{"appUserId":"u"}')
     for query, label in (("", None), ("?label=x", "x"), ("?other=x", None)):
         sent = attrs.evolve(asked, target=asked.target + query)
@@ -166,7 +166,7 @@ def test_members_of_path_query_and_body_are_all_read() -> None:
         assert reading.operation == Relabel(ID, label, AppUserId("u"))
 
 
-def test_key_of_another_environment_than_the_server_is_refused() -> None:
+def test_api_key_of_another_environment_gets_wrong_environment() -> None:
     reading = read(request("get"), CALLER, START, Settings(environment=Environment.TEST))
     assert refused(reading) == ("WRONG_ENVIRONMENT", {"environment": "live"})
 
@@ -301,7 +301,7 @@ class Unconditional(GetAccountState):
     rule: ClassVar = attrs.evolve(GetAccountState.rule, tags=False)
 
 
-def test_operation_whose_rule_reads_no_entity_tags_gets_none() -> None:
+def test_if_none_match_is_ignored_if_the_operation_has_no_etag() -> None:
     asked = request("account-state", headers=(("If-None-Match", "*"),))
     states = frozenset(AccountState)
     for kind, known in ((GetAccountState, states), (Unconditional, frozenset[AccountState]())):

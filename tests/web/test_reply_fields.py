@@ -112,7 +112,7 @@ ENDED: Final = attrs.evolve(TOMBSTONED, era=at(1), tombstoned_at=at(1))
         ("ACTIVE", ENDED, ("REVOKED", "2026-01-01T00:01:00Z")),
     ],
 )
-def test_reply_connections_show_the_spelling_and_the_tombstone(
+def test_connections_in_a_reply_are_formatted_like_a_single_one(
     spelling: str, binding: LimitedAccountAppBinding | None, *, seen: tuple[str, str | None]
 ) -> None:
     active = apply_trigger(pending(), "authorize", START)
@@ -132,7 +132,9 @@ def test_reply_connections_show_the_spelling_and_the_tombstone(
         (Many(pages=(next_action(START),)), True),
     ],
 )
-def test_next_action_in_a_tuple_of_a_reply_is_found(reply: Many, *, expected: bool) -> None:
+def test_has_next_action_also_looks_into_the_tuples_of_a_reply(
+    reply: Many, *, expected: bool
+) -> None:
     assert has_next_action(reply) is expected
 
 

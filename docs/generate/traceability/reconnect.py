@@ -185,7 +185,7 @@ REQUEST: Final = Part(
             code=("service.operations.operation:KeyUse", "web.read:read"),
             tests=(
                 "web/test_sample::test_reference_request_without_idempotency_key_gets_400",
-                "service/test_gates::test_gate_lists_match_the_table_order",
+                "service/test_gates::test_read_and_decide_gates_follow_the_order_of_the_table",
             ),
             names=("Idempotency-Key",),
         ),

@@ -256,7 +256,7 @@ INITIATE: Final = Part(
             says="The header Idempotency-Key is required.",
             rules=("request.key-required", "#key-needed"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
-            tests=("service/test_gates::test_gate_lists_match_the_table_order",),
+            tests=("service/test_gates::test_read_and_decide_gates_follow_the_order_of_the_table",),
             names=("Idempotency-Key",),
         ),
         Statement(

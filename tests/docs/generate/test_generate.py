@@ -50,7 +50,7 @@ def test_committed_generated_docs_are_current(name: str) -> None:
         *(pytest.param(name, marks=pytest.mark.heavy) for name in ("reference", "vectors")),
     ],
 )
-def test_generated_docs_are_current_until_their_source_changes(
+def test_docs_generate_check_reports_a_missing_or_edited_file(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name, "--check"], tmp_path) == 1

@@ -370,7 +370,7 @@ def contrast(one: str, other: str) -> float:
 # --- Tables without a layout -----------------------------------------------------------------
 
 
-def test_rule_table_without_a_picture_layout_is_drawn() -> None:
+def test_rule_table_without_a_layout_gets_a_picture_of_its_moves() -> None:
     picture = draw_moves(build(GO, STOP, STAY, state="light"))
     assert [arrow.sentence for arrow in picture.arrows] == [
         "red → green: short / long",

@@ -43,7 +43,7 @@ def test_each_rule_table_has_a_docs_page_and_picture_file() -> None:
         assert (f"]({name}.svg)" in page) is (f"{name}.svg" in drawn)
 
 
-def test_rule_tables_of_this_version_are_one_json_document() -> None:
+def test_tables_json_lists_every_rule_table_of_this_version() -> None:
     release = parse_release(files()["tables.json"])
     assert release.version == __version__
     assert list(release.tables) == list(TABLES)

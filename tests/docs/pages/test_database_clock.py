@@ -105,7 +105,7 @@ def recipe(postgres_url: str) -> Iterator[Recipe]:
 
 
 @pytest.mark.heavy
-def test_database_clock_recipe_passes_time_and_bucket_checks(recipe: Recipe) -> None:
+def test_database_clock_recipe_passes_checks_of_time_and_buckets(recipe: Recipe) -> None:
     names = [
         each.name
         for each in CHECKS

@@ -92,7 +92,7 @@ def anchors(text: str) -> set[str]:
     return slugs | set(re.findall(r'<a id="([^"]+)"></a>', text))
 
 
-def test_every_rule_beyond_the_reference_is_in_one_decision() -> None:
+def test_decisions_page_has_each_rule_beyond_the_reference_once() -> None:
     assert faults(PAGE) == []
 
 

@@ -186,7 +186,7 @@ def test_other_libraries_charge_one_limit_if_another_refuses() -> None:
 
 
 @peers
-def test_other_librarys_bucket_of_10_a_minute_admits_19(
+def test_token_bucket_library_admits_19_a_minute_instead_of_10(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from token_bucket import Limiter, MemoryStorage

@@ -114,7 +114,7 @@ def test_playground_build_stops_if_a_pinned_digest_differs() -> None:
         BUILD.hold("attrs", digest, BUILD.ATTRS_SHA256)
 
 
-def test_playground_build_stops_if_no_page_has_its_place_mark(tmp_path: Path) -> None:
+def test_playground_build_stops_if_the_page_has_no_placeholder(tmp_path: Path) -> None:
     (tmp_path / "playground.html").write_text("<p>another page</p>")
     with pytest.raises(SystemExit, match="has no place for the playground"):
         BUILD.build(tmp_path)

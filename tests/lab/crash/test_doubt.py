@@ -50,25 +50,25 @@ class Silent(MemoryStore):
     ("trouble", "expected"),
     [((0, 9), False), ((0, 10), True), ((11, 20), True), ((12, 20), False)],
 )
-def test_request_during_a_trouble_of_the_database_is_doubtful(
+def test_request_during_a_database_outage_is_marked_doubtful(
     trouble: tuple[int, int], *, expected: bool
 ) -> None:
     troubles = [(trouble[0] * SECOND, trouble[1] * SECOND)]
     assert with_doubt(ASKED, troubles).is_doubtful is expected
 
 
-def test_request_that_took_as_long_as_an_attempt_is_doubtful() -> None:
+def test_request_as_long_as_one_attempt_is_marked_doubtful() -> None:
     assert not with_doubt(ASKED, []).is_doubtful
     assert with_doubt(attrs.evolve(ASKED, returned=12 * SECOND), []).is_doubtful
 
 
 @pytest.mark.parametrize("is_doubtful", [False, True])
-def test_fact_is_doubtful_only_if_a_commit_of_it_failed(*, is_doubtful: bool) -> None:
+def test_database_outage_alone_marks_no_fact_doubtful(*, is_doubtful: bool) -> None:
     told = attrs.evolve(TOLD, is_doubtful=is_doubtful)
     assert with_doubt(told, [(0, 20 * SECOND)]) == told
 
 
-def test_commits_without_a_known_outcome_are_counted() -> None:
+def test_only_commits_with_an_unknown_outcome_are_counted() -> None:
     store = DoubtedCommits(MemoryStore())
     assert store.commit(store.load(Needs()), NO_CHANGES)
     assert store.number == 0

@@ -52,7 +52,7 @@ def test_history_checker_accepts_serial_requests(lived: Lived) -> None:
     assert verdict.placed == 4
 
 
-def test_checker_accepts_overlapping_requests_in_any_order(lived: Lived) -> None:
+def test_history_checker_accepts_parallel_requests_in_any_order(lived: Lived) -> None:
     revoked(lived)
     for number in range(4):
         lived.alter(number, invoked=START, returned=lived.moment)
@@ -88,7 +88,7 @@ def test_history_checker_rejects_extra_or_missing_outbox_message(lived: Lived) -
         assert lived.judged(Rest(rest.values, others)).is_explained is False
 
 
-def test_history_checker_accepts_stale_read_only_if_overlapping(lived: Lived) -> None:
+def test_history_checker_rejects_a_stale_read_unless_overlapping(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, answer=lived.history[1].answer)
     assert lived.judged().is_explained is False

@@ -28,7 +28,7 @@ FORWARD: Final = Step(first=200, last=210, before=-MINUTE, after=0)
         ((211, 300), (0, 0), 0),
     ],
 )
-def test_offsets_of_a_span_include_both_sides_of_its_steps(
+def test_clock_offsets_of_a_span_cover_both_sides_of_its_steps(
     span: tuple[int, int], offsets: tuple[int, int], forward: int
 ) -> None:
     steps = Steps([BACK, FORWARD])
@@ -36,7 +36,7 @@ def test_offsets_of_a_span_include_both_sides_of_its_steps(
     assert steps.forward(*span) == forward
 
 
-def test_unanswered_operation_gets_the_offsets_until_the_rest() -> None:
+def test_unanswered_operation_gets_the_clock_offsets_to_the_end() -> None:
     lived = Lived()
     lived.create("k-1")
     steps = Steps([attrs.evolve(BACK, first=lived.moment, last=lived.moment + 1)])
@@ -53,7 +53,7 @@ def test_unanswered_operation_gets_the_offsets_until_the_rest() -> None:
     ("offsets", "is_explained"),
     [((0, 0), False), ((-MINUTE, -MINUTE), True), ((-MINUTE, 0), True), ((0, MINUTE), False)],
 )
-def test_history_across_a_step_back_needs_its_offsets(
+def test_judge_rejects_a_clock_step_back_without_its_offsets(
     offsets: tuple[int, int], *, is_explained: bool
 ) -> None:
     lived = Lived()
@@ -68,7 +68,7 @@ def test_history_across_a_step_back_needs_its_offsets(
     assert lived.judged().is_explained is is_explained
 
 
-def test_tombstone_after_a_step_back_is_explained() -> None:
+def test_judge_accepts_a_tombstone_after_the_clock_steps_back() -> None:
     lived = Lived()
     lived.initiate("k-1")
     lived.tell(Tombstoned(USER))
@@ -89,7 +89,7 @@ def test_tombstone_after_a_step_back_is_explained() -> None:
     assert lived.judged().is_explained
 
 
-def test_tombstone_tried_twice_around_a_creation_is_explained() -> None:
+def test_judge_accepts_a_doubtful_tombstone_tried_twice() -> None:
     lived = Lived()
     lived.create("k-1")
     first = len(lived.history)

@@ -43,6 +43,6 @@ def test_failover_to_a_clock_60_s_behind_breaks_no_law(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_failover_to_an_asynchronous_standby_is_found(tmp_path: Path) -> None:
+def test_failover_test_detects_commits_lost_by_async_standby(tmp_path: Path) -> None:
     seen = fail_over(tmp_path, requests=300, failovers=1, workers=2, users=8, is_synchronous=False)
     assert any("was answered and has no record of it" in each for each in seen.broken), str(seen)

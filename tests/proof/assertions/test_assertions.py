@@ -55,7 +55,7 @@ SENDING: Final = (
 )
 
 
-def test_every_assertion_of_the_kit_has_a_witness_or_a_reason() -> None:
+def test_every_kit_assertion_has_a_wrong_server_or_is_exempt() -> None:
     covered = COVERED.keys() - OTHERS.keys()
     listed = WITNESSES.keys() | covered
     assert listed == OF_THE_KIT.keys(), "run python -m tests.proof.assertions.search"
@@ -64,7 +64,7 @@ def test_every_assertion_of_the_kit_has_a_witness_or_a_reason() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", sorted({each.module for each in OF_THE_KIT.values()}))
-def test_check_without_one_assertion_passes_a_wrong_server(module: str) -> None:
+def test_check_with_a_disabled_assertion_passes_a_wrong_server(module: str) -> None:
     of_it = {name: each for name, each in WITNESSES.items() if OF_THE_KIT[name].module == module}
     assert {name for name, each in of_it.items() if not each.is_found()} == set()
     assert {name for name, each in of_it.items() if _is_found_without(name, each)} == set()
@@ -76,7 +76,7 @@ def _is_found_without(assertion: str, witness: Witness) -> bool:
 
 
 @pytest.mark.heavy
-def test_law_or_watch_without_one_assertion_fails_a_test(tmp_path: Path) -> None:
+def test_disabling_an_assertion_of_a_law_or_watch_fails_a_test(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     command = (sys.executable, "-m", "pytest", "-n0", "-q", "-p", "tests.proof.assertions.loop")
     ran = subprocess.run(
@@ -93,7 +93,7 @@ def test_law_or_watch_without_one_assertion_fails_a_test(tmp_path: Path) -> None
     assert unseen == COVERED.keys() & OTHERS.keys()
 
 
-def test_assertion_is_off_within_its_block_alone() -> None:
+def test_assertion_is_disabled_only_inside_its_with_block() -> None:
     def check() -> None:
         check_rank_never_falls([REVOKED, pending()])
 
@@ -111,7 +111,7 @@ def test_failed_assertion_is_noted_although_its_error_is_caught() -> None:
     assert noted == {RANK}
 
 
-def test_disabled_call_still_sends_its_request() -> None:
+def test_disabled_assertion_that_sends_still_sends_its_request() -> None:
     right, weak = WrongAnswer(), WrongAnswer()
     witness = WITNESSES[SENDING]
     witness.is_found_at(right)
@@ -121,11 +121,11 @@ def test_disabled_call_still_sends_its_request() -> None:
 
 
 @pytest.mark.parametrize("check", ["law-02.at-once", "permission.wrong-environment"])
-def test_server_without_a_wrong_answer_passes_its_checks(check: str) -> None:
+def test_server_with_every_answer_right_passes_the_checks(check: str) -> None:
     assert not Witness(check).is_found()
 
 
-def test_every_wrong_answer_differs_from_the_right_one() -> None:
+def test_every_altered_answer_differs_from_the_correct_answer() -> None:
     right = WrongAnswer()
     Witness("law-02.at-once").is_found_at(right)
     for number, step in enumerate(right.steps):

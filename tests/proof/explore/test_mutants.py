@@ -64,7 +64,7 @@ def check_kept_results(name: str, changed: tuple[str, ...]) -> None:
         pytest.param(CHAIN, "revocation-reach", ("PATIENT",), ("APP",), marks=pytest.mark.heavy),
     ],
 )
-def test_results_without_a_cell_hold_in_its_mutants(
+def test_mutant_exploration_may_reuse_results_without_its_cell(
     run: str, table: str, key: Key, like: Key
 ) -> None:
     small_run(run)
@@ -74,7 +74,7 @@ def test_results_without_a_cell_hold_in_its_mutants(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shifted", SHIFTED[6:8], ids=lambda each: f"{each.name} {each.by}")
-def test_results_without_a_call_hold_if_its_clock_is_off(
+def test_mutant_exploration_may_reuse_results_without_its_call(
     shifted: Shifted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

@@ -82,7 +82,7 @@ def test_javascript_port_gives_the_answer_of_every_vector() -> None:
 
 
 @pytest.mark.node
-def test_changed_vector_is_printed_as_a_difference(tmp_path: Path) -> None:
+def test_javascript_port_prints_a_changed_vector_as_difference(tmp_path: Path) -> None:
     document = json.loads((VECTORS / "life.json").read_text(encoding="utf-8"))
     case = document["cases"][0]
     case["answer"]["live"] = not case["answer"]["live"]
@@ -93,7 +93,7 @@ def test_changed_vector_is_printed_as_a_difference(tmp_path: Path) -> None:
 
 
 @pytest.mark.node
-def test_unknown_document_of_vectors_stops_the_port(tmp_path: Path) -> None:
+def test_javascript_port_exits_on_an_unknown_vector_document(tmp_path: Path) -> None:
     document = {"name": "other", "version": 1, "law": "", "cases": []}
     (tmp_path / "other.json").write_text(json.dumps(document), encoding="utf-8")
     done = run(PORT, "node", "vectors.mjs", str(tmp_path))

@@ -124,9 +124,7 @@ def test_bucket_drained_by_a_fast_clock_refuses_to_the_last_tick(
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_clock_step_ahead_that_stays_refills_the_bucket_once(
-    world: World, ahead: timedelta
-) -> None:
+def test_permanent_clock_step_ahead_refills_the_bucket_once(world: World, ahead: timedelta) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(ahead)
     assert admitted_in_a_row(world) == 10
@@ -192,9 +190,7 @@ def test_large_bucket_charged_far_ahead_resets_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_workers_with_skewed_clocks_admit_no_more_than_one_clock(
-    world: World, apart: timedelta
-) -> None:
+def test_workers_with_skewed_clocks_admit_no_extra_request(world: World, apart: timedelta) -> None:
     limited(world)
     total = 0
     for _ in range(12):

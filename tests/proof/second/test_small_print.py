@@ -54,7 +54,7 @@ ACCOUNT = f"{CONNECT}/account-state"
 # Clocks
 
 
-def test_revoked_at_may_precede_the_update_by_a_faster_clock(world: World) -> None:
+def test_revocation_dated_before_a_fast_update_keeps_its_date(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -66,7 +66,7 @@ def test_revoked_at_may_precede_the_update_by_a_faster_clock(world: World) -> No
     assert shown["updatedAt"] == wire(START + 10 * MINUTE)
 
 
-def test_happened_at_may_be_5_minutes_after_the_last_update(world: World) -> None:
+def test_happened_at_over_5_minutes_after_updated_at_raises(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -78,7 +78,7 @@ def test_happened_at_may_be_5_minutes_after_the_last_update(world: World) -> Non
     assert world.get(made)["status"] == "ACTION_REQUIRED"
 
 
-def test_patient_revocation_dated_ahead_ends_the_successor_now(world: World) -> None:
+def test_patient_revocation_dated_ahead_revokes_successor_at_now(world: World) -> None:
     old = id_of(world.create())
     world.step(HOUR)
     world.record(Expired(ConnectionId(old)))
@@ -375,7 +375,7 @@ def test_reissued_next_action_moves_the_handoff_deadline(world: World, back: tim
 
 
 @pytest.mark.parametrize("ended", ["once", "twice"])
-def test_page_of_a_put_right_clock_can_be_finished(world: World, ended: str) -> None:
+def test_reconnect_after_a_clock_step_back_can_be_authorized(world: World, ended: str) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.revoke(made)

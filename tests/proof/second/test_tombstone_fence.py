@@ -85,14 +85,14 @@ def test_era_is_the_instant_of_recording_the_tombstone(world: World) -> None:
     assert era_of(world) == START
 
 
-def test_era_of_a_second_tombstone_at_one_instant_is_a_tick_on(world: World) -> None:
+def test_repeated_tombstone_at_one_instant_moves_era_by_one_tick(world: World) -> None:
     world.tombstone()
     world.tombstone()
     world.tombstone()
     assert era_of(world) == START + 2 * TICK
 
 
-def test_era_of_a_tombstone_after_a_clock_step_back_is_a_tick_on(world: World) -> None:
+def test_tombstone_after_a_clock_step_back_moves_era_by_one_tick(world: World) -> None:
     world.tombstone()
     world.step(-HOUR)
     world.tombstone()
@@ -212,7 +212,7 @@ def test_copy_of_a_tombstone_finishes_its_interrupted_sweep(world: World) -> Non
     assert world.row(made).status is Status.REVOKED
 
 
-def test_tombstone_with_repeated_happened_at_ends_nothing_new(world: World) -> None:
+def test_tombstone_with_a_repeated_happened_at_revokes_nothing(world: World) -> None:
     world.tombstone(happened_at=START)
     made = id_of(world.create())
     world.step(MINUTE)

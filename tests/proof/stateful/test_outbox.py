@@ -39,7 +39,7 @@ def test_killed_outbox_workers_lose_and_reorder_no_message() -> None:
 
 
 @pytest.mark.heavy
-def test_outbox_machine_reaches_kills_dead_messages_clock_steps() -> None:
+def test_stateful_outbox_test_reaches_every_listed_situation() -> None:
     Shipped.seen.clear()
     run(150, Phase.generate, Phase.shrink)
     # Random runs sometimes miss this situation.
@@ -255,7 +255,7 @@ def without_releasing(patched: pytest.MonkeyPatch) -> None:
         (claim_late, without_tokens, "attempt 3"),
     ],
 )
-def test_schedule_detects_a_worker_that_ignores_other_claims(
+def test_outbox_schedule_detects_each_mistake_about_claims(
     schedule: Callable[[], None],
     mistake: Callable[[pytest.MonkeyPatch], None],
     said: str,

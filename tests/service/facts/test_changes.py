@@ -156,9 +156,7 @@ def test_late_authorization_of_a_replaced_connection_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("cell", "reach"), tables.REVOCATION_REACH.items())
-def test_actor_decides_if_revocation_ends_the_chain_or_one_link(
-    cell: tuple[str], reach: str
-) -> None:
+def test_revocation_reach_of_each_actor_matches_the_table(cell: tuple[str], reach: str) -> None:
     (actor,) = cell
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))

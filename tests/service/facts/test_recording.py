@@ -51,7 +51,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
-def test_each_fact_names_the_rows_that_it_needs_loaded(fact: Fact, needed: Needs) -> None:
+def test_needs_of_each_fact_name_exactly_the_values_to_load(fact: Fact, needed: Needs) -> None:
     assert fact.needs() == needed
 
 
@@ -110,7 +110,7 @@ def test_happened_at_before_creation_is_recorded_as_created_at(fact: Fact) -> No
 
 
 @pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
-def test_happened_at_is_checked_against_what_the_row_has_seen(fact: Fact) -> None:
+def test_happened_at_over_5_minutes_after_the_raised_now_raises(fact: Fact) -> None:
     # The clock was put back after the row was written.
     latest = START + timedelta(minutes=5)
     for now in (START, START - timedelta(hours=1)):
@@ -132,7 +132,7 @@ def test_repeated_handoff_is_ignored_after_a_clock_was_put_back() -> None:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_event_recorded_by_a_slow_clock_has_last_updated_at(fact: Fact) -> None:
+def test_event_with_now_before_updated_at_is_dated_updated_at(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
     for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
         now = START - behind
@@ -195,7 +195,7 @@ def test_fact_on_a_snapshot_of_another_connection_raises(fact: Fact) -> None:
 
 
 @pytest.mark.parametrize("fact", OF_A_CHAIN)
-def test_snapshot_with_a_link_of_another_chain_raises(fact: Fact) -> None:
+def test_snapshot_with_a_connection_of_another_chain_raises(fact: Fact) -> None:
     ada = STANDINGS["REVOKED"][0]
     second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
     for following in ((stranger,), (second, stranger), (second, second)):

@@ -46,7 +46,7 @@ OLD: Final = pending()
 # --- The fact ---------------------------------------------------------------------------------
 
 
-def test_tombstone_writes_the_binding_only() -> None:
+def test_tombstone_fact_writes_only_the_binding() -> None:
     answer = curae.record_fact(Tombstoned(COORDINATE), curae.Snapshot(binding=LIMITED), NOW)
     assert isinstance(answer, curae.Done)
     assert [type(write) for write in answer.value.writes] == [BindingWrite]
@@ -66,7 +66,7 @@ def test_two_tombstones_at_one_instant_have_different_event_ids() -> None:
     assert first.value.events[0].id != second.value.events[0].id
 
 
-def test_copy_is_ignored_after_the_clock_was_put_back() -> None:
+def test_tombstone_copy_is_ignored_after_a_clock_step_back() -> None:
     fact = Tombstoned(COORDINATE, happened_at=NOW)
     first = curae.record_fact(fact, curae.Snapshot(binding=LIMITED), NOW)
     assert isinstance(first, curae.Done)
@@ -180,7 +180,7 @@ def test_law_17_tombstone_ends_access_of_every_connection(
     laws.check_tombstone([connection], now + after, era=now)
 
 
-def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
+def test_law_17_next_user_of_a_coordinate_gets_no_old_access() -> None:
     made = world()
     handle_at(made, request("initiate"), START, new_ids=new_ids(9))
     handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(1))

@@ -85,7 +85,7 @@ def test_expired_fact_ends_active_and_is_ignored_while_pending() -> None:
     )
 
 
-def test_expired_fact_from_expires_at_names_expiry_record_rule() -> None:
+def test_expired_fact_at_or_after_expiry_adds_expiry_record_rule() -> None:
     over = attrs.evolve(ACTIVE, expires_at=at(8))
     after = attrs.evolve(with_next_version(over), status=Status.EXPIRED, updated_at=NOW)
     recorded = Changes(
@@ -135,7 +135,7 @@ def ended(connection: Connection) -> Connection:
     )
 
 
-def test_patient_revocation_writes_unrevoked_links_and_the_head() -> None:
+def test_chain_revocation_writes_unrevoked_connections_and_head() -> None:
     fact = Revoked(ID, Actor.PATIENT)
     assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(

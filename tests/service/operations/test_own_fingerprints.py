@@ -42,7 +42,7 @@ class Pair(operation.UserOperation):
         raise NotImplementedError  # only its fingerprint is made
 
 
-def test_texts_like_a_count_give_another_fingerprint() -> None:
+def test_texts_imitating_list_lengths_cannot_forge_a_fingerprint() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
 
 
@@ -68,7 +68,7 @@ VALUES: Final[tuple[object, ...]] = (
 )
 
 
-def test_values_of_other_types_give_another_fingerprint() -> None:
+def test_values_of_different_types_have_different_fingerprints() -> None:
     prints = [fingerprint(Measure(USER, value)) for value in VALUES]
     assert len(set(prints)) == len(VALUES)
     assert fingerprint(Measure(USER, {"a": 1, "b": 2})) == fingerprint(

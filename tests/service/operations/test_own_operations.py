@@ -90,7 +90,7 @@ class Refuse(operation.ConnectionOperation):
         (Problem(ProblemCode.RATE_LIMITED, ("labels", 5)), 429, False),
     ],
 )
-def test_only_a_final_404_or_409_is_kept_under_the_key(
+def test_own_operation_stores_only_final_404_and_409_problems(
     problem: Problem, status: int, *, is_kept: bool
 ) -> None:
     asked = call(Refuse(ID, problem), "k-1")
@@ -108,7 +108,7 @@ class KeepCopy(Refuse):
         return operation.Ruling(operation.NotModified('"held"'))
 
 
-def test_304_under_a_key_leaves_no_record() -> None:
+def test_own_operation_with_a_304_stores_no_idempotency_record() -> None:
     asked = call(KeepCopy(ID, Problem(ProblemCode.NOT_FOUND)), "k-1")
     answer = respond(decide(asked, Snapshot(connection=pending()), START, new_ids=new_ids()))
     assert (answer.response.status, answer.changes) == (304, NO_CHANGES)
@@ -161,7 +161,7 @@ PLATFORM: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1
         (OTHER_USER, Snapshot(connection=pending(), binding=OTHER_BINDING), 404, ["platform"]),
     ],
 )
-def test_404_of_an_id_or_of_another_user_charges_no_user(
+def test_unknown_id_or_wrong_user_gets_404_charging_only_bucket(
     user: AppUserId, snapshot: Snapshot, status: int, charged: list[str]
 ) -> None:
     asked = attrs.evolve(call(Remind(ID, user), "k-1"), settings=PLATFORM)
@@ -170,7 +170,7 @@ def test_404_of_an_id_or_of_another_user_charges_no_user(
     assert (decision.status, written(decision.changes.writes)) == (status, charged)
 
 
-def test_404_by_the_rule_charges_no_app_user() -> None:
+def test_404_by_the_rule_of_an_own_operation_charges_no_app_user() -> None:
     class RefuseReminder(Remind):
         def decide(self, context: operation.OperationContext) -> operation.Ruling:
             del context
@@ -207,7 +207,7 @@ class ShowSession(operation.Operation):
         return operation.Ruling(SessionShown(session))
 
 
-def test_session_is_shown_to_its_owner_alone() -> None:
+def test_session_of_another_owner_gets_the_404_of_an_unknown_id() -> None:
     asked, stored = call(ShowSession(SESSION.id), "k-1"), Snapshot(session=SESSION)
     assert decide(asked, stored, START, new_ids=new_ids()).reply == SessionShown(SESSION)
     unknown = decide(asked, Snapshot(), START, new_ids=new_ids())
@@ -253,7 +253,7 @@ class ShowPage(operation.Operation):
         (Needs(session=SESSION.id), PageKind.SESSION, SESSION.id),
     ],
 )
-def test_page_of_a_next_action_alone_is_about_the_named_id(
+def test_hosted_page_subject_defaults_to_the_id_in_the_needs(
     needed: Needs, kind: PageKind, subject: str
 ) -> None:
     page = hosted_page_for(call(ShowPage(needed), "k-1"), PageShown(new_ids().next_action), None)
@@ -278,13 +278,15 @@ def test_page_of_a_next_action_alone_is_about_the_named_id(
         ),
     ],
 )
-def test_values_of_two_users_are_not_found_together(needed: Needs, snapshot: Snapshot) -> None:
+def test_operation_that_loads_values_of_two_users_gets_404(
+    needed: Needs, snapshot: Snapshot
+) -> None:
     loaded = attrs.evolve(snapshot, binding=OTHER_BINDING)
     decision = decide(call(ShowPage(needed), "k-1"), loaded, START, new_ids=new_ids())
     assert (decision.status, decision.rules[-1]) == (404, "request.ownership")
 
 
-def test_page_about_nothing_raises_argument_error() -> None:
+def test_hosted_page_without_a_connection_or_session_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^reply: must be one with a connection or session"):
         hosted_page_for(call(ShowPage(Needs()), "k-1"), PageShown(new_ids().next_action), None)
 
@@ -305,7 +307,7 @@ class Touch(operation.ConnectionOperation):
         raise NotImplementedError  # only its document is made
 
 
-def test_document_has_the_404_of_a_connection_in_the_body() -> None:
+def test_openapi_documents_404_for_a_connection_id_in_the_body() -> None:
     assert ProblemCode.NOT_FOUND in problem_codes(Touch)
 
 
@@ -349,19 +351,19 @@ class ShowLastSession(operation.UserOperation):
         (GetAccountState, False),
     ],
 )
-def test_document_has_the_404_of_each_operation_on_an_id(
+def test_openapi_documents_404_only_for_operations_on_an_id(
     kind: type[operation.Operation], *, is_documented: bool
 ) -> None:
     assert (ProblemCode.NOT_FOUND in problem_codes(kind)) is is_documented
 
 
 @pytest.mark.parametrize("status", [199, 204, 205, 300, 409])
-def test_rule_with_a_status_without_a_body_is_refused(status: int) -> None:
+def test_operation_rule_with_a_bodiless_or_non_2xx_status_raises(status: int) -> None:
     with pytest.raises(ArgumentError, match=rf"^status: must be a success .* not {status}"):
         attrs.evolve(ROOT, status=status)
     assert attrs.evolve(ROOT, status=299).status == 299
 
 
-def test_rule_shows_the_window_of_its_limit() -> None:
+def test_operation_rule_prints_the_window_of_its_limit() -> None:
     assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 60))).endswith("needed, 3 a minute")
     assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 3600))).endswith("needed, 3 in 3600 s")

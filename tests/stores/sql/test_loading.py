@@ -141,7 +141,7 @@ def store(sqlite_database: SqlDatabase) -> SqlStore:
         (Needs(page="0" * 64), Snapshot()),
     ],
 )
-def test_sql_store_loads_what_is_asked_for_alone(
+def test_sql_store_loads_exactly_the_needed_values(
     store: SqlStore, needs: Needs, expected: Snapshot
 ) -> None:
     assert store.load(needs).snapshot == expected

@@ -74,7 +74,7 @@ def test_fact_recorded_at_another_time_than_now_fails(fact: str, recorded: datet
 
 
 @of_each_fact
-def test_fact_from_before_the_creation_must_count_as_of_then(fact: str) -> None:
+def test_check_fails_unless_an_early_fact_is_dated_at_creation(fact: str) -> None:
     instants = {SHOWN[fact]: MADE, "updatedAt": MADE + MINUTE}
     hook = clamped(f"before-the-making.{fact}", instants)[2]
     assert hook == HookCall(f"{fact}_late", ("c", *MORE[fact], HOUR))

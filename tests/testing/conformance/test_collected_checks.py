@@ -200,7 +200,7 @@ def test_pytest_function_makes_fresh_names_in_each_run(*, is_async: bool) -> Non
 @pytest.mark.parametrize(
     "make", [lambda: Forgetful().server(), lambda: in_context(Forgetful().server())]
 )
-def test_pytest_function_ends_as_its_check_does(make: Callable[[], Server]) -> None:
+def test_pytest_function_has_the_outcome_of_its_check(make: Callable[[], Server]) -> None:
     test = conformance_tests(make)
     assert outcome(cast("AnyTest", test), check=BY_NAME[ROUTE]) == "passed"
     assert outcome(cast("AnyTest", test), check=BY_NAME[WRONG]).startswith(
@@ -219,7 +219,9 @@ def test_pytest_function_ends_as_its_check_does(make: Callable[[], Server]) -> N
         lambda: in_async_context(Forgetful().server()),
     ],
 )
-def test_async_pytest_function_ends_as_its_check_does(make: Callable[[], AsyncServer]) -> None:
+def test_async_pytest_function_has_the_outcome_of_its_check(
+    make: Callable[[], AsyncServer],
+) -> None:
     test = async_conformance_tests(make)
     assert outcome(cast("AnyTest", test), check=BY_NAME[ROUTE]) == "passed"
     assert outcome(cast("AnyTest", test), check=BY_NAME[WRONG]).startswith(

@@ -101,7 +101,7 @@ def test_pick_of_a_model_step_selects_prefer_signup(compare: Compare) -> None:
     ]
 
 
-def test_reuse_takes_one_of_the_last_four_keys_for_another_body(compare: Compare) -> None:
+def test_model_step_reuse_sends_a_recent_key_with_another_body(compare: Compare) -> None:
     few = [("get", 0), ("reuse", 8), ("reuse", 24)]
     creates = [("create", 0)] * 5
     many = [("reuse", pick) for pick in (0, 9, 24, 32)]
@@ -139,7 +139,7 @@ def test_pick_of_a_model_step_selects_one_of_4_connections(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_stranger_asks_about_another_accounts_connection(
+def test_model_step_stranger_names_another_accounts_connection(
     compare: Compare,
 ) -> None:
     steps = [("create", 0)] * 4 + [("stranger", pick) for pick in (0, 63, 65, 136, 192)]
@@ -152,7 +152,7 @@ def test_stranger_asks_about_another_accounts_connection(
     ]
 
 
-def test_again_repeats_one_of_the_last_twelve_requests(compare: Compare) -> None:
+def test_model_step_again_repeats_one_of_the_last_12_requests(compare: Compare) -> None:
     once = compare(("again", 5), ("again", 1)).lines
     assert once == [CREATE] * 3
     steps = [("create", pick) for pick in range(12)]
@@ -160,7 +160,7 @@ def test_again_repeats_one_of_the_last_twelve_requests(compare: Compare) -> None
     assert lines[-3:] == [lines[1], lines[12], lines[3]]
 
 
-def test_burst_sends_eleven_initiates_of_one_user(compare: Compare) -> None:
+def test_model_step_burst_sends_11_initiates_of_one_app_user(compare: Compare) -> None:
     first, *lines = compare(("burst", 5)).lines
     assert first == CREATE
     assert lines == [
@@ -171,7 +171,7 @@ def test_burst_sends_eleven_initiates_of_one_user(compare: Compare) -> None:
     )
 
 
-def test_burst_ends_at_the_first_difference(compare: Compare) -> None:
+def test_model_step_burst_stops_at_the_first_difference(compare: Compare) -> None:
     served = Served(change=at(4, status=500))
     what, log = failure(compare, ("burst", 5), ("create", 0), served=served)
     assert what == "answered 500 instead of 201 (rule entry-path.limited.silent)"
@@ -193,7 +193,7 @@ def test_pick_of_a_model_step_selects_coordinate_of_its_fact(
     ]
 
 
-def test_sign_up_completes_one_of_the_three_newest_sessions(compare: Compare) -> None:
+def test_model_step_sign_up_completes_one_of_3_newest_sessions(compare: Compare) -> None:
     steps = [("complete_handoff", 0), ("initiate", 0), ("complete_handoff", 1)]
     steps += [("initiate", pick) for pick in (1, 2, 3)]
     steps += [("complete_handoff", pick) for pick in (0, 1, 2, 3, 7, 8, 16)]
@@ -209,7 +209,7 @@ def test_sign_up_completes_one_of_the_three_newest_sessions(compare: Compare) ->
     ]
 
 
-def test_fact_is_about_one_of_the_four_newest_connections(compare: Compare) -> None:
+def test_model_step_fact_names_one_of_the_4_newest_connections(compare: Compare) -> None:
     steps = [("expire", 3)] + [("create", 0)] * 5 + [("expire", pick) for pick in range(5)]
     assert [line for line in compare(*steps).lines if "expire" in line] == [
         f"expire c{number}" for number in (5, 10, 9, 8, 7, 10)
@@ -256,7 +256,7 @@ def test_fact_about_a_connection_goes_to_server_store_and_log(
     assert facts == [logged | {"connectionId": "c5"}]
 
 
-def test_other_fact_is_recorded_through_record_fact(
+def test_model_step_custom_fact_uses_the_record_fact_hook(
     compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(model.OTHER_FACTS, "other", Expired)

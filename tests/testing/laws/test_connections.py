@@ -146,7 +146,7 @@ def merge_to_the_middle(left: Connection, right: Connection) -> Connection:
     return attrs.evolve(left, updated_at=middle)
 
 
-def test_law_3_check_says_that_the_grouping_changes_a_merge() -> None:
+def test_law_3_check_reports_a_merge_that_is_not_associative() -> None:
     a, b, c = (attrs.evolve(pending(), updated_at=at(minutes)) for minutes in range(3))
     where = f"connection {uuid(1)}, statuses PENDING, PENDING, PENDING"
     with broken(3, where=where) as caught:
@@ -155,7 +155,7 @@ def test_law_3_check_says_that_the_grouping_changes_a_merge() -> None:
     assert caught.value.what == what
 
 
-def test_laws_4_5_and_17_pass_their_arguments_to_the_function() -> None:
+def test_checks_of_laws_4_5_17_pass_instant_and_era_to_function() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:

@@ -221,7 +221,7 @@ REQUIRED: dict[type[Operation], dict[str, bool]] = {
 
 
 @pytest.mark.parametrize("kind", [*OPERATIONS, Sorted])
-def test_parameter_is_required_unless_it_may_be_left_out(kind: type[Operation]) -> None:
+def test_openapi_marks_exactly_the_needed_parameters_required(kind: type[Operation]) -> None:
     document = openapi(Settings(operations=(kind,)))
     described = at(*where(kind), document=document)["parameters"]
     assert isinstance(described, list)
@@ -230,7 +230,7 @@ def test_parameter_is_required_unless_it_may_be_left_out(kind: type[Operation]) 
     assert required == REQUIRED[kind]
 
 
-def test_optional_parameter_without_an_example_shows_none() -> None:
+def test_parameter_without_an_example_omits_the_example_member() -> None:
     document = openapi(Settings(operations=(Sorted,)))
     described = at(*where(Sorted), document=document)["parameters"]
     assert isinstance(described, list)
@@ -293,7 +293,7 @@ def requests_without_a_header() -> Iterator[Exchange]:
 
 
 @pytest.mark.slow
-def test_answers_of_real_traffic_are_exactly_those_documented() -> None:
+def test_real_traffic_gets_exactly_the_documented_answers() -> None:
     seen: Counter[tuple[type[Operation], str]] = Counter()
     for method, target, status, headers, body in chain(
         replayed_traffic(), requests_without_a_header()
@@ -397,7 +397,7 @@ def test_type_base_setting_changes_problem_types_in_the_document() -> None:
     assert DEFAULT_TYPE_BASE not in text
 
 
-def test_document_of_a_server_with_a_bucket_shows_its_refusal() -> None:
+def test_openapi_429_example_names_the_bucket_of_the_server() -> None:
     bucket = Bucket(name="own", capacity=2, refill=1, seconds=4)
     document = openapi(Settings(buckets=(bucket,)))
     problem = ("responses", "429", "content", "application/problem+json", "examples")
@@ -410,7 +410,7 @@ def test_document_of_a_server_with_a_bucket_shows_its_refusal() -> None:
     assert at("components", document=document) == usual
 
 
-def test_document_links_lead_to_operations_of_the_server_only() -> None:
+def test_openapi_links_lead_only_to_operations_of_the_server() -> None:
     document = openapi(Settings(operations=(CreateConnection, GetConnection)))
     responses = at(*where(CreateConnection), "responses", document=document)
     assert list(at("201", "links", document=responses)) == ["getConnection"]

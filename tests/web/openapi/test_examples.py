@@ -61,7 +61,7 @@ LIMITS: Final = [
 
 
 @pytest.mark.parametrize(("limit", "buckets", "limited", "seconds"), LIMITS)
-def test_rate_limited_example_is_of_own_limit_or_first_bucket(
+def test_rate_limited_example_names_operation_limit_or_bucket(
     limit: ExactLog | None, buckets: tuple[Bucket, ...], *, limited: RateLimited, seconds: int
 ) -> None:
     rule = attrs.evolve(Initiate.rule, limit=limit)
