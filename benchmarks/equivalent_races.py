@@ -48,11 +48,6 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
     },
     (
         "testing.simulation.outbox.SimulatedOutbox.post",
-        "posted = messages(changes, self.settings)",
-        "posted = messages(changes, )",
-    ): "The worker's handler reads no document, and the settings decide nothing else of a message.",
-    (
-        "testing.simulation.outbox.SimulatedOutbox.post",
         "Dialect.SQLITE,",
         "None,",
     ): "Only the statements of writes and pages depend on the dialect, and there are none.",

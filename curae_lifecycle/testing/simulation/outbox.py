@@ -20,7 +20,6 @@ import attrs
 
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, to_epoch_microseconds
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
-from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import Delivery, messages
@@ -75,16 +74,12 @@ class _Database:
 class SimulatedOutbox:
     """The outbox of a simulated world: it holds messages until a worker has delivered them.
 
-    Args:
-        settings: The settings of the server.
-
     Attributes:
         shipped: The number of shipped messages, counting repeated ones again.
         waiting: The numbers of the messages to ship, in order, by the digest of their subject.
         died_at: When a worker died at a message, by the number of the message.
     """
 
-    settings: Settings
     shipped: int = 0
     waiting: dict[str, deque[int]] = attrs.field(
         factory=lambda: defaultdict[str, deque[int]](deque)
@@ -105,7 +100,7 @@ class SimulatedOutbox:
             changes: The changes.
             clock: The instant of the commit, by the store's clock.
         """
-        posted = messages(changes, self.settings)
+        posted = messages(changes)
         if not posted:
             return
         if self._database is None:

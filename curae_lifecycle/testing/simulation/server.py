@@ -141,7 +141,7 @@ class SimulatedServer:
         self._journal = journal
         self.current_user: AppUser | None = None
         self._not_found: Response | None = None
-        self.outbox = SimulatedOutbox(settings)
+        self.outbox = SimulatedOutbox()
         self.shown: tuple[HostedPage, str] | None = None
         self._newest_urls: dict[tuple[PageKind, str], str] = {}
         self.unrecorded: dict[ConnectionId, LandedHandoff] = {}

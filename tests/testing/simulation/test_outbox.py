@@ -14,7 +14,6 @@ import pytest
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, ConnectionId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.effects import HandoffCancelled
-from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DELIVERY_SETTINGS
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox, _Database
@@ -26,7 +25,7 @@ LONGEST = timedelta(seconds=DEFAULT_DELIVERY_SETTINGS.lease, microseconds=CLOCK_
 
 def posted(*subjects: int) -> SimulatedOutbox:
     """Return an outbox of one message about each of these connections, in order."""
-    outbox = SimulatedOutbox(DEFAULT_SETTINGS)
+    outbox = SimulatedOutbox()
     for subject in subjects:
         cancelled = HandoffCancelled(ConnectionId(uuid(subject)))
         outbox.post(Changes(effects=(cancelled,)), START)
