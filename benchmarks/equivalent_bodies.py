@@ -94,11 +94,6 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         'executed.count(True) == 1, f"{executed.count(True)} operations were executed instead of 1"',
         'executed.count(False) == 1, f"{executed.count(True)} operations were executed instead of 1"',
     ): "One of two is true if one of two is false.",
-    (
-        f"{_KIT}.limits._retry_after",
-        "if left > timedelta(0):",
-        "if left >= timedelta(0):",
-    ): "A correct server that pauses for less than 5 s leaves 33 s; the rest fails either way.",
     **{
         (
             f"{_KIT}.races._two_sign_ups",

@@ -67,6 +67,15 @@ def test_server_paused_once_passes_the_time_dependent_checks(name: str, span: ti
     assert accused(check, span) == []
 
 
+@pytest.mark.parametrize("seconds", [38, 39])
+def test_check_waits_out_even_the_shortest_retry_after(seconds: int) -> None:
+    # The server pauses before the second initiate, so the eleventh gets a `Retry-After` of 2 s or 1 s.
+    server = StandingStill(2, timedelta(seconds=seconds))
+    (check,) = select_checks(["limit.retry-after"])
+    result = run_check(server.server(), check=check, seed="1", operations=OPERATIONS, timeout=None)
+    assert result is None
+
+
 class Hasty(Reference):
     """A server that forgets a rate limit as soon as it has refused."""
 
