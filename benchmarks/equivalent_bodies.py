@@ -35,45 +35,6 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         "yield from _expect_charge(app, request, charged=False)",
         "yield from _expect_charge(app, request, charged=None)",
     ): "It is only asked whether it is true.",
-    **{
-        (
-            f"{_KIT}.{function}",
-            call.format(", key=app.new_key()"),
-            call.format(other),
-        ): "`App` makes a fresh key for a request that is given none."
-        for function, call in (
-            ("buckets._bucket_order", 'request = app.initiate("user"{})'),
-            (
-                "idempotency._other_api_key",
-                'yield from success(other.create("another"{}), client.CREATED)',
-            ),
-            ("idempotency._replayed_after_changes", 'made = app.create("user"{})'),
-            ("idempotency._replayed_after_changes", "recovering = app.reconnect(connection_id{})"),
-            ("idempotency._replayed_after_changes", "revoking = app.revoke(connection_id{})"),
-            ("retention._conflict_is_stored", "request = app.reconnect(connection_id{})"),
-            *(
-                (f"retention.{function}", 'request = app.create("user"{})')
-                for function in (
-                    "_cookies_are_not_replayed",
-                    "_retention",
-                    "_reuse_changes_nothing",
-                )
-            ),
-            *(
-                (f"retention.{function}", 'request = app.initiate("user"{})')
-                for function in (
-                    "_concurrent_initiates",
-                    "_limited_request_is_retried",
-                    "_replay_is_free",
-                )
-            ),
-            (
-                "separation._owners_share_no_keys",
-                'request, seen = app.create("user"{}), set[str]()',
-            ),
-        )
-        for other in (", key=None", ", ")
-    },
     (
         f"{_KIT}.idempotency._keys_differ_at_the_end",
         'short, long = app.new_key(), (app.new_key() + "k" * 254)[:254]',

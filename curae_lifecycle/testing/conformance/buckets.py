@@ -201,7 +201,7 @@ def _other_bucket_is_not_drained(app: App) -> Steps[None]:
 @CHECKS.add("order.buckets", rules=("request.buckets",), hooks=("replace_buckets",))
 def _bucket_order(app: App) -> Steps[None]:
     """Buckets come after the body, and before the idempotency key and the app user's limit."""
-    request = app.initiate("user", key=app.new_key())
+    request = app.initiate("user")
     yield from send(request)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from use("replace_buckets", (SMALL,))

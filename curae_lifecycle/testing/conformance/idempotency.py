@@ -74,12 +74,12 @@ REUSE_RULES: Final = ("idempotency.completed.other", "problem.key-reused", "requ
 @CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=REPLAY_RULES)
 def _replayed_after_changes(app: App) -> Steps[None]:
     """Replays repeat the first response even after everything in it has changed."""
-    made = app.create("user", key=app.new_key())
+    made = app.create("user")
     created = yield from send(made)
     connection_id = str(client.member(client.expect(created, client.CREATED), "connection.id"))
-    revoking = app.revoke(connection_id, key=app.new_key())
+    revoking = app.revoke(connection_id)
     revoked = yield from send(revoking)
-    recovering = app.reconnect(connection_id, key=app.new_key())
+    recovering = app.reconnect(connection_id)
     recovered = yield from send(recovering)
     successor = str(client.member(client.expect(recovered, client.CREATED), "connection.id"))
     yield from app.revoked(successor)
@@ -202,7 +202,7 @@ def _other_api_key(app: App) -> Steps[None]:
     for other in (sibling, stranger):
         made = yield from client.made(other.create("user", key=key))
         require(made != first, "another API key got the first one's response")
-        yield from success(other.create("another", key=app.new_key()), client.CREATED)
+        yield from success(other.create("another"), client.CREATED)
 
 
 _CREATE: Final = b'{"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}'

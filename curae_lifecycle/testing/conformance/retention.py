@@ -44,7 +44,7 @@ CHECKS: Final = Checks()
 def _conflict_is_stored(app: App) -> Steps[None]:
     """Conflicts (409) that a rule decided are stored; a new decision needs a new key."""
     connection_id = client.id_of((yield from app.created()))
-    request = app.reconnect(connection_id, key=app.new_key())
+    request = app.reconnect(connection_id)
     first = yield from send(request)
     client.expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE")
     yield from app.revoked(connection_id)
@@ -91,7 +91,7 @@ def _rate_limit_frees_key(app: App) -> Steps[None]:
 def _limited_request_is_retried(app: App) -> Steps[None]:
     """Requests refused by the app user's limit execute on a later retry with the same key."""
     yield from app.filled("user")
-    request = app.initiate("user", key=app.new_key())
+    request = app.initiate("user")
     yield from refusal(request, 429, "RATE_LIMITED")
     yield from wait(MINUTE)
     first = yield from client.answered(request, client.CREATED)
@@ -101,7 +101,7 @@ def _limited_request_is_retried(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*REUSE_RULES, "problem-status.mismatch"))
 def _reuse_changes_nothing(app: App) -> Steps[None]:
     """Refused reuses of a key do not change the stored response."""
-    request = app.create("user", key=app.new_key())
+    request = app.create("user")
     first = yield from client.answered(request, client.CREATED)
     key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
     for _ in range(2):
@@ -119,7 +119,7 @@ def _reuse_changes_nothing(app: App) -> Steps[None]:
 )
 def _retention(app: App) -> Steps[None]:
     """Responses are stored for 24 hours from the first use of their key, however often replayed."""
-    request = app.create("user", key=app.new_key())
+    request = app.create("user")
     first = yield from send(request)
     made = client.text(client.expect(first, client.CREATED), "connection.id")
     yield from wait(RETENTION / 2)
@@ -151,7 +151,7 @@ def _key_is_free_after_retention(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.cookies", laws=(9,))
 def _cookies_are_not_replayed(app: App) -> Steps[None]:
     """Replays never contain the Set-Cookie header of the first response."""
-    request = app.create("user", key=app.new_key())
+    request = app.create("user")
     first = yield from send(request)
     again = yield from send(request)
     connection_id = str(client.member(client.expect(first, client.CREATED), "connection.id"))
@@ -165,7 +165,7 @@ def _cookies_are_not_replayed(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.replay-is-free", laws=(9,), rules=("request.idempotency", "request.limit"))
 def _replay_is_free(app: App) -> Steps[None]:
     """Replays are not charged to the app user, not even at the limit."""
-    request = app.initiate("user", key=app.new_key())
+    request = app.initiate("user")
     first = yield from client.answered(request, client.CREATED)
     for _ in range(client.INITIATES_PER_MINUTE):
         expect_replay(app.context, first, (yield from send(request)))
@@ -192,7 +192,7 @@ def _concurrent_retries(kind: Kind, app: App) -> Steps[None]:
 @CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
 def _concurrent_initiates(app: App) -> Steps[None]:
     """Concurrent retries of an initiate with one key are charged once."""
-    request = app.initiate("user", key=app.new_key())
+    request = app.initiate("user")
     yield from send_concurrently((request,) * CONCURRENT_REQUESTS)
     yield from success(request, client.CREATED)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
