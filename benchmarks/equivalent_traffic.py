@@ -22,10 +22,12 @@ _ASSERTION: Final = 'assert stored, "{}"  # noqa: S101 - see its words'
 _TWO_NAMES: Final = "`buckets` draws two names, so no list has a third bucket with another name."
 _BODY_ALONE: Final = "Only the body is taken, which holds neither the key nor the API key."
 _FROM_BYTES: Final = "Every request of `format_request` has a body of bytes."
+_CUT: Final = "Steps beyond the most are cut, and no promise is about how often lists are long."
 _EMPTY_CASE: Final = "A value that no case fits changes nothing."
 
 _PREVIEWS: Final = "previews = preview_triggers(connection, now, era=None, successor=successor, {})"
 _PARSED_BODY: Final = "lambda call: ParsedBody(parse_json(body_bytes(format_request(call, {}))))"
+_LISTS: Final = "drawn = st.lists(_turns(values.offsets(), _WHAT), {})"
 _BUCKETS: Final = "st.lists(buckets(), {}unique_by=lambda bucket: bucket.name).map(tuple),"
 
 EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
@@ -101,6 +103,14 @@ EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
         "case _: pass",
         "",
     ): _EMPTY_CASE,
+    **{
+        (
+            "testing.strategies.traffic.traffic_steps",
+            _LISTS.format("max_size=max_steps"),
+            _LISTS.format(other),
+        ): _CUT
+        for other in ("max_size=None", "")
+    },
     (
         "testing.strategies.traffic._Play.__init__",
         "self._now = self._last = START",
@@ -150,14 +160,6 @@ EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
         "answer = decide_access(connection, package, now, era=era)",
         "answer = decide_access(connection, package, now, era=None)",
     ): _SWEPT,
-    (
-        "testing.strategies.traffic._Play._exchange",
-        "page = hosted_page_for(call, decision.reply, snapshot.binding)",
-        "page = hosted_page_for(call, decision.reply, None)",
-    ): (
-        "The binding names the user of a graduation's page. Such a user has an ID from 1000 on, so "
-        "no drawn graduation names such a page."
-    ),
     **{
         (
             "testing.strategies.traffic._Play._commit",

@@ -14,9 +14,11 @@ import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import NextAction, format_time
 from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
@@ -92,7 +94,9 @@ def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
 def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
     """Return a run of traffic as the lines of a log, in time order.
 
-    The first lines register the API keys of `CALLERS` and set the buckets of the run, if any.
+    The first lines register the API keys of `CALLERS` and set the buckets of the run, if any. A
+    graduation names no user and no hosted page, because `replay` gives LIMITED users other IDs; if
+    it was refused, it names both, and `replay` refuses it, too.
 
     Args:
         run: The run of traffic.
@@ -133,6 +137,10 @@ def _lines(
             if with_responses:
                 line["response"] = format_response(interaction.answer.response)
             return [*_landing_facts(interaction), line]
+        case traffic.RecordedFact(fact=Graduated() as fact, answer=Done() | Ignored()):
+            # `replay` gives the bound user another ID, which no response shows.
+            bound = attrs.evolve(fact, user_id=None, page_url=None)
+            return [_line(now, "fact", format_fact(bound))]
         case traffic.RecordedFact(fact=fact):
             return [_line(now, "fact", format_fact(fact))]
         case traffic.AccessQuestion(connection=connection, package=package):

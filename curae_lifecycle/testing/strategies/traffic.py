@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import product
+from itertools import chain, product
 from typing import Final, TypeVar, cast
 
 import attrs
@@ -31,21 +31,26 @@ from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
     ConnectionId,
+    Coordinate,
     CustomerAccountId,
     DataPackage,
     Environment,
     SessionId,
+    UserId,
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.effects import UserProvisioned
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -63,7 +68,7 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
-Id = TypeVar("Id", ConnectionId, SessionId)
+Known = TypeVar("Known")
 
 # --- What happened --------------------------------------------------------------------------
 
@@ -242,8 +247,13 @@ _REQUESTS: Final[tuple[StepKind, ...]] = (
 _FACTS: Final[tuple[StepKind, ...]] = tuple(
     each for each in FACTS if each not in _DEED_KINDS and can_build(each, _VALUES)
 )
-# There are many more fact templates than other kinds, so the other kinds are listed twice.
-_WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialStep.ACCESS) * 2, *FACT_TEMPLATES)
+# There are many more fact templates than other kinds, so the other kinds are listed twice. Hardly
+# any run would draw the steps of a graduation one by one, so they are drawn together, and often.
+_WHAT: Final[tuple[tuple[StepKind, ...], ...]] = (
+    *((kind,) for kind in (*_REQUESTS, *_FACTS, SpecialStep.ACCESS) * 2),
+    *((Initiate, StartGraduation, Graduated),) * 6,
+    *((template,) for template in FACT_TEMPLATES),
+)
 
 
 @attrs.frozen
@@ -254,8 +264,8 @@ class TrafficStep:
         offset: The time from `START` to the step. For a step in the argument `last` of
             `play_traffic`, the time from the last step in `turns`.
         kind: The request, fact or access question of the step.
-        nth_newest: The connection or session that the step is about: 0 is the newest, 1 the one
-            before. A number that is too large means the oldest.
+        nth_newest: The connection, session or (for a graduation) LIMITED user that the step is
+            about: 0 is the newest, 1 the one before. A number that is too large means the oldest.
         key: The number of the idempotency key; 0 is a key that no other step uses. For a fact, 1
             names the newest hosted page about the fact's subject, and 2 the page before. The fact
             names no page if there is no such page.
@@ -286,7 +296,8 @@ def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     Args:
         max_steps: The largest number of steps.
     """
-    steps = st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
+    drawn = st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
+    steps = drawn.map(lambda turns: [*chain.from_iterable(turns)][:max_steps])
     create = TrafficStep(timedelta(0), CreateConnection)
     return steps.map(
         lambda turns: turns if len(turns) < max(2, max_steps) else [create, *turns[1:]]
@@ -294,14 +305,21 @@ def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
 
 
 def _turns(
-    offsets: st.SearchStrategy[timedelta], whats: tuple[StepKind, ...]
-) -> st.SearchStrategy[TrafficStep]:
+    offsets: st.SearchStrategy[timedelta], whats: tuple[tuple[StepKind, ...], ...]
+) -> st.SearchStrategy[tuple[TrafficStep, ...]]:
     return st.builds(_turn, offsets, st.sampled_from(whats), st.sampled_from(_HOWS))
 
 
-def _turn(offset: timedelta, what: StepKind, how: tuple[int, int, int, int]) -> TrafficStep:
+def _turn(
+    offset: timedelta, what: tuple[StepKind, ...], how: tuple[int, int, int, int]
+) -> tuple[TrafficStep, ...]:
     caller, user, back, key = how
-    return TrafficStep(offset=offset, kind=what, nth_newest=back, key=key, user=user, caller=caller)
+    *earlier, last = what
+    # Two requests with one key would be refused, so the drawn key is that of the last step.
+    return (
+        *(TrafficStep(offset=offset, kind=each, user=user, caller=caller) for each in earlier),
+        TrafficStep(offset=offset, kind=last, nth_newest=back, key=key, user=user, caller=caller),
+    )
 
 
 def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
@@ -315,8 +333,9 @@ def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
 
 def exchanges() -> st.SearchStrategy[Exchange]:
     """Draw a request and its answer, and every value in between, after up to five other steps."""
-    last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
-    runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
+    requests = tuple((each,) for each in _REQUESTS)
+    last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), requests)
+    runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), last)
     return runs.map(lambda run: run.exchanges[-1])
 
 
@@ -324,7 +343,7 @@ def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
     return st.sampled_from(((), (Bucket(name="platform", capacity=5, refill=1, seconds=1),)))
 
 
-def _newest(known: list[Id], back: int, unknown: Id) -> Id:
+def _newest(known: list[Known], back: int, unknown: Known) -> Known:
     return known[max(0, len(known) - 1 - back)] if known else unknown
 
 
@@ -337,6 +356,7 @@ class _Play:
         self._store = MemoryStore(self._settings, clock=lambda: self._now)
         self._connections: list[ConnectionId] = []
         self._sessions: list[SessionId] = []
+        self._users: list[tuple[Coordinate, UserId]] = []
         self._page_urls: dict[tuple[PageKind, str], list[str]] = {}
         self._count = 0
 
@@ -361,13 +381,16 @@ class _Play:
 
     def _values(self, turn: TrafficStep) -> dict[str, object]:
         # The values of an operation's or a fact's fields, by the name of the field.
-        user = AppUserId(f"user-{turn.user}")
+        app_user = AppUserId(f"user-{turn.user}")
+        user = CALLERS[turn.caller][1].coordinate(app_user), values.user_of(turn.user)
+        if turn.kind is Graduated:
+            user = _newest(self._users, turn.nth_newest, user)
         return {
             "connection_id": self._connection_id(turn),
             "session_id": _newest(self._sessions, turn.nth_newest, SessionId(values.uuid_of(9999))),
-            "app_user_id": user,
-            "coordinate": CALLERS[turn.caller][1].coordinate(user),
-            "user_id": values.user_of(turn.user),
+            "app_user_id": app_user,
+            "coordinate": user[0],
+            "user_id": user[1],
             "data_packages": PACKAGES,
             "prefer_signup": turn.kind is SpecialStep.SIGN_UP,
             "cached_states": frozenset(AccountState if turn.kind is SpecialStep.ALL_KNOWN else ()),
@@ -442,6 +465,9 @@ class _Play:
     def _commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> None:
         stored = self._store.commit(loaded, changes, page)
         assert stored, "no other writer, since the steps run one after another"  # noqa: S101 - see its words
+        for effect in changes.effects:
+            if isinstance(effect, UserProvisioned):
+                self._users.append((effect.coordinate, effect.user_id))
         for write in changes.writes:
             match write:
                 case ConnectionWrite(None, Connection(identity)):

@@ -27,13 +27,14 @@ from curae_lifecycle.rules.ratelimit import (
 from curae_lifecycle.rules.session import ENTRY_PATHS, EntryPath
 from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.members import EntityTags
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.cells import count_cell_lookups
 from curae_lifecycle.testing.factories import fields_of
-from curae_lifecycle.testing.strategies import START
+from curae_lifecycle.testing.strategies import START, RecordedFact, Traffic
 from tests.testing.strategies.drawing import HOUR
 
 USUAL: Final = settings(
@@ -139,6 +140,25 @@ APP_USER_ID_EDGES: Final[dict[str, Edge]] = {
     "shortest beyond U+FFFF": lambda each: has_length(1)(each) and is_beyond_two_bytes(each),
 }
 
+
+def graduations(run: Traffic) -> set[tuple[str, bool]]:
+    """Return the last rule of each graduation of a run, and whether the fact names its page."""
+    return {
+        (each.answer.rules[-1], each.fact.page_url is not None)
+        for each in run.interactions
+        if isinstance(each, RecordedFact) and isinstance(each.fact, Graduated)
+    }
+
+
+def has_item(wanted: object) -> Callable[[object], bool]:
+    return lambda each: isinstance(each, Collection) and wanted in each
+
+
+GRADUATION_EDGES: Final[dict[str, Edge]] = {
+    "a LIMITED user graduates": has_item(("binding.graduate.limited.same", False)),
+    "by a hosted page": has_item(("binding.graduate.limited.same", True)),
+}
+
 EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Edge]]]] = {
     "app_user_ids": (draw.app_user_ids(), APP_USER_ID_EDGES),
     "idempotency_keys": (
@@ -230,6 +250,11 @@ EDGES: Final[dict[str, tuple[st.SearchStrategy[object], dict[str, Edge]]]] = {
     "traffic_runs: interactions": (
         draw.traffic_runs().map(lambda each: each.interactions),
         {"fewest": has_length(0), "most": has_length(10)},
+    ),
+    "traffic_runs: graduations": (draw.traffic_runs().map(graduations), GRADUATION_EDGES),
+    "logs: graduations": (
+        draw.logs().map(lambda each: graduations(each.traffic)),
+        GRADUATION_EDGES,
     ),
     "logs: interactions": (
         draw.logs().map(lambda each: each.traffic.interactions),
@@ -324,6 +349,8 @@ RARE: Final = {
     "connection_histories: steps": {"most"},
     "coordinate_histories: steps": {"most"},
     "record_histories: steps": {"most"},
+    "traffic_runs: graduations": {"by a hosted page"},
+    "logs: graduations": {"by a hosted page"},
 }
 """The edges that a hundred examples may miss: about one time in ten, or less often."""
 

@@ -12,12 +12,16 @@ import pytest
 from hypothesis import strategies as st
 
 from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
@@ -169,6 +173,39 @@ def test_log_without_responses_names_a_session() -> None:
         "pageUrl": "{a0.nextAction.url}",
     }
     check_replayed(draw.format_log(run, with_responses=False))
+
+
+GRADUATION: Final = (step(Initiate), step(StartGraduation), step(Graduated, key=1))
+
+
+@pytest.mark.parametrize("with_responses", [True, False])
+def test_logged_graduation_names_no_user_and_no_page(*, with_responses: bool) -> None:
+    played = play(*GRADUATION, step(Graduated, key=1), step(GetAccountState))
+    assert [type(fact_of(each).answer) for each in played[2:4]] == [Done, Ignored]
+    lines = draw.format_log(Traffic((), played), with_responses=with_responses)
+    # `replay` gives the user an ID that no response shows.
+    for line in read_log(lines)[-3:-1]:
+        assert line["fact"] == {
+            "type": "binding.graduate",
+            "environment": "live",
+            "appId": "app-1",
+            "customerAccountId": CALLERS[0][1].customer_account_id,
+            "appUserId": "user-1",
+        }
+    *_, done, ignored, state = replay(lines, check=True)
+    assert (done.answer["outcome"], ignored.answer["outcome"]) == ("done", "ignored")
+    assert not state.divergences
+    assert '"ACTIVE"' in str(state.answer["body"])
+
+
+def test_refused_graduation_is_refused_by_replay_too() -> None:
+    again = step(StartGraduation, LAPSED)
+    played = play(*GRADUATION[:2], again, step(Graduated, LAPSED, key=2))
+    assert isinstance(fact_of(played[-1]).answer, Refused)
+    lines = draw.format_log(Traffic((), played), with_responses=True)
+    assert json.loads(lines[-1])["fact"]["userId"] == "u-1001"
+    *_, refused = replay(lines, check=True)
+    assert refused.answer["outcome"] == "refused"
 
 
 # --- Landed hand-offs -----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, UserId
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, record_fact
@@ -223,6 +223,42 @@ def test_facts_about_a_user_and_a_session_name_them() -> None:
     assert fact_of(ended).fact == Tombstoned(coordinate)
     answers = [fact_of(each).answer for each in (completed, graduated, ended)]
     assert [type(each) for each in answers] == [Done, Ignored, Done]
+
+
+@pytest.mark.parametrize(
+    ("nth_newest", "user"),
+    [
+        (0, (CALLERS[1][1].coordinate(USER_2), "u-1002")),
+        (1, (CALLERS[0][1].coordinate(USER), "u-1001")),
+        (2, (CALLERS[0][1].coordinate(USER), "u-1001")),
+    ],
+)
+def test_graduation_is_of_the_nth_newest_limited_user(
+    nth_newest: int, user: tuple[Coordinate, UserId]
+) -> None:
+    *_, graduated = play(
+        step(Initiate),
+        step(Initiate, user=2, caller=1),
+        step(Initiate),
+        step(Graduated, nth_newest=nth_newest, user=2),
+    )
+    assert fact_of(graduated).fact == Graduated(*user)
+    assert isinstance(fact_of(graduated).answer, Done)
+
+
+def test_graduation_before_any_limited_user_is_of_its_own() -> None:
+    [graduated] = play(step(Graduated, user=2, caller=1))
+    coordinate = CALLERS[1][1].coordinate(USER_2)
+    assert fact_of(graduated).fact == Graduated(coordinate, values.user_of(2))
+
+
+@pytest.mark.parametrize(("key", "page_url"), [(0, None), (1, "https://connect.example/2")])
+def test_graduation_names_the_page_of_its_handoff(key: int, page_url: str | None) -> None:
+    *_, graduated = play(step(Initiate), step(StartGraduation), step(Graduated, key=key))
+    fact = fact_of(graduated).fact
+    assert isinstance(fact, Graduated)
+    assert fact.page_url == page_url
+    assert isinstance(fact_of(graduated).answer, Done)
 
 
 def test_session_fact_is_about_the_nth_newest_session() -> None:

@@ -15,6 +15,8 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import (
@@ -60,6 +62,20 @@ def test_drawn_steps_are_of_many_kinds_and_choices() -> None:
     assert len({each.kind for each in steps}) > 20
     assert all(NOW <= each.offset <= 3 * HOUR for each in steps)
     assert len({each.offset for each in steps}) > 20
+
+
+def test_graduation_is_drawn_after_the_requests_that_it_needs() -> None:
+    lists = drawn_examples(traffic.traffic_steps(20), count=150)
+    threes = [each for drawn in lists for each in zip(drawn, drawn[1:], drawn[2:], strict=False)]
+    graduations = [
+        three
+        for three in threes
+        if [each.kind for each in three] == [Initiate, StartGraduation, Graduated]
+    ]
+    assert len({graduated.key for *_, graduated in graduations}) > 1
+    for initiate, handoff, graduated in graduations:
+        assert attrs.evolve(graduated, kind=Initiate, key=0, nth_newest=0) == initiate
+        assert attrs.evolve(initiate, kind=StartGraduation) == handoff
 
 
 def test_list_of_drawn_steps_is_no_longer_than_asked() -> None:
