@@ -7,10 +7,13 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import graduate
+from curae_lifecycle.rules.outcomes import Ignored
 from curae_lifecycle.rules.values import (
     Coordinate,
     UserId,
     check_coordinate_members,
+    check_instant,
+    clamp_happened_at,
     parse_opaque,
 )
 from curae_lifecycle.service.changes import binding_changes
@@ -70,6 +73,19 @@ class Graduated(fact.Fact):
             page_url=parsed[PAGE_URL],
         )
 
+    def check(self, now: datetime) -> None:
+        """Check `now` alone: a repeated graduation is ignored, whatever its `happened_at`.
+
+        `judge` raises the error of a `happened_at` that is too far ahead.
+
+        Args:
+            now: When the fact is recorded, in UTC.
+
+        Raises:
+            ArgumentError: `now` is not UTC.
+        """
+        check_instant("now", now)
+
     def needs(self) -> Needs:
         """Return needs that name the binding of the coordinate."""
         return Needs(binding=self.coordinate, page=self.page_digest())
@@ -91,6 +107,8 @@ class Graduated(fact.Fact):
         bound = None if binding is None else binding.user_id
         user_id = self.user_id or bound or UserId("")
         answer = graduate(binding, self.coordinate, user_id)
+        if not isinstance(answer, Ignored):
+            clamp_happened_at(self.happened_at, now)
         return fact.to_fact_answer(
             answer,
             lambda after: binding_changes(

@@ -131,6 +131,19 @@ def test_repeated_handoff_is_ignored_after_a_clock_was_put_back() -> None:
             curae.record_fact(at_instant(fact, at(15) + TICK), snapshot, now)
 
 
+def test_repeated_graduation_is_ignored_after_a_put_back_clock() -> None:
+    fact = curae.Graduated(COORDINATE, happened_at=at(10))
+    (write,) = recorded(fact, at(10)).value.writes
+    assert isinstance(write, BindingWrite)
+    snapshot = curae.Snapshot(binding=write.after)
+    for now in (START, START - timedelta(hours=1)):
+        assert isinstance(curae.record_fact(fact, snapshot, now), curae.Ignored)
+        # A graduation that changes something or is refused still needs a possible instant.
+        for binding in (LIMITED, None):
+            with pytest.raises(curae.ArgumentError, match="five minutes"):
+                curae.record_fact(fact, curae.Snapshot(binding=binding), now)
+
+
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
 def test_event_with_now_before_updated_at_is_dated_updated_at(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
