@@ -61,7 +61,7 @@ _NAME: Final = re.compile(r"""(["'])(?!curae_)([a-z_]+)(?:\.\{\})?\1""")
 _DELETE_PAGES: Final = 'yield _deletion("curae_page", "subject", subjects)'
 
 _FOUND: Final = (
-    'found: list[tuple[str, str]] = _STATEMENT_TIMEOUT.findall(str(options.get("options", '
+    'found: list[tuple[str, str, str]] = _SESSION_TIMEOUT.findall(str(options.get("options", '
 )
 
 EQUIVALENT_STORES: Final[dict[Key, str]] = {
@@ -75,15 +75,7 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
     },
     **{
         (
-            "stores.django.checks._check_postgresql",
-            'configured = [*options, str(options.get("options", ""))]',
-            f'configured = [*options, str(options.get("options", {other}))]',
-        ): "No such text names a timeout."
-        for other in ("None", "", '"XXXX"')
-    },
-    **{
-        (
-            "stores.django.database.configured_timeout",
+            "stores.django.database.session_timeout",
             f'{_FOUND}"")))',
             f"{_FOUND}{other})))",
         ): "No such text names a timeout."

@@ -10,13 +10,16 @@ from django.core import checks
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from curae_lifecycle.stores.django.database import DIALECTS, SETTING, database_alias
+from curae_lifecycle.stores.django.database import (
+    DIALECTS,
+    SETTING,
+    connect_timeout,
+    database_alias,
+    session_timeout,
+)
 
 TAG: Final = "curae_lifecycle"
 """The tag of the checks for `manage.py check --tag`."""
-
-_LIMITS: Final = ("connect_timeout", "statement_timeout", "lock_timeout")
-"""The timeouts of a PostgreSQL connection. The last two are settings of the server session."""
 
 
 def register_checks() -> None:
@@ -72,8 +75,12 @@ def _check_postgresql(where: str, options: Mapping[str, object]) -> Iterator[che
     if not is_psycopg3:
         message = f"{where} uses psycopg2, whose errors the store cannot interpret."
         yield checks.Error(message, "Install psycopg 3.", id="curae_lifecycle.E004")
-    configured = [*options, str(options.get("options", ""))]
-    missing = [limit for limit in _LIMITS if not any(limit in each for each in configured)]
+    limits = {
+        "connect_timeout": connect_timeout(options),
+        "statement_timeout": session_timeout("statement", options),
+        "lock_timeout": session_timeout("lock", options),
+    }
+    missing = [name for name, seconds in limits.items() if not seconds]
     if missing:
         message = f"{where} may block for ever: {', '.join(missing)} not set."
         hint = (

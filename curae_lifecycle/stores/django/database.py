@@ -15,7 +15,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from time import monotonic
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from django import conf
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
@@ -46,8 +46,9 @@ GRACE: Final = 0.25
 So PostgreSQL's error comes first, which says more than a closed connection.
 """
 
-_STATEMENT_TIMEOUT: Final = re.compile(
-    r"(?:\b|-c)statement[_-]timeout=(?:\\ )*(\d*\.?\d+)(?:\\ )*(us|ms|s|min|h|d)?(?![^\s\\])",
+_SESSION_TIMEOUT: Final = re.compile(
+    r"(?:(?<![\w.])|-c)(statement|lock)[_-]timeout="
+    r"(?:\\ )*(\d*\.?\d+)(?:\\ )*(us|ms|s|min|h|d)?(?![^\s\\])",
     re.IGNORECASE,
 )
 
@@ -104,7 +105,7 @@ class DjangoDatabase:
         self._dialect = DIALECTS[vendor]
         options: Mapping[str, object] = self._connection.settings_dict["OPTIONS"]
         self._wait = configured_timeout(self._dialect, options)
-        self._connect_wait = float(str(options.get("connect_timeout", 0)))
+        self._connect_wait = connect_timeout(options)
         self._replication = Replication()
 
     @property
@@ -254,10 +255,30 @@ def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float
     if dialect is Dialect.SQLITE:
         # 5 seconds is the default of Python's sqlite3.
         return float(str(options.get("timeout", 5.0)))
-    found: list[tuple[str, str]] = _STATEMENT_TIMEOUT.findall(str(options.get("options", "")))
-    # PostgreSQL uses the last one, in whole milliseconds.
-    number, unit = found[-1] if found else ("0", "")
-    return round(float(number) * _MILLISECONDS[unit.lower()]) / 1000 or DEFAULT_TIMEOUT
+    return session_timeout("statement", options) or DEFAULT_TIMEOUT
+
+
+def session_timeout(kind: Literal["statement", "lock"], options: Mapping[str, object]) -> float:
+    """Return a timeout that OPTIONS sets for a session of PostgreSQL, in seconds; 0 if it sets none.
+
+    Args:
+        kind: The kind of the timeout: `statement_timeout` or `lock_timeout`.
+        options: OPTIONS of the database in Django's settings.
+    """
+    found: list[tuple[str, str, str]] = _SESSION_TIMEOUT.findall(str(options.get("options", "")))
+    numbers = [(number, unit) for name, number, unit in found if name.lower() == kind]
+    # PostgreSQL uses the last one, in whole milliseconds. A timeout of 0 means none.
+    number, unit = numbers[-1] if numbers else ("0", "")
+    return round(float(number) * _MILLISECONDS[unit.lower()]) / 1000
+
+
+def connect_timeout(options: Mapping[str, object]) -> float:
+    """Return `connect_timeout` of a PostgreSQL database, in seconds; 0 if OPTIONS sets none.
+
+    Args:
+        options: OPTIONS of the database in Django's settings.
+    """
+    return max(0.0, float(str(options.get("connect_timeout") or 0)))
 
 
 @contextmanager

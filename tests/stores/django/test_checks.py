@@ -20,6 +20,8 @@ from tests.support.django_project import database
 URLS = {"sqlite": "sqlite:///never-opened.db", "postgres": "postgresql://reader@127.0.0.1:9/none"}
 OFF = "has AUTOCOMMIT off, but a commit needs its own transaction."
 REQUESTS = "has ATOMIC_REQUESTS on, but a commit needs its own transaction."
+IN_ANOTHER_WAY = "--statement-timeout=2000 -cLOCK_TIMEOUT=2s"
+"""Options of a PostgreSQL session that set both timeouts without underscores or in capitals."""
 
 
 def found(alias: str) -> list[CheckMessage]:
@@ -38,10 +40,11 @@ def codes(alias: str) -> set[str]:
         ("postgres", {}, set()),
         ("sqlite", {"ATOMIC_REQUESTS": True}, {"W001"}),
         ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "E003"}),
+        ("postgres", {"OPTIONS": {"connect_timeout": 2, "options": IN_ANOTHER_WAY}}, set()),
     ],
 )
 def test_django_system_check_reports_invalid_settings(
-    kind: str, changed: dict[str, bool], expected: set[str]
+    kind: str, changed: dict[str, object], expected: set[str]
 ) -> None:
     with database(URLS[kind], migrated=False, changed=changed) as alias:
         assert codes(alias) == expected
@@ -71,6 +74,12 @@ def test_django_system_check_reports_an_invalid_database_alias() -> None:
         ({}, "connect_timeout, statement_timeout, lock_timeout"),
         ({"connect_timeout": 2}, "statement_timeout, lock_timeout"),
         ({"connect_timeout": 2, "options": "-c statement_timeout=2000"}, "lock_timeout"),
+        ({"connect_timeout": 2, "options": f"{IN_ANOTHER_WAY} -c lock_timeout=0"}, "lock_timeout"),
+        (
+            {"connect_timeout": 0, "options": "-c deadlock_timeout=1s -c statement_timeout=0"},
+            "connect_timeout, statement_timeout, lock_timeout",
+        ),
+        ({"connect_timeout": None, "options": IN_ANOTHER_WAY}, "connect_timeout"),
     ],
 )
 def test_django_system_check_names_the_missing_timeouts(

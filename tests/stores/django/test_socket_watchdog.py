@@ -13,7 +13,12 @@ from django.db import connections
 
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.deadline import deadline_scope
-from curae_lifecycle.stores.django.database import DjangoDatabase, configured_timeout
+from curae_lifecycle.stores.django.database import (
+    DjangoDatabase,
+    configured_timeout,
+    connect_timeout,
+    session_timeout,
+)
 from curae_lifecycle.stores.django.socket_watchdog import SocketWatchdog
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from tests.support.django_project import CONNECT, database
@@ -219,3 +224,29 @@ def test_watchdog_timeout_is_read_from_the_django_settings(
     dialect: Dialect, options: dict[str, object], seconds: float
 ) -> None:
     assert configured_timeout(dialect, options) == seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ("", 0.0),
+        ("-c statement_timeout=1s", 0.0),
+        ("-c deadlock_timeout=1s -c my.lock_timeout=1s", 0.0),
+        ("-c lock_timeout=1s -c statement_timeout=2s", 1.0),
+        ("-clock_timeout=1s", 1.0),
+        ("--lock-timeout=1s -c LOCK_TIMEOUT=0", 0.0),
+    ],
+)
+def test_lock_timeout_is_read_from_the_django_settings(options: str, seconds: float) -> None:
+    assert session_timeout("lock", {"options": options}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [({}, 0.0), ({"connect_timeout": None}, 0.0), ({"connect_timeout": "-1"}, 0.0)]
+    + [({"connect_timeout": given}, 3.0) for given in (3, "3", 3.0)],
+)
+def test_connect_timeout_is_read_from_the_django_settings(
+    options: dict[str, object], seconds: float
+) -> None:
+    assert connect_timeout(options) == seconds
