@@ -87,7 +87,6 @@ def open_database(
     if not url:
         parser.error(f"a database is required: give --database URL or set {VARIABLE}")
     try:
-        from sqlalchemy.exc import ArgumentError as UrlError  # noqa: PLC0415 - an optional extra
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - an optional extra
 
         from curae_lifecycle.stores.sql.engine import (  # noqa: PLC0415 - needs an optional extra
@@ -101,8 +100,6 @@ def open_database(
     except ArgumentError as error:
         # It names the driver at most, and not the rest of the URL, which can hold a password.
         parser.error(f"--database must be {error.allowed}")
-    except (UrlError, ValueError):
-        parser.error("--database must be the URL of a SQLite, PostgreSQL or MariaDB database")
     except ModuleNotFoundError as error:
         parser.error(_missing_package(error))
     driver = engine.dialect.loaded_dbapi.Error

@@ -6,7 +6,7 @@ The law of this module: **nothing waits for ever**: not for a connection, a lock
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -22,13 +22,30 @@ MAX_AGE_SECONDS: Final = 600
 
 _ALLOWED: Final = "the URL of an SQLite file or of PostgreSQL"
 
+_BEGINNING: Final = re.compile(r"(sqlite|postgresql)(?:\+\w+)?://")
+
+_TRUE: Final = {"true", "yes", "on", "y", "t", "1"}
+_FALSE: Final = {"false", "no", "off", "n", "f", "0"}
+"""The values of the parameter `uri` of an SQLite URL, as SQLAlchemy reads them."""
+
+_DRIVER_PARAMETERS: Final = {
+    "uri",
+    "timeout",
+    "isolation_level",
+    "detect_types",
+    "check_same_thread",
+    "cached_statements",
+}
+"""The parameters of an SQLite URL that SQLAlchemy takes as the driver's, not as SQLite's."""
+
 
 def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
     """Return an entry of Django's DATABASES for a database URL as SQLAlchemy writes it.
 
     Args:
-        url: `sqlite:///file` or `postgresql://user:password@host/name`. The query after a `?` holds
-            connection parameters of psycopg.
+        url: `sqlite:///file`, `sqlite:///file:name?uri=true` for a URI of SQLite, or
+            `postgresql://user:password@host/name`. The query after a `?` holds parameters of the
+            URI, or connection parameters of psycopg.
         timeout: Seconds to wait for a lock, a statement (PostgreSQL only) or a connection. For a
             connection to PostgreSQL it is rounded to whole seconds, at least two.
 
@@ -42,11 +59,12 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
     except ValueError:
         raise ArgumentError("url", _ALLOWED) from None
     name = unquote(parts.path.removeprefix("/"))
-    match parts.scheme.partition("+")[0]:
-        case "sqlite" if not _is_in_memory(name, parts.query):
+    beginning = _BEGINNING.match(url)
+    match beginning and beginning[1]:
+        case "sqlite" if not parts.netloc and not _is_in_memory(name, parts.query):
             return {
                 "ENGINE": "django.db.backends.sqlite3",
-                "NAME": name,
+                "NAME": _sqlite_name(name, dict(parse_qsl(parts.query))),
                 "OPTIONS": {
                     "timeout": timeout,
                     "transaction_mode": "IMMEDIATE",
@@ -63,6 +81,19 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
 def _is_in_memory(name: str, query: str) -> bool:
     is_named_so = name.removeprefix("file:") in {"", ":memory:"}
     return is_named_so or ("mode", "memory") in parse_qsl(query)
+
+
+def _sqlite_name(name: str, query: Mapping[str, str]) -> str:
+    # Django opens each name that begins with "file:" as a URI, and SQLAlchemy only if told so.
+    uri = query.get("uri", "false").strip().lower()
+    if uri not in _TRUE | _FALSE:
+        raise ArgumentError("url", _ALLOWED)
+    if not name.startswith("file:"):
+        return name
+    if uri in _FALSE:
+        return f"./{name}"
+    given = [f"{key}={value}" for key, value in query.items() if key not in _DRIVER_PARAMETERS]
+    return f"{name}?{'&'.join(given)}" if given else name
 
 
 def _postgresql(parts: SplitResult, *, name: str, port: str, wait: float) -> dict[str, object]:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING, Final, NotRequired, Protocol, TypedDict, cast
+from urllib.parse import unquote
 
 import attrs
 import sqlalchemy as sa
@@ -88,7 +89,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     Args:
         url: The URL of the database. Its driver is one of `BLOCKING_DRIVERS`; `sqlite://`,
             `postgresql://` and `mariadb://` stand for `sqlite+pysqlite`, `postgresql+psycopg` and
-            `mariadb+pymysql`.
+            `mariadb+pymysql`. Percent escapes in the database's name are decoded.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
             response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
             SQLite has no limit.
@@ -141,7 +142,7 @@ def create_engine_async(
     Args:
         url: The URL of the database. Its driver is one of `ASYNC_DRIVERS`; `sqlite://`,
             `postgresql://` and `mariadb://` stand for `sqlite+aiosqlite`, `postgresql+psycopg` and
-            `mariadb+asyncmy`.
+            `mariadb+asyncmy`. Percent escapes in the database's name are decoded.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
             response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
             SQLite has no limit.
@@ -201,14 +202,15 @@ ASYNC_DRIVERS: Final = {
 }  # fmt: skip
 """The drivers of `create_engine_async`, by the beginning of a URL."""
 
+_ALLOWED: Final = "the URL of a SQLite, PostgreSQL or MariaDB database"
+
 
 def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     try:
-        parsed = sa.make_url(url)
-    except MalformedUrlError:
+        parsed = _with_decoded_name(sa.make_url(url))
+    except (MalformedUrlError, ValueError):
         # Its message repeats the URL, which can hold a password.
-        allowed = "the URL of a SQLite, PostgreSQL or MariaDB database"
-        raise ArgumentError("url", allowed) from None
+        raise ArgumentError("url", _ALLOWED) from None
     driver = drivers.get(parsed.drivername)
     if driver is None:
         raise ArgumentError("url", _refusal(parsed.drivername, drivers))
@@ -216,7 +218,19 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     if dialect is Dialect.SQLITE and _is_in_memory(parsed):
         allowed = "for an SQLite file, since each connection in memory has a separate database"
         raise ArgumentError("url", allowed)
-    return parsed.set(drivername=driver), dialect
+    parsed = parsed.set(drivername=driver)
+    try:
+        parsed.get_dialect()().create_connect_args(parsed)
+    except (MalformedUrlError, ValueError):
+        raise ArgumentError("url", _ALLOWED) from None
+    return parsed, dialect
+
+
+def _with_decoded_name(url: sa.URL) -> sa.URL:
+    # SQLAlchemy decodes percent escapes in the name of a database since 2.1.
+    if url.database is None or sa.make_url("sqlite:///%20").database == " ":
+        return url
+    return url.set(database=unquote(url.database))
 
 
 def _is_in_memory(url: sa.URL) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
+from django.db import OperationalError, connections
 
 from curae_lifecycle import ArgumentError
 from curae_lifecycle.stores.django.settings import database_settings
+from curae_lifecycle.stores.sql.engine import create_engine
+from tests.support.django_project import database
 
 
 def test_django_sqlite_settings_carry_the_lock_timeout() -> None:
@@ -82,8 +88,53 @@ def test_django_sqlite_file_may_have_a_hash_in_its_name() -> None:
 
 
 @pytest.mark.parametrize(
+    "file",
+    [
+        "a%20b.db",
+        "a%2520b.db",
+        "a%3Fb.db?timeout=9",
+        "file:a%20b.db",
+        "file:a%2520b.db?uri=true",
+        "file:a.db?uri=off&mode=ro",
+        "file:a.db?uri=1&timeout=9&mode=rwc&cache=private",
+        "file:sub/../a.db?uri=YES",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Query string argument:sqlalchemy.exc.SAWarning")
+def test_django_opens_the_same_sqlite_file_as_sqlalchemy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("sub").mkdir()
+    with closing(create_engine(f"sqlite:///{file}").raw_connection()) as opened:
+        opened.cursor().execute("CREATE TABLE made_by_sqlalchemy (id INTEGER)")
+    settings = database_settings(f"sqlite:///{file}")
+    with database("sqlite:///unused.db", migrated=False, changed=settings) as alias:
+        assert connections[alias].introspection.table_names() == ["made_by_sqlalchemy"]
+
+
+def test_django_opens_an_sqlite_uri_as_its_query_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = database_settings("sqlite:///file:absent.db?mode=ro&uri=true")
+    with (
+        database("sqlite:///unused.db", migrated=False, changed=settings) as alias,
+        pytest.raises(OperationalError, match="unable to open"),
+    ):
+        connections[alias].ensure_connection()
+
+
+@pytest.mark.parametrize(
     "url",
     [
+        "sqlite:curae.db",
+        "sqlite:/curae.db",
+        "sqlite://host/curae.db",
+        "sqlite:///file:curae.db?uri=maybe",
+        " sqlite:///curae.db",
+        "SQLITE:///curae.db",
+        "postgresql:curae",
         "mariadb://localhost/x",
         "sqlite://",
         "sqlite:///:memory:",

@@ -46,6 +46,11 @@ ASYNC: Final = (
             for make in (create_engine, create_engine_async)
             for url, allowed in (
                 ("no url", MALFORMED),
+                ("sqlite://user:secret@host/file.db", MALFORMED),
+                ("sqlite:///file.db?timeout=long", MALFORMED),
+                ("postgresql://host:port/name", MALFORMED),
+                ("postgresql://h/n?host=a&host=b&port=1", MALFORMED),
+                ("sqlite:///%3Amemory%3A", IN_MEMORY),
                 ("sqlite://", IN_MEMORY),
                 ("sqlite:///:memory:", IN_MEMORY),
                 ("sqlite:///file::memory:?uri=true", IN_MEMORY),
@@ -69,6 +74,27 @@ def test_url_of_no_supported_database_is_refused(
     with pytest.raises(ArgumentError) as raised:
         make(url)
     assert (raised.value.argument, raised.value.allowed) == ("url", allowed)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("a%20b.db", "a b.db"), ("a%2520b.db", "a%20b.db"), ("100%.db", "100%.db"), ("é", "é")],
+)
+def test_engine_decodes_the_name_of_a_database_once(
+    monkeypatch: pytest.MonkeyPatch,
+    written: str,
+    name: str,
+    is_old: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    if is_old:
+        # SQLAlchemy before 2.1 keeps the name as the URL spells it.
+        make_url = sa.make_url
+        monkeypatch.setattr(
+            sa, "make_url", lambda url: make_url(url).set(database=url.rpartition("/")[2])
+        )
+    assert create_engine(f"sqlite:///{written}").url.database == name
+    assert create_engine(f"postgresql://host/{written}").url.database == name
 
 
 @pytest.mark.parametrize(
