@@ -22,7 +22,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.cli.database import add_database, open_database
-from curae_lifecycle.cli.options import open_input
+from curae_lifecycle.cli.options import open_input, read_lines
 from curae_lifecycle.cli.terminal import discard_output, track_progress
 from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read_fact
 from curae_lifecycle.rules.connection import Actor
@@ -65,6 +65,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Returns:
         The exit status: 1 if a line or a stored value could not be read, else 0.
+
+    Raises:
+        SystemExit: The file cannot be opened; the status is 2. Or reading fails in the middle of
+            the file; the status is 1, and the error names the line to go on with.
     """
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
@@ -74,7 +78,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with open_input(parser, options.file) as file, open_database(parser, options) as database:
         recorder = _Recorder(SqlStore(database))
         total = os.fstat(file.fileno()).st_size if options.file != "-" else 0
-        lines = track_progress("facts", items=file, total=total, size=len)
+        read = read_lines(parser, file, options.file)
+        lines = track_progress("facts", items=read, total=total, size=len)
         for number, line in enumerate(lines, 1):
             with recorder.report_errors(number):
                 fact = _fact_of_line(line, since)

@@ -130,10 +130,16 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             if minted is None:
                 raise
             # Its text is lost, so that no one could use the key.
-            store.withdraw(api_key)
             discard_output()
-            said = f"the new key could not be printed and is withdrawn: {error.strerror}"
-            parser.exit(1, f"{parser.prog}: error: {said}\n")
+            said = f"{parser.prog}: error: the new key could not be printed"
+            try:
+                store.withdraw(api_key)
+            except BaseException:
+                sys.stderr.write(f"{said}: {error.strerror}\n")
+                still = f"it is still registered, with the id {caller.api_key_id}"
+                sys.stderr.write(f"{parser.prog}: error: {still}\n")
+                raise
+            parser.exit(1, f"{said} and is withdrawn: {error.strerror}\n")
     return 0
 
 

@@ -162,9 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
-            failed, if an API key or a dead message does not exist, if standard output is closed,
-            or if a new key or a message of the outbox could not be printed. With status 0 after
-            `--help` and `--version`.
+            or the input failed, if an API key or a dead message does not exist, if standard output
+            is closed, or if a new key or a message of the outbox could not be printed. With status
+            0 after `--help` and `--version`.
     """
     parser = Parser(
         prog=program_name(),

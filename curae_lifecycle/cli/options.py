@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -47,13 +48,15 @@ def _standard_input(parser: argparse.ArgumentParser) -> TextIO:
 def read_line(parser: argparse.ArgumentParser) -> str:
     """Read one line of standard input, without its end.
 
-    If it is closed or no text, `parser` prints an error and exits with status 2.
+    If it is closed, cannot be read or is no text, `parser` prints an error and exits with status 2.
     """
     stdin = _standard_input(parser)
     try:
         return stdin.readline().rstrip("\r\n")
     except UnicodeDecodeError as error:
         parser.error(f"standard input is not {error.encoding}")
+    except OSError as error:
+        parser.error(f"cannot read standard input: {error.strerror}")
 
 
 def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
@@ -65,3 +68,24 @@ def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
         return _standard_input(parser).buffer if name == "-" else Path(name).open("rb")
     except OSError as error:
         parser.error(f"cannot read {name}: {error.strerror}")
+
+
+def read_lines(parser: argparse.ArgumentParser, file: BinaryIO, name: str) -> Generator[bytes]:
+    """Yield the lines of a file that `open_input` opened.
+
+    If a line cannot be read, `parser` prints an error and exits with status 1.
+
+    Args:
+        parser: The parser of the command.
+        file: The open file.
+        name: The name of the file on the command line.
+    """
+    for number in count(1):
+        try:
+            line = file.readline()
+        except OSError as error:
+            said = f"cannot read line {number} of {name}: {error.strerror}"
+            parser.exit(1, f"{parser.prog}: error: {said}\n")
+        if not line:
+            return
+        yield line

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from curae_lifecycle.cli.options import open_input
+from curae_lifecycle.cli.options import open_input, read_lines
 from curae_lifecycle.cli.terminal import track_progress
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.replay.recorded import Absent
@@ -45,14 +45,16 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         The exit status: 1 if a line was broken or a response diverged, else 0.
 
     Raises:
-        SystemExit: The file cannot be opened; the status is 2.
+        SystemExit: The file cannot be opened; the status is 2. Or reading fails in the middle of
+            the file; the status is 1.
     """
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file
     with open_input(parser, name) as log:
         total = 0 if name == "-" else os.fstat(log.fileno()).st_size
         failed = False
-        lines = track_progress("replay", items=log, total=total, size=len)
+        read = read_lines(parser, log, name)
+        lines = track_progress("replay", items=read, total=total, size=len)
         for line in replay(lines, environment=environment, check=options.check):
             answer = line.answer
             for each in line.divergences:

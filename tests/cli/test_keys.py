@@ -9,8 +9,11 @@ from uuid import UUID
 
 import pytest
 
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from tests.cli.operating import KEY, NAMED, Platform
 from tests.support.commands import Command, help_of
 
@@ -83,15 +86,16 @@ def test_help_of_keys_list_explains_its_option(capsys: pytest.CaptureFixture[str
 
 # --- Registrations ----------------------------------------------------------------------------
 
+FULL = Path("/dev/full")
+needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
+
+@needs_full_device
 def test_new_key_that_cannot_be_printed_is_withdrawn(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("only Linux has a device that is always full")
     _, before, _ = command("keys", "list")
-    with full.open("w") as device, monkeypatch.context() as patched:
+    with FULL.open("w") as device, monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", device)
         status, _, error = command("keys", "register", *NAMED)
     assert status == 1
@@ -99,6 +103,28 @@ def test_new_key_that_cannot_be_printed_is_withdrawn(
     assert command("keys", "list") == (0, before, "")
     # The key that the platform's app uses works as before.
     assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 200
+
+
+@needs_full_device
+@pytest.mark.usefixtures("platform")
+def test_unprinted_key_that_stays_registered_is_reported(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: SqlStore, __: ApiKey) -> None:
+        raise StoreUnavailableError("lost")
+
+    with FULL.open("w") as device, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", device)
+        patched.setattr(SqlStore, "withdraw", fail)
+        status, _, error = command("keys", "register", *NAMED, "--api-key-id", "key-2")
+    assert status == 1
+    prog = "python -m curae_lifecycle keys register"
+    assert error == (
+        f"{prog}: error: the new key could not be printed: No space left on device\n"
+        f"{prog}: error: it is still registered, with the id key-2\n"
+        f"{prog}: error: the store cannot be used now: lost\n"
+    )
+    assert [each["apiKeyId"] for each in command("keys", "list")[1]] == ["key-1", "key-2"]
 
 
 def test_key_with_a_malformed_row_is_registered_by_its_id(

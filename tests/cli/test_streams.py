@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -219,6 +221,57 @@ def test_closed_standard_input_exits_2_and_says_so(
 def test_replay_with_closed_standard_input_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert exit_status("replay", "-") == 2
+
+
+# --- Input that fails -------------------------------------------------------------------------
+
+
+class FailingInput(io.BytesIO):
+    """A file that fails after its last line."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return super().readline(size) or self.fail()
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return super().read1(size) or self.fail()
+
+    def fail(self) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def failing_stdin(text: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(FailingInput(text.encode()), encoding="utf-8")
+
+
+def test_facts_names_the_line_that_cannot_be_read(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = platform.connect()
+    monkeypatch.setattr(sys, "stdin", failing_stdin(revocations(made)))
+    assert exit_status("facts", "-", "--database", platform.url) == 1
+    printed = capsys.readouterr()
+    assert printed.err.endswith("facts: error: cannot read line 2 of -: Input/output error\n")
+    assert json.loads(printed.out)["outcome"] == "done"
+    assert platform.status(made) == "REVOKED"
+
+
+def test_replay_names_the_line_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", failing_stdin("\n\n"))
+    assert exit_status("replay", "-") == 1
+    printed = capsys.readouterr()
+    assert printed.err.endswith("replay: error: cannot read line 3 of -: Input/output error\n")
+    assert len(printed.out.splitlines()) == 2
+
+
+def test_key_that_cannot_be_read_exits_2_with_the_reason(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", failing_stdin(""))
+    assert exit_status("keys", "withdraw", "--stdin", "--database", platform.url) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("error: cannot read standard input: Input/output error\n")
 
 
 # --- Files and values that cannot be used -----------------------------------------------------

@@ -22,10 +22,11 @@ def postgresql_options(wait: float, given: Iterable[str] = ()) -> str:
     done.
 
     Args:
-        wait: The longest wait for a lock, and for a statement, in seconds.
+        wait: The longest wait for a lock, and for a statement, in seconds; at least a millisecond,
+            since PostgreSQL reads 0 as no limit.
         given: The options of the database's URL. They may set another `synchronous_commit`.
     """
-    milliseconds = int(wait * 1000)
+    milliseconds = max(1, int(wait * 1000))
     limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
     return " ".join(["-c synchronous_commit=on", *given, limits])
 
