@@ -84,7 +84,8 @@ def read_lines(parser: argparse.ArgumentParser, file: BinaryIO, name: str) -> Ge
         try:
             line = file.readline()
         except OSError as error:
-            said = f"cannot read line {number} of {name}: {error.strerror}"
+            of = "standard input" if name == "-" else name
+            said = f"cannot read line {number} of {of}: {error.strerror}"
             parser.exit(1, f"{parser.prog}: error: {said}\n")
         if not line:
             return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import io
+from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.cli.options import open_input, positive, read_line
+from curae_lifecycle.cli.options import open_input, positive, read_line, read_lines
 
 PARSER = argparse.ArgumentParser(prog="program")
 
@@ -37,3 +38,17 @@ def test_file_that_cannot_be_opened_exits_2_with_the_reason(
         open_input(PARSER, "/nowhere/log.jsonl")
     said = "program: error: cannot read /nowhere/log.jsonl: No such file or directory\n"
     assert capsys.readouterr().err.endswith(said)
+
+
+def test_file_that_cannot_be_read_exits_1_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"1\n2")
+    with open_input(PARSER, str(log)) as file:
+        lines = read_lines(PARSER, file, "log.jsonl")
+        assert next(lines) == b"1\n"
+        assert [*lines] == [b"2"]
+    with log.open("ab") as unreadable, pytest.raises(SystemExit, match="1"):
+        next(read_lines(PARSER, unreadable, "log.jsonl"))
+    assert capsys.readouterr().err.startswith("program: error: cannot read line 1 of log.jsonl: ")

@@ -226,6 +226,9 @@ def test_replay_with_closed_standard_input_exits_2(monkeypatch: pytest.MonkeyPat
 # --- Input that fails -------------------------------------------------------------------------
 
 
+FAILED = os.strerror(errno.EIO)
+
+
 class FailingInput(io.BytesIO):
     """A file that fails after its last line."""
 
@@ -236,7 +239,7 @@ class FailingInput(io.BytesIO):
         return super().read1(size) or self.fail()
 
     def fail(self) -> NoReturn:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise OSError(errno.EIO, FAILED)
 
 
 def failing_stdin(text: str) -> io.TextIOWrapper:
@@ -250,7 +253,7 @@ def test_facts_names_the_line_that_cannot_be_read(
     monkeypatch.setattr(sys, "stdin", failing_stdin(revocations(made)))
     assert exit_status("facts", "-", "--database", platform.url) == 1
     printed = capsys.readouterr()
-    assert printed.err.endswith("facts: error: cannot read line 2 of -: Input/output error\n")
+    assert printed.err.endswith(f"facts: error: cannot read line 2 of standard input: {FAILED}\n")
     assert json.loads(printed.out)["outcome"] == "done"
     assert platform.status(made) == "REVOKED"
 
@@ -261,7 +264,7 @@ def test_replay_names_the_line_that_cannot_be_read(
     monkeypatch.setattr(sys, "stdin", failing_stdin("\n\n"))
     assert exit_status("replay", "-") == 1
     printed = capsys.readouterr()
-    assert printed.err.endswith("replay: error: cannot read line 3 of -: Input/output error\n")
+    assert printed.err.endswith(f"replay: error: cannot read line 3 of standard input: {FAILED}\n")
     assert len(printed.out.splitlines()) == 2
 
 
@@ -271,7 +274,7 @@ def test_key_that_cannot_be_read_exits_2_with_the_reason(
     monkeypatch.setattr(sys, "stdin", failing_stdin(""))
     assert exit_status("keys", "withdraw", "--stdin", "--database", platform.url) == 2
     error = capsys.readouterr().err
-    assert error.endswith("error: cannot read standard input: Input/output error\n")
+    assert error.endswith(f"error: cannot read standard input: {FAILED}\n")
 
 
 # --- Files and values that cannot be used -----------------------------------------------------
