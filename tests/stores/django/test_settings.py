@@ -97,7 +97,7 @@ def test_django_sqlite_file_may_have_a_hash_in_its_name() -> None:
         "file:a%2520b.db?uri=true",
         "file:a.db?uri=off&mode=ro",
         "file:a.db?uri=1&timeout=9&mode=rwc&cache=private",
-        "file:sub/../a.db?uri=YES",
+        "file:sub/../a.db?uri=%20YES%20",
     ],
 )
 @pytest.mark.filterwarnings("ignore:Query string argument:sqlalchemy.exc.SAWarning")
