@@ -7,42 +7,15 @@ returns the function itself, or an object that calls it.
 from __future__ import annotations
 
 import re
+from types import FunctionType
 from typing import Final
 
-_PLAIN_UNDERNEATH: Final = ("    @property\n", "    @classmethod\n")
-"""mutmut leaves decorated functions alone; under these there is a plain function."""
-
-CHECKED_BODIES: Final = (
-    "testing.conformance.accounts",
-    "testing.conformance.bodies",
-    "testing.conformance.buckets",
-    "testing.conformance.chains",
-    "testing.conformance.gate_order",
-    "testing.conformance.gates",
-    "testing.conformance.hosted_page_checks",
-    "testing.conformance.idempotency",
-    "testing.conformance.idempotency_key_header",
-    "testing.conformance.limits",
-    "testing.conformance.lookalike_ids",
-    "testing.conformance.outboxes",
-    "testing.conformance.purging",
-    "testing.conformance.races",
-    "testing.conformance.recovery",
-    "testing.conformance.registration",
-    "testing.conformance.replies",
-    "testing.conformance.retention",
-    "testing.conformance.revocation",
-    "testing.conformance.separation",
-    "testing.conformance.sessions",
-    "testing.conformance.standings",
-    "testing.conformance.tombstones",
-    "testing.conformance.wire",
+_PLAIN_UNDERNEATH: Final = re.compile(
+    r"^ *@(property|classmethod|contextmanager|asynccontextmanager|cache|lru_cache(\(.*\))?"
+    r"|st\.composite)\n",
+    re.MULTILINE,
 )
-"""The modules of the kit whose checks are mutated, too: the functions under `@CHECKS.add(...)`.
-
-The checks of the kit's other modules are left to tests/proof/assertions, which disable each of
-their assertions in turn.
-"""
+"""mutmut leaves decorated functions alone; under these there is a plain function."""
 
 _ADDS_A_CHECK: Final = re.compile(
     r"^@(CHECKS\.add|_race)\(.*?\)\n(?=def )", re.MULTILINE | re.DOTALL
@@ -50,13 +23,26 @@ _ADDS_A_CHECK: Final = re.compile(
 """The decorators that return the check's function itself, so that a mutant reaches it."""
 
 
-def undecorated(source: str, *, checks: bool) -> str:
-    """Return a source without the decorators that leave a plain function to mutate.
+def undecorated(source: str) -> str:
+    """Return the source of a module without the decorators that leave a plain function to mutate."""
+    return _ADDS_A_CHECK.sub("", _PLAIN_UNDERNEATH.sub("", source))
+
+
+def plain_function(found: object, file: str) -> FunctionType | None:
+    """Return the function of a file that an object is or calls, under any decorators; or None.
 
     Args:
-        source: The source of a module.
-        checks: Whether to remove those, too, that add a function to the checks of the kit.
+        found: The object that the function's name has in its module or class.
+        file: The file of the module.
     """
-    for decorator in _PLAIN_UNDERNEATH:
-        source = source.replace(decorator, "")
-    return _ADDS_A_CHECK.sub("", source) if checks else source
+    found = getattr(found, "__func__", getattr(found, "fget", found))
+    if isinstance(found, FunctionType) and found.__code__.co_filename == file:
+        return found
+    cells = found.__closure__ or () if isinstance(found, FunctionType) else ()
+    # Hypothesis keeps the function that draws only in a closure.
+    for each in (getattr(found, "__wrapped__", None), *[cell.cell_contents for cell in cells]):
+        if callable(each):
+            function = plain_function(each, file)
+            if function is not None:
+                return function
+    return None

@@ -14,7 +14,8 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import _lru_cache_wrapper
 from pathlib import Path
 from types import FunctionType
 from typing import Final, TypeGuard
@@ -24,141 +25,10 @@ import libcst
 from mutmut.configuration import config
 from mutmut.mutation.file_mutation import create_mutations
 
-from benchmarks.decorated import CHECKED_BODIES, undecorated
+from benchmarks.decorated import plain_function, undecorated
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "curae_lifecycle"
-ROOMS: Final = (
-    "cli",
-    "replay.blame",
-    "replay.log",
-    "replay.recorded",
-    "rules",
-    "servers.endpoint",
-    "servers.guard",
-    "servers.health",
-    "servers.log",
-    "servers.metrics",
-    "servers.run",
-    "servers.shutdown",
-    "servers.slots",
-    "servers.wsgi",
-    "service",
-    "stores.callers",
-    "stores.clock",
-    "stores.codec",
-    "stores.contract",
-    "stores.deadline",
-    "stores.django.checks",
-    "stores.django.database",
-    "stores.django.settings",
-    "stores.django.socket_watchdog",
-    "stores.external_call",
-    "stores.formats",
-    "stores.hosted_pages",
-    "stores.keys",
-    "stores.memory",
-    "stores.memory_accounts",
-    "stores.memory_tables",
-    "stores.new_ids",
-    "stores.object_codec",
-    "stores.outbox",
-    "stores.redis",
-    "stores.request_loop",
-    "stores.retry",
-    "stores.rows",
-    "stores.run_sync",
-    "stores.serve",
-    "stores.sql",
-    "stores.sweeping",
-    "stores.wiring",
-    "testing.blocking",
-    "testing.cells",
-    "testing.conformance.accounts",
-    "testing.conformance.all_checks",
-    "testing.conformance.bodies",
-    "testing.conformance.buckets",
-    "testing.conformance.chains",
-    "testing.conformance.check",
-    "testing.conformance.client",
-    "testing.conformance.clocks",
-    "testing.conformance.connections",
-    "testing.conformance.fact_hooks",
-    "testing.conformance.failures",
-    "testing.conformance.gate_order",
-    "testing.conformance.gates",
-    "testing.conformance.hosted_page_checks",
-    "testing.conformance.idempotency",
-    "testing.conformance.idempotency_key_header",
-    "testing.conformance.limits",
-    "testing.conformance.lookalike_ids",
-    "testing.conformance.model",
-    "testing.conformance.operation_requests",
-    "testing.conformance.outboxes",
-    "testing.conformance.probe",
-    "testing.conformance.purging",
-    "testing.conformance.pytest_plugin",
-    "testing.conformance.races",
-    "testing.conformance.recovery",
-    "testing.conformance.registration",
-    "testing.conformance.replies",
-    "testing.conformance.results",
-    "testing.conformance.retention",
-    "testing.conformance.revocation",
-    "testing.conformance.runner",
-    "testing.conformance.separation",
-    "testing.conformance.sessions",
-    "testing.conformance.standings",
-    "testing.conformance.steps",
-    "testing.conformance.store_kit",
-    "testing.conformance.store_server",
-    "testing.conformance.suite",
-    "testing.conformance.timeout",
-    "testing.conformance.tombstones",
-    "testing.conformance.triggers",
-    "testing.conformance.wire",
-    "testing.conformance.wording",
-    "testing.factories",
-    "testing.laws",
-    "testing.log_format",
-    "testing.numbered_ids",
-    "testing.races.arena",
-    "testing.races.runner",
-    "testing.races.scenarios",
-    "testing.races.three_way",
-    "testing.simulated_clock",
-    "testing.simulation.clients",
-    "testing.simulation.clocks",
-    "testing.simulation.hosted_pages",
-    "testing.simulation.journal",
-    "testing.simulation.mishaps",
-    "testing.simulation.outbox",
-    "testing.simulation.server",
-    "testing.simulation.summary",
-    "testing.simulation.world",
-    "testing.store_invariants",
-    "testing.strategies.binding",
-    "testing.strategies.broken",
-    "testing.strategies.connection",
-    "testing.strategies.expect",
-    "testing.strategies.fields",
-    "testing.strategies.from_traffic",
-    "testing.strategies.limit",
-    "testing.strategies.log",
-    "testing.strategies.outcome",
-    "testing.strategies.record",
-    "testing.strategies.registry",
-    "testing.strategies.request",
-    "testing.strategies.traffic",
-    "testing.strategies.values",
-    "testing.watch",
-    "testing.watch_answers",
-    "testing.watch_limits",
-    "testing.watch_memory",
-    "web",
-)
-"""The rooms whose code is mutated, and single modules of other rooms."""
-
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
 )
@@ -198,18 +68,11 @@ class Mutant:
 
 
 def modules() -> tuple[str, ...]:
-    """Every module of the rooms, within the package."""
-    rooms = [PACKAGE.joinpath(*name.split(".")) for name in ROOMS]
-    paths = [
-        path
-        for room in rooms
-        for path in (sorted(room.rglob("*.py")) if room.is_dir() else [room.with_suffix(".py")])
-    ]
-    return tuple(
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for path in paths
-        if path.stem != "__init__"
-    )
+    """Every module, within the package; a folder's name for its `__init__.py`."""
+    paths = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
+    names = {".".join(path.parts).removesuffix("__init__").removesuffix(".") for path in paths}
+    # The package's own module only names what others define.
+    return tuple(sorted(names - {"", "__main__"}))
 
 
 def configure() -> None:
@@ -223,13 +86,14 @@ def configure() -> None:
 
 def path_of(module: str) -> Path:
     """The file of a module."""
-    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def mutants_of(module: str) -> list[Mutant]:
     """Every mutant of a module, in the order of its source."""
     path = path_of(module)
-    source = undecorated(path.read_text(encoding="utf-8"), checks=module in CHECKED_BODIES)
+    source = undecorated(path.read_text(encoding="utf-8"))
     parsed, mutations, _, _ = create_mutations(str(path), source)
     names: dict[libcst.CSTNode, str] = {}
     for statement in parsed.body:
@@ -333,19 +197,32 @@ def _difference(old: str, new: str) -> tuple[str, str]:
     return " ".join(removed), " ".join(added)
 
 
-def function_of(mutant: Mutant) -> FunctionType:
-    """The function object that everybody calls, also those who imported it by name."""
+def object_of(mutant: Mutant) -> object:
+    """What the name of the mutated function stands for: the function, or what a decorator made."""
     found: object = importlib.import_module(f"curae_lifecycle.{mutant.module}")
     for part in mutant.function.split("."):
         found = vars(found)[part]
-    found = getattr(found, "__func__", getattr(found, "fget", found))
-    assert isinstance(found, FunctionType)
     return found
+
+
+def function_of(mutant: Mutant) -> FunctionType:
+    """The function object that everybody calls, also those who imported it by name."""
+    function = plain_function(object_of(mutant), str(path_of(mutant.module)))
+    assert function is not None
+    return function
+
+
+def forget_results(mutants: Iterable[Mutant]) -> None:
+    """Empty the caches of the mutated functions, so that their next call runs."""
+    for found in map(object_of, mutants):
+        if isinstance(found, _lru_cache_wrapper):
+            found.cache_clear()
 
 
 def activate(mutant: Mutant) -> None:
     """Give the function the mutant's code, in this process."""
     function = function_of(mutant)
+    forget_results([mutant])
     module = sys.modules[f"curae_lifecycle.{mutant.module}"]
     *classes, name = mutant.function.split(".")
     source = mutant.source

@@ -153,12 +153,11 @@ def tests_of(names: tuple[str, ...]) -> list[str]:
     """Return the tests of the modules: those at their paths, and those of several modules."""
     found = {f"tests/{path}" for path in GENERAL}
     for name in names:
-        room, *words = name.split(".")
-        *folders, module = words
-        own = Path("tests", room, *folders, f"test_{module}.py")
+        *folders, module = name.split(".")
+        own = Path("tests", *folders, f"test_{module}.py")
         if (ROOT / own).exists():
             found.add(own.as_posix())
-        if folders:
+        if len(folders) > 1:
             tests = (ROOT / own.parent).glob("test_*.py")
             found.update(path.relative_to(ROOT).as_posix() for path in tests)
     return sorted(found)

@@ -24,7 +24,7 @@ from typing import Final
 import pytest
 from _pytest.runner import runtestprotocol
 
-from benchmarks.mutant import PACKAGE, Mutant, activate, function_of
+from benchmarks.mutant import PACKAGE, Mutant, activate, forget_results, function_of
 
 CPU_SECONDS: Final = 60
 """How long a mutant may compute before it counts as killed; the tests themselves need far less."""
@@ -135,6 +135,8 @@ class Trial:
         """In a process of its own: run every so many-th test under a profiler."""
         seen = []
         for number in range(share, len(items), self.jobs):
+            # Another test may have left in a cache what this one would call for.
+            forget_results(self.mutants)
             results, calls = _observed(items[number])
             for result in results:
                 if result.failed:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.decorated import CHECKED_BODIES, undecorated
+import pytest
+
+from benchmarks.decorated import plain_function, undecorated
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.stores import deadline, keys
 from curae_lifecycle.testing.conformance import purging
+from curae_lifecycle.testing.strategies import binding
 
 SOURCE = """
 class App:
@@ -23,26 +28,42 @@ def c(app, number):
     pass
 
 @cache
+@st.composite
+@lru_cache(maxsize=9)
+@contextmanager
 def d():
+    pass
+
+@given(st.none())
+def e(x):
     pass
 """
 
 
-def decorators(*, checks: bool) -> list[str]:
-    return [each for each in undecorated(SOURCE, checks=checks).split() if each[0] == "@"]
-
-
-def test_mutated_source_loses_the_decorators_that_add_checks() -> None:
-    assert decorators(checks=True) == ["@cache"]
-
-
-def test_source_of_unmutated_checks_keeps_all_decorators() -> None:
-    assert decorators(checks=False) == ['@CHECKS.add("purge.live",', "@_race(", "@cache"]
+def test_mutated_source_keeps_only_decorators_that_replace() -> None:
+    kept = [each for each in undecorated(SOURCE).split() if each[0] == "@"]
+    assert kept == ["@given(st.none())"]
 
 
 def test_check_decorator_adds_the_function_itself_to_the_checks() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 
-def test_modules_of_mutated_checks_are_sorted() -> None:
-    assert list(CHECKED_BODIES) == sorted(set(CHECKED_BODIES))
+@pytest.mark.parametrize(
+    ("found", "file", "name"),
+    [
+        (deadline.deadline_scope, deadline.__file__, "deadline_scope"),
+        (keys.record_key, keys.__file__, "record_key"),
+        (binding.bindings, binding.__file__, "bindings"),
+        (keys.rate_key_parts, keys.__file__, "rate_key_parts"),
+    ],
+)
+def test_plain_function_is_found_under_its_decorators(found: object, file: str, name: str) -> None:
+    function = plain_function(found, file)
+    assert function is not None
+    assert (function.__name__, function.__code__.co_filename) == (name, file)
+
+
+def test_no_plain_function_is_found_of_another_file() -> None:
+    assert plain_function(keys.record_key, deadline.__file__) is None
+    assert plain_function(Call, keys.__file__) is None
