@@ -16,6 +16,12 @@ _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
 _SET_LATER: Final = "`create_engine` sets the options before it reads them."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
+_FUNCTION: Final = "SQL reads the name of a function in either case."
+_GREATEST: Final = 'greatest = "max" if dialect is Dialect.SQLITE else "GREATEST"'
+_SETS: Final = (
+    'sets = ", ".join(["version = version + 1", *(f"{name} = {new[name]}" for name in names)])'
+)
+_OUTBOX_COLUMNS: Final = "subject, kind, document, waits_from, due_at, attempts"
 _COLUMN: Final = "SQL reads the name of a column in either case."
 _ANY_VERSION: Final = "A version is only compared with the one that was loaded, if at all."
 _COLUMNS: Final = {
@@ -399,6 +405,32 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         for line in lines
         if '"version": 1' in line
     },
+    **{
+        ("stores.sql.storing._update_text", line, after): reason
+        for line, after, reason in (
+            (_GREATEST, _GREATEST.replace('"max"', '"MAX"'), _FUNCTION),
+            (_GREATEST, _GREATEST.replace('"GREATEST"', '"greatest"'), _FUNCTION),
+            (_SETS, _SETS.replace("version = version", "VERSION = VERSION"), _COLUMN),
+        )
+    },
+    (
+        "stores.sql.storing._outbox_insert_text",
+        f'columns = "{_OUTBOX_COLUMNS}"',
+        f'columns = "{_OUTBOX_COLUMNS.upper()}"',
+    ): _COLUMN,
+    **{
+        (
+            "stores.django.database._with_lock_timeout",
+            'set_timeout = "PRAGMA busy_timeout = {}"',
+            f'set_timeout = "{after} = {{}}"',
+        ): "SQLite reads a pragma in either case."
+        for after in ("pragma busy_timeout", "PRAGMA BUSY_TIMEOUT")
+    },
+    (
+        "stores.django.socket_watchdog.SocketWatchdog.watch",
+        "if until < self._wakes_at:",
+        "if until <= self._wakes_at:",
+    ): "The thread is woken once more, and waits for the same instant again.",
     (
         "stores.sql.storing.commit_statements",
         "ordered.sort(key=itemgetter(0))",

@@ -20,6 +20,16 @@ _LIKELIER: Final = "The longest chain is drawn 13 times in 19, which is still ab
 
 
 EQUIVALENT_STRATEGIES: Final[dict[Key, str]] = {
+    (
+        "testing.strategies.binding.bindings",
+        "if binding is None and graduated and draw(st.booleans()):",
+        "if binding is not None and graduated and draw(st.booleans()):",
+    ): "The same binding of a first sign-up is drawn from other choices.",
+    (
+        "testing.strategies.binding.sessions",
+        "binding=initiated.binding,",
+        "binding=None,",
+    ): "Only Path B awaits a hand-off, and there no user is bound.",
     **{
         (
             "testing.strategies.connection._templates",

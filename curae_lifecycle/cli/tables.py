@@ -164,7 +164,7 @@ def _rule_lines(path: Path) -> dict[tuple[str, int] | str, int]:
     # Maps a table's name and a row's number to the row's line. The rule of an operation has no
     # row; its line is that of the `name` of the operation's class.
     lines: dict[tuple[str, int] | str, int] = {}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Call) and _callee(node) == "Table" and node.args:
             rows = [each for each in node.args if isinstance(each, ast.Call)]
             rows = [each for each in rows if _callee(each) == "Row"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from curae_lifecycle.cli.database import open_database
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.stores.sql.failures import is_missing_table
 from curae_lifecycle.stores.sql.statement import Dialect
@@ -62,6 +65,18 @@ def test_unrelated_database_error_does_not_advise_create(
     error = error_of(capsys, "keys", "list", "--database", f"sqlite:///{tmp_path}/text.db")
     assert "file is not a database" in error
     assert "database create" not in error
+
+
+def test_database_error_shows_the_first_line_of_the_drivers_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = argparse.Namespace(database=f"sqlite:///{tmp_path}/new.db")
+    parser = argparse.ArgumentParser("purge")
+    error = OperationalError("SELECT 1", None, sqlite3.OperationalError("disk full\nat page 1"))
+    with pytest.raises(SystemExit) as ended, open_database(parser, options, create=True):
+        raise error
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "purge: error: the database reported: disk full\n"
 
 
 @pytest.mark.parametrize(

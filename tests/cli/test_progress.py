@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 
@@ -42,3 +43,12 @@ def test_progress_of_unknown_size_shows_the_amount_each_second(
     found = [*terminal.track_progress("replay", range(4), total=0, size=lambda _: 1000)]
     assert found == [0, 1, 2, 3]
     assert capsys.readouterr().err == "\rreplay: 2,000\rreplay: 4,000\n"
+
+
+def test_progress_thread_does_not_keep_the_process_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    before = set(threading.enumerate())
+    with terminal.show_busy("purge"):
+        (shower,) = set(threading.enumerate()) - before
+        # An interrupt before the block is entered never tells the thread to end.
+        assert shower.daemon

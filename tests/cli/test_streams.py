@@ -154,6 +154,15 @@ def test_facts_on_a_full_disk_records_all_and_exits_1(platform: Platform, comman
     assert "error: the outcomes from line 1 on could not be printed: No space left" in error
 
 
+@needs_full_device
+def test_broken_fact_line_on_a_full_disk_is_named(platform: Platform, command: Command) -> None:
+    assert platform.connect()
+    with full_disk():
+        status, _, error = command("facts", "-", given="no JSON\n")
+    assert status == 1
+    assert "error: the outcomes from line 1 on could not be printed" in error
+
+
 def test_file_error_unrelated_to_standard_output_is_raised(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

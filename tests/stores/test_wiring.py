@@ -25,6 +25,7 @@ from curae_lifecycle import (
 from curae_lifecycle import serve_with_external_call as serve_out
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.servers.metrics import Metrics
+from curae_lifecycle.stores import wiring
 from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
@@ -210,3 +211,9 @@ def test_valid_serve_arguments_are_accepted(tmp_path: Path) -> None:
     AsyncEndpoint(AsyncSqlStore(ASYNC_DATABASE), MINT, backlog=AsyncOutbox(ASYNC_DATABASE).backlog)
     assert RandomIds("https://connect.example/?page=")(START).next_action.url
     assert not (tmp_path / "never-opened.db").exists()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_class_without_a_load_method_is_of_neither_kind(*, is_async: bool) -> None:
+    # The function that uses the store says what is missing.
+    wiring.check_store_kind(object(), "serve", is_async=is_async)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.chain import REVOCATION_REACH
 from curae_lifecycle.rules.connection import STANDING, Actor, standing
 from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin_attempt
 from curae_lifecycle.rules.session import ENTRY_PATHS, SignUpPreference
@@ -89,3 +90,9 @@ def test_cell_coverage_changes_no_result_and_restores_the_tables() -> None:
         broken_off(revoke(pending(), at(1), actor=Actor.APP, era=None))
     after = list(rows())
     assert all(a[2] is b[2] for a, b in zip(before, after, strict=True))
+
+
+def test_cell_of_a_table_with_one_axis_has_its_value_whole() -> None:
+    with count_cell_lookups() as counts:
+        assert REVOCATION_REACH[Actor.APP].outcome is not None
+    assert dict(counts) == {("revocation-reach", "APP"): 1}

@@ -61,10 +61,17 @@ class Assertion:
         return f"{self.module} {self.function}: {self.text}"
 
 
-def assertions(folder: str) -> Iterator[Assertion]:
-    """Yield the assertions of all modules in a folder of the package, in the order of the source."""
+def assertions(folder: str, *, excluded: tuple[str, ...] = ()) -> Iterator[Assertion]:
+    """Yield the assertions of all modules in a folder of the package, in the order of the source.
+
+    Args:
+        folder: The folder.
+        excluded: Folders in it whose modules are left out.
+    """
     for path in sorted((_PACKAGE / folder).rglob("*.py")):
         module = path.relative_to(_PACKAGE).as_posix()
+        if module.startswith(excluded):
+            continue
         source = path.read_bytes()
         lines_of_source = source.split(b"\n")
         for name, function in _functions(ast.parse(source)):
@@ -85,7 +92,7 @@ def kit_assertions() -> list[Assertion]:
 
 def other_assertions() -> list[Assertion]:
     """Return the assertions of the laws, the watch, the store's invariants and the simulation."""
-    return [each for each in assertions("testing") if not each.module.startswith(_EXCLUDED_FOLDERS)]
+    return list(assertions("testing", excluded=_EXCLUDED_FOLDERS))
 
 
 def by_line(watched: Iterable[Assertion]) -> dict[tuple[str, int], Assertion]:
@@ -155,8 +162,17 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, _Function]]:
 
 
 def _within(function: _Function) -> list[ast.stmt]:
-    nodes = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and _asserts(node)]
+    nodes = [node for node in _statements(function) if _asserts(node)]
     return sorted(nodes, key=lambda each: (each.lineno, each.col_offset))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    for child in ast.iter_child_nodes(node):
+        # An expression holds no statement, and most nodes are expressions.
+        if isinstance(child, ast.stmt):
+            yield child
+        if not isinstance(child, ast.expr):
+            yield from _statements(child)
 
 
 def _asserts(node: ast.stmt) -> bool:

@@ -125,6 +125,28 @@ def test_forked_process_watches_only_its_own_sockets(
         each.close()
 
 
+def test_two_sockets_are_watched_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
+    watch, other = SocketWatchdog(), socket.socketpair()
+    other[0].settimeout(LONG)
+    with watch.watch(pair[0].fileno(), monotonic() + SOON):
+        with watch.watch(other[0].fileno(), monotonic() + SOON):
+            assert pair[0].recv(1) == b""
+            assert other[0].recv(1) == b""
+        assert len(watch._watched) == 1
+    assert watch._watched == {}
+    for each in other:
+        each.close()
+
+
+def test_watchdog_thread_does_not_keep_the_process_alive(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch = SocketWatchdog()
+    with watch.watch(pair[0].fileno(), monotonic() + LONG):
+        assert watch._thread is not None
+        assert watch._thread.daemon
+
+
 # --- On Django ------------------------------------------------------------------------------
 
 SLEEP = Statement("SELECT pg_sleep(60)")

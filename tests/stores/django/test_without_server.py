@@ -17,7 +17,9 @@ from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchange
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 from curae_lifecycle.stores.django import database as module
 from curae_lifecycle.stores.django.database import GRACE, DjangoDatabase, database_alias
+from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.statement import Statement, combine
+from tests.stores.sql.fake_psycopg import FakeNotice
 from tests.support.django_project import database
 
 URL: Final = "postgresql://reader@127.0.0.1:9/none"
@@ -50,7 +52,7 @@ class Cursor:
     ran: list[tuple[str, Sequence[object]]] = attrs.field(factory=list)
     rowcount: int = 1
 
-    def execute(self, text: str, values: Sequence[object]) -> None:
+    def execute(self, text: str, values: Sequence[object] = ()) -> None:
         self.ran.append((text, values))
 
 
@@ -61,6 +63,12 @@ class Connection:
     connection: Driver = attrs.field(factory=Driver)
     made: Cursor = attrs.field(factory=Cursor)
     in_atomic_block: bool = False
+
+    def close_if_health_check_failed(self) -> None:
+        """The connection is healthy."""
+
+    def ensure_connection(self) -> None:
+        """The connection is open."""
 
     def get_autocommit(self) -> bool:
         return True
@@ -112,6 +120,48 @@ def test_replication_handler_of_a_statement_is_removed_after_it(made: DjangoData
     with made._replication_checked(connection.wrapper):
         assert len(connection.connection.handlers) == 1
     assert connection.connection.handlers == []
+
+
+def test_statement_is_watched_and_its_replication_checked(
+    made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Connection()
+    seen: list[tuple[str, object]] = []
+
+    def note(what: str) -> Callable[[object], AbstractContextManager[None]]:
+        def noted(about: object) -> AbstractContextManager[None]:
+            seen.append((what, about))
+            return nullcontext()
+
+        return noted
+
+    monkeypatch.setattr(made, "_watched", note("watched"))
+    monkeypatch.setattr(made, "_replication_checked", note("replication"))
+    with made._with_timeouts(connection.wrapper):
+        # The first wait is that of the health check.
+        assert [what for what, _ in seen] == ["watched", "watched", "replication"]
+    assert all(about is connection for _, about in seen)
+
+
+def test_commits_in_doubt_are_confirmed_before_the_next_statement(made: DjangoDatabase) -> None:
+    connection, replication = Connection(), made._replication
+    replication.handle_notice(FakeNotice())
+    assert replication.is_in_doubt
+    with made._replication_checked(connection.wrapper):
+        assert connection.made.ran == [(CONFIRM, ())]
+        assert not replication.is_in_doubt
+
+
+@pytest.mark.parametrize(("left", "limits"), [(2.0, [2000, 5000]), (5.0, [])])
+def test_sqlite_lock_wait_is_limited_to_the_time_left(
+    left: float, limits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    connection = SimpleNamespace(connection=SimpleNamespace(execute=ran.append))
+    monkeypatch.setattr(module, "seconds_left", lambda _: left)
+    with module._with_lock_timeout(cast("BaseDatabaseWrapper", connection), 5.0):
+        assert len(ran) == len(limits) / 2
+    assert ran == [f"PRAGMA busy_timeout = {each}" for each in limits]
 
 
 def test_wait_ends_after_statement_timeout_or_at_the_deadline(

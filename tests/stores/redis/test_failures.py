@@ -166,3 +166,16 @@ def test_wrong_type_error_of_redis_is_raised(who: Who) -> None:
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         who.store.commit(loaded, charged)
     assert who.initiate(1).status == 500
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (redis.ConnectionError("redis.example refused"), "Redis failed (ConnectionError)"),
+        (redis.ResponseError("MISCONF redis.example"), "Redis failed (MISCONF)"),
+    ],
+)
+def test_temporary_redis_error_is_named_without_its_text(error: Exception, said: str) -> None:
+    with pytest.raises(StoreUnavailableError) as raised, limits._store_errors():
+        raise error
+    assert str(raised.value) == f"the store cannot be used now: {said}"

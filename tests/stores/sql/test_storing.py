@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,3 +147,17 @@ def test_postgresql_runs_counted_statements_in_their_order(postgres_url: str) ->
         assert database.run_transaction(inserts)
         ran = database.rows(Statement("SELECT name FROM ran ORDER BY number"))
     assert "".join([str(name) for (name,) in ran]) == "acedb"
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_update_of_a_log_keeps_the_later_end(dialect: Dialect) -> None:
+    key = LimitKey(COORDINATE.app_user, INITIATE_LIMIT.name)
+    log = LogState.of([START])
+    write = RateWrite(key=key, policy=INITIATE_LIMIT, before=log, after=log)
+    seen = Versions({("curae_log", rate_key(key)): 1})
+    loaded = attrs.evolve(LOADED, seen=seen)
+    (update,) = commit_statements(
+        dialect, loaded, changes=Changes((write,)), messages=(), page=None
+    )
+    greatest = "max" if dialect is Dialect.SQLITE else "GREATEST"
+    assert f"expires_at = {greatest}(expires_at, ?)" in update.text

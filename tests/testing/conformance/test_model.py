@@ -12,6 +12,8 @@ import pytest
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.testing.conformance import HOOKS, model
 from tests.support.kit import Reference
+from tests.testing.conformance.answering import drive
+from tests.testing.conformance.by_hand import context
 from tests.testing.conformance.model_runs import Compare, Served, at, compare, failure, short
 
 __all__ = ("compare",)
@@ -374,3 +376,27 @@ def test_new_id_that_is_taken_or_no_uuid_is_not_adopted(
         what, _ = failure(compare, *steps, served=served)
         expected = f'body.{member}.id is "{short(shown)}" instead of "ab000000-0000-4000-8000-'
         assert what.startswith(expected)
+
+
+# --- Rounds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("too_short_by", "hooks"),
+    [(timedelta(0), ALL_HOOKS), (timedelta(microseconds=1), ALL_HOOKS - {"pass_time"})],
+)
+def test_time_passes_in_each_round_only_if_all_spans_fit(
+    monkeypatch: pytest.MonkeyPatch, too_short_by: timedelta, hooks: frozenset[str]
+) -> None:
+    drawn: list[tuple[str, frozenset[str]]] = []
+
+    def note(seed: str, hooks: frozenset[str]) -> list[model.ModelStep]:
+        drawn.append((seed, hooks))
+        return []
+
+    monkeypatch.setattr(model, "draw_steps", note)
+    longest = sum(model.SPANS, model.LIFETIME)
+    made = context(*ALL_HOOKS, max_time_per_check=longest - too_short_by)
+    (check,) = model.CHECKS
+    drive(check.begin(made), Served().outcome)
+    assert drawn == [(f"seed {number}", hooks) for number in range(model.ROUNDS)]

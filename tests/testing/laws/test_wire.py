@@ -225,3 +225,12 @@ def test_law_16_check_says_what_is_wrong_with_a_response(
 ) -> None:
     with broken(16, what, where=where):
         check_documented(response)
+
+
+def test_law_13_check_keeps_the_members_of_an_operation_of_the_rules() -> None:
+    class Renamed(ListConnections):
+        rule: ClassVar = attrs.evolve(ListConnections.rule, name="get-connection")
+
+    check_wire_members({"connection": CONNECTION}, operations=(Renamed,))
+    with pytest.raises(LawBrokenError, match="no response has these members"):
+        check_wire_members({"connections": []}, operations=(Renamed,))

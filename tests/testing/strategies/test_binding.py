@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.session import EntryPath, HandoffState
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.rules.values import TICK, Coordinate, check_uuid
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import (
     START,
@@ -21,6 +22,7 @@ from curae_lifecycle.testing.strategies import (
     binding,
     values,
 )
+from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME
 from tests.support.drawing import drawn_examples
 from tests.support.strategies import COORDINATE, at, uuid
 from tests.testing.strategies.drawing import HOUR, reached
@@ -72,6 +74,52 @@ def test_active_binding_without_a_limited_user_before_is_drawn() -> None:
         draw.bindings(COORDINATE, ACTIVE), lambda each: (each.generation, each.version) == (1, 2)
     )
     assert graduated.user_id == "u-1"
+
+
+def test_bindings_are_drawn_of_several_coordinates_and_states() -> None:
+    drawn = drawn_examples(draw.bindings(), count=40)
+    assert len({each.coordinate for each in drawn}) > 1
+    assert {each.state for each in drawn} == {LIMITED, ACTIVE, TOMBSTONED}
+
+
+# --- Sessions -------------------------------------------------------------------------------
+
+
+def drawn_sessions(path: EntryPath) -> list[CuraeConnectSession]:
+    """Return drawn sessions, after checking that each is of the path and has an id."""
+    drawn = drawn_examples(draw.sessions(path), count=150)
+    assert {each.path for each in drawn} == {path}
+    for each in drawn:
+        check_uuid("id", each.id)
+        assert isinstance(each.coordinate, Coordinate)
+    return drawn
+
+
+def test_drawn_path_a_session_is_of_an_active_user_of_any_generation() -> None:
+    drawn = drawn_sessions(EntryPath.EXISTING_ACTIVE_HANDOFF)
+    assert {each.user_id for each in drawn} == {"u-1", "u-2", "u-3", "u-4"}
+    assert {each.era is None for each in drawn} == {True, False}
+
+
+def test_drawn_path_b_hand_off_is_awaited_or_landed_later() -> None:
+    drawn = drawn_sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
+    # The simplest one is drawn first.
+    assert drawn[0].handoff is HandoffState.AWAITED
+    assert {each.user_id for each in drawn} > {None, "u-1", "u-2"}
+    waits = {each.landed_at - each.created_at for each in drawn if each.landed_at is not None}
+    assert waits > {timedelta(0), NEXT_ACTION_LIFETIME - TICK}
+    assert max(waits) < NEXT_ACTION_LIFETIME
+
+
+def test_drawn_path_c_session_is_of_a_new_or_limited_user() -> None:
+    drawn = drawn_sessions(EntryPath.SILENT_LIMITED)
+    # The simplest one is drawn first: its user is the first of the coordinate.
+    assert (drawn[0].user_id, drawn[0].era) == ("u-1", None)
+    # The fifth user follows one of the fourth generation, who was tombstoned.
+    users = {each.user_id for each in drawn}
+    assert users == {"u-1", "u-2", "u-3", "u-4", "u-5"}
+    # A user of the first generation has no era, whether LIMITED before or new.
+    assert {each.user_id for each in drawn if each.era is None} == {"u-1"}
 
 
 # --- Histories ------------------------------------------------------------------------------

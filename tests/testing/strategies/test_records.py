@@ -11,12 +11,15 @@ from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
+    IdempotencyKey,
     KnownResponse,
     LostLeaseAction,
     Record,
     RecordKey,
+    RecordStanding,
     RecordState,
     parse_idempotency_key,
+    record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import AppUserId
@@ -27,6 +30,7 @@ from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import START, TICK, RecordAct, RecordHistory, record
 from tests.support.drawing import drawn_examples
+from tests.support.specimens import OWNER
 from tests.testing.strategies.drawing import HOUR
 from tests.testing.strategies.test_plain_values import API_KEY_IDS
 
@@ -36,7 +40,7 @@ NOW: Final = timedelta(0)
 KEPT: Final = {200, 201, 404, 409}
 EXECUTE, UNKNOWN = LostLeaseAction
 
-KEY: Final = drawn_examples(draw.record_keys(), count=1)[0]
+KEY: Final = RecordKey(OWNER, IdempotencyKey("k-1"))
 MINE: Final = fingerprint(Initiate(AppUserId("user-1")))
 OTHERS: Final = fingerprint(Initiate(AppUserId("user-2")))
 RESPONSE: Final = Response(201, (("content-type", "application/json"),), b"{}")
@@ -105,6 +109,27 @@ def test_records_are_drawn_in_every_state() -> None:
     records = drawn_examples(draw.records(), count=100)
     assert set(map(type, records)) == {Record}
     assert {each.state for each in records} == set(RecordState)
+
+
+@pytest.mark.parametrize("standing", RecordStanding)
+def test_record_is_drawn_with_a_standing_and_an_instant(standing: RecordStanding) -> None:
+    drawn = drawn_examples(draw.records_in_standing(standing), count=80)
+    spans, lost_leases = set[timedelta](), set[LostLeaseAction]()
+    for made, now in drawn:
+        assert record_standing(made, now) is standing
+        started_at = START + timedelta(seconds=made.token - 1)
+        spans.add(now - (made.first_used_at if standing is RecordStanding.ABSENT else started_at))
+        lost_leases.add(made.lost_lease)
+    begin = {
+        RecordStanding.LEASE_OVER: LEASE,
+        RecordStanding.UNKNOWN: LEASE,
+        RecordStanding.ABSENT: DAY,
+    }.get(standing, NOW)
+    assert spans == {begin, begin + TICK, begin + LEASE - TICK}
+    assert lost_leases == {
+        RecordStanding.LEASE_OVER: {LostLeaseAction.EXECUTE},
+        RecordStanding.UNKNOWN: {LostLeaseAction.UNKNOWN},
+    }.get(standing, set(LostLeaseAction))
 
 
 def test_history_is_drawn_from_moves_of_the_two_newest_attempts(
