@@ -16,8 +16,6 @@ _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
 _SET_LATER: Final = "`create_engine` sets the options before it reads them."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
-_FUNCTION: Final = "SQL reads the name of a function in either case."
-_GREATEST: Final = 'greatest = "max" if dialect is Dialect.SQLITE else "GREATEST"'
 _SETS: Final = (
     'sets = ", ".join(["version = version + 1", *(f"{name} = {new[name]}" for name in names)])'
 )
@@ -405,27 +403,16 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         for line in lines
         if '"version": 1' in line
     },
-    **{
-        ("stores.sql.storing._update_text", line, after): reason
-        for line, after, reason in (
-            (_GREATEST, _GREATEST.replace('"max"', '"MAX"'), _FUNCTION),
-            (_GREATEST, _GREATEST.replace('"GREATEST"', '"greatest"'), _FUNCTION),
-            (_SETS, _SETS.replace("version = version", "VERSION = VERSION"), _COLUMN),
-        )
-    },
+    (
+        "stores.sql.storing._update_text",
+        _SETS,
+        _SETS.replace("version = version", "VERSION = VERSION"),
+    ): _COLUMN,
     (
         "stores.sql.storing._outbox_insert_text",
         f'columns = "{_OUTBOX_COLUMNS}"',
         f'columns = "{_OUTBOX_COLUMNS.upper()}"',
     ): _COLUMN,
-    **{
-        (
-            "stores.django.database._with_lock_timeout",
-            'set_timeout = "PRAGMA busy_timeout = {}"',
-            f'set_timeout = "{after} = {{}}"',
-        ): "SQLite reads a pragma in either case."
-        for after in ("pragma busy_timeout", "PRAGMA BUSY_TIMEOUT")
-    },
     (
         "stores.django.socket_watchdog.SocketWatchdog.watch",
         "if until < self._wakes_at:",

@@ -27,6 +27,11 @@ EQUIVALENT_STRATEGIES: Final[dict[Key, str]] = {
     ): "The same binding of a first sign-up is drawn from other choices.",
     (
         "testing.strategies.binding.sessions",
+        "binding = draw(st.one_of(st.none(), bound))",
+        "binding = draw(st.one_of(bound))",
+    ): "A LIMITED user of the first generation has the same session as a new user.",
+    (
+        "testing.strategies.binding.sessions",
         "binding=initiated.binding,",
         "binding=None,",
     ): "Only Path B awaits a hand-off, and there no user is bound.",
