@@ -143,7 +143,7 @@ def test_statement_is_watched_and_its_replication_checked(
     assert all(about is connection for _, about in seen)
 
 
-def test_commits_in_doubt_are_confirmed_before_the_next_statement(made: DjangoDatabase) -> None:
+def test_commit_in_doubt_is_confirmed_before_the_next_statement(made: DjangoDatabase) -> None:
     connection, replication = Connection(), made._replication
     replication.handle_notice(FakeNotice())
     assert replication.is_in_doubt

@@ -227,7 +227,7 @@ def test_law_16_check_says_what_is_wrong_with_a_response(
         check_documented(response)
 
 
-def test_law_13_check_keeps_the_members_of_an_operation_of_the_rules() -> None:
+def test_law_13_members_of_a_listed_operation_do_not_change() -> None:
     class Renamed(ListConnections):
         rule: ClassVar = attrs.evolve(ListConnections.rule, name="get-connection")
 

@@ -95,7 +95,7 @@ def drawn_sessions(path: EntryPath) -> list[CuraeConnectSession]:
     return drawn
 
 
-def test_drawn_path_a_session_is_of_an_active_user_of_any_generation() -> None:
+def test_drawn_path_a_session_has_an_active_user() -> None:
     drawn = drawn_sessions(EntryPath.EXISTING_ACTIVE_HANDOFF)
     assert {each.user_id for each in drawn} == {"u-1", "u-2", "u-3", "u-4"}
     assert {each.era is None for each in drawn} == {True, False}
