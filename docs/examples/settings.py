@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HOST: Final = os.environ.get("HOST", "127.0.0.1")
 PORT: Final = int(os.environ.get("PORT", "8000"))
-PUBLIC_URL: Final = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+PUBLIC_URL: Final = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 """Where a browser finds this server."""
 
 WORKERS: Final = int(os.environ.get("WORKERS", "1"))
@@ -27,7 +27,7 @@ POOL: Final = int(os.environ.get("POOL", "10"))
 
 DEMO_URL: Final = "sqlite:///curae.db"
 DATABASE_URL: Final = os.environ.get("DATABASE_URL", DEMO_URL)
-BLOCKING_URL: Final = re.sub(r"\+\w+:", ":", DATABASE_URL, count=1)
+BLOCKING_URL: Final = re.sub(r"^(\w+)\+\w+:", r"\1:", DATABASE_URL)
 """The same database by its blocking driver, if DATABASE_URL names an async one."""
 
 REDIS_URLS: Final = os.environ.get("REDIS_URL", "").split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import sqlite3
 import subprocess
 import sys
@@ -225,6 +226,35 @@ def test_examples_docs_page_lists_every_setting_and_file() -> None:
     assert read - {"SECRET_KEY"} == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
     for file in EXAMPLES.glob("*.py"):
         assert f"({file.name})" in page
+
+
+def setting(name: str, given: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Return what the examples read from an environment variable."""
+    monkeypatch.setenv("DATABASE_URL" if name == "BLOCKING_URL" else name, given)
+    return runpy.run_path(str(EXAMPLES / "settings.py"))[name]
+
+
+@pytest.mark.parametrize("given", ["https://connect.example", "https://connect.example/"])
+def test_public_url_of_an_example_may_end_with_a_slash(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two slashes before `pages` would lead a browser to a server of that name.
+    assert setting("PUBLIC_URL", given, monkeypatch) == "https://connect.example"
+
+
+@pytest.mark.parametrize(
+    ("given", "blocking"),
+    [
+        ("postgresql+asyncpg://app:secret@db/curae", "postgresql://app:secret@db/curae"),
+        ("postgresql://app+live:secret@db/curae", "postgresql://app+live:secret@db/curae"),
+        ("mariadb+asyncmy://a+b:c+d:e@db/curae", "mariadb://a+b:c+d:e@db/curae"),
+        ("sqlite:///curae.db", "sqlite:///curae.db"),
+    ],
+)
+def test_example_sets_up_the_database_that_it_serves(
+    given: str, blocking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert setting("BLOCKING_URL", given, monkeypatch) == blocking
 
 
 # --- Django's tables ------------------------------------------------------------------------
