@@ -95,6 +95,16 @@ class LoadsNoEra(MemoryStore):
         return loaded
 
 
+class KeepsPage(MemoryStore):
+    """A store that registers the hosted page of a commit that it refuses."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        taken = super().commit(loaded, changes, page)
+        if not taken and page is not None:
+            self._pages.add(page)
+        return taken
+
+
 class MovesNoPage(MemoryStore):
     """A store that skips the writes of hosted pages."""
 

@@ -6,18 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Protocol, TypeVar
 
+from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
-from curae_lifecycle.service.writes import RateWrite, RecordWrite, SessionWrite, Write
+from curae_lifecycle.service.writes import PageWrite, RateWrite, RecordWrite, SessionWrite, Write
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.races.scenarios import (
+    PAST_PAGES,
     START,
     RaceTenant,
     Scenario,
@@ -66,9 +69,10 @@ class Arena(Protocol[AnyStore]):
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race. The values that they touched must be returned, and the
-                session `tenant.open_session`, as by `reference()`; other values of the tenant may
-                be returned if `reference()` returns them, too.
+            touched: The writes of the race, and a `PageWrite` from itself to itself for each hosted
+                page that an action registered or tried to register. The values that they touched
+                must be returned, and the session `tenant.open_session`, as by `reference()`; other
+                values of the tenant may be returned if `reference()` returns them, too.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`.
@@ -118,15 +122,17 @@ class StoreArena:
         return StoreArena(MemoryStore())
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Load the tenant's binding, connections, open session, and what else was touched.
+        """Load the tenant's binding, connections, open session, pages, and what else was touched.
 
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
         can be compared. Of a record's fingerprint only the operation is returned: its digest
-        depends on `id_prefix`.
+        depends on `id_prefix`. A hosted page is returned without its digest, by the number of its
+        request. A page about a user is returned only while the user is LIMITED: a graduation does
+        not stop one that is registered at the same time, which then has no effect.
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race.
+            touched: The writes of the race, and a `PageWrite` for each page to register.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`.
@@ -141,6 +147,8 @@ class StoreArena:
                 answer = value.response
                 bodies = [answer.body.decode()] if isinstance(answer, Response) else []
                 document["response"] = [str(getattr(answer, "status", None)), *bodies]
+            if isinstance(value, HostedPage):
+                del document["digest"]
             _flatten(name, document, parts)
         blank = "x" * len(tenant.id_prefix)
         return {
@@ -166,16 +174,28 @@ def _load_values(
     opened = store.load(Needs(session=tenant.open_session)).snapshot.session
     if opened is not None:
         yield f"session {opened.id}", opened
+    writes = [*touched]
     # Actions that started over touched the same values again.
-    for name, needs in dict.fromkeys(map(_written, touched)):
+    for name, needs in dict.fromkeys(map(_written, writes)):
         if needs is not None:
             snapshot = store.load(needs, tenant.digest).snapshot
             found = (snapshot.session, snapshot.record, snapshot.limit, *snapshot.buckets)
             yield from [(name, value) for value in found if value is not None]
+    bound = loaded.binding
+    is_limited = bound is not None and bound.state is AccountState.LIMITED
+    registered = [
+        tenant.page_number(each.after.digest)
+        for each in writes
+        if isinstance(each, PageWrite) and each.before == each.after
+    ]
+    for number in dict.fromkeys((*PAST_PAGES, *registered)):
+        page = store.load(Needs(page=url_digest(tenant.page_url(number)))).snapshot.page
+        if page is not None and (page.kind is not PageKind.USER or is_limited):
+            yield f"page {number}", page
 
 
 def _written(write: Write) -> tuple[str, Needs | None]:
-    # The name of what a write touched, and how to load it; connections and bindings are loaded.
+    # The name of what a write touched, and how to load it; what else it may touch is loaded anyway.
     match write:
         case SessionWrite(_, after):
             return f"session {after.id}", Needs(session=after.id)

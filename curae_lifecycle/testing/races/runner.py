@@ -149,7 +149,7 @@ def _race(
             decided += commit_with_retries(store, action)
     names_page = any(isinstance(write, PageWrite) for write in two.changes.writes)
     meets_page = names_page and one.page is not None
-    return accepted, arena.content(tenant, _writes_of(decided)), meets_page
+    return accepted, arena.content(tenant, _touched_by(decided)), meets_page
 
 
 def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str]) -> Content:
@@ -158,11 +158,11 @@ def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str
     actions, decided = tenant.actions(), list[PendingCommit]()
     for name in names:
         decided += commit_with_retries(store, actions[name])
-    return arena.content(tenant, _writes_of(decided))
+    return arena.content(tenant, _touched_by(decided))
 
 
-def _writes_of(decided: list[PendingCommit]) -> Iterator[Write]:
-    return chain.from_iterable([each.changes.writes for each in decided])
+def _touched_by(decided: list[PendingCommit]) -> Iterator[Write]:
+    return chain.from_iterable([each.touched for each in decided])
 
 
 def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:

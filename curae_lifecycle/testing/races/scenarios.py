@@ -42,7 +42,7 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
-from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.hosted_page import HostedPage, url_digest
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
@@ -52,6 +52,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.service.writes import PageWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.web.respond import respond
@@ -65,6 +66,9 @@ _SECOND: Final = 2
 _BOUND: Final = 3
 _GRADUATION: Final = 4
 _SIGN_UP: Final = 5
+PAST_PAGES: Final = (_FIRST, _SECOND, _GRADUATION, _SIGN_UP)
+"""The numbers of the requests that open a hosted page before a race."""
+
 _SESSIONS: Final = 1000
 _ATTEMPTS: Final = 20
 
@@ -87,6 +91,12 @@ class PendingCommit:
     def is_empty(self) -> bool:
         """True if there is nothing to commit: no changes and no page."""
         return self.page is None and self.changes == NO_CHANGES
+
+    @property
+    def touched(self) -> tuple[Write, ...]:
+        """The writes, and a `PageWrite` of the page to register, if any, from itself to itself."""
+        pages = () if self.page is None else (PageWrite(self.page, self.page),)
+        return (*self.changes.writes, *pages)
 
 
 Action = Callable[[Store], PendingCommit]
@@ -231,6 +241,21 @@ class RaceTenant:
     def page_url(self, number: int) -> str:
         """Return the URL of the hosted page that the tenant's request with this number may open."""
         return f"{self.page_url_prefix}{number}"
+
+    def page_number(self, digest: str) -> int:
+        """Return the number of the request whose hosted page this is.
+
+        Args:
+            digest: The digest of the page's URL.
+
+        Raises:
+            ValueError: No request of the tenant with a number below 1000 has that page.
+        """
+        digests = (url_digest(self.page_url(number)) for number in range(_SESSIONS))
+        for number, each in enumerate(digests):
+            if each == digest:
+                return number
+        raise ValueError("the page is not one of this tenant")
 
     def new_ids(self, number: int, now: datetime) -> NewIds:
         """Return the ids and the next action that the request with this number may use.

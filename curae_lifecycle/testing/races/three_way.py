@@ -150,7 +150,5 @@ def _race(
             )
         ]
     )
-    writes = [
-        write for each in decided.values() for tried in each for write in tried.changes.writes
-    ]
-    return orders, arena.content(tenant, writes)
+    touched = [write for each in decided.values() for tried in each for write in tried.touched]
+    return orders, arena.content(tenant, touched)

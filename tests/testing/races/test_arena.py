@@ -50,10 +50,10 @@ class Recording(MemoryStore):
 
 
 def run(arena: StoreArena, tenant: RaceTenant, *names: str) -> list[Write]:
-    """Run actions of a tenant one after the other; return their writes."""
+    """Run actions of a tenant one after the other; return what they touched."""
     store, actions = arena.stores()[0], tenant.actions()
     decided = [each for name in names for each in commit_with_retries(store, actions[name])]
-    return [write for each in decided for write in each.changes.writes]
+    return [write for each in decided for write in each.touched]
 
 
 def parts(content: Mapping[str, str]) -> list[str]:
@@ -121,6 +121,9 @@ def test_content_holds_what_the_tenant_has_even_if_untouched() -> None:
         f"head of {CONNECTION}1",
         f"connection {CONNECTION}2",
         f"session {SESSION}ed",
+        "page 1",
+        "page 2",
+        "page 5",
     ]
     assert content["binding.user_id"] == "user-3"
     assert content["binding.coordinate.app_user_id"] == "user-xxxxxxxx"
@@ -137,13 +140,14 @@ def test_content_holds_every_touched_value_once() -> None:
     untouched = parts(arena.content(tenant, ()))
     touched = run(arena, tenant, "get", "initiate")
     content = arena.content(tenant, [*touched, *touched])
-    assert parts(content) == [
-        *untouched,
+    assert [each for each in parts(content) if each not in untouched] == [
         "bucket platform",
         "limit initiate",
         f"session {SESSION}f9",
         "record k-17",
+        "page 17",
     ]
+    assert {*parts(content)} > {*untouched}
     assert content["record k-17.key.owner.api_key_id"] == "key-xxxxxxxx"
     assert content["record k-17.state"] == "COMPLETED"
     assert content[f"session {SESSION}f9.path"] == "SILENT_LIMITED"
@@ -176,6 +180,34 @@ def test_content_of_a_record_without_response_has_no_status() -> None:
     content = arena.content(tenant, [write])
     assert content["record k-99.response"] == "['None']"
     assert content["record k-99.fingerprint"] == "revoke"
+
+
+def test_content_holds_a_registered_page_by_its_number() -> None:
+    arena = StoreArena(MemoryStore())
+    tenant = arena.set_up(SCENARIO)
+    content = arena.content(tenant, run(arena, tenant, "create"))
+    page = {name: text for name, text in content.items() if name.startswith("page 11.")}
+    assert page == {
+        "page 11.expires_at": "2026-01-01T01:12:00Z",
+        "page 11.format": "1",
+        "page 11.kind": "connection",
+        "page 11.subject": f"{CONNECTION[:-1]}0b",
+        "page 11.version": "1",
+    }
+
+
+def test_content_holds_no_page_that_another_one_replaced() -> None:
+    arena = StoreArena(MemoryStore())
+    tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
+    content = arena.content(tenant, run(arena, tenant, "graduation"))
+    assert [each for each in parts(content) if each.startswith("page")] == ["page 1", "page 20"]
+
+
+def test_content_holds_the_page_of_a_user_until_the_user_graduates() -> None:
+    arena = StoreArena(MemoryStore())
+    tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
+    assert "page 4" in parts(arena.content(tenant, ()))
+    assert "page 4" not in parts(arena.content(tenant, run(arena, tenant, "the page graduates")))
 
 
 def test_contents_of_tenants_with_the_same_history_are_equal() -> None:

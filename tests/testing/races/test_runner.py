@@ -28,7 +28,7 @@ from curae_lifecycle.testing.races.runner import compare_contents
 from curae_lifecycle.testing.races.scenarios import START
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
 from tests.support.strategies import at
-from tests.support.wrong_stores import LoadsNoPage
+from tests.support.wrong_stores import KeepsPage, LoadsNoPage
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,21 @@ def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
     scenario = "a user is bound, one connection is pending"
     results = [*race_all(StoreArena(LoadsNoPage()), SCENARIOS[scenario])]
     assert {each.first for each in results} == changing(scenario)
-    failed = [{each.first, each.second} for each in results if each.differences]
+    failed = [
+        {each.first, each.second}
+        for each in results
+        if any(not part.startswith("page ") for part in each.differences)
+    ]
     assert failed
     assert all("the page graduates" in names for names in failed)
+
+
+@pytest.mark.slow
+def test_race_detects_a_store_that_keeps_the_page_of_a_refused_commit() -> None:
+    results = race_all(StoreArena(KeepsPage()), SCENARIOS["the pending connection has lapsed"])
+    failed = {(each.first, each.second): each.differences for each in results if each.differences}
+    part, *_ = failed["initiate", "initiate with the same key"]
+    assert part == "page 18.expires_at: 2026-01-01T01:10:00Z, not absent"
 
 
 @pytest.mark.slow
