@@ -108,6 +108,15 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
     assert tenant.page_url(4) == "https://connect.example/5a00001b/4"
 
 
+@pytest.mark.parametrize("number", [0, 4, 999])
+def test_page_of_a_tenant_tells_the_number_of_its_request(number: int) -> None:
+    tenant, other = RaceTenant.of(27, Settings()), RaceTenant.of(28, Settings())
+    digest = url_digest(tenant.page_url(number))
+    assert tenant.page_number(digest) == number
+    with pytest.raises(ValueError, match="not one of this tenant"):
+        other.page_number(digest)
+
+
 def test_new_ids_of_a_request_are_made_from_its_number() -> None:
     tenant = RaceTenant.of(27, Settings())
     assert tenant.new_ids(31, at(5)) == NewIds(
@@ -216,6 +225,12 @@ def test_pending_commit_without_changes_and_page_is_empty(
     decided: PendingCommit, *, is_empty: bool
 ) -> None:
     assert decided.is_empty is is_empty
+
+
+def test_page_that_a_commit_registers_counts_as_touched() -> None:
+    write = PageWrite(PAGE, attrs.evolve(PAGE, version=2))
+    assert PendingCommit(LOADED, Changes((write,))).touched == (write,)
+    assert PendingCommit(LOADED, Changes((write,)), PAGE).touched == (write, PageWrite(PAGE, PAGE))
 
 
 def test_commit_of_an_action_returns_the_answer_of_the_store() -> None:
