@@ -244,7 +244,7 @@ class RequestAttempts:
         """
         changes = answer.changes
         if is_async_charging_store(self.store):
-            charges, changes = _split_charges(changes)
+            charges, changes = split_charges(changes)
             earlier, is_last = self.charges, page is None and changes == NO_CHANGES
             if charges or (earlier and is_last):
                 if not await self.store.charge(loaded, charges, durable=is_last):
@@ -267,7 +267,8 @@ class RequestAttempts:
         return await self.store.caller_of(self.digest)
 
 
-def _split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
+def split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
+    """Return the writes of buckets among the changes of a request, and all other changes."""
     charges: list[RateWrite] = []
     others: list[Write] = []
     for write in changes.writes:

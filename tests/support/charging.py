@@ -14,6 +14,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import ChargingStore, Loaded
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.request_loop import split_charges
 from tests.support.server import CALLER
 from tests.support.serving import LOST, Faults, run
 
@@ -26,6 +27,26 @@ class MemoryChargingStore(MemoryStore):
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         assert charges or durable
         return self.commit(loaded, Changes(charges))
+
+
+class ChargesOnlyApart(MemoryChargingStore):
+    """A store in memory that charges buckets apart, and none in a commit."""
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        assert charges or durable
+        return super().commit(loaded, Changes(charges))
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        assert not split_charges(changes)[0]
+        return super().commit(loaded, changes, page)
+
+
+class AdmitsUncharged(ChargesOnlyApart):
+    """A store that also admits a request whose charge met that of another one."""
+
+    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
+        super().charge(loaded, charges, durable=durable)
+        return True
 
 
 class Meddled:
@@ -68,11 +89,7 @@ class Meddled:
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         assert changes != NO_CHANGES
-        assert not [
-            each
-            for each in changes.writes
-            if isinstance(each, RateWrite) and isinstance(each.key, BucketKey)
-        ]
+        assert not split_charges(changes)[0]
         self.asked["commit"] += 1
         self.before_commit()
         return self._run("commits", lambda: self.store.commit(loaded, changes, page))

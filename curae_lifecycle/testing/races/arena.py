@@ -27,6 +27,7 @@ from curae_lifecycle.testing.races.scenarios import (
     at,
     commit_with_retries,
 )
+from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
 
 Content = Mapping[str, str]
@@ -57,7 +58,8 @@ class Arena(Protocol[AnyStore]):
     def stores(self) -> tuple[AnyStore, AnyStore]:
         """Return two objects for the same store, one for each of the two racing actions.
 
-        They may be two connections to one database, or the same object twice.
+        They may be two connections to one database, or the same object twice. Every action gets the
+        object of another call, except for the two that race.
         """
         ...
 
@@ -109,12 +111,18 @@ class StoreArena:
         self._store.register(ApiKey(tenant.api_key), tenant.caller)
         for minutes, action in scenario.before(tenant):
             self._store.now = at(minutes)
-            commit_with_retries(self._store, action)
+            commit_with_retries(self.stores()[0], action)
         self._store.now = at(scenario.race_minute)
         return tenant
 
     def stores(self) -> tuple[Store, Store]:
-        """Return the store for each of the two racing actions; both get the same object."""
+        """Return the store for each of the two racing actions.
+
+        Both get the same object, or a `RequestStore` each if the store charges buckets ahead of the
+        commit.
+        """
+        if self._store.charges_apart:
+            return RequestStore(self._store), RequestStore(self._store)
         return self._store, self._store
 
     def reference(self) -> Arena[Store]:

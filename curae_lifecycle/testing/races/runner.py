@@ -154,10 +154,10 @@ def _race(
 
 def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str]) -> Content:
     """Run actions one after the other in a scenario, and return the contents afterwards."""
-    tenant, (store, _) = arena.set_up(scenario), arena.stores()
+    tenant = arena.set_up(scenario)
     actions, decided = tenant.actions(), list[PendingCommit]()
     for name in names:
-        decided += commit_with_retries(store, actions[name])
+        decided += commit_with_retries(arena.stores()[0], actions[name])
     return arena.content(tenant, _touched_by(decided))
 
 

@@ -55,6 +55,7 @@ from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.service.writes import PageWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
+from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.web.respond import respond
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -288,6 +289,8 @@ class RaceTenant:
             call = Call(
                 caller=self.caller, operation=operation, key=idempotency_key, settings=self.settings
             )
+            if isinstance(store, RequestStore) and store.charges:
+                call = attrs.evolve(call, charged=True)
             loaded = store.load(call.needs, self.digest)
             new_ids = self.new_ids(number, loaded.now)
             decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)

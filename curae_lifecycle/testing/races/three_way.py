@@ -125,17 +125,18 @@ def _race(
     arena: Arena[AnyStore], scenario: Scenario, schedule: Schedule
 ) -> tuple[tuple[Schedule, ...], Content]:
     # Returns the sequences that are allowed, and the contents.
-    tenant, (store, _) = arena.set_up(scenario), arena.stores()
+    tenant = arena.set_up(scenario)
+    stores = {name: arena.stores()[0] for name in dict.fromkeys(schedule)}
     actions, decided = tenant.actions(), dict[str, list[PendingCommit]]()
     loaded_at, ended_at = dict[str, int](), dict[str, int]()
     for step, name in enumerate(schedule):
         if name not in decided:
-            decided[name] = [actions[name](store)]
+            decided[name] = [actions[name](stores[name])]
             loaded_at[name] = step
             continue
         first = decided[name][0]
-        if not first.is_empty and not commit(store, first):
-            decided[name] += commit_with_retries(store, actions[name])
+        if not first.is_empty and not commit(stores[name], first):
+            decided[name] += commit_with_retries(stores[name], actions[name])
             loaded_at[name] = step
         ended_at[name] = step
     orders = tuple(

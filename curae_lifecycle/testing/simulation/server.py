@@ -43,6 +43,7 @@ from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox
@@ -71,11 +72,13 @@ class OpenRequest:
             the commit; `None` until it has begun, and without such a call.
         page: The hosted page of the decided reply; `None` if it has none.
         page_url: The URL of `page`.
+        store: The store, with the charges that were made for the request ahead of its commit.
     """
 
     request: Request
     digest: str
     call: Call
+    store: RequestStore
     loaded: Loaded
     loaded_at_commit: int
     attempt: Attempt | None = None
@@ -148,12 +151,15 @@ class SimulatedServer:
         self.conflicts = 0
         self.facts: Counter[str] = Counter()
 
-    def load(self, request: Request, now: datetime) -> OpenRequest | Answer:
+    def load(
+        self, request: Request, now: datetime, store: RequestStore | None = None
+    ) -> OpenRequest | Answer:
         """Read a request and load the values that it needs.
 
         Args:
             request: The request.
             now: The instant of the worker's clock.
+            store: The `store` of the `OpenRequest` that starts over; `None` for a new request.
 
         Returns:
             The transaction to commit; an answer if the request was refused before the load.
@@ -170,10 +176,13 @@ class SimulatedServer:
             if self._watch is not None:
                 self._watch.observe_response(answer, now, caller=caller)
             return answer
+        store = store or RequestStore(self._store)
+        call = attrs.evolve(call, charged=True) if store.charges else call
         return OpenRequest(
             request=request,
             digest=digest,
             call=call,
+            store=store,
             loaded=self._load(digest, call, now),
             loaded_at_commit=self._commit_count(),
         )
@@ -402,10 +411,14 @@ class SimulatedServer:
         return _without_error(lambda: respond(decision))
 
     def _commit(self, transaction: OpenRequest, answer: Answer) -> Answer | None:
-        page, self.shown = transaction.page, None
-        if (answer.changes.writes or page is not None) and not self._commit_changes(
-            transaction.loaded, answer.changes, page
+        page, self.shown, store = transaction.page, None, transaction.store
+        earlier = store.charges
+        if (answer.changes.writes or page is not None or earlier) and not self._commit_changes(
+            transaction.loaded, answer.changes, page=page, store=store
         ):
+            charges = store.charges[len(earlier) :]
+            if charges and self._watch is not None:
+                self._watch.observe_commit(charges, transaction.now)
             return None
         if page is not None:
             self.shown = page, transaction.page_url
@@ -455,9 +468,13 @@ class SimulatedServer:
             raise RuleBrokenError(what, f"{subject[0]} {subject[1]}")
 
     def _commit_changes(
-        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+        self,
+        loaded: Loaded,
+        changes: Changes,
+        page: HostedPage | None = None,
+        store: RequestStore | None = None,
     ) -> bool:
-        accepted = self._store.commit(loaded, changes, page)
+        accepted = (store or self._store).commit(loaded, changes, page)
         self.conflicts += not accepted
         if accepted:
             self.outbox.post(changes, loaded.now)

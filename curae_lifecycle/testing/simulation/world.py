@@ -36,6 +36,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff
 from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.testing.factories import with_happened_at
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
 from curae_lifecycle.testing.simulation.clients import (
     PACKAGES,
@@ -295,10 +296,10 @@ class Simulation:
         self.summary.asked[sent.operation] += 1
         self._load(sent)
 
-    def _load(self, sent: ClientRequest) -> None:
+    def _load(self, sent: ClientRequest, store: RequestStore | None = None) -> None:
         self._server.current_user = sent.user.app_user
         now = self._clocks.draw_worker(self._now)
-        loaded = self._server.load(sent.request, now)
+        loaded = self._server.load(sent.request, now, store)
         if isinstance(loaded, Answer):
             self._handle_answer(sent, loaded)
             return
@@ -317,7 +318,7 @@ class Simulation:
         self._server.current_user = sent.user.app_user
         answer = self._server.commit(transaction, self._pages.new_ids(transaction.now))
         if answer is None:
-            self._load(sent)
+            self._load(sent, transaction.store)
         else:
             self._handle_answer(sent, answer)
 
@@ -334,7 +335,7 @@ class Simulation:
         if answer is not None:
             self._handle_answer(sent, answer)
         elif transaction.attempt is None:
-            self._load(sent)
+            self._load(sent, transaction.store)
         elif self._dice.strikes(Mishap.DIED_DURING_CALL):
             self._retry(sent)
             delay = 60 + self._dice.around(120)

@@ -203,7 +203,7 @@ def test_content_holds_no_page_that_another_one_replaced() -> None:
     assert [each for each in parts(content) if each.startswith("page")] == ["page 1", "page 20"]
 
 
-def test_content_holds_the_page_of_a_user_until_the_user_graduates() -> None:
+def test_content_holds_the_page_of_a_user_until_graduation() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     assert "page 4" in parts(arena.content(tenant, ()))

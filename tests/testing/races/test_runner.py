@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import attrs
 import pytest
 
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.writes import (
@@ -27,6 +31,7 @@ from curae_lifecycle.testing.races import (
 from curae_lifecycle.testing.races.runner import compare_contents
 from curae_lifecycle.testing.races.scenarios import START
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
+from tests.support.charging import AdmitsUncharged, ChargesOnlyApart
 from tests.support.strategies import at
 from tests.support.wrong_stores import KeepsPage, LoadsNoPage
 
@@ -101,11 +106,38 @@ def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
 
 
 @pytest.mark.slow
-def test_race_detects_a_store_that_keeps_the_page_of_a_refused_commit() -> None:
+def test_race_detects_a_store_that_keeps_a_refused_page() -> None:
     results = race_all(StoreArena(KeepsPage()), SCENARIOS["the pending connection has lapsed"])
     failed = {(each.first, each.second): each.differences for each in results if each.differences}
     part, *_ = failed["initiate", "initiate with the same key"]
     assert part == "page 18.expires_at: 2026-01-01T01:10:00Z, not absent"
+
+
+ONE_LEFT: Final = SCENARIOS["the key has one request left"]
+
+
+@pytest.mark.slow
+def test_races_pass_in_a_store_that_charges_only_apart() -> None:
+    results = [*race_all(StoreArena(ChargesOnlyApart()), ONE_LEFT)]
+    assert results
+    assert [each for each in results if each.differences] == []
+
+
+@pytest.mark.slow
+def test_race_detects_a_store_that_admits_an_uncharged_request() -> None:
+    failed = [
+        each for each in race_all(StoreArena(AdmitsUncharged()), ONE_LEFT) if each.differences
+    ]
+    assert {(each.first, each.second) for each in failed} >= {("create", "initiate")}
+
+
+@pytest.mark.slow
+def test_request_that_starts_over_in_a_race_is_charged_once() -> None:
+    wide = Bucket(name="platform", capacity=9, refill=1, seconds=10**6)
+    scenario = attrs.evolve(SCENARIOS["the pending connection has lapsed"], buckets=(wide,))
+    results = [*race_all(StoreArena(ChargesOnlyApart()), scenario)]
+    assert results
+    assert [each for each in results if each.differences] == []
 
 
 @pytest.mark.slow

@@ -97,9 +97,13 @@ class Bench:
 
     @classmethod
     def of(
-        cls, *connections: Connection, settings: Settings = DEFAULT_SETTINGS, watched: bool = True
+        cls,
+        *connections: Connection,
+        settings: Settings = DEFAULT_SETTINGS,
+        watched: bool = True,
+        kind: type[Store] = Store,
     ) -> Bench:
-        store, journal, watch = Store(settings), Journal(), Seen()
+        store, journal, watch = kind(settings), Journal(), Seen()
         store.register(ApiKey(support.API_KEY), support.CALLER)
         assert commit_writes(store, tuple([ConnectionWrite(None, each) for each in connections]))
         server = SimulatedServer(

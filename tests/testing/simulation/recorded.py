@@ -29,6 +29,7 @@ from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.log_format import format_fact
+from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.testing.simulation import world as world_module
 from curae_lifecycle.testing.simulation.mishaps import Mishap, WorldProfile
 from curae_lifecycle.testing.simulation.server import (
@@ -152,8 +153,10 @@ class _RecordedServer(SimulatedServer):
 
     steps: list[str]
 
-    def load(self, request: Request, now: datetime) -> OpenRequest | Answer:
-        loaded = super().load(request, now)
+    def load(
+        self, request: Request, now: datetime, store: RequestStore | None = None
+    ) -> OpenRequest | Answer:
+        loaded = super().load(request, now, store)
         self._add(now, f"load {_request(request)}", loaded)
         return loaded
 

@@ -1,0 +1,56 @@
+"""A store as one request uses it: its buckets are charged as `serve` charges them.
+
+The law of this module: **a request is charged once, however often it starts over**.
+"""
+
+from __future__ import annotations
+
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import Loaded, Store, is_charging_store
+from curae_lifecycle.stores.request_loop import split_charges
+
+
+class RequestStore:
+    """A wrapper of a store for one request, which charges a `ChargingStore` ahead of the commit.
+
+    Any other store charges buckets in its commit, and the wrapper changes nothing.
+
+    Args:
+        store: The store.
+
+    Attributes:
+        charges: The charges that were made ahead of a commit. If there are any and the request
+            starts over, its call must be marked as charged.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.charges: tuple[RateWrite, ...] = ()
+
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
+        return self._store.caller_of(key_digest)
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that the request needs; see `Store.load`."""
+        return self._store.load(needs, key_digest)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        """Charge the buckets if the store does so apart, then commit everything else.
+
+        Returns:
+            Whether the store accepted both. If it refused the commit, the charges stay.
+        """
+        if not is_charging_store(self._store):
+            return self._store.commit(loaded, changes, page)
+        charges, others = split_charges(changes)
+        is_last = page is None and others == NO_CHANGES
+        if charges or (self.charges and is_last):
+            if not self._store.charge(loaded, charges, durable=is_last):
+                return False
+            self.charges += charges
+        return is_last or self._store.commit(loaded, others, page)
