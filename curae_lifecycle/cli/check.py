@@ -257,7 +257,7 @@ def _races(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
         for difference in result.differences[:_MAX_SHOWN]:
             say(f"  {difference}", "asked")
     _say_rest(len(wrong))
-    return PartResult(findings=len(wrong) + _three_way_races(arena))
+    return PartResult(findings=len(wrong) + _three_way_races(arena) + _outbox_of_races(arena))
 
 
 def _three_way_races(arena: StoreArena) -> int:
@@ -276,6 +276,17 @@ def _three_way_races(arena: StoreArena) -> int:
             say(f"  {difference}", "asked")
     _say_rest(len(wrong))
     return len(wrong)
+
+
+def _outbox_of_races(arena: StoreArena) -> int:
+    # Returns the number of findings.
+    differences = arena.outbox_differences()
+    if differences:
+        say(f"outbox after the races: {len(differences):,} messages differ", "title")
+    for difference in differences[:_MAX_SHOWN]:
+        say(difference, "asked")
+    _say_rest(len(differences))
+    return len(differences)
 
 
 def _simulation(make_store: MakeStore, options: argparse.Namespace) -> PartResult:

@@ -76,9 +76,6 @@ class KeepsWithdrawn(MemoryStore):
         del api_key
 
 
-# --- Correct stores -------------------------------------------------------------------------
-
-
 class WithOutbox(MemoryStore):
     """A store that keeps its messages."""
 
@@ -93,6 +90,19 @@ class WithOutbox(MemoryStore):
     def outbox(self) -> list[dict[str, Json]]:
         """Return all messages."""
         return self.sent
+
+
+class SendsAnyway(WithOutbox):
+    """A store that also sends the messages of a commit that it refuses."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        accepted = super().commit(loaded, changes, page)
+        if not accepted:
+            self.send(changes)
+        return accepted
+
+
+# --- Correct stores -------------------------------------------------------------------------
 
 
 class Bare:

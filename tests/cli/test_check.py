@@ -131,6 +131,25 @@ def test_three_way_races_of_check_find_a_store_that_loads_no_era(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_small")
+def test_check_of_races_compares_the_outbox_with_the_commits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["check", "tests.cli.planted_stores:WithOutbox", "--only", "races"]) == 0
+    assert "outbox" not in capsys.readouterr().out
+    assert main(["check", "tests.cli.planted_stores:SendsAnyway", "--only", "races"]) == 1
+    printed = capsys.readouterr().out
+    pairs, *_, last = printed.splitlines()
+    assert pairs.endswith(" pairs run, 0 failed")
+    found = re.search(
+        r"^outbox after the races: (\d+) messages differ\n(.*)\n", printed, re.MULTILINE
+    )
+    assert found is not None
+    assert last == f"findings: {found[1]}"
+    assert re.fullmatch(r'{"at": .*}: [1-9] times, not \d', found[2])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
 def test_check_command_finds_a_store_that_ignores_hosted_pages(name: str) -> None:
     kind = getattr(wrong_stores, name)

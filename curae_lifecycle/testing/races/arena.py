@@ -19,6 +19,7 @@ from curae_lifecycle.service.writes import PageWrite, RateWrite, RecordWrite, Se
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.races.outbox import OutboxRecorder
 from curae_lifecycle.testing.races.scenarios import (
     PAST_PAGES,
     START,
@@ -28,7 +29,7 @@ from curae_lifecycle.testing.races.scenarios import (
     commit_with_retries,
 )
 from curae_lifecycle.testing.request_store import RequestStore
-from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
+from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 
 Content = Mapping[str, str]
 """The contents of a store: the text of each part, by the name of the part."""
@@ -91,14 +92,14 @@ class StoreArena:
 
     Each race has a separate tenant in the store. After a race, the tenant's contents are compared
     with the contents of a `MemoryStore` in which the same two actions ran in sequence. The store may
-    hold the tenants of earlier arenas.
+    hold the tenants of earlier arenas. Its outbox is compared when `outbox_differences` is called.
 
     Args:
         store: The store, which both actions of a race use.
     """
 
     def __init__(self, store: StoreWithApiKeys) -> None:
-        self._store = SimulatedClockStore(store, START)
+        self._store = OutboxRecorder(store, START)
         self._numbers = count(1)
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
@@ -124,6 +125,15 @@ class StoreArena:
         if self._store.charges_apart:
             return RequestStore(self._store), RequestStore(self._store)
         return self._store, self._store
+
+    def outbox_differences(self) -> tuple[str, ...]:
+        """Return how the store's outbox differs from the messages of all accepted commits.
+
+        Returns:
+            The differences, each as "message: count, not expected count". Empty if the store has no
+            method `outbox`, or if it is unknown which commits took effect.
+        """
+        return self._store.outbox_differences()
 
     def reference(self) -> Arena[Store]:
         """Return an arena with a new `MemoryStore`, whose contents the tested store must equal."""
