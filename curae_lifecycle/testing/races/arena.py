@@ -59,8 +59,8 @@ class Arena(Protocol[AnyStore]):
     def stores(self) -> tuple[AnyStore, AnyStore]:
         """Return two objects for the same store, one for each of the two racing actions.
 
-        They may be two connections to one database, or the same object twice. Every action gets the
-        object of another call, except for the two that race.
+        They may be two connections to one database, or the same object twice. An action that does
+        not race gets the first object of a separate call.
         """
         ...
 
