@@ -44,7 +44,9 @@ async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
-    asked = asgi_request(scope, await asgi_body(receive) or b"")
+    if (body := await asgi_body(receive)) is None:
+        return  # the client has left, perhaps half way
+    asked = asgi_request(scope, body)
     answer = await asyncio.get_running_loop().run_in_executor(threads, endpoint, asked)
     headers = [*asgi_headers(answer), (b"content-length", str(len(answer.body)).encode())]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -164,6 +164,44 @@ def test_async_example_server_keeps_its_pool_size_on_postgresql() -> None:
     assert bounds == [3, [], 3]
 
 
+LEFT: Final = """
+import asyncio, asgi_app
+
+path = b"/api/sdk/v1/connections/0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f:revoke"
+scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": []}
+messages = [
+    {"type": "http.request", "body": b"", "more_body": True},
+    {"type": "http.disconnect"},
+]
+sent = []
+
+async def receive():
+    return messages.pop(0)
+
+async def send(message):
+    sent.append(message)
+
+asyncio.run(asgi_app.app(scope, receive, send))
+print(len(sent), len(messages))
+"""
+
+
+@pytest.mark.slow
+def test_asgi_example_handles_no_request_that_broke_off(tmp_path: Path) -> None:
+    # The guard refuses such a request, but the function may be copied without it.
+    path = os.pathsep.join((str(ROOT), str(EXAMPLES)))
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.stdout, done.stderr) == ("0 0\n", "")
+
+
 # --- Code that a user writes ----------------------------------------------------------------
 
 
