@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import pytest
 from django.db import OperationalError, connections
+from sqlalchemy.exc import SAWarning
 
 from curae_lifecycle import ArgumentError
 from curae_lifecycle.stores.django.settings import database_settings
@@ -100,13 +102,16 @@ def test_django_sqlite_file_may_have_a_hash_in_its_name() -> None:
         "file:sub/../a.db?uri=%20YES%20",
     ],
 )
-@pytest.mark.filterwarnings("ignore:Query string argument:sqlalchemy.exc.SAWarning")
 def test_django_opens_the_same_sqlite_file_as_sqlalchemy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tmp_path.joinpath("sub").mkdir()
-    with closing(create_engine(f"sqlite:///{file}").raw_connection()) as opened:
+    with catch_warnings():
+        # SQLAlchemy warns of a parameter that it ignores.
+        simplefilter("ignore", SAWarning)
+        connection = create_engine(f"sqlite:///{file}").raw_connection()
+    with closing(connection) as opened:
         opened.cursor().execute("CREATE TABLE made_by_sqlalchemy (id INTEGER)")
     settings = database_settings(f"sqlite:///{file}")
     with database("sqlite:///unused.db", migrated=False, changed=settings) as alias:
