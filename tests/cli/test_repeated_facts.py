@@ -44,7 +44,7 @@ def reconnect(platform: Platform, connection_id: str) -> str:
     ("actor", "status"),
     [("PATIENT", "REVOKED"), ("PLATFORM", "REVOKED"), ("APP", "ACTIVE"), ("UPSTREAM", "ACTIVE")],
 )
-def test_revocation_by_a_person_repeated_later_ends_a_successor(
+def test_repeated_patient_or_platform_revocation_ends_successor(
     actor: str, status: str, platform: Platform, command: Command
 ) -> None:
     revoked = platform.connect()

@@ -118,7 +118,7 @@ def test_connection_list_excludes_other_coordinates(store: Store, limit: int | N
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_connection_list_limit_below_one_is_refused(limit: int) -> None:
+def test_connection_list_limit_below_one_raises_argument_error(limit: int) -> None:
     with pytest.raises(ArgumentError, match="limit: must be at least 1, or None for all"):
         ConnectionsPage(COORDINATE, limit=limit)
 

@@ -53,14 +53,14 @@ SECONDS: Final[dict[str, Callable[[float], RetryPolicy]]] = {
 
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
-def test_retry_policy_refuses_non_positive_or_infinite_seconds(name: str, value: float) -> None:
+def test_retry_policy_of_non_positive_or_infinite_seconds_raises(name: str, value: float) -> None:
     with pytest.raises(
         ArgumentError, match=f"^{name}: must be a finite number of seconds, more than 0"
     ):
         SECONDS[name](value)
 
 
-def test_retry_policy_with_fewer_than_one_attempt_is_refused() -> None:
+def test_retry_policy_with_fewer_than_one_attempt_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^attempts: must be at least 1"):
         RetryPolicy(attempts=0)
     assert RetryPolicy(attempts=1).attempts == 1

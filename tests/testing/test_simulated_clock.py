@@ -106,7 +106,7 @@ def test_store_kit_passes_a_store_with_a_clock_but_no_purge() -> None:
     assert [each.reason for each in report.not_run] == ["the store has no method purge"]
 
 
-def test_store_kit_runs_on_a_store_with_a_read_only_clock() -> None:
+def test_kit_does_not_run_checks_that_set_a_read_only_clock() -> None:
     report = check_store(ReadOnlyClock(), only=["page.finish", "page.finish.over"], seed="1")
     assert report.passed == ("page.finish",), str(report)
     assert [each.reason for each in report.not_run] == [NO_CLOCK]

@@ -360,6 +360,6 @@ def test_each_reply_field_is_formatted_by_its_type(since: datetime | None, spell
 
 
 @pytest.mark.slow
-def test_reply_with_an_unknown_type_raises_argument_error() -> None:
+def test_reply_field_of_an_unknown_type_raises_argument_error() -> None:
     with pytest.raises(ArgumentError, match="reply: must be made of connections, sessions"):
         wire_format.format_reply(Unprintable({"a"}), START, binding=None)

@@ -293,7 +293,7 @@ def kinds(store: PageStore) -> list[object]:
     return [kind for (kind,) in store.database.execute(select).fetchall()]
 
 
-def test_hosted_pages_expire_as_documented_in_the_example_store() -> None:
+def test_example_store_purges_a_page_5_minutes_after_its_end() -> None:
     clock = Clock()
     one = make_store()(":memory:", clock)
     kept = "SELECT * FROM stored WHERE kind = 'HostedPage'"

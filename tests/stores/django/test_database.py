@@ -266,7 +266,7 @@ def test_missing_database_raises_store_unavailable(tmp_path: str) -> None:
         SqlStore(DjangoDatabase(alias)).load(Needs(), "")
 
 
-def test_missing_table_raises_the_database_error(url: str) -> None:
+def test_missing_table_raises_the_django_database_error(url: str) -> None:
     missing = pytest.raises((ProgrammingError, OperationalError), match="curae_caller")
     with database(url, migrated=False) as alias, missing:
         SqlStore(DjangoDatabase(alias)).load(Needs(), "")
@@ -314,7 +314,7 @@ def test_migrate_changes_only_the_database_of_the_setting(
 # --- Pages ------------------------------------------------------------------------------------
 
 
-def test_hosted_pages_expire_as_documented_in_a_django_store(url: str) -> None:
+def test_django_store_purges_a_page_5_minutes_after_its_end(url: str) -> None:
     with database(url) as alias:
         clocked = Clocked(DjangoDatabase(alias))
         kept = Statement("SELECT * FROM curae_page")

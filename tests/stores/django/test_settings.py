@@ -152,7 +152,7 @@ def test_django_opens_an_sqlite_uri_as_its_query_says(
         "postgresql://[::1/x",
     ],
 )
-def test_unsupported_database_is_refused_without_showing_its_url(url: str) -> None:
+def test_unsupported_database_raises_without_showing_its_url(url: str) -> None:
     with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL") as caught:
         database_settings(url)
     assert caught.value.argument == "url"

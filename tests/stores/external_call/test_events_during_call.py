@@ -57,7 +57,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 @pytest.mark.parametrize("lease", [0.0, -1.0, 1e-7, 1e303, float("inf"), float("nan")])
-def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -> None:
+def test_non_positive_or_infinite_external_call_lease_raises(lease: float) -> None:
     made = faulty()
     with pytest.raises(ArgumentError, match="lease: must be a finite number of seconds"):
         serve_with_external_call(

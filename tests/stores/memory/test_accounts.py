@@ -332,7 +332,7 @@ TIMED: Final[dict[str, Callable[[Store, datetime], object]]] = {
 
 
 @pytest.mark.parametrize("use", TIMED)
-def test_purge_with_a_naive_datetime_is_refused(use: str) -> None:
+def test_memory_store_raises_argument_error_for_a_naive_now(use: str) -> None:
     made = store(pending())
     naive = START.replace(tzinfo=None)
     with pytest.raises(curae.ArgumentError) as raised:

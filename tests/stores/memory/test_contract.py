@@ -179,7 +179,7 @@ def test_hosted_page_expires_by_the_clock_of_the_store() -> None:
     assert made.store.hosted_page("url-2") is None
 
 
-def test_hosted_pages_expire_as_documented_in_a_memory_store() -> None:
+def test_memory_store_purges_a_page_5_minutes_after_its_end() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     held = store._pages

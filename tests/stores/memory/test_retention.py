@@ -108,7 +108,7 @@ def test_without_retention_ended_connections_are_kept() -> None:
 
 
 @pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
-def test_connection_retention_below_24_hours_is_refused(span: timedelta) -> None:
+def test_connection_retention_below_24_hours_raises(span: timedelta) -> None:
     with pytest.raises(curae.ArgumentError, match="ended_retention: must be at least 24 hours"):
         curae.MemoryStore(ended_retention=span)
     store(keep_over=DAY)

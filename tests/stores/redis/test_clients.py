@@ -181,7 +181,7 @@ def test_closing_an_unused_cluster_client_raises_nothing() -> None:
         (["host:6379"], "URLs that begin with redis:// or rediss://"),
     ],
 )
-def test_invalid_redis_cluster_urls_are_refused(urls: list[str], allowed: str) -> None:
+def test_invalid_redis_cluster_url_raises_argument_error(urls: list[str], allowed: str) -> None:
     for make in (ClusterClient, create_cluster_client_async):
         with pytest.raises(ArgumentError) as refused:
             make(urls)

@@ -219,7 +219,7 @@ def test_page_without_changes_is_committed_after_its_charge(*, is_async: bool) -
     assert inner.commits == [(inner.loaded, NO_CHANGES, PAGE)]
 
 
-def test_snapshot_of_another_store_is_refused_by_its_argument(*, is_async: bool) -> None:
+def test_commit_of_another_stores_snapshot_raises_argument_error(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([]), is_async=is_async)
     with pytest.raises(ArgumentError) as refused:
         store.commit(Recorder().loaded, NO_CHANGES)

@@ -254,7 +254,7 @@ def test_serialization_failure_of_an_async_read_is_unavailable(
         "sqlite:///file:hunter2?mode=memory&uri=true",
     ],
 )
-def test_invalid_engine_url_is_refused_without_showing_it(url: str) -> None:
+def test_invalid_engine_url_raises_without_showing_it(url: str) -> None:
     for create in (create_engine, create_engine_async):
         with pytest.raises(ArgumentError, match="url: must be") as raised:
             create(url)
@@ -315,7 +315,7 @@ def test_async_sql_store_finds_a_hosted_page_until_it_expires(sqlite_database: S
         )
 
 
-def test_engine_without_autocommit_is_refused(sqlite_url: str) -> None:
+def test_engine_without_autocommit_raises_argument_error(sqlite_url: str) -> None:
     with pytest.raises(ArgumentError, match="engine: must be an engine from create_engine"):
         SqlDatabase(sa.create_engine(sqlite_url))
 

@@ -180,7 +180,7 @@ def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
     [session(1).id, coordinate_subject(COORDINATE)],
     ids=["session", "user"],
 )
-def test_purge_waits_for_message_about_second_batch_of_keys(
+def test_purge_of_two_batches_waits_for_message_about_the_second(
     clocked: Clocked, kind: Kind, subject: str
 ) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)

@@ -242,7 +242,7 @@ TOO_LARGE = [
 
 
 @pytest.mark.parametrize("bucket", TOO_LARGE)
-def test_bucket_too_large_for_64_bits_is_refused(
+def test_bucket_too_large_for_64_bits_raises_argument_error(
     sqlite_database: SqlDatabase, bucket: Bucket
 ) -> None:
     settings = Settings(buckets=(SETTINGS.buckets[1], bucket))
@@ -291,7 +291,9 @@ def test_most_together_of_a_bucket_too_large_for_64_bits_raises(bucket: Bucket) 
         ),
     ],
 )
-def test_bucket_is_refused_from_2_to_the_63_on(largest: Bucket, too_large: Bucket) -> None:
+def test_bucket_whose_state_could_reach_2_to_the_63_raises(
+    largest: Bucket, too_large: Bucket
+) -> None:
     assert (fits(largest), fits(too_large)) == (True, False)
 
 

@@ -404,7 +404,7 @@ def test_mariadb_inserts_a_row_unless_any_request_loaded_it(
     assert len(request_charge_statements(Dialect.MARIADB, charges)) == count
 
 
-def test_charge_of_an_exact_log_is_refused() -> None:
+def test_charge_of_an_exact_log_raises_argument_error() -> None:
     log = ExactLog(name="log", limit=1, seconds=1)
     write = attrs.evolve(written(WIDE), policy=log, before=None, after=FRESH_LOG)
     with pytest.raises(ArgumentError, match="charges: must be writes of buckets"):

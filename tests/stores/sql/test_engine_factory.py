@@ -68,7 +68,7 @@ ASYNC: Final = (
         ),
     ],
 )
-def test_url_of_no_supported_database_is_refused(
+def test_url_of_no_supported_database_raises_argument_error(
     make: Callable[[str], object], url: str, allowed: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:

@@ -72,7 +72,7 @@ def test_outbox_message_with_a_64_bit_number_is_delivered(database: SqlDatabase)
     "name", ["batch", "attempts", "lease", "pause", "longest_pause", "poll_seconds"]
 )
 @pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
-def test_invalid_outbox_worker_settings_are_refused(name: str, wrong: float) -> None:
+def test_invalid_outbox_worker_settings_raise_argument_error(name: str, wrong: float) -> None:
     with pytest.raises(ArgumentError, match=name):
         DeliverySettings(**{name: cast("int", wrong)})
 

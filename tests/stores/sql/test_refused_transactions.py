@@ -192,7 +192,7 @@ def test_refused_revival_of_a_dead_message_is_repeated(
 
 
 @pytest.mark.parametrize("change", [revive, revive_async])
-def test_revival_of_a_message_refused_each_time_raises(
+def test_revival_raises_if_each_of_its_transactions_is_refused(
     refusing: Refusing, change: Callable[[Refusing, int], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)

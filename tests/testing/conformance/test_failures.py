@@ -97,7 +97,7 @@ def test_history_keeps_a_plain_response_for_later() -> None:
     assert list(history_of(Concurrently((GET,)), (OK,))) == ["concurrently, GET /x X-A: 1: 200"]
 
 
-def test_history_describes_an_invalid_response_immediately() -> None:
+def test_history_keeps_an_invalid_response_only_as_a_description() -> None:
     text = Response(200, (), cast("bytes", "{}"))
     assert list(history_of(GET, text)) == ["GET /x X-A: 1: 200"]
     with pytest.raises(AttributeError):

@@ -140,7 +140,7 @@ def lines_of(check: Check, answer: Response) -> list[str]:
 
 
 @pytest.mark.parametrize("gate", REFUSALS)
-def test_each_gate_is_checked_before_every_later_gate(gate: str) -> None:
+def test_kit_order_check_spoils_each_gate_with_every_later_one(gate: str) -> None:
     expected = [
         written(valid, first, later)
         for valid, ways in OPERATIONS

@@ -118,7 +118,7 @@ def test_request_has_ids_query_and_required_members() -> None:
     assert "Idempotency-Key" not in dict(sent.headers)
 
 
-def test_known_values_take_the_place_of_examples() -> None:
+def test_operation_request_has_given_values_instead_of_examples() -> None:
     values = about(ID) | {"words": "z", "count": 7}
     sent = build_request(app(), Search, values)
     assert sent.target.endswith("?flag=true&words=z")

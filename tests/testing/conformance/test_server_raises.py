@@ -44,7 +44,7 @@ def expect_failure_of(check: str, error: BaseException, report: Report) -> None:
 @is_in
 @pytest.mark.parametrize("error", ENDS, ids=repr)
 @pytest.mark.parametrize("timeout", [None, timedelta(seconds=20)])
-def test_kit_check_fails_if_send_raises_an_exit(
+def test_kit_check_fails_if_send_raises_exit_or_cancelled(
     check: str, error: BaseException, timeout: timedelta | None
 ) -> None:
     server = Reference().server()
@@ -55,7 +55,9 @@ def test_kit_check_fails_if_send_raises_an_exit(
 
 @is_in
 @pytest.mark.parametrize("error", ENDS, ids=repr)
-def test_async_kit_check_fails_if_send_raises_an_exit(check: str, error: BaseException) -> None:
+def test_async_kit_check_fails_if_send_raises_exit_or_cancelled(
+    check: str, error: BaseException
+) -> None:
     server = Reference().server()
     server = attrs.evolve(server, send=raises_on_revoke(server.send, error))
     report = asyncio.run(run_async(asynchronous(server), only=[check, NEXT], seed="1"))

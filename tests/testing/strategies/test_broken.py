@@ -143,7 +143,7 @@ def test_changed_header_replaces_all_of_its_name(texts: tuple[str, ...]) -> None
 # --- Arguments ------------------------------------------------------------------------------
 
 
-def test_every_drawn_broken_argument_is_refused_under_its_name() -> None:
+def test_every_drawn_broken_argument_raises_with_its_name() -> None:
     drawn = drawn_examples(draw.broken_arguments())
     assert len(drawn) == len({each.defect for each in drawn}) == len(broken._ARGUMENTS)
     names = set[str]()

@@ -56,7 +56,7 @@ def test_operation_of_an_extension_is_drawn_from_its_fields() -> None:
     assert len({each.connection_id for each in drawn}) > 1
 
 
-def test_optional_field_alone_is_none_in_some_draws() -> None:
+def test_only_optional_fields_are_none_in_some_draws() -> None:
     drawn = drawn_examples(fields.build_from_fields(Revoked), count=60)
     assert {each.actor for each in drawn} == {*Actor}
     assert {each.happened_at for each in drawn} == {None, START}
