@@ -24,6 +24,32 @@ def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
 
 
 EQUIVALENT_RACES: Final[dict[Key, str]] = {
+    **{
+        (f"testing.races.{where}", line, line.replace("stores()[0]", "stores()[1]")): (
+            "Both objects are alike, and new ones if requests are charged apart."
+        )
+        for where, line in (
+            ("arena.StoreArena.set_up", "commit_with_retries(self.stores()[0], action)"),
+            (
+                "runner.run_in_sequence",
+                "decided += commit_with_retries(arena.stores()[0], actions[name])",
+            ),
+            (
+                "three_way._race",
+                "stores = {name: arena.stores()[0] for name in dict.fromkeys(schedule)}",
+            ),
+        )
+    },
+    (
+        "testing.races.arena._load_values",
+        "if isinstance(each, PageWrite) and each.before == each.after",
+        "if isinstance(each, PageWrite) or each.before == each.after",
+    ): "Facts write only pages that are loaded anyway, and other writes change their value.",
+    (
+        "testing.races.outbox.OutboxRecorder.commit",
+        "self._is_certain = False",
+        "self._is_certain = None",
+    ): "It is only asked whether it is true.",
     **dict(
         _not_strict(
             "testing.simulation.summary.Summary.add",

@@ -414,6 +414,21 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         f'columns = "{_OUTBOX_COLUMNS.upper()}"',
     ): _COLUMN,
     (
+        "stores.django.settings.database_settings",
+        "parts = urlsplit(url, allow_fragments=False)",
+        "parts = urlsplit(url, allow_fragments=None)",
+    ): _FALSY,
+    (
+        "stores.django.settings._sqlite_name",
+        'uri = query.get("uri", "false").strip().lower()',
+        'uri = query.get("uri", "FALSE").strip().lower()',
+    ): "It is read in lower case.",
+    (
+        "stores.sql.engine_factory._with_decoded_name",
+        'if url.database is None or sa.make_url("sqlite:///%20").database == " ":',
+        'if url.database is None or sa.make_url("SQLITE:///%20").database == " ":',
+    ): "Only the name of the database is read.",
+    (
         "stores.django.socket_watchdog.SocketWatchdog.watch",
         "if until < self._wakes_at:",
         "if until <= self._wakes_at:",

@@ -191,6 +191,22 @@ def test_check_prints_the_results_of_the_races_in_their_colours(
 
 
 @pytest.mark.usefixtures("_four_races")
+def test_check_prints_five_of_the_messages_that_differ(
+    lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "race_all", same_races(0, 1))
+    monkeypatch.setattr(check, "race_three", same_three_way_races(0, 1))
+    monkeypatch.setattr(StoreArena, "outbox_differences", lambda _: SIX)
+    assert main(["check", STORE, "--only", "races"]) == 1
+    assert lines[-8:] == [
+        (TITLE, "outbox after the races: 6 messages differ"),
+        *[(DETAIL, each) for each in SIX[:5]],
+        (RULE, "and 1 more"),
+        (TITLE, "findings: 6"),
+    ]
+
+
+@pytest.mark.usefixtures("_four_races")
 def test_progress_of_the_races_counts_scenarios(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
@@ -118,6 +119,10 @@ def test_store_that_charges_in_its_commit_gets_all_changes() -> None:
 
 
 def test_load_and_caller_come_from_the_store() -> None:
+    key = ApiKey("cae_live_k1")
     store = MemoryStore(clock=lambda: START)
-    assert RequestStore(store).load(Needs(), "digest") == store.load(Needs(), "digest")
-    assert RequestStore(store).caller_of("digest") is None
+    store.register(key, CALLER)
+    request = RequestStore(store)
+    assert request.caller_of(key.digest()) == CALLER
+    assert request.load(Needs(), key.digest()) == store.load(Needs(), key.digest())
+    assert request.load(Needs(), key.digest()).caller == CALLER

@@ -138,6 +138,8 @@ def test_repeated_graduation_is_ignored_after_a_put_back_clock() -> None:
     snapshot = curae.Snapshot(binding=write.after)
     for now in (START, START - timedelta(hours=1)):
         assert isinstance(curae.record_fact(fact, snapshot, now), curae.Ignored)
+        with pytest.raises(curae.ArgumentError, match=r"^now: must be an aware datetime"):
+            fact.check(now.replace(tzinfo=None))
         # A graduation that changes something or is refused still needs a possible instant.
         for binding in (LIMITED, None):
             with pytest.raises(curae.ArgumentError, match="five minutes"):

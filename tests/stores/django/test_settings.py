@@ -118,6 +118,11 @@ def test_django_opens_the_same_sqlite_file_as_sqlalchemy(
         assert connections[alias].introspection.table_names() == ["made_by_sqlalchemy"]
 
 
+def test_sqlite_uri_has_a_query_only_if_it_has_parameters() -> None:
+    for query, name in (("uri=true", "file:a.db"), ("uri=true&mode=ro", "file:a.db?mode=ro")):
+        assert database_settings(f"sqlite:///file:a.db?{query}")["NAME"] == name
+
+
 def test_django_opens_an_sqlite_uri_as_its_query_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

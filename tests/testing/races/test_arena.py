@@ -30,6 +30,8 @@ from curae_lifecycle.testing.races import (
     commit_with_retries,
 )
 from curae_lifecycle.testing.races.scenarios import at
+from curae_lifecycle.testing.request_store import RequestStore
+from tests.support.charging import ChargesOnlyApart
 
 BUCKET: Final = Bucket(name="platform", capacity=100, refill=1, seconds=60)
 SCENARIO: Final = Scenario(SCENARIOS["a successor is revoked"].before, 42, (BUCKET,))
@@ -95,6 +97,14 @@ def test_set_up_runs_the_earlier_actions_at_their_instants() -> None:
 def test_both_actions_of_a_race_get_the_same_store() -> None:
     one, other = StoreArena(MemoryStore()).stores()
     assert one is other
+
+
+def test_each_action_has_its_own_charges_if_they_are_apart() -> None:
+    stores = StoreArena(ChargesOnlyApart()).stores()
+    assert len(set(map(id, stores))) == len(stores)
+    for each in stores:
+        assert isinstance(each, RequestStore)
+        assert each.caller_of("digest") is None
 
 
 def test_reference_is_an_arena_with_an_empty_store() -> None:

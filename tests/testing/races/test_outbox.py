@@ -36,7 +36,8 @@ class Told(MemoryStore):
         self.error: Exception | None = None
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        del loaded, changes, page
+        del changes, page
+        assert loaded is LOADED
         if self.error is not None:
             raise self.error
         return self._accepts

@@ -35,7 +35,7 @@ from curae_lifecycle.service.operations.graduation_handoff import StartGraduatio
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
-from curae_lifecycle.service.writes import ConnectionWrite, PageWrite
+from curae_lifecycle.service.writes import ConnectionWrite, PageWrite, RateWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.races import (
@@ -49,6 +49,7 @@ from curae_lifecycle.testing.races import (
     fact_action,
 )
 from curae_lifecycle.testing.races.scenarios import START, CommitRefusedError, at
+from curae_lifecycle.testing.request_store import RequestStore
 from tests.support.strategies import pending
 
 UNBOUND: Final = "no user is bound, one connection is pending"
@@ -192,6 +193,16 @@ def test_request_action_decides_by_the_tenants_settings() -> None:
     assert decided.page is not None
     assert decided.page.digest == url_digest(tenant.page_url(31))
     assert decided.page.subject == f"{tenant.id_prefix}-0000-4000-8000-00000000001f"
+
+
+def test_charged_request_action_loads_no_bucket() -> None:
+    settings = Settings(buckets=(Bucket(name="platform", capacity=3, refill=1, seconds=60),))
+    action, store = attrs.evolve(TENANT, settings=settings).create_action(31), Scripted()
+    request = RequestStore(store)
+    charge = next(each for each in action(request).changes.writes if isinstance(each, RateWrite))
+    request.charges = (charge,)
+    assert action(request).changes.writes.count(charge) == 0
+    assert [len(needs.buckets) for needs, _ in store.loads] == [1, 0]
 
 
 def test_fact_action_decides_the_changes_of_a_fact() -> None:

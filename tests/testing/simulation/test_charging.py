@@ -15,6 +15,7 @@ from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.request_loop import split_charges
 from curae_lifecycle.testing.simulation import WorldProfile, simulate
+from curae_lifecycle.testing.simulation.mishaps import Mishap
 from curae_lifecycle.testing.simulation.server import OpenRequest
 from tests.support.charging import ChargesOnlyApart
 from tests.support.server import request
@@ -74,6 +75,20 @@ def test_charge_that_meets_another_one_is_a_conflict() -> None:
     assert late.store.charges == ()
 
 
+def test_request_that_starts_over_with_nothing_to_commit_ends() -> None:
+    bench = Bench.of(pending(), settings=TWO, kind=Apart)
+    assert isinstance(bench.store, Apart)
+    opened = bench.load(request("revoke"))
+    bench.store.refuses = True
+    assert bench.server.commit(opened, ids(1)) is None
+    bench.store.refuses = False
+    again = bench.server.load(request("get"), START, opened.store)
+    assert isinstance(again, OpenRequest)
+    assert bench.server.commit(again, ids(1)) is not None
+    # The empty charge makes the earlier one durable.
+    assert bench.store.charged == [opened.store.charges, ()]
+
+
 class ConflictsOnce(ChargesOnlyApart):
     """A store that refuses the first commit of each charged request."""
 
@@ -94,11 +109,15 @@ class ConflictsOnce(ChargesOnlyApart):
         return not was_charged and super().commit(loaded, changes, page)
 
 
-@pytest.mark.slow
-def test_world_charges_each_request_at_most_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mishaps", [{}, {Mishap.EXTERNAL_CALL: 1.0}])
+def test_world_charges_each_request_at_most_once(
+    mishaps: dict[Mishap, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket = Bucket(name="platform", capacity=100, refill=50, seconds=1)
     settings = Settings(buckets=(bucket,))
-    profile = WorldProfile({}, requests_per_hour=60, users=3, days_of_a_user=1, settings=settings)
+    profile = WorldProfile(
+        mishaps, requests_per_hour=60, users=3, days_of_a_user=1, settings=settings
+    )
     monkeypatch.setattr(WorldProfile, "draw", lambda _: profile)
     made: list[ConflictsOnce] = []
 
@@ -109,7 +128,7 @@ def test_world_charges_each_request_at_most_once(monkeypatch: pytest.MonkeyPatch
     summary = simulate(0, hours=3, make_store=make_store)
     assert summary.violation is None
     (store,) = made
-    assert store.charges == summary.requests > 10
+    assert 10 < store.charges <= summary.requests
     assert summary.conflicts > 10
 
 

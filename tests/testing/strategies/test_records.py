@@ -113,7 +113,7 @@ def test_records_are_drawn_in_every_state() -> None:
 
 @pytest.mark.parametrize("standing", RecordStanding)
 def test_record_is_drawn_with_a_standing_and_an_instant(standing: RecordStanding) -> None:
-    drawn = drawn_examples(draw.records_in_standing(standing), count=80)
+    drawn = drawn_examples(draw.records_in_standing(standing), count=25)
     spans, lost_leases = set[timedelta](), set[LostLeaseAction]()
     for made, now in drawn:
         assert record_standing(made, now) is standing
@@ -130,6 +130,11 @@ def test_record_is_drawn_with_a_standing_and_an_instant(standing: RecordStanding
         RecordStanding.LEASE_OVER: {LostLeaseAction.EXECUTE},
         RecordStanding.UNKNOWN: {LostLeaseAction.UNKNOWN},
     }.get(standing, set(LostLeaseAction))
+
+
+def test_completed_record_is_drawn_with_both_kinds_of_response() -> None:
+    drawn = drawn_examples(draw.records_in_standing(RecordStanding.COMPLETED), count=25)
+    assert {type(made.response) for made, _ in drawn} == {Response, ResponseReference}
 
 
 def test_history_is_drawn_from_moves_of_the_two_newest_attempts(
