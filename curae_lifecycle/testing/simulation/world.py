@@ -318,9 +318,12 @@ class Simulation:
         self._server.current_user = sent.user.app_user
         answer = self._server.commit(transaction, self._pages.new_ids(transaction.now))
         if answer is None:
-            self._load(sent, transaction.store)
+            self._start_over(sent, transaction)
         else:
             self._handle_answer(sent, answer)
+
+    def _start_over(self, sent: ClientRequest, transaction: OpenRequest) -> None:
+        self._load(sent, transaction.store)
 
     def _begin_external_call(self, sent: ClientRequest, transaction: OpenRequest) -> None:
         self._server.current_user = sent.user.app_user
@@ -335,7 +338,7 @@ class Simulation:
         if answer is not None:
             self._handle_answer(sent, answer)
         elif transaction.attempt is None:
-            self._load(sent, transaction.store)
+            self._start_over(sent, transaction)
         elif self._dice.strikes(Mishap.DIED_DURING_CALL):
             self._retry(sent)
             delay = 60 + self._dice.around(120)
