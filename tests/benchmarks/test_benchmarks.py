@@ -77,7 +77,7 @@ def test_peer_libraries_and_package_give_same_benchmark_answer(row: Row) -> None
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_benchmark_table_of_all_peers_has_no_peer_left_out() -> None:
+def test_benchmark_table_leaves_out_no_installed_peer_library() -> None:
     report = table.measure(ONCE, PEERS)
     assert {line.side for line in report.lines if line.kind == "peer"} > {"token-bucket"}
     assert report.left_out == []
@@ -98,14 +98,14 @@ def test_benchmark_rows_state_what_each_peer_library_lacks() -> None:
     assert [side.name for side in peers if not side.lacks] == []
 
 
-def test_wrong_benchmark_answer_fails_the_answer_check() -> None:
+def test_wrong_benchmark_answer_raises_assertion_error() -> None:
     wrong = Side("ours", lambda _calls: lambda: "refused", str)
     row = Row(family="a family", name="a name", answer="admitted", sides=(wrong,))
     with pytest.raises(AssertionError, match="ours answers refused, not admitted"):
         check(row, wrong)
 
 
-def test_wrong_second_benchmark_answer_fails_the_answer_check() -> None:
+def test_benchmark_answer_wrong_only_the_second_time_raises() -> None:
     answers = iter(["admitted", "refused"])
     wrong = Side("ours", lambda _calls: lambda: next(answers), str)
     with pytest.raises(AssertionError, match="ours answers refused"):
@@ -346,7 +346,7 @@ def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_construction_floor_builds_the_values_of_the_timed_call() -> None:
+def test_benchmark_floor_only_makes_the_values_of_the_timed_call() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

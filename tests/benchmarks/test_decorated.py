@@ -40,7 +40,7 @@ def e(x):
 """
 
 
-def test_mutated_source_keeps_only_decorators_that_replace() -> None:
+def test_source_to_mutate_loses_all_decorators_but_given() -> None:
     kept = [each for each in undecorated(SOURCE).split() if each[0] == "@"]
     assert kept == ["@given(st.none())"]
 

@@ -18,7 +18,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip(" *") for cell in line.strip("|").split("|")]
 
 
-def test_server_benchmark_row_has_ratios_to_floor_and_bare() -> None:
+def test_server_benchmark_row_divides_by_hand_written_sql_rates() -> None:
     line = servers.row("initiate", 4, {"bare": FAST, "floor": SLOW, "ours": FAST})
     row = dict(zip(cells(servers.HEAD.splitlines()[0]), cells(line), strict=True))
     assert (row["request"], row["clients"]) == ("initiate", "4")
@@ -29,7 +29,7 @@ def test_server_benchmark_row_has_ratios_to_floor_and_bare() -> None:
     assert row["µs bare"] == row["µs ours"] == "339 / 135"
 
 
-def test_outbox_benchmark_line_has_the_ratio_of_shipped_to_bare() -> None:
+def test_outbox_benchmark_line_divides_its_rate_by_a_plain_loops() -> None:
     slow_worker = outbox.line("sqlite", {"bare": [1, 2, 9], "shipped": [4, 4, 4]}, 1000)
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 

@@ -35,7 +35,7 @@ def test_free_port_skips_a_port_with_a_listener(
         assert free_port() != port
 
 
-def test_wait_for_raises_if_the_server_ended_or_never_listens(
+def test_waiting_for_a_server_raises_if_it_ended_or_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(AssertionError, match="has ended"):

@@ -26,11 +26,11 @@ class Link:
 
 @settings(deadline=None)
 @given(chain=st.lists(st.builds(Link, st.integers(), st.just("x")), min_size=2))
-def test_no_chain_has_two_links(chain):
+def test_generated_chain_has_fewer_than_two_links(chain):
     assert len(chain) < 2
 
 
-def test_it_warns():
+def test_that_emits_a_deprecation_warning():
     warnings.warn("old", DeprecationWarning)
 """
 
@@ -69,10 +69,10 @@ import pytest
 
 
 @pytest.mark.slow
-def test_slow(): ...
+def test_with_the_slow_marker_passes(): ...
 
 
-def test_quick(): ...
+def test_without_a_marker_passes(): ...
 """
 
 

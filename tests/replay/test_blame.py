@@ -159,7 +159,7 @@ def test_divergences_of_one_answer_name_a_rule_for_each_member() -> None:
     ]
 
 
-def test_divergence_of_an_empty_response_names_its_last_rule() -> None:
+def test_divergence_from_a_decided_304_names_its_last_rule() -> None:
     unchanged = account(2, unless="{a1.headers.etag}", response={"status": 200, "code": "GONE"})
     found = checked(account(1), unchanged)
     assert [(each.member, each.rule) for each in found] == [

@@ -46,7 +46,7 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_sample_log_lines_are_valid_until_a_test_breaks_them() -> None:
+def test_unbroken_sample_log_lines_have_no_error() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 
@@ -376,11 +376,11 @@ def test_second_tombstone_at_the_last_instant_is_a_broken_line() -> None:
 
 
 @pytest.mark.parametrize(("line", "error"), ERRORS)
-def test_error_of_a_broken_log_line_says_what_is_wrong(line: bytes, error: str) -> None:
+def test_each_kind_of_broken_log_line_gets_its_own_error_text(line: bytes, error: str) -> None:
     assert answers(*STORY, line)[-1] == {"line": len(STORY) + 1, "error": error}
 
 
-def test_error_of_a_custom_fact_names_the_member_of_the_log() -> None:
+def test_error_of_a_custom_fact_names_its_camel_case_member() -> None:
     class Checked(Authorized):
         def check(self, now: datetime) -> None:
             raise ArgumentError("page_url", "a text of the platform", f"a text at {now.minute}")

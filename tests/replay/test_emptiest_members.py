@@ -93,7 +93,7 @@ def test_user_id_of_one_character_conflicts_with_another_user_id() -> None:
     assert told(last(C, GRADUATED)) == ("done", None)
 
 
-def test_authorization_may_end_a_microsecond_after_it_began() -> None:
+def test_authorization_for_one_microsecond_grants_access() -> None:
     end = format_time(at(2) + TICK)
     authorized = fact(2, "connection.authorize", expiresAt=end)
     assert told(last(A, authorized)) == ("done", None)
@@ -102,7 +102,7 @@ def test_authorization_may_end_a_microsecond_after_it_began() -> None:
     assert "expiresAt: must" in str(last(A, fact(2, "connection.authorize", expiresAt=EARLIEST)))
 
 
-def test_authorization_may_end_at_the_last_instant() -> None:
+def test_authorization_to_the_last_instant_of_9999_grants_access() -> None:
     end = format_time(LAST_INSTANT)
     answer = last(A, fact(2, "connection.authorize", expiresAt=end), asked(2))
     assert (answer["granted"], answer["validUntil"]) == (True, end)

@@ -96,7 +96,7 @@ def test_fact_line_about_an_unknown_or_malformed_id_is_refused(
     assert told(answer) == ("refused", "NOT_FOUND")
 
 
-def test_connection_id_in_a_fact_line_may_be_upper_case() -> None:
+def test_fact_line_with_upper_case_connection_id_finds_it() -> None:
     line = fact(2, "connection.expire", connectionId=uuid(0xABC).upper())
     assert told(last(created(1, response=recorded(0xABC)), line)) == ("ignored", None)
 

@@ -255,7 +255,7 @@ def test_two_interleaved_replays_of_a_log_give_the_same_answers() -> None:
     assert all(a == b for a, b in zip(one, two, strict=True))
 
 
-def test_replay_reads_each_log_line_only_when_asked() -> None:
+def test_replay_reads_a_log_line_only_when_its_answer_is_taken() -> None:
     read = count()
     lines = (line for line in WHOLE if next(read) >= 0)
     found = replay(lines)

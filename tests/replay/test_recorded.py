@@ -228,7 +228,7 @@ def test_etag_recorded_for_two_users_matches_the_state_of_each() -> None:
 
 
 @pytest.mark.parametrize(("other_app", "diverges"), [("app-1", False), ("app-2", True)])
-def test_recorded_etag_counts_for_every_api_key_of_its_app(
+def test_recorded_etag_gives_a_304_to_every_api_key_of_its_app(
     other_app: str, *, diverges: bool
 ) -> None:
     by_other = account(3, unless='"1"', response=tagged(304, '"1"'))

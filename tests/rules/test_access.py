@@ -84,7 +84,7 @@ def test_naive_now_raises_argument_error() -> None:
 
 
 @pytest.mark.parametrize("years", [1, 40, 400])
-def test_access_grant_ends_exactly_at_an_expiry_400_years_away(
+def test_access_grant_ends_exactly_at_expiry_even_in_400_years(
     years: int,
 ) -> None:
     end = NOW.replace(year=NOW.year + years)

@@ -160,7 +160,7 @@ def test_attempt_of_a_deleted_record_cannot_change_a_new_record(
     assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
-def test_now_before_seen_at_is_raised_to_seen_at() -> None:
+def test_attempt_with_a_now_in_the_past_uses_latest_now_seen() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
     waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
@@ -193,7 +193,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_idempotency_record_token_and_seen_at_never_decrease(
+def test_token_and_latest_now_of_a_key_record_never_go_back(
     history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()
@@ -250,7 +250,7 @@ def test_attempt_completes_with_200_404_or_409_and_raises_on_500(
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])
-def test_every_attempt_action_rejects_a_now_that_is_not_utc(bad: datetime) -> None:
+def test_every_attempt_action_raises_if_now_is_not_utc(bad: datetime) -> None:
     record, attempt = running(), first_attempt()
     for call in (
         lambda: renew(record, attempt, bad),
@@ -265,6 +265,6 @@ def test_every_attempt_action_rejects_a_now_that_is_not_utc(bad: datetime) -> No
 
 
 @pytest.mark.parametrize("lease", [0, -1])
-def test_renew_rejects_a_lease_below_one_microsecond(lease: int) -> None:
+def test_renew_raises_if_the_lease_is_below_one_microsecond(lease: int) -> None:
     with pytest.raises(ArgumentError, match="lease"):
         renew(running(), first_attempt(), START, lease=lease)

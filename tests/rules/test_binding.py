@@ -141,7 +141,7 @@ def test_tombstone_with_another_happened_at_begins_a_new_era(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_tombstone_at_or_before_the_era_moves_it_by_one_tick(last: datetime, era: datetime) -> None:
+def test_era_moves_one_microsecond_if_now_is_not_after_it(last: datetime, era: datetime) -> None:
     held = binding_in("ACTIVE")
     assert held is not None
     bound = attrs.evolve(held, era=last)
@@ -150,7 +150,7 @@ def test_tombstone_at_or_before_the_era_moves_it_by_one_tick(last: datetime, era
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_after_an_era_at_the_last_instant_raises() -> None:
+def test_tombstone_raises_if_the_era_is_already_datetime_max() -> None:
     last_era = rules.tombstone(None, COORDINATE, LAST_INSTANT).value
     assert last_era is not None
     assert last_era.era == LAST_INSTANT
@@ -168,7 +168,7 @@ def test_tombstone_dated_up_to_5_minutes_ahead_counts_as_now() -> None:
         rules.tombstone(None, COORDINATE, NOW, happened_at=ahead + TICK)
 
 
-def test_era_and_last_tombstone_stay_across_generations() -> None:
+def test_binding_to_a_later_user_keeps_era_and_last_tombstone() -> None:
     gone = rules.tombstone(binding_in("ACTIVE"), COORDINATE, NOW, happened_at=at(1)).value
     bound = rules.provision(gone, COORDINATE, OTHER)
     assert isinstance(bound, Done)

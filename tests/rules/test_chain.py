@@ -43,7 +43,7 @@ from tests.support.strategies import (
 )
 
 
-def test_minted_successor_keeps_root_id_and_increments_position() -> None:
+def test_successor_keeps_first_chain_id_and_adds_1_to_its_place() -> None:
     second = specimens.successor_of(stored("EXPIRED"), stored("EXPIRED"))
     answer = specimens.reconnect(second)
     assert isinstance(answer, Done)
@@ -172,7 +172,7 @@ def test_reconnect_with_a_next_action_ended_before_now_raises() -> None:
 @pytest.mark.parametrize(
     "wrong", [specimens.NAIVE, specimens.ELSEWHERE], ids=["naive", "elsewhere"]
 )
-def test_reconnect_and_revoke_chain_reject_times_not_in_utc(wrong: datetime) -> None:
+def test_reconnect_and_revoke_chain_raise_for_times_not_in_utc(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         specimens.reconnect(stored("EXPIRED"), None, wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
@@ -277,7 +277,7 @@ def test_reconnect_by_a_slow_clock_keeps_the_whole_page_lifetime(
     assert isinstance(authorize(made, seen + lifetime, era=None), Refused)
 
 
-def test_raised_handoff_deadline_is_capped_at_the_last_instant() -> None:
+def test_raised_handoff_deadline_never_exceeds_year_9999() -> None:
     old = attrs.evolve(stored("REVOKED"), updated_at=NOW + TICK)
     for end in (LAST_INSTANT, LAST_INSTANT - TICK):
         action = next_action(end, 0 * TICK)
@@ -286,7 +286,7 @@ def test_raised_handoff_deadline_is_capped_at_the_last_instant() -> None:
         assert answer.value.connection.handoff_deadline == LAST_INSTANT
 
 
-def test_predecessor_written_by_a_fast_clock_lapses_no_successor() -> None:
+def test_successor_is_reissued_despite_a_fast_predecessor_clock() -> None:
     # A worker whose clock is ahead wrote the predecessor.
     old = attrs.evolve(stored("EXPIRED"), updated_at=NOW + NEXT_ACTION_LIFETIME)
     waiting = specimens.successor_of(old, stored("PENDING", NOW + TICK))
@@ -296,7 +296,7 @@ def test_predecessor_written_by_a_fast_clock_lapses_no_successor() -> None:
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissue_is_the_same_before_and_after_predecessor_ends(to: str) -> None:
+def test_reissue_does_not_change_if_predecessor_ends_meanwhile(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -409,7 +409,7 @@ MINUTES = st.integers(0, 12).map(at)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES)
-def test_chain_revocation_raises_only_for_its_first_connection(
+def test_later_chain_connections_never_make_a_revocation_raise(
     first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
 ) -> None:
     # The first connection may have seen a later instant than the others, and later than `now`.

@@ -151,7 +151,7 @@ def test_now_before_updated_at_is_raised_to_updated_at() -> None:
     assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
 
 
-def test_now_may_be_a_datetime_subclass_but_not_text() -> None:
+def test_now_of_a_datetime_subclass_is_kept_and_text_raises() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     assert now == NOW
     assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now

@@ -316,7 +316,7 @@ def test_begin_attempt_accepts_a_datetime_subclass() -> None:
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])
-def test_begin_attempt_rejects_a_now_that_is_not_utc(bad: datetime) -> None:
+def test_begin_attempt_raises_if_now_is_not_utc(bad: datetime) -> None:
     for record in (running(), None):
         with pytest.raises(ArgumentError) as error:
             begin_attempt(record, key=KEY, fingerprint=SAME, now=bad)

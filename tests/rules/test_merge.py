@@ -20,7 +20,7 @@ from tests.support.strategies import COORDINATE, START, at, pending, snapshots
 IDENTITY = pending().identity
 
 
-def test_merge_takes_earliest_authorization_latest_deadlines() -> None:
+def test_merge_joins_each_member_of_two_snapshots_by_its_rule() -> None:
     left = Connection(
         identity=IDENTITY,
         status=Status.ACTION_REQUIRED,
@@ -80,7 +80,7 @@ def test_merge_keeps_the_first_revocation_and_its_actor() -> None:
 
 
 @each_status
-def test_merge_keeps_members_that_one_snapshot_lacks(status: Status) -> None:
+def test_merge_with_a_wire_snapshot_keeps_deadline_and_actor(status: Status) -> None:
     """Merge with a snapshot from the wire, which has no hand-off deadline and no actor."""
     known = stored(status, NOW)
     known = attrs.evolve(known, revoked_at=at(10) if status is Status.REVOKED else None)

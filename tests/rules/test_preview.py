@@ -125,7 +125,7 @@ def test_trigger_preview_matches_the_real_call_in_each_standing(at_now: str, now
         assert (connection, successors, head) == before, "nothing is changed"
 
 
-def test_reconnect_preview_equals_reconnect_with_placeholder_ids() -> None:
+def test_reconnect_preview_equals_reconnect_with_an_empty_url() -> None:
     connection = stored("EXPIRED")
     placeholder = NextAction("", LAST_INSTANT)
     assert preview_trigger(Trigger.RECONNECT, connection, NOW, era=None) == chain.reconnect(
@@ -303,7 +303,7 @@ def test_expiry_notice_centuries_ahead_is_due_to_the_tick(years: int) -> None:
         )
 
 
-def test_expiry_notice_lead_times_may_be_empty_or_one_second() -> None:
+def test_notice_lead_times_of_none_and_one_second_are_accepted() -> None:
     assert find_due_notices(ending(), END - TICK, (), era=None) == ()
     assert find_due_notices(ending(), END - SECOND, (SECOND,), era=None) == (notice(SECOND),)
     assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,), era=None) == ()
@@ -366,7 +366,7 @@ def test_expiry_notice_lead_time_not_in_whole_seconds_raises(
 
 
 @pytest.mark.parametrize("wrong", [specimens.NAIVE, specimens.ELSEWHERE])
-def test_previews_and_notices_reject_a_now_that_is_not_utc(wrong: datetime) -> None:
+def test_previews_and_notices_raise_if_now_is_not_utc(wrong: datetime) -> None:
     for connection in EVERY_CONNECTION:
         for ask in (preview_triggers, find_due_notices):
             with pytest.raises(ArgumentError, match=r"^now: "):

@@ -102,7 +102,7 @@ def test_bad_request_detail_without_a_member_names_the_body() -> None:
 
 
 @pytest.mark.parametrize("fact", ["{member}", "{0}", "%s", "}{", "\\"])
-def test_detail_value_like_a_placeholder_is_not_formatted(fact: str) -> None:
+def test_detail_value_with_braces_or_percent_is_printed_as_is(fact: str) -> None:
     detail = Problem(ProblemCode.BAD_REQUEST, (fact, "UNKNOWN")).detail
     assert detail == f"The request cannot be read: {fact} is at fault (UNKNOWN)."
 

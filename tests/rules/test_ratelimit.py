@@ -267,7 +267,7 @@ def test_admit_without_limits_admits_any_cost() -> None:
 
 
 @given(policies, calls, instants)
-def test_admit_one_equals_admit_with_one_charge(
+def test_admit_one_decides_like_admit_with_a_single_limit(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -309,7 +309,7 @@ def test_admit_with_a_state_of_another_limit_kind_raises(policy: Policy, state: 
 
 
 @pytest.mark.parametrize("policy", [LOG, BUCKET])
-def test_admit_rejects_a_now_that_is_not_utc(policy: Policy) -> None:
+def test_admitting_a_request_raises_if_now_is_not_utc(policy: Policy) -> None:
     naive = START.replace(tzinfo=None)
     with pytest.raises(ArgumentError, match="now"):
         admit((Charge(policy, fresh_state(policy)),), naive)
@@ -486,7 +486,7 @@ def test_bucket_window_above_the_header_maximum_raises() -> None:
         Bucket(name="a", capacity=most, refill=1, seconds=2)
 
 
-def test_rate_limit_log_state_round_trips_via_microseconds() -> None:
+def test_rate_limit_log_made_of_its_microseconds_is_equal() -> None:
     later, earlier = from_epoch_microseconds(2_000_000), from_epoch_microseconds(-1)
     state = LogState.of([later, earlier])
     assert state.microseconds == [-1, 2_000_000]

@@ -73,7 +73,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         )
 
 
-def test_path_b_of_a_tombstoned_account_has_no_user_yet() -> None:
+def test_path_b_set_for_a_tombstoned_account_takes_no_old_user() -> None:
     cell = (AccountState.TOMBSTONED, rules.PREFERRED)
     with outcome_of("entry-path", cell, rules.PATH_B):
         minted = mint("TOMBSTONED", prefer_signup=True)
@@ -152,7 +152,7 @@ def test_law_08_only_account_state_and_preference_decide_path(
         (START, at(30).replace(tzinfo=None), "next_action.expires_at"),
     ],
 )
-def test_initiate_rejects_times_out_of_order_or_not_in_utc(
+def test_initiate_raises_for_times_out_of_order_or_not_in_utc(
     now: datetime, ends: datetime, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:

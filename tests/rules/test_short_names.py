@@ -58,7 +58,7 @@ OTHER_WORDS = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_unpacked_enum_name_equals_its_member_unless_allowed(name: str) -> None:
+def test_module_constant_is_named_as_its_enum_member_or_listed(name: str) -> None:
     module = MODULES[name]
     others: dict[str, str] = {}
     for short, enumeration in unpacked(module).items():
@@ -69,6 +69,6 @@ def test_unpacked_enum_name_equals_its_member_unless_allowed(name: str) -> None:
     assert others == OTHER_WORDS.get(name, {})
 
 
-def test_enum_unpacking_search_finds_the_known_modules() -> None:
+def test_search_for_enum_constants_finds_the_known_modules() -> None:
     assert set(MODULES) >= {"access", "binding", "connection", "problems", "triggers", *OTHER_WORDS}
     assert unpacked(MODULES["connection"]).keys() >= Standing.__members__.keys()

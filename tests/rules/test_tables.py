@@ -379,7 +379,7 @@ def test_table_error_names_the_table_and_cells() -> None:
         ((Light.GREEN, "blue"), ("red",)),
     ],
 )
-def test_check_keys_error_lists_every_missing_key(
+def test_mapping_lacking_enum_keys_raises_naming_each_key(
     entries: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
     check_keys("lamps", (*entries, *missing), Light)
@@ -459,7 +459,7 @@ def test_arrows_of_a_state_diagram_join_its_own_states(table: AnyTable) -> None:
         assert re.fullmatch(r"\w+", before)
 
 
-def test_check_keys_names_the_mapping_without_an_entry() -> None:
+def test_mapping_lacking_an_enum_key_raises_naming_the_mapping() -> None:
     check_keys("colors", {Light.RED: 1, Light.GREEN: 2}, Light)
     with pytest.raises(TableError, match="table 'colors': no entry: green") as raised:
         check_keys("colors", {Light.RED: 1}, Light)

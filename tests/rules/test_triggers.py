@@ -252,7 +252,7 @@ def test_now_before_updated_at_counts_as_updated_at(trigger: str, now: datetime)
 
 @pytest.mark.parametrize("at_now", [name for name in STANDS if name != "REVOKED"])
 @pytest.mark.parametrize("actor", Actor)
-def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: Actor) -> None:
+def test_revoking_with_now_before_updated_at_keeps_updated_at(at_now: str, actor: Actor) -> None:
     for each in STANDS[at_now]:
         connection = attrs.evolve(each, updated_at=SEEN)
         for now, happened_at, revoked_at in (
@@ -274,7 +274,7 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
             )
 
 
-def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
+def test_expires_at_keeps_a_datetime_subclass_and_raises_on_text() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
     answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -284,7 +284,7 @@ def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
             authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
-def test_expires_at_must_be_after_the_stored_authorized_at() -> None:
+def test_expires_at_not_after_the_clamped_authorization_raises() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
         authorize(connection, START, expires_at=at(10))
@@ -346,7 +346,7 @@ def test_authorization_for_400_years_expires_to_the_tick(years: int) -> None:
 
 
 @each_fact
-def test_happened_at_far_ahead_or_not_utc_raises(
+def test_happened_at_over_5_minutes_ahead_or_not_utc_raises(
     trigger: str,
 ) -> None:
     for connection in specimens.EVERY_CONNECTION:

@@ -96,7 +96,7 @@ def test_empty_or_non_text_id_or_reason_raises_naming_argument(
     assert error.value.argument == argument
 
 
-def test_only_app_user_id_rejects_padding_and_257_characters() -> None:
+def test_only_app_user_id_raises_for_padding_or_257_characters() -> None:
     for text in ("x" * 257, " padded ", "tab\t"):
         opaque = (members.REASON, members.USER_ID, members.APP_ID)
         assert {member.parse(text) for member in opaque} == {text}
@@ -114,7 +114,7 @@ def test_app_user_id_allows_white_space_inside_not_at_its_ends() -> None:
             assert parse_app_user_id(f"a{space}b") == f"a{space}b"
 
 
-def test_app_user_id_rejects_control_characters_anywhere() -> None:
+def test_app_user_id_with_a_control_character_anywhere_raises() -> None:
     for control in CONTROLS:
         with pytest.raises(ArgumentError, match="appUserId"):
             parse_app_user_id(f"a{control}b")

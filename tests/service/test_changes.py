@@ -73,7 +73,7 @@ def test_event_id_differs_by_kind_subject_and_instant() -> None:
         (LIMITED, attrs.evolve(LIMITED, user_id=UserId("u-2"), generation=2)),
     ],
 )
-def test_event_id_ignores_the_state_of_the_subject(one: Subject, same: Subject) -> None:
+def test_event_id_is_the_same_in_any_state_of_its_subject(one: Subject, same: Subject) -> None:
     for kind in EventKind:
         assert Event(kind, one, at(1)).id == Event(kind, same, at(1)).id
 
@@ -88,7 +88,7 @@ def test_event_ids_equal_the_ones_already_published() -> None:
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_binding_event_id_is_a_digest_unique_by_app_user(one: str, other: str) -> None:
+def test_binding_event_id_hides_and_differs_by_app_user(one: str, other: str) -> None:
     ids = []
     for text in (one, other):
         coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(text))
@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revoke_changes_raise_unless_one_answer_per_connection() -> None:
+def test_revoking_with_too_few_or_too_many_answers_raises() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
@@ -141,7 +141,7 @@ def test_revoke_changes_raise_unless_one_answer_per_connection() -> None:
 # --- Live successors --------------------------------------------------------------------------
 
 
-def test_live_head_changes_report_only_a_live_chain_head() -> None:
+def test_effect_names_the_chain_head_only_if_it_is_live() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)

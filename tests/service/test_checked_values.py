@@ -187,7 +187,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("made", "argument", "allowed", "given"), WRONG)
-def test_object_built_from_a_wrong_value_names_the_argument(
+def test_wrong_value_for_any_object_raises_naming_the_argument(
     made: Callable[[], object], argument: str, allowed: str, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -255,7 +255,7 @@ def test_argument_error_hides_a_secret_value(made: Callable[[], object]) -> None
         (object(), "an object"),
     ],
 )
-def test_description_of_a_wrong_value_has_its_type_but_no_text(
+def test_error_shows_the_type_but_not_the_text_of_a_wrong_value(
     value: object, described: str
 ) -> None:
     assert describe(value) == described

@@ -91,7 +91,7 @@ class GetEverything(GetConnection):
         return EVERY_NEED
 
 
-def test_needs_of_a_call_include_each_need_of_its_operation() -> None:
+def test_server_loads_every_value_that_an_operation_needs() -> None:
     names = {field.name for field in attrs.fields(Needs)} - {"record", "buckets", "limit"}
     kept = call(GetEverything(ID)).needs
     for name in names:
@@ -187,7 +187,7 @@ def test_request_fingerprint_changes_with_each_field_of_a_call(other: Everything
     assert fingerprint(EVERYTHING) != fingerprint(other)
 
 
-def test_fingerprint_values_are_the_field_texts() -> None:
+def test_request_fingerprint_uses_the_text_of_each_field() -> None:
     expected = [uuid(1), "\0=1", "false", "\0=2026-01-01T00:00:00Z", "\0"]
     assert EVERYTHING.fingerprint_values() == expected
 
@@ -195,7 +195,7 @@ def test_fingerprint_values_are_the_field_texts() -> None:
 # --- Invalid arguments -----------------------------------------------------------------------
 
 
-def test_mutation_without_new_ids_raises() -> None:
+def test_operation_that_mints_an_id_raises_without_new_ids() -> None:
     minting = [each for each in EVERY if each.rule.method == "POST" and each != Revoke(ID)]
     for operation in minting:
         with pytest.raises(ArgumentError, match="new_ids"):

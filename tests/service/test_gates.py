@@ -31,7 +31,7 @@ def test_request_failing_every_gate_gets_unauthenticated() -> None:
         assert code(ask(operation, frozenset(gates.split()))) == "UNAUTHENTICATED"
 
 
-def test_read_and_decide_gates_follow_the_order_of_the_table() -> None:
+def test_parsing_and_deciding_run_the_gates_in_table_order() -> None:
     # Only the store itself can find that it is full.
     assert (*READ_GATES, *DECIDE_GATES, Gate.ROOM) == tuple(REQUEST_GATES)
 
@@ -170,7 +170,7 @@ def test_429_names_the_bucket_before_the_app_user_limit() -> None:
     assert dict(answer.response.headers)["ratelimit"] == '"initiate";r=0;t=60'
 
 
-def test_gate_verdict_prints_problem_code_or_table_name() -> None:
+def test_gate_row_prints_its_problem_code_or_table_name() -> None:
     assert str(REQUEST_GATES[Gate.CREDENTIALS].outcome) == "refuse UNAUTHENTICATED"
     assert str(REQUEST_GATES[Gate.PERMISSION].outcome) == "see permission"
     assert str(REQUEST_GATES[Gate.RULE].outcome) == "see the tables of the operation"

@@ -17,7 +17,7 @@ BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
 @pytest.mark.parametrize("spelling", ["active", "Authorized", "", "REVOKED"])
-def test_active_spelling_must_be_active_or_authorized(spelling: str) -> None:
+def test_active_spelling_not_active_or_authorized_raises(spelling: str) -> None:
     for good in ("ACTIVE", "AUTHORIZED"):
         assert Settings(active_spelling=good).active_spelling == good
     with pytest.raises(ArgumentError, match="ACTIVE, AUTHORIZED") as raised:
@@ -66,5 +66,5 @@ def test_empty_operations_are_not_replaced_by_the_default() -> None:
     assert repr(settings) == "Settings(operations=())"
 
 
-def test_type_base_of_one_character_is_kept() -> None:
+def test_problem_type_base_uri_of_one_character_is_accepted() -> None:
     assert Settings(type_base="/").type_base == "/"

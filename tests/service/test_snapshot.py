@@ -161,7 +161,7 @@ def test_snapshot_of_a_chain_with_gaps_or_out_of_order_raises(
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (THIRD,), (SECOND, THIRD)])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_chain_part_that_skips_connections_raises_unless_full(
+def test_chain_part_under_its_limit_raises_if_it_has_a_gap(
     following: tuple[Connection, ...], limit: int
 ) -> None:
     needs = Needs(chain=FIRST.id, chain_part=ChainPart(limit))
@@ -184,7 +184,7 @@ def test_full_chain_part_out_of_order_or_of_two_chains_raises(
         )
 
 
-def test_chain_part_without_a_connection_raises() -> None:
+def test_chain_part_with_a_limit_of_0_raises() -> None:
     with pytest.raises(ArgumentError, match="limit"):
         ChainPart(0)
 
@@ -222,7 +222,7 @@ def test_snapshot_with_other_bucket_count_than_needed_raises(asked: int, loaded:
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_list_page_limit_below_one_raises_argument_error(limit: int) -> None:
+def test_list_of_connections_with_a_limit_below_1_raises(limit: int) -> None:
     with pytest.raises(ArgumentError) as raised:
         ConnectionsPage(COORDINATE, limit=limit)
     assert raised.value.argument == "limit"
@@ -249,7 +249,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_snapshot_with_a_correct_list_page_is_accepted(
+def test_snapshot_with_a_correct_connection_list_is_accepted(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)
@@ -273,7 +273,7 @@ def test_snapshot_with_a_correct_list_page_is_accepted(
         (ONE_PAGE, TWO.id, 2, (ONE, THREE)),
     ],
 )
-def test_snapshot_with_a_wrong_list_page_raises(
+def test_snapshot_with_a_wrong_connection_list_raises(
     allowed: str,
     after: ConnectionId | None,
     limit: int | None,

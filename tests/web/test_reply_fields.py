@@ -132,9 +132,7 @@ def test_connections_in_a_reply_are_formatted_like_a_single_one(
         (Many(pages=(next_action(START),)), True),
     ],
 )
-def test_has_next_action_also_looks_into_the_tuples_of_a_reply(
-    reply: Many, *, expected: bool
-) -> None:
+def test_next_action_in_a_tuple_of_a_reply_is_found(reply: Many, *, expected: bool) -> None:
     assert has_next_action(reply) is expected
 
 

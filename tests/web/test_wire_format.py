@@ -148,7 +148,7 @@ def test_any_status_in_json_with_revoked_at_parses_as_revoked(status: str) -> No
         assert standing(read, START, era=None) == "REVOKED"
 
 
-def test_connection_json_with_authorized_or_upper_case_id_parses() -> None:
+def test_authorized_status_and_upper_case_id_in_json_are_parsed() -> None:
     document = format_connection(
         apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED", binding=None
     )

@@ -15,7 +15,7 @@ LIFECYCLE: Final = Part(
             rules=("operation.reconnect", "#connection", "#sdk-app", "request.rule"),
             code=("service.operations.reconnect:Reconnect",),
             tests=(
-                "service/operations/test_decisions::test_operations_tuple_has_the_documented_order",
+                "service/operations/test_decisions::test_seven_operations_are_listed_in_the_order_of_the_rules",
                 "service/operations/test_whole_decisions::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
             names=("reconnect",),
@@ -185,7 +185,7 @@ REQUEST: Final = Part(
             code=("service.operations.operation:KeyUse", "web.read:read"),
             tests=(
                 "web/test_sample::test_reference_request_without_idempotency_key_gets_400",
-                "service/test_gates::test_read_and_decide_gates_follow_the_order_of_the_table",
+                "service/test_gates::test_parsing_and_deciding_run_the_gates_in_table_order",
             ),
             names=("Idempotency-Key",),
         ),

@@ -256,7 +256,7 @@ INITIATE: Final = Part(
             says="The header Idempotency-Key is required.",
             rules=("request.key-required", "#key-needed"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
-            tests=("service/test_gates::test_read_and_decide_gates_follow_the_order_of_the_table",),
+            tests=("service/test_gates::test_parsing_and_deciding_run_the_gates_in_table_order",),
             names=("Idempotency-Key",),
         ),
         Statement(

@@ -136,7 +136,7 @@ def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[objec
         ("asgi_app", [3, [3], 3]),
     ],
 )
-def test_example_server_has_pool_bound_metrics_and_draining_503(
+def test_example_bounds_its_pool_has_metrics_and_drains_with_503(
     app: str, bounds: list[object], tmp_path: Path
 ) -> None:
     found, ((counted, metrics), ready, draining), log = asked(
@@ -187,7 +187,7 @@ print(len(sent), len(messages))
 
 
 @pytest.mark.slow
-def test_asgi_example_handles_no_request_that_broke_off(tmp_path: Path) -> None:
+def test_asgi_example_serves_no_request_whose_body_is_cut_off(tmp_path: Path) -> None:
     # The guard refuses such a request, but the function may be copied without it.
     path = os.pathsep.join((str(ROOT), str(EXAMPLES)))
     done = subprocess.run(
@@ -289,7 +289,7 @@ def test_public_url_of_an_example_may_end_with_a_slash(
         ("sqlite:///curae.db", "sqlite:///curae.db"),
     ],
 )
-def test_example_sets_up_the_database_that_it_serves(
+def test_example_uses_a_blocking_driver_url_to_create_its_tables(
     given: str, blocking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert setting("BLOCKING_URL", given, monkeypatch) == blocking

@@ -169,7 +169,7 @@ def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> 
         assert next(left, None) is None
 
 
-def test_explorer_tests_combine_all_choices_behind_each_answer() -> None:
+def test_explorer_tests_try_all_choices_of_an_answer_together() -> None:
     assert all(any(asks(name) <= set(names) for names in SWEPT) for name in NAMES)
 
 
@@ -242,7 +242,7 @@ def test_explorer_link_with_invalid_state_shows_the_first_state(page: Page, frag
 
 
 @pytest.mark.browser
-def test_clicking_a_box_of_the_explorer_picture_picks_its_state(page: Page) -> None:
+def test_clicking_an_explorer_picture_box_selects_its_state(page: Page) -> None:
     page.opens()
     boxes = page.browser.find_elements(By.CSS_SELECTOR, "#explorer-page [role=button]")
     names = [each.text for each in boxes]

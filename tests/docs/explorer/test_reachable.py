@@ -95,7 +95,7 @@ def test_random_traffic_stays_in_the_reachable_states(start: int) -> None:
 
 
 @pytest.mark.slow
-def test_active_connection_has_no_reachable_successor() -> None:
+def test_active_connection_before_expiry_never_has_a_successor() -> None:
     seen = {each for each in reachable.connections() if each[:2] == ("ACTIVE", "no revokedAt")}
     open_ones = {each[4] for each in seen if each[2:4] == (PRESENT, "before the deadline")}
     assert open_ones == {states.ALONE}
@@ -104,7 +104,7 @@ def test_active_connection_has_no_reachable_successor() -> None:
 
 
 @pytest.mark.slow
-def test_reachable_revoked_at_is_set_exactly_if_status_revoked() -> None:
+def test_traffic_sets_revoked_at_if_and_only_if_status_revoked() -> None:
     pairs = {each[:2] for each in reachable.connections()}
     every = product(states.CHOICES["stored status"], states.CHOICES["revocation"])
     assert set(every) - pairs == {

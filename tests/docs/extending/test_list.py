@@ -248,7 +248,7 @@ def test_conformance_fails_a_list_accepting_a_repeated_parameter() -> None:
     assert "limit=20&limit=20" in str(failure)
 
 
-def test_law_watch_and_replay_accept_the_custom_list_operation() -> None:
+def test_law_checks_and_replay_accept_the_custom_list_operation() -> None:
     world = MemoryStore(SETTINGS, clock=lambda: START)
     register(world)
     watch = Watch(operations=NINE)

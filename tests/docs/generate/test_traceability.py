@@ -141,12 +141,12 @@ def test_traceability_row_links_its_rules_code_and_tests() -> None:
         says="So it is.",
         rules=("recovery.revoked.none", "#sdk-app"),
         code=("rules.chain:RECOVERY",),
-        tests=("rules/test_chain::test_reconnect_and_revoke_chain_reject_times_not_in_utc",),
+        tests=("rules/test_chain::test_reconnect_and_revoke_chain_raise_for_times_not_in_utc",),
     )
     shown = to_markdown((Part("Some", (row,)),))
     assert '\n<a id="x1"></a>**X1** So it is.\n' in shown
     assert (
         "\n- Rules: [`recovery.revoked.none`](tables/recovery.md#recovery.revoked.none), "
         "[sdk app](rules.md#sdk-app)\n- Code: [`rules.chain.RECOVERY`](reference/rules.md)\n"
-        "- Test: `tests/rules/test_chain.py::test_reconnect_and_revoke_chain_reject_times_not_in_utc`\n"
+        "- Test: `tests/rules/test_chain.py::test_reconnect_and_revoke_chain_raise_for_times_not_in_utc`\n"
     ) in shown

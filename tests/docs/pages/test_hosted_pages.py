@@ -28,5 +28,5 @@ def test_example_hosted_pages_have_at_most_205_lines() -> None:
     assert text.count("\n") <= 205
 
 
-def test_example_server_asks_a_question_on_every_page_kind() -> None:
+def test_every_kind_of_hosted_page_has_a_question_text() -> None:
     assert QUESTIONS.keys() == set(PageKind)

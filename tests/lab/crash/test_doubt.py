@@ -50,20 +50,20 @@ class Silent(MemoryStore):
     ("trouble", "expected"),
     [((0, 9), False), ((0, 10), True), ((11, 20), True), ((12, 20), False)],
 )
-def test_request_during_a_database_outage_is_marked_doubtful(
+def test_request_in_a_database_outage_is_marked_maybe_retried(
     trouble: tuple[int, int], *, expected: bool
 ) -> None:
     troubles = [(trouble[0] * SECOND, trouble[1] * SECOND)]
     assert with_doubt(ASKED, troubles).is_doubtful is expected
 
 
-def test_request_as_long_as_one_attempt_is_marked_doubtful() -> None:
+def test_request_as_long_as_one_attempt_is_marked_maybe_retried() -> None:
     assert not with_doubt(ASKED, []).is_doubtful
     assert with_doubt(attrs.evolve(ASKED, returned=12 * SECOND), []).is_doubtful
 
 
 @pytest.mark.parametrize("is_doubtful", [False, True])
-def test_database_outage_alone_marks_no_fact_doubtful(*, is_doubtful: bool) -> None:
+def test_database_outage_alone_marks_no_fact_as_maybe_retried(*, is_doubtful: bool) -> None:
     told = attrs.evolve(TOLD, is_doubtful=is_doubtful)
     assert with_doubt(told, [(0, 20 * SECOND)]) == told
 

@@ -186,7 +186,7 @@ def test_history_checker_accepts_two_lost_attempts_and_an_answer(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_judges_16_equal_unanswered_requests(lived: Lived) -> None:
+def test_history_checker_allows_one_of_16_unanswered_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -266,7 +266,7 @@ def test_history_checker_accepts_a_cancel_begun_before_reconnect(lived: Lived) -
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_reconnect_that_missed_a_fact(
+def test_history_checker_accepts_reconnect_loaded_before_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -313,7 +313,7 @@ def test_history_checker_accepts_revoke_loaded_before_a_fact(
     assert lived.judged().is_explained
 
 
-def test_history_checker_over_its_budget_reports_undecided(lived: Lived) -> None:
+def test_history_checker_out_of_steps_reports_undecided(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
 

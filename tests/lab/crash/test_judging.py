@@ -28,7 +28,7 @@ def lived() -> Lived:
     return Lived()
 
 
-def test_unexplained_request_history_is_printed_in_full(lived: Lived) -> None:
+def test_history_without_a_valid_order_is_printed_in_full(lived: Lived) -> None:
     lived.create("k-1")
     lived.get(lived.connections[0])
     lived.revoke(lived.connections[0], "k-2")
@@ -60,7 +60,7 @@ def whole(full_at: int | None, values: dict[Place, Storable] | None = None) -> W
     return Whole(values=values or {}, posted=(), number=0, buckets=buckets)
 
 
-def test_crash_judge_reports_an_overdrawn_bucket(lived: Lived) -> None:
+def test_crash_check_reports_a_bucket_that_admitted_too_much(lived: Lived) -> None:
     for _ in range(3):
         lived.ask("GET", "curae-connect/account-state?appUserId=ada")
     assert any(overdrawn(lived.history, [BUCKET], 0))
@@ -68,7 +68,7 @@ def test_crash_judge_reports_an_overdrawn_bucket(lived: Lived) -> None:
     assert not any(overdrawn(lived.history[1:], [BUCKET], 0))
 
 
-def test_crash_judge_reports_a_missing_bucket_charge(lived: Lived) -> None:
+def test_crash_check_reports_a_missing_bucket_charge(lived: Lived) -> None:
     for _ in range(3):
         lived.ask("GET", "curae-connect/account-state?appUserId=ada")
     before, charged = whole(None), whole(START + 3_000_000)
@@ -92,7 +92,7 @@ def test_crash_judge_reports_a_missing_bucket_charge(lived: Lived) -> None:
     )
 
 
-def test_crash_judge_reports_the_purge_of_a_live_value(lived: Lived) -> None:
+def test_crash_check_reports_a_value_purged_too_early_or_lost(lived: Lived) -> None:
     lived.create("k-1")
     values = dict(lived.rest().values)
     before, day = whole(None, values), 86_400_000_000
@@ -127,5 +127,5 @@ def test_crash_fault_schedule_depends_only_on_its_seed() -> None:
         ([f"{UNDECIDED}an order was found", "law 4 is broken"], 1),
     ],
 )
-def test_crash_run_exits_with_1_only_if_a_law_is_broken(found: list[str], status: int) -> None:
+def test_crash_run_exit_status_is_1_if_broken_3_if_undecided(found: list[str], status: int) -> None:
     assert exit_status(found) == status

@@ -53,7 +53,7 @@ def test_unanswered_operation_gets_the_clock_offsets_to_the_end() -> None:
     ("offsets", "is_explained"),
     [((0, 0), False), ((-MINUTE, -MINUTE), True), ((-MINUTE, 0), True), ((0, MINUTE), False)],
 )
-def test_judge_rejects_a_clock_step_back_without_its_offsets(
+def test_history_checker_rejects_a_clock_step_back_not_recorded(
     offsets: tuple[int, int], *, is_explained: bool
 ) -> None:
     lived = Lived()
@@ -68,7 +68,7 @@ def test_judge_rejects_a_clock_step_back_without_its_offsets(
     assert lived.judged().is_explained is is_explained
 
 
-def test_judge_accepts_a_tombstone_after_the_clock_steps_back() -> None:
+def test_history_checker_accepts_tombstone_after_clock_step_back() -> None:
     lived = Lived()
     lived.initiate("k-1")
     lived.tell(Tombstoned(USER))
@@ -89,7 +89,7 @@ def test_judge_accepts_a_tombstone_after_the_clock_steps_back() -> None:
     assert lived.judged().is_explained
 
 
-def test_judge_accepts_a_doubtful_tombstone_tried_twice() -> None:
+def test_history_checker_accepts_a_retried_tombstone_done_twice() -> None:
     lived = Lived()
     lived.create("k-1")
     first = len(lived.history)

@@ -256,7 +256,7 @@ def test_fact_with_a_binding_of_another_coordinate_raises(fact: Fact) -> None:
         attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
     ],
 )
-def test_list_page_with_a_connection_of_another_owner_raises(elsewhere: Coordinate) -> None:
+def test_fact_with_connections_of_another_coordinate_raises(elsewhere: Coordinate) -> None:
     own, other = pending(), pending(number=2)
     other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
     for loaded in ((other,), (own, other), (other, own)):
@@ -290,7 +290,7 @@ class Noted(Fact):
         return curae.Ignored(Changes(), ("noted",))
 
 
-def test_custom_fact_on_a_snapshot_of_another_app_raises() -> None:
+def test_custom_fact_loaded_with_another_apps_binding_raises() -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     loaded = curae.Snapshot(session=subjects.LANDED, binding=elsewhere)
     for asked in (Needs(binding=COORDINATE), Needs(session=SESSION)):

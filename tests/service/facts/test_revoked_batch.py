@@ -22,11 +22,11 @@ URL = "https://connect.example/page"
 @pytest.mark.parametrize(
     "fact", [Revoked(ID, Actor.APP), Revoked(ID, Actor.UPSTREAM), Authorized(ID)]
 )
-def test_first_step_of_a_single_connection_fact_is_the_fact(fact: Fact) -> None:
+def test_fact_about_one_connection_is_not_split_into_batches(fact: Fact) -> None:
     assert first_step(fact, 2) is fact
 
 
-def test_first_step_of_a_fact_of_a_revoked_subclass_is_the_fact() -> None:
+def test_fact_of_a_revoked_subclass_is_not_split_into_batches() -> None:
     class Cancelled(Revoked):
         """A fact that decides in another way."""
 
@@ -35,7 +35,7 @@ def test_first_step_of_a_fact_of_a_revoked_subclass_is_the_fact() -> None:
 
 
 @pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
-def test_first_revocation_batch_has_all_values_of_its_fact(actor: Actor) -> None:
+def test_first_revocation_batch_copies_every_member_of_its_fact(actor: Actor) -> None:
     batch = first_step(Revoked(ID, actor, happened_at=at(1), page_url=URL), 2)
     assert batch == RevokedBatch(
         connection_id=ID, actor=actor, happened_at=at(1), page_url=URL, size=2
@@ -83,7 +83,7 @@ def test_later_revocation_batches_use_revoked_at_of_the_first(
     assert rest.happened_at == expected
 
 
-def test_only_the_first_revocation_batch_checks_happened_at() -> None:
+def test_far_happened_at_raises_only_in_first_revocation_batch() -> None:
     batch = RevokedBatch(connection_id=ID, actor=Actor.PATIENT, happened_at=at(10_000), size=1)
     with pytest.raises(ArgumentError, match="happened_at"):
         batch.check(at(20))
@@ -91,7 +91,7 @@ def test_only_the_first_revocation_batch_checks_happened_at() -> None:
 
 
 @pytest.mark.parametrize(("before", "written"), [(None, [1, 2]), (3, [1])])
-def test_only_first_revocation_batch_bumps_a_revoked_head(
+def test_only_first_revocation_batch_writes_a_revoked_head(
     before: int | None, written: list[int]
 ) -> None:
     first, second = chain_of(2)

@@ -265,7 +265,7 @@ def test_initiate_creates_a_session_and_binds_a_user_if_needed(
 # --- All operations --------------------------------------------------------------------------
 
 
-def test_operations_tuple_has_the_documented_order() -> None:
+def test_seven_operations_are_listed_in_the_order_of_the_rules() -> None:
     assert [operation.rule.name for operation in OPERATIONS] == [
         "create-connection",
         "get-connection",
@@ -325,7 +325,7 @@ class Schedule(Operation):
         raise NotImplementedError  # as above
 
 
-def test_fingerprint_values_are_field_texts_in_field_order() -> None:
+def test_request_fingerprint_uses_field_texts_in_field_order() -> None:
     schedule = Schedule(
         name="n",
         count=2,

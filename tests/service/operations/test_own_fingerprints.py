@@ -42,7 +42,7 @@ class Pair(operation.UserOperation):
         raise NotImplementedError  # only its fingerprint is made
 
 
-def test_texts_imitating_list_lengths_cannot_forge_a_fingerprint() -> None:
+def test_text_like_a_list_length_gives_no_equal_fingerprint() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
 
 

@@ -90,7 +90,7 @@ class Refuse(operation.ConnectionOperation):
         (Problem(ProblemCode.RATE_LIMITED, ("labels", 5)), 429, False),
     ],
 )
-def test_own_operation_stores_only_final_404_and_409_problems(
+def test_custom_operation_stores_only_final_404_and_409_problems(
     problem: Problem, status: int, *, is_kept: bool
 ) -> None:
     asked = call(Refuse(ID, problem), "k-1")
@@ -108,7 +108,7 @@ class KeepCopy(Refuse):
         return operation.Ruling(operation.NotModified('"held"'))
 
 
-def test_own_operation_with_a_304_stores_no_idempotency_record() -> None:
+def test_custom_operation_with_a_304_stores_no_key_record() -> None:
     asked = call(KeepCopy(ID, Problem(ProblemCode.NOT_FOUND)), "k-1")
     answer = respond(decide(asked, Snapshot(connection=pending()), START, new_ids=new_ids()))
     assert (answer.response.status, answer.changes) == (304, NO_CHANGES)
@@ -161,7 +161,7 @@ PLATFORM: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1
         (OTHER_USER, Snapshot(connection=pending(), binding=OTHER_BINDING), 404, ["platform"]),
     ],
 )
-def test_unknown_id_or_wrong_user_gets_404_charging_only_bucket(
+def test_404_of_an_id_or_user_charges_the_bucket_not_app_user(
     user: AppUserId, snapshot: Snapshot, status: int, charged: list[str]
 ) -> None:
     asked = attrs.evolve(call(Remind(ID, user), "k-1"), settings=PLATFORM)
@@ -170,7 +170,7 @@ def test_unknown_id_or_wrong_user_gets_404_charging_only_bucket(
     assert (decision.status, written(decision.changes.writes)) == (status, charged)
 
 
-def test_404_by_the_rule_of_an_own_operation_charges_no_app_user() -> None:
+def test_404_by_a_custom_operations_rule_charges_no_app_user() -> None:
     class RefuseReminder(Remind):
         def decide(self, context: operation.OperationContext) -> operation.Ruling:
             del context
@@ -253,7 +253,7 @@ class ShowPage(operation.Operation):
         (Needs(session=SESSION.id), PageKind.SESSION, SESSION.id),
     ],
 )
-def test_hosted_page_subject_defaults_to_the_id_in_the_needs(
+def test_hosted_page_is_about_the_id_that_the_operation_loads(
     needed: Needs, kind: PageKind, subject: str
 ) -> None:
     page = hosted_page_for(call(ShowPage(needed), "k-1"), PageShown(new_ids().next_action), None)

@@ -357,7 +357,7 @@ def test_fingerprints_equal_those_in_records_already_stored(
     assert fingerprint(operation) == Fingerprint(name, sha256(text))
 
 
-def test_fingerprint_of_values_with_line_feeds_hashes_lengths() -> None:
+def test_fingerprint_of_texts_with_line_feeds_covers_lengths() -> None:
     assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 

@@ -48,7 +48,7 @@ from hypothesis import given, settings, strategies
 
 @settings(database=None, derandomize=True)
 @given(strategies.integers())
-def test_small(number):
+def test_every_integer_is_below_ten(number):
     assert number < 10
 """
 
@@ -57,7 +57,7 @@ def test_small(number):
 @pytest.mark.parametrize(
     ("options", "printed"), [((), "number=,"), (("-p", "no:schemathesis"), "number=10,")]
 )
-def test_only_the_pytest_plugin_hides_schemathesis_examples(
+def test_pytest_plugin_of_schemathesis_hides_example_values(
     tmp_path: Path, options: tuple[str, ...], printed: str
 ) -> None:
     (tmp_path / "test_small.py").write_text(FAILING, encoding="utf-8")

@@ -88,7 +88,7 @@ class Answering:
         ([], [None]),
     ],
 )
-def test_galera_test_records_a_stale_read(
+def test_galera_test_reports_a_revocation_that_a_node_lacks(
     rows: Sequence[Sequence[object]], stale: list[str | None]
 ) -> None:
     watch, node = Watch(Galera(NOBODY, [])), Node(Host("a", "10.0.0.1"), Path(), ())
