@@ -271,7 +271,7 @@ def test_check_prints_each_simulation_until_a_law_is_broken(
         ("tests.cli.planted_stores:make_async_store", None),
     ],
 )
-def test_check_simulates_no_purge_of_a_store_without_its_clock(
+def test_check_skips_purges_of_a_store_without_purge_or_clock(
     store: str,
     reason: str | None,
     lines: list[tuple[str, str]],
@@ -318,7 +318,7 @@ def test_check_adds_up_the_findings_of_all_parts(
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_check_adds_up_what_all_parts_did_not_run(
+def test_check_prints_the_total_of_checks_not_run(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = Report((), (), (NotRun("a.one", "no time"), NotRun("a.two", "no time")), seed="1")

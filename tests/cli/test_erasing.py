@@ -211,7 +211,7 @@ def test_purge_deletes_erased_user_despite_a_later_tombstone(platform: Platform)
     assert "mary" not in platform.everything()
 
 
-def test_purge_clears_erased_user_kept_by_earlier_values(platform: Platform) -> None:
+def test_purge_clears_user_id_of_a_binding_kept_for_a_connection(platform: Platform) -> None:
     platform.sign_up()
     erase(platform.database, MARY)
     between = platform.connect()

@@ -82,7 +82,7 @@ def test_facts_from_a_file_and_a_stream_show_progress(
         ('{"document": {"kind": "connection.revoked", "subject": {}}}\n', "at: "),
     ],
 )
-def test_printed_event_without_a_member_gets_an_error(
+def test_ends_since_prints_an_error_for_a_malformed_event(
     line: str, said: str, command: Command
 ) -> None:
     since = "2026-01-01T00:00:00Z"
@@ -97,7 +97,7 @@ def test_ends_since_skips_events_that_end_nothing(command: Command) -> None:
     assert command(*arguments, given=given) == (0, [], "")
 
 
-def test_ends_since_numbers_tombstones_and_later_revocations(
+def test_ends_since_answers_each_event_with_its_line_number(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()

@@ -69,7 +69,9 @@ def test_repeated_tombstone_is_a_copy_only_with_happened_at(
     assert platform.status(later) == status
 
 
-def test_ignored_fact_may_act_when_it_is_repeated(platform: Platform, command: Command) -> None:
+def test_ignored_expire_acts_if_repeated_after_authorization(
+    platform: Platform, command: Command
+) -> None:
     pending = platform.connect(authorized=False)
     given = lines({"type": "connection.expire", "connectionId": pending})
     _, (first,), _ = command("facts", "-", given=given)
@@ -78,7 +80,7 @@ def test_ignored_fact_may_act_when_it_is_repeated(platform: Platform, command: C
     assert (first["outcome"], second["outcome"]) == ("ignored", "done")
 
 
-def test_repeated_graduation_without_a_user_may_graduate_another(
+def test_repeated_graduation_without_user_graduates_the_next_one(
     platform: Platform, command: Command
 ) -> None:
     graduate = lines({"type": "binding.graduate", **COORDINATE})

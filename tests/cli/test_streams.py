@@ -132,7 +132,7 @@ def test_full_disk_exits_1_and_says_why(
 
 
 @needs_full_device
-def test_outbox_once_to_a_full_device_exits_1_without_noise(
+def test_outbox_once_to_a_full_device_exits_1_with_one_error(
     platform: Platform, command: Command
 ) -> None:
     platform.connect()

@@ -257,7 +257,7 @@ LAMP = Table[str, str](
 """
 
 
-def test_place_of_a_rule_is_the_line_of_its_row(
+def test_source_of_a_rule_is_the_file_and_line_of_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "lamps"

@@ -88,7 +88,7 @@ def older(tmp_path: Path) -> Path:
     return path
 
 
-def test_tables_diff_on_a_terminal_breaks_no_detail(
+def test_tables_diff_on_a_wide_terminal_wraps_no_text(
     older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = io.StringIO()

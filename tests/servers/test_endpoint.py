@@ -207,7 +207,7 @@ def test_unexpected_error_is_logged_and_gives_500(kind: str, error: Exception, s
     assert "a-secret" not in log.text
 
 
-def test_error_before_the_store_is_asked_gives_500(kind: str) -> None:
+def test_header_value_that_is_no_text_gives_500_and_is_logged(kind: str) -> None:
     with logged() as log:
         asking = Asking(kind=kind, store=faulty(), patience=RetryPolicy())
         wrong = (("Accept", "*/*"), ("Authorization", b"no text"))

@@ -21,7 +21,7 @@ CREATE = request("create")
 PAGE = Request("GET", "/page")
 
 
-def test_log_record_of_a_request_has_its_line_and_no_line_number(
+def test_request_log_record_has_its_data_and_no_source_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -136,7 +136,7 @@ def test_error_raised_by_serve_is_logged_counted_and_gives_500(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_request_for_an_operation_left_out_is_logged_without_one(kind: str) -> None:
+def test_request_for_a_disabled_operation_logs_no_operation(kind: str) -> None:
     kept = tuple(each for each in OPERATIONS if each.rule.name != "create-connection")
     names = []
     for operations in (OPERATIONS, kept):

@@ -96,7 +96,7 @@ def test_endless_body_is_read_only_up_to_a_bound() -> None:
     "read",
     [[LINGER_BYTES // 4] * 4, [LINGER_BYTES - 1, 1], [LINGER_BYTES - 1, 2], [1, 0, LINGER_BYTES]],
 )
-def test_too_long_body_is_dropped_until_the_bound_is_reached(read: list[int]) -> None:
+def test_guard_stops_reading_a_too_long_body_at_its_read_bound(read: list[int]) -> None:
     sizes = [BODY_MAX + 1, *read]
     client = Client([part(b"x" * size, more=True) for size in sizes] + [part(b"left", more=True)])
     guarded(Seen(), client)

@@ -105,7 +105,9 @@ def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
 
 @pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH])
 @pytest.mark.parametrize(("method", "reached"), [("GET", 4), ("HEAD", 4), ("POST", 3), ("PUT", 3)])
-def test_get_and_head_of_a_health_check_have_no_bound(path: str, method: str, reached: int) -> None:
+def test_only_get_and_head_health_checks_bypass_the_slot_bound(
+    path: str, method: str, reached: int
+) -> None:
     async def scenario() -> None:
         app = Holding()
         asked = [(b"", "/page/one")] * 3 + [(b"", path)]

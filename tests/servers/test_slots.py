@@ -36,7 +36,7 @@ async def taken(slots: Slots, *requests: Names) -> list[int]:
         ([(A,), (B,), (C,), ()], [0, 1, 2]),
     ],
 )
-def test_requests_of_one_name_get_at_most_max_per_name_slots(
+def test_slots_of_one_api_key_or_connection_are_limited(
     requests: list[Names], got: list[int]
 ) -> None:
     async def scenario() -> None:
@@ -90,7 +90,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     run(scenario())
 
 
-def test_giving_back_a_slot_of_two_names_admits_both_waiters() -> None:
+def test_freed_slot_of_a_key_and_a_connection_admits_two_waiters() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1)
         await slots.take((A, ROW))
@@ -103,7 +103,7 @@ def test_giving_back_a_slot_of_two_names_admits_both_waiters() -> None:
     run(scenario())
 
 
-def test_giving_back_one_of_two_slots_of_a_name_frees_one() -> None:
+def test_key_that_gives_back_one_of_two_slots_gets_one_again() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=2, max_alone=2)
         for _ in range(2):
@@ -186,7 +186,7 @@ async def pass_through(slots: Slots, *requests: Names) -> None:
         ([(A, ROW)] * ALONE_AFTER + [(A,)], (ROW,), 2),
     ],
 )
-def test_sole_name_in_last_100_requests_gets_max_alone_slots(
+def test_key_alone_in_last_100_requests_gets_max_alone_slots(
     before: list[Names], asked: Names, most: int
 ) -> None:
     async def scenario() -> None:
@@ -200,7 +200,7 @@ def test_sole_name_in_last_100_requests_gets_max_alone_slots(
     run(scenario())
 
 
-def test_second_name_gets_a_slot_at_once_beside_a_lone_name() -> None:
+def test_second_key_gets_a_slot_at_once_beside_a_lone_key() -> None:
     async def scenario() -> None:
         slots = Slots(5, max_per_name=2, max_alone=4)
         await pass_through(slots, *[(A,)] * ALONE_AFTER)

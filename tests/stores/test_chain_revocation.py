@@ -268,7 +268,7 @@ def test_reconnect_of_an_old_id_between_batches_is_superseded(place: Place) -> N
     assert len(place.all()) == 8
 
 
-def test_revocation_by_another_between_batches_is_kept(place: Place) -> None:
+def test_revocation_by_the_app_between_batches_keeps_its_actor(place: Place) -> None:
     chain = store_chain(place.store, 8)
     rival = {2: lambda: record(place.store, Revoked(chain[1].id, Actor.APP))}
     assert isinstance(revoke(Stepped(place.store, before_commit=rival), chain[0], at(15)), Done)
@@ -293,7 +293,7 @@ def test_chain_is_revoked_though_the_clock_moves_between_batches(
         assert {each.revoked_at for each in found} == {at(15) if happened_at == at(15) else NOW}
 
 
-def test_first_batch_still_refuses_an_instant_too_far_ahead(place: Place) -> None:
+def test_revocation_too_far_ahead_raises_and_changes_nothing(place: Place) -> None:
     chain = store_chain(place.store, 8)
     with pytest.raises(ValueError, match="happened_at"):
         revoke(place.store, chain[0], NOW + timedelta(minutes=6))
@@ -323,7 +323,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     return made
 
 
-def test_each_batch_has_the_whole_time_of_the_policy(place: Place, time: FakeTime) -> None:
+def test_time_limit_of_retries_starts_anew_in_each_batch(place: Place, time: FakeTime) -> None:
     chain = store_chain(place.store, 8)
 
     def wait() -> None:

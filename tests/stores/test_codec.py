@@ -282,7 +282,7 @@ def test_rate_limit_log_at_either_end_of_time_is_loaded(instant: datetime) -> No
 # --- Codecs that are built when the module is imported ---------------------------------------
 
 
-def test_enum_field_is_a_string_and_no_member_of_the_enum() -> None:
+def test_enum_field_is_stored_as_text_and_loaded_as_a_member() -> None:
     status = codec._enum_field(Status)
     assert status.kind is str
     assert status.read is not None
@@ -306,7 +306,7 @@ def test_object_field_reads_and_writes_an_object_of_its_class() -> None:
     assert field.write(value) == document
 
 
-def test_document_codec_ignores_the_format_and_no_other_member() -> None:
+def test_document_codec_skips_format_and_raises_for_others() -> None:
     document = codec._document_codec(
         ResponseReference, status=FieldCodec(int), reference=FieldCodec(str)
     )

@@ -184,7 +184,7 @@ def is_optional(kind: type[Storable], path: tuple[str, ...]) -> bool:
     return False
 
 
-def test_every_optional_stored_field_has_an_emptiest_value() -> None:
+def test_lowest_value_cases_cover_every_optional_stored_field() -> None:
     assert BASES.keys() == set(get_args(Storable))
     optional = {
         (kind, ".".join(path))
@@ -197,7 +197,7 @@ def test_every_optional_stored_field_has_an_emptiest_value() -> None:
 
 
 @pytest.mark.parametrize(("kind", "path", "member", "expected"), EMPTIEST)
-def test_emptiest_field_of_a_stored_document_is_kept(
+def test_empty_or_lowest_value_of_stored_field_loads_unchanged(
     kind: type[Storable], path: str, member: Json, expected: object
 ) -> None:
     written = at_path(kind, path, member)
@@ -212,7 +212,7 @@ NULLABLE: Final = [each[:3] for each in EMPTIEST if at_path(*each[:2], None) == 
 
 
 @pytest.mark.parametrize(("kind", "path", "member"), NULLABLE)
-def test_emptiest_field_of_a_stored_document_differs_from_null(
+def test_empty_or_lowest_stored_value_is_not_loaded_as_null(
     kind: type[Storable], path: str, member: Json
 ) -> None:
     with_null: Storable = load(kind, BASES[kind])

@@ -49,7 +49,7 @@ def test_nullable_copies_a_codec_and_leaves_it_as_it_was() -> None:
     assert not text.nullable
 
 
-def test_object_codec_ignores_listed_members_and_refuses_others() -> None:
+def test_object_codec_skips_listed_members_and_raises_for_others() -> None:
     document: Document = {"x": 1, "y": "2", "format": 1}
     assert codec().read(document) == Point(1, 2)
     assert fault(lambda: codec().read({**document, "z": 3})) == (None, "INVALID")
@@ -64,6 +64,6 @@ def test_object_codec_names_a_member_of_another_type(member: str, wrong: object)
     assert fault(lambda: codec().read(document)) == (member, "INVALID")
 
 
-def test_missing_member_is_the_default_of_its_field_or_refused() -> None:
+def test_missing_member_gets_its_default_or_raises_without_one() -> None:
     assert codec().read({"x": 1, "y": "2"}) == Point(1, 2)
     assert fault(lambda: codec().read({"x": 1})) == ("y", "INVALID")

@@ -80,14 +80,14 @@ def ask(made: Faulty, asked: Request, stats: RetryStats | None = None) -> Answer
 
 
 @pytest.mark.parametrize("prepare", [conflicting, full, broken])
-def test_internal_answer_has_the_machine_time_and_type_base(prepare: Callable[[], Faulty]) -> None:
+def test_500_of_serve_has_machine_time_and_problem_type_base(prepare: Callable[[], Faulty]) -> None:
     answer = ask(prepare(), request("create"))
     check_given_up(answer)
     assert answer.decided_at == MACHINE_TIME
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
 
 
-def test_refusal_without_api_key_has_machine_time_and_type_base() -> None:
+def test_401_without_api_key_has_machine_time_and_type_base() -> None:
     answer = ask(faulty(), attrs.evolve(request("create"), headers=()))
     assert (answer.response.status, answer.decided_at) == (401, MACHINE_TIME)
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
@@ -102,7 +102,7 @@ def test_full_account_is_counted_and_logged_without_its_name(
     assert caplog.messages == ["no room: 0 values of kind Rate are kept"]
 
 
-def test_conflicts_without_a_result_are_no_unexpected_error(
+def test_giving_up_after_conflicts_logs_no_unexpected_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stats = RetryStats()

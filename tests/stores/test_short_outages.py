@@ -222,7 +222,7 @@ def test_redis_down_for_half_a_second_gives_201_and_one_charge(
 # --- Hosted pages -----------------------------------------------------------------------------
 
 
-def test_failed_external_call_is_not_retried_within_a_request(time: FakeTime) -> None:
+def test_request_gives_up_if_its_external_call_fails_once(time: FakeTime) -> None:
     made, outage = faulty(), Outage(time, OSError)
     called = Called(made, lambda _: outage.call(lambda: None))
     check_given_up(ask(made, CREATE, called))
@@ -234,7 +234,7 @@ def test_failed_external_call_is_not_retried_within_a_request(time: FakeTime) ->
     assert state(made) is RecordState.COMPLETED
 
 
-def test_failed_async_external_call_is_not_retried_in_a_request(time: FakeTime) -> None:
+def test_async_request_gives_up_if_its_external_call_fails_once(time: FakeTime) -> None:
     made, outage = faulty(), Outage(time, OSError)
 
     async def make(_: NewIds, __: AsyncRenew) -> NextAction:

@@ -152,7 +152,7 @@ def test_sweep_starts_no_batch_at_the_deadline_of_its_caller(
     assert not is_swept(store)
 
 
-def test_each_batch_of_a_sweep_has_the_whole_time_of_the_policy(
+def test_time_limit_of_retries_starts_anew_in_each_sweep_batch(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = fake_time(monkeypatch)
@@ -177,7 +177,7 @@ def test_fact_finishes_an_earlier_sweep_first(store: MemoryStore) -> None:
     assert is_swept(store)
 
 
-def test_sweep_without_a_request_is_tried_for_a_minute(
+def test_sweep_outside_a_request_outlasts_a_30_second_outage(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = fake_time(monkeypatch)

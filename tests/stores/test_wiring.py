@@ -214,6 +214,6 @@ def test_valid_serve_arguments_are_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_class_without_a_load_method_is_of_neither_kind(*, is_async: bool) -> None:
+def test_store_kind_check_accepts_a_class_without_a_load_method(*, is_async: bool) -> None:
     # The function that uses the store says what is missing.
     wiring.check_store_kind(object(), "serve", is_async=is_async)

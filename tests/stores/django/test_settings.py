@@ -61,7 +61,7 @@ def test_django_settings_keep_other_options_of_the_url() -> None:
     }
 
 
-def test_django_settings_are_empty_where_the_url_says_nothing() -> None:
+def test_django_settings_are_empty_text_if_missing_in_the_url() -> None:
     seen = database_settings("postgresql:///curae")
     given = {name: seen[name] for name in ("USER", "PASSWORD", "HOST", "PORT")}
     assert given == {"USER": "", "PASSWORD": "", "HOST": "", "PORT": ""}

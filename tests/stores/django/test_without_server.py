@@ -96,7 +96,7 @@ def test_django_database_is_the_default_without_a_setting() -> None:
     assert refused.value.allowed == "an SQLite or PostgreSQL database"
 
 
-def test_django_opens_no_connection_beyond_the_deadline() -> None:
+def test_django_does_not_connect_if_that_may_outlast_deadline() -> None:
     with (
         database(URL, migrated=False, changed={"OPTIONS": {"connect_timeout": 20}}) as alias,
         deadline_scope(10),
@@ -105,7 +105,7 @@ def test_django_opens_no_connection_beyond_the_deadline() -> None:
         DjangoDatabase(alias).rows(ONE)
 
 
-def test_django_connects_at_once_without_a_connect_timeout() -> None:
+def test_django_without_a_connect_timeout_tries_to_connect() -> None:
     with (
         database(URL, migrated=False, changed={"OPTIONS": {}}) as alias,
         deadline_scope(0.9),
@@ -115,14 +115,14 @@ def test_django_connects_at_once_without_a_connect_timeout() -> None:
     assert type(refused.value) is StoreUnavailableError
 
 
-def test_replication_handler_of_a_statement_is_removed_after_it(made: DjangoDatabase) -> None:
+def test_django_removes_its_notice_handler_after_a_statement(made: DjangoDatabase) -> None:
     connection = Connection()
     with made._replication_checked(connection.wrapper):
         assert len(connection.connection.handlers) == 1
     assert connection.connection.handlers == []
 
 
-def test_statement_is_watched_and_its_replication_checked(
+def test_django_statement_gets_a_watchdog_and_replication_check(
     made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = Connection()
@@ -143,7 +143,7 @@ def test_statement_is_watched_and_its_replication_checked(
     assert all(about is connection for _, about in seen)
 
 
-def test_commit_in_doubt_is_confirmed_before_the_next_statement(made: DjangoDatabase) -> None:
+def test_next_statement_first_confirms_an_unreplicated_commit(made: DjangoDatabase) -> None:
     connection, replication = Connection(), made._replication
     replication.handle_notice(FakeNotice())
     assert replication.is_in_doubt
@@ -164,7 +164,7 @@ def test_sqlite_lock_wait_is_limited_to_the_time_left(
     assert ran == [f"PRAGMA busy_timeout = {each}" for each in limits]
 
 
-def test_wait_ends_after_statement_timeout_or_at_the_deadline(
+def test_watchdog_fires_after_statement_timeout_or_at_deadline(
     made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched: list[tuple[int, float]] = []
@@ -205,7 +205,7 @@ def test_postgresql_runs_a_small_transaction_as_one_statement(
 
 
 @pytest.mark.parametrize("step", ["create", "drop"])
-def test_migration_on_postgresql_takes_the_lock_first(
+def test_postgresql_migration_takes_an_advisory_lock_first(
     monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     migration = vars(import_module("curae_lifecycle.stores.django.migrations.0001_tables"))

@@ -189,7 +189,7 @@ def cancel_claim(
 
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("hook", ["before_load", "after_load", None])
-def test_key_claim_stored_after_its_cancellation_is_released(
+def test_key_taken_after_its_request_was_cancelled_is_released(
     hook: str | None, *, used: bool, time: FakeTime
 ) -> None:
     made = faulty()
@@ -205,7 +205,7 @@ def test_key_claim_stored_after_its_cancellation_is_released(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_late_key_claim_of_a_request_refused_since_is_released(time: FakeTime) -> None:
+def test_key_taken_late_is_released_if_its_request_gets_401(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.
@@ -218,7 +218,7 @@ def test_late_key_claim_of_a_request_refused_since_is_released(time: FakeTime) -
 
 
 @pytest.mark.parametrize("hook", ["before_load", "after_load"])
-def test_cancelled_key_claim_keeps_response_of_another_attempt(hook: str, time: FakeTime) -> None:
+def test_cancelled_request_keeps_the_response_of_another_attempt(hook: str, time: FakeTime) -> None:
     made = faulty()
     answers: list[Answer] = []
 
@@ -252,7 +252,7 @@ def test_async_external_call_cannot_renew_after_configured_lease(time: FakeTime)
     assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
 
 
-def test_closed_coroutine_holds_its_idempotency_key_for_a_lease() -> None:
+def test_closed_coroutine_leaves_its_idempotency_key_in_flight() -> None:
     made = faulty()
 
     async def closed() -> None:

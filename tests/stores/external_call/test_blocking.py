@@ -202,7 +202,7 @@ def test_no_external_call_if_the_idempotency_key_cannot_be_taken(
     assert caplog.messages == ["gave up after attempt 20"]
 
 
-def test_key_claim_that_never_commits_leaves_no_record() -> None:
+def test_idempotency_key_that_cannot_be_taken_leaves_no_record() -> None:
     made = faulty()
 
     def fail(_: Changes) -> None:
@@ -267,7 +267,7 @@ def test_error_in_external_call_gives_500_and_releases_the_key(
     check_free(made, operation)
 
 
-def test_retry_after_a_release_names_the_released_rule() -> None:
+def test_trail_of_a_retry_says_that_its_key_was_released() -> None:
     made = prepared("create")
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     answer = ask(made, request("create"), Called(made))

@@ -306,7 +306,7 @@ def unknown(made: Faulty, called: Called, operation: str = "create") -> Answer:
     return ask(made, request(operation), called, lost_lease=UNKNOWN)
 
 
-def test_commit_of_unknown_outcome_blocks_a_second_external_call() -> None:
+def test_key_of_unknown_outcome_makes_no_call_until_resolved() -> None:
     made = faulty()
     check_given_up(unknown(made, Called(made, failing(UNREACHABLE))))
     called = Called(made)
@@ -321,7 +321,7 @@ def test_commit_of_unknown_outcome_blocks_a_second_external_call() -> None:
     assert (unknown(made, called).response.status, called.times) == (201, 1)
 
 
-def test_limit_reached_with_unknown_outcome_keeps_key_in_flight() -> None:
+def test_429_with_lost_lease_unknown_keeps_the_key_in_flight() -> None:
     made = faulty()
     answer = unknown(made, Called(made, lambda _: initiates(made, 10)), "initiate")
     assert (answer.response.status, state(made)) == (429, RecordState.IN_FLIGHT)
@@ -341,7 +341,7 @@ def test_store_failure_before_external_call_releases_the_key() -> None:
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 
 
-def test_failed_commit_with_unknown_outcome_keeps_key_in_flight() -> None:
+def test_500_with_lost_lease_unknown_keeps_the_key_in_flight() -> None:
     made = faulty([None, *[LOST] * 20])
     check_given_up(unknown(made, Called(made)))
     assert state(made) is RecordState.IN_FLIGHT

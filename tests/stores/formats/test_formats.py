@@ -103,7 +103,7 @@ def test_stored_document_gets_its_missing_upgrades_in_order(
     assert document == before
 
 
-def test_document_formats_are_numbered_per_kind() -> None:
+def test_upgrades_of_one_kind_leave_format_of_another_kind_at_1() -> None:
     assert newest_format("Thing", STEPS) == 3
     assert newest_format("Another", STEPS) == 1
     assert upgrade_document("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}
@@ -157,7 +157,7 @@ def test_loading_an_old_document_runs_its_upgrades(monkeypatch: pytest.MonkeyPat
     assert load(Connection, {**dump(pending()), "format": 2}) == pending()
 
 
-def test_dump_and_load_use_the_newest_format_of_the_kind(
+def test_dump_writes_the_newest_format_and_load_upgrades_older(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps = (Upgrade("a connection counts its writes", lambda held: {**held, "version": 1}),)

@@ -307,7 +307,7 @@ def test_limited_purge_continues_with_the_next_account() -> None:
     assert made.purge(due, limit=6) == 5
 
 
-def test_limited_purge_visits_as_many_accounts_as_its_limit() -> None:
+def test_purge_with_limit_2_drops_a_value_of_each_of_2_accounts() -> None:
     made = store()
     fill_records(made, 1)
     handle_at(made, by_neighbour(unknown(0)), START)

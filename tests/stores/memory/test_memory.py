@@ -171,7 +171,7 @@ def test_update_of_a_value_changed_since_it_was_read_conflicts() -> None:
     assert made.connection(ID) is ACTIVE
 
 
-def test_second_successor_of_a_connection_is_refused() -> None:
+def test_commit_of_a_second_successor_conflicts() -> None:
     made = world(curae.Settings(), REVOKED, server.successor())
     identity = attrs.evolve(server.successor().identity, id=curae.ConnectionId(uuid(3)))
     rival = attrs.evolve(server.successor(), identity=identity)
@@ -182,7 +182,7 @@ def test_second_successor_of_a_connection_is_refused() -> None:
     assert (loaded.connection, loaded.successor, loaded.head) == (REVOKED, second, second)
 
 
-def test_new_connection_with_a_used_id_is_refused() -> None:
+def test_commit_of_a_new_connection_with_a_used_id_conflicts() -> None:
     made = world(curae.Settings(), ACTIVE)
     identity = attrs.evolve(server.successor().identity, id=ID)
     rival = attrs.evolve(server.successor(), identity=identity)

@@ -160,7 +160,7 @@ def test_wrapped_store_loads_all_values_but_the_rate_limits(*, is_async: bool) -
     assert loaded == Loaded(snapshot, NOW, CALLER, seen=inner.loaded)
 
 
-def test_load_of_an_app_users_limit_alone_needs_no_bucket(*, is_async: bool) -> None:
+def test_redis_load_of_an_app_users_limit_returns_no_bucket(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([[f"1 {LOG.hex()}"]]), is_async=is_async)
     snapshot = store.load(Needs(limit=LIMIT_KEY)).snapshot
     assert (snapshot.buckets, snapshot.limit) == ((), LOG)
@@ -212,7 +212,7 @@ def test_wrapped_store_commits_all_changes_but_the_charges(
     assert inner.commits == [(inner.loaded, others, page)]
 
 
-def test_page_without_changes_is_committed_after_its_charge(*, is_async: bool) -> None:
+def test_wrapped_store_commits_a_hosted_page_without_changes(*, is_async: bool) -> None:
     inner = Recorder()
     store = store_of(inner, Client([[BECAME]]), is_async=is_async)
     assert store.commit(loaded_by(inner), Changes(CHARGES), PAGE)
@@ -230,7 +230,7 @@ def test_commit_of_another_stores_snapshot_raises_argument_error(*, is_async: bo
 # --- Charging ---------------------------------------------------------------------------------
 
 
-def test_charge_and_its_return_send_what_the_scripts_document(*, is_async: bool) -> None:
+def test_redis_scripts_get_the_documented_keys_and_arguments(*, is_async: bool) -> None:
     inner = Recorder(stores=False)
     client = Client([[BECAME.encode()], None])
     store = store_of(inner, client, is_async=is_async)
@@ -293,7 +293,7 @@ def test_script_that_redis_does_not_know_is_sent_as_text(*, is_async: bool) -> N
     assert second == ["EVAL", CHARGE.text, *first[2:]]
 
 
-def test_kept_time_of_a_log_is_rounded_up_to_a_millisecond(*, is_async: bool) -> None:
+def test_redis_expiry_of_a_log_is_rounded_up_to_a_millisecond(*, is_async: bool) -> None:
     inner = Recorder()
     inner.loaded = attrs.evolve(inner.loaded, now=NOW - timedelta(microseconds=1))
     client = Client([[BECAME]])

@@ -175,7 +175,9 @@ def test_wrong_type_error_of_redis_is_raised(who: Who) -> None:
         (redis.ResponseError("MISCONF redis.example"), "Redis failed (MISCONF)"),
     ],
 )
-def test_temporary_redis_error_is_named_without_its_text(error: Exception, said: str) -> None:
+def test_temporary_redis_error_shows_its_class_or_code_not_text(
+    error: Exception, said: str
+) -> None:
     with pytest.raises(StoreUnavailableError) as raised, limits._store_errors():
         raise error
     assert str(raised.value) == f"the store cannot be used now: {said}"

@@ -243,7 +243,7 @@ def test_returned_charges_never_overfill_a_redis_bucket(
     steps=steps,
 )
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_returning_redis_charges_leaves_exactly_the_kept_ones(
+def test_redis_bucket_equals_one_that_got_only_the_kept_charges(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:
     # The first charge is kept, and all others come before it has refilled.
@@ -328,7 +328,7 @@ def milliseconds_kept(client: redis.Redis, name: str) -> int:
     return kept
 
 
-def test_redis_expiry_of_extreme_bucket_states_stays_in_range(client: redis.Redis) -> None:
+def test_redis_expiry_of_a_very_slow_or_early_bucket_is_valid(client: redis.Redis) -> None:
     # In more years than Redis can count, and by a clock before the first of them.
     slow, early = Held(client), Held(client)
     assert slow.charge(

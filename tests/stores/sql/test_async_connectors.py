@@ -47,7 +47,7 @@ def errors_of(module: str, *names: str) -> tuple[object, ...]:
 
 
 @OPTIONS
-def test_async_psycopg_connection_gets_its_limits_and_options(
+def test_async_psycopg_connect_passes_timeouts_and_url_options(
     monkeypatch: pytest.MonkeyPatch, query: str, options: str
 ) -> None:
     asked: list[tuple[float, dict[str, str], Replication]] = []
@@ -101,7 +101,7 @@ def record_connect(monkeypatch: pytest.MonkeyPatch, module: str, driver: object)
 
 
 @OPTIONS
-def test_asyncpg_connection_gets_its_limits_and_options(
+def test_asyncpg_connect_passes_timeouts_and_url_options(
     monkeypatch: pytest.MonkeyPatch, query: str, options: str
 ) -> None:
     driver = Listening()
@@ -121,7 +121,9 @@ def test_asyncpg_connection_gets_its_limits_and_options(
     assert asked == [{**named, "password": "pw", "server_settings": settings}] * 2
 
 
-def test_asyncmy_connection_gets_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asyncmy_connect_passes_login_timeouts_and_strict_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     driver = object()
     asked = record_connect(monkeypatch, "asyncmy", driver)
     engine = create_engine_async("mariadb://ada:pw@db.example:3307/kept", timeout=3.0)
@@ -165,7 +167,7 @@ def aiosqlite() -> ModuleType:
     return importlib.import_module("aiosqlite")
 
 
-def test_aiosqlite_connection_autocommits_and_never_waits_itself(
+def test_aiosqlite_connection_autocommits_with_a_lock_timeout_0(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Named] = []

@@ -101,7 +101,7 @@ class Of(Protocol):
 
 
 @BOTH
-def test_async_commit_in_doubt_is_confirmed_before_a_statement(of: Of) -> None:
+def test_async_statement_first_confirms_an_unreplicated_commit(of: Of) -> None:
     connection, ran, cancel = of()
     cancel()
     cancel()
@@ -111,7 +111,7 @@ def test_async_commit_in_doubt_is_confirmed_before_a_statement(of: Of) -> None:
 
 
 @BOTH
-def test_unconfirmed_doubt_runs_no_async_statement(of: Of) -> None:
+def test_async_statement_is_not_run_if_the_confirmation_fails(of: Of) -> None:
     connection, ran, cancel = of(CONFIRM)
     cancel()
     with pytest.raises(StoreUnavailableError, match=LOST):
@@ -120,7 +120,7 @@ def test_unconfirmed_doubt_runs_no_async_statement(of: Of) -> None:
 
 
 @BOTH
-def test_async_statement_whose_wait_was_cancelled_fails(of: Of) -> None:
+def test_async_statement_that_is_not_replicated_raises(of: Of) -> None:
     connection, _, __ = of("SELECT $1")
     with pytest.raises(StoreUnavailableError, match=LOST):
         run_async(connection.rows(ASK))
@@ -151,7 +151,7 @@ def test_asyncpg_notices_unrelated_to_replication_are_ignored() -> None:
         (TransactionStatus.UNKNOWN, [], False),
     ],
 )
-def test_psycopg_recovers_unless_a_statement_is_running(
+def test_psycopg_connection_is_reused_unless_a_statement_runs(
     status: TransactionStatus, ran: list[str], *, is_usable: bool
 ) -> None:
     driver = FakeAsyncPsycopg(pgconn=FakePgconn(transaction_status=status))
@@ -159,7 +159,7 @@ def test_psycopg_recovers_unless_a_statement_is_running(
     assert [text for text, _ in driver.ran] == ran
 
 
-def test_psycopg_is_not_usable_if_its_rollback_fails() -> None:
+def test_psycopg_connection_is_not_reused_if_rollback_fails() -> None:
     driver = FakeAsyncPsycopg(
         pgconn=FakePgconn(transaction_status=TransactionStatus.INTRANS),
         error=psycopg.OperationalError("lost"),
@@ -176,7 +176,7 @@ def test_psycopg_is_not_usable_if_its_rollback_fails() -> None:
         (True, True, [], False),
     ],
 )
-def test_asyncpg_recovers_unless_it_is_closed(
+def test_asyncpg_connection_is_reused_unless_it_is_closed(
     ran: list[str], *, closed: bool, in_transaction: bool, is_usable: bool
 ) -> None:
     driver = FakeAsyncpg(closed=closed, in_transaction=in_transaction)
@@ -184,7 +184,7 @@ def test_asyncpg_recovers_unless_it_is_closed(
     assert [text for text, _ in driver.ran] == ran
 
 
-def test_asyncpg_is_not_usable_after_a_hanging_statement() -> None:
+def test_asyncpg_connection_is_not_reused_after_a_timeout() -> None:
     driver = FakeAsyncpg(hangs="UPDATE")
     connection = asyncpg_on(driver)
     with pytest.raises(TimeoutError):
@@ -278,7 +278,7 @@ def test_cancelled_close_of_asyncpg_leaves_no_socket() -> None:
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_asyncpg_close_needs_no_socket(*, closed: bool) -> None:
+def test_asyncpg_connection_without_a_socket_can_be_closed(*, closed: bool) -> None:
     driver = FakeAsyncpg(closed=closed)
     run_async(asyncpg_on(driver).close())
     assert driver.closings == ([] if closed else [0.25])
@@ -346,7 +346,7 @@ def test_asyncmy_rolls_back_if_a_row_is_missing() -> None:
     assert [text.split()[0] for text, _ in driver.ran] == ["SELECT", "UPDATE", "ROLLBACK"]
 
 
-def test_asyncmy_recovers_with_a_rollback() -> None:
+def test_asyncmy_connection_is_rolled_back_before_it_is_reused() -> None:
     driver = FakeAsyncmy()
     connection = AsyncmyConnection(driver, SECONDS)
     assert run_async(connection.recover()) is True

@@ -143,7 +143,7 @@ EDGES = [
 
 
 @pytest.mark.parametrize(("policy", "state"), EDGES)
-def test_sql_bucket_charge_at_an_edge_equals_the_rules(
+def test_sql_and_rules_decide_alike_on_buckets_at_an_edge(
     shared: SqlDatabase, policy: Bucket, state: BucketState
 ) -> None:
     expected = admit_one(policy, state, START)
@@ -154,7 +154,7 @@ def test_sql_bucket_charge_at_an_edge_equals_the_rules(
 
 @pytest.mark.slow
 @given(charged_buckets(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
-def test_sql_bucket_charge_equals_the_rate_limit_rules(
+def test_sql_and_rules_decide_alike_on_random_buckets(
     shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], offset: int
 ) -> None:
     policy, state = charged
@@ -195,7 +195,7 @@ def check_several_tokens(
         (SEVENTHS, BucketState(BELIEVED + 1), 2),
     ],
 )
-def test_sql_charge_of_several_tokens_at_an_edge_is_exact(
+def test_sql_charge_of_n_tokens_at_an_edge_equals_n_charges(
     shared: SqlDatabase, policy: Bucket, state: BucketState | None, tokens: int
 ) -> None:
     check_several_tokens(shared, policy, state, tokens=tokens)
@@ -203,7 +203,7 @@ def test_sql_charge_of_several_tokens_at_an_edge_is_exact(
 
 @pytest.mark.slow
 @given(charged_buckets(), st.integers(2, 20))
-def test_sql_charge_of_several_tokens_equals_as_many_charges(
+def test_sql_charge_of_n_tokens_equals_n_charges_of_one(
     shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], tokens: int
 ) -> None:
     policy, state = charged
@@ -266,12 +266,12 @@ def test_bucket_too_large_for_64_bits_raises_argument_error(
         (Bucket(name="p", capacity=5_000_000, refill=40_000_000_000, seconds=10**6), 4_223_371),
     ],
 )
-def test_most_together_is_capacity_or_what_fits_into_64_bits(bucket: Bucket, most: int) -> None:
+def test_largest_shared_charge_is_capacity_or_fits_in_64_bits(bucket: Bucket, most: int) -> None:
     assert most_together(bucket) == most
 
 
 @pytest.mark.parametrize("bucket", TOO_LARGE)
-def test_most_together_of_a_bucket_too_large_for_64_bits_raises(bucket: Bucket) -> None:
+def test_largest_charge_of_a_bucket_beyond_64_bits_raises(bucket: Bucket) -> None:
     with pytest.raises(ArgumentError, match="64-bit"):
         most_together(bucket)
 
@@ -322,7 +322,7 @@ def test_last_statement_of_a_charge_must_change_one_row(dialect: Dialect, *, kno
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_only_a_charge_apart_skips_the_wait_for_postgresqls_disk(dialect: Dialect) -> None:
+def test_only_own_charge_transaction_skips_postgresql_disk_wait(dialect: Dialect) -> None:
     charge_in_commit, apart = (
         charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=True, **kind)[-1].text
         for kind in ({}, {"apart": True})

@@ -147,7 +147,7 @@ def test_removed_caller_leaves_the_others(tables: SqlDatabase) -> None:
 @pytest.mark.parametrize(
     "build", [removal_statement, lambda stored: narrowing_statement(stored, frozenset())]
 )
-def test_change_of_a_caller_that_was_replaced_since_is_refused(
+def test_change_of_a_caller_replaced_meanwhile_changes_nothing(
     tables: SqlDatabase, build: Callable[[StoredCaller], Statement]
 ) -> None:
     SqlStore(tables).register(ApiKey(API_KEY), WRONG)

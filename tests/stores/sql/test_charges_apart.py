@@ -404,7 +404,7 @@ def test_charge_of_an_answered_request_outlives_a_database_crash(operation: str)
 
 
 @pytest.mark.heavy
-def test_charge_that_is_not_durable_yet_is_lost_with_its_request() -> None:
+def test_database_crash_before_the_commit_loses_the_charge() -> None:
     # Without this loss, the test above would show nothing.
     with cluster() as server, database(server.url) as url:
         engine = create_engine(url, timeout=PATIENCE)

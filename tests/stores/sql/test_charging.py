@@ -113,7 +113,7 @@ async def started(*works: Coroutine[None, None, bool]) -> list[asyncio.Task[bool
 # --- Which charges are made together --------------------------------------------------------
 
 
-def test_charges_that_wait_for_a_charge_are_made_together() -> None:
+def test_charges_waiting_for_another_are_made_in_one_charge() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)

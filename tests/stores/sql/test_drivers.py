@@ -51,7 +51,7 @@ def test_postgresql_statement_is_sent_with_numbered_placeholders() -> None:
     assert driver.ran == [SENT, ("ROLLBACK", ())]
 
 
-def test_commit_in_doubt_is_confirmed_before_the_next_statement() -> None:
+def test_next_statement_first_confirms_an_unreplicated_commit() -> None:
     driver = FakePsycopg()
     for _ in range(2):
         driver.replication.handle_notice(FakeNotice())
@@ -61,7 +61,7 @@ def test_commit_in_doubt_is_confirmed_before_the_next_statement() -> None:
     assert driver.ran == [(CONFIRM, ()), SENT, SENT]
 
 
-def test_doubt_in_a_transaction_fails_without_a_confirmation() -> None:
+def test_open_transaction_raises_after_an_unreplicated_commit() -> None:
     # A commit within the transaction would confirm nothing.
     driver = FakePsycopg(pgconn=FakePgconn(transaction_status=2))
     driver.replication.handle_notice(FakeNotice())
@@ -70,7 +70,7 @@ def test_doubt_in_a_transaction_fails_without_a_confirmation() -> None:
     assert driver.ran == [SENT]
 
 
-def test_unconfirmed_doubt_runs_no_postgresql_statement() -> None:
+def test_postgresql_statement_is_not_run_if_confirmation_fails() -> None:
     driver = FakePsycopg(warns=CONFIRM)
     driver.replication.handle_notice(FakeNotice())
     with pytest.raises(StoreUnavailableError, match=LOST):
@@ -78,7 +78,7 @@ def test_unconfirmed_doubt_runs_no_postgresql_statement() -> None:
     assert driver.ran == [(CONFIRM, ())]
 
 
-def test_postgresql_statement_whose_wait_was_cancelled_fails() -> None:
+def test_postgresql_statement_that_is_not_replicated_raises() -> None:
     driver = FakePsycopg(warns="SELECT $1")
     with pytest.raises(StoreUnavailableError, match=LOST):
         connection_of(Dialect.POSTGRESQL, driver).run(ASK)

@@ -248,7 +248,7 @@ def test_postgresql_ddl_runs_in_one_transaction(server: Server) -> None:
     assert (server.pooled.closed, server.pooled.is_valid, server.is_free()) == (1, True, True)
 
 
-def test_lost_connection_counts_until_the_server_has_closed_it(server: Server) -> None:
+def test_lost_connection_holds_its_slot_until_server_closes_it(server: Server) -> None:
     driver = server.pooled.driver_connection
     assert isinstance(driver, Acting)
     driver.act = lose
@@ -261,7 +261,7 @@ def test_lost_connection_counts_until_the_server_has_closed_it(server: Server) -
     server.check_counted()
 
 
-def test_connection_of_a_replaced_pool_counts_until_it_is_closed(server: Server) -> None:
+def test_connection_of_an_old_pool_holds_a_slot_until_closed(server: Server) -> None:
     driver = server.pooled.driver_connection
     assert isinstance(driver, Acting)
     driver.act = server.engine.dispose
@@ -369,7 +369,7 @@ def test_async_statements_use_one_connection() -> None:
         (asyncio.CancelledError(), True, 0, 2),
     ],
 )
-def test_async_connection_is_used_again_only_if_it_recovers(
+def test_async_connection_is_reused_only_if_its_cleanup_succeeds(
     error: BaseException, recovered: int, opened: int, *, recovers: bool | Exception
 ) -> None:
     fakes = AsyncFakes(AsyncFake(error, recovers))
@@ -387,7 +387,7 @@ def test_async_connection_is_used_again_only_if_it_recovers(
     assert fakes.first.closed == (opened == 2)
 
 
-def test_async_transient_errors_become_store_errors() -> None:
+def test_async_busy_error_raises_store_unchanged_error() -> None:
     fakes = AsyncFakes(AsyncFake(BUSY))
 
     async def act() -> None:

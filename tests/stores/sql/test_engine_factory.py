@@ -189,7 +189,7 @@ OPTIONS: Final = "-c statement_timeout={0} -c lock_timeout={0}"
         ),
     ],
 )
-def test_postgresql_engine_limits_its_connections(
+def test_postgresql_engine_connects_with_timeouts_and_options(
     monkeypatch: pytest.MonkeyPatch, timeout: float, query: str, connect_timeout: str, options: str
 ) -> None:
     asked: list[tuple[float, dict[str, str], Replication]] = []
@@ -220,7 +220,7 @@ def test_postgresql_engine_limits_its_connections(
     assert vars(engine.dialect)["use_native_hstore"] is False
 
 
-def test_mariadb_engine_limits_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mariadb_engine_connects_with_login_and_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 
     def connect(**named: object) -> NoReturn:

@@ -81,7 +81,7 @@ def test_missing_table_is_told_from_other_errors(
         (Dialect.SQLITE, OperationalError("Lisa"), "OperationalError of sqlite"),
     ],
 )
-def test_store_error_names_class_dialect_and_code_alone(
+def test_store_error_shows_class_dialect_and_code_but_no_text(
     dialect: Dialect, error: Exception, told: str
 ) -> None:
     assert reason(dialect, error) == told

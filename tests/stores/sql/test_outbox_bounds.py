@@ -31,7 +31,7 @@ def database(sqlite_database: SqlDatabase) -> SqlDatabase:
     return sqlite_database
 
 
-def test_outbox_worker_settings_may_be_at_their_limits() -> None:
+def test_lowest_and_highest_outbox_worker_settings_are_accepted() -> None:
     for count in (1, 1000):
         DeliverySettings(batch=count, attempts=count)
     for each in (1e-9, YEAR):
@@ -39,7 +39,7 @@ def test_outbox_worker_settings_may_be_at_their_limits() -> None:
 
 
 @pytest.mark.parametrize("name", [*COUNTS, *DURATIONS])
-def test_outbox_worker_setting_beyond_its_limit_is_named(name: str) -> None:
+def test_outbox_worker_setting_out_of_range_raises_with_its_name(name: str) -> None:
     values = (0, 1001) if name in COUNTS else (0.0, YEAR + 1)
     seconds = "a number of seconds, more than 0 and at most a year"
     for wrong in values:

@@ -73,7 +73,7 @@ def test_outbox_statements_have_one_value_per_placeholder(dialect: Dialect) -> N
 # --- Rows ---------------------------------------------------------------------------------------
 
 
-def test_outbox_row_becomes_a_delivery_by_its_document() -> None:
+def test_document_decides_the_kind_of_an_outbox_delivery() -> None:
     rows = [(1, 2, "k", "s", text) for text in ('{"format": 1, "a": 3}', "{", '{"format": 9}')]
     readable, malformed, newer = statements.deliveries(rows)
     assert readable == Delivery(number=1, attempt=2, kind="k", subject="s", document={"a": 3})
@@ -104,7 +104,7 @@ def database(sqlite_database: SqlDatabase) -> SqlDatabase:
 
 
 @pytest.mark.parametrize("is_last", [False, True])
-def test_failure_after_a_lost_claim_moves_no_message(
+def test_failure_of_a_message_claimed_by_a_rival_changes_nothing(
     database: SqlDatabase, *, is_last: bool
 ) -> None:
     settings = DeliverySettings(attempts=1 if is_last else 2)

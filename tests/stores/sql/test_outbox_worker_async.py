@@ -236,6 +236,6 @@ def test_outbox_worker_on_an_async_engine_delivers_once(postgres_url: str) -> No
     assert seen == [1]
 
 
-def test_run_sync_refuses_a_coroutine_that_suspends() -> None:
+def test_run_sync_raises_for_a_coroutine_that_suspends() -> None:
     with pytest.raises(AssertionError, match="suspended"):
         run_sync(asyncio.sleep(0))

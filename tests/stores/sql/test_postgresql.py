@@ -73,7 +73,7 @@ def test_postgresql_connection_is_opened_in_autocommit_mode(
     assert found.in_daemon
 
 
-def test_postgresql_connection_has_its_own_replication_record(
+def test_postgresql_connections_do_not_share_replication_state(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(BoundedConnection, "connect", opened)

@@ -81,7 +81,7 @@ def stored_caller(database: Refusing) -> Caller | None:
 
 
 @pytest.mark.parametrize("change", [register, register_async])
-def test_refused_registration_of_a_key_is_repeated(
+def test_key_registration_is_retried_after_a_conflict(
     refusing: Refusing, change: Callable[[Refusing], None]
 ) -> None:
     refusing.times = 3
@@ -90,7 +90,7 @@ def test_refused_registration_of_a_key_is_repeated(
 
 
 @pytest.mark.parametrize("change", [withdraw, withdraw_async])
-def test_refused_withdrawal_of_a_key_is_repeated(
+def test_key_withdrawal_is_retried_after_a_conflict(
     refusing: Refusing, change: Callable[[Refusing], None]
 ) -> None:
     register(refusing)
@@ -100,7 +100,7 @@ def test_refused_withdrawal_of_a_key_is_repeated(
 
 
 @pytest.mark.parametrize("change", [register, withdraw])
-def test_change_of_a_key_refused_each_time_raises(
+def test_key_change_raises_if_every_attempt_conflicts(
     refusing: Refusing, change: Callable[[Refusing], None]
 ) -> None:
     refusing.times = 10**6
@@ -128,13 +128,13 @@ def counts(database: Refusing) -> list[object]:
     return [rows[0][0] for rows in found]
 
 
-def test_refused_write_of_an_erasure_row_is_repeated(refusing: Refusing) -> None:
+def test_erasure_row_is_written_again_after_a_conflict(refusing: Refusing) -> None:
     refusing.text, refusing.times = "curae_erasure", 3
     erase_connection(refusing)
     assert counts(refusing) == [1, 1, 1]
 
 
-def test_next_purge_deletes_what_a_refused_purge_left(refusing: Refusing) -> None:
+def test_next_purge_deletes_rows_left_after_a_conflict(refusing: Refusing) -> None:
     erase_connection(refusing)
     refusing.text, refusing.times = "DELETE FROM curae_connection", 1
     purge_later(refusing)
@@ -151,7 +151,7 @@ def deliver(_: Delivery) -> None:
     ("handle", "text", "rest"),
     [(deliver, "DELETE FROM curae_outbox", 0), (raising, "SET claim = NULL", 1)],
 )
-def test_refused_result_of_a_delivery_is_stored_again(
+def test_delivery_result_is_stored_again_after_a_conflict(
     refusing: Refusing,
     caplog: pytest.LogCaptureFixture,
     handle: Callable[[Delivery], None],
@@ -175,7 +175,7 @@ def revive_async(database: Refusing, number: int) -> bool:
 
 
 @pytest.mark.parametrize("change", [revive, revive_async])
-def test_refused_revival_of_a_dead_message_is_repeated(
+def test_dead_message_revival_is_retried_after_a_conflict(
     refusing: Refusing, change: Callable[[Refusing, int], bool]
 ) -> None:
     post(refusing, "one")
@@ -192,7 +192,7 @@ def test_refused_revival_of_a_dead_message_is_repeated(
 
 
 @pytest.mark.parametrize("change", [revive, revive_async])
-def test_revival_raises_if_each_of_its_transactions_is_refused(
+def test_dead_message_revival_raises_if_every_attempt_conflicts(
     refusing: Refusing, change: Callable[[Refusing, int], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)

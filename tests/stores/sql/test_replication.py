@@ -118,7 +118,7 @@ KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg", "django"
 
 
 @KINDS
-def test_unreplicated_commit_is_neither_confirmed_nor_read(
+def test_postgresql_store_raises_while_a_commit_is_unreplicated(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
@@ -143,7 +143,7 @@ def drop_connections(made: Database) -> None:
 
 
 @KINDS
-def test_reads_after_a_commit_in_doubt_fail_on_new_connections(
+def test_new_connection_raises_while_a_commit_is_unreplicated(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
@@ -191,7 +191,7 @@ def in_doubts(number: int) -> Replication:
     return made
 
 
-def test_process_without_a_cancelled_wait_is_not_in_doubt() -> None:
+def test_other_postgresql_notice_puts_no_commit_in_doubt() -> None:
     made = Replication()
     for function in (None, WARNS):
         made.handle_notice(FakeNotice(function))
@@ -199,14 +199,14 @@ def test_process_without_a_cancelled_wait_is_not_in_doubt() -> None:
     assert (made.is_in_doubt, made.cancelled_waits) == (False, 0)
 
 
-def test_one_cancelled_wait_leaves_a_commit_in_doubt() -> None:
+def test_replication_check_raises_after_one_cancelled_wait() -> None:
     made = in_doubts(1)
     assert (made.is_in_doubt, made.cancelled_waits) == (True, 1)
     with pytest.raises(StoreUnavailableError, match=CLOSED):
         made.check()
 
 
-def test_commit_confirms_only_the_waits_cancelled_before_it() -> None:
+def test_replicated_commit_confirms_only_commits_before_it() -> None:
     made = in_doubts(3)
     with pytest.raises(StoreUnavailableError, match=CLOSED):
         made.confirm_earlier_commits(2)

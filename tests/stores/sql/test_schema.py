@@ -38,7 +38,7 @@ def test_postgresql_creates_an_index_only_if_it_is_missing() -> None:
 
 
 @pytest.mark.parametrize("build", [create_table_statements, drop_table_statements])
-def test_setup_takes_a_lock_first_on_postgresql_alone(
+def test_only_postgresql_locks_before_it_makes_or_drops_tables(
     build: Callable[[Dialect], tuple[Statement, ...]],
 ) -> None:
     locks = {

@@ -141,7 +141,7 @@ def test_only_postgresql_confirms_durable_charges(
 
 
 @both
-def test_refused_charge_is_reported_and_confirms_nothing(build: Build) -> None:
+def test_refused_charge_returns_false_without_confirming(build: Build) -> None:
     database = Noting(Dialect.POSTGRESQL, refuses=True)
     store = build(database)
     loaded = done(store.load(Needs()))
@@ -164,7 +164,7 @@ def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) 
     assert asyncio.run(waiting_store.outbox()) == store.outbox()
 
 
-def test_store_charges_ahead_of_a_commit_only_if_told_to() -> None:
+def test_store_charges_before_the_commit_only_with_charge_apart() -> None:
     database = Noting(Dialect.SQLITE)
     threaded = ThreadedDatabase(database)
     plain: list[AnyStore] = [SqlStore(database), AsyncSqlStore(threaded)]

@@ -119,7 +119,7 @@ def test_replacement_of_a_row_expects_one_row_except_on_mariadb(dialect: Dialect
     assert replaced.expected_rows == (None if dialect is Dialect.MARIADB else 1)
 
 
-def test_era_before_the_first_tombstone_is_zero() -> None:
+def test_era_is_stored_as_microseconds_or_zero_if_there_is_none() -> None:
     assert [format_era(None), format_era(START)] == [0, to_epoch_microseconds(START)]
 
 
@@ -137,7 +137,7 @@ def test_postgresql_commit_counts_the_rows_of_each_statement() -> None:
     assert {each.expected_rows for each in statements} == {1}
 
 
-def test_postgresql_runs_statements_that_expect_rows_in_order(postgres_url: str) -> None:
+def test_postgresql_runs_counted_statements_first_and_in_order(postgres_url: str) -> None:
     inserts = [
         Statement("INSERT INTO ran (name) VALUES (?)", (name,), rows)
         for name, rows in [("a", 1), ("b", None), ("c", 1), ("d", None), ("e", 1)]

@@ -44,7 +44,7 @@ class Refusing:
         asyncio.run(run_until_committed(self, STATEMENTS, retrier))
 
 
-def test_refused_transaction_is_repeated_after_random_pauses(
+def test_conflicting_transaction_is_retried_after_random_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.25)
@@ -54,7 +54,7 @@ def test_refused_transaction_is_repeated_after_random_pauses(
     assert refusing.pauses == [0.25, 0.5, 0.75]
 
 
-def test_transaction_refused_at_every_attempt_stored_nothing() -> None:
+def test_transaction_that_conflicts_on_every_attempt_raises() -> None:
     refusing = Refusing(refusals=5)
     with pytest.raises(StoreUnchangedError, match="concurrent transactions won"):
         refusing.run()
