@@ -51,7 +51,7 @@ class ChargesWithCommit(AsyncRecordingStore):
     charges_apart = False
 
 
-def test_adapter_charges_apart_only_if_its_store_does(runner: asyncio.Runner) -> None:
+def test_adapter_charges_in_its_commit_if_its_store_does(runner: asyncio.Runner) -> None:
     assert not BlockingStoreAdapter(ChargesWithCommit(), runner).charges_apart
 
 

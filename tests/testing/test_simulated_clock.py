@@ -85,7 +85,7 @@ def test_simulated_purge_leaves_a_store_with_a_fixed_clock() -> None:
     assert not store.calls
 
 
-def test_simulated_store_charges_apart_only_if_its_store_does() -> None:
+def test_simulated_store_charges_in_its_commit_if_its_store_does() -> None:
     assert not SimulatedClockStore(MemoryStore(), START).charges_apart
 
 

@@ -61,7 +61,7 @@ def refused(code: ProblemCode) -> Response:
 
 
 @pytest.mark.parametrize("status", [200, 201, 404, 409])
-def test_executed_request_must_store_its_response(status: int) -> None:
+def test_law_12_check_raises_if_no_response_is_stored(status: int) -> None:
     response = Response(status, (), b"{}")
     check_response_is_stored(response, Changes((stored_as(response),)), KEY)
     with broken(12, "one execution stored 0 responses", where="key k-1"):
@@ -105,7 +105,7 @@ def test_law_12_check_accepts_a_response_kept_elsewhere() -> None:
         BindingWrite(None, LIMITED),
     ],
 )
-def test_law_15_check_finds_a_strangers_value_among_others(write: Write) -> None:
+def test_law_15_check_raises_on_a_write_to_another_tenant(write: Write) -> None:
     changes = Changes((RECORD, write))
     check_owner(changes, CALLER)
     for stranger in STRANGERS:
@@ -145,12 +145,12 @@ def test_law_10_check_finds_a_refusal_although_there_is_room(
         check_wait(1, seconds, instants)
 
 
-def test_first_header_of_a_name_is_found() -> None:
+def test_find_header_returns_the_first_of_two_with_one_name() -> None:
     response = Response(429, (("a", "1"), ("retry-after", "2"), ("retry-after", "3")), b"")
     assert find_header(response, "retry-after") == "2"
 
 
-def test_rule_that_answers_always_gives_its_decision() -> None:
+def test_stub_access_rule_always_returns_the_given_decision() -> None:
     decision = Granted(None, "mine")
     assert rule_that_answers(decision)(pending(), "labs", START, era=START) is decision
 

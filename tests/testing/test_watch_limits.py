@@ -52,7 +52,7 @@ def test_law_10_watch_reports_a_wait_over_window_plus_5_minutes() -> None:
         check(START, wait=303)
 
 
-def test_law_10_watch_reports_a_bucket_that_refuses_uncharged() -> None:
+def test_law_10_watch_reports_a_refusal_by_a_full_bucket() -> None:
     watch, key = Watch(), BucketKey(CALLER.key_owner, BUCKET)
     asking = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
     refused = limited(1, BUCKET.name)
@@ -106,25 +106,27 @@ def refuse_ping(watch: Watch, wait: int, since: datetime = START) -> None:
     watch.observe_response(limited(wait, "ping"), since + 80 * SECOND, needs=needs)
 
 
-def test_law_10_watch_takes_the_limit_of_an_own_operation() -> None:
+def test_law_10_watch_applies_the_limit_of_a_custom_operation() -> None:
     watch = watch_pings(70)
     refuse_ping(watch, 10)
     with broken(10, "71 admitted within 0:01:10, although 90 s allow 70"):
         watch_pings(71)
 
 
-def test_law_10_watch_reports_an_own_limit_refusing_too_early() -> None:
+def test_law_10_watch_reports_a_custom_limit_refusing_too_early() -> None:
     with broken(10, "refused although the limit had room"):
         refuse_ping(watch_pings(69), 10)
 
 
-def test_law_10_watch_reports_a_wrong_wait_of_an_own_limit() -> None:
+def test_law_10_watch_reports_a_wrong_wait_of_a_custom_limit() -> None:
     with broken(10, "Retry-After is 11 s instead of 10 s"):
         refuse_ping(watch_pings(70), 11)
 
 
 @pytest.mark.parametrize(("purged", "is_dropped"), [(90, True), (89, False)])
-def test_law_10_watch_knows_that_a_purge_can_drop_a_limit(purged: int, *, is_dropped: bool) -> None:
+def test_law_10_watch_accepts_a_shorter_wait_after_a_purge(
+    purged: int, *, is_dropped: bool
+) -> None:
     watch, earlier = watch_pings(1), START - timedelta(hours=1)
     watch.purge(START + purged * SECOND)
     # The clock is put back.
@@ -140,7 +142,7 @@ def test_law_10_watch_knows_that_a_purge_can_drop_a_limit(purged: int, *, is_dro
             refuse_ping(watch, 10, earlier)
 
 
-def test_law_10_watch_skips_a_limit_of_no_given_operation() -> None:
+def test_law_10_watch_ignores_a_limit_of_an_unlisted_operation() -> None:
     watch = watch_pings(71, "other")
     needs = attrs.evolve(
         call_of(request("initiate")).needs, limit=LimitKey(COORDINATE.app_user, "other")

@@ -64,7 +64,7 @@ def check_kept_results(name: str, changed: tuple[str, ...]) -> None:
         pytest.param(CHAIN, "revocation-reach", ("PATIENT",), ("APP",), marks=pytest.mark.heavy),
     ],
 )
-def test_mutant_exploration_may_reuse_results_without_its_cell(
+def test_reusing_results_finds_the_same_for_a_mutated_table_cell(
     run: str, table: str, key: Key, like: Key
 ) -> None:
     small_run(run)
@@ -74,7 +74,7 @@ def test_mutant_exploration_may_reuse_results_without_its_cell(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shifted", SHIFTED[6:8], ids=lambda each: f"{each.name} {each.by}")
-def test_mutant_exploration_may_reuse_results_without_its_call(
+def test_reusing_results_finds_the_same_for_a_shifted_deadline(
     shifted: Shifted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

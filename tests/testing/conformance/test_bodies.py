@@ -209,7 +209,7 @@ def raw(body: str | bytes) -> bytes:
     return body if isinstance(body, bytes) else body.encode()
 
 
-def test_check_of_initiates_sends_each_invalid_body_and_reads() -> None:
+def test_initiate_check_sends_bad_bodies_then_reads_the_account() -> None:
     sent = Sent()
     assert sent.run("request.body.initiate") is None
     *refused, last = sent.requests
@@ -219,7 +219,7 @@ def test_check_of_initiates_sends_each_invalid_body_and_reads() -> None:
     assert last.target.endswith("account-state?appUserId=u")
 
 
-def test_check_of_initiates_fails_a_server_that_provisions() -> None:
+def test_initiate_check_fails_if_a_bad_body_provisions_a_user() -> None:
     def limited(request: Request, answer: Response) -> Response:
         del request
         return attrs.evolve(answer, body=answer.body.replace(b"UNLINKED", b"LIMITED"))
@@ -229,7 +229,7 @@ def test_check_of_initiates_fails_a_server_that_provisions() -> None:
     assert failure.message.startswith('the account state is "LIMITED" instead of "UNLINKED"')
 
 
-def test_check_of_one_kind_of_bodies_sends_it_to_each_operation() -> None:
+def test_no_object_check_sends_each_body_to_every_operation() -> None:
     sent = Sent()
     assert sent.run("request.body.no-object") is None
     create, *refused = sent.requests
@@ -257,7 +257,7 @@ def test_server_that_accepts_one_invalid_body_fails(check: str, accepted: bytes)
     assert failure.message.startswith("the server answered 201 instead of 400 BAD_REQUEST")
 
 
-def test_server_that_names_another_member_fails() -> None:
+def test_body_check_fails_a_server_that_names_a_wrong_member() -> None:
     def renames(request: Request, answer: Response) -> Response:
         del request
         return attrs.evolve(

@@ -203,13 +203,13 @@ def user_of(request: object) -> object:
     return json.loads(request.body)["appUserId"]
 
 
-def test_created_sends_the_user_and_returns_the_connection() -> None:
+def test_client_create_sends_the_user_and_returns_a_connection() -> None:
     played = play(app().created("u"), MADE)
     assert played.result == CONNECTION
     assert [user_of(each) for each in played.steps] == ["u"]
 
 
-def test_created_without_a_user_makes_a_fresh_one() -> None:
+def test_client_create_without_a_user_makes_a_fresh_user() -> None:
     one = app()
     users = [user_of(play(one.created(), MADE).steps[0]) for _ in range(2)]
     assert len(set(users)) == 2
@@ -232,7 +232,7 @@ SENDING: dict[str, tuple[Callable[[App], Steps[object]], str, int]] = {
 
 
 @pytest.mark.parametrize("name", SENDING)
-def test_request_that_must_succeed_accepts_its_status_alone(name: str) -> None:
+def test_client_request_raises_on_a_status_other_than_expected(name: str) -> None:
     send, line, status = SENDING[name]
     body = {"connection": CONNECTION, "lifecycleState": "LIMITED"}
     played = play(send(app()), response(status, body))
@@ -246,7 +246,7 @@ def test_request_that_must_succeed_accepts_its_status_alone(name: str) -> None:
         assert said == f"the server answered {other} instead of {status}"
 
 
-def test_initiated_passes_the_wish_to_sign_up_on() -> None:
+def test_client_initiate_sends_prefer_signup() -> None:
     played = play(app().initiated("u", prefer_signup=True), SESSION)
     (sent,) = played.steps
     assert isinstance(sent, Request)
@@ -254,7 +254,7 @@ def test_initiated_passes_the_wish_to_sign_up_on() -> None:
     assert played.result == {"session": {"id": "s"}}
 
 
-def test_filled_initiates_ten_sessions_of_the_user() -> None:
+def test_client_uses_up_a_users_limit_with_ten_initiates() -> None:
     played = play(app().filled("u"), *[SESSION] * 10)
     assert [user_of(each) for each in played.steps] == ["u"] * 10
     assert [user_of(each) for each in play(app().filled("v", 2), SESSION, SESSION).steps] == [
@@ -272,14 +272,14 @@ def test_all_seen_reads_each_connection_in_order() -> None:
     assert played.result == [{"id": "a"}, {"id": "b"}]
 
 
-def test_shows_raises_on_another_status() -> None:
+def test_client_raises_if_a_connection_has_another_status() -> None:
     assert play(app().shows("c", "PENDING"), READ).result is None
     assert play(app().shows("c", "PENDING"), READ).steps == [app().get("c")]
     said = message(lambda: play(app().shows("c", "ACTIVE"), READ))
     assert said == 'the status of c is "PENDING" instead of "ACTIVE"'
 
 
-def test_made_returns_the_id_of_a_created_connection_alone() -> None:
+def test_client_returns_the_id_of_a_connection_created_with_201() -> None:
     request = app().create("u")
     played = play(client.made(request), MADE)
     assert (played.steps, played.result) == ([request], "c")
@@ -287,7 +287,7 @@ def test_made_returns_the_id_of_a_created_connection_alone() -> None:
     assert said == "the server answered 200 instead of 201"
 
 
-def test_answered_returns_the_response_of_the_status_alone() -> None:
+def test_client_returns_a_response_only_of_the_expected_status() -> None:
     request = app().get("c")
     played = play(client.answered(request, 200), READ)
     assert (played.steps, played.result) == ([request], READ)
@@ -295,13 +295,13 @@ def test_answered_returns_the_response_of_the_status_alone() -> None:
     assert said == "the server answered 200 instead of 201"
 
 
-def test_success_returns_the_body_of_the_status_alone() -> None:
+def test_success_sends_a_request_and_returns_its_response_body() -> None:
     request = app().get("c")
     played = play(client.success(request, 200), READ)
     assert (played.steps, played.result) == ([request], {"connection": CONNECTION})
 
 
-def test_refusal_returns_the_details_of_the_problem_alone() -> None:
+def test_client_returns_the_details_of_the_expected_problem() -> None:
     request = app().get("c")
     refused = response(404, {"code": "NOT_FOUND", "details": {"a": 1}})
     played = play(client.refusal(request, 404, "NOT_FOUND"), refused)
@@ -331,14 +331,14 @@ def test_document_returns_the_object_of_any_status() -> None:
     assert client.document(response(404, {"a": 1})) == {"a": 1}
 
 
-def test_in_short_gives_the_status_and_the_code_of_a_problem() -> None:
+def test_response_is_summarized_as_status_and_problem_code() -> None:
     assert client.in_short(response(404, {"code": "NOT_FOUND"})) == "404 NOT_FOUND"
     assert client.in_short(response(200, {"code": 7})) == "200"
     assert client.in_short(response(200, ["code"])) == "200"
     assert client.in_short(Response(502, (), b"bad gateway")) == "502"
 
 
-def test_expect_returns_the_object_of_the_status_alone() -> None:
+def test_expect_returns_a_json_object_of_the_expected_status() -> None:
     assert client.expect(response(200, {"a": 1}), 200) == {"a": 1}
     said = message(lambda: client.expect(response(409, {"code": "BUSY"}), 200))
     assert said == "the server answered 409 BUSY instead of 200"
@@ -355,7 +355,9 @@ def test_expect_returns_the_object_of_the_status_alone() -> None:
         (404, {"code": "NOT_FOUND", "details": []}, "the details of NOT_FOUND are not"),
     ],
 )
-def test_expect_problem_raises_on_another_answer(status: int, body: object, said: str) -> None:
+def test_expect_problem_raises_on_another_status_code_or_details(
+    status: int, body: object, said: str
+) -> None:
     assert said in message(lambda: client.expect_problem(response(status, body), 404, "NOT_FOUND"))
 
 
@@ -393,7 +395,7 @@ def test_instant_must_be_a_utc_time() -> None:
     assert message(lambda: client.instant(holder, "made")) == "the member made is missing"
 
 
-def test_same_raises_with_both_values_as_json() -> None:
+def test_comparing_unequal_values_raises_with_both_as_json() -> None:
     client.same([1], [1], "it")
     said = message(lambda: client.same(None, {"a": True}, "it"))
     assert said == 'it is null instead of {"a": true}'
@@ -410,7 +412,7 @@ def test_headers_returns_all_values_of_a_name_in_order() -> None:
     assert client.headers(answer, "none") == []
 
 
-def test_lasting_leaves_out_headers_that_vary() -> None:
+def test_lasting_response_lacks_date_and_headers_that_vary() -> None:
     answer = response(201, {"a": 1}, ("DATE", "x"), ("X-Id", "2"), ("ETag", "3"), ("x-b", "4"))
     kept = client.lasting(answer, frozenset({"x-id"}))
     assert kept == response(201, {"a": 1}, ("etag", "3"), ("x-b", "4"))
@@ -424,7 +426,7 @@ def test_status_authorized_reads_as_active(status: str, read: str) -> None:
     assert client.status_of({"status": status}) == read
 
 
-def test_as_document_returns_an_object_alone() -> None:
+def test_as_document_raises_on_a_value_that_is_no_json_object() -> None:
     assert client.as_document({"a": 1}) == {"a": 1}
     said = message(lambda: client.as_document(["a"]))
     assert said == 'the response holds ["a"], not a JSON object'
@@ -433,14 +435,14 @@ def test_as_document_returns_an_object_alone() -> None:
 # --- Hooks ----------------------------------------------------------------------------------
 
 
-def test_outcome_of_a_hook_is_the_expected_one_or_none() -> None:
+def test_hook_outcome_other_than_none_or_the_expected_raises() -> None:
     client.expect_outcome(None, "done")
     client.expect_outcome("done", "done")
     said = message(lambda: client.expect_outcome("ignored", "done"))
     assert said == "the hook returned ignored instead of done"
 
 
-def test_record_by_hook_expects_done_unless_told() -> None:
+def test_hook_that_records_a_fact_must_return_done_by_default() -> None:
     played = play(client.record_by_hook("revoke", "c", 7), "done")
     assert played.steps == [HookCall("revoke", ("c", 7))]
     play(client.record_by_hook("revoke", "c"), None)
@@ -450,7 +452,7 @@ def test_record_by_hook_expects_done_unless_told() -> None:
 
 
 @pytest.mark.parametrize(("part", "start"), [("session", "createdAt"), ("connection", "updatedAt")])
-def test_lifetime_of_a_page_begins_with_session_or_connection(part: str, start: str) -> None:
+def test_page_lifetime_starts_at_session_or_connection_update(part: str, start: str) -> None:
     answer = {
         "connection": {"updatedAt": "2026-01-05T07:00:00Z"},
         part: {start: "2026-01-05T09:00:00Z"},

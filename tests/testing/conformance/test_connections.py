@@ -157,7 +157,7 @@ GET: Final = "GET /connections/c"
 
 
 @of_rows
-def test_trigger_check_brings_a_connection_there_and_fires(
+def test_trigger_check_reaches_a_standing_and_sends_the_trigger(
     trigger: str, standing: str, outcome: str
 ) -> None:
     later = after(outcome, standing)
@@ -204,7 +204,7 @@ def test_hook_that_reports_another_outcome_fails_the_check(
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome"), MOVING)
-def test_trigger_may_change_its_own_members_and_no_others(
+def test_check_fails_if_a_trigger_changes_an_unlisted_member(
     trigger: str, standing: str, outcome: str
 ) -> None:
     report = fired(trigger, outcome)
@@ -234,7 +234,7 @@ def test_trigger_that_leads_to_another_status_fails_the_check(
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome"), STAYING)
-def test_trigger_that_may_change_nothing_fails_on_a_change(
+def test_check_fails_if_a_trigger_changes_what_must_not_change(
     trigger: str, standing: str, outcome: str
 ) -> None:
     moved = after(outcome, standing, updatedAt="2026-01-05T09:00:01Z", revokedAt=MADE)

@@ -140,7 +140,7 @@ def lines_of(check: Check, answer: Response) -> list[str]:
 
 
 @pytest.mark.parametrize("gate", REFUSALS)
-def test_kit_order_check_spoils_each_gate_with_every_later_one(gate: str) -> None:
+def test_gate_order_check_sends_faults_of_two_gates_in_a_request(gate: str) -> None:
     expected = [
         written(valid, first, later)
         for valid, ways in OPERATIONS

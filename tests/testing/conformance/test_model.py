@@ -30,7 +30,7 @@ def test_steps_of_a_seed_are_the_same_and_of_another_differ() -> None:
     assert model.draw_steps("1", ALL_HOOKS) != model.draw_steps("2", ALL_HOOKS)
 
 
-def test_steps_of_a_run_are_120_with_picks_of_32_bits() -> None:
+def test_model_run_has_120_steps_with_32_bit_random_numbers() -> None:
     steps = model.draw_steps("1", ALL_HOOKS)
     assert len(steps) == 120
     picks = sorted(step.pick for step in steps)
@@ -70,7 +70,7 @@ def test_custom_fact_steps_are_drawn_only_with_record_fact_hook(
         ("graduation", "POST /curae-connect/graduation-handoff appUserId=user-{}"),
     ],
 )
-def test_pick_of_a_model_step_selects_its_app_and_user(
+def test_random_number_of_a_model_step_selects_app_and_user(
     compare: Compare, kind: str, sent: str
 ) -> None:
     lines = compare(*[(kind, pick) for pick in range(12)]).lines[1:]
@@ -79,7 +79,7 @@ def test_pick_of_a_model_step_selects_its_app_and_user(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_pick_of_a_model_step_selects_one_or_both_packages(compare: Compare) -> None:
+def test_model_step_create_asks_for_one_or_two_packages(compare: Compare) -> None:
     lines = compare(*[("create", pick) for pick in (0, 7, 8, 15, 16)]).lines
     assert lines == [
         CREATE,
@@ -91,7 +91,7 @@ def test_pick_of_a_model_step_selects_one_or_both_packages(compare: Compare) -> 
     ]
 
 
-def test_pick_of_a_model_step_selects_prefer_signup(compare: Compare) -> None:
+def test_model_step_initiate_varies_prefer_signup(compare: Compare) -> None:
     lines = compare(*[("initiate", pick) for pick in (7, 8, 15, 16, 23, 24)]).lines[1:]
     assert [each.removeprefix("1 ").removeprefix("2 ") for each in lines] == [
         "POST /curae-connect/initiate appUserId=user-1 key-2",
@@ -127,7 +127,7 @@ def test_model_step_reuse_sends_a_recent_key_with_another_body(compare: Compare)
         ("app-revoke", "POST /connections/c{}:revoke key"),
     ],
 )
-def test_pick_of_a_model_step_selects_one_of_4_connections(
+def test_model_step_names_one_of_the_4_newest_connections(
     compare: Compare, kind: str, sent: str
 ) -> None:
     first, *lines = compare((kind, 9), *[("create", 0)] * 5).lines[1:]
@@ -185,7 +185,7 @@ def test_model_step_burst_stops_at_the_first_difference(compare: Compare) -> Non
 
 
 @pytest.mark.parametrize(("kind", "more"), [("tombstone", ""), ("graduate", " None")])
-def test_pick_of_a_model_step_selects_coordinate_of_its_fact(
+def test_model_step_tombstone_or_graduate_varies_app_and_user(
     compare: Compare, kind: str, more: str
 ) -> None:
     lines = compare(*[(kind, pick) for pick in range(8)]).lines[1:]
@@ -285,7 +285,7 @@ def test_hook_that_reports_no_outcome_of_a_fact_passes(compare: Compare) -> None
 # --- The clock, and what the store adopts --------------------------------------------------------
 
 
-def test_pick_of_a_model_step_selects_how_long_it_waits(compare: Compare) -> None:
+def test_model_step_pass_time_varies_how_long_it_waits(compare: Compare) -> None:
     spans = ["0:01:10", "0:01:10", "0:11:00", "0:47:00", "5:10:00", "1 day, 1:00:00", "0:01:10"]
     lines = compare(*[("pass_time", pick) for pick in range(7)]).lines[1:]
     assert lines == [f"pass_time {each}" for each in spans]
@@ -385,7 +385,7 @@ def test_new_id_that_is_taken_or_no_uuid_is_not_adopted(
     ("too_short_by", "hooks"),
     [(timedelta(0), ALL_HOOKS), (timedelta(microseconds=1), ALL_HOOKS - {"pass_time"})],
 )
-def test_time_passes_in_each_round_only_if_all_spans_fit(
+def test_model_steps_wait_only_if_the_longest_run_is_allowed(
     monkeypatch: pytest.MonkeyPatch, too_short_by: timedelta, hooks: frozenset[str]
 ) -> None:
     drawn: list[tuple[str, frozenset[str]]] = []

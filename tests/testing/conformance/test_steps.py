@@ -93,7 +93,7 @@ def test_wait_passes_the_span_to_the_clock() -> None:
         (("authorize",), MINUTE, False),
     ],
 )
-def test_later_waits_only_if_clock_and_check_allow(
+def test_kit_waits_only_if_clock_and_allowed_time_permit(
     hooks: tuple[str, ...], most: timedelta, *, waits: bool
 ) -> None:
     kit = context(*hooks, max_time_per_check=most)

@@ -35,7 +35,7 @@ def judge(changed: Mapping[str, object]) -> None:
 @pytest.mark.parametrize(
     "changed", [{}, {"type": "urn:x:not-found"}, {"title": "t"}, {"detail": "d"}]
 )
-def test_right_problem_passes(changed: Mapping[str, object]) -> None:
+def test_problem_with_any_title_detail_and_base_uri_passes(changed: Mapping[str, object]) -> None:
     judge(changed)
 
 
@@ -56,6 +56,6 @@ def test_text_of_a_problem_must_not_be_empty(name: str, value: object) -> None:
     assert raised.value.what == f"{name} is not a non-empty string"
 
 
-def test_problem_that_is_not_as_documented_breaks_a_law() -> None:
+def test_problem_with_a_wrong_retryable_flag_breaks_a_law() -> None:
     with pytest.raises(LawBrokenError):
         judge({"retryable": True})

@@ -56,7 +56,7 @@ def chain_of(status: Status) -> list[Connection]:
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
-def test_law_6_check_ignores_a_connection_from_its_end_on(status: Status) -> None:
+def test_law_6_check_raises_on_two_live_ones_until_they_end(status: Status) -> None:
     chain = chain_of(status)
     with pytest.raises(LawBrokenError, match="law 6 is broken"):
         check_chain(chain, END - TICK, era=None)
@@ -98,7 +98,7 @@ def test_law_6_check_accepts_a_pending_head_beside_an_active_one() -> None:
     check_chain(revoked_then(Status.ACTIVE, Status.PENDING), START, era=None)
 
 
-def test_law_6_check_names_the_connections_out_of_reach() -> None:
+def test_law_6_error_names_the_connections_after_a_gap() -> None:
     gap = revoked_then(Status.REVOKED, Status.REVOKED, Status.REVOKED)
     del gap[1]
     with broken(6, "a cycle or a gap", where=f"{uuid(3)}, {uuid(4)}"):
@@ -277,7 +277,7 @@ def test_body_that_is_no_revocation_breaks_law_13(body: bytes, what: str, where:
         RevocationAnswer.read(Response(200, (), body))
 
 
-def test_law_2_check_names_the_answer() -> None:
+def test_law_2_error_names_the_connection_and_the_wrong_answer() -> None:
     first = RevocationAnswer("c-1", revoked_now=True, revoked_at=START)
     other = RevocationAnswer("c-2", revoked_now=True, revoked_at=START)
     with broken(2, "although the connection was revoked before", where="connection c-1, answer 2"):

@@ -468,7 +468,7 @@ def test_every_law_has_a_tested_violation() -> None:
     assert {law for law, _, _ in VIOLATIONS} == set(laws.LAWS)
 
 
-def test_laws_accept_a_replay_that_charges_and_a_stored_refusal() -> None:
+def test_law_checks_accept_correct_replay_refusal_304_and_limit() -> None:
     laws.check_replay(OK, OK, Changes((CHARGED,)))
     key = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
     attempt = begin_attempt(

@@ -51,7 +51,7 @@ def test_law_18_check_finds_a_load_that_reads_newer_formats() -> None:
         check_stored(pending(), load=load_any_format)
 
 
-def test_law_18_check_finds_another_value() -> None:
+def test_law_18_check_raises_if_the_loaded_value_differs() -> None:
     with broken(18, "the loaded value is not the stored one", where="Connection"):
         check_stored(pending(), dump=dump_another)
 

@@ -41,7 +41,9 @@ def test_law_16_check_accepts_parameters_of_a_media_type(response: Response) -> 
 
 @pytest.mark.parametrize("response", [SUCCESS, PROBLEM])
 @pytest.mark.parametrize("kinds", [(), ("text/html",), ("application/json-seq",)])
-def test_law_16_check_finds_another_media_type(response: Response, kinds: tuple[str, ...]) -> None:
+def test_law_16_check_raises_on_a_wrong_or_missing_media_type(
+    response: Response, kinds: tuple[str, ...]
+) -> None:
     with pytest.raises(LawBrokenError, match="law 16 is broken: the media type must be"):
         check_documented(typed(response, *kinds))
 
@@ -125,7 +127,7 @@ def problem(body: dict[str, object], status: int) -> Response:
     return Response(status, kinds, json.dumps(body).encode())
 
 
-def test_law_13_check_accepts_the_instance_of_a_problem_but_404() -> None:
+def test_law_13_check_accepts_instance_in_a_400_but_not_a_404() -> None:
     check_wire_members({**BAD_REQUEST, "instance": "urn:1"})
     with broken(13, "not listed: instance", where="problem"):
         check_wire_members({**PROBLEM_BODY, "instance": "urn:1"})
@@ -184,7 +186,7 @@ def test_law_13_check_accepts_any_value_of_a_custom_reply(value: object) -> None
     check_wire_members({"connections": value}, operations=ADDED)
 
 
-def test_law_16_check_takes_the_statuses_of_added_operations() -> None:
+def test_law_16_check_accepts_the_status_of_a_custom_operation() -> None:
     listed = Response(203, SUCCESS.headers, b'{"connections":[]}')
     check_documented(listed, operations=ADDED)
     with broken(16, "the status is not one of success", where="status 204"):

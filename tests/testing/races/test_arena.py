@@ -66,14 +66,14 @@ def parts(content: Mapping[str, str]) -> list[str]:
 # --- Tenants ----------------------------------------------------------------------------------
 
 
-def test_tenants_of_an_arena_are_numbered_from_1() -> None:
+def test_tenants_of_races_on_one_store_are_numbered_from_1() -> None:
     arena = StoreArena(MemoryStore())
     settings = Settings(buckets=(BUCKET,))
     tenants = [arena.set_up(SCENARIO) for _ in range(3)]
     assert tenants == [RaceTenant.of(number, settings) for number in (1, 2, 3)]
 
 
-def test_later_arena_of_a_store_skips_tenants_of_earlier_ones() -> None:
+def test_later_races_on_a_store_skip_tenant_numbers_in_use() -> None:
     store = MemoryStore()
     for _ in range(3):
         StoreArena(store).set_up(SCENARIO)
@@ -99,7 +99,7 @@ def test_both_actions_of_a_race_get_the_same_store() -> None:
     assert one is other
 
 
-def test_each_action_has_its_own_charges_if_they_are_apart() -> None:
+def test_actions_share_no_store_if_it_charges_before_commit() -> None:
     stores = StoreArena(ChargesOnlyApart()).stores()
     assert len(set(map(id, stores))) == len(stores)
     for each in stores:
@@ -107,7 +107,7 @@ def test_each_action_has_its_own_charges_if_they_are_apart() -> None:
         assert each.caller_of("digest") is None
 
 
-def test_reference_is_an_arena_with_an_empty_store() -> None:
+def test_reference_store_of_a_race_is_empty_before_its_set_up() -> None:
     store = MemoryStore()
     arena = StoreArena(store)
     tenant = arena.set_up(SCENARIO)
@@ -121,7 +121,7 @@ def test_reference_is_an_arena_with_an_empty_store() -> None:
 # --- Contents ---------------------------------------------------------------------------------
 
 
-def test_content_holds_what_the_tenant_has_even_if_untouched() -> None:
+def test_compared_content_includes_values_that_no_action_wrote() -> None:
     arena = StoreArena(MemoryStore())
     content = arena.content(arena.set_up(SCENARIO), ())
     assert parts(content) == [
@@ -144,7 +144,7 @@ def test_content_holds_what_the_tenant_has_even_if_untouched() -> None:
     assert content[f"session {SESSION}ed.handoff"] == "AWAITED"
 
 
-def test_content_holds_every_touched_value_once() -> None:
+def test_compared_content_has_each_written_value_once() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     untouched = parts(arena.content(tenant, ()))
@@ -246,7 +246,7 @@ def test_content_reads_the_binding_by_its_coordinate() -> None:
     assert content["binding.user_id"] == "user-3"
 
 
-def test_touched_values_are_loaded_with_the_tenants_key() -> None:
+def test_compared_values_are_loaded_with_the_tenants_api_key() -> None:
     store = Recording()
     arena = StoreArena(store)
     tenant = arena.set_up(SCENARIO)

@@ -47,7 +47,7 @@ class Told(MemoryStore):
         return [*self._documents]
 
 
-def test_outbox_with_each_message_of_a_commit_does_not_differ() -> None:
+def test_outbox_check_passes_if_each_message_is_there_once() -> None:
     store = OutboxRecorder(Told({"connectionId": "c-1", "kind": "HandoffCancelled"}), START)
     assert store.commit(LOADED, cancelled(1))
     assert store.outbox_differences() == ()
@@ -61,7 +61,7 @@ def test_outbox_with_each_message_of_a_commit_does_not_differ() -> None:
         (({**CANCELLED, "connectionId": "c-2"},), True, "0 times, not 1"),
     ],
 )
-def test_message_that_was_not_committed_once_differs(
+def test_outbox_check_reports_missing_and_extra_messages(
     documents: tuple[dict[str, Json], ...], counts: str, *, accepts: bool
 ) -> None:
     store = OutboxRecorder(Told(*documents, accepts=accepts), START)
@@ -71,14 +71,14 @@ def test_message_that_was_not_committed_once_differs(
     assert f"{text}: {counts}" in store.outbox_differences()
 
 
-def test_messages_of_a_kind_in_another_form_are_not_compared() -> None:
+def test_outbox_check_skips_a_kind_of_message_in_another_form() -> None:
     store = OutboxRecorder(Told(CANCELLED, {"type": "AccessEnded"}), START)
     ended = AccessEnded(ConnectionId("c-1"), START)
     assert store.commit(LOADED, cancelled(1) + Changes(effects=(ended,)))
     assert store.outbox_differences() == ()
 
 
-def test_outbox_is_not_compared_after_an_unknown_outcome() -> None:
+def test_outbox_check_is_skipped_after_the_store_is_unavailable() -> None:
     told = Told(CANCELLED, accepts=False)
     store = OutboxRecorder(told, START)
     assert not store.commit(LOADED, cancelled(1))
@@ -89,7 +89,7 @@ def test_outbox_is_not_compared_after_an_unknown_outcome() -> None:
     assert store.outbox_differences() == ()
 
 
-def test_store_without_an_outbox_does_not_differ() -> None:
+def test_outbox_check_passes_a_store_without_an_outbox() -> None:
     store = OutboxRecorder(MemoryStore(), START)
     assert store.commit(LOADED, cancelled(1))
     assert store.outbox_differences() == ()

@@ -162,7 +162,7 @@ def test_actions_that_change_something_race_in_every_order() -> None:
     ],
 )
 @pytest.mark.parametrize("claimed", sorted(EITHER))
-def test_race_passes_if_an_order_fits_the_accepted_commits(
+def test_race_passes_if_a_serial_order_fits_accepted_commits(
     claimed: str,
     accepted: tuple[bool, bool],
     allowed: set[str],
@@ -196,7 +196,7 @@ def test_race_reports_the_order_with_the_fewest_differences() -> None:
         ((False, True), [(0, "loads", "names"), (0, "commits", "names")]),
     ],
 )
-def test_action_that_was_refused_starts_over_in_its_store(
+def test_action_whose_commit_conflicts_loads_and_commits_again(
     accepted: tuple[bool, bool], retried: list[tuple[int, str, str]]
 ) -> None:
     arena = Claims("in order")
@@ -225,7 +225,7 @@ def test_interleaving_gets_each_store_with_its_commit() -> None:
     assert given == [(0, first, 1, second) for first in NAMES for second in NAMES]
 
 
-def test_contents_are_read_with_the_writes_of_every_try() -> None:
+def test_race_compares_the_values_written_by_every_try() -> None:
     arena = Claims("in order")
     found = list(results(arena, (False, False)))
     names_page = Tenant.of(1, Settings()).actions()["names"](Half(0, [])).changes.writes
@@ -237,7 +237,7 @@ def test_contents_are_read_with_the_writes_of_every_try() -> None:
     assert set(map(id, arena.set_ups)) == {id(SCENARIO)}
 
 
-def test_error_of_a_store_is_the_result_of_a_race() -> None:
+def test_race_reports_the_error_that_a_store_raises() -> None:
     arena = Claims("in order")
     races = race_all(arena, SCENARIO, commit_in_sequence)
     first = next(races)

@@ -117,7 +117,7 @@ ONE_LEFT: Final = SCENARIOS["the key has one request left"]
 
 
 @pytest.mark.slow
-def test_races_pass_in_a_store_that_charges_only_apart() -> None:
+def test_races_pass_in_a_store_that_only_charges_before_commit() -> None:
     results = [*race_all(StoreArena(ChargesOnlyApart()), ONE_LEFT)]
     assert results
     assert [each for each in results if each.differences] == []

@@ -238,7 +238,7 @@ def test_pending_commit_without_changes_and_page_is_empty(
     assert decided.is_empty is is_empty
 
 
-def test_page_that_a_commit_registers_counts_as_touched() -> None:
+def test_commit_lists_the_page_that_it_registers_as_written() -> None:
     write = PageWrite(PAGE, attrs.evolve(PAGE, version=2))
     assert PendingCommit(LOADED, Changes((write,))).touched == (write,)
     assert PendingCommit(LOADED, Changes((write,)), PAGE).touched == (write, PageWrite(PAGE, PAGE))
@@ -377,7 +377,7 @@ NAMED_PAGES: Final = {"the page graduates": 4, "the page authorizes the second":
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_action_of_a_tenant_has_the_effect_of_its_name(name: str) -> None:
+def test_each_race_action_changes_the_values_listed_for_it(name: str) -> None:
     scenario, effect = EFFECTS[name]
     arena = StoreArena(MemoryStore())
     tenant, (store, _) = arena.set_up(SCENARIOS[scenario]), arena.stores()
@@ -396,7 +396,7 @@ def test_action_of_a_tenant_has_the_effect_of_its_name(name: str) -> None:
     assert named == [url_digest(tenant.page_url(each)) for each in numbers]
 
 
-def test_every_action_of_a_tenant_has_an_effect_in_the_table() -> None:
+def test_table_of_effects_lists_every_race_action() -> None:
     assert [*TENANT.actions()] == [*EFFECTS]
 
 
@@ -475,7 +475,7 @@ BEGINNINGS: Final[dict[str, tuple[float, dict[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", BEGINNINGS)
-def test_scenario_begins_with_what_its_name_says(name: str) -> None:
+def test_each_race_scenario_begins_with_its_listed_values(name: str) -> None:
     minute, stored = BEGINNINGS[name]
     arena = StoreArena(MemoryStore())
     tenant, (store, _) = arena.set_up(SCENARIOS[name]), arena.stores()
@@ -494,5 +494,5 @@ def test_scenario_begins_with_what_its_name_says(name: str) -> None:
     assert subset(numbered(arena.content(tenant, touched)), stored) == stored
 
 
-def test_every_scenario_has_a_beginning_in_the_table() -> None:
+def test_table_of_beginnings_lists_every_race_scenario() -> None:
     assert [*SCENARIOS] == [*BEGINNINGS]

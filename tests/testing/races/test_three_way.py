@@ -193,7 +193,7 @@ class ClaimingArena:
 
 @pytest.mark.parametrize("refused", ["", "a", "ab", "abc"])
 @pytest.mark.parametrize("claimed", [*permutations("abc")])
-def test_race_of_three_passes_if_an_order_fits_loads_and_commits(
+def test_race_of_three_passes_only_if_a_serial_order_is_possible(
     claimed: tuple[str, ...], refused: str
 ) -> None:
     def is_allowed(schedule: tuple[str, ...]) -> bool:
@@ -255,7 +255,7 @@ class Broken(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
-def test_error_of_a_store_is_the_result_of_a_race_of_three() -> None:
+def test_race_of_three_reports_the_error_that_a_store_raises() -> None:
     create, initiate, tombstone = THREE_WAY_RACES[1][1]
     every = race(Broken(), UNBOUND, (create, initiate, tombstone))
     assert {each.differences for each in every} <= {(), ("raised RuntimeError: no room",)}

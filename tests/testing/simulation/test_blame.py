@@ -69,7 +69,9 @@ def test_renewed_lease_is_logged_under_its_requests_user(monkeypatch: pytest.Mon
     assert all(logged == own for logged, own in users)
 
 
-def test_violation_of_the_outbox_has_no_app_users_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_of_an_outbox_violation_only_registers_api_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def ship(outbox: SimulatedOutbox, *_: object, **__: object) -> None:
         if outbox.waiting:
             raise RuleBrokenError("a message", "a test")

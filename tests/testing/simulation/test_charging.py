@@ -65,7 +65,7 @@ def test_request_that_starts_over_is_charged_once() -> None:
     assert bench.server.conflicts == 1
 
 
-def test_charge_that_meets_another_one_is_a_conflict() -> None:
+def test_request_whose_charge_conflicts_gets_no_answer() -> None:
     bench = Bench.of(pending(), settings=TWO, kind=Apart)
     late = bench.load(request("get"))
     bench.handle(request("get"))
@@ -134,7 +134,7 @@ def test_world_charges_each_request_at_most_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 4])
-def test_world_passes_a_store_that_charges_only_apart(seed: int) -> None:
+def test_simulation_passes_a_store_that_charges_before_commit(seed: int) -> None:
     summary = simulate(seed, clients=2, hours=6, make_store=ChargesOnlyApart)
     assert summary.violation is None
     assert summary.conflicts > 10

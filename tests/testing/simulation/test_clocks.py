@@ -38,7 +38,7 @@ def violation(step: timedelta, seed: int, monkeypatch: pytest.MonkeyPatch) -> Vi
     return simulate(seed, clients=1, hours=6).violation
 
 
-def test_every_step_of_the_clocks_has_a_seed() -> None:
+def test_every_clock_step_has_a_simulation_seed() -> None:
     assert tuple(SEEDS) == clocks.STEPS
 
 

@@ -131,7 +131,7 @@ def test_authorization_ends_after_a_drawn_length(
 
 
 @pytest.mark.parametrize(("draw", "named"), [(0.69, URL), (0.7, None)])
-def test_graduation_is_of_the_pages_user_and_names_it_or_not(
+def test_graduation_of_a_page_names_it_in_seven_of_ten_draws(
     draw: float, named: str | None
 ) -> None:
     page = HostedPage(
@@ -190,7 +190,7 @@ def test_sign_up_may_be_followed_by_one_of_another_user() -> None:
 
 
 @pytest.mark.parametrize("handoff", [HandoffState.LANDED, HandoffState.NOT_REQUIRED])
-def test_session_without_hand_off_gets_one_only_unexpectedly(handoff: HandoffState) -> None:
+def test_session_awaiting_no_hand_off_gets_one_only_as_a_mishap(handoff: HandoffState) -> None:
     assert sign_ups(handoff=handoff) == []
     assert sign_ups(0.5, handoff=handoff, rate=0.5) == []
     first = (305, landing("patient-user-1", URL))
@@ -249,7 +249,7 @@ def test_unexpected_fact_is_about_the_user_or_a_known_connection(
         ((0.9,), (), []),
     ],
 )
-def test_authorization_is_followed_by_action_end_or_nothing(
+def test_authorized_connection_later_needs_action_ends_or_stays(
     draws: tuple[float, ...], places: tuple[int, ...], facts: list[DelayedFact]
 ) -> None:
     pages, chance = drawing(*draws, choices=places)

@@ -62,7 +62,7 @@ def test_zero_rate_or_probability_never_strikes_at_draw_zero() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
-def test_likely_event_happens_with_its_probability_uncounted(probability: float) -> None:
+def test_likely_event_follows_its_probability_and_is_not_counted(probability: float) -> None:
     dice = dice_with({})
     happened = sum(dice.likely(probability) for _ in range(2000))
     assert happened == pytest.approx(2000 * probability, rel=0.1)

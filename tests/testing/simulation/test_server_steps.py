@@ -77,7 +77,7 @@ def begin(
 
 
 @pytest.mark.parametrize("lost_lease", LostLeaseAction)
-def test_beginning_an_external_call_stores_only_the_attempt(lost_lease: LostLeaseAction) -> None:
+def test_beginning_a_leased_attempt_stores_only_its_record(lost_lease: LostLeaseAction) -> None:
     bench = Bench.of()
     opened = begin(bench, lost_lease=lost_lease)
     stored = record(bench)
@@ -90,7 +90,7 @@ def test_beginning_an_external_call_stores_only_the_attempt(lost_lease: LostLeas
     assert bench.store.connection(ID) is None
 
 
-def test_conflict_begins_no_external_call() -> None:
+def test_conflict_begins_no_leased_attempt() -> None:
     bench = Bench.of()
     bench.store.refuses = True
     opened = begin(bench)
@@ -99,7 +99,7 @@ def test_conflict_begins_no_external_call() -> None:
     assert bench.server.conflicts == 1
 
 
-def test_replay_is_answered_before_an_external_call_begins() -> None:
+def test_replay_of_a_stored_response_begins_no_leased_attempt() -> None:
     bench = Bench.of()
     first = bench.handle(request("create"))
     opened = bench.load(request("create"), at(1))
@@ -113,7 +113,7 @@ def test_replay_is_answered_before_an_external_call_begins() -> None:
     assert len(bench.log()) == 2
 
 
-def test_finished_external_call_stores_its_answer_and_attempt() -> None:
+def test_finished_leased_attempt_stores_response_and_connection() -> None:
     bench = Bench.of()
     opened = begin(bench)
     assert opened.attempt is not None
@@ -138,7 +138,7 @@ def test_finished_external_call_stores_its_answer_and_attempt() -> None:
     assert bench.handle(request("create"), 3, at(2)).replayed
 
 
-def test_external_call_sees_what_was_committed_meanwhile() -> None:
+def test_leased_attempt_sees_a_revoke_committed_meanwhile() -> None:
     bench = Bench.of(pending())
     opened = begin(bench, "revoke")
     assert opened.attempt is not None
@@ -150,7 +150,7 @@ def test_external_call_sees_what_was_committed_meanwhile() -> None:
     assert b'"revokedNow":false' in answer.response.body
 
 
-def test_answer_that_may_not_be_stored_releases_the_attempt() -> None:
+def test_leased_attempt_that_ends_in_429_is_released() -> None:
     bench = Bench.of()
     opened = begin(bench, "initiate")
     assert opened.attempt is not None
@@ -169,7 +169,7 @@ def test_answer_that_may_not_be_stored_releases_the_attempt() -> None:
     assert bench.watch.seen[-1][1] == (RecordWrite(KEY, released, record(bench)),)
 
 
-def test_external_call_that_lost_its_lease_changes_nothing() -> None:
+def test_attempt_that_lost_its_lease_changes_nothing() -> None:
     bench = Bench.of()
     opened = begin(bench)
     assert opened.attempt is not None
@@ -182,7 +182,7 @@ def test_external_call_that_lost_its_lease_changes_nothing() -> None:
     assert (bench.server.conflicts, bench.log()) == (0, [])
 
 
-def test_external_call_that_meets_a_conflict_has_no_answer() -> None:
+def test_leased_attempt_whose_commit_conflicts_has_no_answer() -> None:
     bench = Bench.of()
     opened = begin(bench)
     assert opened.attempt is not None
@@ -260,7 +260,7 @@ def test_attempt_without_effect_or_a_404_to_store_is_released(*, took_effect: bo
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
 
 
-def test_operator_does_nothing_to_an_unknown_or_running_record() -> None:
+def test_operator_changes_no_missing_or_running_key_record() -> None:
     bench = Bench.of()
     bench.server.resolve_attempt(KEY, at(4), took_effect=False)
     bench.server.erase_response(KEY, at(2))

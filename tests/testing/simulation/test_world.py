@@ -150,7 +150,7 @@ def breaks_law_seven(*_: object) -> Never:
     raise LawBrokenError(7, "a fact", "a test")
 
 
-def test_environments_of_these_seeds_differ() -> None:
+def test_simulations_of_seeds_0_to_3_vary_the_environment() -> None:
     assert {settings_of(seed).environment for seed in range(4)} == {None, Environment.LIVE}
 
 

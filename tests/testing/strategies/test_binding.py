@@ -129,7 +129,9 @@ def test_drawn_path_c_session_is_of_a_new_or_limited_user() -> None:
 # --- Histories ------------------------------------------------------------------------------
 
 
-def test_drawn_coordinate_moves_cover_their_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_coordinate_histories_have_all_acts_in_three_hours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(values, "coordinates", lambda: st.just(COORDINATE))
     monkeypatch.setattr(binding, "_play", lambda *played: played)
     # A history is its moves here, since `_play` is replaced.

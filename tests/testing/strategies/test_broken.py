@@ -206,7 +206,7 @@ def test_each_kind_of_document_is_broken_at_every_member(monkeypatch: pytest.Mon
     assert documents.keys() == {*get_args(Storable)}
 
 
-def test_number_and_boolean_are_broken_by_their_lookalike() -> None:
+def test_broken_document_swaps_1_for_true_and_true_for_1() -> None:
     document: dict[str, Json] = {"version": 1, "swept": True}
     numbers = {**document, "version": True}
     booleans = {**document, "swept": 1}

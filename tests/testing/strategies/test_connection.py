@@ -129,7 +129,7 @@ def test_fact_is_judged_with_the_successor_of_its_connection() -> None:
     assert alone.problem.code is ProblemCode.HANDOFF_LAPSED
 
 
-def test_fact_answer_holds_the_connection_alone() -> None:
+def test_apply_fact_returns_only_the_connection_it_is_about() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     fact = Revoked(older.id, Actor.PATIENT)
     answer = draw.apply_fact(older, fact=fact, now=at(31), successor=newer)
@@ -174,7 +174,7 @@ def test_new_connections_are_pending_since_the_start() -> None:
         assert len({getattr(each.identity, name) for each in drawn}) > 1
 
 
-def test_drawn_history_moves_are_facts_of_three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_history_moves_are_facts_within_three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_play", lambda *played: played)
     first = pending()
     # A history is its moves here, since `_play` is replaced.
@@ -341,7 +341,7 @@ def test_chain_refuses_to_authorize_a_recovered_connection() -> None:
         (Actor.APP, 1, "PRP"),
     ],
 )
-def test_chain_revocation_reaches_as_far_as_its_actor(
+def test_patient_revokes_rest_of_a_chain_but_app_one_connection(
     actor: Actor, place: int, wanted: str
 ) -> None:
     chain = play_chain(
@@ -353,7 +353,7 @@ def test_chain_revocation_reaches_as_far_as_its_actor(
 
 
 @pytest.mark.parametrize("length", [2, 3, 4])
-def test_longer_chains_keep_each_earlier_connection(length: int) -> None:
+def test_app_revoking_the_oldest_of_a_chain_changes_it_alone(length: int) -> None:
     lapses = [(number * HALF_HOUR, RECONNECT, 0) for number in range(1, length)]
     chain = play_chain(*lapses, (2 * HOUR, revoke(Actor.APP), length - 1))
     assert chain[0].status is Status.REVOKED

@@ -31,12 +31,12 @@ MOST_DRAWN: Final = 4
 
 
 @pytest.mark.parametrize("kind", draw.FINAL_STEPS, ids=lambda kind: kind.__name__)
-def test_run_of_traffic_makes_a_value_of_each_kind(kind: type[object]) -> None:
+def test_value_drawn_from_traffic_has_the_requested_type(kind: type[object]) -> None:
     for each in drawn_examples(draw.values_from_traffic(kind), count=3):
         assert isinstance(each, kind)
 
 
-def test_final_step_follows_at_once_and_shares_no_user_or_key() -> None:
+def test_final_step_has_a_user_and_key_that_no_drawn_step_has() -> None:
     made = from_traffic._step(CreateConnection)
     assert made == TrafficStep(timedelta(0), CreateConnection, nth_newest=0, key=0, user=3)
     assert draw.FINAL_STEPS[ConnectionWrite] == (made,)
@@ -71,7 +71,7 @@ def test_run_ends_with_its_final_steps_after_a_few_drawn_ones() -> None:
     assert (min(drawn_lengths), max(drawn_lengths)) == (0, MOST_DRAWN)
 
 
-def test_found_value_is_the_last_of_its_class() -> None:
+def test_search_in_traffic_returns_the_last_value_of_a_class() -> None:
     [run] = drawn_examples(
         from_traffic._runs_ending_with(draw.FINAL_STEPS[NextActionReplaced]), count=1
     )
@@ -109,7 +109,7 @@ def test_drawn_ignored_fact_repeats_an_authorization() -> None:
         (draw.outbox_events, {Event}),
     ],
 )
-def test_values_of_a_union_are_drawn_of_every_kind(
+def test_every_type_of_reply_write_effect_and_rate_key_is_drawn(
     union: Callable[[], st.SearchStrategy[object]],
     kinds: set[type[object]],
     monkeypatch: pytest.MonkeyPatch,

@@ -95,7 +95,7 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     assert any(run and run[-1] > HOUR for run in runs)
 
 
-def test_no_drawn_run_is_longer_than_the_most_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_drawn_run_is_longer_than_the_request_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     # Runs of more than twelve requests would rarely be drawn, even without a bound.
     monkeypatch.setattr(limit, "_MOST_REQUESTS", 2)
     charges = drawn_examples(draw.charges(RECORDER), count=40)
@@ -118,7 +118,7 @@ def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
     ("states", "kind", "longest"),
     [(draw.log_states, LogState, 10), (draw.bucket_states, BucketState, 100)],
 )
-def test_drawn_states_of_one_kind_of_limit_are_of_that_kind(
+def test_log_and_bucket_states_are_drawn_valid_and_varied(
     states: Callable[[], st.SearchStrategy[RateState]], kind: type[RateState], longest: int
 ) -> None:
     drawn: list[RateState] = drawn_examples(states())
@@ -142,7 +142,7 @@ def test_drawn_admission_comes_a_day_after_the_start() -> None:
     assert {type(each.states[0]) for each in answers} == {LogState, BucketState}
 
 
-def test_drawn_limit_refusal_is_the_answer_at_the_start() -> None:
+def test_drawn_rate_limit_refusal_is_decided_at_the_start() -> None:
     answers = drawn_examples(draw.limit_refusals())
     for each in answers:
         assert isinstance(each, RateLimited)
@@ -160,7 +160,9 @@ def test_drawn_allowance_may_need_longer_than_the_window() -> None:
     assert any(each.reset_seconds > each.policy.window for each in answers)
 
 
-def test_drawn_allowance_is_that_of_a_drawn_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_remaining_and_refusal_follow_from_a_drawn_charge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     charge = Charge(ExactLog("initiate", 2, 60), LogState.of([START]))
     monkeypatch.setattr(limit, "charges", lambda: st.just(charge))
     assert drawn_examples(draw.limits_left()) == [LimitLeft(charge.policy, 1, 60)]

@@ -89,7 +89,7 @@ def test_drawn_transition_is_the_last_of_its_kind_in_a_history(
     assert drawn_examples(strategy()) == [last]
 
 
-def test_transition_of_an_empty_history_is_the_fallback(
+def test_empty_history_gives_fixed_done_ignored_refused_results(
     set_history: Callable[[ConnectionHistory], None],
 ) -> None:
     set_history(EMPTY)
@@ -130,7 +130,7 @@ def test_drawn_reconnect_reissues_the_pending_successor() -> None:
         assert each.connection.handoff_deadline == LATER + NEXT_ACTION_LIFETIME
 
 
-def test_recoveries_are_drawn_of_both_kinds() -> None:
+def test_drawn_recoveries_are_minted_and_reissued() -> None:
     assert set(map(type, drawn_examples(draw.recoveries(), count=40))) == {Minted, Reissued}
 
 
@@ -331,7 +331,7 @@ def drawn_details(name: str) -> set[object]:
 
 
 @pytest.mark.parametrize("name", sorted(DETAILS.keys() - {"reason"}))
-def test_drawn_detail_has_a_value_of_its_kind(name: str) -> None:
+def test_drawn_problem_detail_is_an_id_a_time_or_a_listed_value(name: str) -> None:
     drawn = drawn_details(name)
     if name in IDS:
         assert {parse_uuid(name, each) for each in drawn} == drawn
@@ -345,6 +345,6 @@ def test_drawn_detail_has_a_value_of_its_kind(name: str) -> None:
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_drawn_reason_is_any_that_the_tables_give_for_the_code(code: ProblemCode) -> None:
+def test_each_reason_of_a_problem_code_in_the_tables_is_drawn(code: ProblemCode) -> None:
     drawn = drawn_examples(outcome._detail(code, "reason"))
     assert set(drawn) == set(reasons_of(code) or [None])

@@ -171,7 +171,7 @@ def test_edge_is_drawn_one_time_in_eight() -> None:
     assert len(drawn) == 8 * drawn.count("edge")
 
 
-def test_numbered_user_and_next_action_are_the_plainest() -> None:
+def test_user_1_is_u_1_and_its_next_action_lasts_half_an_hour() -> None:
     assert values.user_of(1) == "u-1"
     action = values.next_action_at(START)
     assert action.url == "https://connect.example/1"

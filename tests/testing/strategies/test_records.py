@@ -112,7 +112,7 @@ def test_records_are_drawn_in_every_state() -> None:
 
 
 @pytest.mark.parametrize("standing", RecordStanding)
-def test_record_is_drawn_with_a_standing_and_an_instant(standing: RecordStanding) -> None:
+def test_drawn_idempotency_record_has_the_requested_standing(standing: RecordStanding) -> None:
     drawn = drawn_examples(draw.records_in_standing(standing), count=25)
     spans, lost_leases = set[timedelta](), set[LostLeaseAction]()
     for made, now in drawn:

@@ -104,7 +104,7 @@ print("registered")
 
 
 @pytest.mark.heavy
-def test_from_type_and_builds_draw_reachable_values() -> None:
+def test_hypothesis_from_type_draws_valid_values_once_registered() -> None:
     # Run in another process: a registration is global and permanent.
     done = subprocess.run(
         [sys.executable, "-c", REGISTERED], capture_output=True, text=True, check=False
@@ -277,7 +277,7 @@ def test_registered_batch_is_by_an_actor_who_revokes_chains(
         assert parse_uuid("id", each.connection_id) == each.connection_id
 
 
-def test_registered_parts_of_tables_are_those_of_every_table(
+def test_registered_axes_and_rows_are_those_of_every_rule_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(st, "sampled_from", list)

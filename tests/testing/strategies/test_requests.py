@@ -108,7 +108,7 @@ def test_drawn_call_is_read_back_from_its_request() -> None:
     assert {each.key for each in calls} > {None, "k-1", "k-2"}
 
 
-def test_drawn_new_ids_are_for_a_mutation_at_the_start() -> None:
+def test_drawn_new_ids_have_valid_uuids_and_a_next_action() -> None:
     drawn = drawn_examples(draw.new_ids())
     assert set(map(type, drawn)) == {NewIds}
     assert {each.user_id for each in drawn} == {"u-99"}

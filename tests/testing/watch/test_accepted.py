@@ -148,7 +148,7 @@ def test_sweep_may_revoke_a_connection_and_leave_its_successor() -> None:
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "PATIENT", at(5))),), at(5))
 
 
-def test_law_12_watch_names_the_later_connection_left_alive() -> None:
+def test_law_12_watch_names_a_successor_left_unrevoked() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     where = f"connection {uuid(2)}, later than {uuid(1)}"
     with broken(12, "partial revocation by PATIENT", where=where):
@@ -179,7 +179,7 @@ def test_law_06_watch_accepts_an_active_successor_in_a_new_era() -> None:
     watch.observe_commit((ConnectionWrite(None, of_era(HEIR, ERA)),), at(3))
 
 
-def test_law_06_watch_says_exactly_what_a_successor_changed() -> None:
+def test_law_06_watch_reports_a_successor_with_another_root() -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     other = another(successor(), root_id=ConnectionId(uuid(9)))
     with broken(6, where=f"connection {uuid(2)}") as caught:
@@ -222,7 +222,7 @@ def test_law_17_watch_accepts_a_revoked_one_of_the_new_era() -> None:
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_watch_reports_an_old_decision_in_a_new_era() -> None:
+def test_law_17_watch_reports_a_create_stored_under_a_later_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
@@ -416,7 +416,7 @@ def test_law_01_watch_reports_a_fact_that_moves_status_back() -> None:
         watch.observe_fact(Done(backwards, ()), at(2))
 
 
-def test_law_16_watch_reports_a_success_of_unknown_status() -> None:
+def test_law_16_watch_reports_a_response_with_status_299() -> None:
     made = Watched(pending())
 
     def spoil(answer: Answer) -> Answer:
