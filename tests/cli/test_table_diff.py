@@ -333,7 +333,7 @@ def test_new_axis_lists_only_cells_whose_answer_changed() -> None:
     ]
 
 
-def test_table_with_a_replaced_axis_has_only_new_cells() -> None:
+def test_replaced_axis_reports_old_cells_gone_and_new_cells_new() -> None:
     row = Lamp(ANY, Stay(), "[O] So.", "all")
     light, press = (
         parse_release(to_document([Table[str, Turn | Stay]("lamp", "Law.", axis, row)]))

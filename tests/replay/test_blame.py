@@ -215,7 +215,7 @@ def explained(deciders: Deciders, body: Json, member: str, request: Request = RO
         ({"code": "BAD_REQUEST"}, "body.status", "problem-status.invalid"),
     ],
 )
-def test_divergence_without_a_change_names_a_rule_of_the_answer(
+def test_divergence_without_a_write_blames_a_rule_of_the_answer(
     body: Json, member: str, rule: str
 ) -> None:
     assert explained(deciders_of(), body, member) == rule

@@ -102,7 +102,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_record_in_flight_can_be_forgotten_but_not_resolved(
+def test_forget_and_resolve_change_a_record_as_the_table_says(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:

@@ -291,7 +291,7 @@ def test_model_step_pass_time_varies_how_long_it_waits(compare: Compare) -> None
     assert lines == [f"pass_time {each}" for each in spans]
 
 
-def test_store_waits_as_long_as_the_server(compare: Compare) -> None:
+def test_passing_time_moves_the_model_store_as_far_as_the_server(compare: Compare) -> None:
     compare(("pass_time", 3), ("get", 0), ("initiate", 0), ("pass_time", 0), ("initiate", 0))
     _, log = failure(compare, ("pass_time", 3), ("get", 0), served=Served(change=at(2, status=500)))
     assert [json.loads(line)["at"] for line in log] == [

@@ -225,7 +225,7 @@ def test_request_that_must_succeed_is_about_a_second_connection(first: Response)
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_reconnect_refused_as_pending_is_sent_for_a_revoked_one() -> None:
+def test_after_409_kit_sends_reconnect_of_a_revoked_connection() -> None:
     steps = build_successful_request(app(), Reconnect)
     played = play(steps, made("a"), CONFLICT, SESSION, made("b"), OK)
     _, _, initiate, create, revoke = played.steps

@@ -155,7 +155,7 @@ def test_reply_may_name_its_character_set(media: str) -> None:
         [JSON, JSON],
     ],
 )
-def test_reply_needs_one_content_type(headers: list[tuple[str, str]]) -> None:
+def test_reply_without_exactly_one_json_content_type_fails(headers: list[tuple[str, str]]) -> None:
     said = message(lambda: check_reply(Show, shown(RIGHT, *headers)))
     values = [value for name, value in headers if name == "content-type"]
     assert said == f"Content-Type is {json.dumps(values)} instead of one application/json"

@@ -75,7 +75,7 @@ def test_request_whose_charge_conflicts_gets_no_answer() -> None:
     assert late.store.charges == ()
 
 
-def test_request_that_starts_over_with_nothing_to_commit_ends() -> None:
+def test_restarted_get_with_nothing_to_commit_is_answered() -> None:
     bench = Bench.of(pending(), settings=TWO, kind=Apart)
     assert isinstance(bench.store, Apart)
     opened = bench.load(request("revoke"))

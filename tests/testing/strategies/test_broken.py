@@ -224,7 +224,7 @@ def test_drawn_broken_documents_have_every_defect(monkeypatch: pytest.MonkeyPatc
             load(each.kind, each.document)
 
 
-def test_drawn_broken_document_shows_its_defect() -> None:
+def test_drawn_broken_document_contains_the_defect_it_names() -> None:
     caller = CALLERS[0][1]
     document = dump(caller)
     drawn = [

@@ -246,7 +246,7 @@ def test_older_attempt_loses_its_lease_to_a_newer_one() -> None:
 
 
 @pytest.mark.parametrize("act", [RecordAct.COMPLETE, RecordAct.RENEW, RecordAct.RELEASE])
-def test_record_history_move_beyond_first_attempt_uses_the_first(act: RecordAct) -> None:
+def test_history_move_of_a_missing_attempt_acts_on_the_first(act: RecordAct) -> None:
     history = play_moves((NOW, RecordAct.BEGIN, EXECUTE, 0), (TICK, act, EXECUTE, 1))
     begin, ended = history.steps
     assert ended.attempt is begin.answer
