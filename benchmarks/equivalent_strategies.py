@@ -21,16 +21,6 @@ _LIKELIER: Final = "The longest chain is drawn 13 times in 19, which is still ab
 
 EQUIVALENT_STRATEGIES: Final[dict[Key, str]] = {
     (
-        "testing.strategies.binding.bindings",
-        "if binding is None and graduated and draw(st.booleans()):",
-        "if binding is not None and graduated and draw(st.booleans()):",
-    ): "The same binding of a first sign-up is drawn from other choices.",
-    (
-        "testing.strategies.binding.sessions",
-        "binding = draw(st.one_of(st.none(), bound))",
-        "binding = draw(st.one_of(bound))",
-    ): "A LIMITED user of the first generation has the same session as a new user.",
-    (
         "testing.strategies.binding.sessions",
         "binding=initiated.binding,",
         "binding=None,",

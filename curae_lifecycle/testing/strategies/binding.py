@@ -93,19 +93,21 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
     coordinate = draw(values.coordinates())
     path = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None
+    prefer_signup = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
     if path is EntryPath.EXISTING_ACTIVE_HANDOFF:
         binding = draw(bindings(coordinate, AccountState.ACTIVE))
+        prefer_signup = draw(st.booleans())
     elif path is EntryPath.SILENT_LIMITED:
         states = st.sampled_from((AccountState.LIMITED, AccountState.TOMBSTONED))
         bound = states.flatmap(lambda state: bindings(coordinate, state))
         binding = draw(st.one_of(st.none(), bound))
+        prefer_signup = binding is not None and draw(st.booleans())
     now = draw(values.instants())
     initiated = initiate(
         binding,
         coordinate,
         now,
-        # A session does not show the preference, which selects nothing but Path B.
-        prefer_signup=path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+        prefer_signup=prefer_signup,
         id=draw(values.session_ids()),
         user_id=values.user_of(1 if binding is None else binding.generation + 1),
         next_action=values.next_action_at(now),

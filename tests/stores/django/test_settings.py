@@ -110,9 +110,11 @@ def test_django_opens_the_same_sqlite_file_as_sqlalchemy(
     with catch_warnings():
         # SQLAlchemy warns of a parameter that it ignores.
         simplefilter("ignore", SAWarning)
-        connection = create_engine(f"sqlite:///{file}").raw_connection()
+        engine = create_engine(f"sqlite:///{file}")
+        connection = engine.raw_connection()
     with closing(connection) as opened:
         opened.cursor().execute("CREATE TABLE made_by_sqlalchemy (id INTEGER)")
+    engine.dispose()
     settings = database_settings(f"sqlite:///{file}")
     with database("sqlite:///unused.db", migrated=False, changed=settings) as alias:
         assert connections[alias].introspection.table_names() == ["made_by_sqlalchemy"]

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.rules.session import (
+    ENTRY_PATHS,
+    CuraeConnectSession,
+    EntryPath,
+    HandoffState,
+)
 from curae_lifecycle.rules.values import Coordinate, check_uuid
 from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.testing.cells import count_cell_lookups
 from curae_lifecycle.testing.strategies import (
     START,
     CoordinateAct,
@@ -86,8 +92,11 @@ def test_bindings_are_drawn_of_several_coordinates_and_states() -> None:
 
 
 def drawn_sessions(path: EntryPath) -> list[CuraeConnectSession]:
-    """Return drawn sessions, after checking that each is of the path and has an id."""
-    drawn = drawn_examples(draw.sessions(path), count=80)
+    """Return drawn sessions, after checking that they are of all cells of a path and have ids."""
+    with count_cell_lookups([ENTRY_PATHS]) as counts:
+        drawn = drawn_examples(draw.sessions(path), count=80)
+    of_path = {key for key, row in ENTRY_PATHS.items() if row.outcome.path is path}
+    assert {cell[1:] for cell in counts} == of_path
     assert {each.path for each in drawn} == {path}
     for each in drawn:
         check_uuid("id", each.id)
