@@ -421,6 +421,8 @@ def test_async_pool_never_exceeds_its_size_on_the_server(
                     await asyncio.sleep(0.005)
             async with asyncio.timeout(LONG):
                 assert await database.rows(LOCK)
+            # Meanwhile the enemy may have ended each backend before it was counted.
+            most = max(most, len(backends()))
         await engine.dispose()
         return most
 
