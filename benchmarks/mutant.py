@@ -198,7 +198,7 @@ def _difference(old: str, new: str) -> tuple[str, str]:
 
 
 def object_of(mutant: Mutant) -> object:
-    """What the name of the mutated function stands for: the function, or what a decorator made."""
+    """Return the object with the name of the mutated function: the function, or a decorator's result."""
     found: object = importlib.import_module(f"curae_lifecycle.{mutant.module}")
     for part in mutant.function.split("."):
         found = vars(found)[part]
