@@ -46,7 +46,11 @@ PROCESSES: Final = (
     "tests/testing/conformance/",
     "tests/testing/races/",
     "tests/testing/simulation/",
-    "tests/testing/strategies/",
+    "tests/testing/strategies/test_edges.py",
+    "tests/testing/strategies/test_reach.py",
+    "tests/testing/strategies/test_registry.py",
+    "tests/testing/strategies/test_shrink.py",
+    "tests/testing/strategies/test_values.py",
 )
 """The places whose slow tests start processes or servers of databases, run the whole kit or worlds, or
 draw thousands of values: together more than a mutant may compute."""

@@ -108,12 +108,14 @@ def test_sessions_are_drawn_on_every_path() -> None:
     assert {each.path for each in drawn_examples(draw.sessions(), count=40)} == set(EntryPath)
 
 
+@pytest.mark.slow
 def test_drawn_path_a_session_has_an_active_user() -> None:
     drawn = drawn_sessions(EntryPath.EXISTING_ACTIVE_HANDOFF)
     assert {each.user_id for each in drawn} == {"u-1", "u-2", "u-3", "u-4"}
     assert {each.era is None for each in drawn} == {True, False}
 
 
+@pytest.mark.slow
 def test_drawn_path_b_hand_off_is_awaited_or_landed_later() -> None:
     drawn = drawn_sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     # The simplest one is drawn first.
@@ -124,6 +126,7 @@ def test_drawn_path_b_hand_off_is_awaited_or_landed_later() -> None:
     assert max(waits) < NEXT_ACTION_LIFETIME
 
 
+@pytest.mark.slow
 def test_drawn_path_c_session_is_of_a_new_or_limited_user() -> None:
     drawn = drawn_sessions(EntryPath.SILENT_LIMITED)
     # The simplest one is drawn first: its user is the first of the coordinate.

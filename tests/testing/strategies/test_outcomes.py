@@ -192,6 +192,7 @@ def test_expiry_notices_are_drawn_1_to_60_days_before_the_end(
 # --- Sessions -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_initiate_mints_a_session_at_the_start() -> None:
     drawn = drawn_examples(draw.initiations(), count=100)
     for each in drawn:
@@ -256,6 +257,7 @@ def test_denials_are_drawn_for_several_reasons() -> None:
     assert len({each.reason for each in denials}) > 1
 
 
+@pytest.mark.slow
 def test_access_is_asked_for_any_package_at_any_instant(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Connection, str, datetime]] = []
 
@@ -293,6 +295,7 @@ def test_drawn_lost_lease_is_that_of_a_forgotten_record() -> None:
 # --- Problems -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_problem_has_each_detail_of_its_code() -> None:
     problems = drawn_examples(draw.problems(), count=150)
     assert set(map(type, problems)) == {Problem}

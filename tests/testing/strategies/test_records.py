@@ -105,12 +105,14 @@ def test_drawn_attempt_is_the_first_second_or_third() -> None:
     assert len({each.fingerprint for each in attempts}) > 3
 
 
+@pytest.mark.slow
 def test_records_are_drawn_in_every_state() -> None:
     records = drawn_examples(draw.records(), count=100)
     assert set(map(type, records)) == {Record}
     assert {each.state for each in records} == set(RecordState)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("standing", RecordStanding)
 def test_drawn_idempotency_record_has_the_requested_standing(standing: RecordStanding) -> None:
     drawn = drawn_examples(draw.records_in_standing(standing), count=25)
@@ -137,6 +139,7 @@ def test_completed_record_is_drawn_with_both_kinds_of_response() -> None:
     assert {type(made.response) for made, _ in drawn} == {Response, ResponseReference}
 
 
+@pytest.mark.slow
 def test_history_is_drawn_from_moves_of_the_two_newest_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
