@@ -13,7 +13,10 @@ Key = tuple[str, str, str]
 
 _SAME_LENGTH: Final = "Both are as long, which was checked where they were made or just before."
 _NEVER_REFUSED: Final = (
-    "The instant is read for a refusal alone, and no cell of the trigger refuses."
+    "The instant and the era are read for a refusal alone, and no cell of the trigger refuses."
+)
+_NO_STANDING: Final = (
+    "The era is read for the standing alone, and the details of the problem do not have it."
 )
 _SORTED: Final = (
     "Unless `now` is before the last instant they are in order, and sorting is no change."
@@ -158,6 +161,25 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "return revoke_chain(connection, None, now, era=era, actor=Actor.APP)[0]",
     ): "An app's revocation reaches one connection, so the later ones are not read.",
     **{
+        (f"rules.{where}", line, line.replace("era=era", "era=None")): _NO_STANDING
+        for where, line in (
+            ("triggers.authorize", "era=era,"),
+            (
+                "chain.reconnect",
+                "return Refused(build_problem(asked.outcome, connection, at, era=era), asked.rules)",
+            ),
+            (
+                "chain.reconnect",
+                ("refuse, connection=connection, at=at, era=era, successor=successor, head=head"),
+            ),
+        )
+    },
+    (
+        "rules.binding.tombstone",
+        "coordinate=coordinate, user_id=None, state=row.outcome.to, generation=0, version=0",
+        "coordinate=coordinate, user_id=None, state=None, generation=0, version=0",
+    ): "The binding that is returned gets its state afterwards.",
+    **{
         (
             "rules.chain._preview_reconnect",
             'action = NextAction("", LAST_INSTANT)',
@@ -196,7 +218,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
         )
     },
     **{
-        (where, line, line.replace("happened=happened", "happened=None")): _NEVER_REFUSED
+        (where, line, line.replace(*replaced)): _NEVER_REFUSED
+        for replaced in (("happened=happened", "happened=None"), ("era=era", "era=None"))
         for where, line in (
             (
                 "rules.triggers.require_action",
@@ -304,6 +327,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "too_deep = len(decoded) >= DEPTH_MAX and _is_too_deep(decoded)",
     ): "A text of `DEPTH_MAX` characters has no room for more brackets.",
     (
+        "web.json._integer",
+        "if len(text) <= _DIGITS_AT_ONCE:",
+        "if len(text) < _DIGITS_AT_ONCE:",
+    ): "So many characters are one part of the digits, which has the same value.",
+    (
         "web.json._is_too_deep",
         'if text.count("[") + text.count("{") <= DEPTH_MAX:',
         'if text.count("[") + text.count("{") < DEPTH_MAX:',
@@ -368,6 +396,31 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "return outcome.reason if isinstance(outcome, Deny | RefuseWith) else None",
         "return outcome.reason if (isinstance(outcome, Deny | RefuseWith)) or True else None",
     ): "`find_refusals` only finds rows whose outcome is one of the two.",
+    (
+        "service.revocation.revoke_by_actor",
+        "answers = chain.revoke_chain(connection, (), now, era=era, actor=actor, happened_at=happened_at)",
+        "answers = chain.revoke_chain(connection, None, now, era=era, actor=actor, happened_at=happened_at)",
+    ): "The actor's revocation reaches one connection, so the later ones are not read.",
+    (
+        "service.hosted_page.HostedPage.user_id",
+        "return None if user_id is None else UserId(user_id)",
+        "return None if (user_id is None) and False else UserId(user_id)",
+    ): "`UserId` is a type for checkers alone, and returns None for None.",
+    (
+        "service.hosted_page.user_subject",
+        "return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=False)",
+        "return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=None)",
+    ): "`json` only asks whether it is true.",
+    (
+        "service.settings._check_paths",
+        r'place = rule.method, re.sub(r"\{\w+\}", "{}", rule.path)',
+        r'place = rule.method, re.sub(r"\{\w+\}", "XX{}XX", rule.path)',
+    ): "It is only compared, and no path has an id without a name.",
+    (
+        "service.facts.tombstoned.Tombstoned.judge",
+        "return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, now))",
+        "return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, None))",
+    ): "A tombstoned binding has an era, which dates its event.",
     (
         "service.facts.graduated.Graduated.judge",
         'user_id = self.user_id or bound or UserId("")',

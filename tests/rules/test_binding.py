@@ -159,6 +159,14 @@ def test_tombstone_raises_if_the_era_is_already_datetime_max() -> None:
             rules.tombstone(last_era, COORDINATE, now)
 
 
+@pytest.mark.parametrize("wrong", [specimens.NAIVE, specimens.ELSEWHERE])
+@pytest.mark.parametrize("state", AccountState)
+def test_tombstone_raises_if_now_is_not_utc(state: AccountState, wrong: datetime) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        rules.tombstone(binding_in(state), COORDINATE, wrong)
+    assert caught.value.argument == "now"
+
+
 def test_tombstone_dated_up_to_5_minutes_ahead_counts_as_now() -> None:
     ahead = NOW + timedelta(minutes=5)
     answer = rules.tombstone(None, COORDINATE, NOW, happened_at=ahead)

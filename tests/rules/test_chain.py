@@ -312,6 +312,30 @@ def test_reissue_does_not_change_if_predecessor_ends_meanwhile(to: str) -> None:
     assert after.value == before.value
 
 
+# --- Eras --------------------------------------------------------------------------------------
+
+
+def test_reconnect_never_reissues_a_successor_of_another_era() -> None:
+    old = stored("ACTION_REQUIRED")
+    waiting = specimens.successor_of(old, stored("PENDING"))
+    before, after = [
+        chain.reconnect(old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW), era=era)
+        for era in (None, at(19))
+    ]
+    assert isinstance(before, Done)
+    assert isinstance(before.value, Reissued)
+    assert isinstance(after, Refused)
+    assert after.problem.code == "CONNECTION_SUPERSEDED"
+    assert after.rules == ("connection.reconnect.revoked", "recovery.revoked.other")
+
+
+def test_chain_revocation_ignores_connections_of_another_era() -> None:
+    first, *later = specimens.chain_of(3)
+    answers = revoke_chain(first, tuple(later), NOW, era=at(19), actor=Actor.PATIENT)
+    assert [type(answer) for answer in answers] == [Ignored] * 3
+    assert [answer.value for answer in answers] == [first, *later]
+
+
 # --- Contradictory statuses --------------------------------------------------------------------
 
 

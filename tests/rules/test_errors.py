@@ -44,6 +44,7 @@ def test_argument_error_names_argument_and_allowed_value() -> None:
 
 ERRORS = [
     ArgumentError("cost", "at least 1"),
+    ArgumentError("cost", "at least 1", "a str"),
     BrokenLineError("its time runs backwards"),
     CostError("initiate", 11, 10),
     LawBrokenError(7, "two successors", "connection 1"),

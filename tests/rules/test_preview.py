@@ -334,6 +334,11 @@ def test_connection_that_will_not_expire_has_no_expiry_notices(connection: Conne
         assert find_due_notices(connection, now, era=None) == ()
 
 
+def test_connection_of_another_era_has_no_expiry_notices() -> None:
+    assert find_due_notices(ending(), END - TICK, era=None) == (MONTH, WEEK)
+    assert find_due_notices(ending(), END - TICK, era=at(10)) == ()
+
+
 leads = st.lists(st.integers(1, 10**5).map(lambda seconds: seconds * SECOND), max_size=4)
 
 

@@ -467,3 +467,33 @@ def test_superseded_problem_names_successor_and_chain_head() -> None:
         era=None,
     )
     assert long.detail_values == (pending().id, pending(number=2).id, pending(number=3).id)
+
+
+# --- Eras --------------------------------------------------------------------------------------
+
+ERA = at(19)
+"""The present era; every connection of this module was made before the first tombstone."""
+
+
+@pytest.mark.parametrize("at_now", STANDS)
+def test_triggers_treat_a_connection_of_another_era_as_revoked(at_now: str) -> None:
+    for connection in STANDS[at_now]:
+        refused = triggers.authorize(connection, NOW, era=ERA)
+        assert isinstance(refused, Refused)
+        assert refused.rules == ("connection.authorize.revoked",)
+        assert refused.problem.details == {"connectionId": OLD_ID, "standing": "REVOKED"}
+        for answer, trigger in (
+            (triggers.require_action(connection, NOW, era=ERA, reason="why"), "require-action"),
+            (triggers.expire(connection, NOW, era=ERA), "expire"),
+            (triggers.revoke(connection, NOW, era=ERA, actor=Actor.APP), "revoke"),
+        ):
+            assert answer == Ignored(connection, (f"connection.{trigger}.revoked",))
+
+
+def test_successor_of_another_era_does_not_count_as_pending() -> None:
+    waiting = specimens.successor_of(pending(), pending(number=2))
+    for era, rule in ((None, "successor-pending"), (ERA, "successor-other")):
+        answer = triggers.authorize(pending(), NOW, era=era, successor=waiting)
+        assert isinstance(answer, Refused)
+        assert specimens.refusal(answer) == "refuse CONNECTION_SUPERSEDED"
+        assert answer.rules == (f"authorization.{rule}",)

@@ -156,3 +156,10 @@ def test_effect_names_the_chain_head_only_if_it_is_live() -> None:
     assert changes.live_head_changes(first, third, at(34), era=None) == changes.NO_CHANGES, (
         "its page has expired"
     )
+
+
+def test_head_of_another_era_is_not_live() -> None:
+    first = subjects.needing_action(pending(), at(1))
+    head = subjects.recovered(first, at(2), 2)
+    assert changes.live_head_changes(first, head, at(3), era=None) != changes.NO_CHANGES
+    assert changes.live_head_changes(first, head, at(3), era=at(2)) == changes.NO_CHANGES

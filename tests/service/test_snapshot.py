@@ -22,7 +22,7 @@ from curae_lifecycle.service.snapshot import (
     check_snapshot,
 )
 from tests.support import subjects
-from tests.support.server import CALLER, new_ids
+from tests.support.server import CALLER, LIMITED, new_ids
 from tests.support.strategies import COORDINATE, apply_trigger, at, next_action, pending, uuid
 
 THE_CONNECTION = "the connection that was asked for"
@@ -185,8 +185,31 @@ def test_full_chain_part_out_of_order_or_of_two_chains_raises(
 
 
 def test_chain_part_with_a_limit_of_0_raises() -> None:
-    with pytest.raises(ArgumentError, match="limit"):
+    with pytest.raises(ArgumentError, match=r"^limit: must be at least 1$"):
         ChainPart(0)
+
+
+# --- Bindings ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("needs", "snapshot"),
+    [
+        (Needs(binding=COORDINATE), Snapshot()),
+        (Needs(connection=FIRST.id), Snapshot(connection=FIRST)),
+        (Needs(chain=FIRST.id), Snapshot(connection=FIRST)),
+        (Needs(session=subjects.SESSION), Snapshot(session=subjects.WAITING)),
+        (Needs(connections=ConnectionsPage(COORDINATE)), Snapshot()),
+    ],
+)
+def test_snapshot_with_a_binding_of_another_coordinate_raises(
+    needs: Needs, snapshot: Snapshot
+) -> None:
+    check_snapshot(needs, attrs.evolve(snapshot, binding=LIMITED))
+    elsewhere = attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
+    strange = attrs.evolve(LIMITED, coordinate=elsewhere)
+    with pytest.raises(ArgumentError, match=r"^binding: must be the binding of the coordinate"):
+        check_snapshot(needs, attrs.evolve(snapshot, binding=strange))
 
 
 # --- Sessions, buckets and pages of connections ------------------------------------------------

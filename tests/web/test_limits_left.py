@@ -141,6 +141,14 @@ def test_rate_limit_reset_is_rounded_up_to_whole_seconds() -> None:
     assert ratelimit.limit_left(rule, state, later) == LimitLeft(rule, 2, 0)
 
 
+def test_state_of_another_kind_of_limit_leaves_the_whole_limit() -> None:
+    bucket = Bucket(name="bucket", capacity=3, refill=1, seconds=1)
+    left = ratelimit.limit_left(bucket, ratelimit.FRESH_LOG, START)
+    assert left == LimitLeft(bucket, 3, 0)
+    log = ExactLog("log", 2, 60)
+    assert ratelimit.limit_left(log, ratelimit.FULL_BUCKET, START) == LimitLeft(log, 2, 0)
+
+
 def test_rate_limit_header_values_are_capped_at_fifteen_digits() -> None:
     left = LimitLeft(ExactLog("log", 2, 60), 0, 10**15)
     assert rate_limit_headers((left,))[1] == ("ratelimit", f'"log";r=0;t={10**15 - 1}')

@@ -126,9 +126,9 @@ def test_graduation_with_a_hosted_page_but_no_user_is_not_found() -> None:
 
 @pytest.mark.parametrize("wrong", ["", 7, b"https://connect.example/1"])
 def test_fact_with_a_page_url_that_is_not_text_raises(wrong: object) -> None:
-    with pytest.raises(ArgumentError, match="page_url"):
+    with pytest.raises(ArgumentError, match=r"^page_url: "):
         Authorized(ID, page_url=cast("str", wrong))
-    with pytest.raises(ArgumentError, match="page_url"):
+    with pytest.raises(ArgumentError, match=r"^page_url: "):
         Graduated(COORDINATE, LIMITED.user_id, page_url=cast("str", wrong))
 
 

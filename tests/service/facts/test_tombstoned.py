@@ -16,7 +16,9 @@ from curae_lifecycle.rules.connection import Connection, next_deadline
 from curae_lifecycle.rules.preview import find_due_notices, preview_triggers
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service import changes
+from curae_lifecycle.service.effects import AccessEnded, SuccessorsLive
 from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -105,6 +107,36 @@ def test_every_function_sees_another_eras_connection_as_revoked(standing: str) -
     assert find_due_notices(connection, now, era=ERA) == ()
 
 
+@pytest.mark.parametrize("standing", STANDINGS)
+@pytest.mark.parametrize(
+    "fact", [*subjects.OF_A_CONNECTION.values(), *(curae.Revoked(ID, each) for each in curae.Actor)]
+)
+def test_fact_about_an_unswept_connection_changes_nothing(fact: Fact, standing: str) -> None:
+    connection, now = STANDINGS[standing]
+    answer = curae.record_fact(fact, curae.Snapshot(connection=connection, binding=GONE), now)
+    assert answer.rules[-1].endswith(".revoked")
+    if isinstance(fact, curae.Authorized):
+        assert isinstance(answer, curae.Refused)
+        assert answer.problem.code == "CONNECTION_NOT_PENDING"
+        assert answer.problem.details == {"connectionId": ID, "standing": "REVOKED"}
+    else:
+        assert isinstance(answer, curae.Ignored)
+        assert answer.value == changes.NO_CHANGES
+
+
+def test_app_revocation_warns_of_a_live_head_of_the_present_era() -> None:
+    first = of_present_era(subjects.needing_action(pending(), at(1)))
+    head = of_present_era(subjects.recovered(first, at(2), 2))
+    snapshot = curae.Snapshot(connection=first, successor=head, head=head, binding=GONE)
+    answer = curae.record_fact(curae.Revoked(ID, curae.Actor.APP), snapshot, at(3))
+    assert isinstance(answer, curae.Done)
+    assert answer.value.effects == (AccessEnded(ID, at(3)), SuccessorsLive(ID, head.id))
+
+
+def of_present_era(connection: Connection) -> Connection:
+    return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=ERA))
+
+
 def test_get_of_an_unswept_connection_says_revoked_at_tombstone() -> None:
     for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
         binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
@@ -155,6 +187,7 @@ def test_handoff_of_a_session_of_another_era_is_refused(state: AccountState) -> 
     answer = curae.record_fact(landed, snapshot, at(2))
     assert isinstance(answer, curae.Refused)
     assert answer.problem.code == "BINDING_CHANGED"
+    assert answer.problem.details == {"lifecycleState": state}
     assert answer.rules == ("completion.other-era",)
     late = curae.record_fact(landed, snapshot, subjects.WAITING.expires_at)
     assert isinstance(late, curae.Refused)

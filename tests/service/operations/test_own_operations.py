@@ -320,12 +320,38 @@ class ShowOneSession(ShowSession):
 
 
 class ListPage(ShowPage):
-    """An operation that loads a page of connections, with an example."""
+    """An operation that loads a page of the caller's connections, with an example."""
+
+    def needs(self, caller: Caller) -> Needs:
+        return Needs(connections=ConnectionsPage(caller.coordinate(USER)))
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        needs = Needs(connections=ConnectionsPage(COORDINATE))
-        return (operation.Example("listed", cls(needs)),)
+        return (operation.Example("listed", cls(Needs())),)
+
+
+class ListAfter(ListPage):
+    """An operation that loads the page after the connection in its path."""
+
+    rule = attrs.evolve(
+        ROOT, path=f"{operation.BASE_PATH}/connections/{{connectionId}}:after", ids=(CONNECTION_ID,)
+    )
+
+
+class ShowConnection(ShowPage):
+    """An operation that loads one connection, with an example."""
+
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        return (operation.Example("shown", cls(Needs(connection=ID))),)
+
+
+class ShowChain(ShowPage):
+    """An operation that loads a chain, with an example."""
+
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        return (operation.Example("shown", cls(Needs(chain=ID))),)
 
 
 class ShowLastSession(operation.UserOperation):
@@ -347,6 +373,9 @@ class ShowLastSession(operation.UserOperation):
         (ShowSession, True),
         (ShowOneSession, True),
         (ShowLastSession, True),
+        (ShowConnection, True),
+        (ShowChain, True),
+        (ListAfter, True),
         (ListPage, False),
         (GetAccountState, False),
     ],
