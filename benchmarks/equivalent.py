@@ -415,7 +415,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "service.settings._check_paths",
         r'place = rule.method, re.sub(r"\{\w+\}", "{}", rule.path)',
         r'place = rule.method, re.sub(r"\{\w+\}", "XX{}XX", rule.path)',
-    ): "It is only compared, and no path has an id without a name.",
+    ): "It is only compared, and a path has no braces but those of its ids.",
     (
         "service.facts.tombstoned.Tombstoned.judge",
         "return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, now))",
