@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from os.path import isdir
 from pathlib import Path
 
 from curae_lifecycle.cli.options import positive, positive_up_to
@@ -75,7 +76,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         The exit status: 1 if there was a violation, else 0.
     """
     log: Path | None = options.log
-    if log is not None and (log.is_dir() or not log.parent.is_dir()):
+    if log is not None and (isdir(log) or not isdir(log.parent)):  # noqa: PTH112 - `Path.is_dir` raises for a long name
         parser.error(f"cannot write {log}: it is a directory, or its directory does not exist")
     clients: int = options.clients
     hours: int = options.hours
@@ -118,6 +119,8 @@ def run_seed(
 def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
     """Print which law was violated, and write the log that led to the violation.
 
+    If the file cannot be written, the log is printed, so that a long simulation was not in vain.
+
     Args:
         seed: The seed of the simulation.
         violation: The violation, with its time and the log that led to it.
@@ -129,12 +132,16 @@ def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
     say(f"seed {seed} at {format_time(violation.at)}: {violation.message}", "rule")
     environment = violation.environment
     option = "" if environment is None else f" --environment {environment}"
-    say(f"to replay the log: {program_name()} replay {log or '-'}{option}", "title")
     text = "".join(f"{line}\n" for line in violation.log)
+    if log is not None:
+        try:
+            log.write_text(text, encoding="utf-8")
+        except OSError as error:
+            say(f"cannot write {log}: {error.strerror}; the log is printed below", "rule")
+            log = None
+    say(f"to replay the log: {program_name()} replay {log or '-'}{option}", "title")
     if log is None:
         sys.stdout.write(text)
-    else:
-        log.write_text(text, encoding="utf-8")
     return 1
 
 

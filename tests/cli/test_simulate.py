@@ -155,6 +155,17 @@ def test_violation_is_written_to_the_log_file_as_utf_8(
     assert file.read_bytes() == '{"a": 1}\n{"b": "é"}\n'.encode()
 
 
+def test_violation_is_printed_if_its_log_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Simulated, "violation", VIOLATIONS[None])
+    file = tmp_path / ("x" * 256)
+    assert main(["simulate", "--seed", "8", "--hours", "1", "--log", str(file)]) == 1
+    lost = f"cannot write {file}: File name too long; the log is printed below\n"
+    log = '{"a": 1}\n{"b": "é"}\n'
+    assert capsys.readouterr().out.endswith(f"{FOUND}{lost}{REPLAY} -\n{log}")
+
+
 def test_violation_on_a_terminal_is_coloured_and_bold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Simulated, "violation", VIOLATIONS[None])
     screen = terminal_of(monkeypatch, "stdout", columns=200)
