@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import RETENTION
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, HOUR, MINUTE
-from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME
+from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME, RandomIds
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from tests.support.paths import ROOT
+from tests.support.server import API_KEY, CALLER, request
 
 PAGE = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
 
@@ -33,3 +39,25 @@ def test_privacy_docs_page_retention_times_match_the_code() -> None:
     assert f"{hours:.0f} hours after" in kept["idempotency record with its response"]
     assert f"({minutes:.0f} minutes by default)" in kept["hosted page"]
     assert sum(margin in each for each in kept.values()) == 4
+
+
+def test_privacy_docs_page_says_which_table_holds_a_key_as_text(sqlite_url: str) -> None:
+    secrets = ("key-of-the-client", API_KEY, "connect.example")
+    engine = create_engine(sqlite_url)
+    database = SqlDatabase(engine)
+    store = SqlStore(database)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    sent = request("create", key=secrets[0])
+    assert serve(store, sent, RandomIds("https://connect.example/")).response.status == 201
+    tables = {
+        name: str(database.rows(Statement(f"SELECT * FROM {name}")))  # noqa: S608 - a table
+        for name in TABLE_NAMES
+    }
+    engine.dispose()
+    found = {
+        (name, secret) for name, rows in tables.items() for secret in secrets if secret in rows
+    }
+    assert found == {("curae_record", "key-of-the-client")}
+    (row,) = re.findall(r"^\| `curae_record` \| (.*)$", PAGE, re.MULTILINE)
+    assert row.startswith("the idempotency key as text, its owner, ")
