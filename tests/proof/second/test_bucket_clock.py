@@ -190,7 +190,7 @@ def test_large_bucket_charged_far_ahead_resets_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_workers_with_skewed_clocks_admit_no_extra_request(world: World, apart: timedelta) -> None:
+def test_clocks_apart_admit_as_much_as_a_span_longer_by_it(world: World, apart: timedelta) -> None:
     limited(world)
     total = 0
     for _ in range(12):
@@ -202,6 +202,14 @@ def test_workers_with_skewed_clocks_admit_no_extra_request(world: World, apart: 
     # What one bucket admits from the earliest instant that any worker saw to the latest.
     spent = 11 * SECOND + apart
     assert total <= 10 + spent // TOKEN
+
+
+def test_two_workers_minutes_apart_admit_two_capacities_at_once(world: World) -> None:
+    assert admitted_in_a_row(limited(world)) == 10
+    world.step(4 * MINUTE)
+    assert admitted_in_a_row(world) == 10
+    world.step(-4 * MINUTE)
+    assert admitted_in_a_row(world) == 0
 
 
 def test_bucket_drained_by_a_fast_clock_refuses_a_slow_clock(world: World) -> None:
