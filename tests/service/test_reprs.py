@@ -15,7 +15,10 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import CONNECTION_ID, USER_ID, ParsedMembers
 from curae_lifecycle.service.operations.initiate import SessionInitiated
+from curae_lifecycle.stores.sql.callers import StoredCaller
+from curae_lifecycle.stores.sql.loading import LoadedRow
 from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
+from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.web.request import ParsedBody
 from tests.proof.purity import PURE, REPLAY, STORES
 from tests.support import server
@@ -141,6 +144,25 @@ def secrets_of(kind: type) -> set[str]:
         or hints[name] in ANYTHING
         or (name in TEXTS and str in (hints[name], *get_args(hints[name])))
     }
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (
+            Statement("INSERT INTO curae_record VALUES (?)", ("page-secret",), 1),
+            "Statement('INSERT INTO curae_record VALUES (?)', 1 values, expected_rows=1)",
+        ),
+        (
+            LoadedRow("record", "id-secret", version=1, second=0, document="page-secret"),
+            "LoadedRow(record, version=1, second=0)",
+        ),
+        (StoredCaller("digest-secret", '{"app": "secret"}'), "StoredCaller()"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_repr_of_a_statement_or_a_loaded_row_hides_its_values(row: object, shown: str) -> None:
+    assert f"{row!r} {row}" == f"{shown} {shown}"
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__qualname__)

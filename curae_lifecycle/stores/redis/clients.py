@@ -205,8 +205,8 @@ class _Nodes:
     """The addresses of some nodes of a cluster, and the credentials for them."""
 
     addresses: tuple[tuple[str, int], ...]
-    username: str | None
-    password: str | None
+    username: str | None = attrs.field(repr=False)
+    password: str | None = attrs.field(repr=False)
     encrypted: bool
 
     @classmethod

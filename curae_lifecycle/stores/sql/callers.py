@@ -15,12 +15,15 @@ class StoredCaller(NamedTuple):
     """A row of the table `curae_caller`: an API key and its caller, before parsing.
 
     Attributes:
-        digest: The digest of the API key.
-        document: The caller as JSON text.
+        digest: The digest of the API key; no repr shows it.
+        document: The caller as JSON text; no repr shows it.
     """
 
     digest: str
     document: str
+
+    def __repr__(self) -> str:
+        return "StoredCaller()"
 
     @property
     def caller(self) -> Caller:

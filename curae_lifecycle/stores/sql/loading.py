@@ -45,7 +45,7 @@ class LoadedRow(NamedTuple):
             the current instant.
         second: For a connection, its position in the chain. For a bucket, a part of a microsecond to
             add to `version`, as a numerator; the denominator is the refill. Otherwise 0.
-        document: The value as JSON text; empty for a bucket and for `now`.
+        document: The value as JSON text; empty for a bucket and for `now`. No repr shows it.
     """
 
     part: str
@@ -53,6 +53,9 @@ class LoadedRow(NamedTuple):
     version: int
     second: int
     document: str
+
+    def __repr__(self) -> str:
+        return f"LoadedRow({self.part}, version={self.version}, second={self.second})"
 
 
 class Versions(dict[tuple[str, str], int]):

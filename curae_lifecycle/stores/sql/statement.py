@@ -34,7 +34,7 @@ class Statement(NamedTuple):
 
     Attributes:
         text: SQL text with a `?` for each value, and no other `?`.
-        values: The values, in order.
+        values: The values, in order; no repr shows them.
         expected_rows: The number of rows that the statement must change, or else its transaction is
             undone; `None` if any number is fine.
     """
@@ -42,6 +42,10 @@ class Statement(NamedTuple):
     text: str
     values: tuple[Value, ...] = ()
     expected_rows: int | None = None
+
+    def __repr__(self) -> str:
+        shown = f"{self.text!r}, {len(self.values)} values, expected_rows={self.expected_rows}"
+        return f"Statement({shown})"
 
     @property
     def as_format(self) -> str:
