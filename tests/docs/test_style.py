@@ -91,3 +91,15 @@ def test_every_docs_page_starts_with_its_title() -> None:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         # A page in `docs` may be the place of a top-level page on the site.
         assert re.fullmatch(r"# [^#].*[^.]", first), path
+
+
+def test_every_table_of_the_docs_starts_with_its_heading() -> None:
+    # A blank line within a table ends it, and the rows below are shown as text.
+    for page in PAGES:
+        text = re.sub(
+            r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+        )
+        lines = [line.strip() for line in text.split("\n")]
+        for before, line, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+            begins = line.startswith("|") and not before.startswith("|")
+            assert not begins or re.fullmatch(r"[|: -]+", after), f"{page}: {line}"
