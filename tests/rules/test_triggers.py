@@ -9,7 +9,7 @@ from typing import cast
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import merge, triggers
@@ -413,6 +413,7 @@ def histories(
 
 
 @given(happenings, st.lists(snapshots, max_size=2))
+@example(specimens.LOWERING, [])
 def test_law_01_rank_of_a_stored_status_never_falls(
     happened: list[tuple[str, datetime, datetime, Actor]], others: list[Connection]
 ) -> None:

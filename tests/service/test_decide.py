@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import datetime
+from typing import Final
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle import ArgumentError, Bucket, ConnectionId, Settings, Snapshot
@@ -34,6 +35,7 @@ from tests.support.strategies import (
     COORDINATE,
     START,
     TICK,
+    apply_trigger,
     at,
     connections,
     instants,
@@ -267,7 +269,13 @@ def stored_after(stored: tuple[object, ...], changes: Changes) -> tuple[object, 
     return tuple(after.get(id(each), each) for each in stored)
 
 
+HEAD: Final = server.successor()
+REVOKED: Final = apply_trigger(pending(), "APP", START)
+"""A connection whose next revocation changes nothing, although its successor is live."""
+
+
 @given(server.decisions())
+@example((call(Revoke(ID)), Snapshot(connection=REVOKED, successor=HEAD, head=HEAD), START))
 def test_law_11_refused_or_ignored_requests_change_nothing(
     case: tuple[Call, Snapshot, datetime],
 ) -> None:

@@ -108,6 +108,15 @@ STANDS: Final = {
 }
 """Connections with each standing at `NOW`, in every possible way."""
 
+LOWERING: Final = [
+    (trigger, START, START, Actor.PATIENT)
+    for trigger in (
+        *("authorize", "require_action", "authorize", "expire", "require_action", "authorize"),
+        *("revoke", "expire", "require_action", "authorize"),
+    )
+]
+"""Facts about one connection: in each stored status, each that would lower its rank."""
+
 EVERY_CONNECTION: Final = [each for specimens in STANDS.values() for each in specimens]
 NOT_PENDING: Final = [each for each in EVERY_CONNECTION if each not in STANDS["PENDING"]]
 

@@ -70,6 +70,7 @@ lives = st.sampled_from([60, 60, 30, 1])
 reasons = st.sampled_from(["portal_login", "consent"])
 
 BEGUN: Final = [
+    ("lapse", "reconnect", "authorize the recovered"),
     ("authorize",),
     ("authorize", "require action"),
     (),
@@ -120,6 +121,8 @@ class ChainMoves(CountedMachine):
             match trigger:
                 case "authorize":
                     self.authorize(0, moment="now", tick=0, lasts=50)
+                case "authorize the recovered":
+                    self.authorize(1, moment="created", tick=0, lasts=50)
                 case "require action":
                     self.require_action(0, moment="now", tick=0, reason="portal_login")
                 case "expire":

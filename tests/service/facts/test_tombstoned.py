@@ -211,6 +211,11 @@ def test_law_17_tombstone_ends_access_of_every_connection(
     connection: Connection, now: datetime, after: timedelta
 ) -> None:
     laws.check_tombstone([connection], now + after, era=now)
+    # It may have been made after another tombstone, whatever that one's instant.
+    for earlier in (now - TICK, now + TICK):
+        identity = attrs.evolve(connection.identity, era=earlier)
+        again = attrs.evolve(connection, identity=identity)
+        laws.check_tombstone([again], now + after, era=now)
 
 
 def test_law_17_next_user_of_a_coordinate_gets_no_old_access() -> None:
