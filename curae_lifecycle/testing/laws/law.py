@@ -10,7 +10,7 @@ from curae_lifecycle.rules.errors import LifecycleError
 
 LAWS: Final[Mapping[int, str]] = {
     1: "Stored rank never falls on one id.",
-    2: "`revokedNow` is true exactly once per id; `revokedAt` never changes.",
+    2: "`revokedNow` is true for the first revocation of an id alone; `revokedAt` never changes.",
     3: "Merge is commutative, associative, idempotent; REVOKED absorbs.",
     4: "Standing is monotone in `now` for a fixed record.",
     5: "Access granted implies ACTIVE now, package granted, before `valid_until`.",
