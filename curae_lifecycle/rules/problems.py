@@ -185,7 +185,7 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.IDEMPOTENCY_KEY_FORGOTTEN, final(CONFLICT), "[O] Erasure runs nothing again.", name="key-forgotten"),
     Row(C.IDEMPOTENCY_KEY_REUSED, final(MISMATCH, "differs"), "[O] What differs is named.", name="key-reused"),
     Row(C.RATE_LIMITED, retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact [O]."),
-    Row(C.INTERNAL, retryable(FAILED), "[O] Nothing was recorded under the key."),
+    Row(C.INTERNAL, retryable(FAILED), "[O] A retry runs, or gets the stored answer."),
     prefix="problem",
 )
 """The table `problems`: the properties of each code."""

@@ -66,7 +66,7 @@ DETAILS: Final[dict[str, Detail]] = {
     "sessionId": Detail("The session of the request.", UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03"),
     "expiresAt": Detail("The instant at which the session ended.", TIME, _HALF_PAST_NINE),
     "path": Detail("The path of the session.", enum_of(EntryPath), EntryPath.SILENT_LIMITED),
-    "lifecycleState": Detail("The state of the account.", enum_of(AccountState), AccountState.UNLINKED),
+    "lifecycleState": Detail("The state of the account.", enum_of(AccountState), AccountState.ACTIVE),
     "retryAfter": Detail("Seconds to wait before a retry, as in `Retry-After`.", _SECONDS, 12),
     "differs": Detail("The part that differs from the first request with that key: the operation or its values.",
         enum_of(("operation", "values")), "values"),

@@ -7,6 +7,8 @@ from datetime import datetime
 
 import pytest
 
+from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, UserMatch
+from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import (
     CATALOGUE,
     WORDING,
@@ -20,6 +22,7 @@ from curae_lifecycle.rules.problems import (
     type_uri,
 )
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.problem_details import DETAILS
 from curae_lifecycle.service.status import is_kept, status_of
 from tests.proof.reference.tables import PROBLEM_STATUS, PROBLEMS, problem_type
 from tests.support.strategies import START
@@ -138,3 +141,10 @@ def test_final_and_retryable_functions_set_the_retryable_member() -> None:
     kind, details = ProblemKind.CONFLICT, ("connectionId", "reason")
     assert final(kind, *details) == ProblemType(kind, retryable=False, details=details)
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)
+
+
+def test_binding_conflict_example_names_a_state_that_has_a_bound_user() -> None:
+    state = DETAILS["lifecycleState"].example
+    assert isinstance(state, AccountState)
+    outcome = BINDING[BindingTrigger.GRADUATE, state, UserMatch.OTHER].outcome
+    assert outcome == RefuseWith(ProblemCode.BINDING_CONFLICT)

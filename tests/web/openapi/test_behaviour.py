@@ -372,7 +372,7 @@ STORES: Final[dict[str, Callable[[], MemoryStore]]] = {
         Settings(environment=Environment.LIVE), environment=Environment.TEST
     ),
     "CONNECTION_NOT_RECONNECTABLE": lambda: example_store(connection=example_values.CONNECTION),
-    "BINDING_NOT_LIMITED": lambda: example_store(state=None),
+    "BINDING_NOT_LIMITED": lambda: example_store(state=AccountState.ACTIVE),
 }
 """The stores that refuse an example request with a code."""
 
