@@ -137,7 +137,7 @@ BINDING: Final = Table[
 
 TOMBSTONE_REPORT: Final = Table[TombstoneNovelty, Proceed | Ignore](
     "tombstone-report",
-    "Whether a reported tombstone is another one than the last; where it is, the table `binding` decides.",
+    "Whether a reported tombstone is a copy of the last one; if not, the table `binding` decides.",
     Axis.of("report", TombstoneNovelty),
     Row(TombstoneNovelty.COPY, IGNORE,  "[O] A late copy must not end the access of the next user.", name="copy"),
     Row(TombstoneNovelty.NEW,  PROCEED, "[O] Without a `happenedAt` no copy can be told.",           name="new"),

@@ -166,7 +166,7 @@ ENTRY_PATHS: Final = Table[tuple[AccountState, SignUpPreference], Enter](
 
 COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | RefuseWith](
     "completion",
-    "Whether a session's hand-off can be completed; where it proceeds, the binding's table decides.",
+    "Whether a session's hand-off can be completed; if so, the table `binding` decides.",
     (Axis.of("path", EntryPath), Axis.of("session", SessionStanding)),
     Row((A, ANY),          NOT_REQUIRED, "[O] Path A landed when it was minted.",            name="existing-active"),
     Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.",                      name="silent-limited"),

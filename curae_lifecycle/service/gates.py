@@ -75,7 +75,7 @@ FAILED: Final = RefuseWith(ProblemCode.INTERNAL)
 # fmt: off
 REQUEST_GATES: Final = Table[Gate, RefuseWith | Ask](
     "request",
-    "What a request passes, in this order, and what it is answered where it does not.",
+    "The gates of a request, in order, and the answer of each gate that refuses it.",
     Axis.of("gate", Gate),
     Row(Gate.CREDENTIALS,  UNAUTHENTICATED,    "[O] Nothing is said to a stranger, not even of paths."),
     Row(Gate.ROUTE,        NOT_FOUND,          "[O] An unknown path or method; it charges no bucket."),

@@ -61,7 +61,7 @@ def draw_gates() -> Picture:
         )
     )
     arrows.append(Arrow(source=before, target="the answer", words="", kind="move", rules=rules))
-    title = "What a request passes, in this order, and what it is answered where it does not."
+    title = "The gates of a request, in order, and the answer of each gate that refuses it."
     size = (700, 110 + 56 * len(order))
     return Picture(name="request", title=title, size=size, boxes=tuple(boxes), arrows=tuple(arrows))
 
