@@ -143,14 +143,14 @@ def test_final_and_retryable_functions_set_the_retryable_member() -> None:
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)
 
 
-def test_binding_conflict_example_names_a_state_that_has_a_bound_user() -> None:
+def test_binding_conflict_example_has_a_state_with_a_user() -> None:
     state = DETAILS["lifecycleState"].example
     assert isinstance(state, AccountState)
     outcome = BINDING[BindingTrigger.GRADUATE, state, UserMatch.OTHER].outcome
     assert outcome == RefuseWith(ProblemCode.BINDING_CONFLICT)
 
 
-def test_binding_conflict_detail_is_true_of_an_account_without_a_user() -> None:
+def test_binding_conflict_detail_holds_for_a_tombstoned_account() -> None:
     # A session that landed for one user can be completed for another after a tombstone.
     problem = Problem(ProblemCode.BINDING_CONFLICT, (AccountState.TOMBSTONED,))
     assert problem.detail == "Another user was bound here; the account is TOMBSTONED now."
