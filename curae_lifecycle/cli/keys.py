@@ -179,13 +179,22 @@ def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     digest = _read_key(parser).digest() if options.stdin else None
     with open_database(parser, options) as database:
         while True:
+            stored = _load_callers(database)
+            unreadable: list[StoredCaller] = []
             if digest is None:
-                found = _callers_of_id(parser, database, options.api_key_id)
+                # The keys that can be read are withdrawn at once, since they may have leaked.
+                unreadable = [each for each in stored if _reading_error(each) is not None]
+                readable = [each for each in stored if _reading_error(each) is None]
+                found = [each for each in readable if each.caller.api_key_id == options.api_key_id]
             else:
-                found = [each for each in _load_callers(database) if each.digest == digest]
+                found = [each for each in stored if each.digest == digest]
             # On a conflict with another registration or withdrawal, load the keys and retry.
             if not found or database.run_transaction([removal_statement(each) for each in found]):
-                return _report(parser, found)
+                break
+        _readable(parser, unreadable)
+        status = _report(parser, found)
+        # A caller that cannot be read may have the same id, and its key keeps its rights.
+        return 1 if unreadable else status
 
 
 def _list(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -207,13 +216,20 @@ def _readable(
     """Return the callers that this release can read; report each other one on standard error."""
     readable: list[StoredCaller] = []
     for each in stored:
-        try:
-            each.caller  # noqa: B018 - reads the document
-        except (NewerFormatError, MalformedError) as error:
-            sys.stderr.write(_describe_unreadable(parser, each, error))
-        else:
+        error = _reading_error(each)
+        if error is None:
             readable.append(each)
+        else:
+            sys.stderr.write(_describe_unreadable(parser, each, error))
     return readable
+
+
+def _reading_error(stored: StoredCaller) -> Exception | None:
+    try:
+        stored.caller  # noqa: B018 - reads the document
+    except (NewerFormatError, MalformedError) as error:
+        return error
+    return None
 
 
 def _describe_unreadable(

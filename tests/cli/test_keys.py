@@ -155,6 +155,17 @@ def test_key_with_a_malformed_row_is_withdrawn_by_its_text(
     assert command("keys", "list") == (0, [], "")
 
 
+def test_leaked_key_is_withdrawn_by_id_beside_a_malformed_row(
+    platform: Platform, command: Command
+) -> None:
+    added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
+    platform.database.run_transaction([Statement(*added)])
+    status, (withdrawn,), error = command("keys", "withdraw", "--api-key-id", "key-1")
+    assert (status, withdrawn["apiKeyId"]) == (1, "key-1")
+    assert error.endswith(f"the key with the digest {'0' * 64}: format: INVALID\n")
+    assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 401
+
+
 def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
     ids = {str(command("keys", "register", *NAMED)[1][0]["apiKeyId"]) for _ in range(2)}
     assert {str(UUID(each)) for each in ids} == ids

@@ -127,14 +127,23 @@ def test_keys_list_exits_1_at_newer_caller_and_prints_the_rest(
     assert f"the key with the digest {'0' * 64}: Caller: stored in form 2" in error
 
 
-@pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_keys_command_changes_no_key_of_an_id_with_newer_caller(
-    act: str, database: SqlDatabase, ask: Command
+def test_keys_narrow_changes_no_key_of_an_id_with_newer_caller(
+    database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
-    status, changed, error = ask("keys", act, "--api-key-id", "key-1")
+    status, changed, error = ask("keys", "narrow", "--api-key-id", "key-1")
     assert (status, changed, "Caller: stored in form 2" in error) == (1, [], True)
     assert [each["scopes"] for each in ask("keys", "list")[1]] == [["connection:write"]]
+
+
+def test_keys_withdraw_by_id_leaves_newer_callers_and_exits_1(
+    database: SqlDatabase, ask: Command
+) -> None:
+    add_newer_caller(database)
+    status, withdrawn, error = ask("keys", "withdraw", "--api-key-id", "key-1")
+    assert (status, [each["apiKeyId"] for each in withdrawn]) == (1, ["key-1"])
+    assert f"the key with the digest {'0' * 64}: Caller: stored in form 2" in error
+    assert database.rows(Statement("SELECT id FROM curae_caller")) == [("0" * 64,)]
 
 
 OWNER: Final = (
