@@ -29,8 +29,12 @@ Other requests of an event loop wait while a batch is decided. On PostgreSQL suc
 combined statement. The batch that reaches the connection of the fact holds that one, too.
 """
 
-BATCH_POLICY: Final = RetryPolicy(seconds=60.0)
-"""The limits of each batch of a job that no request waits for: `purge`, `erase` and `sweep_now`."""
+BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
+"""The limits of each batch of a job that no request waits for: `purge`, `erase` and `sweep_now`.
+
+The minute ends before the attempts do, even if each attempt fails at once, as while a database
+restarts.
+"""
 
 _Result = TypeVar("_Result")
 

@@ -27,7 +27,7 @@ from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_PO
 from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from tests.support.instants import commit_writes
-from tests.support.serving import fake_time
+from tests.support.serving import FakeTime, fake_time
 from tests.support.strategies import COORDINATE, START, apply_trigger, pending, uuid
 
 
@@ -333,10 +333,39 @@ def test_sweep_of_active_connections_only_is_a_single_pass(
 def test_sweep_whose_commits_all_conflict_raises_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stepped = Stepped(unswept(monkeypatch, connections=1, active={1}), frozenset(range(99)))
+    stepped = Stepped(unswept(monkeypatch, connections=1, active={1}), frozenset(range(999)))
     with pytest.raises(StoreUnavailableError, match="no attempt at a sweep succeeded"):
         sweep_now(stepped, COORDINATE)
-    assert stepped.tries == BATCH_POLICY.attempts
+    assert stepped.tries >= BATCH_POLICY.seconds / BATCH_POLICY.longest_pause
+
+
+@attrs.define
+class Restarting:
+    """A store whose database refuses all loads at once for a number of seconds."""
+
+    store: MemoryStore
+    time: FakeTime
+    seconds: float
+
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return self.store.caller_of(key_digest)
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        if self.time.passed < self.seconds:
+            raise StoreUnavailableError("no connection")
+        return self.store.load(needs, key_digest)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        return self.store.commit(loaded, changes, page)
+
+
+def test_sweep_survives_a_database_restart_of_most_of_a_minute(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With the average pauses.
+    restarting = Restarting(store, fake_time(monkeypatch, 0.5), BATCH_POLICY.seconds - 1)
+    sweep_now(restarting, COORDINATE)
+    assert is_swept(store)
 
 
 def test_purge_finishes_a_sweep_and_does_not_repeat_it(store: MemoryStore) -> None:
