@@ -24,7 +24,9 @@ _CONFLICT_CODES: Final[dict[Dialect, frozenset[object]]] = {
 
 _MISSING_TABLE_CODES: Final = {Dialect.POSTGRESQL: "42P01", Dialect.MARIADB: 1146}
 
-_TRANSIENT_SQLITE_CODES: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_LOCKED_SQLITE_CODES: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# A full disk can also fail as an I/O error.
+_TRANSIENT_SQLITE_CODES: Final = _LOCKED_SQLITE_CODES | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _TRANSIENT_POSTGRESQL_CODES: Final = {
     # By class: connection exceptions, transaction rollbacks (deadlocks), insufficient resources,
     # operator intervention (a statement was cancelled, the server stops or starts).
@@ -38,6 +40,8 @@ _TRANSIENT_MARIADB_CODES: Final = {
     # Too many connections (in all, of a user, resource limit); shutting down; killed; the node is
     # not in its cluster, or was not when it committed.
     *(1040, 1203, 1226, 1053, 1927, 1047, 1180),
+    # The disk is full; a table has no room.
+    *(1021, 1114),
     # No server, the connection was lost, no packet in time; the server is read-only now.
     *(0, 2002, 2003, 2006, 2013, 1158, 1159, 1160, 1161, 1290),
 }
@@ -45,7 +49,7 @@ _TRANSIENT_MARIADB_CODES: Final = {
 
 _ROLLED_BACK_CODES: Final[dict[Dialect, frozenset[object]]] = {
     # Primary codes, which are the lowest byte of the extended ones.
-    Dialect.SQLITE: frozenset(_TRANSIENT_SQLITE_CODES),
+    Dialect.SQLITE: frozenset(_LOCKED_SQLITE_CODES),
     # Serialization failure, deadlock, a lock that was not free in time, a cancelled statement.
     # Not class 57P: a server that ended the connection may have committed before.
     Dialect.POSTGRESQL: frozenset({"40001", "40P01", "55P03", "57014"}),

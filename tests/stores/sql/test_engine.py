@@ -404,7 +404,7 @@ def test_async_busy_error_raises_store_unchanged_error() -> None:
 
 
 def test_async_permanent_errors_are_raised_unchanged() -> None:
-    error = sqlite_error(sqlite3.SQLITE_FULL)
+    error = sqlite_error(sqlite3.SQLITE_CORRUPT)
     fakes = AsyncFakes(AsyncFake(error))
 
     async def act() -> None:
