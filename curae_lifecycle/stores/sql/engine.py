@@ -285,6 +285,8 @@ def _reraise_unconnected(dialect: Dialect, error: Exception) -> NoReturn:
     # need its text to see why a server does not start.
     if isinstance(error, PoolTimeoutError):
         raise StoreUnchangedError("no connection was free in time") from None
-    if is_transient(dialect, error):
+    # asyncpg names the code with which PostgreSQL refused a connection; psycopg names none.
+    is_refused = dialect is Dialect.POSTGRESQL and getattr(error, "sqlstate", None) is not None
+    if is_refused or is_transient(dialect, error):
         raise StoreUnchangedError(f"no connection ({reason(dialect, error)})") from error
     raise error

@@ -421,6 +421,22 @@ def test_async_permanent_errors_are_raised_unchanged() -> None:
     run_async(act())
 
 
+def test_async_connection_refused_with_a_code_is_store_unavailable() -> None:
+    refusal = psycopg.errors.ObjectNotInPrerequisiteState("not accepting connections")
+
+    async def connect() -> AsyncConnection:
+        raise refusal
+
+    async def act() -> None:
+        pool = AsyncPool(connect, 1, 60.0)
+        database = AsyncSqlDatabase(AsyncEngine(Dialect.POSTGRESQL, pool, (psycopg.Error,)))
+        with pytest.raises(StoreUnchangedError, match="code 55000") as raised:
+            await database.rows(ONE)
+        assert raised.value.__cause__ is refusal
+
+    run_async(act())
+
+
 def test_async_commit_of_an_existing_row_is_a_conflict() -> None:
     fakes = AsyncFakes(AsyncFake(sqlite_error(sqlite3.SQLITE_CONSTRAINT_UNIQUE)))
 
