@@ -72,8 +72,7 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
             after = str(id_)
             try:
                 binding = _parse_binding(document)
-                if binding is not None:
-                    await sweep(store, binding.coordinate, retrier=retrier)
+                await sweep(store, binding.coordinate, retrier=retrier)
             except NewerFormatError as error:
                 _LOG.warning("a sweep is left to a newer release: %s", error)
             except MalformedError as error:
@@ -82,12 +81,8 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
             return
 
 
-def _parse_binding(document: object) -> LimitedAccountAppBinding | None:
-    # A purge leaves a binding that only a newer release can read to that release.
-    try:
-        return load(LimitedAccountAppBinding, parse_json(str(document)))
-    except NewerFormatError:
-        return None
+def _parse_binding(document: object) -> LimitedAccountAppBinding:
+    return load(LimitedAccountAppBinding, parse_json(str(document)))
 
 
 @attrs.frozen
@@ -169,12 +164,14 @@ async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
                 continue
             try:
                 binding = _parse_binding(document)
+            except NewerFormatError as error:
+                _LOG.warning("an erasure is left to a newer release: %s", error)
+                continue
             except MalformedError as error:
                 _LOG.error("an erasure is left: its binding is malformed: %s", error)
                 continue
-            if binding is not None:
-                assert isinstance(version, int)  # noqa: S101 - as `era`
-                await _purge_erasure(database, after, era=era, version=version, binding=binding)
+            assert isinstance(version, int)  # noqa: S101 - as `era`
+            await _purge_erasure(database, after, era=era, version=version, binding=binding)
         if not rows:
             return
 

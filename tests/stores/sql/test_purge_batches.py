@@ -128,6 +128,23 @@ def test_purge_warns_of_a_sweep_that_only_a_newer_release_can_do(
     assert "99" in message
 
 
+@pytest.mark.parametrize("left", ["a sweep", "an erasure"])
+def test_purge_warns_of_a_binding_in_a_newer_form(
+    left: str, database: Deleting, caplog: pytest.LogCaptureFixture
+) -> None:
+    if left == "a sweep":
+        begin_sweep(database, 0)
+    else:
+        erase(database, USERS[0])
+    assert database.run_transaction(
+        [Statement("UPDATE curae_binding SET document = '{\"format\":99}'", (), 1)]
+    )
+    purge_later(database)
+    (message,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert message.startswith(f"{left} is left to a newer release: ")
+    assert "99" in message
+
+
 @pytest.mark.parametrize(
     ("table", "id_"),
     [("curae_connection", uuid(1)), ("curae_binding", coordinate_key(USERS[0]))],
