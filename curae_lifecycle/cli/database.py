@@ -110,7 +110,9 @@ def open_database(
     try:
         yield database
     except StoreUnavailableError as error:
-        parser.exit(1, f"{parser.prog}: error: {error}\n")
+        # The driver says why there is no connection, such as a wrong name of the database.
+        why = "" if error.__cause__ is None else f": {' '.join(str(error.__cause__).split())}"
+        parser.exit(1, f"{parser.prog}: error: {error}{why}\n")
     except (NewerFormatError, MalformedError) as error:
         parser.exit(1, f"{parser.prog}: error: a stored value cannot be read: {error}\n")
     except (SQLAlchemyError, driver) as error:

@@ -149,6 +149,16 @@ def test_unavailable_store_exits_1_and_says_why(
     assert error == f"{PURGE}{StoreUnavailableError('the pool is empty')}\n"
 
 
+def test_refused_connection_exits_1_with_the_drivers_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = purge_error(1, capsys, "--database", "postgresql://ada:hunter2@127.0.0.1:1/curae")
+    assert "no connection (OperationalError of postgresql): " in said
+    assert "Connection refused" in said
+    assert "hunter2" not in said
+    assert said.count("\n") == 1
+
+
 # --- The command ------------------------------------------------------------------------------
 
 
