@@ -95,6 +95,8 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
 
     options = _pop_options(named)
     parameters = {name: str(value) for name, value in named.items()}
+    # In a database of the encoding SQL_ASCII, psycopg would return texts as bytes.
+    parameters["client_encoding"] = "utf8"
     parameters["options"] = postgresql_options(wait, options)
     replication = Replication()
 

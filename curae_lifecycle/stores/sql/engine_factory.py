@@ -281,6 +281,8 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
             return {"timeout": wait, "isolation_level": None}
         case Dialect.POSTGRESQL:
             return {
+                # In a database of the encoding SQL_ASCII, psycopg would return texts as bytes.
+                "client_encoding": "utf8",
                 # psycopg treats one second as two.
                 "connect_timeout": max(2, round(wait)),
                 "options": postgresql_options(wait, url.normalized_query.get("options", ())),

@@ -68,7 +68,8 @@ def test_async_psycopg_connect_passes_timeouts_and_url_options(
         assert used is driver
     first, second = asked
     named = {"host": "db.example", "port": "5433", "dbname": "kept", "user": "ada"}
-    assert first[:2] == (60.25, {**named, "password": "pw", "options": options})
+    login = {"password": "pw", "client_encoding": "utf8", "options": options}
+    assert first[:2] == (60.25, {**named, **login})
     # All connections share one record of the commits in doubt.
     assert isinstance(first[2], Replication)
     assert second == first

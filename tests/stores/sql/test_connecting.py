@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,12 @@ import pytest
 
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.deadline import deadline_scope
-from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.stores.sql.statement import Statement
 
@@ -93,3 +99,23 @@ def test_request_deadline_aborts_a_running_sql_statement(postgres_url: str) -> N
         database.rows(Statement("SELECT pg_sleep(60)"))
     assert database.rows(ONE)
     engine.dispose()
+
+
+def test_texts_are_read_with_an_encoding_that_is_none(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Also the default of a database that was made in the locale C.
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    text = Statement("SELECT ?::text", ("Zoë",))
+    engine = create_engine(postgres_url)
+    assert SqlDatabase(engine).rows(text) == [("Zoë",)]
+    engine.dispose()
+
+    async def read() -> object:
+        opened = create_engine_async(postgres_url)
+        try:
+            return await AsyncSqlDatabase(opened).rows(text)
+        finally:
+            await opened.dispose()
+
+    assert asyncio.run(read()) == [("Zoë",)]

@@ -212,6 +212,7 @@ def test_postgresql_engine_connects_with_timeouts_and_options(
         "user": "ada",
         "password": "pw",
         "connect_timeout": connect_timeout,
+        "client_encoding": "utf8",
         "options": options,
     }
     # All connections share one record of the commits in doubt.
