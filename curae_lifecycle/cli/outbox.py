@@ -84,13 +84,17 @@ def _print_due(parser: argparse.ArgumentParser, outbox: Outbox) -> None:
 
 
 def _stop_at_signal() -> threading.Event:
-    # A signal ends the command after the current message.
+    # A signal ends the command after the current message, and a second one at once: the reader of a
+    # pipe may never take that message.
     stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def set_stop(_: int, __: object) -> None:
         stop.set()
+        for each in signals:
+            signal.signal(each, signal.SIG_DFL)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in signals:
         signal.signal(each, set_stop)
     return stop
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.cli.outbox import _print
+from curae_lifecycle.cli.outbox import _print, _stop_at_signal
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DEAD_LIMIT, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
@@ -257,3 +257,17 @@ def test_outbox_ends_after_the_message_that_a_signal_interrupts(
             signal.signal(each, handler)
     assert [json.loads(text)["number"] for text in printed] == [1]
     assert platform.database.rows(COUNT) == [(int(str(before)) - 1,)]
+
+
+def test_second_signal_ends_the_outbox_at_once() -> None:
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = _stop_at_signal()
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        # A write to a pipe that no one reads does not return, so the default has to end it.
+        assert {signal.getsignal(each) for each in handlers} == {signal.SIG_DFL}
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
