@@ -154,7 +154,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 def _import_callable(parser: argparse.ArgumentParser, text: str) -> Callable[[], object]:
     module, _, name = text.partition(":")
-    if not module or not name:
+    if not module or module.startswith(".") or not name:
         parser.error(f"{text}: must be MODULE:STORE, such as my_app.stores:empty_store")
     folder = str(Path.cwd())
     if not sys.flags.safe_path and folder not in sys.path:

@@ -308,6 +308,7 @@ class NoRegister:
 MISTAKES = {
     "curae_lifecycle": "must be MODULE:STORE, such as",
     ":MemoryStore": "must be MODULE:STORE, such as",
+    "./stores:MemoryStore": "must be MODULE:STORE, such as",
     "no_such_module:Store": "No module named 'no_such_module'",
     "curae_lifecycle:NoStore": "has no attribute 'NoStore'",
     "builtins:object:more": "has no attribute 'object:more'",
