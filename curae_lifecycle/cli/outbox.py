@@ -67,20 +67,24 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 def _print_due(parser: argparse.ArgumentParser, outbox: Outbox) -> None:
     failure: OSError | None = None
+    readable, tried = 0, 0
 
     def print_or_note(delivery: Delivery) -> None:
-        nonlocal failure
+        nonlocal failure, readable
+        readable += 1
         try:
             _print(delivery)
         except OSError as error:
             failure = error
             raise
 
-    while outbox.deliver_batch(print_or_note):
-        pass
+    while batch := outbox.deliver_batch(print_or_note):
+        tried += batch
+    said = f"{parser.prog}: error: a message could not be printed"
     if failure is not None:
-        reason = failure.strerror
-        parser.exit(1, f"{parser.prog}: error: a message could not be printed: {reason}\n")
+        parser.exit(1, f"{said}: {failure.strerror}\n")
+    if readable < tried:
+        parser.exit(1, f"{said}: it is malformed\n")
 
 
 def _stop_at_signal() -> threading.Event:

@@ -164,6 +164,22 @@ def test_outbox_once_prints_the_other_subjects_after_a_failure(
     assert first not in others
 
 
+def test_outbox_once_exits_1_and_keeps_a_malformed_message(
+    platform: Platform, command: Command
+) -> None:
+    platform.connect("ann")
+    platform.connect("bob")
+    ((before,),) = platform.database.rows(COUNT)
+    update = "UPDATE curae_outbox SET document = '[]' WHERE id = 1"
+    assert platform.database.run_transaction([Statement(update)])
+    status, printed, error = command("outbox", "--once")
+    assert status == 1
+    assert error.endswith("outbox: error: a message could not be printed: it is malformed\n")
+    left = platform.database.rows(Statement("SELECT id FROM curae_outbox ORDER BY id"))
+    assert left[0] == (1,)
+    assert len(printed) == int(str(before)) - len(left)
+
+
 def test_outbox_dead_lists_every_dead_message_with_its_number(
     platform: Platform, command: Command
 ) -> None:
