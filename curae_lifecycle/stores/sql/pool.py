@@ -60,6 +60,8 @@ _Result = TypeVar("_Result")
 class AsyncPool(Generic[_Connection]):
     """A pool of async connections, for one event loop at a time.
 
+    When another loop uses the pool after that, the pool closes the idle connections and opens others.
+
     Attributes:
         connect: Opens a connection, with a timeout.
         size: The largest number of connections.
@@ -94,7 +96,7 @@ class AsyncPool(Generic[_Connection]):
             StoreUnchangedError: No connection was free in time.
             Exception: The error of `connect`, if no connection can be opened.
         """
-        self._forget_closed_loop()
+        self._leave_ended_loop()
         if not self._idle:
             return await self._wait()
         connection = self._idle.pop()
@@ -126,7 +128,7 @@ class AsyncPool(Generic[_Connection]):
 
         The pool can be used afterwards; it then opens new connections.
         """
-        self._forget_closed_loop()
+        self._leave_ended_loop()
         self._disposals += 1
         self._outdated |= self._used
         self._close_idle()
@@ -135,15 +137,19 @@ class AsyncPool(Generic[_Connection]):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
 
-    def _forget_closed_loop(self) -> None:
-        # A closed event loop leaves tasks that never end. Their connections would count for ever.
-        loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop.is_closed():
-            self._count = len(self._idle)
-            self._opening = 0
-            for each in (self._used, self._outdated, self._waiters, self._tasks):
-                each.clear()
+    def _leave_ended_loop(self) -> None:
+        loop, earlier = asyncio.get_running_loop(), self._loop
         self._loop = loop
+        # A loop that is running has not ended; it may be this one.
+        if earlier is None or earlier.is_running():
+            return
+        # An ended event loop leaves tasks that never end. Their connections would count for ever.
+        self._count = len(self._idle)
+        self._opening = 0
+        for each in (self._used, self._outdated, self._waiters, self._tasks):
+            each.clear()
+        # asyncpg and asyncmy cannot use a connection in another loop than the one that opened it.
+        self._close_idle()
 
     async def _wait(self) -> _Connection:
         waiter: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()

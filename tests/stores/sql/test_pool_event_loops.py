@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.pool import AsyncPool
+from curae_lifecycle.stores.sql.statement import Statement
 from tests.stores.sql.fake_server import FakeConnection, FakeServer, settle
+from tests.support.patiently import PATIENCE
 
 
 def end_loop_while(
@@ -75,4 +78,49 @@ def test_pool_frees_slot_of_request_cancelled_at_loop_end() -> None:
     # The loop is over before it could close the connection.
     end_loop_while(use_one, left=1)
     # asyncio logs that a task is lost.
+    gc.collect()
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "left open"])
+def test_pool_closes_the_idle_connection_of_a_loop_that_ended(*, closes: bool) -> None:
+    server = FakeServer()
+    server.opens.set()
+    pool = AsyncPool(server.connect, size=1, timeout=60)
+
+    async def first() -> None:
+        pool.release(await pool.acquire())
+
+    async def second() -> None:
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        # The server still has it, so there is no other one yet.
+        assert [each.closed for each in server.opened] == [True]
+        server.opened[0].server_closed.set()
+        assert await waiting is server.opened[1]
+        assert pool.count == 1
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(first())
+    if closes:
+        loop.close()
+    asyncio.run(second())
+    loop.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_async_engine_runs_statements_in_a_second_event_loop(
+    postgres_url: str, driver: str
+) -> None:
+    url = postgres_url.replace("+psycopg", f"+{driver}")
+    engine = create_engine_async(url, timeout=PATIENCE, pool_size=1)
+
+    async def ask(*, is_last: bool) -> list[tuple[object, ...]]:
+        rows = await AsyncSqlDatabase(engine).rows(Statement("SELECT 1"))
+        if is_last:
+            await engine.dispose()
+        return [tuple(row) for row in rows]
+
+    assert [asyncio.run(ask(is_last=each)) for each in (False, False, True)] == [[(1,)]] * 3
+    # asyncpg leaves what belonged to a closed loop to the garbage collection.
     gc.collect()
