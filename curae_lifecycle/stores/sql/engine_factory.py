@@ -23,6 +23,7 @@ from curae_lifecycle.stores.sql.async_connecting import async_connector
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
+from curae_lifecycle.stores.sql.forks import forget_after_fork
 from curae_lifecycle.stores.sql.limits import (
     GRACE,
     MARIADB_SQL_MODE,
@@ -45,7 +46,7 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 """The execution option in which an engine of this module carries its `Bounds`."""
 
 
-@attrs.frozen
+@attrs.define
 class Bounds:
     """The timeout of an engine, and a semaphore that counts its free connections.
 
@@ -55,11 +56,21 @@ class Bounds:
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
+        size: The largest number of connections.
         free: The semaphore; its value is the number of connections that may still be taken.
     """
 
     wait: float
-    free: BoundedSemaphore
+    size: int
+    free: BoundedSemaphore = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Count no connection yet."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Count no connection from now on."""
+        self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
         """Release the semaphore when the server has closed a connection.
@@ -101,7 +112,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     """
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
-    bounds = Bounds(timeout, BoundedSemaphore(pool_size))
+    bounds = Bounds(timeout, pool_size)
     settings["execution_options"] = {_BOUNDS_OPTION: bounds}
     engine = sa.create_engine(parsed, **settings)
     match dialect:
@@ -112,7 +123,15 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
             event.listen(engine, "close", _count_until_closed(bounds))
         case Dialect.MARIADB:
             pass
+    forget_after_fork(engine, _forget_connections)
     return engine
+
+
+def _forget_connections(engine: sa.Engine) -> object:
+    pool = engine.pool
+    engine.dispose(close=False)
+    bounds_of(engine).reset()
+    return pool
 
 
 @attrs.frozen
@@ -155,6 +174,7 @@ def create_engine_async(
     parsed, dialect = _parse_url(url, ASYNC_DRIVERS)
     connector = async_connector(parsed, timeout)
     pool = AsyncPool(connector.connect, pool_size, timeout)
+    forget_after_fork(pool, AsyncPool[AsyncConnection].forget)
     return AsyncEngine(dialect, pool, connector.errors)
 
 

@@ -137,6 +137,17 @@ class AsyncPool(Generic[_Connection]):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
 
+    def forget(self) -> object:
+        """Forget all connections without closing them; return an object that refers to them.
+
+        A forked process calls this, because its parent uses the connections.
+        """
+        held = (self._idle, self._used, self._outdated, self._waiters, self._tasks, self._loop)
+        self._idle, self._used, self._outdated = [], set(), set()
+        self._waiters, self._tasks, self._loop = deque(), set(), None
+        self._count = self._opening = 0
+        return held
+
     def _leave_ended_loop(self) -> None:
         loop, earlier = asyncio.get_running_loop(), self._loop
         self._loop = loop
