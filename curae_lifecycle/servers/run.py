@@ -9,6 +9,7 @@ docs/servers.md compares it with others.
 from __future__ import annotations
 
 import gc
+import signal
 from importlib import import_module
 from typing import Final
 
@@ -77,10 +78,14 @@ def load(target: str) -> GracefulShutdown:
     """Import the guard that `target` names as `module:name`, and return it for granian to serve.
 
     The guard is wrapped in `GracefulShutdown`, so that a worker serves for a while after SIGTERM.
+    Until it serves, SIGTERM ends the worker at once.
 
     Raises:
         ArgumentError: `target` names something else than a `Guard`.
     """
+    # Without this, a worker that is told to end while it still imports would not, and granian would
+    # kill it `DRAIN_SECONDS` later. A forked worker has inherited a handler that ends nothing.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     module, _, name = target.partition(":")
     guard = getattr(import_module(module), name)
     if not isinstance(guard, Guard):

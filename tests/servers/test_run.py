@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -21,7 +22,7 @@ from curae_lifecycle.servers import run as running
 from curae_lifecycle.servers.shutdown import GracefulShutdown
 from curae_lifecycle.web.request import BODY_MAX, Request
 from tests.support.paths import ROOT
-from tests.support.ports import wait_for
+from tests.support.ports import free_port, wait_for
 from tests.support.wire.launched import Launched, launched
 from tests.support.wire.running import PATIENCE, send, sqlite
 
@@ -81,6 +82,63 @@ def test_loaded_app_is_exempt_from_garbage_collection() -> None:
     )
     frozen, others = map(int, ran.stdout.split())
     assert frozen > 10 * others
+
+
+def test_worker_that_is_still_importing_has_no_handler_of_sigterm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[object] = []
+
+    def import_module(name: str) -> object:
+        seen.append(signal.getsignal(signal.SIGTERM))
+        return sys.modules[name]
+
+    monkeypatch.setattr(running, "import_module", import_module)
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    # A forked worker has the handler of granian's first process.
+    earlier = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        running.load(TARGET)
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+    assert seen == [signal.SIG_DFL]
+
+
+SLOW_START = """
+import sys
+from time import sleep
+from curae_lifecycle.servers.run import run
+
+if __name__ == "__main__":
+    run("slow_start:served", host="127.0.0.1", port=int(sys.argv[1]), workers=1)
+else:
+    print("importing", flush=True)
+    sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_while_a_worker_still_imports_ends_the_server(tmp_path: Path) -> None:
+    program = tmp_path / "slow_start.py"
+    program.write_text(SLOW_START)
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(free_port())],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.terminate()
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    # Granian warns of a worker that it has to kill.
+    assert (output, process.returncode) == ("", 0)
 
 
 @pytest.mark.heavy
