@@ -211,6 +211,9 @@ class Guard:
             return
         headers = _with_length(cast("Headers", scope["headers"]), len(body))
         scope = {**scope, "headers": headers}
+        if scope.get("http_version") == "1":
+            # Granian's spelling of HTTP/1.0 is not that of ASGI, and Falcon refuses it.
+            scope["http_version"] = "1.0"
         app_receive = _BodyReceive(body, receive, has_more=has_more)
         if len(body) <= BODY_MAX:
             await self._serve(scope, app_receive, send)

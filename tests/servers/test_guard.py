@@ -45,6 +45,21 @@ def test_guard_passes_body_parts_to_the_app_as_one_message() -> None:
     assert client.headers() == {b"x": b"y"}
 
 
+@pytest.mark.parametrize(("given", "passed"), [("1", "1.0"), ("1.0", "1.0"), ("1.1", "1.1")])
+def test_guard_spells_http_version_1_as_asgi_says(given: str, passed: str) -> None:
+    # Granian leaves the zero out, and Falcon refuses such a request.
+    seen: list[object] = []
+
+    async def app(scope: AsgiMessage, _: Receive, send: Send) -> None:
+        seen.append(scope["http_version"])
+        await answer(send, b"")
+
+    client = Client([part(b"", more=False)])
+    guard = Guard(app, max_concurrent=1)
+    run(guard({**scope_of(), "http_version": given}, client.receive, client.send))
+    assert seen == [passed]
+
+
 def test_request_message_without_body_counts_as_empty() -> None:
     app = Seen()
     client = Client([{"type": "http.request", "more_body": True}, part(b"a", more=False)])
