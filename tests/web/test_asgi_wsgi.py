@@ -51,6 +51,27 @@ def test_wsgi_path_query_and_headers_are_passed_on_undecoded() -> None:
     assert wsgi_request(gunicorn, b"{}") == asked
 
 
+@pytest.mark.parametrize(
+    ("sent", "target"),
+    [
+        ("http://h.example:80/a%2fb", "/a%2fb"),
+        ("HTTPS://h.example", "/"),
+        ("//h.example/a", "//h.example/a"),
+        ("/http://h.example/a", "/http://h.example/a"),
+        ("*", "*"),
+    ],
+)
+def test_target_is_passed_on_without_scheme_and_host(sent: str, target: str) -> None:
+    # uvicorn with h11, hypercorn, gunicorn and waitress leave a whole URL as it is.
+    assert asgi_request({**SCOPE, "raw_path": sent.encode()}, b"").target == target
+    query = {"query_string": b"q=http://h/"}
+    asked = asgi_request({**SCOPE, **query, "raw_path": sent.encode()}, b"")
+    assert asked.target == f"{target}?q=http://h/"
+    for name in ("REQUEST_URI", "RAW_URI"):
+        environ = {"REQUEST_METHOD": "GET", name: f"{sent}?q=http://h/"}
+        assert wsgi_request(environ, b"").target == f"{target}?q=http://h/"
+
+
 @pytest.mark.parametrize("comma", [",", ", "])
 def test_comma_joined_wsgi_key_or_credentials_are_read_as_two(comma: str) -> None:
     joined = {
