@@ -34,6 +34,9 @@ CONNECTIONS: Final = 900
 The default limit of open files is often 1024 a process.
 """
 
+IMPORT_SECONDS: Final = 10.0
+"""Seconds that a new worker has to import the app at SIGHUP before the old one is told to end."""
+
 DRAIN_SECONDS: Final = 30
 """Seconds that a worker has to finish its requests after it was told to end."""
 
@@ -43,9 +46,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
     At SIGTERM each worker serves for one more second, in which every response closes its
     connection. Then the worker accepts no more connections, finishes its requests within
-    `DRAIN_SECONDS` and ends. At SIGHUP a new worker starts for each old one, which then ends in the
-    same way. A worker that dies is replaced at once. If its replacement dies within 5.5 seconds,
-    the server ends, so a supervisor has to restart it.
+    `DRAIN_SECONDS` and ends. At SIGHUP a new worker starts for each old one, which ends in the
+    same way `IMPORT_SECONDS` later. A worker that dies is replaced at once. If its replacement dies
+    within 5.5 seconds, the server ends, so a supervisor has to restart it.
 
     Args:
         target: The module and the name of the app's `Guard`, as `module:name`. Each worker imports
@@ -70,6 +73,7 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
         backpressure=CONNECTIONS,
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
+        respawn_interval=IMPORT_SECONDS,
         workers_kill_timeout=DRAIN_SECONDS,
     ).serve(target_loader=load)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import RemoteDisconnected
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -59,6 +60,7 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
         "backpressure": running.CONNECTIONS,
         "log_level": LogLevels.warning,
         "respawn_failed_workers": True,
+        "respawn_interval": running.IMPORT_SECONDS,
         "workers_kill_timeout": running.DRAIN_SECONDS,
     }
     app = Started.loader(TARGET)
@@ -139,6 +141,53 @@ def test_sigterm_while_a_worker_still_imports_ends_the_server(tmp_path: Path) ->
             os.killpg(process.pid, signal.SIGKILL)
     # Granian warns of a worker that it has to kill.
     assert (output, process.returncode) == ("", 0)
+
+
+SLOW_RESTART = """
+import os, sys
+from pathlib import Path
+from time import sleep
+from curae_lifecycle.servers.guard import Guard
+from curae_lifecycle.servers.run import run
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+if __name__ == "__main__":
+    run("slow_restart:served", host="127.0.0.1", port=int(sys.argv[1]), workers=1)
+elif Path("started").exists():
+    # Longer than granian waits by default.
+    sleep(5)
+Path("started").touch()
+served = Guard(app, max_concurrent=1)
+"""
+
+
+@pytest.mark.heavy
+def test_connections_are_accepted_while_sighup_replaces_a_worker(tmp_path: Path) -> None:
+    program, port = tmp_path / "slow_restart.py", free_port()
+    program.write_text(SLOW_RESTART)
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(port)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        wait_for(port, lambda: process.poll() is None)
+        known = send(("127.0.0.1", port), Request("GET", "/")).body
+        process.send_signal(signal.SIGHUP)
+        end, body = monotonic() + PATIENCE, known
+        while body == known:
+            assert monotonic() < end
+            # The old worker may end a connection that it has not served yet, but none is refused.
+            with suppress(ConnectionResetError, RemoteDisconnected):
+                body = send(("127.0.0.1", port), Request("GET", "/")).body
+            sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE)
 
 
 @pytest.mark.heavy
