@@ -6,7 +6,7 @@ hook that is `None`. Checks that need the hook are reported as not run, by name.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -47,6 +47,12 @@ class ApiKeyRequest:
 
 Outbox = Sequence[Mapping[str, object]]
 """Events and effects as JSON, in the order of their delivery."""
+
+
+def _lower_case(names: Iterable[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise TypeError(f"varying_headers is {names!r} instead of a set of names")
+    return frozenset([name.lower() for name in names])
 
 
 @attrs.frozen
@@ -107,8 +113,8 @@ class Server:
         environment: The only environment that the server serves; `None` if it serves both.
         max_time_per_check: The longest time that one check may let pass. Keep the default if
             `pass_time` moves a clock; choose a short time if it really waits.
-        varying_headers: Names, in lower case, of response headers that differ on each response,
-            such as a request id. Headers like `Date` need not be listed.
+        varying_headers: Names, in any case, of response headers that differ on each response, such
+            as a request id. Headers like `Date` need not be listed.
     """
 
     send: Callable[[Request], Response]
@@ -137,7 +143,7 @@ class Server:
     race_rounds: int | None = None
     environment: Environment | None = None
     max_time_per_check: timedelta = UNLIMITED_TIME
-    varying_headers: frozenset[str] = frozenset()
+    varying_headers: frozenset[str] = attrs.field(factory=frozenset, converter=_lower_case)
 
 
 @attrs.frozen
@@ -170,7 +176,7 @@ class AsyncServer:
     race_rounds: int | None = None
     environment: Environment | None = None
     max_time_per_check: timedelta = UNLIMITED_TIME
-    varying_headers: frozenset[str] = frozenset()
+    varying_headers: frozenset[str] = attrs.field(factory=frozenset, converter=_lower_case)
 
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)

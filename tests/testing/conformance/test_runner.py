@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
 import attrs
@@ -113,6 +113,20 @@ def test_check_of_a_plain_server_is_live_and_runs_no_race(run_one: RunOne) -> No
     kit = context_seen(run_one, Server(full.send, full.make_key)).context
     assert (kit.environment, kit.rounds, kit.hooks) == (Environment.LIVE, 0, frozenset())
     assert (kit.max_time_per_check, kit.varying) == (UNLIMITED_TIME, frozenset())
+
+
+@pytest.mark.parametrize("names", [{"X-Id", "x-hop"}, ["x-id", "X-Hop"]])
+@in_both_ways
+def test_names_of_varying_headers_may_have_capitals(run_one: RunOne, names: Iterable[str]) -> None:
+    full = Reference().server()
+    server = Server(full.send, full.make_key, varying_headers=names)
+    assert context_seen(run_one, server).context.varying == {"x-id", "x-hop"}
+
+
+def test_text_for_varying_headers_raises() -> None:
+    full = Reference().server()
+    with pytest.raises(TypeError, match="varying_headers is 'x-id' instead of a set of names"):
+        Server(full.send, full.make_key, varying_headers="x-id")
 
 
 @in_both_ways
