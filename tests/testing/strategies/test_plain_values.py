@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from random import Random
 from typing import Final
 
 import pytest
+from hypothesis import find, settings
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.credentials import ApiKey, KeyOwner
@@ -169,6 +171,20 @@ def test_edge_is_drawn_one_time_in_eight() -> None:
     drawn = drawn_examples(values.mostly(st.just("usual"), st.just("edge")))
     assert set(drawn) == {"usual", "edge"}
     assert len(drawn) == 8 * drawn.count("edge")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_edge_shrinks_to_the_usual_value(seed: int) -> None:
+    usual = st.lists(st.integers(0, 3), min_size=1)
+    drawn = st.tuples(values.mostly(usual, st.just([3] * 9)), st.integers(0, 100))
+    least = find(
+        drawn,
+        lambda each: each[1] > 50,
+        settings=settings(database=None),
+        random=Random(seed),  # noqa: S311 - a fixed one
+    )
+    assert least == ([0], 51)
 
 
 def test_user_1_is_u_1_and_its_next_action_lasts_half_an_hour() -> None:
