@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import ratelimit
@@ -118,9 +118,8 @@ def test_law_10_any_half_open_window_admits_at_most_the_limit(
         max_size=60,
     )
 )
-def test_law_10_any_60_seconds_admit_at_most_10_initiates(
-    history: list[Call],
-) -> None:
+@example([*[(START, 1)] * 10, (START + 60 * SECOND - TICK, 1)])
+def test_law_10_any_60_seconds_admit_at_most_10_initiates(history: list[Call]) -> None:
     _, admitted = play(INITIATE_LIMIT, history)
     laws.check_rate_limit(at for at, _ in admitted)
 
