@@ -36,6 +36,7 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from curae_lifecycle.web.json import MalformedError, parse_json
 
 
@@ -111,7 +112,8 @@ class _Recorder:
     print_error: str | None = None
 
     def record(self, number: int, fact: Fact) -> None:
-        answer = record(self.store, fact)
+        # No request waits, so a fact outlasts the restart of a database.
+        answer = record(self.store, fact, retry_policy=BATCH_POLICY)
         self._print(number, format_fact_answer(number, answer))
 
     @contextmanager

@@ -32,6 +32,8 @@ combined statement. The batch that reaches the connection of the fact holds that
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
 """The limits of each batch of a job that no request waits for: `purge`, `erase` and `sweep_now`.
 
+The command `facts` retries each fact as long.
+
 The minute ends before the attempts do, even if each attempt fails at once, as while a database
 restarts.
 """

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.cli import terminal
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from tests.cli.operating import ACCOUNT, Platform
 from tests.support.commands import Command
+from tests.support.serving import fake_time
 
 COORDINATE = {
     "appUserId": "mary",
@@ -126,3 +130,20 @@ def test_tombstone_of_an_unreadable_binding_names_its_line(
     assert (status, error) == (1, "")
     assert [each["line"] for each in printed] == [2]
     assert "stored in form 2 by a newer release" in str(printed[0]["error"])
+
+
+def test_fact_is_recorded_after_half_a_minute_without_a_database(
+    platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = platform.connect()
+    time = fake_time(monkeypatch)
+    load = SqlStore.load
+
+    def refuse(store: SqlStore, needs: Needs, key_digest: str | None = None) -> Loaded:
+        if time.passed < 30:
+            raise StoreUnavailableError("no connection")
+        return load(store, needs, key_digest)
+
+    monkeypatch.setattr(SqlStore, "load", refuse)
+    status, (printed,), _ = command("facts", "-", given=revocation(made))
+    assert (status, printed["outcome"]) == (0, "done")

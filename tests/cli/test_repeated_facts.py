@@ -14,6 +14,7 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.cli.operating import ACCOUNT, Platform
@@ -100,12 +101,12 @@ def test_outcome_is_flushed_before_the_next_fact_is_recorded(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))
     recorded: list[Fact] = []
 
-    def fail_second(store: SqlStore, fact: Fact) -> FactAnswer:
+    def fail_second(store: SqlStore, fact: Fact, *, retry_policy: RetryPolicy) -> FactAnswer:
         if recorded:
             assert json.loads(raw.getvalue())["line"] == 1
             raise StoreUnavailableError("lost")
         recorded.append(fact)
-        return record(store, fact)
+        return record(store, fact, retry_policy=retry_policy)
 
     monkeypatch.setattr(facts, "record", fail_second)
     line = {"type": "connection.expire", "connectionId": platform.connect()}

@@ -18,6 +18,7 @@ from curae_lifecycle.cli import facts
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -104,10 +105,10 @@ def test_facts_names_the_line_at_which_it_stopped(
 ) -> None:
     last = platform.connect("u2")
 
-    def fail_last(store: SqlStore, fact: Fact) -> FactAnswer:
+    def fail_last(store: SqlStore, fact: Fact, *, retry_policy: RetryPolicy) -> FactAnswer:
         if getattr(fact, "connection_id", None) == last:
             raise StoreUnavailableError("lost")
-        return record(store, fact)
+        return record(store, fact, retry_policy=retry_policy)
 
     monkeypatch.setattr(facts, "record", fail_last)
     given = revocations(platform.connect("u1"), last)
