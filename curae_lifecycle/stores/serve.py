@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import LostLeaseAction
 from curae_lifecycle.rules.values import Coordinate, NextAction
 from curae_lifecycle.service.changes import Changes
@@ -193,11 +194,19 @@ async def serve_with_external_call_async(
     call was made and `lost_lease` is UNKNOWN.
     """
     check_store_kind(store, "serve_with_external_call", is_async=True)
+
+    async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
+        made: object = make_next_action(new_ids, renew)
+        if not isinstance(made, Awaitable):
+            raise ArgumentError("make_next_action", "an async function")
+        next_action: NextAction = await made
+        return next_action
+
     return await answer_with_external_call(
         store,
         request=request,
         id_factory=id_factory,
-        external_call=ExternalCall(make_next_action, lease, lost_lease),
+        external_call=ExternalCall(call, lease, lost_lease),
         settings=settings,
         retrier=async_retrier(retry_policy, stats),
     )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import cast
 
 import pytest
 
-from curae_lifecycle import ApiKey, NewIds, NextAction, RetryPolicy, serve_with_external_call_async
+from curae_lifecycle import (
+    ApiKey,
+    ArgumentError,
+    NewIds,
+    NextAction,
+    RetryPolicy,
+    serve_with_external_call_async,
+)
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
@@ -279,3 +287,22 @@ def test_external_call_on_a_hanging_store_gives_500_in_time(time: FakeTime) -> N
 
     check_given_up(run_async(hangs(), time))
     assert time.passed <= RetryPolicy().seconds + RetryPolicy().attempt_seconds
+
+
+def test_blocking_function_as_async_external_call_raises() -> None:
+    made = faulty()
+
+    def blocking(_: NewIds, __: AsyncRenew) -> NextAction:
+        return NextAction("https://pages.example/1", made.clock.now + NEXT_ACTION_LIFETIME)
+
+    async def serve() -> Answer:
+        return await serve_with_external_call_async(
+            Awaited(made),
+            request=request("create"),
+            id_factory=Numbered(),
+            make_next_action=cast("Callable[..., Awaitable[NextAction]]", blocking),
+        )
+
+    with pytest.raises(ArgumentError, match=r"^make_next_action: must be an async function"):
+        run_async(serve())
+    assert state(made) is RecordState.RELEASED
