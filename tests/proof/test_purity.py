@@ -144,6 +144,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.sql.drivers": {"<module>": {"socket"}, "socket_of": {"socket"}},
     "curae_lifecycle.stores.sql.engine": {"<module>": {"socket"}},
     "curae_lifecycle.stores.sql.engine_factory": {"<module>": {"socket"}},
+    "curae_lifecycle.stores.sql.forks": {"<module>": {"os"}},
     "curae_lifecycle.stores.sql.pool": {
         "<module>": {"monotonic", "os", "socket", "time"},
         "_end_sending": {"socket"},

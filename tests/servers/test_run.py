@@ -86,7 +86,7 @@ def test_loaded_app_is_exempt_from_garbage_collection() -> None:
     assert frozen > 10 * others
 
 
-def test_worker_that_is_still_importing_has_no_handler_of_sigterm(
+def test_importing_worker_has_no_handler_of_sigterm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[object] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -291,18 +290,16 @@ def test_keys_command_reads_a_concurrently_changed_key_again(
 ) -> None:
     named = ("--api-key-id", "key-1")
     ask("keys", "register", *LIVE_OWNER, *named, "--stdin", given="k")
-    read_once = keys._callers_of_id
+    read_once = keys._load_callers
     meanwhile = [changed]
 
-    def overtaken(
-        parser: argparse.ArgumentParser, database: SqlDatabase, api_key_id: str
-    ) -> object:
-        found = read_once(parser, database, api_key_id)
+    def overtaken(database: SqlDatabase) -> object:
+        found = read_once(database)
         while meanwhile:
             SqlStore(database).register(ApiKey("k"), meanwhile.pop())
         return found
 
-    monkeypatch.setattr(keys, "_callers_of_id", overtaken)
+    monkeypatch.setattr(keys, "_load_callers", overtaken)
     assert ask("keys", act, *named)[0] == status
     assert ask("keys", "list")[1] == [left]
 

@@ -421,7 +421,7 @@ def test_async_permanent_errors_are_raised_unchanged() -> None:
     run_async(act())
 
 
-def test_async_connection_refused_with_a_code_is_store_unavailable() -> None:
+def test_async_connection_refused_with_a_code_is_unavailable() -> None:
     refusal = psycopg.errors.ObjectNotInPrerequisiteState("not accepting connections")
 
     async def connect() -> AsyncConnection:

@@ -51,7 +51,7 @@ print(os.read(reading, 100).decode(), ask() == before)
 @pytest.mark.parametrize(
     ("kind", "driver"), [("blocking", "psycopg"), ("async", "psycopg"), ("async", "asyncpg")]
 )
-def test_forked_process_opens_connections_and_keeps_its_parents_open(
+def test_forked_process_keeps_its_parents_connections_open(
     postgres_url: str, kind: str, driver: str
 ) -> None:
     url = postgres_url.replace("+psycopg", f"+{driver}")
@@ -105,7 +105,7 @@ def test_owner_is_not_kept_for_a_fork() -> None:
     assert forgot == [1]
 
 
-def test_engine_counts_and_pools_no_connection_in_a_forked_process(sqlite_url: str) -> None:
+def test_engine_in_a_forked_process_pools_no_connection(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url, pool_size=1)
     database, pool = SqlDatabase(engine), engine.pool
     database.rows(Statement("SELECT 1"))
