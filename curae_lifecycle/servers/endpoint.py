@@ -165,7 +165,11 @@ class Endpoint:
         )
 
     def __call__(self, request: Request) -> Response:
-        """Return the response to a request, whatever fails."""
+        """Return the response to a request, whatever fails.
+
+        A response to HEAD has the body of the GET. Most server software does not send it; on
+        waitress, the route must leave it out.
+        """
         return run_sync(self._core.answer(request))
 
     def drain(self) -> None:
@@ -243,7 +247,10 @@ class AsyncEndpoint:
         )
 
     async def __call__(self, request: Request) -> Response:
-        """Return the response to a request, whatever fails; propagate a cancellation."""
+        """Return the response to a request, whatever fails; propagate a cancellation.
+
+        A response to HEAD has the body of the GET, which the server software does not send.
+        """
         return await self._core.answer(request)
 
     def drain(self) -> None:
