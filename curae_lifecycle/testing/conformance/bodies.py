@@ -80,6 +80,7 @@ def _not_json(kind: Kind, values: Values) -> Bodies:
     good = body_of(kind, values)
     text = json.dumps(good)
     yield from ("{", "nonsense", "{'a': 'b'}", text[:-1] + ",}", text + " {}", "[" * 5000)
+    yield from (text.encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-32"))
     # White space counts toward the longest body.
     yield text.ljust(BODY_MAX + 1)
     if good:
@@ -250,6 +251,14 @@ def _creates_up_to_the_bounds(app: App) -> Steps[None]:
         made = client.as_document(client.member(answer, "connection"))
         same(made.get("appUserId"), user, "appUserId")
         same(made.get("dataPackages"), kept, "dataPackages")
+    # Clients in other languages do not escape what is not ASCII.
+    user = "\u00e9\U0001f600"
+    body = json.dumps({"appUserId": user, "dataPackages": ["labs"]}, ensure_ascii=False).encode()
+    request = app.request("POST", "/connections", body, key=app.new_key())
+    made = client.as_document(
+        client.member((yield from success(request, client.CREATED)), "connection")
+    )
+    same(made.get("appUserId"), user, "appUserId")
 
 
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)

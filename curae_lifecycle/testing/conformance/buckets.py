@@ -19,6 +19,8 @@ from curae_lifecycle.web.request import Request
 SMALL: Final = Bucket(name="kit", capacity=4, refill=1, seconds=60)
 """A bucket that admits four requests at once and one more every minute."""
 
+_SLOW: Final = Bucket(name="slow", capacity=1, refill=1, seconds=7200)
+
 
 def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
     """Send `count` requests, which use up a full bucket of that capacity; raise if one fails."""
@@ -55,6 +57,12 @@ def _one_bucket_per_key(app: App) -> Steps[None]:
     least, most = SMALL.seconds - FEW.seconds, SMALL.seconds
     require(least <= seconds <= most, f"Retry-After is {seconds} s instead of {least} to {most} s")
     yield from success(other.account_state("user"), client.OK)
+    yield from use("replace_buckets", (_SLOW,))
+    yield from emptied(app, _SLOW.capacity)
+    answer = yield from send(app.account_state("user"))
+    seconds = limited(answer, policy=_SLOW.name, window=_SLOW.window, quota=_SLOW.capacity)
+    least, most = _SLOW.seconds - FEW.seconds, _SLOW.seconds
+    require(least <= seconds <= most, f"Retry-After is {seconds} s instead of {least} to {most} s")
 
 
 @CHECKS.add(

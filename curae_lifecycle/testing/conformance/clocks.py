@@ -11,6 +11,7 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import App, record_by_hook, require, same
 from curae_lifecycle.testing.conformance.connections import HOUR, MINUTE
+from curae_lifecycle.testing.conformance.recovery import create_recovered
 from curae_lifecycle.testing.conformance.standings import ALMOST
 from curae_lifecycle.testing.conformance.steps import Steps, later, wait
 
@@ -38,10 +39,11 @@ def _is_clamped(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None
 
 
 def _recorded_late(app: App) -> Steps[None]:
-    connection_id = client.id_of((yield from app.created()))
+    old, connection_id = yield from create_recovered(app)
     yield from wait(10 * MINUTE)
-    yield from record_by_hook("revoke_late", connection_id, Actor.PATIENT, 5 * MINUTE)
+    yield from record_by_hook("revoke_late", old, Actor.PATIENT, 5 * MINUTE)
     seen = yield from app.seen(connection_id)
+    same(client.status_of(seen), "REVOKED", "the status of the successor")
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "revokedAt")
     require(
         abs(gap - 5 * MINUTE) <= ALMOST,

@@ -91,6 +91,7 @@ def _unknown_routes(app: App) -> Steps[None]:
     unknown = [("GET", f"{BASE_PATH}/nothing"), ("POST", f"{BASE_PATH}/connections/{{id}}:delete")]
     unknown += [each for each in product(_METHODS, paths) if each not in served]
     unknown += [(method, _capitalize(path)) for method, path in sorted(served)]
+    unknown += [(method, f"{path}/") for method, path in sorted(served)]
     unknown += [
         (method, path.replace(":", "%3A"))
         for method, path in sorted(served)

@@ -27,6 +27,9 @@ from curae_lifecycle.testing.conformance.steps import (
 
 CHECKS: Final = Checks()
 _Message = Mapping[str, object]
+_MANY: Final = 40
+"""More connections of a user than a store loads at once."""
+
 _EFFECTS: Final = ("AccessEnded", "HandoffCancelled", "NextActionReplaced", "SuccessorsLive")
 
 
@@ -190,11 +193,14 @@ def _tombstone_events(app: App) -> Steps[None]:
     yield from app.initiated("user")
     active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     pending = client.id_of((yield from app.created("user")))
+    others: list[str] = []
+    for _ in range(_MANY):
+        others += [client.id_of((yield from app.created("user")))]
     yield from record_by_hook("tombstone", app.coordinate("user"))
     events = yield from _events(app, "user")
     revocations = [each for each in events if each["kind"] == "connection.revoked"]
     revoked = sorted([client.text(each, "subject.id") for each in revocations])
-    expected = sorted([active, pending])
+    expected = sorted([active, pending, *others])
     same(revoked, expected, "the list of connections with a revocation event")
     for each, kind in ((active, "AccessEnded"), (pending, "HandoffCancelled")):
         effects = [effect["kind"] for effect in (yield from _effects(each))]

@@ -36,6 +36,8 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STRONG_TAG: Final = re.compile(r'"[!#-~]*"')
 _UUIDS: Final[frozenset[object]] = frozenset({ConnectionId, CustomerAccountId, SessionId})
 _OPEN_WEBVIEW: Final = "open_webview"
+_SHARED: Final = frozenset({"public", "s-maxage", "must-revalidate"})
+_UNSHARED: Final = frozenset({"no-store", "private"})
 
 _PARTS: Final[Mapping[object, Mapping[str, object]]] = {
     Connection: {
@@ -92,6 +94,17 @@ def check_reply(kind: type[Operation], answer: Response) -> None:
     if rule.tags:
         same(client.headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control")
         entity_tag(answer)
+    _expect_not_shared(answer)
+
+
+def _expect_not_shared(answer: Response) -> None:
+    # RFC 9111, 3.5: a shared cache keeps the response to an API key only if the server says so.
+    values = client.headers(answer, "cache-control")
+    directives = {each.partition("=")[0].strip().lower() for each in ",".join(values).split(",")}
+    if directives & _SHARED and not directives & _UNSHARED:
+        raise NotConformingError(
+            f"Cache-Control is {format_value(values)}, which lets shared caches keep the response"
+        )
 
 
 def entity_tag(answer: Response) -> str:

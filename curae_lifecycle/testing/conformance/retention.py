@@ -122,10 +122,14 @@ def _retention(app: App) -> Steps[None]:
     request = app.create("user")
     first = yield from send(request)
     made = client.text(client.expect(first, client.CREATED), "connection.id")
-    yield from wait(RETENTION / 2)
-    expect_replay(app.context, first, (yield from send(request)))
-    yield from wait(RETENTION / 2 - MINUTE)
-    expect_replay(app.context, first, (yield from send(request)))
+    conflict = app.reconnect(made)
+    refused = yield from send(conflict)
+    client.expect_problem(refused, 409, "CONNECTION_NOT_RECONNECTABLE")
+    for span in (RETENTION / 2, RETENTION / 2 - MINUTE):
+        yield from wait(span)
+        expect_replay(app.context, first, (yield from send(request)))
+        # The conflict ended with the hosted page: only its stored response is still the same.
+        expect_replay(app.context, refused, (yield from send(conflict)))
     yield from wait(MINUTE)
     again = yield from client.made(request)
     require(again != made, "the response was stored longer than 24 hours")
@@ -139,11 +143,14 @@ def _retention(app: App) -> Steps[None]:
 )
 def _key_is_free_after_retention(app: App) -> Steps[None]:
     """Keys are bound to their request for 24 hours and free for another one afterwards."""
-    key = app.new_key()
+    key, of_unknown = app.new_key(), app.new_key()
     yield from success(app.create("user", key=key), client.CREATED)
+    yield from refusal(app.revoke(app.names.uuid(), key=of_unknown), 404, "NOT_FOUND")
     yield from wait(RETENTION - MINUTE)
     other = app.create("another", key=key)
     expect_key_reused((yield from send(other)), "values")
+    other_unknown = app.revoke(app.names.uuid(), key=of_unknown)
+    expect_key_reused((yield from send(other_unknown)), "values")
     yield from wait(MINUTE)
     yield from success(other, client.CREATED)
 

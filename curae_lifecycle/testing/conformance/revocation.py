@@ -108,6 +108,10 @@ def _reach(actor: Actor, app: App) -> Steps[None]:
     yield from app.shows(successor, "REVOKED" if whole_chain else "PENDING")
     if whole_chain:
         yield from check_revoked_together(app, [connection_id, successor])
+    before = yield from app.seen(connection_id)
+    again = yield from app.revoked(connection_id)
+    same(client.member(again, "revokedNow"), False, "revokedNow of a second revocation")
+    same(client.member(again, "connection"), before, "the connection in that response")
 
 
 def check_revoked_together(app: App, ids: Collection[str]) -> Steps[None]:

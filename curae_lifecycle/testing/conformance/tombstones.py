@@ -37,6 +37,8 @@ def _ends_every_access(app: App) -> Steps[None]:
     before = yield from app.all_seen(unchanged)
     yield from later(app.context, min(connections.MINUTE, client.lifetime(another) / 2))
     yield from record_by_hook("tombstone", app.coordinate("user"))
+    again = yield from app.revoked(revoked[0])
+    same(client.member(again, "revokedNow"), False, "revokedNow after the tombstone")
     yield from check_revoked_together(app, revoked)
     what = "the earlier revoked connection and another user's connection"
     same((yield from app.all_seen(unchanged)), before, what)

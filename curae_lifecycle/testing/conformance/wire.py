@@ -16,7 +16,7 @@ from curae_lifecycle.testing.conformance.client import App, Document, require, s
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, create_in_standing
 from curae_lifecycle.testing.conformance.replies import check_reply
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, use
-from curae_lifecycle.testing.conformance.wording import format_value
+from curae_lifecycle.testing.conformance.wording import difference, format_value
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.request import Request
 
@@ -129,4 +129,4 @@ def _reads_agree(app: App) -> Steps[None]:
         one = client.lasting((yield from send(request)), app.context.varying)
         for _ in range(2):
             again = client.lasting((yield from send(request)), app.context.varying)
-            require(again == one, "two consecutive reads got different responses")
+            require(again == one, f"two consecutive reads got different {difference(one, again)}")

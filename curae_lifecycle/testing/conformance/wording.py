@@ -15,6 +15,7 @@ from typing import cast
 import attrs
 
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.response import Response
 
 
 def format_value(value: object) -> str:
@@ -23,6 +24,16 @@ def format_value(value: object) -> str:
         names = cast("AbstractSet[object]", value)
         return ", ".join(sorted(map(str, names))) or "none"
     return json.dumps(_plain(value))
+
+
+def difference(first: Response, second: Response) -> str:
+    """Return what differs in two responses that should be equal, such as `headers: x-id`."""
+    if first.status != second.status:
+        return f"statuses: {first.status} and {second.status}"
+    if first.body != second.body:
+        return "bodies"
+    names = sorted({name for name, _ in {*first.headers} ^ {*second.headers}})
+    return f"headers: {', '.join(names) or 'their order or repetition'}"
 
 
 def format_argument(value: object) -> str:

@@ -238,6 +238,12 @@ class WaitOneSecondShort(_Refusals):
         return with_header(response, "retry-after", str(wait))
 
 
+class WaitShortOverAnHour(_Refusals):
+    def said(self, response: Response) -> Response:
+        wait = int(header_of(response, "retry-after"))
+        return with_header(response, "retry-after", str(wait - (wait > 3600)))
+
+
 class WaitNegative(_Refusals):
     def said(self, response: Response) -> Response:
         return with_header(response, "retry-after", "-1484742195")
@@ -389,6 +395,13 @@ BUGS: Final = (
         seen="flask-limiter#62; django-ratelimit was refused at every advertised instant",
         found_by=("request.buckets",),
         make=WaitOneSecondShort,
+    ),
+    VisibleBug(
+        name="wait-short-over-an-hour",
+        wrong="A Retry-After of more than an hour is a second short.",
+        breaks="law 10; problem.rate-limited",
+        found_by=("request.buckets",),
+        make=WaitShortOverAnHour,
     ),
     VisibleBug(
         name="wait-negative",

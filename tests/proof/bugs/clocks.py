@@ -66,6 +66,13 @@ class RevokedOnArrival(Service):
         return super().judge_fact(fact, snapshot, now)
 
 
+class LateRevocationOfOne(Service):
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
+        if isinstance(fact, Revoked) and fact.happened_at is not None:
+            snapshot = attrs.evolve(snapshot, following=())
+        return super().judge_fact(fact, snapshot, now)
+
+
 BUGS: Final = (
     VisibleBug(
         name="clock-ahead-is-lost",
@@ -94,6 +101,13 @@ BUGS: Final = (
         breaks="section 10, a late fact",
         found_by=("clock.late.revoke",),
         make=RevokedOnArrival,
+    ),
+    VisibleBug(
+        name="late-revocation-of-one",
+        wrong="A patient's revocation that is recorded late leaves the successor alive.",
+        breaks="revocation-reach.patient",
+        found_by=("clock.late.revoke",),
+        make=LateRevocationOfOne,
     ),
 )
 """The seeded bugs about clocks."""

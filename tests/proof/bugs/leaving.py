@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, cast
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.json_schema import Json
@@ -90,6 +91,11 @@ class HeadIsTheRevoked(_Tells):
         if message["kind"] == "SuccessorsLive":
             return {**message, "headConnectionId": message["connectionId"]}
         return message
+
+
+class TombstoneTellsSixteen(Service):
+    def swept(self, binding: LimitedAccountAppBinding, held: tuple[Connection, ...]) -> Changes:
+        return super().swept(binding, held[:16])
 
 
 class TombstoneTellsTheAccount(Service):
@@ -190,6 +196,13 @@ BUGS: Final = (
         found_by=("outbox.at-once",),
         make=LeavesBeforeTheCommit,
         slowly=True,
+    ),
+    VisibleBug(
+        name="tombstone-tells-sixteen",
+        wrong="A tombstone tells of the first sixteen connections that it ends.",
+        breaks="law 17",
+        found_by=("outbox.tombstone",),
+        make=TombstoneTellsSixteen,
     ),
     VisibleBug(
         name="tombstone-tells-the-account",

@@ -153,7 +153,20 @@ class MethodNotAllowed(Service):
         return response
 
 
+class TrailingSlashTaken(Service):
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        target = request.target.rstrip("/")
+        return super().read(attrs.evolve(request, target=target), now)
+
+
 BUGS: Final = (
+    VisibleBug(
+        name="trailing-slash-taken",
+        wrong="A path that ends in a slash is the path without it.",
+        breaks="request.route",
+        found_by=("request.route",),
+        make=TrailingSlashTaken,
+    ),
     VisibleBug(
         name="route-before-credentials",
         wrong="A stranger is told that a path does not exist.",

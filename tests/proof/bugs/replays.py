@@ -55,6 +55,13 @@ class RetentionOfAnHour(Compared):
         return record if elapsed(record.first_used_at, self.now()) < HOUR else None
 
 
+class RefusalsOfAnHour(Compared):
+    def compared(self, call: Call, record: Record) -> Record | None:
+        del call
+        is_refusal = isinstance(record.response, Response) and record.response.status >= 400
+        return None if is_refusal and elapsed(record.first_used_at, self.now()) >= HOUR else record
+
+
 class KeptForEver(Compared):
     def compared(self, call: Call, record: Record) -> Record | None:
         del call
@@ -261,6 +268,16 @@ BUGS: Final = (
         seen="granit-dotnet#1151",
         found_by=("idempotency.retention",),
         make=RetentionOfAnHour,
+    ),
+    VisibleBug(
+        name="refusals-of-an-hour",
+        wrong="The record of a 404 or a 409 is dropped after one hour.",
+        breaks="law 12; idempotency.completed.same",
+        found_by=(
+            "idempotency.retention",
+            "idempotency.retention.other",
+        ),
+        make=RefusalsOfAnHour,
     ),
     VisibleBug(
         name="kept-for-ever",

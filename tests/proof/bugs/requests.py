@@ -251,6 +251,23 @@ class PathCaseFolded(_RewrittenTarget):
         return f"{path.lower()}{mark}{query}"
 
 
+class Utf16Taken(Service):
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        body = request.body if isinstance(request.body, bytes) else b""
+        try:
+            # `json.loads` does the same with bytes.
+            decoded = body.decode(json.detect_encoding(body)).encode() if body else body
+        except UnicodeError:
+            return super().read(request, now)
+        return super().read(attrs.evolve(request, body=decoded), now)
+
+
+class Utf8Refused(Service):
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        is_ascii = not isinstance(request.body, bytes) or request.body.isascii()
+        return super().read(request if is_ascii else attrs.evolve(request, body=b"{"), now)
+
+
 BUGS: Final = (
     VisibleBug(
         name="unknown-members-ignored",
@@ -395,6 +412,20 @@ BUGS: Final = (
         breaks="request.body",
         found_by=("request.body.member-repeated",),
         make=NaNTaken,
+    ),
+    VisibleBug(
+        name="utf-16-taken",
+        wrong="A body in UTF-16 is read as JSON.",
+        breaks="request.body",
+        found_by=("request.body.no-json",),
+        make=Utf16Taken,
+    ),
+    VisibleBug(
+        name="utf-8-refused",
+        wrong="A body with unescaped text that is not ASCII is refused.",
+        breaks="request.body",
+        found_by=("request.body.accepted",),
+        make=Utf8Refused,
     ),
     VisibleBug(
         name="hex-id-taken",

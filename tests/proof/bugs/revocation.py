@@ -81,6 +81,15 @@ class RevokedNowAlways(Service):
         return decision
 
 
+class RevokedNowByTheApp(Service):
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
+        reply = decision.reply
+        if isinstance(reply, ConnectionRevoked) and reply.connection.revoked_by is not Actor.APP:
+            return attrs.evolve(decision, reply=attrs.evolve(reply, revoked_now=True))
+        return decision
+
+
 class SecondRevokeRefused(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         decision = super().decide(call, snapshot, now, new_ids=new_ids)
@@ -286,6 +295,16 @@ BUGS: Final = (
             "law-02.revoked-once",
         ),
         make=RevokedNowAlways,
+    ),
+    VisibleBug(
+        name="revoked-now-by-the-app",
+        wrong="A revoke says that it revoked what the patient or the platform had revoked.",
+        breaks="law 2; connection.revoke.revoked",
+        found_by=(
+            "revocation-reach.patient",
+            "law-17.tombstone",
+        ),
+        make=RevokedNowByTheApp,
     ),
     VisibleBug(
         name="second-revoke-refused",

@@ -207,6 +207,13 @@ class AccountStatePublic(Service):
         return with_header(response, "cache-control", "public, max-age=60")
 
 
+class ConnectionPublic(Service):
+    def sent(self, request: Request, response: Response) -> Response:
+        if request.method != "GET" or "connection" not in document(response):
+            return response
+        return with_header(response, "cache-control", "public, max-age=60")
+
+
 class TagIsWeak(Service):
     def answered(self, response: Response) -> Response:
         tag = header_of(response, "etag")
@@ -386,6 +393,13 @@ BUGS: Final = (
         breaks="section 6, private and no-cache",
         found_by=("operation.account-state",),
         make=AccountStatePublic,
+    ),
+    VisibleBug(
+        name="connection-public",
+        wrong="A connection may be shared by caches.",
+        breaks="section 5, headers",
+        found_by=("operation.get-connection",),
+        make=ConnectionPublic,
     ),
     VisibleBug(
         name="tag-is-weak",

@@ -55,6 +55,7 @@ def test_no_json_bodies_are_malformed_too_long_or_not_utf_8() -> None:
     text = '{"appUserId": "u"}'
     assert bodies("no-json", Initiate) == [
         *("{", "nonsense", "{'a': 'b'}", '{"appUserId": "u",}', text + " {}", "[" * 5000),
+        *(text.encode("utf-16"), text.encode("utf-16-le"), text.encode("utf-32")),
         text + " " * (65_537 - len(text)),
         *("", " "),
         '{"appUserId": NaN}',
@@ -65,7 +66,9 @@ def test_no_json_bodies_are_malformed_too_long_or_not_utf_8() -> None:
 
 def test_empty_body_is_invalid_only_if_a_member_is_required() -> None:
     assert bodies("no-json", Reconnect) == [
-        *("{", "nonsense", "{'a': 'b'}", "{,}", "{} {}", "[" * 5000, "{}" + " " * 65_535)
+        *("{", "nonsense", "{'a': 'b'}", "{,}", "{} {}", "[" * 5000),
+        *("{}".encode("utf-16"), b"{\0}\0", "{}".encode("utf-32")),
+        "{}" + " " * 65_535,
     ]
 
 

@@ -24,12 +24,18 @@ LIFETIMES = [(timedelta(minutes=30), MINUTE), (MINUTE, MINUTE / 2)]
 
 
 def connection(
-    status: int, instants: Mapping[str, datetime], lifetime: timedelta = HOUR
+    status: int,
+    instants: Mapping[str, datetime],
+    lifetime: timedelta = HOUR,
+    *,
+    name: str = "c",
+    shown_status: str = "PENDING",
 ) -> Response:
     """Return a response with a connection that was made at `MADE`."""
     shown = {"createdAt": MADE, "updatedAt": MADE, **instants}
+    times = {member: format_time(at) for member, at in shown.items()}
     body = {
-        "connection": {"id": "c"} | {name: format_time(at) for name, at in shown.items()},
+        "connection": {"id": name, "status": shown_status} | times,
         "nextAction": {"expiresAt": format_time(MADE + lifetime)},
     }
     return Response(status, (), json.dumps(body).encode())
@@ -82,18 +88,25 @@ def test_check_fails_unless_an_early_fact_is_dated_at_creation(fact: str) -> Non
         clamped(f"before-the-making.{fact}", instants | {SHOWN[fact]: MADE + MINUTE})
 
 
-def late(gap: timedelta) -> list[Step]:
+def late(gap: timedelta, status: str = "REVOKED") -> list[Step]:
+    """Play the check on a chain of two, and return its steps after the reconnect."""
     check = BY_NAME["clock.late.revoke"]
-    seen = connection(200, {"updatedAt": MADE + HOUR, "revokedAt": MADE + HOUR - gap})
-    outcomes = ("text", connection(201, {}), None, "done", seen)
-    return play(check.begin(context(*check.hooks)), *outcomes).steps[1:]
+    instants = {"updatedAt": MADE + HOUR, "revokedAt": MADE + HOUR - gap}
+    outcomes = (
+        *("text", connection(201, {}, name="old")),
+        connection(200, {}, name="old", shown_status="REVOKED"),
+        connection(200, {}, name="old", shown_status="REVOKED"),
+        *(connection(201, {}), None, "done"),
+        connection(200, instants, shown_status=status),
+    )
+    return play(check.begin(context(*check.hooks)), *outcomes).steps[5:]
 
 
 @pytest.mark.parametrize("off", [-ALMOST, timedelta(0), ALMOST])
 def test_revocation_recorded_late_shows_when_it_happened(off: timedelta) -> None:
-    _, wait, hook, get = late(5 * MINUTE + off)
+    wait, hook, get = late(5 * MINUTE + off)
     assert wait == HookCall("pass_time", (10 * MINUTE,))
-    assert hook == HookCall("revoke_late", ("c", Actor.PATIENT, 5 * MINUTE))
+    assert hook == HookCall("revoke_late", ("old", Actor.PATIENT, 5 * MINUTE))
     assert isinstance(get, Request)
     assert get.target.endswith("/connections/c")
 
@@ -104,3 +117,9 @@ def test_revocation_recorded_late_with_another_time_fails(off: timedelta) -> Non
         with pytest.raises(NotConformingError) as raised:
             late(gap)
         assert raised.value.what == f"revokedAt is {gap} before updatedAt instead of 0:05:00"
+
+
+def test_revocation_recorded_late_must_reach_the_successor() -> None:
+    with pytest.raises(NotConformingError) as raised:
+        late(5 * MINUTE, "PENDING")
+    assert raised.value.what == 'the status of the successor is "PENDING" instead of "REVOKED"'

@@ -93,6 +93,13 @@ STEPS = {
         POST /connections/id-1:Revoke
         POST /graduation-Handoff
         POST /Initiate
+        GET /connections/id-1/
+        GET /account-state/
+        POST /connections/
+        POST /connections/id-1:reconnect/
+        POST /connections/id-1:revoke/
+        POST /graduation-handoff/
+        POST /initiate/
         POST /connections/id-1%3Areconnect
         POST /connections/id-1%3Arevoke
         GET /connections/id-1

@@ -161,6 +161,28 @@ def test_reply_without_exactly_one_json_content_type_fails(headers: list[tuple[s
     assert said == f"Content-Type is {json.dumps(values)} instead of one application/json"
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(["public, max-age=60"], ["max-age=60, S-MaxAge=9"], ["max-age=9", "must-revalidate"]),
+        ["public"],
+    ],
+)
+def test_reply_that_a_shared_cache_may_keep_fails(values: list[str]) -> None:
+    headers = [("Cache-Control", value) for value in values]
+    said = message(lambda: check_reply(Show, shown(RIGHT, JSON, *headers)))
+    assert said == (
+        f"Cache-Control is {json.dumps(values)}, which lets shared caches keep the response"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["max-age=0", "no-cache, no-store, must-revalidate", "private, must-revalidate", ""]
+)
+def test_reply_that_no_shared_cache_may_keep_passes(value: str) -> None:
+    check_reply(Show, shown(RIGHT, JSON, ("cache-control", value)))
+
+
 # --- Replies of the library -----------------------------------------------------------------
 
 CONNECTION: dict[str, object] = {

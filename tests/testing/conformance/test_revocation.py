@@ -25,6 +25,8 @@ STEPS = {
         GET /connections/id-2
         GET /connections/id-1
         GET /connections/id-2
+        GET /connections/id-1
+        POST /connections/id-1:revoke
     """,
     "revocation-reach.app": """
         POST /connections user-1
@@ -35,6 +37,8 @@ STEPS = {
         POST /connections/id-1:revoke
         GET /connections/id-1
         GET /connections/id-2
+        GET /connections/id-1
+        POST /connections/id-1:revoke
     """,
     "law-06.chain-of-every-end": """
         POST /connections user
@@ -174,6 +178,12 @@ WRONG: list[tuple[str, int, Change, str]] = [
         10,
         members(connection__revokedAt=moved_by(seconds=1)),
         "the number of different revokedAt is 2 instead of 1",
+    ),
+    (
+        "revocation-reach.patient",
+        12,
+        members(revokedNow=True),
+        "revokedNow of a second revocation is true instead of false",
     ),
 ]
 """Wrong answers, each with its check, the number of its step, and the message of the check."""
