@@ -300,7 +300,9 @@ def test_blocking_function_as_async_external_call_raises() -> None:
             Awaited(made),
             request=request("create"),
             id_factory=Numbered(),
-            make_next_action=cast("Callable[..., Awaitable[NextAction]]", blocking),
+            make_next_action=cast(
+                "Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]", blocking
+            ),
         )
 
     with pytest.raises(ArgumentError, match=r"^make_next_action: must be an async function"):
