@@ -238,10 +238,14 @@ class WaitOneSecondShort(_Refusals):
         return with_header(response, "retry-after", str(wait))
 
 
-class WaitShortOverAnHour(_Refusals):
+class WaitOfAnHourAtMost(_Refusals):
     def said(self, response: Response) -> Response:
-        wait = int(header_of(response, "retry-after"))
-        return with_header(response, "retry-after", str(wait - (wait > 3600)))
+        wait, end = header_of(response, "retry-after"), header_of(response, "ratelimit")
+        if int(wait) <= 3600:
+            return response
+        short = with_members(response, "details", retryAfter=3600)
+        short = with_header(short, "ratelimit", end.replace(f"t={wait}", "t=3600"))
+        return with_header(short, "retry-after", "3600")
 
 
 class WaitNegative(_Refusals):
@@ -397,11 +401,11 @@ BUGS: Final = (
         make=WaitOneSecondShort,
     ),
     VisibleBug(
-        name="wait-short-over-an-hour",
-        wrong="A Retry-After of more than an hour is a second short.",
+        name="wait-of-an-hour-at-most",
+        wrong="A Retry-After of more than an hour says one hour.",
         breaks="law 10; problem.rate-limited",
         found_by=("request.buckets",),
-        make=WaitShortOverAnHour,
+        make=WaitOfAnHourAtMost,
     ),
     VisibleBug(
         name="wait-negative",
