@@ -143,7 +143,7 @@ class Server:
     race_rounds: int | None = None
     environment: Environment | None = None
     max_time_per_check: timedelta = UNLIMITED_TIME
-    varying_headers: frozenset[str] = attrs.field(factory=frozenset, converter=_lower_case)
+    varying_headers: frozenset[str] = attrs.field(default=frozenset(), converter=_lower_case)
 
 
 @attrs.frozen
@@ -176,7 +176,7 @@ class AsyncServer:
     race_rounds: int | None = None
     environment: Environment | None = None
     max_time_per_check: timedelta = UNLIMITED_TIME
-    varying_headers: frozenset[str] = attrs.field(factory=frozenset, converter=_lower_case)
+    varying_headers: frozenset[str] = attrs.field(default=frozenset(), converter=_lower_case)
 
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
