@@ -11,7 +11,8 @@ store never suspends.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from inspect import isawaitable
+from typing import TypeVar, cast
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
@@ -196,11 +197,11 @@ async def serve_with_external_call_async(
     check_store_kind(store, "serve_with_external_call", is_async=True)
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
-        made: object = make_next_action(new_ids, renew)
-        if not isinstance(made, Awaitable):
+        made = make_next_action(new_ids, renew)
+        # A program without a type checker may pass a blocking function.
+        if not isawaitable(cast("object", made)):
             raise ArgumentError("make_next_action", "an async function")
-        next_action: NextAction = await made
-        return next_action
+        return await made
 
     return await answer_with_external_call(
         store,
