@@ -35,8 +35,9 @@ def conformance_tests(
             checks that call it from several threads: `pytest -k "not at-once"`.
 
     Returns:
-        A function to bind to a name that pytest collects, such as `test_conformance`. A check that
-            cannot be run is skipped; the reason names what is missing.
+        A function to bind to a name that pytest collects, such as `test_conformance`. In a class,
+            wrap it in `staticmethod`; a `unittest.TestCase` cannot hold it. A check that cannot be
+            run is skipped; the reason names what is missing.
     """
 
     def test(check: Check) -> None:
