@@ -107,7 +107,7 @@ def test_drawn_attempt_is_the_first_second_or_third() -> None:
 
 @pytest.mark.slow
 def test_records_are_drawn_in_every_state() -> None:
-    records = drawn_examples(draw.records(), count=100)
+    records = drawn_examples(draw.records(), count=200)
     assert set(map(type, records)) == {Record}
     assert {each.state for each in records} == set(RecordState)
 
