@@ -107,4 +107,26 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
         '_check_problem(answer, client.document(answer), "CONNECTION_SUPERSEDED")',
         '_check_problem(answer, client.document(answer), "connection_superseded")',
     ): "The type of a problem ends with its code in lower case.",
+    **{
+        (
+            f"{_KIT}.bodies._not_json",
+            'yield from (text.encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-32"))',
+            f"yield from (text.encode(encoding) for encoding in ({encodings}))",
+        ): "Python takes the name of an encoding in any case."
+        for encodings in (
+            '"UTF-16", "utf-16-le", "utf-32"',
+            '"utf-16", "UTF-16-LE", "utf-32"',
+            '"utf-16", "utf-16-le", "UTF-32"',
+        )
+    },
+    (
+        f"{_KIT}.bodies._creates_up_to_the_bounds",
+        'body = json.dumps({"appUserId": user, "dataPackages": ["labs"]}, ensure_ascii=False).encode()',
+        'body = json.dumps({"appUserId": user, "dataPackages": ["labs"]}, ensure_ascii=None).encode()',
+    ): "`json` asks only whether it is true.",
+    (
+        f"{_KIT}.tombstones._ends_every_access",
+        "yield from later(app.context, min(connections.MINUTE, client.lifetime(another) / 2))",
+        "yield from later(app.context, min(connections.MINUTE, client.lifetime(another) / 3))",
+    ): "Any time within the lifetime of the page does.",
 }

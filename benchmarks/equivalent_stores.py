@@ -372,13 +372,18 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "statements += [gone, _erasure_deletion(key, era)]",
         "statements = [gone, _erasure_deletion(key, era)]",
     ): "There is no statement before.",
+    (
+        "stores.sql.engine_factory._forget_connections",
+        "engine.dispose(close=False)",
+        "engine.dispose(close=None)",
+    ): "SQLAlchemy asks only whether it is true.",
     **{
         (
             "stores.sql.purging._purge_erasures",
             each,
             "break",
         ): "The next query begins after this row."
-        for each in ("continue", "continue (place 2)")
+        for each in ("continue", "continue (place 2)", "continue (place 3)")
     },
     (
         "stores.sql.schema._columns",

@@ -107,6 +107,7 @@ GENERAL: Final = (
     "service/test_emptiest_members.py",
     "service/test_gate_order.py",
     "service/test_mistakes.py",
+    "service/test_reprs.py",
     "stores/external_call/test_async.py",
     "stores/external_call/test_blocking.py",
     "stores/external_call/test_events_during_call.py",

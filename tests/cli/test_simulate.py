@@ -174,6 +174,16 @@ def test_violation_on_a_terminal_is_coloured_and_bold(monkeypatch: pytest.Monkey
     assert "\x1b[1mto replay the log: " in screen.getvalue()
 
 
+def test_log_file_that_cannot_be_written_is_named_in_yellow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Simulated, "violation", VIOLATIONS[None])
+    screen = terminal_of(monkeypatch, "stdout", columns=200)
+    file = tmp_path / ("x" * 256)
+    assert main(["simulate", "--seed", "8", "--hours", "1", "--log", str(file)]) == 1
+    assert "\x1b[1;33mcannot write" in screen.getvalue()
+
+
 def test_log_in_a_missing_folder_or_of_a_folder_exits_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -308,3 +308,19 @@ def test_blocking_function_as_async_external_call_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^make_next_action: must be an async function"):
         run_async(serve())
     assert state(made) is RecordState.RELEASED
+
+
+def test_async_external_call_gets_the_new_ids_of_the_request() -> None:
+    made, got = faulty(), list[object]()
+
+    async def page(new_ids: NewIds, _: AsyncRenew) -> NextAction:
+        got.append(new_ids)
+        return NextAction("https://pages.example/1", made.clock.now + NEXT_ACTION_LIFETIME)
+
+    async def serve() -> Answer:
+        return await serve_with_external_call_async(
+            Awaited(made), request=request("create"), id_factory=Numbered(), make_next_action=page
+        )
+
+    assert run_async(serve()).response.status == 201
+    assert [type(each) for each in got] == [NewIds]

@@ -24,6 +24,7 @@ from curae_lifecycle.stores.sql.drivers import DriverConnection
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
+    _reraise_unconnected,
     create_engine,
     create_engine_async,
 )
@@ -444,3 +445,9 @@ def test_async_commit_of_an_existing_row_is_a_conflict() -> None:
         return await fakes.database().run_transaction([PUT])
 
     assert run_async(act()) is False
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_error_of_connecting_that_no_server_sent_is_raised(dialect: Dialect) -> None:
+    with pytest.raises(LookupError):
+        _reraise_unconnected(dialect, LookupError("no such host"))

@@ -7,11 +7,14 @@ import gc
 import os
 import subprocess
 import sys
+from weakref import WeakKeyDictionary
 
 import pytest
+from sqlalchemy.pool import QueuePool
 
-from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.engine_factory import bounds_of
+from curae_lifecycle.stores.sql import forks
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
+from curae_lifecycle.stores.sql.engine_factory import _forget_connections, bounds_of
 from curae_lifecycle.stores.sql.forks import forget_after_fork
 from curae_lifecycle.stores.sql.pool import AsyncPool
 from curae_lifecycle.stores.sql.statement import Statement
@@ -93,6 +96,18 @@ def test_owner_forgets_in_the_forked_process_only() -> None:
     assert owner.forgot == []
 
 
+def test_what_an_owner_forgot_is_kept_in_the_forked_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forks, "_FORGETTING", WeakKeyDictionary())
+    monkeypatch.setattr(forks, "_INHERITED", [])
+    owner = Owner()
+    forget_after_fork(owner, Owner.forget)
+    forks._forget_all()
+    assert [owner] == forks._INHERITED
+    assert owner.forgot == ["all"]
+
+
 def test_owner_is_not_kept_for_a_fork() -> None:
     forgot: list[int] = []
 
@@ -118,6 +133,23 @@ def test_engine_in_a_forked_process_pools_no_connection(sqlite_url: str) -> None
     assert run_in_fork(check)
     assert engine.pool is pool
     engine.dispose()
+
+
+def test_forgotten_connections_of_an_engine_are_not_closed(sqlite_url: str) -> None:
+    engine = create_engine(sqlite_url, pool_size=1)
+    SqlDatabase(engine).rows(Statement("SELECT 1"))
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+    assert _forget_connections(engine) is pool
+    assert engine.pool is not pool
+    assert pool.checkedin() == 1
+    pool.dispose()
+    engine.dispose()
+
+
+def test_async_engine_forgets_its_pool_after_a_fork(sqlite_url: str) -> None:
+    engine = create_engine_async(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+    assert forks._FORGETTING[engine.pool] == AsyncPool.forget
 
 
 def test_forgotten_connections_of_a_pool_are_not_closed() -> None:
