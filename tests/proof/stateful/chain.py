@@ -299,7 +299,7 @@ class ChainMoves(CountedMachine):
             details = {name: details[name] for name in said.details}
             agree("reconnect", (said.code, said.details), (code, details))
             return
-        assert isinstance(answer, Done)
+        assert isinstance(answer, Done), f"the model says: done\n  the rules say:  {answer!r}"
         recovered = answer.value.connection
         if isinstance(answer.value, Minted):
             changes = recovery_changes(before, recovered)
