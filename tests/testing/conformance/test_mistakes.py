@@ -203,7 +203,7 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
     ("idempotency.absent", "two keys got the same connection", ONE_ID),
     ("idempotency.other-key.case", "two keys got the same connection", ONE_ID),
     ("idempotency.scope", "another API key got the first one's response", ONE_ID),
-    ("idempotency.retention", "stored longer than 24 hours", ONE_ID),
+    ("idempotency.retention", "instead of 409 CONNECTION_NOT_RECONNECTABLE", ONE_ID),
     ("create.looks-for-no-earlier-one", "returned the first connection", ONE_ID),
     (
         "idempotency.other-request.tells-no-values",
