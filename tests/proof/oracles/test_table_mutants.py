@@ -262,6 +262,7 @@ def test_oracle_results_equal_the_hand_written_table(of: Subject) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "of",
     [

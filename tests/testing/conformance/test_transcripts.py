@@ -46,6 +46,7 @@ def test_check_takes_other_steps_without_optional_hooks(name: str) -> None:
     assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
     assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]

@@ -13,6 +13,7 @@ import pytest
 from tests.testing.simulation.recorded import FILE, WORLDS, describe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_world_of_a_seed_is_the_recorded_one(name: str) -> None:
     _, *worlds = ("\n" + FILE.read_text("utf-8")).split("\n== ")

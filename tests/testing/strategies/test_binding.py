@@ -82,6 +82,7 @@ def test_active_binding_without_a_limited_user_before_is_drawn() -> None:
     assert graduated.user_id == "u-1"
 
 
+@pytest.mark.slow
 def test_bindings_are_drawn_of_several_coordinates_and_states() -> None:
     drawn = drawn_examples(draw.bindings(), count=40)
     assert len({each.coordinate for each in drawn}) > 1
@@ -104,6 +105,7 @@ def drawn_sessions(path: EntryPath) -> list[CuraeConnectSession]:
     return drawn
 
 
+@pytest.mark.slow
 def test_sessions_are_drawn_on_every_path() -> None:
     assert {each.path for each in drawn_examples(draw.sessions(), count=40)} == set(EntryPath)
 
@@ -141,6 +143,7 @@ def test_drawn_path_c_session_is_of_a_new_or_limited_user() -> None:
 # --- Histories ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_coordinate_histories_have_all_acts_in_three_hours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -182,6 +182,7 @@ def changes_of(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
     return [name for name, value in after.items() if repr(value) != repr(before.get(name))]
 
 
+@pytest.mark.slow
 def test_each_kind_of_document_is_broken_at_every_member(monkeypatch: pytest.MonkeyPatch) -> None:
     stored: list[Storable] = []
     for name in STRATEGIES_OF_KINDS:
@@ -248,6 +249,7 @@ def test_drawn_broken_document_contains_the_defect_it_names() -> None:
     }
 
 
+@pytest.mark.slow
 def test_drawn_hosted_pages_are_of_connections_and_sessions() -> None:
     pages = drawn_examples(broken._hosted_pages(), count=20)
     assert {each.kind for each in pages} == {PageKind.CONNECTION, PageKind.SESSION}

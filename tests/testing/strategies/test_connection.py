@@ -158,6 +158,7 @@ def test_revoking_a_successor_leaves_the_connection_unchanged() -> None:
 # --- Connections ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_new_connections_are_pending_since_the_start() -> None:
     drawn = drawn_examples(draw.new_connections(), count=20)
     for each in drawn:
@@ -174,6 +175,7 @@ def test_new_connections_are_pending_since_the_start() -> None:
         assert len({getattr(each.identity, name) for each in drawn}) > 1
 
 
+@pytest.mark.slow
 def test_drawn_history_moves_are_facts_within_three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_play", lambda *played: played)
     first = pending()
@@ -224,6 +226,7 @@ def test_history_plays_its_moves_in_time_order() -> None:
 # --- Chains ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_chain_moves_are_facts_and_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pending()
     monkeypatch.setattr(connection, "new_connections", lambda: st.just(first))
@@ -250,12 +253,14 @@ def test_drawn_chain_moves_are_facts_and_reconnects(monkeypatch: pytest.MonkeyPa
     assert reached(draw.chains(), lambda each: each == longest) == longest
 
 
+@pytest.mark.slow
 def test_drawn_chains_have_at_most_the_requested_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_play_chain", lambda _, moves: len(moves))
     drawn: list[object] = [*drawn_examples(draw.chains(max_steps=2), count=40)]
     assert {*drawn} == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_drawn_chains_link_consistent_connections() -> None:
     longer = reached(draw.chains(), lambda chain: len(chain) > 1)
     for chain in (longer, *drawn_examples(draw.chains(), count=20)):
@@ -267,6 +272,7 @@ def test_drawn_chains_link_consistent_connections() -> None:
             older = each
 
 
+@pytest.mark.slow
 def test_drawn_connections_come_from_histories_and_chains() -> None:
     for each in drawn_examples(draw.connections(), count=30):
         check_connection(each)

@@ -65,6 +65,7 @@ def test_exact_logs_are_drawn_in_every_documented_size() -> None:
     }
 
 
+@pytest.mark.slow
 def test_drawn_bucket_sizes_are_one_to_ten() -> None:
     buckets = drawn_examples(draw.buckets(), count=200)
     assert {each.name for each in buckets} == {"platform", "burst"}
@@ -82,6 +83,7 @@ def test_policies_are_drawn_of_both_kinds() -> None:
     assert set(map(type, drawn_examples(draw.policies()))) == {ExactLog, Bucket}
 
 
+@pytest.mark.slow
 def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     charges = drawn_examples(draw.charges(RECORDER), count=110)
     runs = [requests_of(each) for each in charges]
@@ -102,6 +104,7 @@ def test_no_drawn_run_is_longer_than_the_request_bound(monkeypatch: pytest.Monke
     assert {len(requests_of(each)) for each in charges} == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
     charges = drawn_examples(draw.charges(), count=110)
     kinds = {(type(each.policy), type(each.state)) for each in charges}
@@ -114,6 +117,7 @@ def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
     assert any(each.state in NEVER_CHARGED for each in charges)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("states", "kind", "longest"),
     [(draw.log_states, LogState, 10), (draw.bucket_states, BucketState, 100)],
@@ -128,6 +132,7 @@ def test_log_and_bucket_states_are_drawn_valid_and_varied(
     assert len(set(drawn)) > len(drawn) // 4
 
 
+@pytest.mark.slow
 def test_drawn_admission_comes_a_day_after_the_start() -> None:
     answers = drawn_examples(draw.admissions())
     for each in answers:
@@ -142,6 +147,7 @@ def test_drawn_admission_comes_a_day_after_the_start() -> None:
     assert {type(each.states[0]) for each in answers} == {LogState, BucketState}
 
 
+@pytest.mark.slow
 def test_drawn_rate_limit_refusal_is_decided_at_the_start() -> None:
     answers = drawn_examples(draw.limit_refusals())
     for each in answers:
@@ -151,6 +157,7 @@ def test_drawn_rate_limit_refusal_is_decided_at_the_start() -> None:
     assert {type(each.policy) for each in answers} == {ExactLog, Bucket}
 
 
+@pytest.mark.slow
 def test_drawn_allowance_may_need_longer_than_the_window() -> None:
     answers = drawn_examples(draw.limits_left())
     for each in answers:

@@ -103,6 +103,7 @@ def test_empty_history_gives_fixed_done_ignored_refused_results(
     assert refused.rules == ("connection.authorize.lapsed",)
 
 
+@pytest.mark.slow
 def test_transitions_are_drawn_with_every_outcome() -> None:
     kinds = set(map(type, drawn_examples(draw.transitions(), count=40)))
     assert kinds == {Done, Ignored, Refused}
@@ -111,6 +112,7 @@ def test_transitions_are_drawn_with_every_outcome() -> None:
 # --- Recoveries -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_reconnect_makes_a_successor_after_every_history() -> None:
     for each in drawn_examples(draw.minted(), count=40):
         assert isinstance(each, Minted)
@@ -122,6 +124,7 @@ def test_drawn_reconnect_makes_a_successor_after_every_history() -> None:
         assert successor.identity.predecessor_id not in {None, successor.id}
 
 
+@pytest.mark.slow
 def test_drawn_reconnect_reissues_the_pending_successor() -> None:
     for each in drawn_examples(draw.reissued(), count=40):
         assert isinstance(each, Reissued)
@@ -130,6 +133,7 @@ def test_drawn_reconnect_reissues_the_pending_successor() -> None:
         assert each.connection.handoff_deadline == LATER + NEXT_ACTION_LIFETIME
 
 
+@pytest.mark.slow
 def test_drawn_recoveries_are_minted_and_reissued() -> None:
     assert set(map(type, drawn_examples(draw.recoveries(), count=40))) == {Minted, Reissued}
 
@@ -137,6 +141,7 @@ def test_drawn_recoveries_are_minted_and_reissued() -> None:
 # --- Previews and notices -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_previews_are_drawn_for_every_trigger_and_recovery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,6 +181,7 @@ def test_reconnect_preview_depends_on_the_successor() -> None:
     assert lapsed[0].rules != lapsed[1].rules
 
 
+@pytest.mark.slow
 def test_expiry_notices_are_drawn_1_to_60_days_before_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,6 +229,7 @@ def test_initiate_keeps_the_binding_of_its_coordinate(monkeypatch: pytest.Monkey
     assert len({each.session.coordinate for each in others}) > 3
 
 
+@pytest.mark.slow
 def test_drawn_landing_binds_its_new_user() -> None:
     landings = drawn_examples(draw.landings())
     for each in landings:
@@ -245,12 +252,14 @@ def test_drawn_landing_binds_its_new_user() -> None:
 # --- Access ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_grants_are_drawn_for_half_an_hour_or_without_an_end() -> None:
     grants = drawn_examples(draw.grants(), count=40)
     assert set(map(type, grants)) == {Granted}
     assert {each.valid_until for each in grants} == {None, START + NEXT_ACTION_LIFETIME}
 
 
+@pytest.mark.slow
 def test_denials_are_drawn_for_several_reasons() -> None:
     denials = drawn_examples(draw.denials(), count=40)
     assert set(map(type, denials)) == {Denied}
@@ -279,6 +288,7 @@ def test_access_is_asked_for_any_package_at_any_instant(monkeypatch: pytest.Monk
 # --- Idempotency ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_replay_has_the_stored_response() -> None:
     replays = drawn_examples(draw.replays(), count=40)
     assert set(map(type, replays)) == {KnownResponse}
@@ -333,6 +343,7 @@ def drawn_details(name: str) -> set[object]:
     return set(drawn_examples(outcome._detail(ProblemCode.BAD_REQUEST, name), count=100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DETAILS.keys() - {"reason"}))
 def test_drawn_problem_detail_is_an_id_a_time_or_a_listed_value(name: str) -> None:
     drawn = drawn_details(name)

@@ -88,6 +88,7 @@ def test_drawn_key_owner_has_an_owner_of_each_kind() -> None:
     assert {each.customer_account_id for each in owners} == ACCOUNTS
 
 
+@pytest.mark.slow
 def test_drawn_coordinate_is_one_user_of_one_app() -> None:
     coordinates = drawn_examples(draw.coordinates())
     assert set(map(type, coordinates)) == {Coordinate}
@@ -98,6 +99,7 @@ def test_drawn_coordinate_is_one_user_of_one_app() -> None:
     assert users >= {"user-1", "user-2"}
 
 
+@pytest.mark.slow
 def test_drawn_app_user_has_an_account_and_an_environment() -> None:
     users = drawn_examples(draw.app_users())
     assert set(map(type, users)) == {AppUser}
@@ -105,6 +107,7 @@ def test_drawn_app_user_has_an_account_and_an_environment() -> None:
     assert {each.customer_account_id for each in users} == ACCOUNTS
 
 
+@pytest.mark.slow
 def test_app_user_ids_are_drawn_plain_unusual_and_longest() -> None:
     drawn = drawn_examples(draw.app_user_ids(), count=200)
     assert all(parse_app_user_id(each) == each for each in drawn)
@@ -112,6 +115,7 @@ def test_app_user_ids_are_drawn_plain_unusual_and_longest() -> None:
     assert len(set(drawn)) > 50
 
 
+@pytest.mark.slow
 def test_idempotency_keys_are_drawn_plain_unusual_and_longest() -> None:
     drawn = drawn_examples(draw.idempotency_keys(), count=150)
     assert all(parse_idempotency_key(each) == each for each in drawn)
@@ -120,6 +124,7 @@ def test_idempotency_keys_are_drawn_plain_unusual_and_longest() -> None:
     assert reached(draw.idempotency_keys(), lambda key: "!" in key[1:])
 
 
+@pytest.mark.slow
 def test_data_package_is_drawn_plain_unusual_and_longest() -> None:
     drawn = drawn_examples(draw.data_package(), count=100)
     assert all(parse_data_packages((each,)) == (each,) for each in drawn)
@@ -128,6 +133,7 @@ def test_data_package_is_drawn_plain_unusual_and_longest() -> None:
     assert len(set(drawn) - plain) > 10
 
 
+@pytest.mark.slow
 def test_drawn_data_packages_are_sorted_and_number_one_to_64() -> None:
     drawn = drawn_examples(draw.data_packages(), count=40)
     assert all(parse_data_packages(each) == each for each in drawn)
@@ -136,6 +142,7 @@ def test_drawn_data_packages_are_sorted_and_number_one_to_64() -> None:
     assert len(lengths) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "bound", "edges"),
     [

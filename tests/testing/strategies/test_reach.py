@@ -224,6 +224,7 @@ def test_strategies_draw_every_reply_type(wanted: type[Reply]) -> None:
     assert isinstance(among(draw.replies, lambda reply: type(reply) is wanted), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", get_args(Write))
 def test_strategies_draw_every_write_type(wanted: type[Write]) -> None:
     assert isinstance(among(draw.writes, lambda write: type(write) is wanted), wanted)
@@ -249,6 +250,7 @@ def test_strategies_draw_every_defect_of_a_log_line(how: str) -> None:
     assert among(draw.broken_logs, lambda each: each.defect == how).defect == how
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", get_args(Storable))
 def test_strategies_draw_a_broken_document_of_every_kind(wanted: type[Storable]) -> None:
     assert among(draw.broken_documents, lambda each: each.kind is wanted).kind is wanted

@@ -67,6 +67,7 @@ def test_drawn_fingerprints_are_those_of_operations() -> None:
     assert len(set(drawn)) > 10
 
 
+@pytest.mark.slow
 def test_drawn_record_key_has_an_owner_and_an_idempotency_key() -> None:
     keys = drawn_examples(draw.record_keys())
     assert set(map(type, keys)) == {RecordKey}
@@ -92,6 +93,7 @@ def test_response_references_are_drawn_with_every_kept_status() -> None:
     }
 
 
+@pytest.mark.slow
 def test_drawn_attempt_is_the_first_second_or_third() -> None:
     attempts = drawn_examples(draw.attempts())
     assert {each.token for each in attempts} == {1, 2, 3}
@@ -134,6 +136,7 @@ def test_drawn_idempotency_record_has_the_requested_standing(standing: RecordSta
     }.get(standing, set(LostLeaseAction))
 
 
+@pytest.mark.slow
 def test_completed_record_is_drawn_with_both_kinds_of_response() -> None:
     drawn = drawn_examples(draw.records_in_standing(RecordStanding.COMPLETED), count=25)
     assert {type(made.response) for made, _ in drawn} == {Response, ResponseReference}
@@ -169,6 +172,7 @@ def test_history_is_drawn_from_moves_of_the_two_newest_attempts(
     assert all(isinstance(response, Response) for response in responses)
 
 
+@pytest.mark.slow
 def test_drawn_history_has_no_more_steps_than_asked() -> None:
     histories = drawn_examples(draw.record_histories(max_steps=1))
     assert {len(each.steps) for each in histories} == {0, 1}

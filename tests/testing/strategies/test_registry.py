@@ -184,6 +184,7 @@ def test_register_covers_every_public_type(monkeypatch: pytest.MonkeyPatch) -> N
             check_storable(drawn)
 
 
+@pytest.mark.slow
 def test_done_and_ignored_are_drawn_with_the_requested_type() -> None:
     assert isinstance(reached(registry._done(Done[Changes]), lambda _: True).value, Changes)
     assert isinstance(reached(registry._done(Done), lambda _: True).value, Connection)
@@ -241,6 +242,7 @@ def test_wording_and_detail_strategies_draw_all_listed_values(
     assert set(map(type, examples)) == {Example}
 
 
+@pytest.mark.slow
 def test_identity_strategy_draws_connection_identities(
     registered: dict[object, object],
 ) -> None:
@@ -248,6 +250,7 @@ def test_identity_strategy_draws_connection_identities(
     assert set(map(type, identities)) == {ConnectionIdentity}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ends_of_ranges")
 def test_chain_part_and_page_strategies_draw_every_bound(
     registered: dict[object, object],
@@ -264,6 +267,7 @@ def test_chain_part_and_page_strategies_draw_every_bound(
     assert {parse_uuid("after", each) for each in ids if each is not None} == ids - {None}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ends_of_ranges")
 def test_registered_batch_is_by_an_actor_who_revokes_chains(
     registered: dict[object, object],

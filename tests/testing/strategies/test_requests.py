@@ -62,6 +62,7 @@ def test_members_of_all_operations_and_facts_are_drawn() -> None:
     assert set(drawn_examples(draw.members(), count=100)) == of_facts | of_operations
 
 
+@pytest.mark.slow
 def test_drawn_parsed_members_are_those_of_an_operation() -> None:
     drawn = drawn_examples(draw.parsed_members())
     assert set(map(type, drawn)) == {ParsedMembers}
@@ -76,6 +77,7 @@ def test_drawn_parsed_members_are_those_of_an_operation() -> None:
             parse_app_user_id(each.values["appUserId"])
 
 
+@pytest.mark.slow
 def test_entity_tags_of_every_set_of_states_are_drawn() -> None:
     drawn = drawn_examples(draw.entity_tags(), count=100)
     assert set(map(type, drawn)) == {EntityTags}
@@ -91,12 +93,14 @@ def test_callers_are_drawn_with_and_without_the_write_scope() -> None:
     assert {each.scopes for each in callers} == {WRITE, frozenset()}
 
 
+@pytest.mark.slow
 def test_drawn_callers_with_write_scope_all_have_it() -> None:
     callers = drawn_examples(draw.callers_with_write_scope())
     check_callers(callers)
     assert {each.scopes for each in callers} == {WRITE}
 
 
+@pytest.mark.slow
 def test_drawn_call_is_read_back_from_its_request() -> None:
     calls = drawn_examples(draw.calls(), count=100)
     assert len({type(each.operation) for each in calls}) > 3
@@ -119,6 +123,7 @@ def test_drawn_new_ids_have_valid_uuids_and_a_next_action() -> None:
         assert each.next_action.expires_at >= START
 
 
+@pytest.mark.slow
 def test_server_settings_are_drawn_with_every_choice() -> None:
     drawn = drawn_examples(draw.server_settings(), count=100)
     assert set(map(type, drawn)) == {Settings}
@@ -130,6 +135,7 @@ def test_server_settings_are_drawn_with_every_choice() -> None:
     assert names == {(), ("burst",), ("platform",), ("burst", "platform")}
 
 
+@pytest.mark.slow
 def test_drawn_request_is_read_with_one_of_two_api_keys() -> None:
     requests = drawn_examples(draw.requests())
     assert all(isinstance(read(each, CALLER, START), Call) for each in requests)
@@ -140,6 +146,7 @@ def test_drawn_request_is_read_with_one_of_two_api_keys() -> None:
     }
 
 
+@pytest.mark.slow
 def test_drawn_parsed_body_has_the_members_of_a_create() -> None:
     bodies = drawn_examples(draw.parsed_bodies(), count=40)
     assert set(map(type, bodies)) == {ParsedBody}

@@ -33,6 +33,7 @@ from curae_lifecycle.testing.strategies import START, TICK, CoordinateAct, Recor
 from tests.testing.strategies.drawing import HOUR, smallest
 
 
+@pytest.mark.slow
 def test_drawn_ids_and_values_shrink_to_simple_examples() -> None:
     assert smallest(draw.instants(), lambda _: True) == START
     assert smallest(draw.connection_ids(), lambda _: True).endswith("-000000000001")
@@ -96,11 +97,13 @@ def test_strategies_draw_a_chain_with_a_reissued_next_action() -> None:
     assert chain[-1].updated_at - START >= TICK
 
 
+@pytest.mark.slow
 def test_second_generation_binding_shrinks_to_two_users() -> None:
     bound = smallest(draw.bindings(), lambda each: each.generation > 1)
     assert attrs.astuple(bound, recurse=False)[1:5] == ("u-2", AccountState.LIMITED, 2, 3)
 
 
+@pytest.mark.slow
 def test_drawn_histories_shrink_to_an_empty_history() -> None:
     assert smallest(draw.coordinate_histories(), lambda _: True).steps == ()
     assert smallest(draw.record_histories(), lambda _: True).steps == ()

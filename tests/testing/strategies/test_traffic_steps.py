@@ -54,6 +54,7 @@ def check_steps(steps: list[TrafficStep]) -> None:
     assert {each.key for each in steps} == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_drawn_steps_are_of_many_kinds_and_choices() -> None:
     lists = drawn_examples(traffic.traffic_steps(20), count=100)
     steps = [each for drawn in lists for each in drawn]
@@ -64,6 +65,7 @@ def test_drawn_steps_are_of_many_kinds_and_choices() -> None:
     assert len({each.offset for each in steps}) > 20
 
 
+@pytest.mark.slow
 def test_graduation_is_drawn_after_the_requests_that_it_needs() -> None:
     lists = drawn_examples(traffic.traffic_steps(20), count=150)
     threes = [each for drawn in lists for each in zip(drawn, drawn[1:], drawn[2:], strict=False)]
@@ -78,11 +80,13 @@ def test_graduation_is_drawn_after_the_requests_that_it_needs() -> None:
         assert attrs.evolve(initiate, kind=StartGraduation) == handoff
 
 
+@pytest.mark.slow
 def test_list_of_drawn_steps_is_no_longer_than_asked() -> None:
     lists = drawn_examples(traffic.traffic_steps(2), count=150)
     assert set(map(len, lists)) == {0, 1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_steps", [2, 3])
 def test_longest_list_of_drawn_steps_begins_with_a_create(max_steps: int) -> None:
     create = TrafficStep(NOW, CreateConnection)
@@ -94,11 +98,13 @@ def test_longest_list_of_drawn_steps_begins_with_a_create(max_steps: int) -> Non
     assert any(each[0] != create for each in lists if 0 < len(each) < max_steps)
 
 
+@pytest.mark.slow
 def test_list_of_one_step_at_most_begins_with_any() -> None:
     lists = drawn_examples(traffic.traffic_steps(1))
     assert len({each[0].kind for each in lists if each}) > 3
 
 
+@pytest.mark.slow
 def test_runs_are_drawn_with_and_without_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "play_traffic", lambda buckets, steps: (buckets, steps))
     drawn = drawn_examples(draw.traffic_runs(max_steps=2), count=100)

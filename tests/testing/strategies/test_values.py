@@ -117,11 +117,13 @@ def check_connection(connection: Connection) -> None:
     assert load(Connection, dump(connection)) == connection
 
 
+@pytest.mark.slow
 @given(draw.connections())
 def test_drawn_connection_is_consistent(connection: Connection) -> None:
     check_connection(connection)
 
 
+@pytest.mark.slow
 @given(draw.connection_histories(), st.data())
 def test_drawn_history_is_what_applying_its_facts_gives(
     history: ConnectionHistory, data: st.DataObject
@@ -147,6 +149,7 @@ def test_drawn_history_is_what_applying_its_facts_gives(
     draw.apply_fact(connection, fact, now)
 
 
+@pytest.mark.slow
 @given(draw.chains())
 def test_drawn_chain_links_its_connections(chain: tuple[Connection, ...]) -> None:
     older: Connection | None = None
@@ -158,12 +161,14 @@ def test_drawn_chain_links_its_connections(chain: tuple[Connection, ...]) -> Non
     assert len({each.id for each in chain}) == len(chain)
 
 
+@pytest.mark.slow
 @given(draw.bindings())
 def test_drawn_binding_is_consistent(bound: LimitedAccountAppBinding) -> None:
     assert bound.state is not AccountState.UNLINKED
     assert bound.user_id == f"u-{bound.generation}"
 
 
+@pytest.mark.slow
 @given(draw.sessions())
 def test_drawn_session_is_consistent(session: CuraeConnectSession) -> None:
     landed = session.handoff is HandoffState.LANDED
@@ -199,6 +204,7 @@ def test_drawn_preview_has_a_refusal_only_if_refused(prospect: TriggerPreview) -
         assert prospect.refused.rules == prospect.rules
 
 
+@pytest.mark.slow
 @given(draw.notices())
 def test_drawn_expiry_notice_is_due_before_the_connections_end(notice: ExpiryNotice) -> None:
     assert notice.due_at < notice.ends_at
@@ -227,6 +233,7 @@ def test_drawn_request_is_parsed_to_a_call(request: Request, caller: Caller) -> 
     assert isinstance(read(request, caller, START), Call)
 
 
+@pytest.mark.slow
 @given(draw.broken_requests(), draw.callers_with_write_scope())
 def test_drawn_broken_request_is_refused_with_its_expected_code(
     broken: BrokenRequest, caller: Caller
@@ -269,6 +276,7 @@ def test_drawn_ids_and_instants_are_valid(user: AppUserId, now: datetime, whose:
     assert parse_app_user_id(whose.app_user_id)
 
 
+@pytest.mark.slow
 @given(st.tuples(draw.attempts(), draw.new_ids(), draw.server_settings(), draw.callers()))
 def test_drawn_attempts_ids_and_settings_are_valid(
     drawn: tuple[Attempt, NewIds, Settings, Caller],
@@ -316,6 +324,7 @@ def test_drawn_coordinate_history_is_consistent(past: CoordinateHistory) -> None
     assert past.binding is (past.steps[-1].binding if past.steps else None)
 
 
+@pytest.mark.slow
 @given(draw.record_histories())
 def test_drawn_record_history_ends_in_its_last_steps_record(past: RecordHistory) -> None:
     assert past.record is (past.steps[-1].record if past.steps else None)
@@ -366,6 +375,7 @@ def test_drawn_traffic_equals_the_decisions_of_a_server(run: Traffic) -> None:
                 )
 
 
+@pytest.mark.slow
 @given(draw.logs())
 def test_drawn_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     answers = list(replay(drawn.lines, check=True))
@@ -386,6 +396,7 @@ def test_drawn_log_omits_a_landed_handoff_that_no_decision_read() -> None:
     assert log._landing_facts(cast("Exchange", refused)) == []
 
 
+@pytest.mark.slow
 @given(draw.broken_logs())
 def test_drawn_broken_log_has_exactly_one_broken_line(drawn: BrokenLog) -> None:
     answers = list(replay(drawn.lines))
@@ -404,6 +415,7 @@ def test_drawn_broken_argument_raises_argument_error(broken: BrokenArgument) -> 
     assert broken.defect
 
 
+@pytest.mark.slow
 @given(draw.broken_documents())
 def test_drawn_broken_document_is_malformed(broken: BrokenDocument) -> None:
     with pytest.raises(MalformedError):
@@ -422,6 +434,7 @@ def test_request_printed_for_a_custom_operation_reads_back_equal(
     assert read(printed, caller=caller, now=START, settings=settings) == call
 
 
+@pytest.mark.slow
 @given(draw.connection_histories(), fields.build_from_fields(ConsentWithdrawn))
 def test_custom_fact_is_drawn_applied_and_printed_by_its_fields(
     history: ConnectionHistory, drawn: ConsentWithdrawn
