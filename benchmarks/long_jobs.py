@@ -285,7 +285,7 @@ def main(jobs: Sequence[str], disks: Sequence[str], connections: int, rows: int)
                 slow_down(server)
             print(f"{disk} disk", flush=True)
             with database(server.url) as url:
-                asyncio.run(run(url, jobs, connections, rows))
+                asyncio.run(run(url, jobs, connections, rows=rows))
 
 
 if __name__ == "__main__":
@@ -299,4 +299,4 @@ if __name__ == "__main__":
     if chosen.work:
         work(*chosen.work)
     else:
-        main(chosen.jobs, chosen.disk, chosen.connections, chosen.rows)
+        main(chosen.jobs, chosen.disk, connections=chosen.connections, rows=chosen.rows)

@@ -464,7 +464,7 @@ def main() -> None:
         plan = [(Setup(ASYNCPG), KINDS, (4,))]
         lengths = Lengths(3, 0.5)
     for setup, kinds, clients in plan:
-        run(setup, given.kinds or kinds, given.clients or clients, lengths)
+        run(setup, given.kinds or kinds, given.clients or clients, lengths=lengths)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ class Watch:
         if response.status == _NOT_FOUND:
             self._check_not_found(response, caller, needs)
         if response.status == _TOO_MANY:
-            self._limits.check_refusal(response, now, needs, loaded_at)
+            self._limits.check_refusal(response, now, needs, commits_before_load=loaded_at)
         if needs is not None and needs.record is not None:
             check_response_is_stored(response, changes, needs.record)
         if caller is not None:

@@ -134,10 +134,10 @@ class LimitHistory:
         policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
         for bucket in needs.buckets:
             if bucket.bucket.name == policy:
-                self._check_bucket(response, bucket, now, commits_before_load)
+                self._check_bucket(response, bucket, now, commits_before_load=commits_before_load)
         key = needs.limit
         if key is not None and {policy, key.policy} <= self._limits.keys():
-            self._check_limit(response, key, now, commits_before_load)
+            self._check_limit(response, key, now, commits_before_load=commits_before_load)
 
     def _check_limit(
         self, response: Response, key: LimitKey, now: datetime, commits_before_load: int

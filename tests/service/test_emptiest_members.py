@@ -107,7 +107,7 @@ def annotate(query: str, body: dict[str, Json]) -> operation.Operation:
         headers=headers,
         body=json.dumps(body).encode(),
     )
-    call = read(request, CALLER, START, SETTINGS)
+    call = read(request, CALLER, START, settings=SETTINGS)
     assert isinstance(call, Call)
     assert call.key == IdempotencyKey("k-1")
     return call.operation

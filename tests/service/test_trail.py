@@ -50,7 +50,7 @@ def ask(
     settings: Settings = DEFAULT_SETTINGS,
 ) -> Sequence[str]:
     """Return the trail of a request."""
-    call = read(asked, caller, at(2), settings)
+    call = read(asked, caller, at(2), settings=settings)
     if isinstance(call, Decision):
         return call.rules
     return decide(call, snapshot, at(2), new_ids=new_ids(9, at(2))).rules

@@ -59,7 +59,7 @@ PATHS = [
 
 @pytest.mark.parametrize("operation", [each[0] for each in PATHS])
 def test_every_path_of_a_server_without_operations_is_not_found(operation: str) -> None:
-    decision = read(request(operation), CALLER, START, Settings(operations=()))
+    decision = read(request(operation), CALLER, START, settings=Settings(operations=()))
     assert isinstance(decision, Decision)
     assert respond(decision).response.status == 404
 
@@ -161,13 +161,13 @@ def test_custom_operation_is_read_from_path_query_and_body() -> None:
     asked = attrs.evolve(request("get"), method="PUT", body=b'{"appUserId":"u"}')
     for query, label in (("", None), ("?label=x", "x"), ("?other=x", None)):
         sent = attrs.evolve(asked, target=asked.target + query)
-        reading = read(sent, CALLER, START, Settings(operations=(Relabel,)))
+        reading = read(sent, CALLER, START, settings=Settings(operations=(Relabel,)))
         assert isinstance(reading, Call)
         assert reading.operation == Relabel(ID, label, AppUserId("u"))
 
 
 def test_api_key_of_another_environment_gets_wrong_environment() -> None:
-    reading = read(request("get"), CALLER, START, Settings(environment=Environment.TEST))
+    reading = read(request("get"), CALLER, START, settings=Settings(environment=Environment.TEST))
     assert refused(reading) == ("WRONG_ENVIRONMENT", {"environment": "live"})
 
 
@@ -305,7 +305,7 @@ def test_if_none_match_is_ignored_if_the_operation_has_no_etag() -> None:
     asked = request("account-state", headers=(("If-None-Match", "*"),))
     states = frozenset(AccountState)
     for kind, known in ((GetAccountState, states), (Unconditional, frozenset[AccountState]())):
-        reading = read(asked, CALLER, START, Settings(operations=(kind,)))
+        reading = read(asked, CALLER, START, settings=Settings(operations=(kind,)))
         assert isinstance(reading, Call)
         assert reading.operation == kind(AppUserId("user-1"), known)
 

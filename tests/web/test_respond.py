@@ -187,7 +187,7 @@ def test_problem_body_has_the_servers_type_uri_and_instance() -> None:
 
 
 def test_problem_type_may_have_a_base_of_one_character() -> None:
-    unknown = read(curae.Request("GET", "/"), CALLER, START, curae.Settings(type_base="/"))
+    unknown = read(curae.Request("GET", "/"), CALLER, START, settings=curae.Settings(type_base="/"))
     assert isinstance(unknown, Decision)
     assert document(respond(unknown))["type"] == "/not-found"
 

@@ -180,7 +180,7 @@ def _expect_bad_request(app: App, request: Request) -> Steps[None]:
 def _first_fault(request: Request, operations: tuple[Kind, ...]) -> Mapping[str, object]:
     scopes = frozenset(kind.rule.scope for kind in operations if kind.rule.scope is not None)
     caller = attrs.evolve(_CALLER, scopes=scopes)
-    refused = read(request, caller, _ANY_TIME, Settings(operations=operations))
+    refused = read(request, caller, _ANY_TIME, settings=Settings(operations=operations))
     assert isinstance(refused, Decision)  # noqa: S101 - the checks send what must be refused
     assert isinstance(refused.reply, ProblemReply)  # noqa: S101 - as above
     return refused.reply.problem.details

@@ -205,7 +205,7 @@ class Population:
         Returns:
             The request; `None` if it needs the id of a connection and the client knows none.
         """
-        call = self._call(operation, client, user, now)
+        call = self._call(operation, client, user, now=now)
         if call is None:
             return None
         method, path, body = call

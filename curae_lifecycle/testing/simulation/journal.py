@@ -92,7 +92,7 @@ class Journal:
                 case _:
                     pass
         if not answer.rules[-1].startswith(_NOT_REPLAYABLE):
-            self.add(user, at, request, answer.response)
+            self.add(user, at, request, response=answer.response)
 
     def drop(self, user: AppUser) -> None:
         """Drop all entries of an app user."""

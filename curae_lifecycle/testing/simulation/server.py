@@ -438,7 +438,7 @@ class SimulatedServer:
 
     def _log_answer(self, request: Request, answer: Answer, now: datetime) -> None:
         if self.current_user is not None:
-            self._journal.add_answer(self.current_user, now, request, answer)
+            self._journal.add_answer(self.current_user, now, request, answer=answer)
 
     def _load_record(self, digest: str, key: RecordKey, now: datetime) -> Loaded:
         self._store.now = now

@@ -229,7 +229,7 @@ class Simulation:
     def _start_request(self, operation: str, client: Client, user: User) -> None:
         unkeyed = operation in {"get", "account-state", "graduation"}
         key = None if unkeyed else f"k-{next(self._numbers)}"
-        request = self._population.request(operation, client, user, key, self._now)
+        request = self._population.request(operation, client, user, key=key, now=self._now)
         if request is None:
             return
         makes_external_call = key is not None and self._dice.strikes(Mishap.EXTERNAL_CALL)
@@ -246,7 +246,7 @@ class Simulation:
             return
         if self._dice.strikes(Mishap.KEY_REUSED):
             another = self._random.choice((operation, "initiate"))
-            other = self._population.request(another, client, user, key, self._now)
+            other = self._population.request(another, client, user, key=key, now=self._now)
             reused = attrs.evolve(sent, request=other or request, tries=0)
             for mean in (2, 120):
                 self._schedule_in(self._dice.around(mean), self._send, reused)
@@ -269,7 +269,7 @@ class Simulation:
         self._server.current_user = user.app_user
         package = self._random.choice((*PACKAGES, "genomics"))
         now = self._clocks.shown(self._now)
-        answer = self._server.decide_access(client.caller, connection_id, package, now)
+        answer = self._server.decide_access(client.caller, connection_id, package, now=now)
         self.summary.access[answer] += 1
 
     # --- The network --------------------------------------------------------------------------

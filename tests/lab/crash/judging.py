@@ -108,7 +108,7 @@ def judge_round(
         begun = before.get(user, Rest())
         search = Search(histories[user], begun, ended, ahead=ahead, until=until, budget=budget)
         told = partial(tell, histories[user], begun, ended)
-        judged.add(user, search.run(), search.size, told)
+        judged.add(user, search.run(), search.size, told=told)
 
 
 def overdrawn(

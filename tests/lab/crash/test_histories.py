@@ -257,7 +257,7 @@ def test_history_checker_rejects_refused_page_visit_with_effect(lived: Lived) ->
 def test_history_checker_accepts_a_cancel_begun_before_reconnect(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
-    lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
+    lived.ask("POST", f"connections/{first}:reconnect", None, key="k-3")
     assert lived.tell(Revoked(ConnectionId(first), Actor.PATIENT)) == "done"
     # It began before there was anything left to revoke, and ended after.
     work = Visited(kind="connection", subject=first, coordinate=USER, action="cancel")
@@ -273,7 +273,7 @@ def test_history_checker_accepts_reconnect_loaded_before_a_fact(
     first = ConnectionId(lived.connections[0])
     lived.tell(Authorized(first))
     lived.tell(ActionRequired(first, "login"))
-    lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
+    lived.ask("POST", f"connections/{first}:reconnect", None, key="k-2")
     commit = lived.store.commit
 
     def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
@@ -285,7 +285,7 @@ def test_history_checker_accepts_reconnect_loaded_before_a_fact(
 
     begun = lived.moment
     monkeypatch.setattr(lived.store, "commit", late)
-    assert lived.ask("POST", f"connections/{first}:reconnect", None, "k-3").status == 201
+    assert lived.ask("POST", f"connections/{first}:reconnect", None, key="k-3").status == 201
     lived.alter(len(lived.history) - 1, invoked=begun)
     assert lived.judged().is_explained
 
@@ -297,7 +297,7 @@ def test_history_checker_accepts_revoke_loaded_before_a_fact(
     first = ConnectionId(lived.connections[0])
     lived.tell(Authorized(first))
     lived.tell(ActionRequired(first, "login"))
-    lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
+    lived.ask("POST", f"connections/{first}:reconnect", None, key="k-2")
     commit = lived.store.commit
 
     def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:

@@ -201,7 +201,7 @@ class Platform:
                 # Reading: a binding has no creation, so `happenedAt` may be any earlier time, and the
                 # binding is judged as it is when the fact is recorded.
                 return self._bind("graduate", coordinate, user)
-            return self._tombstone(coordinate, now, happened, given.get("happenedAt"))
+            return self._tombstone(coordinate, now, happened, reported=given.get("happenedAt"))
 
         reason = require_text(given["reason"]) if "reason" in given else ""
         actor = given.get("actor", "APP")

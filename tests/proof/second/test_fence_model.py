@@ -202,7 +202,7 @@ class Pair:
         number = self.account.rows.index(row)
 
         def act(account: Account) -> str:
-            return account.authorize(account.rows[number], self.now, happened, expires)
+            return account.authorize(account.rows[number], self.now, happened, expires=expires)
 
         self.fired = False
         if late:

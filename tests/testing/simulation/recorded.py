@@ -162,7 +162,9 @@ class _RecordedServer(SimulatedServer):
 
     def commit(self, transaction: OpenRequest, new_ids: NewIds) -> Answer | None:
         answer = super().commit(transaction, new_ids)
-        self._add(transaction.now, f"commit {_request(transaction.request)}", answer, new_ids)
+        self._add(
+            transaction.now, f"commit {_request(transaction.request)}", answer, new_ids=new_ids
+        )
         return answer
 
     def begin_external_call(
@@ -172,7 +174,7 @@ class _RecordedServer(SimulatedServer):
             transaction, new_ids, lease=lease, lost_lease=lost_lease
         )
         what = f"begin a call of {lease} us ({lost_lease}) for {_request(transaction.request)}"
-        self._add(transaction.now, what, answer or transaction.attempt, new_ids)
+        self._add(transaction.now, what, answer or transaction.attempt, new_ids=new_ids)
         return answer
 
     def renew_lease(
@@ -186,7 +188,7 @@ class _RecordedServer(SimulatedServer):
     ) -> Answer | None:
         answer = super().finish_external_call(transaction, attempt, now=now, new_ids=new_ids)
         what = f"finish the call of {attempt.key.key} for {_request(transaction.request)}"
-        self._add(now, what, answer, new_ids)
+        self._add(now, what, answer, new_ids=new_ids)
         return answer
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:

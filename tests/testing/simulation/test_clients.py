@@ -92,7 +92,7 @@ class Apps:
         """Return many requests of the first app for a user."""
         key = None if operation in WITHOUT_KEY else "k-1"
         request = self.population.request
-        drawn = [request(operation, self.client, user, key, START) for _ in range(200)]
+        drawn = [request(operation, self.client, user, key=key, now=START) for _ in range(200)]
         return [each for each in drawn if each is not None]
 
 
