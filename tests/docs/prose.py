@@ -59,11 +59,11 @@ NOT_VERBS: Final = frozenset(
 """Words that no docstring of a function starts with, since they are no verbs."""
 
 BANNED: Final = re.compile(
-    r"\b(whoever|whomever|whom|nobody|somebody|anybody|comes? back|came back|stands? still|stood still"
-    r"|(?:is|are|was|were|be|been) answered)\b",
+    r"\b(whoever|whomever|whom|nobody|somebody|anybody|(?:comes?|came)\s+back"
+    r"|(?:stands?|stood)\s+still|(?:is|are|was|were|be|been)\s+answered)\b",
     re.IGNORECASE,
 )
-"""Words and phrases that no docstring and no comment holds."""
+"""Words and phrases that no docstring and no comment holds, also across lines."""
 
 _CODE: Final = re.compile(r"``.*?``|`[^`]*`|\"[^\"]*\"|“[^”]*”|https?://\S+", re.DOTALL)
 _DIRECTIVE: Final = re.compile(r"#\s*(?:noqa|type:|pyright:|pragma|fmt:|-{3,})")
@@ -124,7 +124,8 @@ def _of_docstring(name: str, *, line: int, text: str, is_function: bool) -> Iter
 
 def _of_words(name: str, line: int, text: str) -> Iterator[Offence]:
     for found in BANNED.finditer(_CODE.sub(" ", text)):
-        yield Offence(name, line=line, rule=f"says {found[0]!r}", text=_short(text))
+        words = " ".join(found[0].split())
+        yield Offence(name, line=line, rule=f"says {words!r}", text=_short(text))
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str, bool]]:
@@ -150,9 +151,20 @@ def _is_plain_function(node: _Documented) -> bool:
 
 
 def _comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the comments with their first lines; lines that follow one another are one comment."""
+    block: list[tuple[int, str]] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and not _DIRECTIVE.match(token.string):
-            yield token.start[0], token.string.lstrip("# ")
+            if block and token.start[0] != block[-1][0] + 1:
+                yield _joined(block)
+                block = []
+            block.append((token.start[0], token.string.lstrip("# ")))
+    if block:
+        yield _joined(block)
+
+
+def _joined(block: list[tuple[int, str]]) -> tuple[int, str]:
+    return block[0][0], "\n".join(text for _, text in block)
 
 
 def _short(text: str) -> str:
