@@ -126,8 +126,8 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
     },
     (
         f"{_KIT}.bodies._first_fault",
-        "refused = read(request, caller, _ANY_TIME, Settings(operations=operations))",
-        "refused = read(request, caller, None, Settings(operations=operations))",
+        "refused = read(request, caller, _ANY_TIME, settings=Settings(operations=operations))",
+        "refused = read(request, caller, None, settings=Settings(operations=operations))",
     ): "The time decides nothing about a request that cannot be read.",
     (
         f"{_KIT}.bodies._refuses_all_bodies",

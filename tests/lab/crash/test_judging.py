@@ -47,7 +47,9 @@ def test_history_without_a_valid_order_is_printed_in_full(lived: Lived) -> None:
         assert part in told
     assert all(key in told for _, key in lived.rest().values)
     judged = Judged()
-    judged.add(USER.app_user, Verdict(is_explained=False, executed=1, placed=0), 1, told=lambda: told)
+    judged.add(
+        USER.app_user, Verdict(is_explained=False, executed=1, placed=0), 1, told=lambda: told
+    )
     assert judged.broken[0].endswith(told)
 
 
