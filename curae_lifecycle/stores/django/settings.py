@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.stores.sql.limits import postgresql_options
+from curae_lifecycle.stores.sql.session_settings import postgresql_options
 
 DEFAULT_TIMEOUT: Final = 2.0
 """The default timeout for a connection, a lock or a statement, in seconds."""

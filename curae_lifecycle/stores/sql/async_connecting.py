@@ -21,13 +21,13 @@ from curae_lifecycle.stores.sql.async_drivers import (
     PsycopgConnection,
     SqliteTurns,
 )
-from curae_lifecycle.stores.sql.limits import (
+from curae_lifecycle.stores.sql.replication import Replication
+from curae_lifecycle.stores.sql.session_settings import (
     GRACE,
     MARIADB_SQL_MODE,
     mariadb_limits,
     postgresql_options,
 )
-from curae_lifecycle.stores.sql.replication import Replication
 
 if TYPE_CHECKING:
     from threading import Thread

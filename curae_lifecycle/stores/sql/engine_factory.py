@@ -24,14 +24,14 @@ from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
 from curae_lifecycle.stores.sql.forks import forget_after_fork
-from curae_lifecycle.stores.sql.limits import (
+from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
+from curae_lifecycle.stores.sql.replication import Replication
+from curae_lifecycle.stores.sql.session_settings import (
     GRACE,
     MARIADB_SQL_MODE,
     mariadb_limits,
     postgresql_options,
 )
-from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
-from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Session settings: limits of the wait for a lock or a statement, and what the laws need."""
+"""Settings of a database session: timeouts, durable commits, strict values and isolation."""
 
 from __future__ import annotations
 

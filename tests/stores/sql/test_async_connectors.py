@@ -20,9 +20,9 @@ from curae_lifecycle.stores.sql.async_drivers import (
     SqliteTurns,
 )
 from curae_lifecycle.stores.sql.engine import create_engine_async
-from curae_lifecycle.stores.sql.limits import mariadb_limits
 from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
 from curae_lifecycle.stores.sql.replication import Replication
+from curae_lifecycle.stores.sql.session_settings import mariadb_limits
 from tests.support.serving import FakeTime, run_async
 
 Named = dict[str, object]

@@ -28,7 +28,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.limits import MariadbLimits, mariadb_limits
+from curae_lifecycle.stores.sql.session_settings import MariadbLimits, mariadb_limits
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

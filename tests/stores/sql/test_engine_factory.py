@@ -18,9 +18,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.sql.engine import create_engine, create_engine_async
 from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of, dialect_of
-from curae_lifecycle.stores.sql.limits import mariadb_limits
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.stores.sql.replication import Replication
+from curae_lifecycle.stores.sql.session_settings import mariadb_limits
 from curae_lifecycle.stores.sql.statement import Dialect
 from tests.stores.sql.fake_psycopg import FakePgconn, FakePsycopg
 

@@ -15,7 +15,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.limits import mariadb_limits, postgresql_options
+from curae_lifecycle.stores.sql.session_settings import mariadb_limits, postgresql_options
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.support.sql.databases import with_driver
 
