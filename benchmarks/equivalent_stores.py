@@ -26,7 +26,7 @@ _COLUMNS: Final = {
     "_page_upsert": (
         '"id": page.digest,',
         '"version": 1,',
-        '"subject": key_of(page.kind, page.subject),',
+        '"subject": page_subject_key(page),',
         '"expires_at": to_epoch_microseconds(page.expires_at),',
         '"document": format_document(dump(page)),',
         'return _upsert(dialect, table="curae_page", unique="subject", columns=columns)',

@@ -121,10 +121,7 @@ def check_function(argument: str, value: object, wanted: str) -> None:
     Raises:
         ArgumentError: The value cannot be called, or is a class or a coroutine function.
     """
-    if isinstance(value, type):
-        raise ArgumentError(argument, f"{wanted}: {value.__name__} is a class, so call it")
-    if not callable(value):
-        raise ArgumentError(argument, f"{wanted}: {type(value).__name__} cannot be called")
+    _check_callable(argument, value, wanted)
     if inspect.iscoroutinefunction(value):
         raise ArgumentError(argument, f"{wanted}: this one is async")
 
@@ -140,10 +137,7 @@ def check_async_function(argument: str, value: object, wanted: str) -> None:
     Raises:
         ArgumentError: The value cannot be called, or is a class or a blocking function.
     """
-    if isinstance(value, type):
-        raise ArgumentError(argument, f"{wanted}: {value.__name__} is a class, so call it")
-    if not callable(value):
-        raise ArgumentError(argument, f"{wanted}: {type(value).__name__} cannot be called")
+    _check_callable(argument, value, wanted)
     if _is_blocking(value):
         raise ArgumentError(argument, f"{wanted}: this one is not async")
 
@@ -164,10 +158,20 @@ def is_async_engine(value: object) -> bool:
 # --- What is wrong --------------------------------------------------------------------------
 
 
-def _check_methods(argument: str, value: object, methods: tuple[str, ...]) -> None:
-    wanted = f"a {argument}"
+def _check_no_class(argument: str, value: object, wanted: str) -> None:
     if isinstance(value, type):
         raise ArgumentError(argument, f"{wanted}: {value.__name__} is a class, so call it")
+
+
+def _check_callable(argument: str, value: object, wanted: str) -> None:
+    _check_no_class(argument, value, wanted)
+    if not callable(value):
+        raise ArgumentError(argument, f"{wanted}: {type(value).__name__} cannot be called")
+
+
+def _check_methods(argument: str, value: object, methods: tuple[str, ...]) -> None:
+    wanted = f"a {argument}"
+    _check_no_class(argument, value, wanted)
     missing = [name for name in methods if not callable(getattr(value, name, None))]
     if missing:
         fix = _conversion(argument, value)
@@ -177,7 +181,7 @@ def _check_methods(argument: str, value: object, methods: tuple[str, ...]) -> No
 
 
 def _conversion(argument: str, value: object) -> str | None:
-    # What makes a store or a database of this value, or None.
+    # Returns the expression that makes a store or a database of this value, or None.
     if is_engine(value):
         database = "SqlDatabase(engine)"
     elif is_async_engine(value):

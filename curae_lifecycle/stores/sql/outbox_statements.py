@@ -36,7 +36,7 @@ from curae_lifecycle.stores.outbox import (
     NewerDelivery,
 )
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value, placeholders
 from curae_lifecycle.web.json import MalformedError, parse_json
 
 
@@ -145,7 +145,7 @@ def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, 
     # Returns the condition, and its values, that a message is still due, and that no worker has
     # claimed it since it was read.
     claims = [each.claim for each in due if each.claim is not None]
-    same = f" OR claim IN ({_marks(claims)})" if claims else ""
+    same = f" OR claim IN ({placeholders(len(claims))})" if claims else ""
     now, clock = NOW_SQL[dialect], _clock_values(dialect)
     waits = f"due_at IS NOT NULL AND (due_at <= {now} OR waits_from > {now})"
     return (
@@ -159,7 +159,7 @@ def _wake_statement(dialect: Dialect, subjects: Sequence[str]) -> Statement:
     # `failure_statements` delayed them.
     return Statement(
         f"UPDATE curae_outbox SET due_at = 0, waits_from = {NOW_SQL[dialect]} WHERE "
-        f"subject IN ({_marks(subjects)}) AND claim IS NULL AND attempts = 0 AND due_at > 0",
+        f"subject IN ({placeholders(len(subjects))}) AND claim IS NULL AND attempts = 0 AND due_at > 0",
         (*_clock_values(dialect), *subjects),
     )
 
@@ -365,7 +365,7 @@ def release_claim_statement(
     """
     text = (
         "UPDATE curae_outbox SET claim = NULL, attempts = attempts - 1, due_at = 0, "
-        f"waits_from = {NOW_SQL[dialect]} WHERE claim = ? AND id IN ({_marks(untried)})"
+        f"waits_from = {NOW_SQL[dialect]} WHERE claim = ? AND id IN ({placeholders(len(untried))})"
     )
     return Statement(text, (*_clock_values(dialect), claim, *[each.number for each in untried]))
 
@@ -388,11 +388,7 @@ def _clock_values(dialect: Dialect) -> tuple[Value, ...]:
 
 
 def _id_in(due: Sequence[Due]) -> str:
-    return f"id IN ({_marks(due)})"
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
+    return f"id IN ({placeholders(len(due))})"
 
 
 def _numbers_of(due: Sequence[Due]) -> list[int]:

@@ -22,7 +22,7 @@ from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.retry import Retrier
-from curae_lifecycle.stores.sql.statement import Statement, Value
+from curae_lifecycle.stores.sql.statement import Statement, placeholders
 from curae_lifecycle.stores.sql.storing import (
     clear_user_statement,
     format_era,
@@ -131,7 +131,7 @@ def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, 
         key: The key of the coordinate.
         kept_eras: The eras whose rows stay: the one that the erasure began, and the present one.
     """
-    where = f"coordinate = ? AND era NOT IN ({_placeholders(kept_eras)})"
+    where = f"coordinate = ? AND era NOT IN ({placeholders(len(kept_eras))})"
     connections, sessions = [
         Statement(f"SELECT id FROM {table} WHERE {where}", (key, *kept_eras))
         for table in ("curae_connection", "curae_session")
@@ -141,7 +141,7 @@ def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, 
 
 def count_statement(subjects: tuple[str, ...]) -> Statement:
     """Build the SELECT that counts the messages about some subjects."""
-    text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({_placeholders(subjects)})"
+    text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({placeholders(len(subjects))})"
     return Statement(text, subjects)
 
 
@@ -218,7 +218,7 @@ async def _purge_erasure(
 
 async def _is_used(database: AsyncTransactions, key: str, eras: tuple[int, ...]) -> bool:
     for table in ("curae_connection", "curae_session"):
-        where = f"coordinate = ? AND era IN ({_placeholders(eras)})"
+        where = f"coordinate = ? AND era IN ({placeholders(len(eras))})"
         if await database.rows(
             Statement(f"SELECT id FROM {table} WHERE {where} LIMIT 1", (key, *eras))
         ):
@@ -236,8 +236,4 @@ def _batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _deletion(table: str, column: str, keys: tuple[str, ...]) -> Statement:
-    return Statement(f"DELETE FROM {table} WHERE {column} IN ({_placeholders(keys)})", keys)
-
-
-def _placeholders(values: Sequence[Value]) -> str:
-    return ", ".join("?" * len(values))
+    return Statement(f"DELETE FROM {table} WHERE {column} IN ({placeholders(len(keys))})", keys)

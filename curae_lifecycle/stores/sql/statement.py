@@ -58,6 +58,11 @@ class Statement(NamedTuple):
         return _to_numbered(self.text)
 
 
+def placeholders(count: int) -> str:
+    """Return `count` question marks for a list of values in SQL, such as `?, ?`."""
+    return ", ".join("?" * count)
+
+
 def combine(statements: Sequence[Statement]) -> Statement:
     """Combine INSERTs, UPDATEs and DELETEs into one statement for PostgreSQL.
 

@@ -43,11 +43,17 @@ from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.formats import number_document
-from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
+from curae_lifecycle.stores.keys import (
+    coordinate_key,
+    key_of,
+    page_subject_key,
+    rate_key,
+    record_key,
+)
 from curae_lifecycle.stores.outbox import MESSAGE, Message
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.loading import Versions
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value, placeholders
 
 _MESSAGES_PER_STATEMENT: Final = 100
 """The largest number of messages in one INSERT, since databases limit the parameters of each."""
@@ -248,7 +254,7 @@ def _update(dialect: Dialect, table: str, columns: _Columns, key: str, version: 
 
 @cache
 def _insert_text(table: str, names: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({placeholders(len(names))})"
 
 
 @cache
@@ -321,7 +327,7 @@ def _page_upsert(dialect: Dialect, page: HostedPage) -> Statement:
     columns: _Columns = {
         "id": page.digest,
         "version": 1,
-        "subject": key_of(page.kind, page.subject),
+        "subject": page_subject_key(page),
         "expires_at": to_epoch_microseconds(page.expires_at),
         "document": format_document(dump(page)),
     }
