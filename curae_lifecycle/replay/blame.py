@@ -32,7 +32,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer
-from curae_lifecycle.web.wire_format import format_own_row
+from curae_lifecycle.web.wire_format import format_stored_connection
 
 _CONNECTION_TABLES: Final = ("connection", "recovery", "authorization", "expiry-record")
 """The tables whose rules change a connection."""
@@ -74,11 +74,15 @@ class Deciders:
             match write:
                 case ConnectionWrite(before, after):
                     earlier = (
-                        {} if before is None else format_own_row(before, now, WireStatus.ACTIVE)
+                        {}
+                        if before is None
+                        else format_stored_connection(before, now, WireStatus.ACTIVE)
                     )
                     rule = _last_of(_CONNECTION_TABLES, rules) or rules[-1]
                     deciders = self._connections.setdefault(after.id, {})
-                    for name, value in format_own_row(after, now, WireStatus.ACTIVE).items():
+                    for name, value in format_stored_connection(
+                        after, now, WireStatus.ACTIVE
+                    ).items():
                         if name not in earlier or earlier[name] != value:
                             deciders[name] = rule
                 case BindingWrite(before, after) if before is None or before.state != after.state:

@@ -175,7 +175,7 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
     at = session.created_at
     write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
     if after is None or after is before:
-        return Changes((write, *_held_for(session, after)), (), (initiated,))
+        return Changes((write, *_bump_binding_if_landed(session, after)), (), (initiated,))
     user_id = after.user_id
     assert user_id is not None  # noqa: S101 - a provisioned binding has a user
     return Changes(
@@ -206,13 +206,13 @@ def landing_changes(
     landed = Event(EventKind.SESSION_LANDED, landing.session, at)
     changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
     if landing.binding is None or landing.binding is binding:
-        return changes + Changes(_held_for(landing.session, landing.binding))
+        return changes + Changes(_bump_binding_if_landed(landing.session, landing.binding))
     return changes + binding_changes(
         EventKind.BINDING_SIGNED_UP, before=binding, after=landing.binding, now=at
     )
 
 
-def _held_for(
+def _bump_binding_if_landed(
     session: CuraeConnectSession, binding: LimitedAccountAppBinding | None
 ) -> tuple[BindingWrite, ...]:
     if session.handoff is not LANDED or binding is None:

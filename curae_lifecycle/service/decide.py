@@ -71,7 +71,7 @@ def decide(
             raises for the instants of the snapshot's `landed_handoff`.
     """
     check_instant("now", now)
-    names_one_user = _name_one_user(call.needs, snapshot)
+    names_one_user = _names_one_user(call.needs, snapshot)
     if not names_one_user:
         # The binding may be that of either user. The gate of ownership refuses the request.
         snapshot = attrs.evolve(snapshot, binding=None)
@@ -85,8 +85,8 @@ def decide(
         call=call,
         names_one_user=names_one_user,
     )
-    for passes in DECIDE_GATES.values():
-        decision = passes(request)
+    for check in DECIDE_GATES.values():
+        decision = check(request)
         if decision is not None:
             return decision
     raise AssertionError("the rule itself decides")  # pragma: no cover - it is the last gate
@@ -107,12 +107,12 @@ class _Request(OperationContext):
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
 
-    def limited(self, gate: Gate, limited: ratelimit.RateLimited) -> Decision:
+    def refuse_by_limit(self, gate: Gate, limited: ratelimit.RateLimited) -> Decision:
         """Return the refusal of a limit, which charges nothing."""
         answer = refuse_at(gate, (limited.policy.name, ceil_seconds(limited.retry_after)))
         return decision_from_refusal(answer, self.now, self.call.settings, limited=limited)
 
-    def ruled(self, ruling: Ruling) -> Decision:
+    def to_decision(self, ruling: Ruling) -> Decision:
         """Return the decision of the rule itself, or of the gate of ownership."""
         reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
         attempt = self.attempt
@@ -157,7 +157,7 @@ def _buckets(request: _Request) -> Decision | None:
     ]
     answer = ratelimit.admit(tuple(charges), request.now)
     if isinstance(answer, ratelimit.RateLimited):
-        return request.limited(Gate.BUCKETS, answer)
+        return request.refuse_by_limit(Gate.BUCKETS, answer)
     charged = zip(request.needs.buckets, buckets, stored, answer.states, strict=True)
     request.charges += tuple(
         RateWrite(key=key, policy=bucket, before=before, after=after)
@@ -198,7 +198,7 @@ def _limit(request: _Request) -> Decision | None:
     log = ratelimit.FRESH_LOG if before is None else before
     after = ratelimit.admit_one(limit, log, request.now)
     if isinstance(after, int):
-        return request.limited(Gate.LIMIT, ratelimit.RateLimited((log,), limit, after))
+        return request.refuse_by_limit(Gate.LIMIT, ratelimit.RateLimited((log,), limit, after))
     request.charges += (RateWrite(key=key, policy=limit, before=before, after=after),)
     return None
 
@@ -210,10 +210,10 @@ def _ownership(request: _Request) -> Decision | None:
     )
     if are_owned and request.names_one_user:
         return None
-    return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
+    return request.to_decision(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
 
 
-def _name_one_user(needs: Needs, snapshot: Snapshot) -> bool:
+def _names_one_user(needs: Needs, snapshot: Snapshot) -> bool:
     # Whether all that the request names, and that is known, belongs to one coordinate.
     named = [*_named_coordinates(needs, snapshot), needs.binding]
     if needs.connections is not None:
@@ -234,10 +234,10 @@ def _named_coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | No
 
 
 def _rule(request: _Request) -> Decision:
-    return request.ruled(request.call.operation.decide(request))
+    return request.to_decision(request.call.operation.decide(request))
 
 
-_PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
+_CHECKS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
     Gate.BUCKETS: _buckets,
     Gate.IDEMPOTENCY: _idempotency,
     Gate.LIMIT: _limit,
@@ -245,5 +245,5 @@ _PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
     Gate.RULE: _rule,
 }
 
-DECIDE_GATES: Final = {gate: _PASS[gate] for gate in sort_gates(*_PASS)}
+DECIDE_GATES: Final = {gate: _CHECKS[gate] for gate in sort_gates(*_CHECKS)}
 """The gates that `decide` passes, in order."""

@@ -19,7 +19,7 @@ from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.json_schema import TEXT, TIME, UUID, Json, Schema, enum_of, object_of
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.openapi.schemas import SHARED, reference
-from curae_lifecycle.web.wire_format import format_own_row, format_session
+from curae_lifecycle.web.wire_format import format_session, format_stored_connection
 
 
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
@@ -55,7 +55,7 @@ def format_coordinate(coordinate: Coordinate) -> dict[str, Json]:
 def _format_subject(event: Event, settings: Settings) -> dict[str, Json]:
     match event.subject:
         case Connection() as connection:
-            return format_own_row(connection, event.at, settings.active_spelling)
+            return format_stored_connection(connection, event.at, settings.active_spelling)
         case CuraeConnectSession() as session:
             return format_session(session)
         case LimitedAccountAppBinding() as binding:

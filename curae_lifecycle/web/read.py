@@ -57,8 +57,8 @@ def read(
     reading = _Reading(
         request=request, settings=settings, known=caller, found=kind, segments=segments
     )
-    for passes in _GATES[KeyUse.UNUSED if kind is None else kind.rule.key]:
-        answer = passes(reading)
+    for check in _CHECKS_BY_KEY_USE[KeyUse.UNUSED if kind is None else kind.rule.key]:
+        answer = check(reading)
         if answer is not None:
             return decision_from_refusal(answer, now, settings)
     return Call(
@@ -210,8 +210,8 @@ def _key_readable(reading: _Reading) -> Refused | None:
 
 
 _KEY: Final = "idempotency-key"
-_Pass = Callable[[_Reading], Refused | None]
-_PASS: Final[dict[Gate, _Pass]] = {
+_Check = Callable[[_Reading], Refused | None]
+_CHECKS: Final[dict[Gate, _Check]] = {
     Gate.CREDENTIALS: _credentials,
     Gate.ROUTE: _path,
     Gate.PERMISSION: _permission,
@@ -230,15 +230,15 @@ KEY_USE_BY_GATE: Final = {
 Every operation passes the other gates of `READ_GATES`.
 """
 
-READ_GATES: Final = sort_gates(*_PASS)
+READ_GATES: Final = sort_gates(*_CHECKS)
 """The gates of the table `request` that `read` applies, in order."""
 
 
-def _prepared(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Pass]]:
+def _checks_by_key_use(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Check]]:
     return {
-        use: [_PASS[gate] for gate in gates if KEY_USE_BY_GATE.get(gate, use) is use]
+        use: [_CHECKS[gate] for gate in gates if KEY_USE_BY_GATE.get(gate, use) is use]
         for use in KeyUse
     }
 
 
-_GATES: Final = _prepared(READ_GATES)
+_CHECKS_BY_KEY_USE: Final = _checks_by_key_use(READ_GATES)

@@ -65,8 +65,10 @@ def format_connection(
     return _format_members(shown, standing(connection, now, era=era), active_spelling)
 
 
-def format_own_row(connection: Connection, now: datetime, active_spelling: str) -> dict[str, Json]:
-    """Format a connection for an event, from its stored value alone.
+def format_stored_connection(
+    connection: Connection, now: datetime, active_spelling: str
+) -> dict[str, Json]:
+    """Format a connection from its stored value alone, for an event.
 
     A later tombstone does not change the result: an event shows the connection as it was then.
 

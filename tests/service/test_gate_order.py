@@ -67,7 +67,7 @@ def test_swapping_two_neighbouring_gates_changes_an_answer(
         [swapped.get(gate, gate) for gate in gates]
         for gates in (read.READ_GATES, decide.DECIDE_GATES)
     )
-    monkeypatch.setattr(read, "_GATES", read._prepared(tuple(in_reading)))
+    monkeypatch.setattr(read, "_CHECKS_BY_KEY_USE", read._checks_by_key_use(tuple(in_reading)))
     monkeypatch.setattr(
         decide, "DECIDE_GATES", {gate: decide.DECIDE_GATES[gate] for gate in in_deciding}
     )

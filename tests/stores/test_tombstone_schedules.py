@@ -345,7 +345,7 @@ def ignores_the_era_of_a_session(patch: pytest.MonkeyPatch) -> None:
 
 
 def lands_without_the_binding(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(changes_module, "_held_for", lambda *_: ())
+    patch.setattr(changes_module, "_bump_binding_if_landed", lambda *_: ())
 
 
 def creates_under_no_era(patch: pytest.MonkeyPatch) -> None:
