@@ -34,7 +34,7 @@ def _build_chain(app: App, user: str, count: int) -> Steps[list[str]]:
         yield from connections.move(
             app, connection_id=ids[-1], standing=standing, lapse=connections.HALF_AN_HOUR
         )
-        ids.append((yield from client.made(app.reconnect(ids[-1]))))
+        ids.append((yield from client.created_id(app.reconnect(ids[-1]))))
     return ids
 
 

@@ -333,7 +333,7 @@ def success(request: Request, status: int) -> Steps[Document]:
     return expect((yield from send(request)), status)
 
 
-def made(request: Request) -> Steps[str]:
+def created_id(request: Request) -> Steps[str]:
     """Send a request, raise unless it creates a connection, and return the connection's id."""
     return text((yield from success(request, CREATED)), "connection.id")
 

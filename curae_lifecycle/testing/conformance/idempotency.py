@@ -91,8 +91,8 @@ def _replayed_after_changes(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
 def _two_keys_execute(app: App) -> Steps[None]:
     """Requests with the same body and different keys both execute."""
-    one = yield from client.made(app.create("user"))
-    two = yield from client.made(app.create("user"))
+    one = yield from client.created_id(app.create("user"))
+    two = yield from client.created_id(app.create("user"))
     require(one != two, "two keys got the same connection")
 
 
@@ -129,8 +129,8 @@ def _quoted_key(app: App) -> Steps[None]:
 def _keys_differ_by_case(app: App) -> Steps[None]:
     """Keys that differ only in case are different keys."""
     key = app.new_key()
-    one = yield from client.made(app.create("one", key=key))
-    two = yield from client.made(app.create("two", key=key.upper()))
+    one = yield from client.created_id(app.create("one", key=key))
+    two = yield from client.created_id(app.create("two", key=key.upper()))
     require(one != two, "two keys got the same connection")
 
 
@@ -196,11 +196,11 @@ def _refusal_reveals_no_values(app: App) -> Steps[None]:
 def _other_api_key(app: App) -> Steps[None]:
     """Idempotency keys of different API keys do not affect each other."""
     key = app.new_key()
-    first = yield from client.made(app.create("user", key=key))
+    first = yield from client.created_id(app.create("user", key=key))
     sibling = yield from app.second_key()
     stranger = yield from client.new_app(app.context)
     for other in (sibling, stranger):
-        made = yield from client.made(other.create("user", key=key))
+        made = yield from client.created_id(other.create("user", key=key))
         require(made != first, "another API key got the first one's response")
         yield from success(other.create("another"), client.CREATED)
 

@@ -26,10 +26,10 @@ CHECKS: Final = Checks()
 def _expect_separate(number: int, one: App, other: App) -> Steps[None]:
     # Users, connections, accounts and idempotency keys of two apps are separate.
     user, key = f"user-{number}", one.new_key()
-    connection_id = yield from client.made(one.create(user, key=key))
+    connection_id = yield from client.created_id(one.create(user, key=key))
     yield from one.initiated(user)
     yield from expect_state(other, user, "UNLINKED")
-    made = yield from client.made(other.create(user, key=key))
+    made = yield from client.created_id(other.create(user, key=key))
     client.require(
         made != connection_id, "the app with the look-alike id got the other app's connection"
     )

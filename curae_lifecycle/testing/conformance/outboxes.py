@@ -89,7 +89,7 @@ def _connection_events(app: App) -> Steps[None]:
         yield from _expect_newest_event(app, kind, connection_id)
     yield from app.revoked(connection_id)
     yield from _expect_newest_event(app, "connection.revoked", connection_id)
-    successor = yield from client.made(app.reconnect(connection_id))
+    successor = yield from client.created_id(app.reconnect(connection_id))
     yield from _expect_newest_event(app, "connection.created", successor)
     yield from app.reconnected(connection_id)
     yield from _expect_newest_event(app, "connection.reissued", successor)
@@ -135,9 +135,9 @@ def _no_event(app: App) -> Steps[None]:
     """Replayed, refused and ignored requests and facts leave no event, nor do reads."""
     create, initiate = app.create("user"), app.initiate("user", prefer_signup=True)
     yield from client.success(initiate, client.CREATED)
-    connection_id = yield from client.made(create)
+    connection_id = yield from client.created_id(create)
     yield from record_by_hook("authorize", connection_id, None)
-    revoked = yield from client.made(app.create("user"))
+    revoked = yield from client.created_id(app.create("user"))
     yield from app.revoked(revoked)
     before = yield from _events(app, "user")
     for request in (create, initiate):
@@ -178,7 +178,7 @@ def _concurrent_requests(app: App) -> Steps[None]:
     """Concurrent requests that do the same thing leave one event."""
     create = app.create("user")
     yield from send_concurrently((create,) * CONCURRENT_REQUESTS)
-    connection_id = yield from client.made(create)
+    connection_id = yield from client.created_id(create)
     yield from send_concurrently(
         tuple([app.revoke(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     )
@@ -228,7 +228,7 @@ def _live_head_effect(app: App) -> Steps[None]:
     expected = {Actor.APP: ["AccessEnded", "SuccessorsLive"], Actor.PATIENT: ["AccessEnded"]}
     for actor, kinds in expected.items():
         old = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED)
-        head = yield from client.made(app.reconnect(old))
+        head = yield from client.created_id(app.reconnect(old))
         before = yield from _effects(old)
         if actor is Actor.APP:
             yield from app.revoked(old)

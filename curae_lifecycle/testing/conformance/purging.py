@@ -29,7 +29,7 @@ def _live_values(app: App) -> Steps[None]:
     """Connections, stored responses, limits and chains are the same after a purge."""
     old = client.id_of((yield from app.created("user")))
     yield from app.revoked(old)
-    ids = [old, (yield from client.made(app.reconnect(old)))]
+    ids = [old, (yield from client.created_id(app.reconnect(old)))]
     ids += [client.id_of((yield from app.created("user")))]
     request = app.create("user")
     first = yield from client.answered(request, client.CREATED)
@@ -40,7 +40,7 @@ def _live_values(app: App) -> Steps[None]:
     expect_replay(app.context, first, (yield from send(request)))
     yield from limits.expect_initiate_limited(app, "full")
     same((yield from app.state("full")), "LIMITED", "the account state")
-    again = yield from client.made(app.reconnect(old))
+    again = yield from client.created_id(app.reconnect(old))
     same(again, ids[1], "the id of the successor")
 
 
@@ -85,5 +85,5 @@ def _expired_values(app: App) -> Steps[None]:
             yield from app.shows(each, status)
         else:
             client.expect_problem(answer, 404, "NOT_FOUND")
-    new = yield from client.made(request)
+    new = yield from client.created_id(request)
     require(new not in {made, lapsed, revoked, active}, "a new connection got an earlier id")

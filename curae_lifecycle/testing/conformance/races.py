@@ -142,7 +142,7 @@ def _reconnect_or_revoke(app: App, number: int) -> Steps[None]:
     successor = client.text(client.expect(cast("Response", answers[0]), 201), "connection.id")
     _expect_status(answers[1], 200)
     yield from app.shows(old, "REVOKED")
-    again = yield from client.made(app.reconnect(old))
+    again = yield from client.created_id(app.reconnect(old))
     same(again, successor, "the id of the successor")
 
 

@@ -40,7 +40,7 @@ def create_recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]
         user: The app user; a fresh one by default.
     """
     old = yield from connections.create_in_standing(app, Standing.REVOKED, user)
-    return old, (yield from client.made(app.reconnect(old)))
+    return old, (yield from client.created_id(app.reconnect(old)))
 
 
 def _mints(standing: Standing, app: App) -> Steps[None]:
@@ -83,10 +83,10 @@ def _reissues(standing: Standing, app: App) -> Steps[None]:
 
 def _is_superseded(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.create_in_standing(app, standing)
-    successor = yield from client.made(app.reconnect(connection_id))
+    successor = yield from client.created_id(app.reconnect(connection_id))
     yield from app.revoked(successor)
     yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
-    last = yield from client.made(app.reconnect(successor))
+    last = yield from client.created_id(app.reconnect(successor))
     yield from superseded_by(app, connection_id=connection_id, successor=successor, head=last)
     yield from app.shows(last, "PENDING")
 
@@ -201,7 +201,7 @@ def create_long_chain(app: App) -> Steps[list[str]]:
     ids = [client.id_of((yield from app.created()))]
     while len(ids) < LONG_CHAIN:
         yield from app.revoked(ids[-1])
-        ids.append((yield from client.made(app.reconnect(ids[-1]))))
+        ids.append((yield from client.created_id(app.reconnect(ids[-1]))))
     return ids
 
 
@@ -215,7 +215,7 @@ def _long_chain(app: App) -> Steps[None]:
             yield from superseded_by(
                 app, connection_id=ids[place], successor=ids[place + 1], head=ids[-1]
             )
-        ids.append((yield from client.made(app.reconnect(ids[-1]))))
+        ids.append((yield from client.created_id(app.reconnect(ids[-1]))))
 
 
 @CHECKS.add("law-07.at-once", laws=(7,))
@@ -225,7 +225,7 @@ def _concurrent_reconnects(app: App) -> Steps[None]:
     requests = tuple([app.reconnect(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     answers = yield from send_concurrently(requests)
     seen = [successor_of(client.expect(answer, client.CREATED)) for answer in answers]
-    seen.append((yield from client.made(app.reconnect(connection_id))))
+    seen.append((yield from client.created_id(app.reconnect(connection_id))))
     check_one_pending_successor([(connection_id, each) for each in seen])
 
 

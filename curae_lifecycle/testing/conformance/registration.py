@@ -56,12 +56,12 @@ def _app_changes(app: App) -> Steps[None]:
 def _id_changes(app: App) -> Steps[None]:
     """Registering an API key under another id starts its idempotency keys anew; data is the same."""
     request = app.create("user")
-    first = yield from client.made(request)
-    same((yield from client.made(request)), first, "the id of the replayed connection")
+    first = yield from client.created_id(request)
+    same((yield from client.created_id(request)), first, "the id of the replayed connection")
     yield from use("change_key_id", app.api_key, app.key_request)
-    second = yield from client.made(request)
+    second = yield from client.created_id(request)
     require(second != first, "the request was replayed although its API key has another id")
-    same((yield from client.made(request)), second, "the id of the replayed connection")
+    same((yield from client.created_id(request)), second, "the id of the replayed connection")
     for each in (first, second):
         yield from app.shows(each, "PENDING")
 
@@ -70,7 +70,7 @@ def _id_changes(app: App) -> Steps[None]:
 def _withdrawn(app: App) -> Steps[None]:
     """Withdrawn API keys are refused from the next request on; other keys of the app still work."""
     request = app.create("user")
-    connection_id = yield from client.made(request)
+    connection_id = yield from client.created_id(request)
     sibling = yield from app.second_key()
     yield from use("withdraw", app.api_key)
     for each in (request, app.get(connection_id), app.revoke(connection_id)):

@@ -131,7 +131,7 @@ def _retention(app: App) -> Steps[None]:
         # The conflict ended with the hosted page: only its stored response is still the same.
         expect_replay(app.context, refused, (yield from send(conflict)))
     yield from wait(MINUTE)
-    again = yield from client.made(request)
+    again = yield from client.created_id(request)
     require(again != made, "the response was stored longer than 24 hours")
 
 

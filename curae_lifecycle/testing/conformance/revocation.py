@@ -97,7 +97,7 @@ def _rank_never_falls(app: App) -> Steps[None]:
 
 def _reach(actor: Actor, app: App) -> Steps[None]:
     connection_id = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED)
-    successor = yield from client.made(app.reconnect(connection_id))
+    successor = yield from client.created_id(app.reconnect(connection_id))
     if actor is Actor.APP:
         answer = yield from app.revoked(connection_id)
         same(client.member(answer, "revokedNow"), True, "revokedNow")
@@ -135,7 +135,7 @@ def _patient_after_app(app: App) -> Steps[None]:
     """Revocations by a patient reach later connections even if the app revoked the first one."""
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     before = yield from app.seen(connection_id)
-    successor = yield from client.made(app.reconnect(connection_id))
+    successor = yield from client.created_id(app.reconnect(connection_id))
     yield from later(app.context, connections.MINUTE)
     yield from client.record_by_hook("revoke", connection_id, Actor.PATIENT)
     yield from app.shows(successor, "REVOKED")

@@ -178,7 +178,7 @@ def _authorized_too_late(standing: Standing, app: App) -> Steps[None]:
 
 def _authorize_superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - the row
     connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
-    successor = yield from client.made(app.reconnect(connection_id))
+    successor = yield from client.created_id(app.reconnect(connection_id))
     if revoked:
         yield from app.revoked(successor)
     before = yield from app.seen(connection_id)

@@ -31,7 +31,7 @@ def _ends_every_access(app: App) -> Steps[None]:
     for standing in possible:
         revoked += [(yield from connections.create_in_standing(app, standing, "user"))]
     old = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
-    revoked.append((yield from client.made(app.reconnect(old))))
+    revoked.append((yield from client.created_id(app.reconnect(old))))
     another = yield from client.success(app.create("another"), client.CREATED)
     unchanged = (old, client.text(another, "connection.id"))
     before = yield from app.all_seen(unchanged)
@@ -59,7 +59,7 @@ def _next_user(app: App) -> Steps[None]:
     for _ in range(2):
         yield from expect_readable(old, False)
         yield from app.initiated("user")
-    new = yield from client.made(app.reconnect(old))
+    new = yield from client.created_id(app.reconnect(old))
     yield from record_by_hook("authorize", new, None)
     for each, expected in ((new, True), (old, False)):
         yield from expect_readable(each, expected)
@@ -80,7 +80,7 @@ def _nobody_bound(app: App) -> Steps[None]:
         yield from app.shows(connection_id, "REVOKED")
         yield from expect_state(app, "user", "TOMBSTONED")
     new = client.id_of((yield from app.created("user")))
-    recovered = yield from client.made(app.reconnect(connection_id))
+    recovered = yield from client.created_id(app.reconnect(connection_id))
     for each in (new, recovered):
         yield from app.shows(each, "PENDING")
     yield from app.initiated("user", prefer_signup=True)

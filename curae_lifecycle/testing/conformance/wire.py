@@ -75,7 +75,7 @@ def _every_problem(app: App) -> Steps[None]:
         )
         _check_problem(answer, problem, code)
     yield from app.revoked(connection_id)
-    yield from app.revoked((yield from client.made(app.reconnect(connection_id))))
+    yield from app.revoked((yield from client.created_id(app.reconnect(connection_id))))
     answer = yield from send(app.reconnect(connection_id))
     _check_problem(answer, client.document(answer), "CONNECTION_SUPERSEDED")
 

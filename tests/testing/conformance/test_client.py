@@ -281,9 +281,9 @@ def test_client_raises_if_a_connection_has_another_status() -> None:
 
 def test_client_returns_the_id_of_a_connection_created_with_201() -> None:
     request = app().create("u")
-    played = play(client.made(request), MADE)
+    played = play(client.created_id(request), MADE)
     assert (played.steps, played.result) == ([request], "c")
-    said = message(lambda: play(client.made(request), READ))
+    said = message(lambda: play(client.created_id(request), READ))
     assert said == "the server answered 200 instead of 201"
 
 
