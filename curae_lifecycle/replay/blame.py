@@ -99,7 +99,7 @@ class Deciders:
             answer: The answer to the request.
 
         Returns:
-            A function that takes the place of a member, such as `body.connection.status`, and
+            A function that takes the path of a member, such as `body.connection.status`, and
                 returns the name of the rule that decided this member of the response.
         """
         self.note(answer.changes, answer.rules, answer.decided_at)

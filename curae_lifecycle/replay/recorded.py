@@ -178,7 +178,7 @@ class RecordedTags:
             self._decided.setdefault(self._resource(request), {})[theirs] = ours
 
     def translate(self, request: Request) -> Request:
-        """Return the request with the tags by the rules for the recorded ones it sends."""
+        """Return the request with each recorded tag that it sends replaced by that of the rules."""
         if not self._decided or not header_values(request, "if-none-match"):
             return request
         decided = self._decided.get(self._resource(request), {})

@@ -337,7 +337,7 @@ def tombstone(
     before = binding or LimitedAccountAppBinding(
         coordinate=coordinate, user_id=None, state=row.outcome.to, generation=0, version=0
     )
-    # A repeated era would let what was made under the last one live on.
+    # If an era were repeated, connections and sessions of the last one would stay live.
     if before.era == LAST_INSTANT:
         raise ArgumentError("now", "early enough for another era before the year 10000")
     era = now if before.era is None or before.era < now else before.era + TICK

@@ -135,9 +135,9 @@ class Caller:
         )
 
     def owns(self, coordinate: values.Coordinate) -> bool:
-        """Return whether what belongs to a coordinate belongs to the caller.
+        """Return whether a coordinate is that of one of the caller's users.
 
-        It does if the app, customer account and environment of `coordinate` are the caller's.
+        It is if its app, customer account and environment are the caller's.
         """
         return (
             coordinate.environment == self.environment

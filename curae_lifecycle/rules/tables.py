@@ -110,7 +110,7 @@ class Row(Generic[Outcome]):
 
 def _read_only(*_: object, **__: object) -> NoReturn:
     """Raise `TypeError`: a table is never changed."""
-    raise TypeError("a table is never written; it decides what it says")
+    raise TypeError("a Table is read-only")
 
 
 class Table(  # type: ignore[type-var]  # never written, so it may be covariant

@@ -44,10 +44,10 @@ class ConnectionsPage:
 class ChainPart:
     """The part of a chain's later connections that a batch of its revocation needs.
 
-    It is the end of the chain, or what comes before the part that an earlier batch revoked.
+    It is the end of the chain, or the connections before those that an earlier batch revoked.
 
     Attributes:
-        limit: How many connections suffice, at least 1: the last ones of those before `before`.
+        limit: How many connections the batch needs, at least 1: the last ones before `before`.
         before: The place in the chain before which the part ends; `None` for the chain's end.
     """
 
@@ -74,8 +74,8 @@ class Needs:
             binding of its coordinate.
         chain: The id of a connection; load it, every later connection of its chain and the binding
             of its coordinate.
-        chain_part: The part of the later connections of `chain` that suffices; `None` for all. A
-            store that loads all of them in any case is right, but a long chain takes it long.
+        chain_part: The part of the later connections of `chain` that is needed; `None` for all. A
+            store may load all of them in any case, but then a long chain takes long.
         session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded. `session`, `connection`, `chain` and
             `connections` load the binding of their coordinate without it. Beside one of them it
@@ -151,7 +151,7 @@ class Snapshot:
 
 @attrs.frozen
 class NewIds:
-    """Fresh ids and a next action that the server mints for one mutation, which may use them.
+    """Fresh ids and a next action that the server mints for one mutation, which may use some.
 
     Attributes:
         connection_id: The id of a new connection: a UUID in lower case.

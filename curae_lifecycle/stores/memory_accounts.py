@@ -43,11 +43,11 @@ _Deadline = tuple[datetime, int, AnyCollection, object]
 
 @attrs.define
 class Account:
-    """The counts of the values of one customer account, and the schedule to drop them.
+    """The number of values that a customer account holds, and when to check them for expiry.
 
     Attributes:
         held: How many values of each kind the account holds.
-        deadlines: When to look whether a value may be dropped, as a heap with the earliest first.
+        deadlines: When to check whether a value may be dropped, as a heap with the earliest first.
             Each entry is an instant, a unique number, the collection and the key of the value.
     """
 

@@ -95,10 +95,10 @@ class RowQuery:
             and the binding of the connection's user. The connection's own row is in `keys`.
         chain: The id of a connection: fetch every later connection of the same chain, and the
             binding of the connection's user. The connection's own row is in `keys`.
-        chain_before: Those with a position from `chain_before` on need not be fetched; `None` for
-            no such bound.
-        chain_limit: Of the others, only so many at the end of the chain must be fetched; `None` for
-            all. A store that fetches more is right, too.
+        chain_before: Connections of the chain at this position or a later one need not be fetched;
+            `None` for no such bound.
+        chain_limit: How many of the other later connections to fetch, the last ones of the chain;
+            `None` for all. A store may fetch more.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
         user: The key of a user's binding: fetch the user's connections. The binding itself is in

@@ -59,7 +59,6 @@ async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> b
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        # A client that is still sending may never read the response, so read on and discard.
         body += cast("bytes", message.get("body", b""))[: BODY_MAX + 1 - len(body)]
         more = bool(message.get("more_body"))
     return body

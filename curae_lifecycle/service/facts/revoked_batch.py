@@ -61,7 +61,7 @@ class RevokedBatch(Revoked):
             happened_at=happened_at,
             has_head=self.before is None,
         )
-        # The trail of all batches names the reach once.
+        # The rules of all batches together name the row of `revocation-reach` once.
         rules = join_rules(answers)[0 if self.before is None else 1 :]
         if changes is NO_CHANGES:
             return outcomes.Ignored(NO_CHANGES, rules)

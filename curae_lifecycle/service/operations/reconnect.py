@@ -77,9 +77,9 @@ class Reconnect(operation.ConnectionOperation):
         if isinstance(recovery, chain.Minted):
             changes = recovery_changes(connection, successor)
         else:
-            killed = NextActionReplaced(successor.id)
+            replaced = NextActionReplaced(successor.id)
             changes = connection_write_changes(
-                EventKind.CONNECTION_REISSUED, recovery.before, successor, killed
+                EventKind.CONNECTION_REISSUED, recovery.before, successor, replaced
             )
         reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
         return operation.Ruling(reply, answer.rules, changes)

@@ -45,7 +45,7 @@ class RequestCharge:
 
     @classmethod
     def of(cls, loaded: Loaded, charges: Sequence[RateWrite]) -> RequestCharge:
-        """Return the charge that a request's writes stand for.
+        """Build the charge of a request from its writes of buckets.
 
         Args:
             loaded: The loaded values that the charges were decided from.

@@ -340,7 +340,7 @@ def _connect_with_timeout(seconds: float) -> _Connect:
 
 
 COUNTED: Final = "curae_lifecycle_counted"
-"""The key in a pooled connection's `info` that says that its request counts it until it is closed."""
+"""The key in a pooled connection's `info` if the request that used it counts it until it is closed."""
 
 
 def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, ConnectionPoolEntry], None]:

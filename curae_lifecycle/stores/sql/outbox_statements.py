@@ -2,8 +2,8 @@
 
 The laws of this module:
 
-- **A claim is a compare-and-set.** It takes a message only if the message is still due, and unclaimed
-  or under the very claim that was read as over.
+- **A claim is a compare-and-set.** It takes a message only if the message is still due, and has no
+  claim or still the expired one that was read.
 - **Messages of one subject go in order.** A message is not due while an earlier message of its
   subject exists that is not dead.
 - **Only the worker that holds a claim can end it.**

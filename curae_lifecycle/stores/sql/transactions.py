@@ -1,4 +1,4 @@
-"""Databases for coroutines that run on a blocking and on an async database, such as the purge.
+"""Interfaces that let one coroutine, such as the purge, run on a blocking or an async database.
 
 The law of this module: **a refused transaction does not count as done**. PostgreSQL refuses one
 above READ COMMITTED if a concurrent transaction came first, at SERIALIZABLE even an unrelated one.

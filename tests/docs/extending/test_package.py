@@ -31,7 +31,7 @@ def test_adding_a_problem_code_changes_one_package_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_adding_a_denial_reason_changes_one_package_file(tmp_path: Path) -> None:
+def test_adding_a_refusal_reason_changes_one_package_file(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     # The page's reason belongs to the problem and the trigger above it.
     page.apply_section(copy, "A trigger")
