@@ -19,7 +19,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncmyConnection,
     AsyncpgConnection,
     PsycopgConnection,
-    SqliteTurns,
+    SqliteWriteLock,
 )
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.session_settings import (
@@ -130,14 +130,14 @@ def _pop_options(named: _Named) -> list[str]:
 
 def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
     aiosqlite = cast("_Module", importlib.import_module("aiosqlite"))
-    turns = SqliteTurns(wait)
+    write_lock = SqliteWriteLock(wait)
 
     async def connect() -> AsyncConnection:
         opening = aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
         # Its thread would keep a process that ends from ending. Older versions are the thread.
         cast("Thread", getattr(opening, "_thread", opening)).daemon = True
         opened = await opening
-        connection = AiosqliteConnection(opened, turns)
+        connection = AiosqliteConnection(opened, write_lock)
         try:
             await connection.prepare(lock_timeout=wait)
         except BaseException:

@@ -255,13 +255,13 @@ def _as_aiosqlite(driver: object) -> _AiosqliteDriver:
 
 
 @attrs.define(eq=False)
-class SqliteTurns:
-    """A lock that makes the transactions of a process wait in order for SQLite's write lock.
+class SqliteWriteLock:
+    """A lock for the transactions of a process, which they get in order of arrival.
 
-    Without it, each of them would ask SQLite again and again whether the write lock is free.
+    Without it, each of them would ask SQLite again and again whether its write lock is free.
 
     Attributes:
-        seconds: The longest wait for the turn of a transaction.
+        seconds: The longest wait of a transaction for the lock.
     """
 
     seconds: float
@@ -269,11 +269,11 @@ class SqliteTurns:
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
 
     @asynccontextmanager
-    async def take(self) -> AsyncGenerator[None, None]:
-        """Wait for the turn of a transaction, which runs in the block.
+    async def hold(self) -> AsyncGenerator[None, None]:
+        """Wait for the lock, and hold it while a transaction runs in the block.
 
         Raises:
-            StoreUnchangedError: The transactions before it took too long.
+            StoreUnchangedError: Earlier transactions held the lock for too long.
         """
         lock = self._lock_of_loop()
         try:
@@ -300,11 +300,11 @@ class AiosqliteConnection:
 
     Attributes:
         driver: The connection object of aiosqlite.
-        turns: The lock that all connections to a database share.
+        write_lock: The lock that all connections to a database share.
     """
 
     driver: _AiosqliteDriver = attrs.field(converter=_as_aiosqlite)
-    turns: SqliteTurns
+    write_lock: SqliteWriteLock
 
     async def prepare(self, lock_timeout: float) -> None:
         """Prepare a new connection that was opened with the driver's `timeout=0`.
@@ -332,7 +332,7 @@ class AiosqliteConnection:
             True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
             rollback.
         """
-        async with self.turns.take():
+        async with self.write_lock.hold():
             for statement in statements:
                 cursor = await self.driver.execute(statement.text, statement.values)
                 if statement.expected_rows not in {None, cursor.rowcount}:

@@ -130,8 +130,8 @@ def test_aiosqlite_transaction_waits_for_its_turn_until_timeout(sqlite_url: str)
         await database.run_ddl([Statement("CREATE TABLE kept (id INTEGER)")])
         held = await engine.pool.acquire()
         assert isinstance(held, AiosqliteConnection)
-        async with held.turns.take():
-            held.turns.seconds = 0.01
+        async with held.write_lock.hold():
+            held.write_lock.seconds = 0.01
             with pytest.raises(StoreUnchangedError, match="no write lock was free in time"):
                 await database.run_transaction([INSERT])
         engine.pool.release(held)

@@ -17,7 +17,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncmyConnection,
     AsyncpgConnection,
     PsycopgConnection,
-    SqliteTurns,
+    SqliteWriteLock,
 )
 from curae_lifecycle.stores.sql.engine import create_engine_async
 from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
@@ -184,14 +184,14 @@ def test_aiosqlite_connection_autocommits_with_a_lock_timeout_0(
 
     async def act() -> None:
         made = [await engine.pool.connect() for _ in range(2)]
-        turns: list[SqliteTurns] = []
+        locks: list[SqliteWriteLock] = []
         for each in made:
             assert isinstance(each, AiosqliteConnection)
-            turns.append(each.turns)
+            locks.append(each.write_lock)
             # A connection that is left open must not keep the process from ending.
             assert cast("Thread", vars(each.driver)["_thread"]).daemon
-        assert turns[0] is turns[1]
-        assert turns[0].seconds == 60.0
+        assert locks[0] is locks[1]
+        assert locks[0].seconds == 60.0
         for each in made:
             await each.close()
 

@@ -20,7 +20,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncmyConnection,
     AsyncpgConnection,
     PsycopgConnection,
-    SqliteTurns,
+    SqliteWriteLock,
 )
 from curae_lifecycle.stores.sql.engine import create_engine_async
 from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
@@ -301,14 +301,14 @@ def test_aiosqlite_connection_is_prepared_on_a_busy_file(
     error: Exception | None,
 ) -> None:
     driver = FakeAiosqlite(error)
-    run_async(AiosqliteConnection(driver, SqliteTurns(1.0)).prepare(lock_timeout=1.5))
+    run_async(AiosqliteConnection(driver, SqliteWriteLock(1.0)).prepare(lock_timeout=1.5))
     assert driver.ran == PREPARED
 
 
 def test_aiosqlite_connection_that_cannot_write_raises() -> None:
     driver = FakeAiosqlite(sqlite_error(sqlite3.SQLITE_READONLY))
     with pytest.raises(sqlite3.OperationalError):
-        run_async(AiosqliteConnection(driver, SqliteTurns(1.0)).prepare(lock_timeout=1.5))
+        run_async(AiosqliteConnection(driver, SqliteWriteLock(1.0)).prepare(lock_timeout=1.5))
     assert driver.ran == PREPARED[:1]
 
 
