@@ -87,12 +87,12 @@ class Row:
 class RowQuery:
     """The rows that a store is to fetch for a request or a fact, all at one moment.
 
-    A `None` in `line`, `chain`, `session` or `user` asks for no rows.
+    A `None` in `connection`, `chain`, `session` or `user` asks for no rows.
 
     Attributes:
         keys: The kind and key of each row to fetch, if the row exists.
-        line: The id of a connection: fetch its successor, the last connection of the same chain,
-            and the binding of the connection's user. The connection's own row is in `keys`.
+        connection: The id of a connection: fetch its successor, the last connection of the same
+            chain, and the binding of the connection's user. The connection's own row is in `keys`.
         chain: The id of a connection: fetch every later connection of the same chain, and the
             binding of the connection's user. The connection's own row is in `keys`.
         chain_before: Connections of the chain at this position or a later one need not be fetched;
@@ -110,7 +110,7 @@ class RowQuery:
     """
 
     keys: tuple[tuple[str, str], ...]
-    line: str | None = None
+    connection: str | None = None
     chain: str | None = None
     chain_before: int | None = None
     chain_limit: int | None = None
@@ -193,7 +193,7 @@ def build_row_query(needs: Needs) -> RowQuery:
         keys += _row_names(LimitedAccountAppBinding, coordinate_key, page.coordinate)
     return RowQuery(
         keys=tuple(keys),
-        line=_id_key(needs.connection),
+        connection=_id_key(needs.connection),
         chain=_id_key(needs.chain),
         chain_before=None if part is None else part.before,
         chain_limit=None if part is None else part.limit,

@@ -195,7 +195,7 @@ class Rows:
                 named.add(name)
         for owned in (
             ("CuraeConnectSession", need.session or ""),
-            ("Connection", need.line or need.chain or ""),
+            ("Connection", need.connection or need.chain or ""),
         ):
             if owned in self.rows:
                 named.add(("LimitedAccountAppBinding", self.rows[owned].user or ""))
@@ -207,10 +207,10 @@ class Rows:
             first = self.rows.get(("Connection", need.chain))
             if first is not None and first.root == row.root and position > (first.position or 0):
                 return True
-        if need.line is not None:
-            asked = self.rows.get(("Connection", need.line))
+        if need.connection is not None:
+            asked = self.rows.get(("Connection", need.connection))
             head = max(each.position or 0 for each in self.rows.values() if each.root == row.root)
-            if row.predecessor == need.line:
+            if row.predecessor == need.connection:
                 return True
             if asked is not None and asked.root == row.root and position == head:
                 return True
@@ -362,7 +362,7 @@ def test_hosted_page_survives_its_row() -> None:
 def test_row_query_for_a_malformed_id_asks_for_an_empty_key(text: str) -> None:
     connection_id, session_id = ConnectionId(text), SessionId(text)
     for needs, expected in (
-        (Needs(connection=connection_id), RowQuery(keys=(("Connection", ""),), line="")),
+        (Needs(connection=connection_id), RowQuery(keys=(("Connection", ""),), connection="")),
         (Needs(chain=connection_id), RowQuery(keys=(("Connection", ""),), chain="")),
         (Needs(session=session_id), RowQuery(keys=(("CuraeConnectSession", ""),), session="")),
     ):
