@@ -75,7 +75,7 @@ class ExternalCall:
             raise ArgumentError("lease", "a finite number of seconds, at least a microsecond")
 
     @property
-    def ticks(self) -> int:
+    def lease_microseconds(self) -> int:
         """The lease in whole microseconds."""
         return int(self.lease * SECOND)
 
@@ -202,7 +202,7 @@ class _RequestWithExternalCall:
             return _Claim(call, new_ids)
         # The random part makes this record differ from the record of every other attempt, so that
         # `_stored_claim` recognizes it after a commit whose result was lost.
-        lease = self.external_call.ticks + random_microseconds()
+        lease = self.external_call.lease_microseconds + random_microseconds()
         running = in_flight_record(attempt, lease=lease, lost_lease=self.external_call.lost_lease)
         claim = _Claim(
             call=call,
@@ -233,7 +233,7 @@ class _RequestWithExternalCall:
         return next((claim for claim in self.claims if claim.running == record), None)
 
     async def _renew(self) -> bool:
-        renew = partial(attempts.renew, lease=self.external_call.ticks)
+        renew = partial(attempts.renew, lease=self.external_call.lease_microseconds)
         return bool(await self.retrier.run(partial(self._update_record, renew)))
 
     async def _release(self) -> bool | None:

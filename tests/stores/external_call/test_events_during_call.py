@@ -77,7 +77,7 @@ def test_external_call_lease_is_converted_to_microseconds(lease: float, microsec
     async def call(_: NewIds, __: AsyncRenew) -> NextAction:
         raise AssertionError("no call is made")
 
-    assert ExternalCall(call, lease, LostLeaseAction.EXECUTE).ticks == microseconds
+    assert ExternalCall(call, lease, LostLeaseAction.EXECUTE).lease_microseconds == microseconds
 
 
 def test_renewed_lease_keeps_the_idempotency_key_in_flight() -> None:
