@@ -14,6 +14,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print this parser's usage and the error with a suggestion, and exit with status 2."""
+        # Python 3.15 suggests a choice of its own, with another wording and not for options.
+        message = _PYTHONS_SUGGESTION.sub("", message)
         choice = _CHOICE.search(message)
         unknown = _UNKNOWN.search(message)
         if choice is not None:
@@ -36,4 +38,5 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 _CHOICE: Final = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+_PYTHONS_SUGGESTION: Final = re.compile(r", maybe you meant '[^']*'\?")
 _UNKNOWN: Final = re.compile(r"unrecognized arguments: (--[\w-]+)")

@@ -99,6 +99,16 @@ def test_suggestion_follows_the_message_of_the_error(
     assert said.endswith(f"; did you mean {meant}?\n")
 
 
+def test_suggestion_takes_the_place_of_the_one_that_python_makes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = "invalid choice: 'tabels', maybe you meant 'tables'? (choose from 'tour', 'tables')"
+    with pytest.raises(SystemExit):
+        Parser(prog="p").error(message)
+    shown = "invalid choice: 'tabels' (choose from 'tour', 'tables'); did you mean tables?"
+    assert capsys.readouterr().err == f"usage: p [-h]\np: error: {shown}\n"
+
+
 def test_suggestion_ignores_case_and_is_empty_without_choices() -> None:
     assert suggestion("NOT_FUOND", ProblemCode) == "; did you mean NOT_FOUND?"
     assert suggestion("x", []) == ""

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import warnings
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -82,7 +83,10 @@ class Owner:
 def run_in_fork(check: object) -> bool:
     """Return whether a check is true in a forked process."""
     assert callable(check)
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Other threads of the tests run nothing that the child needs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:
         # Nothing else of the tests may run in this process.
         os._exit(0 if check() else 1)
