@@ -6,7 +6,9 @@ The laws of this module:
   line that has no outcome. Earlier lines must not be repeated: some would end newer access.
 - **Output that fails stops nothing.** The other facts are recorded without it.
 - **A repeated end keeps its `revokedAt`.** A tombstone would revoke a connection at its own instant,
-  so tombstones are repeated after all revocations. Only tombstones are held in memory.
+  so tombstones are repeated after all other ends. Only tombstones are held in memory.
+- **Every event that ended access is repeated.** The revocation of a successor that the database has
+  lost ends nothing. The expiry or required action that the successor recovered from does.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 
 import attrs
 
@@ -27,8 +30,10 @@ from curae_lifecycle.cli.terminal import discard_output, track_progress
 from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read_fact
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import parse_time
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, add_microseconds, parse_time
 from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
@@ -38,6 +43,13 @@ from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from curae_lifecycle.web.json import MalformedError, parse_json
+
+_MARGIN: Final = 2 * CLOCK_TOLERANCE
+"""How long before `--ends-since` an end may be recorded and be missing in the backup.
+
+The clocks of database hosts may disagree by the one half. A request may commit that much later than
+the instant that its events hold.
+"""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -49,8 +61,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ends-since",
         metavar="INSTANT",
-        help="take lines that `outbox` printed, and record their revocations and tombstones again "
-        "if they happened at INSTANT or later, such as 2026-01-31T08:00:00Z; tombstones come last",
+        help="take lines that `outbox` printed, and record again what ended access: revocations, "
+        "expiries, required actions and, last, tombstones, from ten minutes before INSTANT on, "
+        "such as 2026-01-31T08:00:00Z",
     )
     command.set_defaults(run=run, parser=command)
 
@@ -147,13 +160,13 @@ def _fact_of_line(line: bytes, since: datetime | None) -> Fact | None:
     if not isinstance(event, dict) or "kind" not in event:
         raise BrokenLineError("the line: must be a line that outbox printed")
     fact = _fact_of_event(event)
-    if fact is None or parse_time("at", event.get("at")) < since:
+    if fact is None or add_microseconds(parse_time("at", event.get("at")), _MARGIN) < since:
         return None
     return read_fact(fact)
 
 
 def _fact_of_event(event: dict[str, Json]) -> Json:
-    # Returns the fact that repeats a revocation or a tombstone, or None for any other event.
+    # Returns the fact that repeats an end of access, or None for any other event.
     match event["kind"]:
         case EventKind.CONNECTION_REVOKED:
             connection = _object_member(event, "subject")
@@ -163,6 +176,21 @@ def _fact_of_event(event: dict[str, Json]) -> Json:
                 "connectionId": connection.get("id"),
                 "actor": Actor.UPSTREAM,
                 "happenedAt": connection.get("revokedAt"),
+            }
+        case EventKind.CONNECTION_EXPIRED:
+            connection = _object_member(event, "subject")
+            return {
+                "type": Expired.kind,
+                "connectionId": connection.get("id"),
+                "happenedAt": event.get("at"),
+            }
+        case EventKind.CONNECTION_ACTION_REQUIRED:
+            connection = _object_member(event, "subject")
+            return {
+                "type": ActionRequired.kind,
+                "connectionId": connection.get("id"),
+                "reason": connection.get("actionRequiredReason"),
+                "happenedAt": event.get("at"),
             }
         case EventKind.BINDING_TOMBSTONED:
             coordinate = _object_member(event, "coordinate")

@@ -126,9 +126,9 @@ COMMANDS: Final = {
         "Records facts, one JSON line each, in the form of `fact` in a log. Writes the outcome of "
         "each when it is recorded. After a failure, go on with the first line that has no outcome: "
         "a repeated revocation or tombstone may end access that was given since. With --ends-since "
-        "it records again the revocations and tombstones that a restored database has lost; after "
-        "a failure, repeat that before you accept traffic. For a line that cannot be read it "
-        "writes the error and continues; the exit status is then 1.",
+        "it records again the ends of access that a restored database has lost; after a failure, "
+        "repeat that before you accept traffic. For a line that cannot be read it writes the error "
+        "and continues; the exit status is then 1.",
     ),
     "keys": Command(
         keys.add_options,

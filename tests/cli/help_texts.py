@@ -187,10 +187,10 @@ usage: python -m curae_lifecycle facts [-h] [--database URL]
 Records facts, one JSON line each, in the form of `fact` in a log. Writes the
 outcome of each when it is recorded. After a failure, go on with the first
 line that has no outcome: a repeated revocation or tombstone may end access
-that was given since. With --ends-since it records again the revocations and
-tombstones that a restored database has lost; after a failure, repeat that
-before you accept traffic. For a line that cannot be read it writes the error
-and continues; the exit status is then 1.
+that was given since. With --ends-since it records again the ends of access
+that a restored database has lost; after a failure, repeat that before you
+accept traffic. For a line that cannot be read it writes the error and
+continues; the exit status is then 1.
 
 positional arguments:
   FILE                  one JSON line for each fact; - for standard input
@@ -202,10 +202,10 @@ options:
                         mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default
                         is DATABASE_URL, which keeps the password out of the
                         list of processes
-  --ends-since INSTANT  take lines that `outbox` printed, and record their
-                        revocations and tombstones again if they happened at
-                        INSTANT or later, such as 2026-01-31T08:00:00Z;
-                        tombstones come last
+  --ends-since INSTANT  take lines that `outbox` printed, and record again
+                        what ended access: revocations, expiries, required
+                        actions and, last, tombstones, from ten minutes before
+                        INSTANT on, such as 2026-01-31T08:00:00Z
 """,
     "outbox": """\
 usage: python -m curae_lifecycle outbox [-h] [--database URL]

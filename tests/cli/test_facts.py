@@ -101,6 +101,17 @@ def test_ends_since_skips_events_that_end_nothing(command: Command) -> None:
     assert command(*arguments, given=given) == (0, [], "")
 
 
+@pytest.mark.parametrize(("since", "taken"), [("08:10:00Z", 1), ("08:10:00.000001Z", 0)])
+def test_ends_since_takes_ends_up_to_ten_minutes_earlier(
+    since: str, taken: int, platform: Platform, command: Command
+) -> None:
+    # A backup that began before the commit lacks it, although the event has an earlier instant.
+    subject = {"id": platform.connect(), "revokedAt": "2026-01-31T08:00:00Z"}
+    given = event("connection.revoked", subject=subject)
+    _, printed, _ = command("facts", "-", "--ends-since", f"2026-01-31T{since}", given=given)
+    assert [each["outcome"] for each in printed] == ["done"] * taken
+
+
 def test_ends_since_answers_each_event_with_its_line_number(
     platform: Platform, command: Command
 ) -> None:
