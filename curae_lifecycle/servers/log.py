@@ -156,12 +156,17 @@ _OWN_HANDLER_LOGGERS: Final = ("sanic.error", "litestar")
 
 _HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not logged"
 
+_HIDDEN_TASK: Final = "a task or a callback failed; its text is not logged"
+
 
 def _message(record: logging.LogRecord) -> str:
     if isinstance(record.msg, RequestLine):
         return "request"
     if record.name in _PATH_LOGGERS or _has_path_message(record):
         return _HIDDEN_TEXT
+    if record.name == "asyncio" and record.exc_info:
+        # The message holds the repr of the task, and so the exception's text.
+        return _HIDDEN_TASK
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - `logging` would print the arguments, which can be secret

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -100,6 +102,22 @@ def test_exception_is_logged_with_only_its_type_and_place() -> None:
     assert (line["message"], line["error"]) == ("it failed", "KeyError")
     assert "test_log:" in str(line["raisedAt"])
     assert "a-secret" not in log.text
+
+
+def test_failed_task_is_logged_without_the_text_of_its_exception() -> None:
+    async def fail() -> None:
+        raise RuntimeError("cae_live_k1")
+
+    async def leave_failed_task() -> None:
+        await asyncio.wait([asyncio.create_task(fail())])
+        gc.collect()
+
+    with logged() as log:
+        asyncio.run(leave_failed_task())
+    (line,) = log.lines
+    assert line["error"] == "RuntimeError"
+    assert str(line["raisedAt"]).startswith(__name__)
+    assert "cae_live_k1" not in log.text
 
 
 def test_traceback_in_debug_mode_is_the_one_that_python_prints() -> None:
