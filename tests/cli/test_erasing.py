@@ -100,13 +100,17 @@ def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> N
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_purge_keeps_erased_user_until_binding_message_is_sent(platform: Platform) -> None:
+def test_purge_keeps_erased_user_until_binding_message_is_sent(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.
     assert erase(platform.database, MARY).waiting == 1
     purge_later(platform)
     assert "mary" in platform.everything()
+    # The operator learns that the user is not deleted yet.
+    assert caplog.messages == ["an erasure is left: the outbox has messages about the user"]
 
 
 @pytest.mark.parametrize("about", ["connection", "session", "coordinate"])

@@ -195,6 +195,7 @@ async def _purge_erasure(
     for batch in erased.message_key_batches():
         ((waiting,),) = await database.rows(count_statement(batch))
         if waiting:
+            _LOG.warning("an erasure is left: the outbox has messages about the user")
             return
     for deletion in erased.deletions():
         if not await database.run_transaction(deletion):
