@@ -204,9 +204,11 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
+    needs = request.call.needs
+    # An operation of the server may load a user whose account or app a request names.
+    asked = [*_named_coordinates(needs, request.snapshot), *_user_coordinates(needs)]
     are_owned = all(
-        coordinate is not None and request.caller.owns(coordinate)
-        for coordinate in _named_coordinates(request.call.needs, request.snapshot)
+        coordinate is not None and request.caller.owns(coordinate) for coordinate in asked
     )
     if are_owned and request.names_one_user:
         return None
@@ -215,11 +217,15 @@ def _ownership(request: _Request) -> Decision | None:
 
 def _names_one_user(needs: Needs, snapshot: Snapshot) -> bool:
     # Whether all that the request names, and that is known, belongs to one coordinate.
-    named = [*_named_coordinates(needs, snapshot), needs.binding]
-    if needs.connections is not None:
-        named.append(needs.connections.coordinate)
+    named = [*_named_coordinates(needs, snapshot), *_user_coordinates(needs)]
     known = [coordinate for coordinate in named if coordinate is not None]
     return all(coordinate == known[0] for coordinate in known)
+
+
+def _user_coordinates(needs: Needs) -> list[Coordinate]:
+    # The coordinates whose binding or connections are loaded.
+    page = None if needs.connections is None else needs.connections.coordinate
+    return [coordinate for coordinate in (needs.binding, page) if coordinate is not None]
 
 
 def _named_coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | None]:

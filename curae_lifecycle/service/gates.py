@@ -30,7 +30,7 @@ class Gate(StrEnum):
         BUCKETS: The buckets of the API key have tokens.
         IDEMPOTENCY: The record of the idempotency key lets the request execute.
         LIMIT: The app user's limit has room.
-        OWNERSHIP: The connection or session belongs to the caller.
+        OWNERSHIP: The connection, session and app user belong to the caller.
         RULE: The operation's own rules allow it.
         ROOM: The store has room for new values.
     """

@@ -286,6 +286,18 @@ def test_operation_that_loads_values_of_two_users_gets_404(
     assert (decision.status, decision.rules[-1]) == (404, "request.ownership")
 
 
+@pytest.mark.parametrize(
+    "needed", [Needs(binding=COORDINATE), Needs(connections=ConnectionsPage(COORDINATE))]
+)
+def test_operation_that_loads_a_user_of_another_owner_gets_404(needed: Needs) -> None:
+    asked, loaded = call(ShowPage(needed), "k-1"), Snapshot(binding=LIMITED)
+    assert decide(asked, loaded, START, new_ids=new_ids()).status == 200
+    for stranger in STRANGERS:
+        as_stranger = attrs.evolve(asked, caller=stranger)
+        decision = decide(as_stranger, loaded, START, new_ids=new_ids())
+        assert (decision.status, decision.rules[-1]) == (404, "request.ownership")
+
+
 def test_hosted_page_without_a_connection_or_session_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^reply: must be one with a connection or session"):
         hosted_page_for(call(ShowPage(Needs()), "k-1"), PageShown(new_ids().next_action), None)
