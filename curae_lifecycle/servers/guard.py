@@ -6,7 +6,8 @@ The laws of this module:
   waits for no part of a body while the request holds a thread or a slot.
 - **A liveness check needs no free slot**, so that a supervisor does not restart a worker whose
   requests all wait for the database.
-- **No API key and no connection takes all slots**, so that the others are served beside it.
+- **No API key, no connection and no health check takes all slots**, so that the others are served
+  beside it.
 - **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
   long.
 - **Every request that the guard refuses, cuts off or drops is a log line and is counted.** The line
@@ -135,10 +136,11 @@ class Guard:
             a free slot. For an app that runs in threads, use the number of threads; otherwise the
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
-            the app at once. Requests without an API key count as those of one key. A GET or HEAD of
-            a health check has no such bound. `None` for three quarters of `max_concurrent`, rounded
-            down, but at least 1; and for all but one if each of the last 100 requests had the key
-            or the connection.
+            the app at once. Requests without an API key count as those of one key. `None` for three
+            quarters of `max_concurrent`, rounded down, but at least 1; and for all but one if each
+            of the last 100 requests had the key or the connection. Each GET or HEAD of a health
+            check is next, but all of them get a quarter of `max_concurrent`, rounded down, but at
+            least 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
@@ -169,7 +171,13 @@ class Guard:
         else:
             _check_count("max_per_key", max_per_key)
             shared = alone = max_per_key
-        self._slots = Slots(max_concurrent, max_per_name=shared, max_alone=alone)
+        self._slots = Slots(
+            max_concurrent,
+            max_per_name=shared,
+            max_alone=alone,
+            # Anyone may send health checks, and they are next, so more of them would starve the API.
+            max_nameless=max(1, max_concurrent // 4),
+        )
         self._body_seconds = body_seconds
         self._queue_seconds = queue_seconds
         self._counters = counters

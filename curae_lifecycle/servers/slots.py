@@ -5,7 +5,7 @@ The laws of this module:
 - **No name holds more slots than its bound**, so that the others find a free one. The bound is
   wider while no other name is in use.
 - **A free slot goes to the request that came first**, among those whose names are below their
-  bound. A request without a name is before all others.
+  bound. A request without a name is before all others, so such requests have a bound, too.
 
 A name stands for what requests may queue for together: an API key, or a row of the database.
 """
@@ -37,12 +37,15 @@ class Slots:
         max_per_name: How many slots requests with one name hold, at most.
         max_alone: The same for a name that each of the last `ALONE_AFTER` requests with a slot had.
             Requests without a name do not count.
+        max_nameless: How many slots requests without a name hold, at most.
     """
 
     size: int
     max_per_name: int
     max_alone: int
+    max_nameless: int
     _taken: int = attrs.field(default=0, init=False)
+    _nameless: int = attrs.field(default=0, init=False)
     _held: Counter[bytes] = attrs.field(factory=Counter[bytes], init=False)
     # The names of the last request that got a slot, each with the number of requests in a row.
     _in_a_row: dict[bytes, int] = attrs.field(factory=dict[bytes, int], init=False)
@@ -59,6 +62,8 @@ class Slots:
         Args:
             names: The names for which the request counts, such as its API key.
         """
+        if not names and self._nameless == self.max_nameless:
+            return False
         return self._taken < self.size and all(
             self._held[name] < self._bound(name) for name in names
         )
@@ -105,6 +110,7 @@ class Slots:
             names: The names with which the request took the slot.
         """
         self._taken -= 1
+        self._nameless -= not names
         for name in names:
             self._held[name] -= 1
             if not self._held[name]:
@@ -113,6 +119,7 @@ class Slots:
 
     def _take(self, names: Names) -> None:
         self._taken += 1
+        self._nameless += not names
         for name in names:
             self._held[name] += 1
         if names:

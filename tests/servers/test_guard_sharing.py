@@ -117,6 +117,19 @@ def test_only_get_and_head_health_checks_bypass_the_slot_bound(
     run(scenario())
 
 
+@pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH])
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2)])
+def test_health_checks_get_at_most_a_quarter_of_the_slots(path: str, size: int, most: int) -> None:
+    # They are next, so a stranger who sends many would keep every other request out.
+    async def scenario() -> None:
+        app = Holding()
+        asked = [(b"", path)] * size + [(b"a", CREATE)] * (size > 1)
+        got = await inside(Guard(app, max_concurrent=size), app, *asked, method="GET")
+        assert got == [*asked[:most], *asked[size:]]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("size", "max_per_key", "most"),
     [(5, 1, 1), (5, 2, 2), (1, None, 1), (2, None, 1), (3, None, 2), (4, None, 3), (7, None, 5)],

@@ -32,7 +32,7 @@ async def taken(slots: Slots, *requests: Names) -> list[int]:
         ([(A,)] * 4, [0, 1]),
         ([(A,), (A,), (A,), (B,)], [0, 1, 3]),
         ([(A, ROW), (B, ROW), (C, ROW), (C,)], [0, 1, 3]),
-        ([(), (), (), ()], [0, 1, 2]),
+        ([(), (), (A,), (B,)], [0, 2, 3]),
         ([(A,), (B,), (C,), ()], [0, 1, 2]),
     ],
 )
@@ -40,7 +40,7 @@ def test_slots_of_one_api_key_or_connection_are_limited(
     requests: list[Names], got: list[int]
 ) -> None:
     async def scenario() -> None:
-        assert await taken(Slots(3, max_per_name=2, max_alone=2), *requests) == got
+        assert await taken(Slots(3, max_per_name=2, max_alone=2, max_nameless=1), *requests) == got
 
     run(scenario())
 
@@ -84,7 +84,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     holding: list[Names], waiting: list[Names], order: list[Names]
 ) -> None:
     async def scenario() -> None:
-        slots = Slots(len(holding), max_per_name=2, max_alone=2)
+        slots = Slots(len(holding), max_per_name=2, max_alone=2, max_nameless=1)
         assert await served_in_order(slots, holding, waiting) == order
 
     run(scenario())
@@ -92,7 +92,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
 
 def test_freed_slot_of_a_key_and_a_connection_admits_two_waiters() -> None:
     async def scenario() -> None:
-        slots = Slots(4, max_per_name=1, max_alone=1)
+        slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))
         tasks = [asyncio.create_task(slots.take(names)) for names in [(A,), (ROW,)]]
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ def test_freed_slot_of_a_key_and_a_connection_admits_two_waiters() -> None:
 
 def test_key_that_gives_back_one_of_two_slots_gets_one_again() -> None:
     async def scenario() -> None:
-        slots = Slots(4, max_per_name=2, max_alone=2)
+        slots = Slots(4, max_per_name=2, max_alone=2, max_nameless=1)
         for _ in range(2):
             await slots.take((A,))
         slots.give_back((A,))
@@ -116,7 +116,7 @@ def test_key_that_gives_back_one_of_two_slots_gets_one_again() -> None:
 
 def test_cancelled_wait_for_a_slot_leaves_no_waiter() -> None:
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1, max_alone=1)
+        slots = Slots(1, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A,))
         assert await taken(slots, (B,), (B,), ()) == []
         assert slots._lines == {}
@@ -127,7 +127,7 @@ def test_cancelled_wait_for_a_slot_leaves_no_waiter() -> None:
 @pytest.mark.parametrize("is_given", [False, True])
 def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: FBT001 - drawn
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1, max_alone=1)
+        slots = Slots(1, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A,))
         first, second = (asyncio.create_task(slots.take((name,))) for name in (B, C))
         await asyncio.sleep(0)
@@ -148,7 +148,7 @@ def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: 
 
 def test_slot_freed_after_a_cancelled_wait_goes_to_next_request() -> None:
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1, max_alone=1)
+        slots = Slots(1, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A,))
         first, second = (asyncio.create_task(slots.take((name,))) for name in (B, C))
         await asyncio.sleep(0)
@@ -190,7 +190,7 @@ def test_key_alone_in_last_100_requests_gets_max_alone_slots(
     before: list[Names], asked: Names, most: int
 ) -> None:
     async def scenario() -> None:
-        slots = Slots(5, max_per_name=2, max_alone=4)
+        slots = Slots(5, max_per_name=2, max_alone=4, max_nameless=1)
         await pass_through(slots, *before)
         keys = [
             tuple(b"%d" % number if name == C else name for name in asked) for number in range(6)
@@ -202,7 +202,7 @@ def test_key_alone_in_last_100_requests_gets_max_alone_slots(
 
 def test_second_key_gets_a_slot_at_once_beside_a_lone_key() -> None:
     async def scenario() -> None:
-        slots = Slots(5, max_per_name=2, max_alone=4)
+        slots = Slots(5, max_per_name=2, max_alone=4, max_nameless=1)
         await pass_through(slots, *[(A,)] * ALONE_AFTER)
         for _ in range(4):
             assert slots.take_free((A,))
@@ -221,7 +221,7 @@ def test_second_key_gets_a_slot_at_once_beside_a_lone_key() -> None:
 
 def test_repr_of_slots_hides_the_names_that_hold_them() -> None:
     async def scenario() -> None:
-        slots = Slots(1, max_per_name=1, max_alone=1)
+        slots = Slots(1, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((b"secret",))
         assert "secret" not in repr(slots)
 
@@ -243,7 +243,7 @@ def test_request_waits_only_if_slots_or_its_bound_are_exhausted(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:
-        slots = Slots(size, max_per_name=bound, max_alone=bound)
+        slots = Slots(size, max_per_name=bound, max_alone=bound, max_nameless=1)
         held: list[Names] = []
         waiting: list[tuple[Names, asyncio.Task[None]]] = []
         for move, given_ in moved:
@@ -261,8 +261,10 @@ def test_request_waits_only_if_slots_or_its_bound_are_exhausted(
             counts = Counter(name for names in held for name in names)
             assert len(held) <= size
             assert all(count <= bound for count in counts.values())
+            assert held.count(()) <= 1
             for names, _ in waiting:
-                assert len(held) == size or any(counts[name] == bound for name in names)
+                is_bound = any(counts[name] == bound for name in names)
+                assert len(held) == size or is_bound or (not names and () in held)
         for _, task in waiting:
             task.cancel()
         await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
