@@ -58,6 +58,16 @@ def test_error_on_missing_tables_advises_database_create(
     assert error.endswith(ADVICE)
 
 
+def test_missing_tls_file_is_reported_as_a_failed_connection(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "mariadb+pymysql://user:password@127.0.0.1:1/name?ssl_ca=/none"
+    error = error_of(capsys, "keys", "list", "--database", url)
+    assert "no connection (FileNotFoundError of mariadb" in error
+    assert error.endswith(": [Errno 2] No such file or directory\n")
+    assert "password" not in error
+
+
 def test_unrelated_database_error_does_not_advise_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

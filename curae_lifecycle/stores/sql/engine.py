@@ -111,7 +111,7 @@ class SqlDatabase:
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
-        except (self._error, PoolTimeoutError) as error:
+        except (self._error, PoolTimeoutError, OSError) as error:
             _reraise_unconnected(self._dialect, error)
         except DBAPIError as error:
             # SQLAlchemy asks the server for its version on the first connection, and wraps errors.
