@@ -8,7 +8,8 @@ to another node is followed, because the first node executed nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
@@ -70,15 +71,19 @@ def create_client(
         timeout: Seconds to wait for a connection, for a free connection of the pool, or for a
             response.
         pool_size: The largest number of connections.
+
+    Raises:
+        ArgumentError: The URL is malformed.
     """
-    pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
-        url,
-        max_connections=pool_size,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
+    with _naming_no_url():
+        pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
+            url,
+            max_connections=pool_size,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
     return redis.Redis.from_pool(pool)
 
 
@@ -92,16 +97,29 @@ def create_client_async(
         timeout: Seconds to wait for a connection, for a free connection of the pool, or for a
             response.
         pool_size: The largest number of connections.
+
+    Raises:
+        ArgumentError: The URL is malformed.
     """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
-        url,
-        max_connections=pool_size,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=AsyncRetry(NoBackoff(), 0),
-    )
+    with _naming_no_url():
+        pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
+            url,
+            max_connections=pool_size,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=AsyncRetry(NoBackoff(), 0),
+        )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+@contextmanager
+def _naming_no_url() -> Generator[None]:
+    # The text of the parser's error can hold a part of the password.
+    try:
+        yield
+    except ValueError:
+        raise ArgumentError("url", "the URL of a Redis server, such as redis://host:6379") from None
 
 
 class ClusterClient:
@@ -227,6 +245,8 @@ class _Nodes:
             raise ArgumentError("urls", "valid URLs, with ports up to 65,535") from None
         if any(each.scheme not in _SCHEMES for each in parsed):
             raise ArgumentError("urls", "URLs that begin with redis:// or rediss://")
+        if any(each.query for each in parsed):
+            raise ArgumentError("urls", "URLs without a query, which would have no effect")
         first = parsed[0]
         username, password = (
             None if each is None else unquote(each) for each in (first.username, first.password)

@@ -76,6 +76,18 @@ def test_redis_clients_send_a_failing_command_once() -> None:
     assert async_sends(create_client_async(URL).connection_pool.connection_kwargs["retry"]) == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["s3cr3t", "redis://:s3cr3t/@host:1", "redis://:s3cr3t@host?socket_timeout=soon"],
+)
+def test_invalid_redis_url_raises_an_error_without_its_password(url: str) -> None:
+    for make in (create_client, create_client_async):
+        with pytest.raises(ArgumentError) as refused:
+            make(url)
+        assert str(refused.value).startswith("url: must be the URL of a Redis server")
+        assert "s3cr3t" not in str(refused.value)
+
+
 # --- A cluster --------------------------------------------------------------------------------
 
 
@@ -179,6 +191,10 @@ def test_closing_an_unused_cluster_client_raises_nothing() -> None:
         (["redis://host:port"], "valid URLs, with ports up to 65,535"),
         (["redis://host:65536"], "valid URLs, with ports up to 65,535"),
         (["host:6379"], "URLs that begin with redis:// or rediss://"),
+        (
+            ["rediss://host?ssl_ca_certs=/ca.pem"],
+            "URLs without a query, which would have no effect",
+        ),
     ],
 )
 def test_invalid_redis_cluster_url_raises_argument_error(urls: list[str], allowed: str) -> None:
