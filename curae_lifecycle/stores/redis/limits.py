@@ -23,6 +23,7 @@ charges.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, cast
@@ -40,6 +41,7 @@ from redis.exceptions import (
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
@@ -49,9 +51,11 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.codec import load
 from curae_lifecycle.stores.contract import (
     AsyncStore,
     Loaded,
@@ -60,14 +64,19 @@ from curae_lifecycle.stores.contract import (
     StoreUnavailableError,
     StoreUnchangedError,
 )
-from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.formats import Document, NewerFormatError, number_document
 from curae_lifecycle.stores.keys import key_of, rate_key
 from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
 from curae_lifecycle.stores.wiring import check_async_store, check_store
+from curae_lifecycle.web.json import MalformedError
 
 _FORM: Final = 1
 """The form in which the states of limits are stored. The module `scripts` describes it."""
+
+_NEWER_FORM: Final = re.compile(r"[2-9]|[1-9][0-9]{1,8}")
+_BUCKET_TEXT: Final = re.compile(rf"{_FORM}(?: -?[0-9]{{1,16}}){{9}}")
+_LOG_TEXT: Final = re.compile(rf"{_FORM}(?: [0-9a-f]{{16}})+")
 
 _TRANSIENT_ERRORS: Final = (
     redis.ConnectionError,
@@ -114,6 +123,7 @@ class RedisLimitsStore:
         Raises:
             StoreUnavailableError: Redis or the other store failed.
             NewerFormatError: A newer release stored a limit in a form that this one cannot read.
+            MalformedError: The text of a limit is not one that this library wrote.
         """
         loaded = self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
@@ -192,6 +202,7 @@ class AsyncRedisLimitsStore:
         Raises:
             StoreUnavailableError: Redis or the other store failed.
             NewerFormatError: A newer release stored a limit in a form that this one cannot read.
+            MalformedError: The text of a limit is not one that this library wrote.
         """
         loaded = await self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
@@ -277,23 +288,31 @@ def _states(keys: Sequence[RateKey], held: object) -> list[RateState | None]:
 
 
 def _texts(result: object) -> list[str]:
-    # Texts may be bytes. A missing value becomes an empty text.
+    # Texts may be bytes, and damaged ones may be no UTF-8. A missing value becomes an empty text.
     assert isinstance(result, list)  # noqa: S101 - MGET and `CHARGE` return lists
     parts = cast("list[bytes | str | None]", result)
-    return [each.decode() if isinstance(each, bytes) else each or "" for each in parts]
+    return [
+        each.decode(errors="replace") if isinstance(each, bytes) else each or "" for each in parts
+    ]
 
 
 def _state(key: RateKey, held: str) -> RateState | None:
     if not held:
         return None
     form, *parts = held.split(" ")
-    kind = LogState if isinstance(key, LimitKey) else BucketState
-    if form != str(_FORM):
+    is_log = isinstance(key, LimitKey)
+    kind = LogState if is_log else BucketState
+    if _NEWER_FORM.fullmatch(form):
         raise NewerFormatError(kind.__name__, int(form), _FORM)
-    if kind is LogState:
-        return LogState(bytes.fromhex("".join(parts)))
+    if not (_LOG_TEXT if is_log else _BUCKET_TEXT).fullmatch(held):
+        raise MalformedError(None, Fault.INVALID)
+    # `load` checks the values, as for the other stores.
+    if is_log:
+        instants: list[Json] = [*LogState(bytes.fromhex("".join(parts))).microseconds]
+        return load(LogState, number_document(kind.__name__, {"instants": instants}))
     seconds, micros, part = map(int, parts[:3])
-    return BucketState(seconds * SECOND + micros, part)
+    members: Document = {"full_at": seconds * SECOND + micros, "part": part}
+    return load(BucketState, number_document(kind.__name__, members))
 
 
 # --- Charging ---------------------------------------------------------------------------------

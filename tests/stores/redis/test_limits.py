@@ -42,6 +42,7 @@ from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.testing.conformance import run
+from curae_lifecycle.web.json import MalformedError
 from tests.stores.redis.charging import BUCKET, Wavering, Who, client, known, who
 from tests.support.databases.valkey import valkey
 from tests.support.kit import needing
@@ -357,6 +358,35 @@ def test_redis_state_in_newer_format_is_refused_and_kept(who: Who) -> None:
         assert not who.store.commit(loaded, charges(who, loaded, BUCKET))
         assert who.client.get(key) == b"2 5 later"
         who.client.delete(key)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        " ",
+        "x",
+        "0 5",
+        "1",
+        "1 2",
+        "1 five 0 0 0 0 0 0 0 0",
+        "1 5 0 -1 0 0 0 0 0 0",
+        f"1 {'f' * 15}",
+        b"1 \xff",
+    ],
+)
+def test_damaged_redis_state_raises_malformed_error(
+    damaged: str | bytes, number: int, who: Who
+) -> None:
+    who.client.set(limits._name((who.bucket_key, who.limit_key)[number]), damaged)
+    with pytest.raises(MalformedError):
+        who.held()
+
+
+def test_redis_log_beyond_the_last_instant_raises_malformed_error(who: Who) -> None:
+    who.client.set(limits._name(who.limit_key), f"1 7{'f' * 15}")
+    with pytest.raises(MalformedError):
+        who.held()
 
 
 def test_charge_in_redis_state_of_newer_format_is_not_returned(
