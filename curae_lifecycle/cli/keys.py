@@ -165,36 +165,32 @@ def _registered_id(
 def _narrow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     scopes = _scopes(parser, options.scope)
     with open_database(parser, options) as database:
-        while found := _callers_of_id(parser, database, options.api_key_id):
+        while True:
+            found, _ = _callers_of_id(database, options.api_key_id)
             lacking = [scope for each in found for scope in scopes - each.caller.scopes]
             if lacking:
                 parser.error(f"a key with this id lacks the scope {min(lacking)}")
+            statements = [narrowing_statement(each, scopes) for each in found]
             # On a conflict with another registration or withdrawal, load the keys and retry.
-            if database.run_transaction([narrowing_statement(each, scopes) for each in found]):
+            if not found or database.run_transaction(statements):
                 break
-        return _report(parser, _callers_of_id(parser, database, options.api_key_id))
+        found, unreadable = _callers_of_id(database, options.api_key_id)
+        return _report(parser, found, unreadable)
 
 
 def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     digest = _read_key(parser).digest() if options.stdin else None
     with open_database(parser, options) as database:
         while True:
-            stored = _load_callers(database)
             unreadable: list[StoredCaller] = []
             if digest is None:
-                # The keys that can be read are withdrawn at once, since they may have leaked.
-                unreadable = [each for each in stored if _reading_error(each) is not None]
-                readable = [each for each in stored if _reading_error(each) is None]
-                found = [each for each in readable if each.caller.api_key_id == options.api_key_id]
+                found, unreadable = _callers_of_id(database, options.api_key_id)
             else:
-                found = [each for each in stored if each.digest == digest]
+                found = [each for each in _load_callers(database) if each.digest == digest]
             # On a conflict with another registration or withdrawal, load the keys and retry.
             if not found or database.run_transaction([removal_statement(each) for each in found]):
                 break
-        _readable(parser, unreadable)
-        status = _report(parser, found)
-        # A caller that cannot be read may have the same id, and its key keeps its rights.
-        return 1 if unreadable else status
+        return _report(parser, found, unreadable)
 
 
 def _list(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -239,23 +235,31 @@ def _describe_unreadable(
 
 
 def _callers_of_id(
-    parser: argparse.ArgumentParser, database: Database, api_key_id: str
-) -> list[StoredCaller]:
+    database: Database, api_key_id: str
+) -> tuple[list[StoredCaller], list[StoredCaller]]:
+    """Return the callers of an id, and those that cannot be read, which may have the same id.
+
+    The others are changed at once all the same, since their keys may have leaked.
+    """
     stored = _load_callers(database)
-    readable = _readable(parser, stored)
-    if len(readable) < len(stored):
-        # A caller that cannot be read may have the same id, and its key would keep its rights.
-        parser.exit(1)
-    return [each for each in readable if each.caller.api_key_id == api_key_id]
+    readable = [each for each in stored if _reading_error(each) is None]
+    unreadable = [each for each in stored if _reading_error(each) is not None]
+    return [each for each in readable if each.caller.api_key_id == api_key_id], unreadable
 
 
-def _report(parser: argparse.ArgumentParser, found: Sequence[StoredCaller]) -> int:
+def _report(
+    parser: argparse.ArgumentParser,
+    found: Sequence[StoredCaller],
+    unreadable: Sequence[StoredCaller],
+) -> int:
+    # A caller that cannot be read keeps its rights, so the status is 1.
+    _readable(parser, unreadable)
     if not found:
         parser.exit(1, f"{parser.prog}: error: no such key is registered\n")
     readable = _readable(parser, found)
     for each in readable:
         _print_caller(each.caller)
-    return 0 if len(readable) == len(found) else 1
+    return 1 if unreadable or len(readable) < len(found) else 0
 
 
 def _print_caller(caller: Caller, minted: str | None = None) -> None:

@@ -46,13 +46,13 @@ def _standard_input(parser: argparse.ArgumentParser) -> TextIO:
 
 
 def read_line(parser: argparse.ArgumentParser) -> str:
-    """Read one line of standard input, without its end.
+    """Read one line of standard input, without its end and without a byte order mark before it.
 
     If it is closed, cannot be read or is no text, `parser` prints an error and exits with status 2.
     """
     stdin = _standard_input(parser)
     try:
-        return stdin.readline().rstrip("\r\n")
+        return stdin.readline().removeprefix("\ufeff").rstrip("\r\n")
     except UnicodeDecodeError as error:
         parser.error(f"standard input is not {error.encoding}")
     except OSError as error:

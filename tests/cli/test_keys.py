@@ -194,6 +194,17 @@ def test_narrowing_to_a_malformed_scope_exits_2(scope: str, said: str, command: 
     assert error.endswith(f" keys narrow: error: {said}\n")
 
 
+def test_leaked_key_is_narrowed_by_id_beside_a_malformed_row(
+    platform: Platform, command: Command
+) -> None:
+    added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
+    platform.database.run_transaction([Statement(*added)])
+    status, (narrowed,), error = command("keys", "narrow", "--api-key-id", "key-1")
+    assert (status, narrowed["scopes"]) == (1, [])
+    assert error.count("\n") == 1
+    assert error.endswith(f"the key with the digest {'0' * 64}: format: INVALID\n")
+
+
 def test_narrow_exits_1_if_a_key_becomes_unreadable_meanwhile(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,8 +215,8 @@ def test_narrow_exits_1_if_a_key_becomes_unreadable_meanwhile(
         return run(database, statements) and run(database, [Statement(*added)])
 
     monkeypatch.setattr(SqlDatabase, "run_transaction", run_and_add)
-    status, printed, error = command("keys", "narrow", "--api-key-id", "key-1")
-    assert (status, printed) == (1, [])
+    status, (narrowed,), error = command("keys", "narrow", "--api-key-id", "key-1")
+    assert (status, narrowed["scopes"]) == (1, [])
     assert error == (
         f"python -m curae_lifecycle keys narrow: error: the key with the digest {'0' * 64}: "
         "format: INVALID\n"

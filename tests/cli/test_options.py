@@ -31,6 +31,12 @@ def test_read_line_drops_only_the_end_of_the_line(
     assert read_line(PARSER) == text
 
 
+def test_read_line_drops_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Windows PowerShell writes one before what it pipes.
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffmary\n"))
+    assert read_line(PARSER) == "mary"
+
+
 def test_file_that_cannot_be_opened_exits_2_with_the_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

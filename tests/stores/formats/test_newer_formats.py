@@ -127,13 +127,16 @@ def test_keys_list_exits_1_at_newer_caller_and_prints_the_rest(
     assert f"the key with the digest {'0' * 64}: Caller: stored in form 2" in error
 
 
-def test_keys_narrow_changes_no_key_of_an_id_with_newer_caller(
-    database: SqlDatabase, ask: Command
-) -> None:
+NEWER_CALLER: Final = Statement("SELECT * FROM curae_caller WHERE id = ?", ("0" * 64,))
+
+
+def test_keys_narrow_leaves_newer_callers_and_exits_1(database: SqlDatabase, ask: Command) -> None:
     add_newer_caller(database)
-    status, changed, error = ask("keys", "narrow", "--api-key-id", "key-1")
-    assert (status, changed, "Caller: stored in form 2" in error) == (1, [], True)
-    assert [each["scopes"] for each in ask("keys", "list")[1]] == [["connection:write"]]
+    (newer,) = database.rows(NEWER_CALLER)
+    status, narrowed, error = ask("keys", "narrow", "--api-key-id", "key-1")
+    assert (status, [each["scopes"] for each in narrowed]) == (1, [[]])
+    assert f"the key with the digest {'0' * 64}: Caller: stored in form 2" in error
+    assert database.rows(NEWER_CALLER) == [newer]
 
 
 def test_keys_withdraw_by_id_leaves_newer_callers_and_exits_1(
