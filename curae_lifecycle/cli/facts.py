@@ -4,6 +4,7 @@ The laws of this module:
 
 - **An outcome is printed as soon as its fact is recorded.** After a failure, go on with the first
   line that has no outcome. Earlier lines must not be repeated: some would end newer access.
+- **An interrupt waits for the outcome of the current fact.** A second one ends the command at once.
 - **Output that fails stops nothing.** The other facts are recorded without it.
 - **A repeated end keeps its `revokedAt`.** A tombstone would revoke a connection at its own instant,
   so tombstones are repeated after all other ends. Only tombstones are held in memory.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -95,18 +97,40 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         read = read_lines(parser, file, options.file)
         lines = track_progress("facts", items=read, total=total, size=len)
         for number, line in enumerate(lines, 1):
-            with recorder.report_errors(number):
+            with hold_signals(), recorder.report_errors(number):
                 fact = _fact_of_line(line, since)
                 if since is not None and isinstance(fact, Tombstoned):
                     tombstones.append((number, fact))
                 elif fact is not None:
                     recorder.record(number, fact)
         for number, tombstone in tombstones:
-            with recorder.report_errors(number):
+            with hold_signals(), recorder.report_errors(number):
                 recorder.record(number, tombstone)
     if recorder.print_error is not None:
         parser.exit(1, f"{parser.prog}: error: {recorder.print_error}\n")
     return 1 if recorder.is_broken else 0
+
+
+@contextmanager
+def hold_signals() -> Generator[None, None, None]:
+    """Let SIGINT and SIGTERM take effect at the end of a `with` block, and a second one at once."""
+    held: list[int] = []
+
+    def hold(number: int, _: object) -> None:
+        held.append(number)
+        for each in handlers:
+            signal.signal(each, signal.SIG_DFL)
+
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in handlers:
+        signal.signal(each, hold)
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    for number in held:
+        signal.raise_signal(number)
 
 
 @attrs.define

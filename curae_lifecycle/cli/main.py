@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status. 0 is success; a program that closes the pipe before it has read all output
         is no error. 1 is a broken line, a divergence, a stale document, a difference between
         releases, a law that did not hold, a finding in a store, an API key that cannot be read or
-        output that could not be printed.
+        output that could not be printed. 130 is an interrupt, such as Ctrl-C.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
@@ -204,7 +204,13 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
     replace_unencodable()
-    status: int = options.run(command, options)
+    try:
+        status: int = options.run(command, options)
+    except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            # Ends the line of a progress bar, or that on which the terminal shows Ctrl-C.
+            sys.stderr.write("\n")
+        return 130
     return status
 
 

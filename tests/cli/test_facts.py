@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.cli import terminal
+from curae_lifecycle.cli import facts, terminal
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.cli.operating import ACCOUNT, Platform
@@ -141,6 +145,35 @@ def test_tombstone_of_an_unreadable_binding_names_its_line(
     assert (status, error) == (1, "")
     assert [each["line"] for each in printed] == [2]
     assert "stored in form 2 by a newer release" in str(printed[0]["error"])
+
+
+def test_interrupted_facts_print_the_outcome_before_they_end(
+    platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [platform.connect(f"u{n}") for n in range(2)]
+
+    def interrupt(store: SqlStore, fact: Fact, *, retry_policy: RetryPolicy) -> FactAnswer:
+        answer = record(store, fact, retry_policy=retry_policy)
+        signal.raise_signal(signal.SIGINT)
+        return answer
+
+    monkeypatch.setattr(facts, "record", interrupt)
+    status, printed, error = command("facts", "-", given="".join(map(revocation, made)))
+    assert (status, error) == (130, "")
+    assert [each["outcome"] for each in printed] == ["done"]
+    assert [platform.status(each) for each in made] == ["REVOKED", "ACTIVE"]
+
+
+def test_second_signal_ends_facts_at_once() -> None:
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    held = facts.hold_signals()
+    held.__enter__()
+    signal.raise_signal(signal.SIGINT)
+    # A write to a pipe that no one reads does not return, so the default has to end it.
+    assert {signal.getsignal(each) for each in handlers} == {signal.SIG_DFL}
+    with pytest.raises(KeyboardInterrupt):
+        held.__exit__(None, None, None)
+    assert {each: signal.getsignal(each) for each in handlers} == handlers
 
 
 def test_fact_is_recorded_after_half_a_minute_without_a_database(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle import __version__
-from curae_lifecycle.cli import terminal
+from curae_lifecycle.cli import terminal, tour
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.cli.program_name import SCRIPT
 from curae_lifecycle.cli.tour import steps
@@ -354,6 +354,22 @@ def test_openapi_and_asyncapi_with_check_but_no_write_exit_2(
         main([command, "--check"])
     assert stopped.value.code == 2
     assert "--write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("terminal_end", "said"), [(True, "\n"), (False, "")])
+def test_interrupt_exits_130_without_a_traceback(
+    terminal_end: bool,  # noqa: FBT001 - a parameter of the test
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tour, "steps", interrupt)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal_end)
+    assert main(["tour"]) == 130
+    assert capsys.readouterr() == ("", said)
 
 
 def test_importing_dunder_main_runs_no_command() -> None:
