@@ -30,7 +30,7 @@ from curae_lifecycle.testing.conformance.results import Failure, NotRun, Result
 from curae_lifecycle.testing.conformance.runner import run_check, run_check_async
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import Operations
-from curae_lifecycle.testing.conformance.suite import pass_fail_or_skip
+from curae_lifecycle.testing.conformance.suite import pass_fail_or_skip, with_seed
 from curae_lifecycle.testing.conformance.timeout import DEFAULT_TIMEOUT
 
 AnyServer = (
@@ -164,19 +164,15 @@ class _CheckTests:
         return down
 
     def _run_one(self, server: Server, check: Check) -> Result:
-        return run_check(
-            server,
-            check=check,
-            seed=secrets.token_hex(8),
-            operations=self.operations,
-            timeout=self.timeout,
+        seed = secrets.token_hex(8)
+        result = run_check(
+            server, check=check, seed=seed, operations=self.operations, timeout=self.timeout
         )
+        return with_seed(result, seed)
 
     async def _run_one_async(self, server: AsyncServer, check: Check) -> Result:
-        return await run_check_async(
-            server,
-            check=check,
-            seed=secrets.token_hex(8),
-            operations=self.operations,
-            timeout=self.timeout,
+        seed = secrets.token_hex(8)
+        result = await run_check_async(
+            server, check=check, seed=seed, operations=self.operations, timeout=self.timeout
         )
+        return with_seed(result, seed)

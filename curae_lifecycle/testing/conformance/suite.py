@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import timedelta
 
+import attrs
+
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
@@ -41,16 +43,12 @@ def conformance_tests(
     """
 
     def test(check: Check) -> None:
-        made = make_server()
+        made, seed = make_server(), secrets.token_hex(8)
         with nullcontext(made) if isinstance(made, Server) else made as server:
             result = run_check(
-                server,
-                check=check,
-                seed=secrets.token_hex(8),
-                operations=operations,
-                timeout=timeout,
+                server, check=check, seed=seed, operations=operations, timeout=timeout
             )
-        pass_fail_or_skip(result)
+        pass_fail_or_skip(with_seed(result, seed))
 
     return _parametrize(test, operations)
 
@@ -74,15 +72,12 @@ def async_conformance_tests(
     """
 
     async def run(check: Check) -> Result:
-        made = make_server()
+        made, seed = make_server(), secrets.token_hex(8)
         async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
-            return await run_check_async(
-                server,
-                check=check,
-                seed=secrets.token_hex(8),
-                operations=operations,
-                timeout=timeout,
+            result = await run_check_async(
+                server, check=check, seed=seed, operations=operations, timeout=timeout
             )
+        return with_seed(result, seed)
 
     def test(check: Check) -> None:
         pass_fail_or_skip(asyncio.run(run(check)))
@@ -95,6 +90,19 @@ def _parametrize(test: Callable[[Check], None], operations: Operations) -> Calla
 
     kit = checks(operations)
     return pytest.mark.parametrize("check", kit, ids=[check.name for check in kit])(test)
+
+
+def with_seed(result: Result, seed: str) -> Result:
+    """Return the result of a check; the message of a failure also says how to repeat the check.
+
+    Args:
+        result: The result.
+        seed: The seed that the check ran with.
+    """
+    if not isinstance(result, Failure):
+        return result
+    call = f"run(server, only=[{result.check!r}], seed={seed!r})"
+    return attrs.evolve(result, message=f"{result.message}\n  to repeat it: {call}")
 
 
 def pass_fail_or_skip(result: Result) -> None:

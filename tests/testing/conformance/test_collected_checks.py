@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -21,6 +23,7 @@ from curae_lifecycle.testing.conformance import (
     async_conformance_tests,
     checks,
     conformance_tests,
+    run,
 )
 from curae_lifecycle.testing.conformance.pytest_plugin import AnyServer, collect_checks
 from tests.support.eighth import EIGHT
@@ -231,6 +234,34 @@ def test_async_pytest_function_has_the_outcome_of_its_check(
         outcome(cast("AnyTest", test), check=BY_NAME[ENVIRONMENT])
         == "skipped: not run: needs environment"
     )
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_failed_check_prints_the_seed_that_repeats_its_names(
+    *, is_collected: bool, is_async: bool, request: pytest.FixtureRequest
+) -> None:
+    printed: list[str] = []
+
+    def run_wrong(server: Server) -> None:
+        server = attrs.evolve(server, send=lambda _: Response(404, (), b""))
+        if is_collected:
+            made = asynchronous(server) if is_async else server
+            test = collected(request, lambda: made)[WRONG].obj
+        elif is_async:
+            test = partial(async_conformance_tests(lambda: asynchronous(server)), BY_NAME[WRONG])
+        else:
+            test = partial(conformance_tests(lambda: server), BY_NAME[WRONG])
+        with pytest.raises(pytest.fail.Exception) as failed:
+            test()
+        printed.append(str(failed.value))
+
+    first, second = apps_of(run_wrong)
+    for text, app in zip(printed, (first, second), strict=True):
+        found = re.search(rf"to repeat it: run\(server, only=\['{WRONG}'\], seed='(\w+)'\)$", text)
+        assert found is not None
+        repeat = partial(run, only=[WRONG], seed=found[1])
+        assert app in apps_of(repeat)
 
 
 def test_pytest_functions_have_a_parameter_for_each_check() -> None:
