@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,11 +25,13 @@ def postgresql_options(wait: float, given: Iterable[str] = ()) -> str:
     Args:
         wait: The longest wait for a lock, and for a statement, in seconds; at least a millisecond,
             since PostgreSQL reads 0 as no limit.
-        given: The options of the database's URL. They may set another `synchronous_commit`.
+        given: The options of the database's URL; without any, those of the environment's `PGOPTIONS`
+            are used, as by libpq. They may set another `synchronous_commit`.
     """
     milliseconds = max(1, int(wait * 1000))
     limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-    return " ".join(["-c synchronous_commit=on", *given, limits])
+    others = [*given] or [os.environ.get("PGOPTIONS", "")]
+    return " ".join(["-c synchronous_commit=on", *filter(None, others), limits])
 
 
 MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"

@@ -69,6 +69,17 @@ def test_url_option_overrides_an_engines_synchronous_commit(postgres_url: str, r
     assert READERS[reader](url) == ["remote_apply", "1min", "1min"]
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_engine_takes_pgoptions_as_libpq_does(
+    postgres_url: str, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = "-c synchronous_commit=remote_write -c statement_timeout=0"
+    monkeypatch.setenv("PGOPTIONS", given)
+    assert READERS[reader](postgres_url) == ["remote_write", "1min", "1min"]
+    url = f"{postgres_url}&options=-c%20synchronous_commit%3Dremote_apply"
+    assert READERS[reader](url) == ["remote_apply", "1min", "1min"]
+
+
 def test_django_settings_turn_synchronous_commit_on() -> None:
     options = database_settings("postgresql://host/curae", timeout=60)["OPTIONS"]
     assert isinstance(options, dict)
