@@ -1,13 +1,14 @@
 """Strategies for operations and facts, built from their fields; a new kind needs no code here.
 
 The law of this module: **a field's name chooses its strategy**. A field with an unknown name is the
-example of its member. Without an example it is drawn from its type.
+example of its member. Without an example it is drawn from its type, a `datetime` in UTC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, get_type_hints
+from datetime import datetime
+from typing import Final, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -52,6 +53,8 @@ def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
             drawn = _STRATEGY_OF_FIELD[name]
         elif name in examples:
             drawn = st.just(examples[name])
+        elif datetime in (hints[name], *get_args(hints[name])):
+            drawn = values.instants()
         else:
             drawn = st.from_type(hints[name])
         fields[name] = st.none() | drawn if field.default is None else drawn

@@ -90,6 +90,11 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     LandedHandoff: (*_CREATE, _step(traffic.SpecialStep.LANDED)),
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
+    traffic.RecordedFact: _AUTHORIZE,
+    traffic.AccessQuestion: (
+        *_CREATE,
+        traffic.TrafficStep(timedelta(0), traffic.SpecialStep.ACCESS),
+    ),
 }
 """For each class, the final steps with which a run of traffic is sure to hold a value of it."""
 

@@ -1,13 +1,14 @@
 """Registration of the strategies with Hypothesis, so that `st.from_type` draws the library's types.
 
 The law of this module: **`st.from_type` draws every public attrs class, enum and `NewType` of
-`rules`, `service` and `web`** as a value that the rules can reach.
+`rules`, `service` and `web`** as a value that the rules can reach. It also draws every history and
+run of this package, and each of their steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, cast, get_args, get_type_hints
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol, cast, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -107,6 +108,7 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from _of_exchanges(traffic.exchanges())
     for kind in from_traffic.FINAL_STEPS:
         yield kind, from_traffic.values_from_traffic(kind)
+    yield from _of_histories()
     for strategy in (*_OF_VALUES, *_WITHOUT_HISTORY, *_WITH_HISTORY, *_BROKEN):
         yield _drawn_type(strategy), strategy()
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
@@ -141,6 +143,22 @@ def _of_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
         parts += [row, row.outcome, FoundRule(table, row)]
     for kind in dict.fromkeys(map(type, parts)):
         yield kind, st.sampled_from([each for each in parts if type(each) is kind])
+
+
+def _of_histories() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    # Each step is the last one of a history.
+    yield connection.ConnectionStep, _last_steps(connection.connection_histories())
+    yield binding.CoordinateStep, _last_steps(binding.coordinate_histories())
+    yield record.RecordStep, _last_steps(record.record_histories())
+
+
+class _History(Protocol):
+    @property
+    def steps(self) -> Sequence[object]: ...
+
+
+def _last_steps(histories: st.SearchStrategy[_History]) -> st.SearchStrategy[object]:
+    return histories.filter(lambda each: bool(each.steps)).map(lambda each: each.steps[-1])
 
 
 def _of_exchanges(

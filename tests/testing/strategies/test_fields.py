@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.values import ConnectionId, parse_opaque, parse_uuid
+from curae_lifecycle.rules.values import ConnectionId, parse_opaque, parse_time, parse_uuid
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -22,19 +22,21 @@ from tests.support.eighth import Relabel
 
 NOTE: Final = Member("note", lambda value: parse_opaque("note", value), example="by post")
 COUNT: Final = Member("count", lambda _: 1)
+AT: Final = Member("at", lambda value: parse_time("at", value))
 
 
 @attrs.frozen
 class Noted(fact.ConnectionFact):
-    """A fact of an extension: one member has an example, and one has a type alone."""
+    """A fact of an extension: one member has an example, and two have a type alone."""
 
     connection_id: ConnectionId
     note: str
     count: int
+    at: datetime
     happened_at: datetime | None = None
 
     kind = "connection.note"
-    members = (FACT_CONNECTION_ID, NOTE, COUNT, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, NOTE, COUNT, AT, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         raise NotImplementedError
@@ -48,6 +50,8 @@ def test_field_is_drawn_by_its_name_its_example_or_its_type() -> None:
     assert {each.happened_at for each in drawn} == {None, START}
     assert {type(each.count) for each in drawn} == {int}
     assert len({each.count for each in drawn}) > 1
+    assert {each.at.tzinfo for each in drawn} == {UTC}
+    assert len({each.at for each in drawn}) > 1
 
 
 def test_operation_of_an_extension_is_drawn_from_its_fields() -> None:

@@ -7,7 +7,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from types import ModuleType
 from typing import NewType, TypeVar, cast
@@ -248,6 +248,21 @@ def test_identity_strategy_draws_connection_identities(
 ) -> None:
     identities = drawn_examples(strategy_of(registered, ConnectionIdentity), count=10)
     assert set(map(type, identities)) == {ConnectionIdentity}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(draw.ConnectionStep, draw.CoordinateStep, draw.RecordStep),
+        *(draw.RecordedFact, draw.AccessQuestion),
+    ],
+)
+def test_registered_steps_happen_at_instants_in_utc(
+    kind: type[draw.ConnectionStep], registered: dict[object, object]
+) -> None:
+    drawn = drawn_examples(strategy_of(registered, kind), count=10)
+    assert set(map(type, drawn)) == {kind}
+    assert {each.now.tzinfo for each in drawn} == {UTC}
 
 
 @pytest.mark.slow
