@@ -236,7 +236,7 @@ WORDING: Final[dict[ProblemCode, Wording]] = {
         "The account is {lifecycleState} now, so this step no longer applies.",
         "Read the state of the account and start from there: initiate returns the path that is left."),
     C.BINDING_CONFLICT: Wording("Binding conflict", "Another user was bound here; the account is {lifecycleState} now.",
-        "Do not retry. Another user is bound to this app user; a person must look at it."),
+        "Do not retry. Another user was bound to this app user; a person must look at it."),
     C.BINDING_NOT_LIMITED: Wording("Binding not limited",
         "Only a LIMITED account graduates; this one is {lifecycleState}.",
         "If the account is ACTIVE, there is nothing to graduate. Otherwise initiate first."),
