@@ -77,12 +77,19 @@ class Watch:
 
     Args:
         operations: The classes of the operations that the server serves.
+        checks_buckets: Whether to check that no bucket admits too many requests. Set it only if
+            each bucket is charged at the instant that is passed in, as on a simulated clock.
 
     Attributes:
         commit_count: The number of observed commits that wrote something.
     """
 
-    def __init__(self, operations: tuple[type[Operation], ...] = OPERATIONS) -> None:
+    def __init__(
+        self,
+        operations: tuple[type[Operation], ...] = OPERATIONS,
+        *,
+        checks_buckets: bool = False,
+    ) -> None:
         """Start with the contents of an empty store."""
         self.commit_count = 0
         self._operations = operations
@@ -103,7 +110,7 @@ class Watch:
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
         self._keys_by_age: deque[tuple[datetime, RecordKey]] = deque()
-        self._limits = LimitHistory(operations)
+        self._limits = LimitHistory(operations, checks_buckets=checks_buckets)
         self._first_not_found: Response | None = None
 
     def observe_commit(

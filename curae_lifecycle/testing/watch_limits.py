@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket, ExactLog
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, to_epoch_microseconds
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.response import Response
@@ -60,23 +60,69 @@ class LastCharge:
     commit: int
 
 
+class FullInstants:
+    """When each bucket is full again, by the requests that it admitted."""
+
+    def __init__(self) -> None:
+        """Start with full buckets."""
+        # In microseconds since 1970, times the bucket's refill, so that nothing is rounded.
+        self._full_at: dict[BucketKey, int] = {}
+        self._latest: datetime | None = None
+
+    def admit(self, key: BucketKey, now: datetime) -> None:
+        """Check that a bucket holds a token, and take it.
+
+        Args:
+            key: The key of the bucket.
+            now: The instant of the charge.
+
+        Raises:
+            LawBrokenError: The bucket holds no token.
+        """
+        if self._latest is not None and self._latest - now > _TOLERANCE:
+            # A clock that was ahead was put right, so that a bucket may admit more than its tokens.
+            self._full_at.clear()
+            self._latest = None
+        self._latest = now if self._latest is None else max(now, self._latest)
+        bucket = key.bucket
+        at, token = to_epoch_microseconds(now) * bucket.refill, bucket.seconds * SECOND
+        full_at = max(self._full_at.get(key, at), at) + token
+        if full_at - at > bucket.capacity * token:
+            where = f"bucket {bucket.name} at {now.isoformat()}"
+            raise LawBrokenError(10, "admitted a request without a token", where)
+        self._full_at[key] = full_at
+
+    def purge(self, now: datetime) -> None:
+        """Note that the store may have dropped the buckets that are full at `now`."""
+        at = to_epoch_microseconds(now)
+        for key in [
+            each for each, full in self._full_at.items() if full <= at * each.bucket.refill
+        ]:
+            del self._full_at[key]
+
+
 class LimitHistory:
     """The admissions of every rate limit of one store, to judge later refusals by.
 
     Args:
         operations: The classes of the operations that the server serves. The app user's limits that
             their rules name are checked, and no others.
+        checks_buckets: Whether to check that each bucket holds the token that it admits a request
+            with.
     """
 
-    def __init__(self, operations: tuple[type[Operation], ...]) -> None:
+    def __init__(
+        self, operations: tuple[type[Operation], ...], *, checks_buckets: bool = False
+    ) -> None:
         """Start without admissions."""
+        self._full_instants = FullInstants() if checks_buckets else None
         own = [each.rule.limit for each in operations]
         self._limits = {each.name: each for each in (*own, *_LIMITS) if each is not None}
         self._admissions: dict[LimitKey, Admissions] = {}
         self._charges: dict[BucketKey, LastCharge] = {}
 
     def observe_charge(self, key: RateKey, now: datetime, commit: int) -> None:
-        """Remember an admission; if an app user's limit admitted it, also check that limit.
+        """Remember an admission, and check that the limit had room for it.
 
         Args:
             key: The key of the limit.
@@ -88,6 +134,8 @@ class LimitHistory:
         """
         if isinstance(key, BucketKey):
             self._charges[key] = LastCharge(now, commit)
+            if self._full_instants is not None:
+                self._full_instants.admit(key, now)
             return
         limit = self._limits.get(key.policy)
         if limit is None:
@@ -106,6 +154,8 @@ class LimitHistory:
         Args:
             now: The instant of the purge, by the slowest clock.
         """
+        if self._full_instants is not None:
+            self._full_instants.purge(now)
         for key, admissions in self._admissions.items():
             window = timedelta(seconds=self._limits[key.policy].seconds)
             if admissions.since_drop and admissions.since_drop[-1] + window <= now:

@@ -76,6 +76,66 @@ def test_law_10_watch_finds_a_bucket_by_its_whole_name() -> None:
         Watch().observe_response(limited(1, "XL"), START, needs=needs)
 
 
+def admit(watch: Watch, since: timedelta = timedelta(0), count: int = 1) -> None:
+    """Let a watch see charges of the bucket."""
+    write = RateWrite(
+        key=BucketKey(CALLER.key_owner, BUCKET), policy=BUCKET, before=None, after=FULL_BUCKET
+    )
+    for _ in range(count):
+        watch.observe_commit((write,), START + since)
+
+
+THIRD = timedelta(microseconds=333_334)
+"""The time in which the bucket regains a token, rounded up."""
+
+
+def test_law_10_watch_reports_a_bucket_that_admits_too_many() -> None:
+    watch = Watch(checks_buckets=True)
+    admit(watch, count=6)
+    with broken(10, "admitted a request without a token", where=f"bucket second at {NOW}"):
+        admit(watch)
+    with broken(10, "admitted a request without a token"):
+        admit(watch, THIRD - TICK)
+    admit(watch, THIRD)
+    # Three tokens take exactly a second.
+    admit(watch, SECOND, count=2)
+    with broken(10, "admitted a request without a token"):
+        admit(watch, SECOND)
+
+
+def test_law_10_watch_by_default_ignores_what_a_bucket_admits() -> None:
+    admit(Watch(), count=7)
+
+
+def test_law_10_watch_counts_charges_of_clocks_5_minutes_apart() -> None:
+    watch = Watch(checks_buckets=True)
+    admit(watch, timedelta(minutes=5), count=6)
+    with broken(10, "admitted a request without a token"):
+        admit(watch)
+
+
+def test_law_10_watch_forgets_charges_once_a_clock_is_put_right() -> None:
+    watch = Watch(checks_buckets=True)
+    admit(watch, timedelta(minutes=5) + TICK)
+    admit(watch, count=6)
+    with broken(10, "admitted a request without a token"):
+        admit(watch)
+
+
+@pytest.mark.parametrize(("purged", "is_dropped"), [(WINDOW, True), (WINDOW - TICK, False)])
+def test_law_10_watch_forgets_a_full_bucket_at_a_purge(
+    purged: timedelta, *, is_dropped: bool
+) -> None:
+    watch = Watch(checks_buckets=True)
+    admit(watch, count=6)
+    watch.purge(START + purged)
+    if is_dropped:
+        admit(watch, count=6)
+    else:
+        with broken(10, "admitted a request without a token"):
+            admit(watch)
+
+
 class Ping(Initiate):
     """An operation of a server's own, with its own limit of the app user."""
 

@@ -115,12 +115,11 @@ class Simulation:
         self._random = random
         self._profile = WorldProfile.draw(random)
         self._dice = Dice(random, self._profile)
-        store = SimulatedClockStore(make_store(self._profile.settings), START)
-        watch = Watch(self._profile.settings.operations) if watched else None
+        settings = self._profile.settings
+        store = SimulatedClockStore(make_store(settings), START)
+        watch = Watch(settings.operations, checks_buckets=True) if watched else None
         self._journal = Journal()
-        self._server = SimulatedServer(
-            store, settings=self._profile.settings, watch=watch, journal=self._journal
-        )
+        self._server = SimulatedServer(store, settings=settings, watch=watch, journal=self._journal)
         self.summary = Summary(seed, clients)
         self._hours = hours
         self._now = START

@@ -37,6 +37,19 @@ def believes_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "CLOCK_TOLERANCE", 60 * MINUTE)
 
 
+def holds_one_token_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a bucket hold one token more than its capacity."""
+    charge = ratelimit._charge_bucket
+
+    def charge_bucket(
+        policy: ratelimit.Bucket, state: ratelimit.RateState, at: int, cost: int
+    ) -> ratelimit.BucketState | int:
+        larger = attrs.evolve(policy, capacity=policy.capacity + 1)
+        return charge(larger, state=state, at=at, cost=cost)
+
+    monkeypatch.setattr(ratelimit, "_charge_bucket", charge_bucket)
+
+
 def tells_eras_by_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a tombstone end what was made before its instant, by the clock, and not by era."""
 
@@ -173,6 +186,7 @@ FOUND: list[tuple[Plant, int, str]] = [
     (believes_any_bucket, 0, "law 10 is broken: refused although its last charge was at 2027"),
     (believes_any_bucket, 3, "law 10 is broken: refused although its last charge was at"),
     (believes_for_an_hour, 3, "law 10 is broken: refused although its last charge was at"),
+    (holds_one_token_more, 2, "law 10 is broken: admitted a request without a token"),
     (forgets_later_instants, 10, "law 10 is broken: 11 admitted within"),
     (tells_eras_by_clock, 2, "law 17 is broken: granted although a tombstone came after"),
     (holds_untried_messages, 0, "is due and was not shipped"),
