@@ -16,7 +16,8 @@ it needs the place and the instant is at least a full window old. So a clock tha
 back still finds every instant that counts. In a log that is longer than the limit, the newest
 instants count. Servers that share a log and differ in the limit, or in the window, each enforce
 their own value exactly. If they differ in both, no window of the shortest length holds more
-admissions than the largest limit.
+admissions than the largest limit. A store may drop a log once the longest window that charged it
+has passed. So after a window grows, a server may admit the limit once more.
 
 A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant later
 by the time that the tokens take to refill. The instant is stored as whole microseconds and a
