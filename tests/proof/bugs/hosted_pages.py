@@ -22,6 +22,7 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from tests.proof.bugs.bug import VisibleBug
 from tests.proof.bugs.service import Service
@@ -96,6 +97,31 @@ class _Beside(Hosted):
 class EarlierPageStays(Service):
     def pages(self) -> Hosted:
         return _Beside(self.memory)
+
+
+class _ByPath(Hosted):
+    def open(self, url: str, page: Page) -> None:
+        super().open(_without_query(url), page)
+
+    def find(self, url: str, now: datetime) -> Page | None:
+        return super().find(_without_query(url), now)
+
+    def close(self, url: str) -> None:
+        super().close(_without_query(url))
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
+
+
+class PagesByPath(Service):
+    def pages(self) -> Hosted:
+        return _ByPath(self.memory)
+
+    def new_ids(self, now: datetime) -> NewIds:
+        new = super().new_ids(now)
+        url = new.next_action.url.replace("example/", "example/page?token=")
+        return attrs.evolve(new, next_action=attrs.evolve(new.next_action, url=url))
 
 
 class FinishedAfterARevocation(Service):
@@ -233,6 +259,13 @@ BUGS: Final = (
         breaks="recovery.revoked.pending",
         found_by=("page.finish.replaced",),
         make=EarlierPageStays,
+    ),
+    VisibleBug(
+        name="pages-by-path",
+        wrong="A page is looked up without the query of its URL, which holds its token.",
+        breaks="section 2, a page that was replaced cannot act",
+        found_by=("page.finish.replaced", "page.finish.graduation-replaced"),
+        make=PagesByPath,
     ),
     VisibleBug(
         name="finished-after-a-revocation",

@@ -74,6 +74,12 @@ class PurgesAnswersOfToday(_Asked):
                 del self.memory._records[key]
 
 
+class PurgesAtOnce(_Asked):
+    def purge(self) -> None:
+        # A right store drops what expired five minutes ago.
+        self.memory.purge(self.clock + timedelta(minutes=5))
+
+
 class PurgesTheEnd(_Asked):
     def purge(self) -> None:
         for held in [*self.memory._connections.values()]:
@@ -117,6 +123,13 @@ BUGS: Final = (
         breaks="law 9; section 4, kept 24 h from first use",
         found_by=("purge.within-a-day",),
         make=PurgesAnswersOfToday,
+    ),
+    VisibleBug(
+        name="purge-at-once",
+        wrong="A purge drops what has just expired, although another clock may be behind.",
+        breaks="law 9; section 2, nothing is dropped before its deadline plus 5 minutes",
+        found_by=("purge.within-a-day",),
+        make=PurgesAtOnce,
     ),
     VisibleBug(
         name="purge-forgets-the-end",
