@@ -62,14 +62,16 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
         for other in ("digits[17], 16", "digits[16], 17")
     },
     **{
-        (f"{_KIT}.{function}", "seed=secrets.token_hex(8),", f"seed=secrets.token_hex({other}),"): (
-            _RANDOM
-        )
-        for function in (
-            "pytest_plugin._CheckTests._run_one",
-            "pytest_plugin._CheckTests._run_one_async",
-            "suite.async_conformance_tests",
-            "suite.conformance_tests",
+        (
+            f"{_KIT}.{function}",
+            f"{start}secrets.token_hex(8)",
+            f"{start}secrets.token_hex({other})",
+        ): (_RANDOM)
+        for function, start in (
+            ("pytest_plugin._CheckTests._run_one", "seed = "),
+            ("pytest_plugin._CheckTests._run_one_async", "seed = "),
+            ("suite.async_conformance_tests", "made, seed = make_server(), "),
+            ("suite.conformance_tests", "made, seed = make_server(), "),
         )
         for other in ("None", "9")
     },

@@ -119,11 +119,6 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "return True",
     ): "Without a claim there is no call that renews, and a release only asks whether it is None.",
     (
-        "stores.redis.limits._state",
-        'form, *parts = held.split(" ")',
-        "form, *parts = held.split(None)",
-    ): "One space is between the parts of a stored state.",
-    (
         "stores.request_loop.RequestAttempts.commit",
         "self.charges += charges",
         "self.charges = charges",

@@ -58,6 +58,7 @@ def collect_checks(
 
     Bind the result to the name `pytest_collect_file` in the `conftest.py`. The tests are named
     `conftest.py::request.limit` and so on. A check that cannot be run is skipped with the reason.
+    A failure says how to repeat the check.
     Once a server is down, one test fails and the tests that use the same server are skipped.
 
     Args:

@@ -39,7 +39,7 @@ def conformance_tests(
     Returns:
         A function to bind to a name that pytest collects, such as `test_conformance`. In a class,
             wrap it in `staticmethod`; a `unittest.TestCase` cannot hold it. A check that cannot be
-            run is skipped; the reason names what is missing.
+            run is skipped; the reason names what is missing. A failure says how to repeat the check.
     """
 
     def test(check: Check) -> None:
