@@ -1,14 +1,12 @@
 """Conversions between ASGI or WSGI and this package's requests and responses.
 
 The law of this module: **nothing is decoded and nothing is joined**. A `Request` holds the target,
-the header names and the header values as the client sent them. If the client sent a whole URL as the
-target, its scheme and host are left out. A WSGI server may join repeated headers; `wsgi_request`
-splits the two that may occur only once.
+the header names and the header values as the client sent them. A WSGI server may join repeated
+headers; `wsgi_request` splits the two that may occur only once.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, cast
 
@@ -36,7 +34,7 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
     return Request(
         method=str(scope["method"]),
-        target=_origin_form(target.decode("latin-1")),
+        target=target.decode("latin-1"),
         headers=tuple(headers),
         body=body,
     )
@@ -100,26 +98,8 @@ def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
         for value in (str(joined).split(",") if name in _SINGLE_HEADERS else [str(joined)])
     ]
     return Request(
-        method=str(environ["REQUEST_METHOD"]),
-        target=_origin_form(target),
-        headers=tuple(headers),
-        body=body,
+        method=str(environ["REQUEST_METHOD"]), target=target, headers=tuple(headers), body=body
     )
-
-
-def _origin_form(target: str) -> str:
-    # RFC 9112 has servers accept a whole URL, and some server software passes it on.
-    if target.startswith("/"):
-        return target
-    origin = _ORIGIN.match(target)
-    if origin is None:
-        return target
-    rest = target[origin.end() :]
-    return rest if rest.startswith("/") else f"/{rest}"
-
-
-_ORIGIN: Final = re.compile(r"https?://[^/?]*", re.IGNORECASE)
-"""The scheme and the host of a URL."""
 
 
 _SINGLE_HEADERS: Final = {"HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY"}

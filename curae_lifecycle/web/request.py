@@ -41,13 +41,25 @@ class ParsedBody:
 _BODIES: Final = (bytes, ParsedBody)
 
 
+def _without_origin(target: str) -> str:
+    allowed = "a str: decode bytes, as raw_path.decode('latin-1')"
+    check_type("target", target, str, allowed=allowed)
+    # RFC 9112 has servers accept a whole URL, and some server software passes it on.
+    origin = _ORIGIN.match(target)
+    if origin is None:
+        return target
+    rest = target[origin.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
 @attrs.frozen
 class Request:
     """An HTTP request as it was received.
 
     Attributes:
         method: The HTTP method, in the client's spelling.
-        target: The path and, after `?`, the query; still percent-encoded.
+        target: The path and, after `?`, the query; still percent-encoded. Of a whole URL, the scheme
+            and the host are left out.
         headers: Names and values in order, repeated headers included; the case of names is ignored.
         body: The exact bytes of the body, or the value that the framework parsed from them.
 
@@ -57,16 +69,13 @@ class Request:
     """
 
     method: str
-    target: str = attrs.field(repr=False)
+    target: str = attrs.field(converter=_without_origin, repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     body: bytes | ParsedBody = attrs.field(default=b"", repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Refuse the types that frameworks use instead: bytes, a dict of headers, a parsed body."""
         check_type("method", self.method, str, allowed="a str such as GET")
-        check_type(
-            "target", self.target, str, allowed="a str: decode bytes, as raw_path.decode('latin-1')"
-        )
         check_type("headers", self.headers, tuple, allowed="pairs, such as tuple(headers.items())")
         if self.headers and not _is_text_pair(self.headers[0]):
             allowed = "pairs of str: decode bytes, as value.decode('latin-1')"
@@ -157,6 +166,7 @@ def parse_if_none_match(request: Request) -> EntityTags:
     return EntityTags(frozenset(tags))
 
 
+_ORIGIN: Final = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _SCHEME: Final = "bearer"
 _QUOTED_KEY: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)")

@@ -1,4 +1,4 @@
-"""Headers of a request: API keys and header values."""
+"""Parts of a request: the target, API keys and header values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from curae_lifecycle.service.members import NO_TAGS, EntityTags
 from curae_lifecycle.web.request import header_values, parse_if_none_match
 from tests.support.malformed import any_text
 from tests.support.server import API_KEY
+
+
+@pytest.mark.parametrize(
+    ("sent", "target"),
+    [
+        ("http://h.example:80/a%2fb?q=http://h/", "/a%2fb?q=http://h/"),
+        ("HTTPS://h.example", "/"),
+        ("https://h.example?q", "/?q"),
+        ("//h.example/a", "//h.example/a"),
+        ("/http://h.example/a", "/http://h.example/a"),
+        ("*", "*"),
+        ("h.example:80", "h.example:80"),
+    ],
+)
+def test_request_target_has_no_scheme_and_host(sent: str, target: str) -> None:
+    assert Request("GET", sent).target == target
+
 
 AUTHORIZATIONS: list[tuple[list[str], str | None]] = [
     ([f"Bearer {API_KEY}"], API_KEY),

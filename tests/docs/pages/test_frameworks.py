@@ -105,6 +105,7 @@ REQUESTS: Final = {
     "no API key": ask("GET", STATE),
     "unknown path": ask("GET", "/nowhere?x=1", b"", AUTHORIZED),
     "root": ask("GET", "/", b"", AUTHORIZED),
+    "whole URL": ask("GET", f"http://h.example{STATE}", b"", AUTHORIZED),
     "no path": ask("OPTIONS", "*", b"", AUTHORIZED),
     "trailing slash": ask("GET", f"{CONNECTIONS}/", b"", AUTHORIZED),
     "double slash": ask("GET", f"/{CONNECTIONS}", b"", AUTHORIZED),
