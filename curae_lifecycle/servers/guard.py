@@ -293,7 +293,9 @@ _CONNECTION: Final = re.compile(r"/connections/([^/:]+)")
 
 
 def _is_health_check(scope: AsgiMessage, *paths: str) -> bool:
-    return scope["method"] in {"GET", "HEAD"} and scope["path"] in paths
+    # A server that runs below a prefix, such as uvicorn with `--root-path`, puts it in the path.
+    path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+    return scope["method"] in {"GET", "HEAD"} and path in paths
 
 
 def _names(scope: AsgiMessage) -> Names:

@@ -338,12 +338,14 @@ def test_request_that_queued_leaves_no_task_behind(way: str) -> None:
     run(scenario())
 
 
-async def asked_when_full(method: str, path: str, body: bytes = b"") -> Client:
+async def asked_when_full(
+    method: str, path: str, body: bytes = b"", *, root_path: str = ""
+) -> Client:
     """Send a request, while every slot of the guard is taken; return its client."""
     guard = Guard(Seen(), max_concurrent=1, queue_seconds=0.01)
     await guard._slots.take(())
     client = Client([part(body, more=False)])
-    scope = {**scope_of(), "method": method, "path": path}
+    scope = {**scope_of(), "method": method, "path": path, "root_path": root_path}
     await guard(scope, client.receive, client.send)
     return client
 
@@ -357,6 +359,15 @@ def test_liveness_check_without_a_free_slot_gets_200(method: str) -> None:
             {"type": "http.response.start", "status": 200, "headers": headers},
             {"type": "http.response.body", "body": b'{"status": "ok"}'},
         ]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", [f"/sub{LIVE_PATH}", LIVE_PATH])
+def test_liveness_check_below_a_root_path_gets_200_when_full(path: str) -> None:
+    async def scenario() -> None:
+        client = await asked_when_full("GET", path, root_path="/sub")
+        assert client.heard[0]["status"] == 200
 
     run(scenario())
 
