@@ -42,13 +42,13 @@ endpoint = Endpoint(
 async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
     """Answer one request, in a thread that may wait for the database."""
     if scope["type"] != "http":
-        # A server asks whether we want to hear of its start and end: no.
-        raise NotImplementedError
+        raise NotImplementedError  # so the server tells it nothing of its start and end
     if (body := await asgi_body(receive)) is None:
         return  # the client has left, perhaps half way
     asked = asgi_request(scope, body)
     answer = await asyncio.get_running_loop().run_in_executor(threads, endpoint, asked)
-    headers = [*asgi_headers(answer), (b"content-length", str(len(answer.body)).encode())]
+    length = [] if answer.status == 304 else [(b"content-length", b"%d" % len(answer.body))]
+    headers = [*asgi_headers(answer), *length]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

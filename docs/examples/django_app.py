@@ -1,8 +1,7 @@
 """The API on Django: its own connection, its tables made by migrations.
 
-    python docs/examples/django_app.py
-
-starts it on http://127.0.0.1:8000. With arguments it is `manage.py`.
+`python docs/examples/django_app.py` starts it on http://127.0.0.1:8000. With arguments it is
+`manage.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ def view(http: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     answer = endpoint(wsgi_request(http.META, http.body))
     response = HttpResponse(answer.body, status=answer.status)
     del response["content-type"]
-    for name, value in (*answer.headers, ("content-length", str(len(answer.body)))):
+    length = () if answer.status == 304 else (("content-length", str(len(answer.body))),)
+    for name, value in (*answer.headers, *length):
         response[name] = value
     return response
 

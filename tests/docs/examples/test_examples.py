@@ -25,6 +25,7 @@ from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from tests.support.databases.postgres import database
+from tests.support.not_modified import headers_of_304
 from tests.support.paths import ROOT
 from tests.support.wire.running import engine_of
 from tests.support.wire.trying import EXAMPLES, PATIENCE, send_parsed, send_printed, walk
@@ -200,6 +201,13 @@ def test_asgi_example_serves_no_request_whose_body_is_cut_off(tmp_path: Path) ->
         timeout=PATIENCE,
     )
     assert (done.stdout, done.stderr) == ("0 0\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("app", ["django_app", "asgi_app"])
+def test_example_sends_no_length_with_a_304(app: str, tmp_path: Path) -> None:
+    # RFC 9110 allows only the length that the 200 would have.
+    assert headers_of_304(app, tmp_path) == ["etag"]
 
 
 # --- Code that a user writes ----------------------------------------------------------------

@@ -22,6 +22,7 @@ from curae_lifecycle.cli import main as command_line
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import BODY_MAX, Request
 from tests.docs.pages import fixed_api
+from tests.support.not_modified import headers_of_304
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, wait_for
 from tests.support.server import API_KEY, BASE
@@ -186,6 +187,14 @@ def test_framework_program_responds_as_a_direct_endpoint_call(name: str, tmp_pat
     assert {case: sent(each) for case, each in seen.items()} == {
         case: sent(each) for case, each in expected.items()
     }
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", ["Litestar", "Sanic", "Django"])
+def test_framework_program_sends_no_length_with_a_304(name: str, tmp_path: Path) -> None:
+    # Granian drops it, other server software does not.
+    write(tmp_path, app=PROGRAMS[name], port=0)
+    assert "content-length" not in headers_of_304("app", tmp_path)
 
 
 @pytest.mark.frameworks
