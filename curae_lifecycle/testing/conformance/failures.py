@@ -40,10 +40,15 @@ class ServerRaisedError(LifecycleError, AssertionError):
     """A function of `Server` or `AsyncServer`, such as `send`, raised an exception."""
 
 
-def server_raised(step: Step, error: BaseException) -> ServerRaisedError:
+def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerRaisedError:
     """Return the error to report if a function of the server raised `error`.
 
     The message names that function, unless it is one of several that ran concurrently.
+
+    Args:
+        step: The step that called the function.
+        error: The exception.
+        at_once: How many steps ran at once, this one included.
     """
     match step:
         case HookCall(hook):
@@ -56,6 +61,10 @@ def server_raised(step: Step, error: BaseException) -> ServerRaisedError:
     notes = cast("list[object]", getattr(error, "__notes__", []))
     lines += [f"  note: {note}" for note in notes]
     lines.append(f"  where: {describe_step(step)}")
+    if at_once > 1 and isinstance(step, Request):
+        lines.append(
+            f"  sent at once: {at_once}; connections beyond the server's listen backlog may be reset"
+        )
     return ServerRaisedError("\n".join(lines))
 
 

@@ -423,7 +423,7 @@ def _perform(server: Server, step: Step) -> object:
     return _perform_one(server, step)
 
 
-def _perform_one(server: Server, step: SingleStep) -> object:
+def _perform_one(server: Server, step: SingleStep, at_once: int = 1) -> object:
     try:
         if isinstance(step, HookCall):
             hook = cast("_Hook", getattr(server, step.hook))
@@ -432,7 +432,7 @@ def _perform_one(server: Server, step: SingleStep) -> object:
     except NotSeenError:
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
-        raise server_raised(step, error) from error
+        raise server_raised(step, error, at_once) from error
 
 
 def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tuple[object, ...]:
@@ -442,7 +442,7 @@ def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tupl
     def perform(position: int) -> None:
         start.wait()
         try:
-            outcomes[position] = _perform_one(server, steps[position])
+            outcomes[position] = _perform_one(server, steps[position], len(steps))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             outcomes[position] = error
 
@@ -475,12 +475,12 @@ async def _drive_async(server: AsyncServer, check_run: _CheckRun) -> None:
 
 async def _perform_async(server: AsyncServer, step: Step) -> object:
     if isinstance(step, Concurrently):
-        calls = [_perform_one_async(server, each) for each in step.steps]
+        calls = [_perform_one_async(server, each, len(step.steps)) for each in step.steps]
         return _raise_first_error(await asyncio.gather(*calls, return_exceptions=True))
     return await _perform_one_async(server, step)
 
 
-async def _perform_one_async(server: AsyncServer, step: SingleStep) -> object:
+async def _perform_one_async(server: AsyncServer, step: SingleStep, at_once: int = 1) -> object:
     try:
         if isinstance(step, HookCall):
             hook = cast("_AsyncHook", getattr(server, step.hook))
@@ -489,7 +489,7 @@ async def _perform_one_async(server: AsyncServer, step: SingleStep) -> object:
     except NotSeenError:
         raise
     except (Exception, SystemExit) as error:
-        raise server_raised(step, error) from error
+        raise server_raised(step, error, at_once) from error
 
 
 def _raise_first_error(outcomes: Sequence[object]) -> tuple[object, ...]:

@@ -141,6 +141,13 @@ def test_exception_of_a_server_names_its_function_and_step(step: Step, function:
     assert str(server_raised(step, error)).splitlines() == lines
 
 
+def test_exception_of_a_request_sent_at_once_hints_at_the_backlog() -> None:
+    hint = "  sent at once: 2; connections beyond the server's listen backlog may be reset"
+    assert str(server_raised(GET, ConnectionResetError(104), 2)).splitlines()[-1] == hint
+    for step, at_once in ((GET, 1), (REVOKE, 2)):
+        assert hint not in str(server_raised(step, ConnectionResetError(104), at_once))
+
+
 def test_failure_of_a_check_says_what_came_before_and_its_rules() -> None:
     failure = failure_of(CHECK, WRONG, ["revoke(c)", (GET, GONE)])
     assert failure == Failure(

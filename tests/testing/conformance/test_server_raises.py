@@ -38,6 +38,8 @@ def expect_failure_of(check: str, error: BaseException, report: Report) -> None:
     assert failure.check == check
     named = f"(send|a concurrent step) raised {type(error).__name__}.*\n  where: .*POST"
     assert re.match(named, failure.message), failure.message
+    is_one_of_several = check.endswith(".at-once") and failure.message.startswith("send")
+    assert ("\n  sent at once: " in failure.message) == is_one_of_several
     assert report.passed == (NEXT,)
 
 
