@@ -3,7 +3,7 @@
 The laws of this module:
 
 - **Every request gets a response**, whatever fails. It arrives within the time limit if the store
-  keeps its own limits.
+  and the external calls keep theirs.
 - **Every request writes one log line.** Each failure adds another line.
 
 An endpoint tries, in this order: the health checks, the counters if it has any, the hosted pages if
@@ -38,11 +38,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.new_ids import IdFactory
-from curae_lifecycle.stores.request_loop import (
-    LOG_TRACEBACKS,
-    internal_error_answer,
-    log_error,
-)
+from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS, internal_error_answer, log_error
 from curae_lifecycle.stores.retry import (
     ATTEMPT_GRACE_SECONDS,
     DEFAULT_RETRY_POLICY,
@@ -50,7 +46,13 @@ from curae_lifecycle.stores.retry import (
     RetryStats,
 )
 from curae_lifecycle.stores.run_sync import run_sync
-from curae_lifecycle.stores.serve import as_async_store, serve, serve_async
+from curae_lifecycle.stores.serve import (
+    AsyncServeFunction,
+    ServeFunction,
+    as_async_store,
+    serve,
+    serve_async,
+)
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.stores.wiring import (
     check_async_function,
@@ -113,6 +115,8 @@ class Endpoint:
             there are no counts and no such path.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
+        serve: Answers a request of the API. For external calls, pass
+            `partial(serve_with_external_call, make_next_action=...)`.
         debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
             development only.
 
@@ -130,6 +134,7 @@ class Endpoint:
         counters: Counters | None = None,
         backlog: Callable[[], Backlog] | None = None,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        serve: ServeFunction = serve,
         debug: bool = False,
     ) -> None:
         check_store(store, "AsyncEndpoint")
@@ -138,6 +143,7 @@ class Endpoint:
             check_function("hosted_pages", hosted_pages, f"a {_PAGES}")
         if backlog is not None:
             check_function("backlog", backlog, f"a {_BACKLOG}")
+        check_function("serve", serve, f"a {_SERVE}")
 
         async def serve_api(request: Request, stats: RetryStats) -> Answer:
             return serve(
@@ -195,6 +201,8 @@ class AsyncEndpoint:
             there are no counts and no such path. Its methods are not async.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
+        serve: Answers a request of the API. For external calls, pass
+            `partial(serve_with_external_call_async, make_next_action=...)`.
         debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
             development only.
 
@@ -212,6 +220,7 @@ class AsyncEndpoint:
         counters: Counters | None = None,
         backlog: Callable[[], Awaitable[Backlog]] | None = None,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        serve: AsyncServeFunction = serve_async,
         debug: bool = False,
     ) -> None:
         check_async_store(store, "Endpoint")
@@ -220,9 +229,10 @@ class AsyncEndpoint:
             check_async_function("hosted_pages", hosted_pages, f"an async {_PAGES}")
         if backlog is not None:
             check_async_function("backlog", backlog, f"an async {_BACKLOG}")
+        check_async_function("serve", serve, f"an async {_SERVE}_async")
 
         async def serve_api(request: Request, stats: RetryStats) -> Answer:
-            return await serve_async(
+            return await serve(
                 store,
                 request=request,
                 id_factory=id_factory,
@@ -263,6 +273,7 @@ class AsyncEndpoint:
 
 _PAGES: Final = "function that takes a Request and returns a Response or None"
 _BACKLOG: Final = "function that counts the outbox, such as the backlog of an Outbox"
+_SERVE: Final = "function such as stores.serve.serve"
 
 
 def _check_values(id_factory: object, settings: object, counters: object) -> None:

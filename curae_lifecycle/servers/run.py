@@ -47,8 +47,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
     At SIGTERM each worker serves for one more second, in which every response closes its
     connection. Then the worker accepts no more connections, finishes its requests within
     `DRAIN_SECONDS` and ends. At SIGHUP a new worker starts for each old one, which ends in the
-    same way `IMPORT_SECONDS` later. A worker that dies is replaced at once. If its replacement dies
-    within 5.5 seconds, the server ends, so a supervisor has to restart it.
+    same way `IMPORT_SECONDS` later. If a lone worker takes longer to import the app, connections
+    are refused meanwhile. A worker that dies is replaced at once. If its replacement dies within
+    5.5 seconds, the server ends, so a supervisor has to restart it.
 
     Args:
         target: The module and the name of the app's `Guard`, as `module:name`. Each worker imports

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
@@ -47,6 +47,40 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
 _Result = TypeVar("_Result")
+
+
+class ServeFunction(Protocol):
+    """The interface of `serve`, which `partial(serve_with_external_call, ...)` has as well."""
+
+    def __call__(
+        self,
+        store: Store,
+        *,
+        request: Request,
+        id_factory: IdFactory,
+        settings: Settings,
+        retry_policy: RetryPolicy,
+        stats: RetryStats,
+    ) -> Answer:
+        """Answer a request."""
+        ...
+
+
+class AsyncServeFunction(Protocol):
+    """The interface of `serve_async`, the async twin of `ServeFunction`."""
+
+    async def __call__(
+        self,
+        store: AsyncStore,
+        *,
+        request: Request,
+        id_factory: IdFactory,
+        settings: Settings,
+        retry_policy: RetryPolicy,
+        stats: RetryStats,
+    ) -> Answer:
+        """Answer a request."""
+        ...
 
 
 def serve(

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from curae_lifecycle import serve, serve_async
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.servers.metrics import Metrics
@@ -72,6 +73,14 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     (
         f"backlog: must be an async {BACKLOG}: this one is not async",
         lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, backlog=called),
+    ),
+    (
+        "serve: must be a function such as stores.serve.serve: this one is async",
+        lambda: call(Endpoint, STORE, MINT, serve=serve_async),
+    ),
+    (
+        "serve: must be an async function such as stores.serve.serve_async: this one is not async",
+        lambda: call(AsyncEndpoint, ASYNC_STORE, MINT, serve=serve),
     ),
 ]
 

@@ -8,14 +8,15 @@ import pytest
 
 from curae_lifecycle import Request, Response, Settings
 from curae_lifecycle.servers import endpoint
-from curae_lifecycle.servers.endpoint import Endpoint
+from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.servers.log import RequestLine
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.stores.retry import RetryStats
+from curae_lifecycle.web.respond import Answer
 from tests.servers.test_endpoint import Counted
 from tests.support.asking import KINDS, MINT, Asking, logged
 from tests.support.server import request
-from tests.support.serving import faulty
+from tests.support.serving import Awaited, faulty, run_async
 
 CREATE = request("create")
 PAGE = Request("GET", "/page")
@@ -113,21 +114,21 @@ def test_interrupted_request_is_logged_with_its_whole_line(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_error_raised_by_serve_is_logged_counted_and_gives_500(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, stats: RetryStats, **__: object) -> None:
+def test_error_raised_by_serve_is_logged_counted_and_gives_500(kind: str) -> None:
+    def fail(*_: object, stats: RetryStats, **__: object) -> Answer:
         stats.unexpected_errors += 1
         raise KeyError("a-secret")
 
-    async def fail_async(*_: object, stats: RetryStats, **__: object) -> None:
-        fail(stats=stats)
+    async def fail_async(*_: object, stats: RetryStats, **__: object) -> Answer:
+        return fail(stats=stats)
 
-    monkeypatch.setattr(endpoint, "serve", fail)
-    monkeypatch.setattr(endpoint, "serve_async", fail_async)
     counters = Counted()
     with logged() as log:
-        answer = Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
+        if kind == "waits":
+            answer = Endpoint(faulty(), MINT, counters=counters, serve=fail)(CREATE)
+        else:
+            endpoint = AsyncEndpoint(Awaited(faulty()), MINT, counters=counters, serve=fail_async)
+            answer = run_async(endpoint(CREATE))
     assert (answer.status, [each.unexpected_errors for each in counters.efforts]) == (500, [2])
     failed, line = log.lines
     assert str(failed["message"]).startswith("a request failed: KeyError at ")

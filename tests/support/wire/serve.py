@@ -180,7 +180,8 @@ def follow(app: str, file: Path) -> None:
             store, request, id_factory, settings=given, retry_policy=retry_policy, stats=stats
         )
 
-    put(endpoint, serve=serve, serve_async=serve_async)
+    preset(endpoint, "Endpoint", serve=serve)
+    preset(endpoint, "AsyncEndpoint", serve=serve_async)
 
 
 def preset(module: ModuleType, *names: str, **arguments: object) -> None:
