@@ -64,7 +64,7 @@ class Asked:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_endpoint_serves_the_page_of_an_external_call_and_replays_it(kind: str) -> None:
+def test_endpoint_replays_the_page_that_an_external_call_made(kind: str) -> None:
     asked = Asked(kind)
     with logged() as log:
         first, retry = asked(), asked()

@@ -141,7 +141,7 @@ def test_exception_of_a_server_names_its_function_and_step(step: Step, function:
     assert str(server_raised(step, error)).splitlines() == lines
 
 
-def test_exception_of_a_request_sent_at_once_hints_at_the_backlog() -> None:
+def test_exception_of_one_of_several_requests_hints_at_backlog() -> None:
     hint = "  sent at once: 2; connections beyond the server's listen backlog may be reset"
     assert str(server_raised(GET, ConnectionResetError(104), 2)).splitlines()[-1] == hint
     for step, at_once in ((GET, 1), (REVOKE, 2)):
