@@ -305,14 +305,9 @@ EQUIVALENT: Final[dict[Key, str]] = {
     },
     (
         "web.asgi_wsgi.asgi_request",
-        'target=_origin_form(target.decode("latin-1")),',
-        'target=_origin_form(target.decode("LATIN-1")),',
+        'target=target.decode("latin-1"),',
+        'target=target.decode("LATIN-1"),',
     ): _CODEC,
-    (
-        "web.asgi_wsgi._origin_form",
-        'if target.startswith("/"):',
-        'if target.startswith("XX/XX"):',
-    ): "No path begins as a whole URL does, so the pattern finds nothing in it.",
     (
         "web.events._message",
         'subject = _SUBJECT_OF[kind.partition(".")[0]]',
