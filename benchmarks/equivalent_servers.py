@@ -63,6 +63,14 @@ EQUIVALENT_SERVERS: Final[dict[Key, str]] = {
     ): "Neither is a number, so both are logged as None.",
     **{
         (
+            "servers.guard._is_health_check",
+            'path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))',
+            f'path = str(scope["path"]).removeprefix(str(scope.get("root_path", {other})))',
+        ): "No path begins with the other text, so all of it is left."
+        for other in ("None", "", '"XXXX"')
+    },
+    **{
+        (
             "servers.guard._names",
             'key = b"key " + (words[0][-1] if words and words[0] else b"")',
             f'key = b"{other}" + (words[0][-1] if words and words[0] else b"")',
