@@ -24,11 +24,17 @@ from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.stores.sql.statement import Statement, placeholders
 from curae_lifecycle.stores.sql.storing import (
+    EARLIEST,
+    Purge,
     clear_user_statement,
     format_era,
     purges,
 )
-from curae_lifecycle.stores.sql.transactions import AsyncTransactions
+from curae_lifecycle.stores.sql.transactions import (
+    AsyncTransactions,
+    RetriedTransactions,
+    run_until_committed,
+)
 from curae_lifecycle.stores.sweeping import sweep
 from curae_lifecycle.web.json import MalformedError, parse_json
 
@@ -46,19 +52,30 @@ async def purge_database(
         database: The database.
         store: The store on this database.
         now: The database's instant.
-        retrier: Repeats each batch of a sweep.
+        retrier: Repeats each batch while the database is unavailable.
+
+    Raises:
+        StoreUnavailableError: The database was unavailable in every attempt at a batch.
     """
-    instant = to_epoch_microseconds(now)
+    instant, retried = to_epoch_microseconds(now), RetriedTransactions(database, retrier)
     for purge in purges(instant):
-        batch_end: Sequence[Sequence[object]] | None = None
-        while batch_end is None or batch_end:
-            batch_end = await database.rows(purge.batch_end_statement())
-            await database.run_transaction([purge.drop(batch_end)])
-    await _finish_sweeps(database, store, retrier)
-    await _purge_erasures(database, instant)
+        await _delete_expired(retried, purge)
+    await _finish_sweeps(retried, store)
+    await _purge_erasures(retried, instant)
 
 
-async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier: Retrier) -> None:
+async def _delete_expired(database: RetriedTransactions, purge: Purge) -> None:
+    after, is_last = EARLIEST, False
+    while not is_last:
+        found = await database.rows(purge.batch_end_statement(after))
+        is_last = not found
+        end = purge.until if is_last else found[0][0]
+        assert isinstance(end, int)  # noqa: S101 - the column holds integers
+        await run_until_committed(database, [purge.drop(after, end)], database.retrier)
+        after = end
+
+
+async def _finish_sweeps(database: RetriedTransactions, store: AsyncStore) -> None:
     after = ""
     while True:
         rows = await database.rows(
@@ -72,7 +89,7 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
             after = str(id_)
             try:
                 binding = _parse_binding(document)
-                await sweep(store, binding.coordinate, retrier=retrier)
+                await sweep(store, binding.coordinate, retrier=database.retrier)
             except NewerFormatError as error:
                 _LOG.warning("a sweep is left to a newer release: %s", error)
             except MalformedError as error:

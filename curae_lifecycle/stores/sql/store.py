@@ -328,8 +328,8 @@ class SqlStore:
         an erased app user are deleted once the messages about the user were delivered.
 
         Raises:
-            StoreUnavailableError: The database failed, or no attempt at a batch of a sweep succeeded.
-                Call `purge` again.
+            StoreUnavailableError: The database was unavailable at the start, or for a minute at one
+                batch. Call `purge` again.
         """
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
         run_sync(
@@ -493,8 +493,8 @@ class AsyncSqlStore:
         an erased app user are deleted once the messages about the user were delivered.
 
         Raises:
-            StoreUnavailableError: The database failed, or no attempt at a batch of a sweep succeeded.
-                Call `purge` again.
+            StoreUnavailableError: The database was unavailable at the start, or for a minute at one
+                batch. Call `purge` again.
         """
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
         await purge_database(self._database, self, now=now, retrier=async_retrier(BATCH_POLICY))

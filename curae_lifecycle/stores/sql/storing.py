@@ -108,13 +108,18 @@ def commit_statements(
 
 _PURGE_BATCH: Final = 1000
 
+EARLIEST: Final = -(2**63)
+"""An instant before that of every row: the smallest integer of a database."""
+
 
 @attrs.frozen
 class Purge:
     """The deletion of one table's expired rows in batches of about a thousand.
 
-    Run `batch_end_statement`, then the statement of `drop`. Repeat both until the first returns no
-    row; `drop` then deletes the rest. Small batches hold their locks briefly.
+    Run `batch_end_statement`, then the statement of `drop`. Repeat both, with the end of the last
+    batch, until the first returns no row; `drop` then deletes the rest. Small batches hold their
+    locks briefly. Each begins after the last one, because the database keeps deleted rows as long as
+    an open transaction may read them, and would read all of them again.
 
     Attributes:
         table: The name of the table.
@@ -126,28 +131,30 @@ class Purge:
     column: str
     until: int
 
-    def batch_end_statement(self) -> Statement:
+    def batch_end_statement(self, after: int) -> Statement:
         """Build the SELECT that finds where a batch ends: `drop` deletes up to that instant.
 
         That is the thousandth-earliest instant of expiry among the expired rows. The statement
-        returns no row if fewer than a thousand rows have expired.
+        returns no row if fewer than a thousand rows are left.
+
+        Args:
+            after: The end of the last batch, or `EARLIEST`.
         """
         return Statement(
-            f"SELECT {self.column} FROM {self.table} WHERE {self.column} <= ? "
-            f"ORDER BY {self.column} LIMIT 1 OFFSET {_PURGE_BATCH - 1}",
-            (self.until,),
+            f"SELECT {self.column} FROM {self.table} WHERE {self.column} > ? "
+            f"AND {self.column} <= ? ORDER BY {self.column} LIMIT 1 OFFSET {_PURGE_BATCH - 1}",
+            (after, self.until),
         )
 
-    def drop(self, batch_end: Sequence[Sequence[object]]) -> Statement:
+    def drop(self, after: int, end: int) -> Statement:
         """Build the DELETE of one batch of expired rows.
 
         Args:
-            batch_end: The result of `batch_end_statement`: one row with the instant up to which
-                expired rows are deleted, or no row, to delete all expired rows.
+            after: The end of the last batch, or `EARLIEST`.
+            end: The end of this batch: the instant up to which expired rows are deleted.
         """
-        until = batch_end[0][0] if batch_end else self.until
-        assert isinstance(until, int)  # noqa: S101 - the column holds integers
-        return Statement(f"DELETE FROM {self.table} WHERE {self.column} <= ?", (until,))
+        where = f"{self.column} > ? AND {self.column} <= ?"
+        return Statement(f"DELETE FROM {self.table} WHERE {where}", (after, end))
 
 
 def purges(now: int) -> list[Purge]:

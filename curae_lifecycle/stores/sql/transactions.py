@@ -7,14 +7,19 @@ above READ COMMITTED if a concurrent transaction came first, at SERIALIZABLE eve
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
 
-from curae_lifecycle.stores.contract import StoreUnchangedError
+import attrs
+
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
 _Rows = Sequence[Sequence[object]]
+
+_Result = TypeVar("_Result")
 
 
 class Transactions(Protocol):
@@ -75,6 +80,49 @@ class BlockingTransactions:
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction, and return whether it committed."""
         return self._database.run_transaction(statements)
+
+
+@attrs.frozen
+class RetriedTransactions:
+    """A wrapper that repeats what an unavailable database refused, for jobs without a request.
+
+    A transaction may run twice, because the outcome of a failed commit can be unknown. So each
+    must leave the same rows the second time.
+
+    Attributes:
+        database: The database.
+        retrier: Its limits are those of each statement and of each transaction.
+    """
+
+    database: AsyncTransactions
+    retrier: Retrier
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's dialect."""
+        return self.database.dialect
+
+    async def rows(self, statement: Statement) -> _Rows:
+        """Run one statement as a separate transaction and return its rows.
+
+        Raises:
+            StoreUnavailableError: The database was unavailable in every attempt.
+        """
+        return await self._run(partial(self.database.rows, statement))
+
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in one transaction, and return whether it committed.
+
+        Raises:
+            StoreUnavailableError: The database was unavailable in every attempt.
+        """
+        return await self._run(partial(self.database.run_transaction, statements))
+
+    async def _run(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+        result = await self.retrier.run(attempt)
+        if result is None:
+            raise StoreUnavailableError("no attempt at a batch succeeded in time")
+        return result
 
 
 async def run_until_committed(

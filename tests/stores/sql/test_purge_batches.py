@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import attrs
@@ -16,17 +17,21 @@ from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.keys import coordinate_key
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.sql import purging, storing
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.storing import EARLIEST
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.formats import VALUES
 from tests.stores.sql.expiring import put_row
 from tests.stores.sql.posting import post
-from tests.support.sql.databases import Clocked
+from tests.support.serving import fake_time
+from tests.support.sql.databases import Clocked, Counted, Forwarding
 from tests.support.strategies import COORDINATE, START, pending, uuid
 
 USERS = [attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")) for number in range(5)]
@@ -89,6 +94,75 @@ def test_purge_deletes_expired_rows_in_batches(
         assert database.run_transaction([put_row("curae_record", f"{number}", number)])
     SqlStore(database).purge()
     assert database.left == [3, 1, 0]
+
+
+def test_purge_begins_each_batch_where_the_last_one_ended(
+    sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "_PURGE_BATCH", 2)
+    counted = Counted(sqlite_database)
+    SqlStore(counted).create_tables()
+    for number in range(5):
+        assert sqlite_database.run_transaction([put_row("curae_record", f"{number}", number)])
+    SqlStore(counted).purge()
+    begun = [each.values[0] for each in counted.read if "FROM curae_record" in each.text]
+    assert begun == [EARLIEST, 1, 3]
+    deleted = [each for (each, *_) in counted.changed if "FROM curae_record" in each.text]
+    assert [each.values[0] for each in deleted] == begun
+
+
+@attrs.define
+class Failing(Forwarding):
+    """A database that is unavailable for some statements on a table.
+
+    Attributes:
+        text: A part of these statements.
+        times: How many of them fail.
+    """
+
+    text: str = ""
+    times: int = 0
+
+    def rows(self, statement: Statement) -> Rows:
+        self._fail(statement)
+        return super().rows(statement)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        for each in statements:
+            self._fail(each)
+        return super().run_transaction(statements)
+
+    def _fail(self, statement: Statement) -> None:
+        if self.times and self.text in statement.text:
+            self.times -= 1
+            raise StoreUnavailableError("down")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "text", ["SELECT expires_at FROM curae_record", "DELETE FROM curae_record"]
+)
+def test_purge_retries_a_batch_while_the_database_is_down(
+    database: Deleting, monkeypatch: pytest.MonkeyPatch, text: str, *, is_async: bool
+) -> None:
+    fake_time(monkeypatch)
+    assert database.run_transaction([put_row("curae_record", "0", 0)])
+    failing = Failing(database, text, 3)
+    if is_async:
+        asyncio.run(AsyncSqlStore(ThreadedDatabase(failing)).purge())
+    else:
+        SqlStore(failing).purge()
+    assert (failing.times, count(database, "curae_record")) == (0, 0)
+
+
+def test_purge_raises_after_a_minute_of_failures(
+    database: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = fake_time(monkeypatch)
+    failing = Failing(database, "DELETE FROM curae_record", 10**6)
+    with pytest.raises(StoreUnavailableError, match="no attempt at a batch"):
+        SqlStore(failing).purge()
+    assert 59 < time.passed <= 60
 
 
 def test_purge_finishes_the_sweeps_of_more_users_than_a_batch(

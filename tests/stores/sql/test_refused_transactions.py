@@ -24,6 +24,7 @@ from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettin
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.expiring import put_row
 from tests.stores.sql.posting import left, post, raising
 from tests.support.server import API_KEY, CALLER
 from tests.support.serving import fake_time
@@ -141,6 +142,13 @@ def test_next_purge_deletes_rows_left_after_a_conflict(refusing: Refusing) -> No
     assert counts(refusing) == [1, 1, 1]
     purge_later(refusing)
     assert counts(refusing) == [0, 0, 0]
+
+
+def test_purge_deletes_expired_rows_again_after_a_conflict(refusing: Refusing) -> None:
+    assert refusing.run_transaction([put_row("curae_record", "0", 0)])
+    refusing.text, refusing.times = "DELETE FROM curae_record", 3
+    SqlStore(refusing).purge()
+    assert refusing.rows(Statement("SELECT id FROM curae_record")) == []
 
 
 def deliver(_: Delivery) -> None:
