@@ -141,13 +141,21 @@ def mark_expired_dead_statements(dialect: Dialect, due: Due) -> list[Statement]:
     return [Statement(text, values, 1), _wake_statement(dialect, [due.subject])]
 
 
+_DUE_AT: Final = "due_at + 0"
+"""`due_at`, so that no index on it is used; the statement finds its rows by number or subject.
+
+While a transaction is open elsewhere, such as that of a dump, PostgreSQL and MariaDB keep all rows
+that were delivered meanwhile. A search of that index would read each of them.
+"""
+
+
 def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, ...]]:
     # Returns the condition, and its values, that a message is still due, and that no worker has
     # claimed it since it was read.
     claims = [each.claim for each in due if each.claim is not None]
     same = f" OR claim IN ({placeholders(len(claims))})" if claims else ""
     now, clock = NOW_SQL[dialect], _clock_values(dialect)
-    waits = f"due_at IS NOT NULL AND (due_at <= {now} OR waits_from > {now})"
+    waits = f"{_DUE_AT} IS NOT NULL AND ({_DUE_AT} <= {now} OR waits_from > {now})"
     return (
         f"(claim IS NULL{same}) AND {waits} AND {_id_in(due)}",
         (*claims, *clock, *clock, *_numbers_of(due)),
@@ -159,7 +167,7 @@ def _wake_statement(dialect: Dialect, subjects: Sequence[str]) -> Statement:
     # `failure_statements` delayed them.
     return Statement(
         f"UPDATE curae_outbox SET due_at = 0, waits_from = {NOW_SQL[dialect]} WHERE "
-        f"subject IN ({placeholders(len(subjects))}) AND claim IS NULL AND attempts = 0 AND due_at > 0",
+        f"subject IN ({placeholders(len(subjects))}) AND claim IS NULL AND attempts = 0 AND {_DUE_AT} > 0",
         (*_clock_values(dialect), *subjects),
     )
 
