@@ -32,7 +32,13 @@ from curae_lifecycle.stores.sql.engine_factory import (
     create_engine_async,
     dialect_of,
 )
-from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, reason, to_store_error
+from curae_lifecycle.stores.sql.failures import (
+    is_conflict,
+    is_refusal,
+    is_transient,
+    reason,
+    to_store_error,
+)
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
 from curae_lifecycle.stores.sql.store import Rows
 
@@ -285,8 +291,6 @@ def _reraise_unconnected(dialect: Dialect, error: Exception) -> NoReturn:
     # need its text to see why a server does not start.
     if isinstance(error, PoolTimeoutError):
         raise StoreUnchangedError("no connection was free in time") from None
-    # asyncpg names the code with which PostgreSQL refused a connection; psycopg names none.
-    is_refused = dialect is Dialect.POSTGRESQL and getattr(error, "sqlstate", None) is not None
-    if is_refused or is_transient(dialect, error):
+    if is_refusal(dialect, error) or is_transient(dialect, error):
         raise StoreUnchangedError(f"no connection ({reason(dialect, error)})") from error
     raise error

@@ -31,8 +31,9 @@ _TRANSIENT_POSTGRESQL_CODES: Final = {
     # By class: connection exceptions, transaction rollbacks (deadlocks), insufficient resources,
     # operator intervention (a statement was cancelled, the server stops or starts).
     *("08", "40", "53", "57"),
-    # A lock was not free in time; a former primary is a read-only standby now.
-    *("55P03", "25006"),
+    # A lock was not free in time; a former primary is a read-only standby now; the timeout of an
+    # idle transaction or of any transaction, which ends the connection.
+    *("55P03", "25006", "25P03", "25P04"),
 }
 _TRANSIENT_MARIADB_CODES: Final = {
     # Deadlock, lock wait timeout, statement timeout, statement cancelled.
@@ -91,6 +92,19 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
             return is_lost and not isinstance(error, ValueError)
         case _:
             return code in _TRANSIENT_MARIADB_CODES
+
+
+def is_refusal(dialect: Dialect, error: BaseException) -> bool:
+    """Return whether a server refused a connection with `error`, as after a changed password."""
+    code = _code(dialect, error)
+    match dialect:
+        case Dialect.SQLITE:
+            return False
+        case Dialect.POSTGRESQL:
+            # asyncpg names PostgreSQL's code; psycopg names none.
+            return code is not None
+        case Dialect.MARIADB:
+            return isinstance(code, int)
 
 
 def is_rolled_back(dialect: Dialect, error: BaseException) -> bool:

@@ -422,16 +422,24 @@ def test_async_permanent_errors_are_raised_unchanged() -> None:
     run_async(act())
 
 
-def test_async_connection_refused_with_a_code_is_unavailable() -> None:
-    refusal = psycopg.errors.ObjectNotInPrerequisiteState("not accepting connections")
-
+@pytest.mark.parametrize(
+    ("dialect", "refusal", "code"),
+    [
+        (Dialect.POSTGRESQL, psycopg.errors.ObjectNotInPrerequisiteState("no"), "55000"),
+        (Dialect.MARIADB, sqlite3.OperationalError(1045, "Access denied"), "1045"),
+        (Dialect.MARIADB, sqlite3.OperationalError(1129, "Host is blocked"), "1129"),
+    ],
+)
+def test_async_connection_refused_with_a_code_is_unavailable(
+    dialect: Dialect, refusal: Exception, code: str
+) -> None:
     async def connect() -> AsyncConnection:
         raise refusal
 
     async def act() -> None:
         pool = AsyncPool(connect, 1, 60.0)
-        database = AsyncSqlDatabase(AsyncEngine(Dialect.POSTGRESQL, pool, (psycopg.Error,)))
-        with pytest.raises(StoreUnchangedError, match="code 55000") as raised:
+        database = AsyncSqlDatabase(AsyncEngine(dialect, pool, (type(refusal),)))
+        with pytest.raises(StoreUnchangedError, match=f"code {code}") as raised:
             await database.rows(ONE)
         assert raised.value.__cause__ is refusal
 

@@ -361,6 +361,9 @@ def of_sqlite(code: int) -> OperationalError:
         (Dialect.POSTGRESQL, of_postgresql("53300"), False, True),
         (Dialect.POSTGRESQL, of_postgresql("08006"), False, True),
         (Dialect.POSTGRESQL, of_postgresql("25006"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("25P03"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("25P04"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("25P02"), False, False),
         (Dialect.POSTGRESQL, of_postgresql("23502"), False, False),
         (Dialect.POSTGRESQL, of_postgresql("42P01"), False, False),
         (Dialect.POSTGRESQL, of_postgresql(None), False, True),
@@ -406,7 +409,7 @@ def test_sql_error_code_is_classified_as_conflict_or_transient(
         # The connection ended, possibly after the commit.
         *[
             (Dialect.POSTGRESQL, of_postgresql(code), False)
-            for code in (None, "57P01", "57P02", "08006", "53100", "25006")
+            for code in (None, "57P01", "57P02", "08006", "53100", "25006", "25P04")
         ],
         (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY), True),
         (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
