@@ -16,6 +16,7 @@ import psycopg
 from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGconn
 
 from curae_lifecycle.stores.deadline import current_deadline, seconds_left
 from curae_lifecycle.stores.sql.replication import Replication
@@ -24,6 +25,13 @@ _Result = TypeVar("_Result")
 
 _POLL_SECONDS: Final = 0.1
 """How often a waiting connection checks whether its time is up, in seconds."""
+
+
+_OUTDATED_FUNCTION: Final = "RevalidateCachedQuery"
+"""The function of PostgreSQL that refuses a prepared statement whose columns have other types now.
+
+It identifies the error: others have the same code, and its text is translated.
+"""
 
 
 class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
@@ -99,7 +107,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         """
         del timeout  # psycopg passes it for notifications only, which this package does not use.
         deadline = min(monotonic() + self.seconds, current_deadline())
-        return super().wait(_wait_until(gen, deadline), interval)
+        return super().wait(_wait_until(gen, deadline, self.pgconn), interval)
 
 
 class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
@@ -152,13 +160,13 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
             OperationalError: There was no response in time.
         """
         del timeout
-        limited = _wait_until(gen, monotonic() + self.seconds)
+        limited = _wait_until(gen, monotonic() + self.seconds, self.pgconn)
         # On cancellation, psycopg's own `wait` asks the server to cancel and waits for that. A hung
         # server never confirms. Here the pool closes the connection in a task.
         return await waiting.wait_async(limited, self.pgconn.socket, interval)
 
 
-def _wait_until(gen: PQGen[_Result], deadline: float) -> PQGen[_Result]:
+def _wait_until(gen: PQGen[_Result], deadline: float, pgconn: PGconn) -> PQGen[_Result]:
     # Passes psycopg's generator through, and raises an error at the deadline. The connection then
     # has an active statement, so it cannot be used again.
     try:
@@ -171,3 +179,9 @@ def _wait_until(gen: PQGen[_Result], deadline: float) -> PQGen[_Result]:
     except StopIteration as end:
         result: _Result = end.value
         return result
+    except psycopg.errors.FeatureNotSupported as error:
+        if error.diag.source_function != _OUTDATED_FUNCTION:
+            raise
+        # The other prepared statements of the connection may be outdated, too.
+        pgconn.finish()
+        raise psycopg.OperationalError("a table was altered") from None
