@@ -15,8 +15,10 @@ from curae_lifecycle.stores.django.database import (
     SETTING,
     connect_timeout,
     database_alias,
+    pool_timeout,
     session_timeout,
 )
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 
 TAG: Final = "curae_lifecycle"
 """The tag of the checks for `manage.py check --tag`."""
@@ -89,3 +91,8 @@ def _check_postgresql(where: str, options: Mapping[str, object]) -> Iterator[che
             "elsewhere, silence this check."
         )
         yield checks.Warning(message, hint, id="curae_lifecycle.W002")
+    seconds = pool_timeout(options)
+    if seconds > DEFAULT_RETRY_POLICY.seconds:
+        message = f"{where} may block a request for {seconds:g} s until its pool has a connection."
+        hint = 'Add "timeout": 2 to the dict "pool" of OPTIONS.'
+        yield checks.Warning(message, hint, id="curae_lifecycle.W003")

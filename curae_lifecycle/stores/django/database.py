@@ -15,7 +15,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from time import monotonic
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, NoReturn, cast
 
 from django import conf
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
@@ -279,6 +279,22 @@ def connect_timeout(options: Mapping[str, object]) -> float:
         options: OPTIONS of the database in Django's settings.
     """
     return max(0.0, float(str(options.get("connect_timeout") or 0)))
+
+
+def pool_timeout(options: Mapping[str, object]) -> float:
+    """Return how long a request may wait for a connection of Django's own pool, in seconds.
+
+    This is 0 without a pool.
+
+    Args:
+        options: OPTIONS of the database in Django's settings.
+    """
+    pool = options.get("pool")
+    if not pool:
+        return 0.0
+    given = cast("Mapping[str, object]", pool) if isinstance(pool, Mapping) else {}
+    # 30 seconds is the default of psycopg_pool.
+    return float(str(given.get("timeout", 30.0)))
 
 
 @contextmanager

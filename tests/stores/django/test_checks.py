@@ -93,6 +93,33 @@ def test_django_system_check_names_the_missing_timeouts(
         assert warning.msg == f"DATABASES[{alias!r}] may block for ever: {missing} not set."
 
 
+LIMITED = {"connect_timeout": 2, "options": "-c statement_timeout=2000 -c lock_timeout=2000"}
+
+
+@pytest.mark.parametrize(
+    ("pool", "seconds"),
+    [
+        (True, 30),
+        ({"max_size": 9}, 30),
+        ({"timeout": 5}, 5),
+        ({"timeout": 2}, None),
+        (False, None),
+        ({}, None),
+    ],
+)
+def test_django_system_check_reports_a_long_wait_for_a_pool(
+    pool: object, seconds: int | None
+) -> None:
+    options = {**LIMITED, "pool": pool}
+    with database(URLS["postgres"], migrated=False, changed={"OPTIONS": options}) as alias:
+        messages = {each.id: (each.msg, each.hint) for each in found(alias)}
+    said = (
+        f"DATABASES[{alias!r}] may block a request for {seconds} s until its pool has a connection."
+    )
+    hint = 'Add "timeout": 2 to the dict "pool" of OPTIONS.'
+    assert messages == ({} if seconds is None else {"curae_lifecycle.W003": (said, hint)})
+
+
 def test_django_system_check_reports_an_unsupported_driver(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
