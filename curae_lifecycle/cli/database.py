@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from curae_lifecycle.cli.options import read_line
+from curae_lifecycle.cli.options import positive_up_to, read_line
 from curae_lifecycle.cli.program_name import program_name
 from curae_lifecycle.cli.terminal import show_busy
 from curae_lifecycle.rules.errors import ArgumentError
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "DATABASE_URL"
 """The environment variable with the database URL, for commands without `--database`."""
+
+_MAX_TIMEOUT: Final = 86_400
+"""The largest `--timeout`: a day, in seconds."""
 
 _EXTRAS: Final = {"sqlalchemy": "sql", "psycopg": "postgresql", "pymysql": "mariadb"}
 """The extra that installs a package, by the package's name."""
@@ -70,7 +73,11 @@ def add_app(command: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def open_database(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, *, create: bool = False
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    *,
+    create: bool = False,
+    timeout: float | None = None,
 ) -> Generator[SqlDatabase, None, None]:
     """Open the database that `options.database` names, and close it at the end of the `with` block.
 
@@ -82,6 +89,7 @@ def open_database(
         parser: The parser of the command.
         options: The options of the command.
         create: Create a missing SQLite file. By default a missing file exits with status 1.
+        timeout: The timeout of the engine, in seconds; `None` for the default of `create_engine`.
     """
     url: str | None = options.database
     if not url:
@@ -96,7 +104,7 @@ def open_database(
     except ModuleNotFoundError as error:
         parser.error(_missing_package(error))
     try:
-        engine = create_engine(url)
+        engine = create_engine(url) if timeout is None else create_engine(url, timeout=timeout)
     except ArgumentError as error:
         # It names the driver at most, and not the rest of the URL, which can hold a password.
         parser.error(f"--database must be {error.allowed}")
@@ -166,13 +174,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "delivered the messages about them.",
     )
     add_app(erase)
+    create.add_argument(
+        "--timeout",
+        type=positive_up_to(_MAX_TIMEOUT),
+        metavar="SECONDS",
+        help="how long a statement may take, such as an index on a large table, and may wait for a "
+        "lock; by default 2",
+    )
     for command, run in ((create, _create), (purge, _purge), (erase, _erase)):
         add_database(command)
         command.set_defaults(run=run, parser=command)
 
 
 def _create(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    with open_database(parser, options, create=True) as database, show_busy("create"):
+    opened = open_database(parser, options, create=True, timeout=options.timeout)
+    with opened as database, show_busy("create"):
         SqlStore(database).create_tables()
     print(f"the tables exist: {', '.join(TABLE_NAMES)}")
     return 0

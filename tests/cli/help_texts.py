@@ -129,17 +129,21 @@ options:
   -h, --help  show this help message and exit
 """,
     "database create": """\
-usage: python -m curae_lifecycle database create [-h] [--database URL]
+usage: python -m curae_lifecycle database create [-h] [--timeout SECONDS]
+                                                 [--database URL]
 
 Creates the tables and indexes that are missing and changes no existing one.
 Several processes may do so at once.
 
 options:
-  -h, --help      show this help message and exit
-  --database URL  sqlite:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/NAME
-                  or mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is
-                  DATABASE_URL, which keeps the password out of the list of
-                  processes
+  -h, --help         show this help message and exit
+  --timeout SECONDS  how long a statement may take, such as an index on a large
+                     table, and may wait for a lock; by default 2
+  --database URL     sqlite:///FILE,
+                     postgresql+psycopg://USER:PASSWORD@HOST/NAME or
+                     mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is
+                     DATABASE_URL, which keeps the password out of the list of
+                     processes
 """,
     "database purge": """\
 usage: python -m curae_lifecycle database purge [-h] [--database URL]

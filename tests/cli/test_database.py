@@ -9,11 +9,14 @@ from pathlib import Path
 
 import attrs
 import pytest
+import sqlalchemy as sa
 
 from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.database import _missing_package
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.sql import engine
+from curae_lifecycle.stores.sql.engine_factory import DEFAULT_TIMEOUT, create_engine
 from curae_lifecycle.stores.sql.erasing import Erasure
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -178,6 +181,31 @@ def test_database_erase_prints_the_counts_as_json(platform: Platform, command: C
     status, printed, error = command("database", "erase", *NAMED, given="mary\r\n")
     assert (status, error) == (0, "")
     assert printed == [{"connections": 1, "sessions": 1, "waiting": 3}]
+
+
+@pytest.mark.parametrize(("given", "seconds"), [((), 2.0), (("--timeout", "600"), 600.0)])
+def test_database_create_waits_as_long_as_its_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], seconds: float
+) -> None:
+    waits: list[float] = []
+
+    def note_wait(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> sa.Engine:
+        waits.append(timeout)
+        return create_engine(url, timeout=timeout)
+
+    monkeypatch.setattr(engine, "create_engine", note_wait)
+    assert main(["database", "create", "--database", f"sqlite:///{tmp_path}/new.db", *given]) == 0
+    assert waits == [seconds]
+
+
+@pytest.mark.parametrize("given", ["0", "86401", "soon"])
+def test_database_create_refuses_a_timeout_out_of_range(
+    given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["database", "create", "--database", "sqlite:///new.db", "--timeout", given])
+    assert ended.value.code == 2
+    assert "argument --timeout: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("act", ["create", "purge", "erase"])
