@@ -57,10 +57,13 @@ async def purge_database(
     Raises:
         StoreUnavailableError: The database was unavailable in every attempt at a batch.
     """
-    instant, retried = to_epoch_microseconds(now), RetriedTransactions(database, retrier)
+    instant = to_epoch_microseconds(now)
+    # The database limits each statement itself, by the timeout of its engine.
+    policy = attrs.evolve(retrier.policy, attempt_seconds=retrier.policy.seconds)
+    retried = RetriedTransactions(database, attrs.evolve(retrier, policy=policy))
     for purge in purges(instant):
         await _delete_expired(retried, purge)
-    await _finish_sweeps(retried, store)
+    await _finish_sweeps(retried, store, retrier)
     await _purge_erasures(retried, instant)
 
 
@@ -75,7 +78,7 @@ async def _delete_expired(database: RetriedTransactions, purge: Purge) -> None:
         after = end
 
 
-async def _finish_sweeps(database: RetriedTransactions, store: AsyncStore) -> None:
+async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier: Retrier) -> None:
     after = ""
     while True:
         rows = await database.rows(
@@ -89,7 +92,7 @@ async def _finish_sweeps(database: RetriedTransactions, store: AsyncStore) -> No
             after = str(id_)
             try:
                 binding = _parse_binding(document)
-                await sweep(store, binding.coordinate, retrier=database.retrier)
+                await sweep(store, binding.coordinate, retrier=retrier)
             except NewerFormatError as error:
                 _LOG.warning("a sweep is left to a newer release: %s", error)
             except MalformedError as error:

@@ -23,14 +23,14 @@ from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.sql import purging, storing
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.storing import EARLIEST
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.formats import VALUES
 from tests.stores.sql.expiring import put_row
 from tests.stores.sql.posting import post
-from tests.support.serving import fake_time
+from tests.support.serving import fake_time, run_async
 from tests.support.sql.databases import Clocked, Counted, Forwarding
 from tests.support.strategies import COORDINATE, START, pending, uuid
 
@@ -153,6 +153,37 @@ def test_purge_retries_a_batch_while_the_database_is_down(
     else:
         SqlStore(failing).purge()
     assert (failing.times, count(database, "curae_record")) == (0, 0)
+
+
+@attrs.frozen
+class Slow:
+    """An async database whose statements take nine seconds each, as its own timeout allows."""
+
+    database: Clocked
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    async def rows(self, statement: Statement) -> Rows:
+        await asyncio.sleep(9)
+        return self.database.rows(statement)
+
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        await asyncio.sleep(9)
+        return self.database.run_transaction(statements)
+
+
+def test_async_purge_waits_as_long_as_its_database_allows(
+    database: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_time(monkeypatch)
+    assert database.run_transaction([put_row("curae_record", "0", 0)])
+    run_async(AsyncSqlStore(Slow(database)).purge())
+    assert count(database, "curae_record") == 0
 
 
 def test_purge_raises_after_a_minute_of_failures(
