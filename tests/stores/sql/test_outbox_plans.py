@@ -36,7 +36,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 @pytest.mark.parametrize(
     "statement",
     [
-        claim_statement(Dialect.SQLITE, [DUE, DUE], "mine", 60),
+        claim_statement(Dialect.SQLITE, due=[DUE, DUE], claim="mine", lease=60),
         *mark_expired_dead_statements(Dialect.SQLITE, DUE),
     ],
     ids=["claim", "mark dead", "wake"],
