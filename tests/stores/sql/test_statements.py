@@ -13,6 +13,7 @@ import attrs
 import pytest
 import sqlalchemy as sa
 from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
@@ -197,9 +198,9 @@ def test_request_to_postgresql_takes_two_round_trips(
     sent: list[str] = []
     limited = postgresql._wait_until
 
-    def counted(waits: PQGen[object], seconds: float) -> PQGen[object]:
+    def counted(waits: PQGen[object], deadline: float, pgconn: PGconn) -> PQGen[object]:
         sent.append("a round trip")
-        return limited(waits, seconds)
+        return limited(waits, deadline, pgconn)
 
     monkeypatch.setattr(postgresql, "_wait_until", counted)
     for number, operation in enumerate(OPERATIONS, 2):
