@@ -152,6 +152,10 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "duplicate_socket": {"os", "socket"},
         "wait_for_server_blocking": {"monotonic"},
     },
+    "curae_lifecycle.stores.sql.session_settings": {
+        "<module>": {"os"},
+        "postgresql_options": {"environ", "os"},
+    },
     "curae_lifecycle.stores.request_loop": {
         "<module>": {"monotonic", "time"},
         "answer_fact": {"monotonic"},
