@@ -18,7 +18,7 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.server import WRITING, ApiKeyRequest
+from curae_lifecycle.testing.conformance.server import ApiKeyRequest
 from curae_lifecycle.testing.conformance.steps import (
     NEVER_COMPARED,
     CheckContext,
@@ -175,9 +175,10 @@ class App:
         key_request = attrs.evolve(self.key_request, environment=values.Environment.TEST)
         return App((yield from make_key(key_request)), key_request, self.context)
 
-    def second_key(self, scopes: frozenset[str] = WRITING) -> Steps[App]:
-        """Make another API key of this app with these scopes, and return the app with that key."""
-        key_request = attrs.evolve(self.key_request, scopes=scopes)
+    def second_key(self, scopes: frozenset[str] | None = None) -> Steps[App]:
+        """Return this app with a new API key of these scopes; by default, of all scopes."""
+        given = self.context.all_scopes if scopes is None else scopes
+        key_request = attrs.evolve(self.key_request, scopes=given)
         return App((yield from make_key(key_request)), key_request, self.context)
 
     def created(self, user: str | None = None) -> Steps[Document]:
@@ -239,23 +240,21 @@ def new_app(
     *,
     account: str | None = None,
     app_id: str | None = None,
-    scopes: frozenset[str] = WRITING,
     environment: values.Environment | None = None,
 ) -> Steps[App]:
-    """Make an API key and return the app that it stands for.
+    """Make an API key that may call every operation, and return the app that it stands for.
 
     Args:
         context: The context of the check.
         account: The customer account's id; a fresh one by default.
         app_id: The app's id; a fresh one by default.
-        scopes: The scopes of the key; by default those that allow every operation.
         environment: The environment of the key; by default that of `context`.
     """
     key_request = ApiKeyRequest(
         app_id=app_id or context.names.word("app"),
         customer_account_id=account or context.names.uuid(),
         environment=environment or context.environment,
-        scopes=scopes,
+        scopes=context.all_scopes,
     )
     return App((yield from make_key(key_request)), key_request, context)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import combinations
 from typing import Final, TypedDict
@@ -91,7 +92,7 @@ class _Scene:
         rule = kind.rule
         yield "credentials", {"app": attrs.evolve(self.valid.app, api_key="cae_live_nobody")}
         yield "route", {"path": f"{BASE_PATH}/nothing"}
-        yield "route", {"method": "PUT"}
+        yield from _wrong_methods(rule.path, self.valid.app.context.operations)
         if rule.scope is not None:
             yield "scope", {"app": self.reader}
         if rule.body is not None:
@@ -113,6 +114,17 @@ class _Scene:
             yield "ownership", {"connection_id": self.foreign_id}
         # The rule refuses a reconnect of the valid request, because its connection is pending.
         yield "rule", {}
+
+
+def _wrong_methods(path: str, operations: Iterable[Kind]) -> Iterator[GateFailure]:
+    served = {each.rule.method for each in operations if _shape(each.rule.path) == _shape(path)}
+    for method in [each for each in ("PUT", "PATCH", "DELETE") if each not in served][:1]:
+        yield "route", {"method": method}
+
+
+def _shape(path: str) -> str:
+    # Two ids in one place match the same paths, whatever their names.
+    return re.sub(r"{\w+}", "{}", path)
 
 
 def _build_scene(app: App) -> Steps[_Scene]:

@@ -24,7 +24,7 @@ UNLIMITED_TIME: Final = timedelta.max
 """The `max_time_per_check` of a server whose `pass_time` moves a clock instead of waiting."""
 
 WRITING: Final = frozenset({CONNECTION_WRITE})
-"""The scopes of a key that may call every operation."""
+"""The scopes of a key that may call every operation of the library."""
 
 
 @attrs.frozen

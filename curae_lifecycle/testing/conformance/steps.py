@@ -18,7 +18,7 @@ from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.server import ApiKeyRequest
+from curae_lifecycle.testing.conformance.server import WRITING, ApiKeyRequest
 from curae_lifecycle.web.request import Request
 
 Result = TypeVar("Result")
@@ -128,6 +128,12 @@ class CheckContext:
     seed: str
     operations: Operations
     rounds: int = 0
+
+    @property
+    def all_scopes(self) -> frozenset[str]:
+        """The scopes of a key that may call every operation."""
+        needed = {kind.rule.scope for kind in self.operations}
+        return WRITING | {scope for scope in needed if scope is not None}
 
 
 CONCURRENT_REQUESTS: Final = 8

@@ -178,12 +178,10 @@ def test_new_app_is_fresh_and_of_the_environment_of_the_check() -> None:
         assert (each.environment, each.scopes) == (Environment.TEST, WRITING)
 
 
-def test_new_app_takes_account_app_scopes_and_environment() -> None:
-    kit, none = context(), frozenset[str]()
-    steps = client.new_app(
-        kit, account=ACCOUNT, app_id="app-7", scopes=none, environment=Environment.TEST
-    )
-    wanted = ApiKeyRequest("app-7", ACCOUNT, Environment.TEST, scopes=none)
+def test_new_app_takes_account_app_and_environment() -> None:
+    kit = context()
+    steps = client.new_app(kit, account=ACCOUNT, app_id="app-7", environment=Environment.TEST)
+    wanted = ApiKeyRequest("app-7", ACCOUNT, Environment.TEST)
     played = play(steps, "text")
     assert played.steps == [HookCall("make_key", (wanted,))]
     assert played.result == App("text", wanted, kit)

@@ -1,0 +1,76 @@
+"""Tests of the kit on correct servers whose own operations have rules that no other operation has."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.testing.conformance import Server, run
+from tests.support.eighth import Relabel
+from tests.support.kit import Reference
+
+
+def served_by(method: str, path: str = ":relabel") -> type[Operation]:
+    rule = attrs.evolve(
+        Relabel.rule, name=method.lower(), method=method, path=f"{BASE_PATH}/connections{path}"
+    )
+    return type(method.capitalize(), (Relabel,), {"rule": rule})
+
+
+@attrs.frozen
+class Delete(operation.ConnectionOperation):
+    """An operation with a scope that no other operation needs."""
+
+    connection_id: ConnectionId
+
+    reply = Relabel.reply
+    rule = attrs.evolve(
+        Relabel.rule,
+        name="delete",
+        method="DELETE",
+        path=f"{BASE_PATH}/connections/{{connectionId}}",
+        scope="connection:delete",
+        key=KeyUse.UNUSED,
+        body=None,
+    )
+
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
+        return Relabel(self.connection_id, "deleted").decide(context)
+
+
+class Read(Delete):
+    """An operation with a scope that the kit gives to a key without the needed scope."""
+
+    rule = attrs.evolve(Delete.rule, name="read", scope="connection:read")
+
+
+ID: Final = "/{connectionId}"
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        (served_by("PUT", ID),),
+        (served_by("PUT", ID), served_by("PATCH", ID), Delete),
+        (Delete,),
+        (Read,),
+    ],
+    ids=["PUT", "every method at one path", "own scope", "scope of the kit"],
+)
+@pytest.mark.parametrize(
+    "check",
+    ["order.route", "order.scope", "request.ownership", "permission.scope-missing", "app.twins"],
+)
+def test_correct_server_passes(check: str, added: tuple[type[Operation], ...]) -> None:
+    operations = (*OPERATIONS, *added)
+    server = Reference(Settings(operations=operations))
+    report = run(Server(server.send, server.make_key), only=[check], operations=operations)
+    assert not report.failed, str(report)
+    assert report.passed
