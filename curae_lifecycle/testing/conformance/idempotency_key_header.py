@@ -11,6 +11,7 @@ from curae_lifecycle.testing.conformance.gates import expect_documented_refusal,
 from curae_lifecycle.testing.conformance.operation_requests import (
     about,
     build_request,
+    build_successful_request,
     keyed,
     operations_where,
 )
@@ -83,8 +84,7 @@ def _key_not_allowed(app: App) -> Steps[None]:
 @CHECKS.add("request.key-unused", rules=("operation.get-connection", "operation.account-state"))
 def _key_unused(app: App) -> Steps[None]:
     """Reads ignore an idempotency key, even an invalid one."""
-    connection_id = id_of((yield from app.created()))
     for kind in operations_where(app, lambda rule: rule.key is KeyUse.UNUSED):
         for value in ("", "k-1", '"k'):
-            request = build_request(app, kind, about(connection_id), ("Idempotency-Key", value))
-            yield from success(request, kind.rule.status)
+            request = yield from build_successful_request(app, kind)
+            yield from success(having(request, ("Idempotency-Key", value)), kind.rule.status)

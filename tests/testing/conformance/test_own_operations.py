@@ -7,11 +7,15 @@ from typing import Final
 import attrs
 import pytest
 
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import ConnectionId, SessionId
+from curae_lifecycle.service.members import Member, parse_connection_id
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing.conformance import Server, run
 from tests.support.eighth import Relabel
 from tests.support.kit import Reference
@@ -51,6 +55,42 @@ class Read(Delete):
     rule = attrs.evolve(Delete.rule, name="read", scope="connection:read")
 
 
+@attrs.frozen
+class Shown(operation.Reply):
+    """The reply to a read of a session."""
+
+    session: CuraeConnectSession
+
+
+@attrs.frozen
+class ShowSession(operation.Operation):
+    """A read of a session: its id is in the query."""
+
+    session_id: SessionId
+
+    reply = Shown
+    rule = operation.OperationRule(
+        name="show-session",
+        why="[O] For a test.",
+        summary="Show a session",
+        method="GET",
+        path=f"{BASE_PATH}/sessions",
+        scope=None,
+        key=KeyUse.UNUSED,
+        status=200,
+        query=(Member("sessionId", lambda value: SessionId(parse_connection_id(value))),),
+    )
+
+    def needs(self, caller: Caller) -> Needs:
+        del caller
+        return Needs(session=self.session_id)
+
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
+        session = context.snapshot.session
+        assert session is not None
+        return operation.Ruling(Shown(session))
+
+
 ID: Final = "/{connectionId}"
 
 
@@ -61,12 +101,16 @@ ID: Final = "/{connectionId}"
         (served_by("PUT", ID), served_by("PATCH", ID), Delete),
         (Delete,),
         (Read,),
+        (ShowSession,),
     ],
-    ids=["PUT", "every method at one path", "own scope", "scope of the kit"],
+    ids=["PUT", "every method at one path", "own scope", "scope of the kit", "session"],
 )
 @pytest.mark.parametrize(
     "check",
-    ["order.route", "order.scope", "request.ownership", "permission.scope-missing", "app.twins"],
+    [
+        *("order.route", "order.scope", "request.ownership", "app.twins"),
+        *("permission.granted", "permission.scope-missing", "request.key-unused"),
+    ],
 )
 def test_correct_server_passes(check: str, added: tuple[type[Operation], ...]) -> None:
     operations = (*OPERATIONS, *added)
