@@ -208,7 +208,7 @@ def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
 
 
 def format_time(instant: datetime) -> str:
-    """Format an instant in RFC 3339, in its shortest form, ending in `Z`."""
+    """Format an instant, which must be in UTC, in RFC 3339: in its shortest form, ending in `Z`."""
     day, fraction = _format_day(instant.toordinal()), instant.microsecond
     hour, minute = _TWO_DIGITS[instant.hour], _TWO_DIGITS[instant.minute]
     second = _TWO_DIGITS[instant.second]

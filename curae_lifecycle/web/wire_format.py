@@ -22,7 +22,7 @@ from curae_lifecycle.rules.connection import (
     show_ended,
     standing,
 )
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import NextAction, format_time, parse_time
@@ -143,11 +143,12 @@ def format_reply(
             if there is none.
 
     Raises:
-        ArgumentError: A field has a type that cannot be formatted as JSON.
+        ArgumentError: A field has a type that cannot be formatted as JSON, or an instant that is
+            not UTC.
     """
     return {
         to_camel_case(name): _format_field(
-            getattr(reply, name), now, active_spelling, binding=binding
+            name, getattr(reply, name), now, active_spelling, binding=binding
         )
         for name in reply.__match_args__
     }
@@ -175,6 +176,7 @@ def _find_next_action(values: tuple[object, ...]) -> NextAction | None:
 
 
 def _format_field(
+    name: str,
     value: object,
     now: datetime,
     active_spelling: str,
@@ -183,7 +185,7 @@ def _format_field(
 ) -> Json:
     if isinstance(value, tuple):
         items = cast("tuple[object, ...]", value)
-        return [_format_field(each, now, active_spelling, binding=binding) for each in items]
+        return [_format_field(name, each, now, active_spelling, binding=binding) for each in items]
     match value:
         case Connection():
             return format_connection(value, now, active_spelling, binding=binding)
@@ -192,13 +194,13 @@ def _format_field(
         case NextAction():
             return format_next_action(value)
         case datetime():
+            values.check_instant(f"reply.{name}", value)
             return format_time(value)
         case None | str() | bool() | int():
             return value
         case _:
-            raise ArgumentError(
-                "reply", "made of connections, sessions, next actions and plain values"
-            )
+            allowed = "made of connections, sessions, next actions, tuples and plain values"
+            raise ArgumentError(f"reply.{name}", allowed, describe(value))
 
 
 def format_problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Final, NewType, Optional, cast
 
 import attrs
@@ -136,10 +136,29 @@ def test_next_action_in_a_tuple_of_a_reply_is_found(reply: Many, *, expected: bo
     assert has_next_action(reply) is expected
 
 
-@pytest.mark.parametrize("value", [object(), (object(),), {"a": 1}, 1.5])
-def test_reply_field_of_an_unknown_type_raises(value: object) -> None:
-    with pytest.raises(ArgumentError, match="reply: must be made of connections"):
+@pytest.mark.parametrize(
+    ("value", "given"),
+    [
+        (object(), "an object"),
+        ((object(),), "an object"),
+        (["a"], "a list"),
+        ({"a": 1}, "a dict"),
+        (1.5, "a float"),
+    ],
+)
+def test_reply_field_of_an_unknown_type_raises(value: object, given: str) -> None:
+    expected = rf"^reply\.anything: must be made of connections, .* plain values, not {given}$"
+    with pytest.raises(ArgumentError, match=expected):
         format_reply(Many(anything=value), START, binding=None)
+
+
+IN_BERLIN: Final = START.astimezone(timezone(timedelta(hours=1)))
+
+
+@pytest.mark.parametrize("instant", [IN_BERLIN, START.replace(tzinfo=None)])
+def test_reply_field_that_is_not_utc_raises(instant: datetime) -> None:
+    with pytest.raises(ArgumentError, match=r"^reply\.at: must be an aware datetime whose tzinfo"):
+        format_reply(Many(at=instant), START, binding=None)
 
 
 def test_or_null_schema_accepts_null_and_what_it_accepted_before() -> None:

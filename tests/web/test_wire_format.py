@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from curae_lifecycle import ConnectionId, NextAction, SessionId, UserId, decide_access, standing
 from curae_lifecycle.rules.access import Granted
 from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
@@ -357,9 +356,3 @@ def test_each_reply_field_is_formatted_by_its_type(since: datetime | None, spell
     }
     assert wire_format.has_next_action(reply)
     assert not wire_format.has_next_action(Unprintable({"a"}))
-
-
-@pytest.mark.slow
-def test_reply_field_of_an_unknown_type_raises_argument_error() -> None:
-    with pytest.raises(ArgumentError, match="reply: must be made of connections, sessions"):
-        wire_format.format_reply(Unprintable({"a"}), START, binding=None)
