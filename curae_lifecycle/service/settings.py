@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from inspect import isabstract
 from typing import Final, cast
 
 import attrs
@@ -44,7 +45,8 @@ class Settings:
 
         Raises:
             ArgumentError: A setting is of another type, the spelling is unknown, two buckets or
-                operations have the same name, or two operations have the same method and path.
+                operations have the same name, two operations have the same method and path, or no
+                request could reach an operation or be read by it.
         """
         if self.environment is not None:
             check_environment("environment", self.environment)
@@ -60,9 +62,13 @@ class Settings:
             )
         if len({bucket.name for bucket in self.buckets}) < len(self.buckets):
             raise ArgumentError("buckets", "of different names")
+        for kind in self.operations:
+            _check_class(kind)
         if len({each.rule.name for each in self.operations}) < len(self.operations):
             raise ArgumentError("operations", "of different names")
         _check_paths(self.operations)
+        for kind in self.operations:
+            _check_rule(kind)
 
     def __repr__(self) -> str:
         # Only what differs from the default, because signatures in `help` show default settings.
@@ -93,6 +99,43 @@ def _check_paths(operations: tuple[type[Operation], ...]) -> None:
         if other != rule.name:
             both = f"{other} and {rule.name}, both {rule.method} {rule.path}"
             raise ArgumentError("operations", "of different methods and paths", both)
+
+
+def _check_class(kind: type[Operation]) -> None:
+    has_all = hasattr(kind, "rule") and hasattr(kind, "reply")
+    if not has_all or isabstract(kind):
+        raise ArgumentError(
+            kind.__name__, "an operation with a rule, a reply and no abstract method"
+        )
+
+
+def _check_rule(kind: type[Operation]) -> None:
+    rule, name = kind.rule, f"{kind.__name__}.rule"
+    if not re.fullmatch("[A-Z]+", rule.method):
+        raise ArgumentError(f"{name}.method", "in capitals, such as GET")
+    if not re.fullmatch("/[^?#]*", rule.path):
+        raise ArgumentError(f"{name}.path", "one that begins with / and has no query")
+    ids = [member.name for member in rule.ids]
+    if sorted(re.findall(r"\{(\w+)\}", rule.path)) != sorted(ids):
+        shown = ", ".join(ids) or "none"
+        raise ArgumentError(f"{name}.path", f"one with each of `ids` and no other: {shown}")
+    names = [member.name for member in rule.members]
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"{name}.members", "of different names")
+    reader = next(each for each in kind.__mro__ if "from_members" in vars(each))
+    if reader is Operation:
+        _check_fields(f"{name}.members", names, kind.__match_args__)
+
+
+def _check_fields(argument: str, members: list[str], fields: tuple[str, ...]) -> None:
+    shown = ", ".join(fields) or "none"
+    if len(members) > len(fields):
+        raise ArgumentError(argument, f"no more than the fields: {shown}")
+    for member, field in zip(members, fields, strict=False):
+        # A field may have any name, but not that of another field's member.
+        own = re.sub("([A-Z])", r"_\1", member).lower()
+        if own != field and own in fields:
+            raise ArgumentError(argument, f"in the order of the fields: {shown}")
 
 
 def _is_bucket(item: object) -> bool:

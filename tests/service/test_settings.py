@@ -8,10 +8,20 @@ import attrs
 import pytest
 
 from curae_lifecycle import ArgumentError, Bucket, Settings
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member, ParsedMembers
 from curae_lifecycle.service.operations.get_connection import GetConnection
-from curae_lifecycle.service.operations.operation import BASE_PATH
+from curae_lifecycle.service.operations.operation import (
+    BASE_PATH,
+    ConnectionOperation,
+    Operation,
+    OperationContext,
+    OperationRule,
+    Ruling,
+)
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.snapshot import Needs
 
 BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
@@ -46,6 +56,116 @@ def test_settings_with_two_operations_of_one_path_raise(path: str) -> None:
     with pytest.raises(ArgumentError, match=message) as raised:
         Settings(operations=(*OPERATIONS, Peek))
     assert raised.value.argument == "operations"
+
+
+RULE = attrs.evolve(GetConnection.rule, name="mistaken")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (attrs.evolve(RULE, method="get"), "method: must be in capitals, such as GET$"),
+        (
+            attrs.evolve(RULE, path="me/{connectionId}"),
+            "path: must be one that begins with / and has no query$",
+        ),
+        (
+            attrs.evolve(RULE, path="/{connectionId}?all"),
+            "path: must be one that begins with / and has no query$",
+        ),
+        (
+            attrs.evolve(RULE, path="/me"),
+            r"path: must be one with each of `ids` and no other: connectionId$",
+        ),
+        (
+            attrs.evolve(RULE, path="/{connectionId}/{it}"),
+            "path: must be one with each of `ids` and no other: ",
+        ),
+        (
+            attrs.evolve(RULE, path="/{it}", ids=()),
+            "path: must be one with each of `ids` and no other: none$",
+        ),
+        (attrs.evolve(RULE, query=(CONNECTION_ID,)), "members: must be of different names$"),
+        (
+            attrs.evolve(RULE, query=(APP_USER_ID,)),
+            "members: must be no more than the fields: connection_id$",
+        ),
+    ],
+)
+def test_operation_that_no_request_could_reach_raises(rule: OperationRule, message: str) -> None:
+    class Mistaken(GetConnection):
+        pass
+
+    Mistaken.rule = rule
+    with pytest.raises(ArgumentError, match=rf"^Mistaken\.rule\.{message}"):
+        Settings(operations=(Mistaken,))
+
+
+@attrs.frozen
+class Words(Operation):
+    """An operation with fields of one type, which are easily swapped."""
+
+    from_word: str
+    to_word: str
+    limit: int = 20
+
+    reply = GetConnection.reply
+    rule = attrs.evolve(
+        GetConnection.rule,
+        name="words",
+        path=f"{BASE_PATH}/words",
+        ids=(),
+        query=(Member("fromWord", str), Member("toWord", str)),
+    )
+
+    def needs(self, caller: Caller) -> Needs:
+        raise NotImplementedError
+
+    def decide(self, context: OperationContext) -> Ruling:
+        raise NotImplementedError
+
+
+def test_operation_may_have_more_fields_than_members_by_default() -> None:
+    assert Settings(operations=(Words,)).operations == (Words,)
+
+
+def test_operation_with_swapped_fields_raises() -> None:
+    class Swapped(Words):
+        rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
+
+    expected = (
+        r"^Swapped\.rule\.members: must be in the order of the fields: from_word, to_word, limit$"
+    )
+    with pytest.raises(ArgumentError, match=expected):
+        Settings(operations=(Swapped,))
+
+
+def test_operation_that_builds_itself_may_have_other_fields() -> None:
+    class Built(Words):
+        rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
+
+        @classmethod
+        def from_members(cls, parsed: ParsedMembers) -> Built:
+            raise NotImplementedError
+
+    assert Settings(operations=(Built,)).operations == (Built,)
+
+
+@pytest.mark.parametrize("base", [Operation, ConnectionOperation])
+def test_operation_without_a_rule_raises(base: type[Operation]) -> None:
+    expected = (
+        rf"^{base.__name__}: must be an operation with a rule, a reply and no abstract method$"
+    )
+    with pytest.raises(ArgumentError, match=expected):
+        Settings(operations=(base,))
+
+
+def test_operation_with_an_abstract_method_raises() -> None:
+    class Undecided(ConnectionOperation):
+        rule, reply = GetConnection.rule, GetConnection.reply
+
+    with pytest.raises(ArgumentError, match=r"^Undecided: must be an operation with a rule"):
+        Settings(operations=(Undecided,))
 
 
 def test_settings_repr_shows_non_default_values_only() -> None:
