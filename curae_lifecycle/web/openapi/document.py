@@ -8,12 +8,14 @@ examples from `decide`.
 
 from __future__ import annotations
 
-from typing import Final, get_type_hints
+import json
+from typing import Final, cast, get_type_hints
 from uuid import UUID, uuid5
 
 from curae_lifecycle import __version__
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import IDEMPOTENCY_KEY_MAX_LENGTH
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
@@ -41,7 +43,7 @@ from curae_lifecycle.web.openapi.schemas import reference
 from curae_lifecycle.web.read import KEY_USE_BY_GATE
 from curae_lifecycle.web.request import BODY_MAX
 from curae_lifecycle.web.respond import problem_headers
-from curae_lifecycle.web.wire_format import format_problem
+from curae_lifecycle.web.wire_format import format_problem, to_camel_case
 
 
 def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dict[str, Json]:
@@ -54,6 +56,9 @@ def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dic
         settings: The settings of the server; `type_base` is the base URI of every problem's `type`.
         server_url: The URL of the server, before the path of an operation. The default is relative:
             the server that publishes the document.
+
+    Raises:
+        ArgumentError: Two operations, or two of the values that need a schema, have the same name.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:
@@ -63,6 +68,7 @@ def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dic
     bodies = [kind for kind in settings.operations if kind.rule.body is not None]
     answered = {code for kind in settings.operations for code in problem_codes(kind)}
     codes = [code for code in ProblemCode if code in answered]
+    _check_names(settings.operations, codes)
     described: Schema = {
         **{schemas.body_name(kind): schemas.body_schema(kind) for kind in bodies},
         **schemas.SHARED,
@@ -71,7 +77,7 @@ def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dic
             schemas.problem_name(it): schemas.problem_schema(it, settings.type_base) for it in codes
         },
     }
-    return {
+    document: Json = {
         "openapi": "3.1.1",
         "info": {
             "title": "Curae API",
@@ -99,6 +105,23 @@ def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dic
             "headers": schemas.HEADERS,
         },
     }
+    # Without the members of enumerations, which some writers of YAML refuse.
+    return cast("dict[str, Json]", json.loads(json.dumps(document)))
+
+
+def _check_names(operations: tuple[type[Operation], ...], codes: list[ProblemCode]) -> None:
+    classes = [kind.__name__ for kind in operations]
+    described = [
+        *{schemas.body_name(kind) for kind in operations},
+        *[reply.__name__ for reply in {kind.reply for kind in operations}],
+        *schemas.SHARED,
+        *map(schemas.problem_name, codes),
+    ]
+    for names in (classes, described):
+        for name in names:
+            if names.count(name) > 1:
+                allowed = "classes with replies of other names"
+                raise ArgumentError("settings.operations", allowed, f"two {name}")
 
 
 _DESCRIPTION: Final = (
@@ -230,10 +253,11 @@ def _success(kind: type[Operation], settings: Settings) -> Schema:
 def _links(reply: type[Reply], settings: Settings) -> Schema:
     # The operations that the ids of a response or of its request can be passed to.
     links: Schema = {}
-    held = set(get_type_hints(reply).values())
+    held = {kind: name for name, kind in get_type_hints(reply).items()}
     for each in settings.operations:
         if Connection in held and CONNECTION_ID in each.rule.ids:
-            parameters: Schema = {"connectionId": "$response.body#/connection/id"}
+            member = to_camel_case(held[Connection])
+            parameters: Schema = {"connectionId": f"$response.body#/{member}/id"}
         elif CuraeConnectSession in held and APP_USER_ID in each.rule.query:
             parameters = {"appUserId": "$request.body#/appUserId"}
         else:
