@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.tables import Axis, Row, Table, check_keys
 from curae_lifecycle.rules.values import format_time
 
@@ -294,8 +295,18 @@ class Problem:
 
     @property
     def details(self) -> dict[str, DetailValue]:
-        """The values of the details by the names that the table `problems` fixes for the code."""
-        return dict(zip(self.problem_type.details, self.detail_values, strict=True))
+        """The values of the details by the names that the table `problems` fixes for the code.
+
+        Raises:
+            ArgumentError: `detail_values` is no tuple with a value for each name.
+        """
+        names, values = self.problem_type.details, self.detail_values
+        # The keys of a dict, or the letters of a text, would become the values.
+        if type(values) is not tuple or len(values) != len(names):
+            shown = ", ".join(names) or "no detail"
+            allowed = f"a tuple with the values of {shown} for {self.code}"
+            raise ArgumentError("detail_values", allowed)
+        return dict(zip(names, values, strict=True))
 
     @property
     def detail(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import cast
 
 import pytest
 
+from curae_lifecycle import ArgumentError
 from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, UserMatch
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import (
@@ -79,12 +81,21 @@ def test_problem_details_have_their_specified_keys_in_order(code: ProblemCode) -
 
 
 @each_code
-def test_extra_or_missing_problem_detail_raises_value_error(code: ProblemCode) -> None:
+def test_extra_or_missing_problem_detail_raises(code: ProblemCode) -> None:
+    names = ", ".join(problem_type(code)[2]) or "no detail"
+    expected = rf"^detail_values: must be a tuple with the values of {names} for {code}$"
     for facts in {(*example(code).detail_values, "extra"), example(code).detail_values[:-1]} - {
         example(code).detail_values
     }:
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(ArgumentError, match=expected):
             _ = Problem(code, facts).details
+
+
+@pytest.mark.parametrize("given", [{"scope": "s"}, ["s"], "s"])
+def test_problem_details_that_are_no_tuple_raise(given: object) -> None:
+    problem = Problem(ProblemCode.SCOPE_INSUFFICIENT, cast("tuple[DetailValue, ...]", given))
+    with pytest.raises(ArgumentError, match=r"^detail_values: must be a tuple with"):
+        _ = problem.details
 
 
 @each_code
