@@ -21,7 +21,7 @@ from typing import Protocol, TypeGuard
 import attrs
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
@@ -213,6 +213,18 @@ class AsyncChargingStore(AsyncStore, Protocol):
     ) -> bool:
         """Charge buckets in one transaction, as `ChargingStore.charge` does."""
         ...
+
+
+def check_stored(stored: object) -> bool:
+    """Return what the `commit` of a store returned: whether it stored everything.
+
+    Raises:
+        ArgumentError: It is None. It would count as a conflict, and what was stored already would
+            be decided and stored again.
+    """
+    if stored is None:
+        raise ArgumentError("store.commit", "a method that returns True or False", "None")
+    return bool(stored)
 
 
 def is_charging_store(store: Store) -> TypeGuard[ChargingStore]:

@@ -30,6 +30,7 @@ from curae_lifecycle.stores.contract import (
     Loaded,
     StoreFullError,
     StoreUnchangedError,
+    check_stored,
 )
 from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory, random_microseconds
@@ -312,4 +313,4 @@ class _RequestWithExternalCall:
         return None if await self._release() is None else answer
 
     async def _commit_record(self, loaded: Loaded, write: RecordWrite) -> bool:
-        return await self.request.store.commit(loaded, Changes((write,)))
+        return check_stored(await self.request.store.commit(loaded, Changes((write,))))

@@ -42,6 +42,7 @@ from curae_lifecycle.stores.contract import (
     Loaded,
     StoreFullError,
     StoreUnavailableError,
+    check_stored,
     is_async_charging_store,
 )
 from curae_lifecycle.stores.deadline import current_deadline
@@ -254,7 +255,8 @@ class RequestAttempts:
                 answer = attrs.evolve(answer, changes=Changes(earlier) + answer.changes)
         if page is None and changes == NO_CHANGES:
             return answer
-        return answer if await self.store.commit(loaded, changes, page) else None
+        stored = check_stored(await self.store.commit(loaded, changes, page))
+        return answer if stored else None
 
     async def load(self, needs: Needs) -> Loaded:
         """Load the needed values and the current caller of the API key; keep them in `loaded`."""
@@ -396,7 +398,7 @@ async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier) -> _Step
         if unswept is not None:
             return unswept
         answer = record_fact(fact, loaded.snapshot, loaded.now)
-        if isinstance(answer, Done) and not await store.commit(loaded, answer.value):
+        if isinstance(answer, Done) and not check_stored(await store.commit(loaded, answer.value)):
             return None
         if not isinstance(fact, RevokedBatch) or isinstance(answer, Refused):
             return _Step(answer, None)

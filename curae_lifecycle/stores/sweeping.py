@@ -18,7 +18,7 @@ from curae_lifecycle.rules.values import ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot, check_snapshot
 from curae_lifecycle.service.sweep import sweep_changes, swept_changes
-from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
+from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError, check_stored
 from curae_lifecycle.stores.deadline import current_deadline
 from curae_lifecycle.stores.retry import Retrier, RetryPolicy
 
@@ -104,7 +104,7 @@ class _Sweep:
             if found is None or found.swept or found.era != binding.era:
                 return found is None or found.swept
             changes = swept_changes(found)
-            return changes if await self.store.commit(loaded, changes) else None
+            return changes if check_stored(await self.store.commit(loaded, changes)) else None
 
         finished: Changes | bool = await self._run(finish)
         if isinstance(finished, Changes):
@@ -140,7 +140,7 @@ class _Sweep:
         if active_first:
             changes = sweep_changes(binding, tuple(filter(_is_active, found)), loaded.now)
         passed_over = len(changes.writes) < len(everything.writes)
-        if changes.writes and not await self.store.commit(loaded, changes):
+        if changes.writes and not check_stored(await self.store.commit(loaded, changes)):
             return None
         return _Batch(last, passed_over=passed_over, changes=changes)
 
