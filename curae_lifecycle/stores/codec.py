@@ -19,7 +19,7 @@ import attrs
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
 from curae_lifecycle.rules.credentials import Caller, KeyOwner
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     LostLeaseAction,
@@ -75,8 +75,13 @@ def dump(value: Storable) -> dict[str, Json]:
     """Return a value as a JSON document that `load` reads, for a server that stores JSON.
 
     The document holds every member of the value, internal ones too. Never send it to a client.
+
+    Raises:
+        ArgumentError: The value is of another class.
     """
     kind = type(value)
+    if kind not in _WRITERS:
+        raise ArgumentError("value", _show_classes(), describe(value))
     members = cast("dict[str, Json]", _WRITERS[kind](value))
     return number_document(kind.__name__, members)
 
@@ -94,7 +99,10 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         MalformedError: `dump` never returned this document. The error names the member at fault by
             its path, such as `identity.coordinate.app_id`, or `None` for the whole document.
         NewerFormatError: A newer release stored the document.
+        ArgumentError: `kind` is another class.
     """
+    if kind not in _READERS:
+        raise ArgumentError("kind", _show_classes())
     name = kind.__name__
     newest = newest_format(name)
     if type(document) is not dict:
@@ -111,6 +119,10 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         if has_duplicate_keys(document):
             raise MalformedError(None, Fault.INVALID) from None
         raise
+
+
+def _show_classes() -> str:
+    return f"one of {', '.join(kind.__name__ for kind in _READERS)}"
 
 
 def _enum_field(kind: type[StrEnum]) -> FieldCodec:

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 
@@ -50,7 +51,8 @@ class RetryPolicy:
         longest_pause: The limit of every pause, in seconds.
 
     Raises:
-        ArgumentError: `attempts` is less than 1, or a number of seconds is not positive and finite.
+        ArgumentError: `attempts` is no integer from 1, or a number of seconds is no number that is
+            positive and finite.
     """
 
     attempts: int = 20
@@ -61,11 +63,15 @@ class RetryPolicy:
 
     def __attrs_post_init__(self) -> None:
         """Refuse a policy without an attempt, and seconds that are not positive and finite."""
+        allowed = "an integer, at least 1"
+        check_type("attempts", self.attempts, int, allowed=allowed)
         if self.attempts < 1:
-            raise ArgumentError("attempts", "at least 1")
+            raise ArgumentError("attempts", allowed)
+        allowed = "a finite number of seconds, more than 0"
         for name in ("seconds", "attempt_seconds", "pause", "longest_pause"):
+            check_type(name, getattr(self, name), (int, float), allowed=allowed)
             if not 0 < getattr(self, name) < float("inf"):
-                raise ArgumentError(name, "a finite number of seconds, more than 0")
+                raise ArgumentError(name, allowed)
 
     def pause_after(self, attempt: int) -> float:
         """Return the longest pause after attempt number `attempt`, from 1, in seconds."""

@@ -6,16 +6,18 @@ import json
 import traceback
 from datetime import UTC, datetime
 from functools import partial
+from typing import cast
 
 import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from curae_lifecycle import Response, SessionId, UserId, dump, load, standing
+from curae_lifecycle import ArgumentError, Response, SessionId, UserId, dump, load, standing
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.errors import describe
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import MAX_INTEGER, BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
@@ -140,6 +142,15 @@ def test_dump_then_load_returns_an_equal_value_and_types(value: Storable) -> Non
         again = loaded(type(value), each)
         # An enum member equals its text; only the repr tells them apart.
         assert (again, repr(again)) == (value, repr(value))
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", COORDINATE])
+def test_dump_or_load_of_another_class_raises(value: object) -> None:
+    classes = "one of Connection, CuraeConnectSession, LimitedAccountAppBinding, Record, .*"
+    with pytest.raises(ArgumentError, match=rf"^value: must be {classes}, not {describe(value)}$"):
+        dump(cast("Connection", value))
+    with pytest.raises(ArgumentError, match=rf"^kind: must be {classes}$"):
+        load(cast("type[Connection]", type(value)), {})
 
 
 @given(connections(), instants)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
-from typing import Final
+from datetime import timedelta
+from typing import Final, cast
 
 import attrs
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle import ArgumentError, RetryPolicy
+from curae_lifecycle.rules.errors import describe
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.retry import (
     DEFAULT_RETRY_POLICY,
@@ -61,9 +64,24 @@ def test_retry_policy_of_non_positive_or_infinite_seconds_raises(name: str, valu
 
 
 def test_retry_policy_with_fewer_than_one_attempt_raises() -> None:
-    with pytest.raises(ArgumentError, match=r"^attempts: must be at least 1"):
+    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer, at least 1$"):
         RetryPolicy(attempts=0)
     assert RetryPolicy(attempts=1).attempts == 1
+
+
+@pytest.mark.parametrize("given", ["3", None, timedelta(seconds=3)])
+def test_retry_policy_of_another_type_raises(given: object) -> None:
+    value, kind = cast("int", given), re.escape(describe(given))
+    with pytest.raises(ArgumentError, match=rf"^attempts: must be an integer, .* not {kind}$"):
+        RetryPolicy(attempts=value)
+    for name, policy in SECONDS.items():
+        with pytest.raises(ArgumentError, match=rf"^{name}: must be a finite .* not {kind}$"):
+            policy(value)
+
+
+def test_retry_policy_of_a_fraction_of_an_attempt_raises() -> None:
+    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer, .* not a float$"):
+        RetryPolicy(attempts=cast("int", 1.5))
 
 
 def test_retry_pauses_double_up_to_the_longest_pause() -> None:
