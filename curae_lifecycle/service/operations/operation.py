@@ -82,7 +82,7 @@ class OperationRule:
     key: KeyUse
     status: int
     limit: ratelimit.ExactLog | None = None
-    ids: tuple[Member[ConnectionId], ...] = ()
+    ids: tuple[Member[object], ...] = ()
     query: tuple[Member[object], ...] = ()
     body: tuple[Member[object], ...] | None = None
     tags: bool = False

@@ -31,6 +31,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     body_of,
     build_request,
     build_successful_request,
+    has_connection_id,
     operations_where,
     takes,
     value_of,
@@ -264,7 +265,7 @@ def _creates_up_to_the_bounds(app: App) -> Steps[None]:
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
 def _bad_ids(app: App) -> Steps[None]:
     """Requests with an id that is not a UUID are refused."""
-    for bad, kind in product(BAD_IDS, operations_where(app, lambda rule: rule.ids)):
+    for bad, kind in product(BAD_IDS, operations_where(app, has_connection_id)):
         yield from _expect_bad_request(app, build_request(app, kind, about(bad)))
 
 

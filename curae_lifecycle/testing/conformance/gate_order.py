@@ -19,6 +19,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     about,
     body_of,
     build_request,
+    has_connection_id,
     keyed,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
@@ -97,7 +98,7 @@ class _Scene:
             yield "scope", {"app": self.reader}
         if rule.body is not None:
             yield "body", {"extra": True}
-        if rule.ids:
+        if has_connection_id(rule):
             yield "body", {"connection_id": "nonsense"}
         if any(each.name == "appUserId" for each in rule.query):
             yield "body", {"user": ""}
@@ -110,7 +111,7 @@ class _Scene:
             yield "idempotency", {"key": self.used_key}
         if rule.limit is not None:
             yield "limit", {"user": "busy"}
-        if rule.ids:
+        if has_connection_id(rule):
             yield "ownership", {"connection_id": self.foreign_id}
         # The rule refuses a reconnect of the valid request, because its connection is pending.
         yield "rule", {}

@@ -19,6 +19,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     about,
     build_request,
     build_successful_request,
+    has_connection_id,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
@@ -192,7 +193,7 @@ def _ids_of_another_environment(app: App) -> Steps[None]:
 
 def _expect_hidden(app: App, stranger: App, pending: str, *others: str) -> Steps[None]:
     varying = app.context.varying
-    for kind, id_ in product(operations_where(app, lambda rule: rule.ids), (pending, *others)):
+    for kind, id_ in product(operations_where(app, has_connection_id), (pending, *others)):
         foreign = yield from send(build_request(stranger, kind, about(id_)))
         unknown = yield from send(build_request(stranger, kind, about(app.names.uuid())))
         client.expect_problem(foreign, 404, "NOT_FOUND")

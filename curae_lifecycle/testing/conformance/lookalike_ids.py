@@ -14,6 +14,7 @@ from curae_lifecycle.testing.conformance.limits import expect_initiate_limited
 from curae_lifecycle.testing.conformance.operation_requests import (
     about,
     build_request,
+    has_connection_id,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.separation import TWINS
@@ -33,9 +34,7 @@ def _expect_separate(number: int, one: App, other: App) -> Steps[None]:
     client.require(
         made != connection_id, "the app with the look-alike id got the other app's connection"
     )
-    for kind in operations_where(
-        one, lambda rule: "connectionId" in {each.name for each in rule.ids}
-    ):
+    for kind in operations_where(one, has_connection_id):
         yield from refusal(build_request(other, kind, about(connection_id)), 404, "NOT_FOUND")
     yield from one.shows(connection_id, "PENDING")
 

@@ -36,6 +36,11 @@ def operations_where(app: App, has: Callable[[OperationRule], object]) -> list[K
     return [kind for kind in app.context.operations if has(kind.rule)]
 
 
+def has_connection_id(rule: OperationRule) -> bool:
+    """Return whether the path of an operation with this rule has the id of a connection."""
+    return any(each.name == "connectionId" for each in rule.ids)
+
+
 def keyed(rule: OperationRule) -> bool:
     """Return whether an operation with this rule needs an idempotency key."""
     return rule.key is KeyUse.NEEDED

@@ -20,6 +20,7 @@ from curae_lifecycle.rules.idempotency import IDEMPOTENCY_KEY_MAX_LENGTH
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service import json_schema
 from curae_lifecycle.service.gates import REQUEST_GATES, Ask, Gate
 from curae_lifecycle.service.json_schema import Json, Schema
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
@@ -186,7 +187,10 @@ def _content(schema: Schema, shown: Schema, media_type: str = "application/json"
 
 def _parameters(kind: type[Operation]) -> list[Json]:
     rule = kind.rule
-    parameters = [_member_parameter("path", member, _PATH_ID) for member in rule.ids]
+    parameters = [
+        _member_parameter("path", member, _UUID if member.schema == json_schema.UUID else _REQUIRED)
+        for member in rule.ids
+    ]
     if rule.key is KeyUse.NEEDED:
         schema: Schema = {"type": "string", "pattern": schemas.KEY_PATTERN}
         # Every example can be sent to one server: a key that was used for another request is refused.
@@ -223,7 +227,8 @@ def _parameter(place: str, name: str, said: Schema, schema: Schema, example: Jso
     return parameter if example is None else parameter | {"example": example}
 
 
-_PATH_ID: Final[Schema] = {
+_REQUIRED: Final[Schema] = {"required": True}
+_UUID: Final[Schema] = {
     "required": True,
     "description": "In any case; answers spell it in lower case.",
 }

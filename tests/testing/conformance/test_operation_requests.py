@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -67,7 +67,7 @@ class Search(operation.ConnectionOperation):
         scope=None,
         key=KeyUse.UNUSED,
         status=200,
-        ids=(CONNECTION_ID, cast("Member[ConnectionId]", attrs.evolve(only("a/b"), example="a/b"))),
+        ids=(CONNECTION_ID, attrs.evolve(only("a/b"), example="a/b")),
         query=(
             attrs.evolve(only("true"), name="flag"),
             attrs.evolve(only("x y"), name="words", example="x y"),

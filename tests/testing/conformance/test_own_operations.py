@@ -9,7 +9,7 @@ import pytest
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ConnectionId, SessionId
+from curae_lifecycle.rules.values import ConnectionId, SessionId, parse_opaque
 from curae_lifecycle.service.members import Member, parse_connection_id
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation
@@ -91,6 +91,21 @@ class ShowSession(operation.Operation):
         return operation.Ruling(Shown(session))
 
 
+@attrs.frozen
+class ShowPart(ShowSession):
+    """A read of a part of a session: both are in the path, and neither is a connection."""
+
+    part: str
+
+    rule = attrs.evolve(
+        ShowSession.rule,
+        name="show-part",
+        path=f"{BASE_PATH}/sessions/{{sessionId}}/{{part}}",
+        query=(),
+        ids=(*ShowSession.rule.query, Member("part", lambda value: parse_opaque("part", value))),
+    )
+
+
 ID: Final = "/{connectionId}"
 
 
@@ -102,13 +117,15 @@ ID: Final = "/{connectionId}"
         (Delete,),
         (Read,),
         (ShowSession,),
+        (ShowPart,),
     ],
-    ids=["PUT", "every method at one path", "own scope", "scope of the kit", "session"],
+    ids=["PUT", "every method at one path", "own scope", "scope of the kit", "session", "part"],
 )
 @pytest.mark.parametrize(
     "check",
     [
-        *("order.route", "order.scope", "request.ownership", "app.twins"),
+        *("order.route", "order.scope", "order.body", "order.ownership", "app.twins"),
+        *("request.body.malformed-id", "request.ownership"),
         *("permission.granted", "permission.scope-missing", "request.key-unused"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from curae_lifecycle import ArgumentError, Settings
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.json_schema import TEXT, Json
+from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.operation import BASE_PATH, Operation, Reply
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -78,6 +79,17 @@ def test_link_finds_the_id_of_a_connection_of_another_name() -> None:
     links = cast("dict[str, dict[str, Json]]", answer["links"])
     found = links["getConnection"]["parameters"]
     assert found == {"connectionId": "$response.body#/seenConnection/id"}
+
+
+def test_path_parameter_that_is_no_uuid_has_no_word_about_its_case() -> None:
+    label = Member("label", str, schema=TEXT)
+    kind = peek(word="{label}")
+    kind.rule = attrs.evolve(kind.rule, ids=(*kind.rule.ids, label), body=None)
+    kind = attrs.frozen(type("Named", (kind,), {"__annotations__": {"label": "str"}}))
+    paths = cast("dict[str, dict[str, dict[str, list[Json]]]]", document_of(kind)["paths"])
+    parameters = paths[kind.rule.path]["post"]["parameters"]
+    shown = {"name": "label", "in": "path", "required": True, "schema": TEXT}
+    assert shown in parameters
 
 
 def test_document_holds_only_values_that_json_reads() -> None:
