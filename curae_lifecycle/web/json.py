@@ -26,6 +26,7 @@ DIGITS_MAX: Final = 4_300
 _DIGITS_AT_ONCE: Final = 640
 
 _WHITE: Final = " \t\n\r"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 # An unterminated string matches to the end of the text, so that the scan stays linear.
 _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
@@ -61,6 +62,15 @@ def has_duplicate_keys(value: Json) -> bool:
     if isinstance(value, dict):
         return isinstance(value, DuplicateKeyObject) or any(map(has_duplicate_keys, value.values()))
     return isinstance(value, list) and any(map(has_duplicate_keys, value))
+
+
+def has_surrogates(value: Json) -> bool:
+    """Return whether a name or a text anywhere in a value holds a surrogate, which UTF-8 cannot."""
+    if isinstance(value, str):
+        return not value.isascii() and _SURROGATE.search(value) is not None
+    if isinstance(value, dict):
+        return any(map(has_surrogates, value)) or any(map(has_surrogates, value.values()))
+    return isinstance(value, list) and any(map(has_surrogates, value))
 
 
 class MalformedError(LifecycleError, ValueError):

@@ -25,7 +25,12 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import NO_TAGS, Member, ParsedMembers
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.web.json import MalformedError, parse_json
+from curae_lifecycle.web.json import (
+    MalformedError,
+    has_duplicate_keys,
+    has_surrogates,
+    parse_json,
+)
 from curae_lifecycle.web.request import (
     BODY_MAX,
     ParsedBody,
@@ -147,7 +152,7 @@ def _permission(reading: _Reading) -> Refused | None:
 def _body(reading: _Reading) -> Refused | None:
     rule, request = reading.kind.rule, reading.request
     try:
-        values = {} if rule.body is None else parse_members(_document(request, rule), rule.body)
+        values = {} if rule.body is None else _body_members(request, rule, rule.body)
         if rule.query:
             values |= _query_members(request, rule.query)
         for member in rule.ids:
@@ -157,6 +162,24 @@ def _body(reading: _Reading) -> Refused | None:
     tags = parse_if_none_match(request) if rule.tags else NO_TAGS
     reading.operation = reading.kind.from_members(ParsedMembers(values, tags))
     return None
+
+
+def _body_members(
+    request: Request, rule: OperationRule, expected: tuple[Member[object], ...]
+) -> dict[str, object]:
+    document, body = _document(request, rule), request.body
+    values = parse_members(document, expected)
+    assert isinstance(document, dict)  # noqa: S101 - `parse_members` refused anything else
+    # An escape alone spells a surrogate, and a nested object alone holds another repeated name.
+    if isinstance(body, bytes) and b"\\u" not in body and body.count(b"{") <= 1:
+        return values
+    # The parser of an own member may let any value pass.
+    for name, value in document.items():
+        if has_duplicate_keys(value):
+            raise MalformedError(name, Fault.REPEATED)
+        if has_surrogates(value):
+            raise MalformedError(name, Fault.INVALID)
+    return values
 
 
 def _document(request: Request, rule: OperationRule) -> Json:
