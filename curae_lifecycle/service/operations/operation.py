@@ -223,9 +223,13 @@ class OperationContext:
 
     @property
     def new_ids(self) -> NewIds:
-        """The new ids and the next action; raises `ArgumentError` if the caller of `decide` gave none."""
+        """The new ids and the next action; raises `ArgumentError` if the caller of `decide` gave none.
+
+        `serve` gives them to an operation whose rule has a scope.
+        """
         if self.new_ids_or_none is None:
-            raise errors.ArgumentError("new_ids", "given for a mutation")
+            allowed = "given for a mutation, whose rule has a scope"
+            raise errors.ArgumentError("new_ids", allowed)
         return self.new_ids_or_none
 
 
