@@ -33,6 +33,7 @@ from curae_lifecycle.rules.values import (
     Coordinate,
     SessionId,
     check_instant,
+    check_type,
 )
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.hosted_page import HostedPage
@@ -84,6 +85,9 @@ class MemoryStore:
             commits. The store is locked during the call, so `deliver` should only put the changes
             into a queue. A queue in memory does not outlive the process.
 
+    Raises:
+        ArgumentError: `settings` are no `Settings`, or a size or a span is out of range.
+
     Attributes:
         clock: The clock that was passed in; it may be replaced.
         deliver: The function that was passed in; it may be replaced.
@@ -98,6 +102,7 @@ class MemoryStore:
         clock: Callable[[], datetime] = utc_now,
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
+        check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
         self._settings = settings
         self.clock = clock
         self.deliver = deliver
@@ -128,7 +133,13 @@ class MemoryStore:
         return self._settings
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Register the caller of an API key; an earlier caller of the key is replaced."""
+        """Register the caller of an API key; an earlier caller of the key is replaced.
+
+        Raises:
+            ArgumentError: `api_key` is no `ApiKey`, or `caller` no `Caller`.
+        """
+        check_type("api_key", api_key, ApiKey, allowed="an ApiKey")
+        check_type("caller", caller, Caller, allowed="a Caller")
         self._callers[api_key.digest()] = caller
 
     def withdraw(self, api_key: ApiKey) -> None:

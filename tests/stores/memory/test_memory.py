@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 import attrs
 import pytest
@@ -251,3 +252,13 @@ def test_commit_conflict_makes_memory_store_decide_again() -> None:
     made = Interrupted(ConnectionWrite(pending(), revoked))
     assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Refused)
     assert made.connection(ID) is revoked
+
+
+def test_arguments_of_another_type_raise() -> None:
+    with pytest.raises(curae.ArgumentError, match=r"^settings: must be Settings, .* not a str$"):
+        curae.MemoryStore(cast("curae.Settings", "live"))
+    store = curae.MemoryStore()
+    with pytest.raises(curae.ArgumentError, match=r"^api_key: must be an ApiKey, not a str$"):
+        store.register(cast("curae.ApiKey", "cae_live_k1"), CALLER)
+    with pytest.raises(curae.ArgumentError, match=r"^caller: must be a Caller, not None$"):
+        store.register(curae.ApiKey("cae_live_k1"), cast("curae.Caller", None))
