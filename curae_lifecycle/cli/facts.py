@@ -121,7 +121,12 @@ def hold_signals() -> Generator[None, None, None]:
         for each in handlers:
             signal.signal(each, signal.SIG_DFL)
 
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {
+        each: handler
+        for each in (signal.SIGINT, signal.SIGTERM)
+        # A shell starts a job in the background with SIGINT ignored, and that stays so.
+        if (handler := signal.getsignal(each)) is not signal.SIG_IGN
+    }
     for each in handlers:
         signal.signal(each, hold)
     try:

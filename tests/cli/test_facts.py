@@ -6,6 +6,7 @@ import io
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,15 @@ def test_tombstone_of_an_unreadable_binding_names_its_line(
     assert "stored in form 2 by a newer release" in str(printed[0]["error"])
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also if the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_facts_print_the_outcome_before_they_end(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +174,16 @@ def test_interrupted_facts_print_the_outcome_before_they_end(
     assert [platform.status(each) for each in made] == ["REVOKED", "ACTIVE"]
 
 
+@pytest.mark.usefixtures("interruptible")
+def test_ignored_interrupt_stays_ignored_while_facts_run() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with facts.hold_signals():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_second_signal_ends_facts_at_once() -> None:
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     held = facts.hold_signals()
