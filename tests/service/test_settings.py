@@ -115,7 +115,7 @@ class Words(Operation):
         name="words",
         path=f"{BASE_PATH}/words",
         ids=(),
-        query=(Member("fromWord", str), Member("toWord", str)),
+        query=(Member("fromWord", str), Member("toText", str)),
     )
 
     def needs(self, caller: Caller) -> Needs:

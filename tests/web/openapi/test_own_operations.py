@@ -81,7 +81,7 @@ def test_link_finds_the_id_of_a_connection_of_another_name() -> None:
     assert found == {"connectionId": "$response.body#/seenConnection/id"}
 
 
-def test_path_parameter_that_is_no_uuid_has_no_word_about_its_case() -> None:
+def test_path_parameter_that_is_no_uuid_says_nothing_of_case() -> None:
     label = Member("label", str, schema=TEXT)
     kind = peek(word="{label}")
     kind.rule = attrs.evolve(kind.rule, ids=(*kind.rule.ids, label), body=None)
