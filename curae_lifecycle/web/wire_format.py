@@ -148,7 +148,7 @@ def format_reply(
     """
     return {
         to_camel_case(name): _format_field(
-            name, getattr(reply, name), now, active_spelling, binding=binding
+            name, getattr(reply, name), now=now, active_spelling=active_spelling, binding=binding
         )
         for name in reply.__match_args__
     }
@@ -178,14 +178,17 @@ def _find_next_action(values: tuple[object, ...]) -> NextAction | None:
 def _format_field(
     name: str,
     value: object,
+    *,
     now: datetime,
     active_spelling: str,
-    *,
     binding: LimitedAccountAppBinding | None,
 ) -> Json:
     if isinstance(value, tuple):
         items = cast("tuple[object, ...]", value)
-        return [_format_field(name, each, now, active_spelling, binding=binding) for each in items]
+        return [
+            _format_field(name, each, now=now, active_spelling=active_spelling, binding=binding)
+            for each in items
+        ]
     match value:
         case Connection():
             return format_connection(value, now, active_spelling, binding=binding)
