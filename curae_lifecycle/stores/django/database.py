@@ -292,7 +292,9 @@ def pool_timeout(options: Mapping[str, object]) -> float:
     pool = options.get("pool")
     if not pool:
         return 0.0
-    given = cast("Mapping[str, object]", pool) if isinstance(pool, Mapping) else {}
+    given: Mapping[str, object] = {}
+    if isinstance(pool, Mapping):
+        given = cast("Mapping[str, object]", pool)
     # 30 seconds is the default of psycopg_pool.
     return float(str(given.get("timeout", 30.0)))
 

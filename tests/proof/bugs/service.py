@@ -73,7 +73,7 @@ class Service:
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
-        self.clock = START
+        self.clock: datetime = START
         self.memory = self.kept_in(settings)
         self.memory.clock = lambda: self.clock
         self.numbers = count(1)
