@@ -75,7 +75,7 @@ def create_client(
     Raises:
         ArgumentError: The URL is malformed.
     """
-    with _naming_no_url():
+    with _refuse_malformed_url():
         pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
             url,
             max_connections=pool_size,
@@ -101,7 +101,7 @@ def create_client_async(
     Raises:
         ArgumentError: The URL is malformed.
     """
-    with _naming_no_url():
+    with _refuse_malformed_url():
         pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
             url,
             max_connections=pool_size,
@@ -114,7 +114,7 @@ def create_client_async(
 
 
 @contextmanager
-def _naming_no_url() -> Generator[None]:
+def _refuse_malformed_url() -> Generator[None, None, None]:
     # The text of the parser's error can hold a part of the password.
     try:
         yield
