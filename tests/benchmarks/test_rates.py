@@ -114,7 +114,7 @@ class FakeDatabase:
         return statements is not None
 
 
-def test_repeated_sql_recording_has_fresh_ids_keys_and_versions() -> None:
+def test_each_repeat_of_recorded_sql_has_new_ids_and_versions() -> None:
     recorder, numbers = Recorder(FakeDatabase()), iter(range(9))
 
     def ask() -> None:

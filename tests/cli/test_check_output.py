@@ -154,7 +154,7 @@ def _four_races(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_check_prints_the_results_of_the_races_in_their_colours(
+def test_check_styles_race_results_on_a_terminal_with_colours(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "race_all", same_races(3, 2))

@@ -107,7 +107,7 @@ def test_ends_since_skips_events_that_end_nothing(command: Command) -> None:
 
 
 @pytest.mark.parametrize(("since", "taken"), [("08:10:00Z", 1), ("08:10:00.000001Z", 0)])
-def test_ends_since_takes_ends_up_to_ten_minutes_earlier(
+def test_ends_since_records_ends_up_to_ten_minutes_before_it(
     since: str, taken: int, platform: Platform, command: Command
 ) -> None:
     # A backup that began before the commit lacks it, although the event has an earlier instant.

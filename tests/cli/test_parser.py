@@ -99,7 +99,7 @@ def test_suggestion_follows_the_message_of_the_error(
     assert said.endswith(f"; did you mean {meant}?\n")
 
 
-def test_suggestion_takes_the_place_of_the_one_that_python_makes(
+def test_suggestion_replaces_the_one_in_pythons_error_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     message = "invalid choice: 'tabels', maybe you meant 'tables'? (choose from 'tour', 'tables')"

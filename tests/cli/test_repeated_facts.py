@@ -81,7 +81,7 @@ def test_ignored_expire_acts_if_repeated_after_authorization(
     assert (first["outcome"], second["outcome"]) == ("ignored", "done")
 
 
-def test_repeated_graduation_without_user_graduates_the_next_one(
+def test_repeated_graduation_without_user_id_graduates_next_user(
     platform: Platform, command: Command
 ) -> None:
     graduate = lines({"type": "binding.graduate", **COORDINATE})

@@ -56,7 +56,7 @@ def test_finding_of_a_renamed_rule_shows_its_answer_as_it_is() -> None:
     ]
 
 
-def test_changes_are_formatted_as_indented_json() -> None:
+def test_changes_of_tables_are_formatted_as_indented_json() -> None:
     new = release(attrs.evolve(GO, outcome="run"), WAIT, STOP, law="What you do.")
 
     def shape(law: str) -> dict[str, object]:

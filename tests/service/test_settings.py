@@ -125,11 +125,11 @@ class Words(Operation):
         raise NotImplementedError
 
 
-def test_operation_may_have_more_fields_than_members_by_default() -> None:
+def test_operation_field_with_a_default_needs_no_member() -> None:
     assert Settings(operations=(Words,)).operations == (Words,)
 
 
-def test_operation_with_swapped_fields_raises() -> None:
+def test_operation_with_members_out_of_field_order_raises() -> None:
     class Swapped(Words):
         rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
 
@@ -140,7 +140,7 @@ def test_operation_with_swapped_fields_raises() -> None:
         Settings(operations=(Swapped,))
 
 
-def test_operation_that_builds_itself_may_have_other_fields() -> None:
+def test_operation_with_from_members_may_order_members_freely() -> None:
     class Built(Words):
         rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
 

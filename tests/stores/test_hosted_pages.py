@@ -152,7 +152,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @given(texts, st.uuids().map(str), texts, texts)
-def test_hosted_page_of_a_user_names_coordinate_and_bound_user(
+def test_graduation_page_has_the_coordinate_and_the_bound_user(
     app: str, account: str, user: str, bound: str
 ) -> None:
     coordinate = Coordinate(

@@ -70,7 +70,7 @@ def test_retry_policy_with_fewer_than_one_attempt_raises() -> None:
 
 
 @pytest.mark.parametrize("given", ["3", None, timedelta(seconds=3)])
-def test_retry_policy_of_another_type_raises(given: object) -> None:
+def test_retry_policy_field_of_a_wrong_type_raises(given: object) -> None:
     value, kind = cast("int", given), re.escape(describe(given))
     with pytest.raises(ArgumentError, match=rf"^attempts: must be an integer, .* not {kind}$"):
         RetryPolicy(attempts=value)

@@ -107,7 +107,7 @@ def test_law_10_watch_by_default_ignores_what_a_bucket_admits() -> None:
     admit(Watch(), count=7)
 
 
-def test_law_10_watch_counts_charges_of_clocks_5_minutes_apart() -> None:
+def test_law_10_watch_adds_up_charges_of_clocks_5_minutes_apart() -> None:
     watch = Watch(checks_buckets=True)
     admit(watch, timedelta(minutes=5), count=6)
     with broken(10, "admitted a request without a token"):

@@ -91,7 +91,7 @@ def test_patient_revocation_dated_ahead_revokes_successor_at_now(world: World) -
     assert world.get(successor)["revokedAt"] == wire(START + HOUR)
 
 
-def test_handoff_dated_after_its_session_lands_by_a_slow_clock(world: World) -> None:
+def test_handoff_after_its_session_completes_on_a_slower_clock(world: World) -> None:
     world.step(HOUR)
     session = id_of(world.initiate(prefer_signup=True))
     world.step(-HOUR)
@@ -133,7 +133,7 @@ def merged(*others: Callable[[Connection], Connection]) -> set[Connection]:
     }
 
 
-def test_merge_of_equal_revoked_at_keeps_alphabetical_actor() -> None:
+def test_merge_of_equal_revoked_at_keeps_first_actor_by_alphabet() -> None:
     def by(actor: Actor | None) -> Callable[[Connection], Connection]:
         revoked = partial(attrs.evolve, status=Status.REVOKED, revoked_at=START)
         return lambda row: revoked(row, revoked_by=actor)

@@ -430,7 +430,7 @@ def test_initiate_after_a_tombstone_takes_path_silent_limited(
 # A create does not rely on the binding
 
 
-def test_create_writes_no_binding(world: World) -> None:
+def test_creating_a_connection_writes_no_binding(world: World) -> None:
     answer = world.create()
     assert not any(isinstance(each, BindingWrite) for each in answer.changes.writes)
     assert world.binding() is None

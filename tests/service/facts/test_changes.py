@@ -194,7 +194,7 @@ def test_patient_revocation_of_a_revoked_id_ends_its_successor() -> None:
     assert answer.value.effects == (HandoffCancelled(second.id),)
 
 
-def test_patient_revocation_bumps_the_version_of_a_revoked_head() -> None:
+def test_patient_revoking_an_earlier_one_bumps_the_revoked_head() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = apply_trigger(subjects.recovered(first, at(2), 2), "APP", at(3))
     fact = curae.Revoked(ID, curae.Actor.PATIENT)

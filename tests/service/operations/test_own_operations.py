@@ -398,7 +398,7 @@ def test_openapi_documents_404_only_for_operations_on_an_id(
     assert (ProblemCode.NOT_FOUND in problem_codes(kind)) is is_documented
 
 
-def test_own_operation_without_new_ids_raises() -> None:
+def test_own_mutation_decided_without_new_ids_raises() -> None:
     asked = call(ShowPage(Needs(connection=ID)), "k-1")
     with pytest.raises(ArgumentError, match=r"^new_ids: must be given for a mutation, whose rule"):
         decide(asked, Snapshot(connection=pending()), START, new_ids=None)

@@ -254,7 +254,7 @@ def test_commit_conflict_makes_memory_store_decide_again() -> None:
     assert made.connection(ID) is revoked
 
 
-def test_arguments_of_another_type_raise() -> None:
+def test_memory_store_argument_of_a_wrong_type_raises() -> None:
     with pytest.raises(curae.ArgumentError, match=r"^settings: must be Settings, .* not a str$"):
         curae.MemoryStore(cast("curae.Settings", "live"))
     store = curae.MemoryStore()

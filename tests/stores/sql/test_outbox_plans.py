@@ -41,7 +41,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
     ids=["claim", "mark dead", "wake"],
 )
-def test_no_index_on_an_instant_narrows_a_claim(
+def test_outbox_claim_forced_to_an_instant_index_scans_it_all(
     connection: sqlite3.Connection, statement: Statement, index: str
 ) -> None:
     table = "UPDATE curae_outbox"

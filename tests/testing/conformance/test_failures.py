@@ -82,7 +82,9 @@ CHECK = Check(
         ),
     ],
 )
-def test_step_with_its_outcome_is_described(step: Step, outcome: object, lines: list[str]) -> None:
+def test_step_is_described_by_request_or_hook_and_its_outcome(
+    step: Step, outcome: object, lines: list[str]
+) -> None:
     assert list(describe_outcome(step, outcome)) == lines
 
 
@@ -141,7 +143,7 @@ def test_exception_of_a_server_names_its_function_and_step(step: Step, function:
     assert str(server_raised(step, error)).splitlines() == lines
 
 
-def test_exception_of_one_of_several_requests_hints_at_backlog() -> None:
+def test_error_of_a_request_sent_with_others_hints_at_backlog() -> None:
     hint = "  sent at once: 2; connections beyond the server's listen backlog may be reset"
     assert str(server_raised(GET, ConnectionResetError(104), 2)).splitlines()[-1] == hint
     for step, at_once in ((GET, 1), (REVOKE, 2)):

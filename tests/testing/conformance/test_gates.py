@@ -155,7 +155,7 @@ def test_request_without_headers_keeps_the_others() -> None:
     assert without(REQUEST, "accept", "x-one") == attrs.evolve(REQUEST, headers=())
 
 
-def test_request_with_more_headers_has_them_at_the_end() -> None:
+def test_extra_headers_are_added_after_those_of_a_request() -> None:
     more = ("X-Two", "2")
     assert having(REQUEST, more) == attrs.evolve(REQUEST, headers=(*REQUEST.headers, more))
 

@@ -100,7 +100,7 @@ def test_short_name_of_an_operation_has_no_connection() -> None:
     assert names == ["create", "get", "initiate"]
 
 
-def test_values_about_a_connection_name_its_user_and_packages() -> None:
+def test_known_values_about_a_connection_name_user_and_packages() -> None:
     packages = ["clinical_summary", "labs"]
     assert about(ID) == {"connectionId": ID, "appUserId": "user", "dataPackages": packages}
     assert about(ID, "u")["appUserId"] == "u"
@@ -164,7 +164,7 @@ def test_value_of_a_member_is_the_first_sample_that_it_takes(value: object) -> N
 
 
 @pytest.mark.parametrize("text", ["word", "true", "1", '["word"]', ID])
-def test_value_of_a_query_is_text(text: str) -> None:
+def test_query_member_accepting_only_text_gets_it_unchanged(text: str) -> None:
     assert value_of(only(text), about(ID), in_query=True) == text
 
 

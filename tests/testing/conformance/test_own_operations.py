@@ -129,7 +129,9 @@ ID: Final = "/{connectionId}"
         *("permission.granted", "permission.scope-missing", "request.key-unused"),
     ],
 )
-def test_correct_server_passes(check: str, added: tuple[type[Operation], ...]) -> None:
+def test_correct_server_with_own_operations_passes_each_check(
+    check: str, added: tuple[type[Operation], ...]
+) -> None:
     operations = (*OPERATIONS, *added)
     server = Reference(Settings(operations=operations))
     report = run(Server(server.send, server.make_key), only=[check], operations=operations)

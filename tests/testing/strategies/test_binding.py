@@ -118,7 +118,7 @@ def test_drawn_path_a_session_has_an_active_user() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_path_b_hand_off_is_awaited_or_landed_later() -> None:
+def test_drawn_handoff_of_a_signup_is_awaited_or_lands_in_time() -> None:
     drawn = drawn_sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     # The simplest one is drawn first.
     assert drawn[0].handoff is HandoffState.AWAITED

@@ -291,7 +291,7 @@ def test_operator_resolves_an_attempt_whose_worker_died(
     assert all(each.attempt is None for each in history.steps)
 
 
-def test_operator_finds_no_record_of_an_unused_key() -> None:
+def test_resolving_or_forgetting_an_unused_key_finds_no_record() -> None:
     history = play((NOW, RecordAct.RESOLVE), (TICK, RecordAct.FORGET), (TICK, RecordAct.COMPLETE))
     assert [each.act for each in history.steps] == [RecordAct.RESOLVE, RecordAct.FORGET]
     for each in history.steps:

@@ -72,7 +72,7 @@ def test_two_operations_may_have_the_same_reply() -> None:
     assert {"Peeked", "Peek", "PeekAgain"} <= schemas["schemas"].keys()
 
 
-def test_link_finds_the_id_of_a_connection_of_another_name() -> None:
+def test_openapi_link_reads_the_id_of_a_differently_named_member() -> None:
     document = openapi(Settings(operations=(GetConnection, peek())))
     paths = cast("dict[str, dict[str, dict[str, dict[str, dict[str, Json]]]]]", document["paths"])
     answer = paths[peek().rule.path]["post"]["responses"]["202"]
@@ -81,7 +81,7 @@ def test_link_finds_the_id_of_a_connection_of_another_name() -> None:
     assert found == {"connectionId": "$response.body#/seenConnection/id"}
 
 
-def test_path_parameter_that_is_no_uuid_says_nothing_of_case() -> None:
+def test_path_parameter_not_a_uuid_has_no_note_on_letter_case() -> None:
     label = Member("label", str, schema=TEXT)
     kind = peek(word="{label}")
     kind.rule = attrs.evolve(kind.rule, ids=(*kind.rule.ids, label), body=None)
@@ -92,7 +92,7 @@ def test_path_parameter_that_is_no_uuid_says_nothing_of_case() -> None:
     assert shown in parameters
 
 
-def test_document_holds_only_values_that_json_reads() -> None:
+def test_openapi_document_holds_only_plain_json_types() -> None:
     kinds = set[type]()
 
     def visit(value: Json) -> None:
