@@ -47,16 +47,28 @@ PROCESSES: Final = (
     "tests/testing/races/",
     "tests/testing/simulation/",
     "tests/testing/strategies/test_edges.py",
-    "tests/testing/strategies/test_reach.py",
-    "tests/testing/strategies/test_registry.py",
-    "tests/testing/strategies/test_shrink.py",
-    "tests/testing/strategies/test_values.py",
+    "tests/testing/strategies/test_reach.py::test_repr_of_a_drawn_log_interaction_is_short",
+    "tests/testing/strategies/test_reach.py::test_strategies_draw_every_defect_of_a_log_line",
+    "tests/testing/strategies/test_reach.py::test_strategies_draw_every_kind_of_log_line",
+    "tests/testing/strategies/test_reach.py::test_strategies_draw_every_reply_type",
+    "tests/testing/strategies/test_registry.py::test_register_covers_every_public_type",
+    "tests/testing/strategies/test_shrink.py::test_drawn_outcomes_shrink_to_simple_examples",
+    "tests/testing/strategies/test_shrink.py::test_drawn_replay_shrinks_to_the_same_request_twice",
+    "tests/testing/strategies/test_shrink.py::test_lapsed_connection_shrinks_to_its_deadline",
+    "tests/testing/strategies/test_shrink.py::test_revoked_connection_shrinks_to_one_revocation",
+    "tests/testing/strategies/test_shrink.py::test_shrunk_second_attempt_is_two_begins_one_lease_",
+    "tests/testing/strategies/test_shrink.py::test_strategies_draw_a_chain_with_a_reissued_next_",
+    "tests/testing/strategies/test_values.py::test_drawn_preview_has_a_refusal_only_if_refused",
+    "tests/testing/strategies/test_values.py::test_drawn_record_has_the_requested_standing",
 )
 """The places whose slow tests start processes or servers of databases, run the whole kit or worlds, or
 draw thousands of values: together more than a mutant may compute."""
 
 TRANSCRIPTS: Final = "tests/testing/conformance/test_transcripts.py"
 """Tests that call most of the package. They are run against mutants of `testing` alone."""
+
+QUICK_ONE_BY_ONE: Final = (TRANSCRIPTS, "tests/testing/simulation/test_recorded_worlds.py")
+"""The files in these places whose slow tests are quick, but many."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
 """The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
@@ -87,7 +99,7 @@ class Trial:
         items[:] = [
             item
             for item in items
-            if not (item.nodeid.startswith(PROCESSES) and item.get_closest_marker("slow"))
+            if not (_computes_too_long(item) and item.get_closest_marker("slow"))
             and any(_is_run_against(item, module) for module in modules)
         ]
 
@@ -164,6 +176,10 @@ class Trial:
             if any(result.failed for result in runtestprotocol(item, log=False, nextitem=None)):
                 return 1
         return 0
+
+
+def _computes_too_long(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(PROCESSES) and not item.nodeid.startswith(QUICK_ONE_BY_ONE)
 
 
 def _is_run_against(item: pytest.Item, module: str) -> bool:
