@@ -431,5 +431,13 @@ EQUIVALENT: Final[dict[Key, str]] = {
         'user_id = self.user_id or bound or UserId("")',
         'user_id = self.user_id or bound or UserId("XXXX")',
     ): _NOT_BOUND,
+    **{
+        (
+            "service.settings._check_fields",
+            "for member, field in zip(members, fields, strict=False):",
+            f"for member, field in zip(members, fields, {other}):",
+        ): "That is the default, or as false."
+        for other in ("strict=None", "")
+    },
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

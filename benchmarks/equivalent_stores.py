@@ -458,6 +458,24 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "self._callers.popitem(last=False)",
         "self._callers.popitem(last=None)",
     ): _FALSY,
+    (
+        "stores.redis.limits._state",
+        "return load(BucketState, number_document(kind.__name__, members))",
+        "return load(BucketState, number_document(None, members))",
+    ): "Buckets are in their first form, as every kind without upgrades.",
+    (
+        "stores.sql.failures.is_refusal",
+        "case Dialect.SQLITE: return False",
+        "",
+    ): _FALSY,
+    **{
+        (
+            "stores.sql.session_settings.postgresql_options",
+            'others = [*given] or [os.environ.get("PGOPTIONS", "")]',
+            f'others = [*given] or [os.environ.get("PGOPTIONS", {other})]',
+        ): "What is empty or None is left out of the options."
+        for other in ("None", "")
+    },
     **{
         (
             "stores.sql.charging.RequestCharge.of",

@@ -13,7 +13,7 @@ from django.test import override_settings
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.django.checks import TAG, register_checks
-from curae_lifecycle.stores.django.database import DjangoDatabase
+from curae_lifecycle.stores.django.database import DjangoDatabase, pool_timeout
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.support.django_project import database
 
@@ -118,6 +118,14 @@ def test_django_system_check_reports_a_long_wait_for_a_pool(
     )
     hint = 'Add "timeout": 2 to the dict "pool" of OPTIONS.'
     assert messages == ({} if seconds is None else {"curae_lifecycle.W003": (said, hint)})
+
+
+def test_wait_for_a_pool_is_0_without_one_and_30_by_default() -> None:
+    assert [pool_timeout({}), pool_timeout({"pool": False}), pool_timeout({"pool": {}})] == [
+        0.0
+    ] * 3
+    assert pool_timeout({"pool": True}) == 30.0
+    assert pool_timeout({"pool": {"timeout": 3}}) == 3.0
 
 
 def test_django_system_check_reports_an_unsupported_driver(
