@@ -45,6 +45,19 @@ def test_slots_of_one_api_key_or_connection_are_limited(
     run(scenario())
 
 
+def test_slot_given_back_without_a_name_can_be_taken_again() -> None:
+    slots = Slots(4, max_per_name=2, max_alone=2, max_nameless=1)
+    for _ in range(3):
+        assert slots.take_free(())
+        assert not slots.take_free(())
+        slots.give_back(())
+    assert slots.take_free((A,))
+    slots.give_back((A,))
+    # A slot with a name gives none back to those without.
+    assert slots.take_free(())
+    assert not slots.take_free(())
+
+
 async def served_in_order(slots: Slots, holding: list[Names], waiting: list[Names]) -> list[Names]:
     """Fill the slots, let requests wait, and give slots back in turn; return who was next."""
     for names in holding:
