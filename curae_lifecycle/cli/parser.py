@@ -14,7 +14,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print this parser's usage and the error with a suggestion, and exit with status 2."""
-        # Python 3.15 suggests a choice of its own, with another wording and not for options.
+        # Python 3.15 adds a suggestion in other words, but none for a misspelt option.
         message = _PYTHONS_SUGGESTION.sub("", message)
         choice = _CHOICE.search(message)
         unknown = _UNKNOWN.search(message)

@@ -105,8 +105,8 @@ def test_operation_that_no_request_could_reach_raises(rule: OperationRule, messa
 class Words(Operation):
     """An operation with fields of one type, which are easily swapped."""
 
-    from_word: str
-    to_word: str
+    first_word: str
+    last_word: str
     limit: int = 20
 
     reply = GetConnection.reply
@@ -115,14 +115,14 @@ class Words(Operation):
         name="words",
         path=f"{BASE_PATH}/words",
         ids=(),
-        query=(Member("fromWord", str), Member("toText", str)),
+        query=(Member("firstWord", str), Member("lastWord", str)),
     )
 
     def needs(self, caller: Caller) -> Needs:
-        raise NotImplementedError
+        raise NotImplementedError  # the tests only make settings with it
 
     def decide(self, context: OperationContext) -> Ruling:
-        raise NotImplementedError
+        raise NotImplementedError  # the tests only make settings with it
 
 
 def test_operation_field_with_a_default_needs_no_member() -> None:
@@ -133,9 +133,7 @@ def test_operation_with_members_out_of_field_order_raises() -> None:
     class Swapped(Words):
         rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
 
-    expected = (
-        r"^Swapped\.rule\.members: must be in the order of the fields: from_word, to_word, limit$"
-    )
+    expected = r"^Swapped\.rule\.members: must be in the order of the fields: first_word, last_word, limit$"
     with pytest.raises(ArgumentError, match=expected):
         Settings(operations=(Swapped,))
 
@@ -146,7 +144,7 @@ def test_operation_with_from_members_may_order_members_freely() -> None:
 
         @classmethod
         def from_members(cls, parsed: ParsedMembers) -> Built:
-            raise NotImplementedError
+            raise NotImplementedError  # the tests only make settings with it
 
     assert Settings(operations=(Built,)).operations == (Built,)
 
