@@ -71,8 +71,8 @@ def decide(
             raises for the instants of the snapshot's `landed_handoff`.
     """
     check_instant("now", now)
-    names_one_user = _names_one_user(call.needs, snapshot)
-    if not names_one_user:
+    coordinates = _coordinates(call.needs, snapshot)
+    if not _are_one_user(coordinates):
         # The binding may be that of either user. The gate of ownership refuses the request.
         snapshot = attrs.evolve(snapshot, binding=None)
     check_snapshot(call.needs, snapshot)
@@ -83,7 +83,7 @@ def decide(
         needs=call.needs,
         new_ids_or_none=new_ids,
         call=call,
-        names_one_user=names_one_user,
+        coordinates=coordinates,
     )
     for check in DECIDE_GATES.values():
         decision = check(request)
@@ -102,7 +102,7 @@ class _Request(OperationContext):
     needs: Needs
     new_ids_or_none: NewIds | None
     call: Call
-    names_one_user: bool
+    coordinates: list[Coordinate | None]
     charges: tuple[RateWrite, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
@@ -204,39 +204,35 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    needs = request.call.needs
     # An operation of the server may load a user whose account or app a request names.
-    asked = [*_named_coordinates(needs, request.snapshot), *_user_coordinates(needs)]
     are_owned = all(
-        coordinate is not None and request.caller.owns(coordinate) for coordinate in asked
+        coordinate is not None and request.caller.owns(coordinate)
+        for coordinate in request.coordinates
     )
-    if are_owned and request.names_one_user:
+    if are_owned and _are_one_user(request.coordinates):
         return None
     return request.to_decision(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
 
 
-def _names_one_user(needs: Needs, snapshot: Snapshot) -> bool:
-    # Whether all that the request names, and that is known, belongs to one coordinate.
-    named = [*_named_coordinates(needs, snapshot), *_user_coordinates(needs)]
-    known = [coordinate for coordinate in named if coordinate is not None]
-    return all(coordinate == known[0] for coordinate in known)
+def _are_one_user(coordinates: list[Coordinate | None]) -> bool:
+    # An unknown id, which is None here, may be that of any user.
+    known = [coordinate for coordinate in coordinates if coordinate is not None]
+    return all(coordinate == known[0] for coordinate in known[1:])
 
 
-def _user_coordinates(needs: Needs) -> list[Coordinate]:
-    # The coordinates whose binding or connections are loaded.
-    page = None if needs.connections is None else needs.connections.coordinate
-    return [coordinate for coordinate in (needs.binding, page) if coordinate is not None]
-
-
-def _named_coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | None]:
-    # The coordinates of the connection and session that the request names; None for an unknown id.
-    named: list[Coordinate | None] = []
+def _coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | None]:
+    # The coordinates of all that the request names; None for an unknown connection or session.
+    coordinates: list[Coordinate | None] = []
     if needs.connection is not None or needs.chain is not None:
         connection = snapshot.connection
-        named.append(None if connection is None else connection.identity.coordinate)
+        coordinates.append(None if connection is None else connection.identity.coordinate)
     if needs.session is not None:
-        named.append(None if snapshot.session is None else snapshot.session.coordinate)
-    return named
+        coordinates.append(None if snapshot.session is None else snapshot.session.coordinate)
+    if needs.binding is not None:
+        coordinates.append(needs.binding)
+    if needs.connections is not None:
+        coordinates.append(needs.connections.coordinate)
+    return coordinates
 
 
 def _rule(request: _Request) -> Decision:

@@ -54,6 +54,7 @@ from curae_lifecycle.stores.sweeping import (
     sweep,
     unfinished_sweep,
 )
+from curae_lifecycle.stores.wiring import check_serve_arguments
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -296,7 +297,11 @@ def start_request(
         id_factory: Makes the ids and the next action of a mutation, again for each attempt.
         settings: The settings of the server.
         stats: The counts to update.
+
+    Raises:
+        ArgumentError: The request, the function or the settings are of another type.
     """
+    check_serve_arguments(request, id_factory, settings)
     api_key = bearer(request)
     if api_key is not None:
         return RequestAttempts(
@@ -363,11 +368,12 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
         sweep included; or Ignored or Refused, with nothing committed.
 
     Raises:
-        ArgumentError: An instant is out of order or not in UTC.
+        ArgumentError: `fact` is no fact, or an instant is out of order or not in UTC.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
         StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was cut
             off.
     """
+    check_type("fact", fact, Fact, allowed="a fact, such as Authorized(...)")
     step = await _record_step(store, first_step(fact, REVOCATION_BATCH), retrier)
     answer = step.answer
     tombstoned = _tombstoned_coordinate(answer)

@@ -121,12 +121,21 @@ class Retrier:
         timeout: Returns a context that raises `TimeoutError` after a number of seconds, as
             `asyncio.timeout` does. `None` for blocking attempts, which cannot be cancelled.
         stats: The counts to update.
+
+    Raises:
+        ArgumentError: `policy` is no `RetryPolicy`, or `stats` no `RetryStats`.
     """
 
     policy: RetryPolicy
     sleep: Callable[[float], Awaitable[None]]
     timeout: Callable[[float], AbstractAsyncContextManager[object]] | None
     stats: RetryStats
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse the arguments `retry_policy` and `stats` of a server's function if they are wrong."""
+        allowed = "a RetryPolicy, such as RetryPolicy(attempts=5)"
+        check_type("retry_policy", self.policy, RetryPolicy, allowed=allowed)
+        check_type("stats", self.stats, RetryStats, allowed="a RetryStats or None")
 
     async def run(self, attempt: Callable[[], Awaitable[_Result | None]]) -> _Result | None:
         """Repeat an attempt until it succeeds or a limit of the policy is reached.

@@ -42,7 +42,11 @@ from curae_lifecycle.stores.retry import (
 )
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sweeping import BATCH_POLICY, sweep
-from curae_lifecycle.stores.wiring import check_store_kind
+from curae_lifecycle.stores.wiring import (
+    check_async_function,
+    check_function,
+    check_store_kind,
+)
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
@@ -195,6 +199,7 @@ def serve_with_external_call(
             released in the same cases.
     """
     check_store_kind(store, "serve_with_external_call_async", is_async=False)
+    check_function("make_next_action", make_next_action, "a function that returns a NextAction")
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
         return make_next_action(new_ids, lambda: run_sync(_await(renew())))
@@ -229,6 +234,8 @@ async def serve_with_external_call_async(
     call was made and `lost_lease` is UNKNOWN.
     """
     check_store_kind(store, "serve_with_external_call", is_async=True)
+    wanted = "an async function that returns a NextAction"
+    check_async_function("make_next_action", make_next_action, wanted)
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
         made = make_next_action(new_ids, renew)

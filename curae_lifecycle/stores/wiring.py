@@ -14,6 +14,9 @@ from types import FunctionType
 from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.web.request import Request
 
 STORE_METHODS: Final = ("caller_of", "load", "commit")
 """The methods of a `Store` and of an `AsyncStore`."""
@@ -21,6 +24,9 @@ STORE_METHODS: Final = ("caller_of", "load", "commit")
 DATABASE_METHODS: Final = ("rows", "run_ddl", "run_transaction")
 """The methods of a `Database` and of an `AsyncDatabase`."""
 
+_ID_FACTORY: Final = (
+    'a function that takes an instant and returns NewIds, such as RandomIds("https://…/")'
+)
 _AWAITABLES: Final = ("Awaitable", "Coroutine", "Future", "Task")
 
 
@@ -84,8 +90,8 @@ def check_async_database(database: object, instead: str) -> None:
 def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
     """Check that a store is of the needed kind, async or blocking, at little cost.
 
-    Only the method `load` is looked at, and the result is cached for each class. `check_store` and
-    `check_async_store` check more.
+    Only the method `load` of its class is looked at, and the result is cached for each class. A
+    store whose class has no such method is checked in full, since it may pass on to another.
 
     Args:
         store: The store.
@@ -93,9 +99,9 @@ def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
         is_async: Whether an async store is needed.
 
     Raises:
-        ArgumentError: The store is of the other kind.
+        ArgumentError: The store is of the other kind, or is no store.
     """
-    if _is_other_kind(type(store), is_async):  # type: ignore[arg-type]  # a class is hashable
+    if _needs_full_check(type(store), is_async):  # type: ignore[arg-type]  # a class is hashable
         check = check_async_store if is_async else check_store
         check(store, instead)
 
@@ -106,8 +112,23 @@ def check_id_factory(id_factory: object) -> None:
     Raises:
         ArgumentError: It is something else, such as a text, a class or a coroutine function.
     """
-    wanted = 'a function that takes an instant and returns NewIds, such as RandomIds("https://…/")'
-    check_function("id_factory", id_factory, wanted)
+    check_function("id_factory", id_factory, _ID_FACTORY)
+
+
+def check_serve_arguments(request: object, id_factory: object, settings: object) -> None:
+    """Check the arguments of `serve` and of its variants, at little cost.
+
+    Args:
+        request: The request.
+        id_factory: The function that makes the ids; whether it is async is not looked at.
+        settings: The settings of the server.
+
+    Raises:
+        ArgumentError: An argument is of another type, such as `None`.
+    """
+    check_type("request", request, Request, allowed="a Request of this library")
+    check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
+    _check_callable("id_factory", id_factory, _ID_FACTORY)
 
 
 def check_function(argument: str, value: object, wanted: str) -> None:
@@ -217,8 +238,10 @@ def _check_async(argument: str, value: object, methods: tuple[str, ...], fix: st
 
 
 @lru_cache(maxsize=64)
-def _is_other_kind(kind: type[object], is_async: bool) -> bool:  # noqa: FBT001 - `lru_cache` is faster so
+def _needs_full_check(kind: type[object], is_async: bool) -> bool:  # noqa: FBT001 - `lru_cache` is faster so
     load = getattr(kind, "load", None)
+    if load is None:
+        return True
     return _is_blocking(load) if is_async else inspect.iscoroutinefunction(load)
 
 

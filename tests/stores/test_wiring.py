@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial, wraps
@@ -15,12 +16,14 @@ import sqlalchemy as sa
 import curae_lifecycle as curae
 from curae_lifecycle import (
     ArgumentError,
+    Authorized,
     MemoryStore,
     NewIds,
     NextAction,
     RandomIds,
     Request,
     Response,
+    Settings,
 )
 from curae_lifecycle import serve_with_external_call as serve_out
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
@@ -71,6 +74,16 @@ def call(function: object, *arguments: object, **named: object) -> object:
     assert callable(function)
     made: object = function(*arguments, **named)
     return made
+
+
+def call_and_await(function: object, *arguments: object, **named: object) -> object:
+    """Call a function as `call` does, and await its result if there is one to await."""
+    made = call(function, *arguments, **named)
+
+    async def awaited() -> object:
+        return await cast("Awaitable[object]", made)
+
+    return asyncio.run(awaited()) if inspect.isawaitable(made) else made
 
 
 async def make_next_action(_: NewIds, __: object) -> NextAction:
@@ -214,6 +227,69 @@ def test_valid_serve_arguments_are_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_store_kind_check_accepts_a_class_without_a_load_method(*, is_async: bool) -> None:
-    # The function that uses the store says what is missing.
-    wiring.check_store_kind(object(), "serve", is_async=is_async)
+@pytest.mark.parametrize("value", [None, object(), "sqlite:///curae.db", ENGINE])
+def test_no_store_is_refused(value: object, *, is_async: bool) -> None:
+    with pytest.raises(ArgumentError, match=r"^store: must be a"):
+        wiring.check_store_kind(value, "serve", is_async=is_async)
+
+
+def test_store_that_passes_each_call_on_to_another_is_accepted() -> None:
+    class Proxy:
+        def __init__(self, store: object) -> None:
+            self.store = store
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.store, name)
+
+    wiring.check_store_kind(Proxy(STORE), "serve_async", is_async=False)
+    wiring.check_store_kind(Proxy(ASYNC_STORE), "serve", is_async=True)
+    with pytest.raises(ArgumentError, match="so use serve_async"):
+        wiring.check_store_kind(Proxy(ASYNC_STORE), "serve_async", is_async=False)
+
+
+WRONG_ARGUMENTS: Final[dict[str, tuple[object, ...]]] = {
+    "request": (None, MINT, b"GET / HTTP/1.1"),
+    "id_factory": (None, RandomIds, START),
+    "settings": (None, Settings),
+    "retry_policy": (None, 3),
+    "stats": (3,),
+}
+
+
+@pytest.mark.parametrize("argument", WRONG_ARGUMENTS)
+@pytest.mark.parametrize(
+    "function",
+    [
+        curae.serve,
+        curae.serve_async,
+        curae.serve_with_external_call,
+        curae.serve_with_external_call_async,
+    ],
+)
+def test_wrong_argument_of_a_serving_function_is_named(function: object, argument: str) -> None:
+    store = ASYNC_STORE if inspect.iscoroutinefunction(function) else MemoryStore()
+    named: dict[str, object] = {"request": CREATE, "id_factory": MINT}
+    if function in {curae.serve_with_external_call, curae.serve_with_external_call_async}:
+        named["make_next_action"] = lambda new_ids, _: new_ids.next_action
+    for value in WRONG_ARGUMENTS[argument]:
+        with pytest.raises(ArgumentError, match=f"^{argument}: must be "):
+            call_and_await(function, store, **named | {argument: value})
+
+
+def test_external_call_of_the_wrong_kind_is_refused() -> None:
+    for function, store, wrong in (
+        (curae.serve_with_external_call, STORE, (None, NextAction, make_next_action)),
+        (curae.serve_with_external_call_async, ASYNC_STORE, (None, NextAction, uuid)),
+    ):
+        for each in wrong:
+            with pytest.raises(ArgumentError, match=r"^make_next_action: must be an? "):
+                call_and_await(
+                    function, store, request=CREATE, id_factory=MINT, make_next_action=each
+                )
+
+
+@pytest.mark.parametrize("fact", [None, "authorized", Authorized])
+def test_what_is_no_fact_is_refused(fact: object) -> None:
+    for function, store in ((curae.record, STORE), (curae.record_async, ASYNC_STORE)):
+        with pytest.raises(ArgumentError, match=r"^fact: must be a fact, such as Authorized"):
+            call_and_await(function, store, fact)
