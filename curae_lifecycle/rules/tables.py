@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 from itertools import product
-from typing import Final, Generic, NoReturn, TypeVar, cast
+from typing import Final, Generic, NoReturn, Self, TypeVar, cast
 
 import attrs
 
@@ -172,6 +172,12 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         if hasattr(self, name):
             _read_only()
         super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
 
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
         """Yield the key and row of every cell, in the order of the axes; each key is a tuple."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import pkgutil
@@ -166,6 +167,12 @@ def test_setting_an_attribute_of_a_table_raises(name: str) -> None:
     with pytest.raises((AttributeError, TypeError)):
         delattr(table, name)
     assert table.name == "light"
+
+
+def test_copy_of_a_table_is_the_table_itself() -> None:
+    table = build(GO, STOP, STAY)
+    assert copy.copy(table) is table
+    assert copy.deepcopy({"table": table})["table"] is table
 
 
 @pytest.mark.parametrize(
