@@ -51,7 +51,7 @@ USER = {"appUserId": "u"}
 BOTH = {"appUserId": "u", "dataPackages": ["clinical_summary", "labs"]}
 
 
-def test_no_json_bodies_are_malformed_too_long_or_not_utf_8() -> None:
+def test_non_json_bodies_are_malformed_too_long_or_not_utf_8() -> None:
     text = '{"appUserId": "u"}'
     assert bodies("no-json", Initiate) == [
         *("{", "nonsense", "{'a': 'b'}", '{"appUserId": "u",}', text + " {}", "[" * 5000),
@@ -73,7 +73,7 @@ def test_empty_body_is_invalid_only_if_a_member_is_required() -> None:
 
 
 @pytest.mark.parametrize("kind", [Initiate, Reconnect])
-def test_no_object_bodies_are_json_of_every_other_type(kind: Kind) -> None:
+def test_non_object_bodies_are_json_of_every_other_type(kind: Kind) -> None:
     assert bodies("no-object", kind) == ["[]", '"text"', "7", "null", "true"]
 
 
@@ -143,7 +143,7 @@ def test_library_refuses_each_invalid_body(slug: str, kind: Kind) -> None:
         assert "fault" in _first_fault(request, EIGHT)
 
 
-def test_first_fault_names_the_member() -> None:
+def test_first_fault_of_a_bad_body_names_the_member_and_fault() -> None:
     request = build_request(app(), Initiate, VALUES, body={"appUserId": ""})
     assert _first_fault(request, OPERATIONS) == {"member": "appUserId", "fault": "INVALID"}
     relabel = build_request(app(), Relabel, VALUES, body={"label": ""})
@@ -174,7 +174,7 @@ def test_invalid_queries_of_another_member_repeat_it() -> None:
     assert list(_bad_targets(GetConnection, "/x")) == []
 
 
-def test_check_of_queries_sends_those_of_an_added_operation() -> None:
+def test_query_check_sends_bad_queries_of_a_custom_operation() -> None:
     kit = attrs.evolve(context(), operations=(Search,))
     steps = BY_NAME["request.body.query"].begin(kit)
     next(steps)
@@ -232,7 +232,7 @@ def test_initiate_check_fails_if_a_bad_body_provisions_a_user() -> None:
     assert failure.message.startswith('the account state is "LIMITED" instead of "UNLINKED"')
 
 
-def test_no_object_check_sends_each_body_to_every_operation() -> None:
+def test_non_object_check_sends_each_body_to_every_operation() -> None:
     sent = Sent()
     assert sent.run("request.body.no-object") is None
     create, *refused = sent.requests

@@ -35,7 +35,7 @@ def hooks_called(check: Check, most: timedelta, *outcomes: object) -> list[str]:
     return [each.hook for each in rest if isinstance(each, HookCall)]
 
 
-def test_check_may_let_exactly_the_longest_time_pass() -> None:
+def test_check_may_wait_exactly_max_time_per_check() -> None:
     check = Check("a", "b", waits_twice, hooks=("pass_time",))
     assert hooks_called(check, 2 * MINUTE, 0, 0, 0) == ["pass_time", "expire", "pass_time"]
 
@@ -46,7 +46,7 @@ def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
         hooks_called(check, 2 * MINUTE - timedelta(microseconds=1), 0, 0, 0)
 
 
-def test_check_whose_waits_are_optional_has_no_limit() -> None:
+def test_check_with_optional_waits_ignores_max_time_per_check() -> None:
     check = Check("a", "b", waits_twice, hooks=("expire",))
     assert len(hooks_called(check, MINUTE, 0, 0, 0)) == 3
 
@@ -70,7 +70,7 @@ def test_check_of_a_decorated_function_has_its_docstring() -> None:
     ]
 
 
-def test_check_of_a_function_without_docstring_shows_nothing() -> None:
+def test_check_of_function_without_docstring_has_no_description() -> None:
     def steps(app: App) -> Steps[None]:
         yield from send(app.get("c"))
 
@@ -79,7 +79,7 @@ def test_check_of_a_function_without_docstring_shows_nothing() -> None:
     assert checks == [Check(name="a", shows="", steps=steps)]
 
 
-def test_check_of_a_row_has_the_name_of_its_rule() -> None:
+def test_check_of_a_table_row_has_the_name_of_its_rule() -> None:
     row = TABLES["connection"].rows[0]
     made = row_check(
         row,

@@ -43,7 +43,7 @@ def message(call: Callable[[], object]) -> str:
 # --- Requests -------------------------------------------------------------------------------
 
 
-def test_request_of_an_app_has_its_key_and_a_json_body() -> None:
+def test_request_of_an_app_has_its_api_key_and_a_json_body() -> None:
     assert app().request("PUT", "/x?a=1", {"a": [1]}, MORE, key="k") == Request(
         "PUT", f"{API}/x?a=1", (BEARER, KEY, JSON, MORE), body=b'{"a": [1]}'
     )
@@ -55,11 +55,11 @@ def test_request_of_an_app_sends_bytes_unchanged() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", {}, []])
-def test_request_of_an_app_with_an_empty_body_has_a_type(body: object) -> None:
+def test_request_of_an_app_with_empty_body_has_a_content_type(body: object) -> None:
     assert JSON in app().request("POST", "/x", body).headers
 
 
-def test_request_without_body_or_key_has_neither_header() -> None:
+def test_request_without_body_or_idempotency_key_sends_neither() -> None:
     assert app().request("GET", "/x") == Request("GET", f"{API}/x", (BEARER,), body=b"")
 
 
@@ -130,7 +130,7 @@ def test_request_for_an_account_state_quotes_the_user() -> None:
     assert sent == Request("GET", path, (BEARER, MORE, KEY), body=b"")
 
 
-def test_request_for_a_graduation_takes_more_headers() -> None:
+def test_request_for_a_graduation_sends_extra_headers() -> None:
     sent = app().graduate("u", MORE)
     path = f"{API}/curae-connect/graduation-handoff"
     assert sent == Request("POST", path, (BEARER, JSON, MORE), body=b'{"appUserId": "u"}')
@@ -139,13 +139,13 @@ def test_request_for_a_graduation_takes_more_headers() -> None:
 # --- Keys and coordinates -------------------------------------------------------------------
 
 
-def test_coordinate_of_a_user_is_that_of_the_key() -> None:
+def test_coordinate_of_a_user_has_the_api_keys_app_and_account() -> None:
     seen = app(environment=Environment.TEST).coordinate("u")
     assert (seen.environment, seen.app_id) == (Environment.TEST, "app-1")
     assert (seen.customer_account_id, seen.app_user_id) == (ACCOUNT, "u")
 
 
-def test_app_in_test_has_a_key_of_the_test_environment() -> None:
+def test_app_moved_to_the_test_environment_gets_a_test_key() -> None:
     one = app()
     played = play(one.in_test(), "other")
     wanted = ApiKeyRequest("app-1", ACCOUNT, Environment.TEST, scopes=one.key_request.scopes)
@@ -153,13 +153,13 @@ def test_app_in_test_has_a_key_of_the_test_environment() -> None:
     assert played.result == App("other", wanted, one.context)
 
 
-def test_app_in_test_environment_needs_a_server_of_both() -> None:
+def test_app_cannot_get_a_test_key_from_a_one_environment_server() -> None:
     with pytest.raises(NotSeenError, match="serves one environment"):
         play(app(context("environment")).in_test())
 
 
 @pytest.mark.parametrize("scopes", [WRITING, frozenset[str]()])
-def test_second_key_is_of_the_same_app_with_its_scopes(scopes: frozenset[str]) -> None:
+def test_second_api_key_is_of_the_same_app_with_given_scopes(scopes: frozenset[str]) -> None:
     one = app(environment=Environment.TEST)
     played = play(one.second_key(scopes) if scopes != WRITING else one.second_key(), "other")
     wanted = ApiKeyRequest("app-1", ACCOUNT, Environment.TEST, scopes=scopes)
@@ -270,7 +270,7 @@ def test_all_seen_reads_each_connection_in_order() -> None:
     assert played.result == [{"id": "a"}, {"id": "b"}]
 
 
-def test_client_raises_if_a_connection_has_another_status() -> None:
+def test_client_raises_if_a_connection_has_an_unexpected_status() -> None:
     assert play(app().shows("c", "PENDING"), READ).result is None
     assert play(app().shows("c", "PENDING"), READ).steps == [app().get("c")]
     said = message(lambda: play(app().shows("c", "ACTIVE"), READ))
@@ -320,7 +320,7 @@ def test_body_that_is_not_json_is_parsed_to_none(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [[], 7, "text", None])
-def test_json_that_is_no_object_is_no_document(body: object) -> None:
+def test_document_raises_on_json_that_is_not_an_object(body: object) -> None:
     assert client.parsed(response(200, body)) == body
     assert "not a JSON object" in message(lambda: client.document(response(200, body)))
 
@@ -379,14 +379,14 @@ def test_member_that_is_missing_is_named_by_its_path(path: str) -> None:
     assert message(lambda: client.member(HOLDER, path)) == f"the member {path} is missing"
 
 
-def test_text_must_be_a_string() -> None:
+def test_text_raises_on_a_member_that_is_not_a_string() -> None:
     assert client.text(HOLDER, "text") == "x"
     assert message(lambda: client.text(HOLDER, "a.b.c")) == "a.b.c is not a string"
     assert message(lambda: client.text(HOLDER, "z")) == "the member z is missing"
     assert client.id_of({"id": "c"}) == "c"
 
 
-def test_instant_must_be_a_utc_time() -> None:
+def test_instant_raises_on_a_member_that_is_not_a_utc_time() -> None:
     holder = {"at": {"made": "2026-01-05T09:00:00Z", "never": None}}
     assert client.instant(holder, "at.made") == datetime(2026, 1, 5, 9, tzinfo=UTC)
     assert message(lambda: client.instant(holder, "at.never")).startswith("at.never is not an RFC")
@@ -410,7 +410,7 @@ def test_headers_returns_all_values_of_a_name_in_order() -> None:
     assert client.headers(answer, "none") == []
 
 
-def test_lasting_response_lacks_date_and_headers_that_vary() -> None:
+def test_lasting_drops_date_and_varying_headers_of_a_response() -> None:
     answer = response(201, {"a": 1}, ("DATE", "x"), ("X-Id", "2"), ("ETag", "3"), ("x-b", "4"))
     kept = client.lasting(answer, frozenset({"x-id"}))
     assert kept == response(201, {"a": 1}, ("etag", "3"), ("x-b", "4"))

@@ -71,7 +71,9 @@ def test_fact_from_a_clock_ahead_must_be_recorded_as_now(
 
 @of_each_fact
 @pytest.mark.parametrize("recorded", [MADE, MADE + 5 * MINUTE])
-def test_fact_recorded_at_another_time_than_now_fails(fact: str, recorded: datetime) -> None:
+def test_check_fails_if_a_fact_from_the_future_is_not_dated_now(
+    fact: str, recorded: datetime
+) -> None:
     with pytest.raises(NotConformingError) as raised:
         clamped(f"ahead.{fact}", {SHOWN[fact]: recorded, "updatedAt": MADE + MINUTE})
     assert raised.value.what == (
@@ -112,7 +114,7 @@ def test_revocation_recorded_late_shows_when_it_happened(off: timedelta) -> None
 
 
 @pytest.mark.parametrize("off", [ALMOST, 5 * MINUTE])
-def test_revocation_recorded_late_with_another_time_fails(off: timedelta) -> None:
+def test_check_fails_if_a_late_revocation_has_a_wrong_revoked_at(off: timedelta) -> None:
     for gap in (5 * MINUTE + off + MINUTE / 60, 5 * MINUTE - off - MINUTE / 60):
         with pytest.raises(NotConformingError) as raised:
             late(gap)

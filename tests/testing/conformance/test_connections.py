@@ -193,7 +193,7 @@ def test_trigger_checks_are_the_rows_of_the_table_in_order() -> None:
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome"), HOOKED)
-def test_hook_that_reports_another_outcome_fails_the_check(
+def test_hook_that_reports_a_wrong_outcome_fails_the_check(
     trigger: str, standing: str, outcome: str
 ) -> None:
     right = fired(trigger, outcome)
@@ -225,7 +225,7 @@ def test_check_fails_if_a_trigger_changes_an_unlisted_member(
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome"), MOVING)
-def test_trigger_that_leads_to_another_status_fails_the_check(
+def test_trigger_that_leads_to_a_wrong_status_fails_the_check(
     trigger: str, standing: str, outcome: str
 ) -> None:
     with pytest.raises(NotConformingError) as raised:
@@ -234,7 +234,7 @@ def test_trigger_that_leads_to_another_status_fails_the_check(
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome"), STAYING)
-def test_check_fails_if_a_trigger_changes_what_must_not_change(
+def test_check_fails_if_trigger_without_effect_changes_a_member(
     trigger: str, standing: str, outcome: str
 ) -> None:
     moved = after(outcome, standing, updatedAt="2026-01-05T09:00:01Z", revokedAt=MADE)
@@ -256,7 +256,7 @@ def test_connection_that_does_not_reach_the_standing_fails(standing: str) -> Non
 
 
 @pytest.mark.parametrize(("user", "sent"), [("ann", "ann"), (None, "user-")])
-def test_connection_is_created_for_the_user_or_a_fresh_one(user: str | None, sent: str) -> None:
+def test_connection_is_created_for_the_given_or_a_fresh_user(user: str | None, sent: str) -> None:
     played = play(connections.create_in_standing(app(), user=user), CREATED)
     assert played.result == "c"
     (create,) = played.steps
@@ -266,7 +266,7 @@ def test_connection_is_created_for_the_user_or_a_fresh_one(user: str | None, sen
     assert len(str(name)) == len("user-0123456789abcdef" if user is None else user)
 
 
-def test_connection_that_is_not_created_fails() -> None:
+def test_connection_creation_without_status_201_fails() -> None:
     with pytest.raises(NotConformingError, match="answered 200 instead of 201"):
         play(connections.create_in_standing(app()), respond(200, json.loads(CREATED.body)))
 
@@ -396,13 +396,13 @@ def test_outcome_of_a_table_row_has_the_name_that_hooks_report(outcome: object, 
     assert connections.outcome_name(outcome) == name
 
 
-def test_changed_members_differ_or_are_on_one_side_only() -> None:
+def test_changed_members_include_added_and_removed_ones() -> None:
     before = {"same": 1, "other": 1, "gone": 1}
     after_it = {"same": 1, "other": 2, "new": 1}
     assert connections.changed(before, after_it) == {"other", "gone", "new"}
 
 
-def test_connection_that_changed_although_it_must_stay_fails() -> None:
+def test_check_fails_if_a_connection_changes_that_must_not() -> None:
     before = shown("ACTIVE")
     (get,) = play(connections.stays(app(), before), read(before)).steps
     assert in_words(get) == GET

@@ -93,7 +93,7 @@ def test_parsed_body_of_a_request_is_not_described() -> None:
     assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
 
 
-def test_history_keeps_a_plain_response_for_later() -> None:
+def test_history_keeps_request_and_response_to_describe_later() -> None:
     assert list(history_of(GET, OK)) == [(GET, OK)]
     assert list(history_of(REVOKE, "done")) == ["revoke(c, 7): done"]
     assert list(history_of(Concurrently((GET,)), (OK,))) == ["concurrently, GET /x X-A: 1: 200"]
@@ -143,14 +143,14 @@ def test_exception_of_a_server_names_its_function_and_step(step: Step, function:
     assert str(server_raised(step, error)).splitlines() == lines
 
 
-def test_error_of_a_request_sent_with_others_hints_at_backlog() -> None:
+def test_error_of_concurrent_requests_hints_at_listen_backlog() -> None:
     hint = "  sent at once: 2; connections beyond the server's listen backlog may be reset"
     assert str(server_raised(GET, ConnectionResetError(104), 2)).splitlines()[-1] == hint
     for step, at_once in ((GET, 1), (REVOKE, 2)):
         assert hint not in str(server_raised(step, ConnectionResetError(104), at_once))
 
 
-def test_failure_of_a_check_says_what_came_before_and_its_rules() -> None:
+def test_failure_of_a_check_lists_earlier_steps_laws_and_rules() -> None:
     failure = failure_of(CHECK, WRONG, ["revoke(c)", (GET, GONE)])
     assert failure == Failure(
         "a.b",

@@ -52,7 +52,7 @@ def unknown_paths(*served: str) -> set[str]:
     ("others", "is_sent"),
     [((), True), (("/labels/{connectionId}",), False), (("/labels",), True)],
 )
-def test_encoded_colon_is_sent_unless_that_path_is_served(
+def test_route_check_sends_encoded_colon_unless_path_is_served(
     others: tuple[str, ...], *, is_sent: bool
 ) -> None:
     requested = unknown_paths("/labels/{connectionId}:relabel", *others)
@@ -65,7 +65,7 @@ def test_path_with_two_colons_has_both_of_them_encoded() -> None:
 
 
 @pytest.mark.parametrize("served", Environment)
-def test_environment_check_makes_keys_of_the_unserved_one(served: Environment) -> None:
+def test_environment_check_makes_keys_for_the_other_environment(served: Environment) -> None:
     steps = BY_NAME["permission.wrong-environment"].begin(context(environment=served))
     made = [next(steps), steps.send("key"), steps.send("other key")]
     wanted = [step.arguments[0] for step in made if isinstance(step, HookCall)]

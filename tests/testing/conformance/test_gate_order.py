@@ -153,7 +153,7 @@ def test_gate_order_check_sends_faults_of_two_gates_in_a_request(gate: str) -> N
 
 
 @pytest.mark.parametrize("gate", REFUSALS)
-def test_request_that_another_gate_refuses_fails_the_check(gate: str) -> None:
+def test_refusal_by_the_wrong_gate_fails_the_gate_order_check(gate: str) -> None:
     status, code = REFUSALS[gate]
     for answer in (refuse(status, "OTHER"), refuse(500, code), respond(200, {})):
         with pytest.raises(NotConformingError, match=f"instead of {status} {code}$"):
@@ -189,7 +189,7 @@ NOT_LIMITED: Final = refuse(409, "BINDING_NOT_LIMITED")
 RATE_LIMITED: Final = refuse(429, "RATE_LIMITED")
 
 
-def test_eleventh_request_that_the_rule_refuses_is_rate_limited() -> None:
+def test_limit_check_sends_an_eleventh_request_after_10_refusals() -> None:
     check = BY_NAME["order.limit"]
     outcomes = ("key", *[NOT_LIMITED] * 10, RATE_LIMITED)
     sent = play(check.begin(context()), *outcomes).steps[1:]

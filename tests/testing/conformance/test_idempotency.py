@@ -86,11 +86,11 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_concurrent_requests_may_be_refused_as_in_flight_but_one() -> None:
+def test_all_but_one_concurrent_request_may_get_in_flight_409() -> None:
     assert play_check(AT_ONCE, {2: at_once(IN_FLIGHT, *EVERY[1:])})
 
 
-def test_checks_of_retries_exist_where_keys_are_used() -> None:
+def test_each_operation_with_idempotency_keys_has_a_retry_check() -> None:
     (check,) = idempotency.checks((CreateConnection, GetConnection))
     assert check.name == "idempotency.replay.create"
     assert check.shows == (
@@ -101,7 +101,7 @@ def test_checks_of_retries_exist_where_keys_are_used() -> None:
     assert steps_of(check) == written_steps(STEPS["idempotency.replay.create"])
 
 
-def test_checks_of_concurrent_retries_exist_where_keys_are_used() -> None:
+def test_operation_with_idempotency_keys_has_concurrency_check() -> None:
     (check,) = retention.checks((CreateConnection, GetConnection))
     assert check.name == AT_ONCE
     assert check.shows == "Concurrent requests for create with one key execute once."

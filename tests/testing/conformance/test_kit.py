@@ -200,7 +200,7 @@ def test_kit_check_names_are_unique_and_match_their_rules() -> None:
             assert check.name in check.rules
 
 
-def test_error_in_a_kit_hook_fails_only_the_checks_using_it() -> None:
+def test_error_in_send_fails_only_the_checks_that_meet_it() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:

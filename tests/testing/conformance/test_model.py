@@ -25,7 +25,7 @@ CREATE: Final = "1 POST /connections appUserId=user-1 dataPackages=clinical_summ
 # --- Drawing -------------------------------------------------------------------------------------
 
 
-def test_steps_of_a_seed_are_the_same_and_of_another_differ() -> None:
+def test_one_seed_draws_the_same_steps_and_two_seeds_do_not() -> None:
     assert model.draw_steps("1", ALL_HOOKS) == model.draw_steps("1", ALL_HOOKS)
     assert model.draw_steps("1", ALL_HOOKS) != model.draw_steps("2", ALL_HOOKS)
 
@@ -103,7 +103,7 @@ def test_model_step_initiate_varies_prefer_signup(compare: Compare) -> None:
     ]
 
 
-def test_model_step_reuse_sends_a_recent_key_with_another_body(compare: Compare) -> None:
+def test_reuse_step_sends_recent_idempotency_key_with_new_body(compare: Compare) -> None:
     few = [("get", 0), ("reuse", 8), ("reuse", 24)]
     creates = [("create", 0)] * 5
     many = [("reuse", pick) for pick in (0, 9, 24, 32)]
@@ -267,7 +267,7 @@ def test_model_step_custom_fact_uses_the_record_fact_hook(
     assert "c5" in served.lines[1]
 
 
-def test_hook_that_reports_another_outcome_of_a_fact_fails(compare: Compare) -> None:
+def test_hook_that_reports_an_outcome_unlike_the_models_fails(compare: Compare) -> None:
     what, log = failure(
         compare, ("expire", 0), ("get", 0), served=Served(outcomes={"expire": "done"})
     )
@@ -301,7 +301,7 @@ def test_passing_time_moves_the_model_store_as_far_as_the_server(compare: Compar
 
 
 @pytest.mark.parametrize("kind", ["create", "initiate"])
-def test_store_follows_a_clock_that_is_15_seconds_ahead(compare: Compare, kind: str) -> None:
+def test_model_store_follows_a_server_clock_15_seconds_ahead(compare: Compare, kind: str) -> None:
     server = Reference(tick=timedelta(seconds=15))
     compare(*[(kind, pick) for pick in (0, 2, 4, 0, 2, 4)], served=Served(server))
 
@@ -309,7 +309,7 @@ def test_store_follows_a_clock_that_is_15_seconds_ahead(compare: Compare, kind: 
 @pytest.mark.parametrize(
     ("kind", "name"), [("create", "connection.createdAt"), ("initiate", "session.createdAt")]
 )
-def test_store_does_not_follow_a_clock_16_seconds_ahead(
+def test_model_store_does_not_follow_a_clock_16_seconds_ahead(
     compare: Compare, kind: str, name: str
 ) -> None:
     server = Reference(tick=timedelta(seconds=16))
@@ -324,7 +324,7 @@ def test_replayed_response_does_not_turn_the_clock_back(compare: Compare) -> Non
     assert [json.loads(line)["at"][17:] for line in log[3:]] == ["05Z", "10Z", "10Z", "10Z"]
 
 
-def test_store_begins_at_the_time_of_the_first_response(compare: Compare) -> None:
+def test_model_store_begins_at_the_time_of_the_first_response(compare: Compare) -> None:
     for change, now in (
         ({}, "2026-01-01T00:00:00.001Z"),
         ({"connection__createdAt": None}, "2026-01-01T00:00:00.001Z"),
@@ -338,13 +338,13 @@ def test_store_begins_at_the_time_of_the_first_response(compare: Compare) -> Non
 
 
 @pytest.mark.parametrize("hours", [0.2, 2])
-def test_store_adopts_the_lifetime_of_the_next_action(compare: Compare, hours: float) -> None:
+def test_model_store_adopts_the_lifetime_of_the_next_action(compare: Compare, hours: float) -> None:
     server = Reference(lifetime=timedelta(hours=hours))
     compare(("initiate", 8), ("create", 0), ("pass_time", 2), ("get", 0), served=Served(server))
 
 
 @pytest.mark.parametrize("end", ["2026-01-01T00:00:00.002Z", "2025-01-01T00:00:00Z", "soon", None])
-def test_next_action_without_a_later_end_lasts_half_an_hour(
+def test_model_expects_30_minutes_if_a_next_action_has_bad_end(
     compare: Compare, end: str | None
 ) -> None:
     served = Served(change=at(2, nextAction__expiresAt=end))
@@ -367,7 +367,7 @@ def test_url_of_a_next_action_is_the_servers_choice(compare: Compare, url: objec
         ("initiate", "session", "c0ffee00-0000-4000-9000-000000000006"),
     ],
 )
-def test_new_id_that_is_taken_or_no_uuid_is_not_adopted(
+def test_model_does_not_adopt_a_new_id_that_is_taken_or_no_uuid(
     compare: Compare, kind: str, member: str, taken: str
 ) -> None:
     for shown in (taken, "x"):

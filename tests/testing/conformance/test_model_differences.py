@@ -98,7 +98,7 @@ TEXT: Final = 'body.connection is "c" instead of {"id": '
         ),
     ],
 )
-def test_response_that_differs_from_the_store_fails(
+def test_response_unlike_that_of_memory_store_fails(
     compare: Compare, change: Change, message: str
 ) -> None:
     what, log = failure(compare, ("get", 0), ("create", 0), served=Served(change=change))
@@ -112,12 +112,12 @@ MORE: Final = "2026-01-01T00:00:15.002Z", "2025-12-31T23:59:45.000Z"
 
 
 @pytest.mark.parametrize("shown", SECONDS)
-def test_time_may_differ_by_fifteen_seconds(compare: Compare, shown: str) -> None:
+def test_time_in_a_response_may_differ_by_fifteen_seconds(compare: Compare, shown: str) -> None:
     compare(("get", 0), served=Served(change=at(2, connection__createdAt=shown)))
 
 
 @pytest.mark.parametrize("shown", MORE)
-def test_time_that_differs_by_more_fails(compare: Compare, shown: str) -> None:
+def test_time_in_a_response_off_by_over_fifteen_seconds_fails(compare: Compare, shown: str) -> None:
     served = Served(change=at(2, connection__createdAt=shown))
     what, _ = failure(compare, ("get", 0), served=served)
     assert what == (
@@ -142,19 +142,21 @@ def test_texts_that_the_server_chooses_may_differ(compare: Compare) -> None:
 
 
 @pytest.mark.parametrize("seconds", [45, 75])
-def test_wait_of_a_refusal_may_differ_by_fifteen_seconds(compare: Compare, seconds: int) -> None:
+def test_retry_after_may_differ_by_fifteen_seconds(compare: Compare, seconds: int) -> None:
     compare(("burst", 0), served=Served(change=at(12, details__retryAfter=seconds)))
 
 
 @pytest.mark.parametrize("shown", [44, 76, "60", None])
-def test_wait_of_a_refusal_that_differs_by_more_fails(compare: Compare, shown: object) -> None:
+def test_retry_after_off_by_more_than_fifteen_seconds_fails(
+    compare: Compare, shown: object
+) -> None:
     served = Served(change=at(12, details__retryAfter=shown))
     what, _ = failure(compare, ("burst", 0), served=served)
     expected = f"body.details.retryAfter is {json.dumps(shown)} instead of 60 "
     assert what[: len(expected)] == expected
 
 
-def test_other_numbers_and_flags_must_be_equal(compare: Compare) -> None:
+def test_revoked_now_must_equal_that_of_memory_store(compare: Compare) -> None:
     served = Served(change=at(2, revokedNow=False))
     what, _ = failure(compare, ("app-revoke", 0), served=served)
     assert what.startswith("body.revokedNow is false instead of true ")
@@ -280,7 +282,7 @@ def test_log_holds_every_caller_request_response_and_fact(compare: Compare) -> N
     assert '"detail": "é"' in log[-1]
 
 
-def test_first_request_that_differs_ends_the_run(compare: Compare) -> None:
+def test_run_ends_at_the_first_response_that_differs(compare: Compare) -> None:
     for steps in ([], [("get", 0)]):
         what, log = failure(compare, *steps, served=Served(change=at(1, status=500)))
         assert what == "answered 500 instead of 201 (rule operation.create-connection)"
@@ -369,7 +371,7 @@ def test_steps_that_do_not_matter_are_dropped_from_the_log(
 
 
 @pytest.mark.parametrize(("trials", "length"), [(0, 6), (1, 6), (2, 6), (3, 5), (8, 5)])
-def test_shorter_runs_end_at_the_limit_of_trials(
+def test_shrinking_a_log_stops_at_the_limit_of_trials(
     compare: Compare, trials: int, length: int
 ) -> None:
     served = Lies(lambda it: len(it) > 5)

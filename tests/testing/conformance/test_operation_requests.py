@@ -86,7 +86,7 @@ class Search(operation.ConnectionOperation):
 # --- Selecting ------------------------------------------------------------------------------
 
 
-def test_operations_are_selected_by_their_rule() -> None:
+def test_operations_where_returns_those_whose_rule_matches() -> None:
     found = operations_where(app(), lambda rule: rule.method == "GET")
     assert found == [each for each in OPERATIONS if each.rule.method == "GET"]
     assert 0 < len(found) < len(OPERATIONS)
@@ -95,7 +95,7 @@ def test_operations_are_selected_by_their_rule() -> None:
     ]
 
 
-def test_short_name_of_an_operation_has_no_connection() -> None:
+def test_short_name_of_an_operation_omits_the_word_connection() -> None:
     names = [short_name(each) for each in (CreateConnection, GetConnection, Initiate)]
     assert names == ["create", "get", "initiate"]
 
@@ -134,7 +134,7 @@ def test_given_body_and_key_are_sent(body: object) -> None:
     assert KEY in build_request(app(), Search, about(ID), key="k").headers
 
 
-def test_request_gets_a_new_key_only_if_its_operation_needs_one() -> None:
+def test_only_operations_that_need_an_idempotency_key_get_one() -> None:
     one = app()
     keys = [dict(build_request(one, Reconnect, about(ID)).headers)["Idempotency-Key"] for _ in "ab"]
     assert len(set(keys)) == 2
@@ -168,7 +168,7 @@ def test_query_member_accepting_only_text_gets_it_unchanged(text: str) -> None:
     assert value_of(only(text), about(ID), in_query=True) == text
 
 
-def test_value_of_a_member_is_the_known_one_or_its_example() -> None:
+def test_value_of_a_member_is_the_given_one_or_its_example() -> None:
     wanted = attrs.evolve(only("example", "word"), example="example")
     assert value_of(wanted, about(ID)) == "example"
     assert value_of(wanted, about(ID) | {"it": None}) is None
@@ -183,7 +183,7 @@ def test_member_that_accepts_no_known_value_raises_not_seen(example: str | None)
         value_of(wanted, about(ID))
 
 
-def test_member_takes_what_its_parser_accepts() -> None:
+def test_takes_is_true_only_for_values_that_the_parser_accepts() -> None:
     assert takes(only("a"), "a") is True
     assert takes(only("a"), "b") is False
 
@@ -281,7 +281,7 @@ class OfOther(Search):
     )
 
 
-def test_unknown_id_is_a_fresh_one_in_each_request() -> None:
+def test_id_of_an_unknown_kind_is_fresh_in_each_request() -> None:
     played = play(build_successful_request(app(), OfOther), OK)
     paths = [path_of(each) for each in (*played.steps, played.result)]
     assert len(set(paths)) == 2

@@ -124,7 +124,7 @@ def test_pytest_kit_passes_operations_and_timeout_to_each_check(
     assert started == [Options(each.name, EIGHT, SPAN) for each in checks(EIGHT)]
 
 
-def test_store_kit_passes_timeout_and_progress_to_both_runs(started: list[Options]) -> None:
+def test_store_kit_passes_timeout_and_progress_to_each_check(started: list[Options]) -> None:
     # The second one needs a server that serves one environment only.
     names = ["request.route", "permission.wrong-environment"]
     told = list[Progress]()

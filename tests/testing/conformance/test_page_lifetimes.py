@@ -44,14 +44,14 @@ def test_kit_passes_a_server_with_pages_of_any_lifetime(lifetime: timedelta) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lifetime", [MINUTE, 2 * DAY], ids=str)
-def test_all_waiting_checks_pass_short_and_long_pages(lifetime: timedelta) -> None:
+def test_checks_that_wait_pass_with_short_and_long_lived_pages(lifetime: timedelta) -> None:
     server = Reference(lifetime=lifetime).server()
     report = run(server, only=[each.name for each in WAITING], seed="1")
     assert not report.failed, str(report)
     assert not report.not_run, str(report)
 
 
-def test_check_of_a_page_beyond_the_allowed_time_is_not_run() -> None:
+def test_check_is_not_run_if_a_page_outlives_the_allowed_time() -> None:
     reference, most = Reference(lifetime=60 * MINUTE), 31 * MINUTE
     server = attrs.evolve(reference.server(), max_time_per_check=most)
     begun = reference.now

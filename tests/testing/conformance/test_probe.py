@@ -32,7 +32,7 @@ def test_probe_fails_after_three_server_errors() -> None:
     assert raised.value.what == "3 more reads got 500, 502, 599"
 
 
-def test_failure_of_a_server_that_is_down_shows_both_causes() -> None:
+def test_failure_of_a_down_server_shows_check_and_probe_causes() -> None:
     failure = Failure("a", "answered 502\n  after: x", may_be_down=True)
     down = down_failure(failure, Failure("server.answers", "3 more reads\n  after: y"))
     assert down == Failure(
@@ -41,7 +41,7 @@ def test_failure_of_a_server_that_is_down_shows_both_causes() -> None:
     assert reason_not_run(down) == "the server was down since a"
 
 
-def test_failure_of_a_server_that_is_down_shows_one_cause_once() -> None:
+def test_failure_of_a_down_server_shows_a_shared_cause_once() -> None:
     failure = Failure("a", "send raised it\n  after: x\n  check: a")
     down = down_failure(failure, Failure("server.answers", "send raised it\n  after: y"))
     assert down.message == "the server is down: send raised it\n  after: x\n  check: a"

@@ -129,18 +129,18 @@ def test_successor_that_changes_before_it_is_read_fails() -> None:
 
 
 @pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
-def test_reissue_that_moves_its_instants_too_little_fails(name: str) -> None:
+def test_repeated_reconnect_that_moves_times_too_little_fails(name: str) -> None:
     still = Reference(tick=timedelta(0))
     path = name.replace(".", "__")
     message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
     assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
 
 
-def test_reissue_may_move_its_instants_exactly_with_the_clock() -> None:
+def test_repeated_reconnect_may_move_times_exactly_with_clock() -> None:
     assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
 
 
-def test_reissue_without_a_movable_clock_follows_at_once() -> None:
+def test_check_repeats_reconnect_at_once_without_a_clock_hook() -> None:
     assert steps_of("recovery.revoked.pending", without="pass_time") == written_steps("""
         POST /connections user-1
         POST /connections/id-1:revoke
@@ -149,12 +149,12 @@ def test_reissue_without_a_movable_clock_follows_at_once() -> None:
     """)
 
 
-def test_reissue_follows_while_a_short_page_is_valid() -> None:
+def test_check_repeats_reconnect_while_a_short_page_is_valid() -> None:
     short_pages = Reference(lifetime=timedelta(minutes=1))
     assert "pass_time 0:00:30" in steps_of("recovery.revoked.pending", short_pages).splitlines()
 
 
-def test_long_chain_has_sixty_connections_that_name_their_head() -> None:
+def test_long_chain_check_reconnects_sixty_connections_in_a_row() -> None:
     first, *steps = play_check("law-06.long-chain")
     recoveries = [
         f"POST /connections/id-{number}:{doing}"

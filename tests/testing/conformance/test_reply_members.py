@@ -126,14 +126,14 @@ def test_wrong_value_of_a_member_is_named(member: str, value: object, said: str)
 
 
 @pytest.mark.parametrize("members", [RIGHT | {"more": 1}, {"word": "w"}])
-def test_reply_with_other_members_fails(members: dict[str, object]) -> None:
+def test_reply_with_unknown_or_missing_members_fails(members: dict[str, object]) -> None:
     said = message(lambda: check_reply(Show, shown(members)))
     assert said.startswith("the set of members is ")
     assert said.endswith(f" instead of {', '.join(sorted(RIGHT))}")
 
 
 @pytest.mark.parametrize("status", [200, 201, 404])
-def test_reply_with_another_status_fails(status: int) -> None:
+def test_reply_with_an_unexpected_status_fails(status: int) -> None:
     said = message(lambda: check_reply(Show, shown(RIGHT, status=status)))
     assert said == f"the server answered {status} instead of 202"
 
@@ -273,20 +273,20 @@ def test_wrong_member_of_a_next_action_is_named(changed: dict[str, object], said
     assert message(lambda: check_reply(CreateConnection, answer)) == said
 
 
-def test_part_with_an_unlisted_member_breaks_a_law() -> None:
+def test_connection_with_an_unlisted_member_breaks_a_law() -> None:
     answer = shown(created(grantId="g"), JSON, NO_STORE, status=201)
     with pytest.raises(LawBrokenError, match="grantId"):
         check_reply(CreateConnection, answer)
 
 
-def test_part_that_is_no_object_fails() -> None:
+def test_connection_that_is_no_object_fails() -> None:
     answer = shown(created(ACTION) | {"connection": []}, JSON, NO_STORE, status=201)
     with pytest.raises((NotConformingError, LawBrokenError)):
         check_reply(CreateConnection, answer)
 
 
 @pytest.mark.parametrize("headers", [[], [REVALIDATE], [NO_STORE, NO_STORE]])
-def test_reply_with_a_next_action_must_not_be_stored(headers: list[tuple[str, str]]) -> None:
+def test_reply_with_a_next_action_must_say_no_store(headers: list[tuple[str, str]]) -> None:
     answer = shown(created(), JSON, *headers, status=201)
     values = json.dumps([value for _, value in headers])
     said = message(lambda: check_reply(CreateConnection, answer))
@@ -294,14 +294,14 @@ def test_reply_with_a_next_action_must_not_be_stored(headers: list[tuple[str, st
 
 
 @pytest.mark.parametrize("headers", [[], [NO_STORE], [REVALIDATE, REVALIDATE]])
-def test_reply_with_a_tag_must_be_revalidated(headers: list[tuple[str, str]]) -> None:
+def test_reply_with_an_etag_must_say_private_no_cache(headers: list[tuple[str, str]]) -> None:
     answer = shown({"lifecycleState": "LIMITED"}, JSON, *headers, TAG, status=200)
     values = json.dumps([value for _, value in headers])
     said = message(lambda: check_reply(GetAccountState, answer))
     assert said == f'Cache-Control is {values} instead of ["private, no-cache"]'
 
 
-def test_reply_without_its_tag_fails() -> None:
+def test_account_state_without_an_etag_fails() -> None:
     answer = shown({"lifecycleState": "LIMITED"}, JSON, REVALIDATE, status=200)
     said = message(lambda: check_reply(GetAccountState, answer))
     assert said == "ETag is [] instead of one strong entity tag"
@@ -333,7 +333,7 @@ def test_each_operation_has_a_check_of_its_success() -> None:
     assert {each.laws for each in made} == {(13,)}
 
 
-def test_check_of_a_success_judges_the_second_response() -> None:
+def test_success_check_tests_the_response_to_its_second_request() -> None:
     check, *_ = replies.checks((CreateConnection,))
     right = shown(created(), JSON, NO_STORE, status=201)
 
@@ -347,7 +347,7 @@ def test_check_of_a_success_judges_the_second_response() -> None:
     assert message(lambda: judge(shown(created(), JSON, status=201))).startswith("Cache-Control")
 
 
-def test_responses_hold_neither_the_api_key_nor_the_app_id() -> None:
+def test_response_that_holds_the_api_key_or_app_id_fails() -> None:
     one = app()
     replies._require_nothing_internal(
         one, shown({"a": "b"}, ("x-a", "b"), ("x-b", "sec"), ("c", "ret"))

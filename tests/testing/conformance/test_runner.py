@@ -108,7 +108,7 @@ def test_check_context_has_the_settings_of_the_server(run_one: RunOne) -> None:
 
 
 @in_both_ways
-def test_check_of_a_plain_server_is_live_and_runs_no_race(run_one: RunOne) -> None:
+def test_check_of_a_plain_server_uses_live_and_no_race_rounds(run_one: RunOne) -> None:
     full = Reference().server()
     kit = context_seen(run_one, Server(full.send, full.make_key)).context
     assert (kit.environment, kit.rounds, kit.hooks) == (Environment.LIVE, 0, frozenset())
@@ -256,7 +256,7 @@ def test_check_that_raises_not_seen_is_reported_as_not_run(run_one: RunOne) -> N
 
 
 @in_both_ways
-def test_hook_error_not_seen_skips_the_check(run_one: RunOne) -> None:
+def test_hook_that_raises_not_seen_error_skips_the_check(run_one: RunOne) -> None:
     def expire(connection_id: str) -> str:
         raise NotSeenError(f"no page of {connection_id}")
 
@@ -387,7 +387,7 @@ def test_run_without_a_seed_reports_a_random_one(*, is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_run_selects_among_the_checks_of_its_operations(*, is_async: bool) -> None:
+def test_run_can_select_the_check_of_a_custom_operation(*, is_async: bool) -> None:
     server, only = Reference(Settings(operations=EIGHT)).server(), ["operation.relabel"]
     if is_async:
         report = asyncio.run(run_async(asynchronous(server), only=only, operations=EIGHT))
@@ -429,7 +429,7 @@ class Flaky:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_last_check_of_a_run_needs_no_probe(*, is_async: bool) -> None:
+def test_failed_last_check_of_a_run_is_followed_by_no_probe(*, is_async: bool) -> None:
     flaky = Flaky(0)
     if is_async:
         report = asyncio.run(run_async(asynchronous(flaky.server()), only=[ROUTE]))
@@ -441,7 +441,7 @@ def test_last_check_of_a_run_needs_no_probe(*, is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_check_before_the_last_is_followed_by_a_probe(*, is_async: bool) -> None:
+def test_failed_check_before_the_last_is_followed_by_a_probe(*, is_async: bool) -> None:
     flaky, only = Flaky(0), [CHECKS[2].name, CHECKS[3].name]
     told: list[Progress] = []
     if is_async:

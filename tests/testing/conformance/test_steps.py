@@ -43,7 +43,7 @@ def test_word_begins_with_its_kind_and_has_16_hex_digits() -> None:
     assert len(set(made)) == 64
 
 
-def test_names_of_the_same_seed_alone_are_the_same() -> None:
+def test_only_the_same_seed_gives_the_same_names() -> None:
     def drawn(seed: str) -> list[str]:
         names = Names(seed)
         return [names.uuid(), names.word("key")]
@@ -75,7 +75,7 @@ def test_hook_call_returns_the_outcome_of_the_hook() -> None:
 @pytest.mark.parametrize(
     ("outcome", "holds"), [(True, True), (False, False), (None, False), ("yes", False)]
 )
-def test_bool_hook_holds_only_if_it_returns_true(outcome: object, *, holds: bool) -> None:
+def test_bool_hook_counts_as_true_only_if_it_returns_true(outcome: object, *, holds: bool) -> None:
     played = play(call_bool_hook("may_read", "c", "labs"), outcome)
     assert played.steps == [HookCall("may_read", ("c", "labs"))]
     assert played.result is holds

@@ -25,7 +25,7 @@ def reasons(store: Bare | MemoryStore, *names: str) -> dict[str, str]:
     return {each.check: each.reason for each in report.not_run}
 
 
-def test_check_that_needs_a_missing_method_names_it() -> None:
+def test_check_not_run_names_the_store_method_that_is_missing() -> None:
     names = ["registration.withdrawn", "page.finish", "page.cancel", "purge.live", "outbox.ids"]
     assert reasons(Bare(), *names, ROUTE) == {
         name: f"the store has no method {method}"
@@ -36,18 +36,18 @@ def test_check_that_needs_a_missing_method_names_it() -> None:
     assert reasons(MemoryStore(), *names) == {}
 
 
-def test_check_of_two_hooks_names_their_method_once() -> None:
+def test_check_not_run_names_a_method_of_two_hooks_once() -> None:
     (both,) = [each for each in CHECKS if {"finish", "cancel"} <= set(each.hooks)][:1]
     assert reasons(Bare(), both.name) == {both.name: "the store has no method hosted_page"}
 
 
-def test_check_of_two_missing_methods_names_both() -> None:
+def test_check_not_run_names_every_missing_store_method() -> None:
     check = attrs.evolve(CHECKS[0], hooks=("purge", "authorize", "outbox", "finish"))
     reason = _reason_not_run(check, StoreHooks(Bare()).server(), Bare())
     assert reason == "the store has no method purge, outbox, hosted_page"
 
 
-def test_deadline_that_a_store_judges_needs_a_clock_to_replace() -> None:
+def test_checks_of_deadlines_in_a_store_need_a_settable_clock() -> None:
     deadlines = ["page.finish.over", "page.cancel.over", "purge.over"]
     others = ["page.finish", "purge.live", "standing.lapsed"]
     judged = [
@@ -61,7 +61,7 @@ def test_deadline_that_a_store_judges_needs_a_clock_to_replace() -> None:
     assert reasons(ReadOnly(), *deadlines, *others) == dict.fromkeys(deadlines, NO_CLOCK)
 
 
-def test_report_of_a_store_has_the_results_of_both_servers() -> None:
+def test_store_kit_also_reports_on_a_server_of_one_environment() -> None:
     told: list[Progress] = []
     report = check_store(
         ReadOnly(),
@@ -87,7 +87,7 @@ class Counting(MemoryStore):
         super().register(api_key, caller)
 
 
-def test_seed_of_a_store_is_the_given_or_a_random_one() -> None:
+def test_store_kit_uses_and_reports_the_given_or_a_random_seed() -> None:
     store = Counting()
     assert check_store(store, only=[ROUTE, ENVIRONMENT], seed="mine").seed == "mine"
     assert store.apps[0] == Names(f"mine {ROUTE}").word("app")
@@ -116,6 +116,6 @@ class Broken(MemoryStore):
         raise LookupError(needs, key_digest)
 
 
-def test_failures_of_both_servers_are_reported() -> None:
+def test_broken_store_fails_with_one_and_with_two_environments() -> None:
     report = check_store(Broken(), only=[ROUTE, ENVIRONMENT], seed="1")
     assert [each.check for each in report.failed] == [ROUTE, ENVIRONMENT]

@@ -117,7 +117,7 @@ def test_made_api_key_has_the_requested_caller(environment: Environment) -> None
         assert (each.environment, each.scopes) == (environment, frozenset({"x"}))
 
 
-def test_key_registered_again_keeps_its_id() -> None:
+def test_api_key_registered_again_keeps_its_id() -> None:
     world = World()
     before = caller(world, world.key)
     world.hook("register_again", world.key, ApiKeyRequest("other", ACCOUNT))
@@ -125,7 +125,7 @@ def test_key_registered_again_keeps_its_id() -> None:
     assert (after.app_id, after.api_key_id) == ("other", before.api_key_id)
 
 
-def test_key_under_another_id_gets_an_unused_one() -> None:
+def test_changed_id_of_an_api_key_is_an_unused_one() -> None:
     world = World()
     ids = {
         caller(world, world.key).api_key_id,
@@ -139,7 +139,7 @@ def test_key_under_another_id_gets_an_unused_one() -> None:
         ids.add(after.api_key_id)
 
 
-def test_withdrawn_key_is_unknown_and_others_are_not() -> None:
+def test_withdrawn_api_key_gets_401_and_others_still_work() -> None:
     world = World()
     other = world.server.make_key(WANTED)
     world.hook("withdraw", world.key)
@@ -178,7 +178,7 @@ def test_package_of_an_unknown_connection_may_not_be_read() -> None:
     assert world.hook("may_read", "c0ffee00-0000-4000-8000-00000000dead", "labs") is False
 
 
-def test_package_may_not_be_read_after_the_user_is_gone() -> None:
+def test_package_may_not_be_read_after_a_tombstone() -> None:
     world = World()
     world.body(world.app.initiate("u"))
     connection_id, _ = world.created()
@@ -188,7 +188,7 @@ def test_package_may_not_be_read_after_the_user_is_gone() -> None:
     assert world.hook("may_read", connection_id, "labs") is False
 
 
-def test_package_may_not_be_read_before_the_sweep_of_a_tombstone() -> None:
+def test_package_of_a_tombstoned_active_connection_is_unreadable() -> None:
     world = World()
     world.body(world.app.initiate("u"))
     connection_id, _ = world.created()
@@ -215,7 +215,7 @@ def admitted(world: World, count: int) -> list[int]:
     return [world.send(world.app.account_state("u")).status for _ in range(count)]
 
 
-def test_replaced_buckets_are_full_each_time() -> None:
+def test_replaced_buckets_have_all_their_tokens_each_time() -> None:
     world = World()
     for _ in range(2):
         world.hook("replace_buckets", TWO)
@@ -224,7 +224,7 @@ def test_replaced_buckets_are_full_each_time() -> None:
     assert admitted(world, 3) == [200] * 3
 
 
-def test_bucket_of_a_write_is_replaced_too() -> None:
+def test_replaced_buckets_also_limit_requests_that_write() -> None:
     world = World()
     for _ in range(2):
         world.hook("replace_buckets", TWO)
@@ -232,7 +232,7 @@ def test_bucket_of_a_write_is_replaced_too() -> None:
         assert made == [201, 201, 429]
 
 
-def test_exact_limit_of_a_user_outlives_replaced_buckets() -> None:
+def test_replacing_buckets_does_not_reset_a_users_rate_limit() -> None:
     world = World()
     for number in range(11):
         world.hook("replace_buckets", TWO)
@@ -259,7 +259,7 @@ class Charging(MemoryChargingStore):
         return super().commit(loaded, changes, page)
 
 
-def test_bucket_that_is_charged_apart_is_replaced_too() -> None:
+def test_buckets_charged_before_the_commit_are_replaced_too() -> None:
     store = Charging()
     world = World(store)
     world.hook("replace_buckets", TWO)
@@ -279,7 +279,7 @@ def test_bucket_that_is_charged_apart_is_replaced_too() -> None:
 
 
 @pytest.mark.parametrize("hook", ["finish", "cancel"])
-def test_page_that_was_never_handed_out_is_gone(hook: str) -> None:
+def test_finishing_or_cancelling_an_unknown_page_returns_gone(hook: str) -> None:
     assert World().hook(hook, "https://connect.example/none") == "gone"
 
 
@@ -313,7 +313,7 @@ def test_cancelled_page_of_a_connection_revokes_as_the_patient() -> None:
     assert version(world, url) == 2
 
 
-def test_page_of_an_authorized_connection_cancels_nothing() -> None:
+def test_cancelling_the_page_of_an_active_connection_is_ignored() -> None:
     world = World()
     connection_id, url = world.created()
     world.hook("authorize", connection_id, None)
@@ -382,7 +382,7 @@ def test_memory_store_without_deliver_gets_a_collecting_outbox() -> None:
     assert connection_id in json.dumps(message)
 
 
-def test_outbox_of_a_store_in_memory_has_its_spelling() -> None:
+def test_memory_store_outbox_spells_active_as_configured() -> None:
     world = World(MemoryStore(Settings(active_spelling="AUTHORIZED")))
     connection_id, _ = world.created()
     world.hook("authorize", connection_id, None)
@@ -397,7 +397,7 @@ class WithOutbox(Bare):
         return [{"kind": "own"}]
 
 
-def test_outbox_of_a_store_with_that_method_is_its_own() -> None:
+def test_outbox_hook_calls_the_outbox_method_of_the_store() -> None:
     assert outbox(World(WithOutbox())) == [{"kind": "own"}]
 
 
@@ -439,7 +439,7 @@ class FailingPurge(MemoryStore):
         raise LookupError(now, limit)
 
 
-def test_error_of_a_purge_on_the_simulated_clock_names_it_too() -> None:
+def test_error_of_a_simulated_clock_purge_names_the_method() -> None:
     with pytest.raises(LookupError) as raised:
         World(FailingPurge()).hook("purge")
     assert raised.value.__notes__ == ["the store's method purge raised this"]

@@ -42,7 +42,7 @@ def test_check_takes_the_steps_of_its_transcript(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_OPTIONAL_HOOKS)
-def test_check_takes_other_steps_without_optional_hooks(name: str) -> None:
+def test_check_takes_transcribed_steps_without_optional_hooks(name: str) -> None:
     assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
 
 
