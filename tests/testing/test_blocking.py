@@ -39,7 +39,7 @@ class PlainRegister(AsyncRecordingStore):
         return self.inner.register(api_key, caller)
 
 
-def test_adapter_registers_keys_with_a_plain_function(runner: asyncio.Runner) -> None:
+def test_adapter_registers_keys_if_register_is_not_a_coroutine(runner: asyncio.Runner) -> None:
     store = PlainRegister()
     assert BlockingStoreAdapter(store, runner).register(KEY, CALLER) == "registered"
     assert store.inner.calls == [("register", KEY, CALLER)]
@@ -51,7 +51,7 @@ class ChargesWithCommit(AsyncRecordingStore):
     charges_apart = False
 
 
-def test_adapter_charges_in_its_commit_if_its_store_does(runner: asyncio.Runner) -> None:
+def test_adapter_charges_buckets_in_its_commit_if_its_store_does(runner: asyncio.Runner) -> None:
     assert not BlockingStoreAdapter(ChargesWithCommit(), runner).charges_apart
 
 
@@ -61,14 +61,14 @@ def test_adapter_runs_optional_methods_of_its_async_store(runner: asyncio.Runner
     assert purge() == DROPPED
 
 
-def test_method_of_a_blocking_store_is_its_method_or_none() -> None:
+def test_method_of_returns_a_blocking_stores_method_or_none() -> None:
     purge = method_of(RecordingStore(), "purge")
     assert purge is not None
     assert purge() == DROPPED
     assert method_of(RecordingStore(), "sweep") is None
 
 
-def test_adapter_has_the_clock_of_its_async_store(runner: asyncio.Runner) -> None:
+def test_setting_the_adapters_clock_sets_the_async_stores_clock(runner: asyncio.Runner) -> None:
     store = AsyncRecordingStore()
     adapter = BlockingStoreAdapter(store, runner)
     assert has_clock(adapter)
@@ -83,5 +83,5 @@ class WithoutClock:
 
 
 @pytest.mark.parametrize("store", [object(), WithoutClock()])
-def test_store_without_a_callable_clock_has_no_clock(store: object) -> None:
+def test_has_clock_is_false_for_a_store_without_a_clock_function(store: object) -> None:
     assert not has_clock(store)

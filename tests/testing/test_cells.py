@@ -38,7 +38,7 @@ def test_cell_coverage_counts_only_cells_that_are_looked_up() -> None:
     assert {cell[0] for cell in counts} == {"deadline", "standing", "connection"}
 
 
-def test_cell_coverage_counts_a_row_whose_rules_are_read() -> None:
+def test_cell_coverage_counts_a_table_row_if_its_rules_are_read() -> None:
     key = RecordKey(OWNER, IdempotencyKey("k-1"))
     with count_cell_lookups() as counts:
         begin_attempt(None, key=key, fingerprint=Fingerprint("create", "-"), now=START)
@@ -65,7 +65,7 @@ def test_cell_coverage_counts_each_read_of_outcome_and_rules() -> None:
             assert counts[cell] == expected
 
 
-def test_cell_coverage_keeps_the_other_parts_of_a_row() -> None:
+def test_cell_coverage_does_not_count_reads_of_rule_why_or_key() -> None:
     row = STANDING[next(iter(STANDING))]
     with count_cell_lookups() as counts:
         counting = STANDING[next(iter(STANDING))]
@@ -92,7 +92,7 @@ def test_cell_coverage_changes_no_result_and_restores_the_tables() -> None:
     assert all(a[2] is b[2] for a, b in zip(before, after, strict=True))
 
 
-def test_cell_of_a_table_with_one_axis_has_its_value_whole() -> None:
+def test_cell_name_in_a_one_axis_table_is_table_and_axis_value() -> None:
     with count_cell_lookups() as counts:
         assert REVOCATION_REACH[Actor.APP].outcome is not None
     assert dict(counts) == {("revocation-reach", "APP"): 1}

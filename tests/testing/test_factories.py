@@ -58,7 +58,7 @@ def test_field_without_value_default_or_example_prevents_build() -> None:
     assert example_fields(Graduated) == {}
 
 
-def test_strategy_uses_the_example_of_an_unknown_field() -> None:
+def test_strategy_draws_a_custom_facts_field_from_its_example() -> None:
     drawn = find(build_from_fields(Closed), lambda _: True)
     assert (drawn.connection_id, drawn.desk) == (uuid(1), "north")
 
@@ -66,7 +66,7 @@ def test_strategy_uses_the_example_of_an_unknown_field() -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [("a b", "a b"), (20, "20"), (True, "true"), (None, "null")]
 )
-def test_query_text_of_a_sample_is_plain_text_or_json(value: object, text: str) -> None:
+def test_query_text_writes_a_string_as_it_is_and_others_as_json(value: object, text: str) -> None:
     assert query_text(value) == text
 
 
@@ -101,7 +101,7 @@ def test_with_happened_at_changes_nothing_else_of_a_fact() -> None:
 
 
 @pytest.mark.parametrize("kind", [*OPERATIONS, *FACTS], ids=lambda kind: kind.__name__)
-def test_each_required_member_has_an_example_valid_by_its_schema(
+def test_required_operation_and_fact_members_have_valid_examples(
     kind: type[Operation | Fact],
 ) -> None:
     for member in members_of(kind):

@@ -63,14 +63,14 @@ class Weighed(ConsentWithdrawn):
     weight: Decimal = Decimal(1)
 
 
-def test_fact_with_a_decimal_field_has_no_line() -> None:
+def test_formatting_a_fact_with_a_decimal_raises_type_error() -> None:
     with pytest.raises(
         TypeError, match="a log line cannot hold weight of Weighed: it is a Decimal, and must be"
     ):
         format_fact(Weighed(ID, "F-17"))
 
 
-def test_caller_line_has_the_key_and_sorted_scopes() -> None:
+def test_caller_log_line_has_the_api_key_and_sorted_scopes() -> None:
     caller = attrs.evolve(CALLER, scopes=frozenset({"b:read", "a:write", "c:read"}))
     assert format_caller("cae_live_k1", caller) == {
         "apiKey": "cae_live_k1",

@@ -101,7 +101,7 @@ def test_nothing_is_charged_or_committed_without_changes() -> None:
     assert store.steps == []
 
 
-def test_page_alone_is_committed_after_the_charge() -> None:
+def test_hosted_page_without_changes_is_committed_after_charging() -> None:
     store = Scripted(True, True)
     assert RequestStore(store).commit(LOADED, Changes((CHARGE,)), PAGE)
     assert store.steps == [
@@ -110,7 +110,7 @@ def test_page_alone_is_committed_after_the_charge() -> None:
     ]
 
 
-def test_store_that_charges_in_its_commit_gets_all_changes() -> None:
+def test_store_charging_buckets_in_its_commit_gets_all_changes() -> None:
     store = ChargesWithCommit(True)
     request, changes = RequestStore(store), Changes((CHARGE,), EFFECTS)
     assert request.commit(LOADED, changes, PAGE)
@@ -118,7 +118,7 @@ def test_store_that_charges_in_its_commit_gets_all_changes() -> None:
     assert store.steps == [("commit", LOADED, changes, PAGE)]
 
 
-def test_load_and_caller_come_from_the_store() -> None:
+def test_request_store_gets_snapshot_and_caller_from_its_store() -> None:
     key = ApiKey("cae_live_k1")
     store = MemoryStore(clock=lambda: START)
     store.register(key, CALLER)

@@ -74,7 +74,7 @@ def test_simulated_purge_returns_the_number_of_dropped_values(
     assert seen == [START + DAY]
 
 
-def test_simulated_purge_leaves_a_store_with_a_fixed_clock() -> None:
+def test_simulated_purge_does_not_purge_a_store_with_fixed_clock() -> None:
     class Fixed(RecordingStore):
         @property
         def clock(self) -> Callable[[], datetime]:  # pyright: ignore[reportIncompatibleMethodOverride] - it cannot be set
@@ -85,7 +85,7 @@ def test_simulated_purge_leaves_a_store_with_a_fixed_clock() -> None:
     assert not store.calls
 
 
-def test_simulated_store_charges_in_its_commit_if_its_store_does() -> None:
+def test_simulated_memory_store_charges_buckets_in_its_commit() -> None:
     assert not SimulatedClockStore(MemoryStore(), START).charges_apart
 
 

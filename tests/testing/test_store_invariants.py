@@ -62,7 +62,7 @@ GONE = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED, era=at(1), tombstone
 
 
 @pytest.mark.parametrize("era", [None, at(1)])
-def test_invariants_count_active_connections_of_the_present_era(era: datetime | None) -> None:
+def test_invariants_ignore_an_active_connection_before_tombstone(era: datetime | None) -> None:
     newer = attrs.evolve(successor(), status=Status.ACTIVE)
     newer = attrs.evolve(newer, identity=attrs.evolve(newer.identity, era=era))
     older = attrs.evolve(ACTIVE, identity=attrs.evolve(ACTIVE.identity, era=era))

@@ -69,11 +69,11 @@ def test_law_12_check_raises_if_no_response_is_stored(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500])
-def test_request_without_an_execution_stores_nothing(status: int) -> None:
+def test_law_12_check_accepts_unstored_responses_such_as_429(status: int) -> None:
     check_response_is_stored(Response(status, (), b"{}"), NO_CHANGES, KEY)
 
 
-def test_conflict_of_an_idempotency_key_stores_nothing() -> None:
+def test_law_12_check_accepts_an_unstored_idempotency_conflict() -> None:
     for code in (ProblemCode.IDEMPOTENCY_KEY_FORGOTTEN, ProblemCode.IDEMPOTENCY_OUTCOME_UNKNOWN):
         check_response_is_stored(refused(code), NO_CHANGES, KEY)
 
@@ -87,12 +87,14 @@ def test_conflict_of_an_idempotency_key_stores_nothing() -> None:
         ((stored_as(attrs.evolve(OK, body=b"[]")),), "bodies differ from byte 0 on"),
     ],
 )
-def test_law_12_check_finds_another_stored_response(writes: tuple[Write, ...], what: str) -> None:
+def test_law_12_check_reports_a_wrongly_stored_response(
+    writes: tuple[Write, ...], what: str
+) -> None:
     with broken(12, what):
         check_response_is_stored(OK, Changes(writes), KEY)
 
 
-def test_law_12_check_accepts_a_response_kept_elsewhere() -> None:
+def test_law_12_check_accepts_a_response_stored_by_reference() -> None:
     reference = ResponseReference(200, "vault/1")
     check_response_is_stored(OK, Changes((stored_as(reference), stored_as(OK, OTHER_KEY))), KEY)
 
@@ -127,7 +129,7 @@ def check_wait(
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(2, 58), (2.5, 58), (59, 1), (59.9, 1)])
-def test_law_10_check_accepts_whole_seconds_rounded_up(seconds: float, wait: int) -> None:
+def test_law_10_check_requires_retry_after_rounded_up_to_seconds(seconds: float, wait: int) -> None:
     check_wait(wait, seconds)
     check_wait(wait, seconds, ADMITTED[1:])
     for other in (wait - 1, wait + 1):
@@ -138,7 +140,7 @@ def test_law_10_check_accepts_whole_seconds_rounded_up(seconds: float, wait: int
 @pytest.mark.parametrize(
     ("seconds", "instants"), [(60, ADMITTED), (2, ADMITTED[2:]), (2, ()), (61, ADMITTED)]
 )
-def test_law_10_check_finds_a_refusal_although_there_is_room(
+def test_law_10_check_reports_a_429_while_the_limit_has_room(
     seconds: float, instants: tuple[datetime, ...]
 ) -> None:
     with broken(10, "refused although the limit had room", where="limit"):
@@ -158,7 +160,7 @@ def test_stub_access_rule_always_returns_the_given_decision() -> None:
 GONE = attrs.evolve(bound(AccountState.TOMBSTONED), era=at(5), tombstoned_at=at(5))
 
 
-def test_shown_revoked_at_is_the_stored_instant_if_there_is_one() -> None:
+def test_shown_revoked_at_is_stored_or_else_the_tombstones() -> None:
     for binding in (None, LIMITED, GONE):
         assert shown_revoked_at(REVOKED, binding) == REVOKED.revoked_at == START
     assert shown_revoked_at(ACTIVE, LIMITED) is None

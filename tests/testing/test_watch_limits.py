@@ -46,13 +46,13 @@ def test_law_10_watch_reports_a_refusal_by_a_refilled_bucket(last: datetime | No
         check(last)
 
 
-def test_law_10_watch_reports_a_wait_over_window_plus_5_minutes() -> None:
+def test_law_10_watch_reports_a_wait_over_refill_plus_5_minutes() -> None:
     check(START, wait=302)
     with pytest.raises(LawBrokenError, match="Retry-After is 303 s"):
         check(START, wait=303)
 
 
-def test_law_10_watch_reports_a_refusal_by_a_full_bucket() -> None:
+def test_law_10_watch_reports_a_refusal_by_an_uncharged_bucket() -> None:
     watch, key = Watch(), BucketKey(CALLER.key_owner, BUCKET)
     asking = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
     refused = limited(1, BUCKET.name)
@@ -68,7 +68,7 @@ def test_law_10_watch_reports_a_refusal_by_a_full_bucket() -> None:
     watch.observe_response(refused, full_again, needs=asking, loaded_at_commit=0)
 
 
-def test_law_10_watch_finds_a_bucket_by_its_whole_name() -> None:
+def test_law_10_watch_matches_a_refusal_by_the_whole_bucket_name() -> None:
     bucket = attrs.evolve(BUCKET, name="XL")
     key = BucketKey(CALLER.key_owner, bucket)
     needs = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
@@ -123,7 +123,7 @@ def test_law_10_watch_forgets_charges_once_a_clock_is_put_right() -> None:
 
 
 @pytest.mark.parametrize(("purged", "is_dropped"), [(WINDOW, True), (WINDOW - TICK, False)])
-def test_law_10_watch_forgets_a_full_bucket_at_a_purge(
+def test_law_10_watch_forgets_a_refilled_bucket_at_a_purge(
     purged: timedelta, *, is_dropped: bool
 ) -> None:
     watch = Watch(checks_buckets=True)
@@ -184,7 +184,7 @@ def test_law_10_watch_reports_a_wrong_wait_of_a_custom_limit() -> None:
 
 
 @pytest.mark.parametrize(("purged", "is_dropped"), [(90, True), (89, False)])
-def test_law_10_watch_accepts_a_shorter_wait_after_a_purge(
+def test_law_10_watch_accepts_waits_with_or_without_purged_calls(
     purged: int, *, is_dropped: bool
 ) -> None:
     watch, earlier = watch_pings(1), START - timedelta(hours=1)
@@ -210,7 +210,7 @@ def test_law_10_watch_ignores_a_limit_of_an_unlisted_operation() -> None:
     watch.observe_response(limited(1, "ping"), START, needs=needs)
 
 
-def test_law_10_watch_reports_a_429_that_names_another_limit() -> None:
+def test_law_10_watch_reports_an_initiate_429_naming_graduation() -> None:
     needs = call_of(request("initiate")).needs
     with broken(10, "refused although the limit had room"):
         Watch().observe_response(limited(40, "graduation"), START, needs=needs)

@@ -56,7 +56,7 @@ def chain_of(status: Status) -> list[Connection]:
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
-def test_law_6_check_raises_on_two_live_ones_until_they_end(status: Status) -> None:
+def test_law_6_check_reports_two_live_connections_until_they_end(status: Status) -> None:
     chain = chain_of(status)
     with pytest.raises(LawBrokenError, match="law 6 is broken"):
         check_chain(chain, END - TICK, era=None)
@@ -76,12 +76,12 @@ def revoked_then(*statuses: Status, era: datetime | None = None) -> list[Connect
 
 
 @pytest.mark.parametrize("era", [None, START])
-def test_law_6_check_goes_on_after_an_ended_connection(era: datetime | None) -> None:
+def test_law_6_check_reports_two_active_after_a_revoked_one(era: datetime | None) -> None:
     with broken(6, "a second ACTIVE"):
         check_chain(revoked_then(Status.ACTIVE, Status.ACTIVE, era=era), START, era=era)
 
 
-def test_law_6_check_goes_on_after_a_connection_of_another_era() -> None:
+def test_law_6_check_reports_two_active_made_after_a_tombstone() -> None:
     first, *others = revoked_then(Status.ACTIVE, Status.ACTIVE, era=START)
     chain = [attrs.evolve(first, status=Status.ACTIVE), *others]
     check_chain(chain[:2], START, era=START)
@@ -89,7 +89,7 @@ def test_law_6_check_goes_on_after_a_connection_of_another_era() -> None:
         check_chain(chain, START, era=START)
 
 
-def test_law_6_check_finds_a_pending_connection_in_the_middle() -> None:
+def test_law_6_check_reports_a_pending_one_with_a_successor() -> None:
     with broken(6, "PENDING although it has a successor"):
         check_chain(revoked_then(Status.PENDING, Status.REVOKED), START, era=None)
 
@@ -116,7 +116,7 @@ def test_law_6_check_names_a_fork_and_its_place() -> None:
         check_chain([*chain[:2], fork], START, era=None)
 
 
-def test_law_1_check_names_the_position_of_a_snapshot() -> None:
+def test_law_1_check_names_the_position_of_the_wrong_snapshot() -> None:
     active, revoked = (
         attrs.evolve(pending(), status=status) for status in (Status.ACTIVE, Status.REVOKED)
     )
@@ -155,7 +155,7 @@ def test_law_3_check_reports_a_merge_that_is_not_associative() -> None:
     assert caught.value.what == what
 
 
-def test_checks_of_laws_4_5_17_pass_instant_and_era_to_function() -> None:
+def test_laws_4_5_17_checks_pass_instant_and_era_to_tested_rule() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:
@@ -181,7 +181,7 @@ def test_checks_of_laws_4_5_17_pass_instant_and_era_to_function() -> None:
 
 
 @pytest.mark.parametrize("order", [*itertools.permutations([(1, "a"), (2, "c"), (3, None)])])
-def test_law_3_check_finds_a_lost_reason_in_any_order(
+def test_law_3_check_reports_a_lost_reason_in_any_merge_order(
     order: tuple[tuple[int, str | None], ...],
 ) -> None:
     a, b, c = (
@@ -199,7 +199,7 @@ def decide_without_era(
     return decide_access(connection, package, now, era=connection.identity.era)
 
 
-def test_law_5_check_finds_access_in_another_era() -> None:
+def test_law_5_check_reports_access_granted_after_a_tombstone() -> None:
     active = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=START, expires_at=END)
     check_access(active, "labs", START, era=None, decide=decide_without_era)
     where = f"connection {uuid(1)}, package 'labs' at {START.isoformat()}"
@@ -210,7 +210,7 @@ def test_law_5_check_finds_access_in_another_era() -> None:
 @pytest.mark.parametrize(
     ("expires_at", "until"), [(END, END), (END, START + TICK), (None, None), (None, END)]
 )
-def test_law_5_check_accepts_a_grant_up_to_the_end(
+def test_law_5_check_accepts_a_grant_until_the_connection_ends(
     expires_at: datetime | None, until: datetime | None
 ) -> None:
     connection = attrs.evolve(ACTIVE, expires_at=expires_at)
@@ -229,7 +229,7 @@ def test_law_5_check_says_how_long_a_grant_lasts(until: datetime | None, granted
     assert (caught.value.what, caught.value.where) == (what, where)
 
 
-def test_revocation_answer_is_built_from_a_result() -> None:
+def test_revocation_answer_is_built_from_done_or_ignored() -> None:
     first = revoke(ACTIVE, at(1), actor=Actor.APP, era=None)
     assert isinstance(first, Done)
     assert RevocationAnswer.of(first) == RevocationAnswer(
@@ -285,7 +285,7 @@ def test_law_2_error_names_the_connection_and_the_wrong_answer() -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"])
-def test_law_2_check_compares_instants_with_texts(text: str) -> None:
+def test_law_2_check_treats_an_instant_and_its_text_as_equal(text: str) -> None:
     answer = RevocationAnswer("c-1", revoked_now=True, revoked_at=START)
     later = RevocationAnswer("c-1", revoked_now=False, revoked_at=text)
     check_revocation([answer, later])

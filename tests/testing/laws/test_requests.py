@@ -153,7 +153,7 @@ def test_law_error_says_what_was_observed_and_where(
     assert (caught.value.what, caught.value.where) == (what, where)
 
 
-def test_law_8_check_asks_for_each_pair_twice() -> None:
+def test_law_8_check_asks_twice_for_each_account_and_preference() -> None:
     asked: list[tuple[AccountState, bool]] = []
 
     def path(state: AccountState, prefers: bool) -> EntryPath:  # noqa: FBT001 - a law's axis
@@ -183,7 +183,7 @@ def test_law_10_check_accepts_an_exact_wait(wait: timedelta) -> None:
         check_retry_after(admits, START, wait + TICK)
 
 
-def test_law_14_check_calls_three_times_with_the_arguments() -> None:
+def test_law_14_check_calls_the_function_3_times_with_arguments() -> None:
     calls: list[tuple[int, str]] = []
 
     def double(number: int, *, name: str) -> str:
@@ -200,7 +200,7 @@ def test_law_14_check_finds_a_third_result_that_differs() -> None:
         check_deterministic(lambda: next(results))
 
 
-def test_law_14_check_names_the_function_or_shows_it() -> None:
+def test_law_14_error_shows_the_functions_name_or_else_its_repr() -> None:
     results = iter(range(9))
 
     def count() -> int:
@@ -238,5 +238,5 @@ def test_law_14_check_finds_a_change_within_a_result() -> None:
 
 
 @pytest.mark.parametrize("result", [object(), threading.Lock()])
-def test_law_14_check_accepts_one_object_of_any_type(result: object) -> None:
+def test_law_14_check_accepts_one_object_returned_every_time(result: object) -> None:
     assert check_deterministic(lambda: result) is result

@@ -14,7 +14,7 @@ from tests.support.strategies import pending
 from tests.testing.watched import broken
 
 
-def test_law_18_check_loads_the_document_and_a_newer_one() -> None:
+def test_law_18_check_loads_a_document_in_its_and_a_newer_format() -> None:
     loaded: list[tuple[type[Storable], Json]] = []
     document = codec.dump(pending())
     number = document[FORMAT]

@@ -76,7 +76,7 @@ def test_law_13_check_finds_an_object_without_members(
         ('{"nextAction": {"url": "u", "url": "v"}}', "is repeated"),
     ],
 )
-def test_law_13_check_finds_members_below_a_listed_member(
+def test_law_13_check_reports_nested_or_repeated_members(
     body: str | dict[str, object], said: str
 ) -> None:
     with pytest.raises(LawBrokenError, match=f"law 13 is broken: .*{said}"):
@@ -157,7 +157,7 @@ def test_law_13_check_accepts_instance_in_a_400_but_not_a_404() -> None:
         (b"{", "the body is not JSON", "body"),
     ],
 )
-def test_law_13_check_names_the_members_and_their_place(
+def test_law_13_error_names_the_wrong_members_and_their_place(
     body: bytes | str | dict[str, object], what: str, where: str
 ) -> None:
     with broken(13, what, where=where):
@@ -165,12 +165,12 @@ def test_law_13_check_names_the_members_and_their_place(
 
 
 @pytest.mark.parametrize("body", [{"connection": CONNECTION}, BAD_REQUEST, PROBLEM_BODY])
-def test_law_13_check_accepts_a_parsed_or_written_body(body: dict[str, object]) -> None:
+def test_law_13_check_accepts_a_body_as_dict_or_as_json_text(body: dict[str, object]) -> None:
     check_wire_members(body)
     check_wire_members(json.dumps(body))
 
 
-def test_law_13_check_judges_each_connection_of_a_list() -> None:
+def test_law_13_check_reports_a_wrong_connection_in_a_list() -> None:
     check_wire_members({"connections": [CONNECTION, CONNECTION]}, operations=ADDED)
     check_wire_members({"connections": []}, operations=ADDED)
     with broken(13, "not listed: token", where="connections"):
@@ -229,7 +229,7 @@ def test_law_16_check_says_what_is_wrong_with_a_response(
         check_documented(response)
 
 
-def test_law_13_members_of_a_listed_operation_do_not_change() -> None:
+def test_law_13_custom_get_connection_adds_no_response_members() -> None:
     class Renamed(ListConnections):
         rule: ClassVar = attrs.evolve(ListConnections.rule, name="get-connection")
 

@@ -81,7 +81,7 @@ def test_later_races_on_a_store_skip_tenant_numbers_in_use() -> None:
     assert again == RaceTenant.of(4, Settings(buckets=(BUCKET,)))
 
 
-def test_set_up_runs_the_earlier_actions_at_their_instants() -> None:
+def test_set_up_runs_each_preparing_action_at_its_instant() -> None:
     store = MemoryStore()
     arena = StoreArena(store)
     tenant = arena.set_up(SCENARIO)
@@ -99,7 +99,7 @@ def test_both_actions_of_a_race_get_the_same_store() -> None:
     assert one is other
 
 
-def test_actions_share_no_store_if_it_charges_before_commit() -> None:
+def test_actions_get_separate_stores_if_charges_precede_commit() -> None:
     stores = StoreArena(ChargesOnlyApart()).stores()
     assert len(set(map(id, stores))) == len(stores)
     for each in stores:
@@ -163,7 +163,7 @@ def test_compared_content_has_each_written_value_once() -> None:
     assert content[f"session {SESSION}f9.path"] == "SILENT_LIMITED"
 
 
-def test_content_of_a_record_is_its_operation_and_response() -> None:
+def test_idempotency_record_compares_by_operation_and_response() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     content = arena.content(tenant, run(arena, tenant, "initiate"))
@@ -173,7 +173,7 @@ def test_content_of_a_record_is_its_operation_and_response() -> None:
     assert tenant.id_prefix not in response
 
 
-def test_content_of_a_record_without_response_has_no_status() -> None:
+def test_compared_in_flight_record_has_no_response_status() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     key = RecordKey(tenant.caller.key_owner, IdempotencyKey("k-99"))
@@ -192,7 +192,7 @@ def test_content_of_a_record_without_response_has_no_status() -> None:
     assert content["record k-99.fingerprint"] == "revoke"
 
 
-def test_content_holds_a_registered_page_by_its_number() -> None:
+def test_compared_content_lists_a_hosted_page_by_its_number() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     content = arena.content(tenant, run(arena, tenant, "create"))
@@ -206,14 +206,14 @@ def test_content_holds_a_registered_page_by_its_number() -> None:
     }
 
 
-def test_content_holds_no_page_that_another_one_replaced() -> None:
+def test_compared_content_leaves_out_a_replaced_hosted_page() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     content = arena.content(tenant, run(arena, tenant, "graduation"))
     assert [each for each in parts(content) if each.startswith("page")] == ["page 1", "page 20"]
 
 
-def test_content_holds_the_page_of_a_user_until_graduation() -> None:
+def test_compared_content_has_a_users_page_until_graduation() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     assert "page 4" in parts(arena.content(tenant, ()))

@@ -71,7 +71,7 @@ def test_outbox_check_reports_missing_and_extra_messages(
     assert f"{text}: {counts}" in store.outbox_differences()
 
 
-def test_outbox_check_skips_a_kind_of_message_in_another_form() -> None:
+def test_outbox_check_skips_messages_in_the_stores_own_format() -> None:
     store = OutboxRecorder(Told(CANCELLED, {"type": "AccessEnded"}), START)
     ended = AccessEnded(ConnectionId("c-1"), START)
     assert store.commit(LOADED, cancelled(1) + Changes(effects=(ended,)))

@@ -207,7 +207,7 @@ def test_action_whose_commit_conflicts_loads_and_commits_again(
     assert steps == [(0, "loads", "names"), (1, "loads", "plain"), *retried]
 
 
-def test_interleaving_gets_each_store_with_its_commit() -> None:
+def test_interleave_function_gets_each_store_with_its_commit() -> None:
     arena = Claims("in order")
     given: list[tuple[int, str, int, str]] = []
 
@@ -246,7 +246,7 @@ def test_race_reports_the_error_that_a_store_raises() -> None:
     assert {each.differences for each in races} == {("raised RuntimeError: no room",)}
 
 
-def test_interleaving_that_returns_one_answer_fails_the_race() -> None:
+def test_interleave_function_returning_one_result_fails_the_race() -> None:
     def interleave(*_: object) -> tuple[bool, bool]:
         return cast("tuple[bool, bool]", (True,))
 
@@ -264,7 +264,7 @@ def test_scenario_that_cannot_be_set_up_raises() -> None:
         next(race_all(Broken(), SCENARIO))
 
 
-def test_commits_in_sequence_return_what_each_store_accepted() -> None:
+def test_commit_in_sequence_returns_whether_each_was_accepted() -> None:
     steps: list[Step] = []
     gone = StoreUnavailableError("gone")
     one, two = [action(name)(Half(0, [])) for name in ("one", "two")]

@@ -92,7 +92,7 @@ def test_race_detects_a_store_that_loses_one_kind_of_write(
 
 
 @pytest.mark.slow
-def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
+def test_action_that_a_wrong_store_ignores_is_raced_and_fails() -> None:
     scenario = "a user is bound, one connection is pending"
     results = [*race_all(StoreArena(LoadsNoPage()), SCENARIOS[scenario])]
     assert {each.first for each in results} == changing(scenario)
@@ -106,7 +106,7 @@ def test_race_runs_and_fails_actions_the_tested_store_ignores() -> None:
 
 
 @pytest.mark.slow
-def test_race_detects_a_store_that_keeps_a_refused_page() -> None:
+def test_race_detects_a_store_that_keeps_a_refused_commits_page() -> None:
     results = race_all(StoreArena(KeepsPage()), SCENARIOS["the pending connection has lapsed"])
     failed = {(each.first, each.second): each.differences for each in results if each.differences}
     part, *_ = failed["initiate", "initiate with the same key"]
@@ -117,7 +117,7 @@ ONE_LEFT: Final = SCENARIOS["the key has one request left"]
 
 
 @pytest.mark.slow
-def test_races_pass_in_a_store_that_only_charges_before_commit() -> None:
+def test_races_pass_in_a_store_charging_buckets_before_commit() -> None:
     results = [*race_all(StoreArena(ChargesOnlyApart()), ONE_LEFT)]
     assert results
     assert [each for each in results if each.differences] == []
@@ -162,7 +162,7 @@ def test_every_race_action_changes_something_in_a_scenario() -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_earlier_action_of_a_scenario_changes_something(scenario: str) -> None:
+def test_every_preparing_action_of_a_scenario_changes_something(scenario: str) -> None:
     store = SimulatedClockStore(MemoryStore(), START)
     begin = SCENARIOS[scenario]
     tenant = RaceTenant.of(1, Settings(buckets=begin.buckets))

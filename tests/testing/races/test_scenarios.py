@@ -110,7 +110,7 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 999])
-def test_page_of_a_tenant_tells_the_number_of_its_request(number: int) -> None:
+def test_request_number_is_read_from_the_digest_of_its_page(number: int) -> None:
     tenant, other = RaceTenant.of(27, Settings()), RaceTenant.of(28, Settings())
     digest = url_digest(tenant.page_url(number))
     assert tenant.page_number(digest) == number
@@ -195,7 +195,7 @@ def test_request_action_decides_by_the_tenants_settings() -> None:
     assert decided.page.subject == f"{tenant.id_prefix}-0000-4000-8000-00000000001f"
 
 
-def test_charged_request_action_loads_no_bucket() -> None:
+def test_retry_of_a_charged_request_action_loads_no_bucket() -> None:
     settings = Settings(buckets=(Bucket(name="platform", capacity=3, refill=1, seconds=60),))
     action, store = attrs.evolve(TENANT, settings=settings).create_action(31), Scripted()
     request = RequestStore(store)
@@ -205,7 +205,7 @@ def test_charged_request_action_loads_no_bucket() -> None:
     assert [len(needs.buckets) for needs, _ in store.loads] == [1, 0]
 
 
-def test_fact_action_decides_the_changes_of_a_fact() -> None:
+def test_fact_action_returns_changes_or_none_if_refused() -> None:
     arena = StoreArena(MemoryStore())
     tenant, (store, _) = arena.set_up(SCENARIOS[UNBOUND]), arena.stores()
     decided = fact_action(Authorized(tenant.first))(store)
@@ -238,7 +238,7 @@ def test_pending_commit_without_changes_and_page_is_empty(
     assert decided.is_empty is is_empty
 
 
-def test_commit_lists_the_page_that_it_registers_as_written() -> None:
+def test_touched_values_of_a_commit_include_its_registered_page() -> None:
     write = PageWrite(PAGE, attrs.evolve(PAGE, version=2))
     assert PendingCommit(LOADED, Changes((write,))).touched == (write,)
     assert PendingCommit(LOADED, Changes((write,)), PAGE).touched == (write, PageWrite(PAGE, PAGE))

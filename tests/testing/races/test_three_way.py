@@ -62,7 +62,7 @@ def test_correct_store_passes_all_races_of_three(
     assert scenario in SCENARIOS
 
 
-def test_race_of_three_detects_a_store_that_ignores_eras() -> None:
+def test_race_of_three_detects_reconnects_that_ignore_tombstones() -> None:
     every = race(LoadsNoEra(), ACTIVE, RECOVERY)
     reconnect, _, tombstone = RECOVERY
     late = {each.schedule for each in every if ends_before(each.schedule, tombstone, reconnect)}
@@ -113,7 +113,7 @@ class LosesLandings(MemoryStore):
         return super()._store(tuple(kept))
 
 
-def test_race_of_three_detects_a_store_that_loses_a_landing() -> None:
+def test_race_of_three_detects_a_store_losing_a_landed_session() -> None:
     assert failed(race(LosesLandings(), UNBOUND, LANDING))
 
 
@@ -234,13 +234,13 @@ class ClaimsMore(ClaimingArena):
         return {**super().content(tenant, touched), "with": "more"}
 
 
-def test_race_of_three_reports_the_order_that_differs_least() -> None:
+def test_race_of_three_reports_the_closest_serial_order() -> None:
     every = {each.schedule: each.differences for each in race_three(ClaimsMore(), UNBOUND, "abc")}
     # Each commit conflicts with no other, so the contents are those of the commits in order.
     assert set(every.values()) == {("with: more, not absent",)}
 
 
-def test_schedules_that_differ_only_in_adjacent_loads_are_one() -> None:
+def test_races_differing_only_in_adjacent_loads_run_once() -> None:
     assert ["".join(each) for each in schedules_of("ab")] == ["aabb", "abab", "abba", "bbaa"]
     # Adjacent commits stay apart: the store may refuse the later one.
     assert {"abcabc", "abccba"} < {"".join(each) for each in schedules_of("abc")}

@@ -97,7 +97,7 @@ def test_second_successor_breaks_law_7_if_the_first_is_pending(
         watch.observe_commit((ConnectionWrite(None, second),), now)
 
 
-def test_watch_judges_by_the_latest_instant_of_all_commits() -> None:
+def test_law_watch_takes_the_latest_commit_instant_as_now() -> None:
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, successor()))
     watch.observe_commit((BindingWrite(None, LIMITED),), at(30))
     second = another(successor(), id=ConnectionId(uuid(3)))
@@ -137,12 +137,12 @@ def test_patient_may_revoke_a_connection_without_a_successor() -> None:
     watch.observe_commit((ConnectionWrite(ACTIVE, apply_trigger(ACTIVE, "PATIENT", at(2))),), at(2))
 
 
-def test_app_may_revoke_a_connection_and_leave_its_successor() -> None:
+def test_revocation_by_the_app_need_not_reach_the_successor() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "APP", at(4))),), at(4))
 
 
-def test_sweep_may_revoke_a_connection_and_leave_its_successor() -> None:
+def test_revocation_by_a_tombstone_need_not_reach_the_successor() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     watch.observe_commit((BindingWrite(None, GONE),), at(4))
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "PATIENT", at(5))),), at(5))
@@ -173,7 +173,7 @@ def test_law_06_watch_accepts_a_successor_of_a_revoked_one() -> None:
     watch.observe_commit((ConnectionWrite(None, HEIR),), at(3))
 
 
-def test_law_06_watch_accepts_an_active_successor_in_a_new_era() -> None:
+def test_law_06_watch_accepts_a_second_active_after_a_tombstone() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     watch.observe_commit((BindingWrite(None, GONE),), at(2))
     watch.observe_commit((ConnectionWrite(None, of_era(HEIR, ERA)),), at(3))
@@ -191,7 +191,7 @@ def test_law_06_watch_reports_a_successor_with_another_root() -> None:
 # --- Eras -------------------------------------------------------------------------------------
 
 
-def test_law_17_watch_accepts_connections_of_the_third_era() -> None:
+def test_law_17_watch_accepts_access_after_a_second_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
     second = of_era(pending(at(2)), ERA)
@@ -209,7 +209,7 @@ def test_law_17_watch_accepts_connections_of_the_third_era() -> None:
         watch.observe_access_decision(second.id, "labs", at(14), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_an_active_one_of_the_new_era() -> None:
+def test_law_17_watch_reports_access_a_tombstone_did_not_end() -> None:
     active = of_era(ACTIVE, ERA)
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, active))
     where = f"connection {ID}, package 'clinical_summary' at {at(2).isoformat()}"
@@ -217,12 +217,12 @@ def test_law_17_watch_reports_an_active_one_of_the_new_era() -> None:
         watch.observe_commit((BindingWrite(LIMITED, GONE),), at(2))
 
 
-def test_law_17_watch_accepts_a_revoked_one_of_the_new_era() -> None:
+def test_law_17_watch_needs_no_tombstone_to_end_a_revoked_one() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, of_era(REVOKED, ERA)))
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_watch_reports_a_create_stored_under_a_later_era() -> None:
+def test_law_17_watch_names_a_create_moved_past_a_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
@@ -235,7 +235,7 @@ def test_law_17_watch_reports_a_create_stored_under_a_later_era() -> None:
 # --- Sessions and bindings --------------------------------------------------------------------
 
 
-def test_watch_accepts_the_states_of_a_session() -> None:
+def test_law_watch_accepts_a_session_that_waits_and_then_lands() -> None:
     watch = stored(SessionWrite(None, WAITING))
     watch.observe_commit((SessionWrite(WAITING, WAITING),), at(1))
     watch.observe_commit((SessionWrite(WAITING, session()),), at(1))
@@ -243,7 +243,7 @@ def test_watch_accepts_the_states_of_a_session() -> None:
     watch.observe_commit((SessionWrite(session(), session()),), at(3))
 
 
-def test_law_17_watch_reports_a_session_stored_late_that_lands() -> None:
+def test_law_17_watch_reports_a_landing_that_ignores_a_tombstone() -> None:
     watch = Watch()
     watch.observe_commit((BindingWrite(None, GONE),), at(1))
     watch.observe_commit((SessionWrite(None, WAITING),), at(2), loaded_at_commit=0)
@@ -251,14 +251,14 @@ def test_law_17_watch_reports_a_session_stored_late_that_lands() -> None:
         watch.observe_commit((SessionWrite(WAITING, session()),), at(3))
 
 
-def test_law_08_watch_names_the_session_and_the_account() -> None:
+def test_law_08_error_names_the_session_and_its_account_state() -> None:
     write = SessionWrite(None, attrs.evolve(WAITING, path=EntryPath.EXISTING_ACTIVE_HANDOFF))
     what = "path EXISTING_ACTIVE_HANDOFF for a UNLINKED account"
     with broken(8, what, where=f"session {uuid(5)}"):
         Watch().observe_commit((write,), at(1))
 
 
-def test_law_08_watch_judges_a_response_by_the_loaded_account() -> None:
+def test_law_08_watch_checks_a_response_by_the_account_at_load() -> None:
     made = Watched()
     signup = request("initiate", body=b'{"appUserId":"user-1","preferSignup":true}')
     answer, needs = made.decide(signup, START, new_ids())
@@ -268,7 +268,7 @@ def test_law_08_watch_judges_a_response_by_the_loaded_account() -> None:
     made.watch.observe_response(answer, START, caller=CALLER, needs=needs, loaded_at_commit=0)
 
 
-def test_law_01_watch_accepts_the_next_user_of_a_coordinate() -> None:
+def test_law_01_watch_accepts_a_new_user_after_a_tombstone() -> None:
     watch = stored(BindingWrite(None, GONE))
     watch.observe_commit((next_binding(ERA),), at(2))
     same_user = attrs.evolve(NEXT, era=ERA, generation=3)
@@ -316,7 +316,7 @@ def revoke_after_a_tombstone() -> tuple[Watched, Answer]:
     return made, attrs.evolve(answer, changes=NO_CHANGES)
 
 
-def test_law_02_watch_accepts_a_tombstones_instant() -> None:
+def test_law_02_watch_accepts_revoked_at_from_a_tombstone() -> None:
     made, answer = revoke_after_a_tombstone()
     assert b'"revokedNow":false' in answer.response.body
     made.watch.observe_response(answer, at(4), caller=CALLER)
@@ -326,7 +326,7 @@ def test_law_02_watch_accepts_a_tombstones_instant() -> None:
         )
 
 
-def test_law_02_watch_skips_revoked_at_after_a_late_tombstone() -> None:
+def test_law_02_watch_skips_revoked_at_if_tombstoned_after_load() -> None:
     made, answer = revoke_after_a_tombstone()
     wrong = body(b'"revokedAt":"2026-01-01', b'"revokedAt":"2026-01-02')(answer)
     what = "revokedAt is 2026-01-02T00:03:00Z in the response and 2026-01-01T00:03:00Z in the store"
@@ -381,7 +381,7 @@ def test_law_09_watch_forgets_a_response_after_24_hours() -> None:
         made.watch.observe_response(again, at(1), needs=NEEDS)
 
 
-def test_law_09_watch_reports_a_replay_of_an_unseen_response() -> None:
+def test_law_09_watch_reports_a_replay_of_an_erased_response() -> None:
     _, _, again, write = created()
     erased = forget(write.after, at(1))
     assert isinstance(erased, Done)
@@ -391,7 +391,7 @@ def test_law_09_watch_reports_a_replay_of_an_unseen_response() -> None:
     watch.observe_response(again, at(2), needs=NEEDS, loaded_at_commit=0)
 
 
-def test_law_09_watch_reports_a_write_of_a_referenced_replay() -> None:
+def test_law_09_watch_reports_a_replay_by_reference_that_writes() -> None:
     _, _, again, write = created()
     reference = ResponseReference(201, "vault/1")
     kept = attrs.evolve(write.after, response=reference)
@@ -402,7 +402,7 @@ def test_law_09_watch_reports_a_write_of_a_referenced_replay() -> None:
         watch.observe_response(wrong, at(1), needs=NEEDS)
 
 
-def test_law_12_watch_names_the_key_that_was_used_twice() -> None:
+def test_law_12_watch_names_an_idempotency_key_executed_twice() -> None:
     made, _, _, write = created()
     what = "COMPLETED was stored after the key was completed or erased"
     with broken(12, what, where="key k-1"):

@@ -75,7 +75,7 @@ def test_law_watch_accepts_a_connection_made_after_a_tombstone() -> None:
     watch.observe_access_decision(ID, "labs", at(5), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_access_to_a_create_stored_too_late() -> None:
+def test_law_17_watch_reports_access_to_a_pre_tombstone_create() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -84,7 +84,7 @@ def test_law_17_watch_reports_access_to_a_create_stored_too_late() -> None:
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_a_create_moved_to_the_new_era() -> None:
+def test_law_17_watch_reports_a_create_moved_past_a_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -93,13 +93,13 @@ def test_law_17_watch_reports_a_create_moved_to_the_new_era() -> None:
         watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_a_connection_older_than_its_era() -> None:
+def test_law_17_watch_reports_a_connection_a_tombstone_missed() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, made_under_the_era(at(0))))
     with broken(17, "PENDING under the era of a tombstone that came after it was made"):
         watch.observe_commit((TOMBSTONE,), at(1))
 
 
-def test_law_17_watch_reports_a_session_moved_to_the_new_era() -> None:
+def test_law_17_watch_reports_a_session_moved_past_a_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -110,7 +110,7 @@ def test_law_17_watch_reports_a_session_moved_to_the_new_era() -> None:
         watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_a_handoff_after_a_tombstone() -> None:
+def test_law_17_watch_reports_a_session_landing_after_tombstone() -> None:
     waiting = session(handoff=HandoffState.AWAITED)
     watch = stored(SessionWrite(None, waiting))
     watch.observe_commit((BindingWrite(None, GONE),), at(1))
@@ -118,7 +118,7 @@ def test_law_17_watch_reports_a_handoff_after_a_tombstone() -> None:
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
 
 
-def test_law_17_watch_reports_a_session_landed_after_a_tombstone() -> None:
+def test_law_17_watch_reports_a_landed_session_stored_too_late() -> None:
     active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
     watch = stored(BindingWrite(None, active))
     read_at = watch.commit_count
@@ -128,7 +128,7 @@ def test_law_17_watch_reports_a_session_landed_after_a_tombstone() -> None:
         watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
 
 
-def test_unswept_connection_shows_the_tombstone_as_revoked_at() -> None:
+def test_revoked_at_of_a_tombstoned_connection_is_the_tombstones() -> None:
     early = attrs.evolve(GONE, tombstoned_at=at(-9))
     assert shown_revoked_at(ACTIVE, GONE) == ERA
     assert shown_revoked_at(ACTIVE, early) == ACTIVE.identity.created_at

@@ -220,7 +220,7 @@ def test_law_05_watch_reports_access_to_a_pending_or_unknown_id() -> None:
         ),
     ],
 )
-def test_law_06_watch_reports_a_successor_of_another_chain(
+def test_law_06_watch_reports_a_successor_that_fits_no_chain(
     connection: Connection, what: str
 ) -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
@@ -266,7 +266,7 @@ def test_law_08_watch_reports_an_entry_path_unlike_the_table() -> None:
         watch.observe_commit((SessionWrite(None, session()),), START)
 
 
-def test_law_08_watch_judges_an_entry_path_by_the_loaded_state() -> None:
+def test_law_08_watch_checks_entry_path_by_the_account_at_load() -> None:
     watch = Watch()
     unlinked = watch.commit_count
     watch.observe_commit((BindingWrite(None, LIMITED),), START)
@@ -381,7 +381,7 @@ def test_law_11_watch_reports_writes_of_refusal_or_ignored_fact() -> None:
         made.watch.observe_fact(Ignored(Changes((write,)), ("rule",)), at(1))
 
 
-def test_law_12_watch_reports_a_second_execution_of_a_key() -> None:
+def test_law_12_watch_reports_a_retry_that_executes_again() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     asking = call_of(request("create")).needs
