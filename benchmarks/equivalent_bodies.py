@@ -47,8 +47,8 @@ EQUIVALENT_BODIES: Final[dict[Key, str]] = {
     ): "The slice cuts one more character off.",
     (
         f"{_KIT}.idempotency_key_header._key_not_allowed",
-        "plain = build_request(app, kind, about(connection_id))",
-        "plain = build_request(app, kind, about(None))",
+        "plain = build_request(app, kind, member_values(connection_id))",
+        "plain = build_request(app, kind, member_values(None))",
     ): "The only operation that allows no key does not take the id of a connection.",
     (
         f"{_KIT}.races._one_key_two_operations",

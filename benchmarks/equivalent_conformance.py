@@ -139,8 +139,8 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
     **{
         (
             f"{_KIT}.bodies._bad_targets",
-            'value = value_of(each, about(""), in_query=True)',
-            f"value = value_of(each, about({other}), in_query=True)",
+            'value = value_of(each, member_values(""), in_query=True)',
+            f"value = value_of(each, member_values({other}), in_query=True)",
         ): "The last sample is no id either way."
         for other in ("None", '"XXXX"')
     },

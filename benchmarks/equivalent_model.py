@@ -29,8 +29,8 @@ EQUIVALENT_MODEL: Final[dict[Key, str]] = {
     },
     (
         f"{_KIT}.gate_order._build_scene",
-        'yield from send(build_request(app, kind, about(pending, "busy")))',
-        'yield from send(build_request(app, kind, about(None, "busy")))',
+        'yield from send(build_request(app, kind, member_values(pending, "busy")))',
+        'yield from send(build_request(app, kind, member_values(None, "busy")))',
     ): "No operation with a limit takes a connection's id.",
     (
         f"{_KIT}.model._shorten",

@@ -12,7 +12,7 @@ from curae_lifecycle.testing.conformance.steps import Steps, send
 
 
 def _read_tag(app: App, user: str) -> Steps[str]:
-    answer = yield from client.answered(app.account_state(user), client.OK)
+    answer = yield from client.expect_answer(app.account_state(user), client.OK)
     return entity_tag(answer)
 
 

@@ -27,11 +27,11 @@ from curae_lifecycle.testing.conformance.client import App, require, same, succe
 from curae_lifecycle.testing.conformance.gates import expect_documented_refusal
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
-    about,
     body_of,
     build_request,
     build_successful_request,
     has_connection_id,
+    member_values,
     operations_where,
     takes,
     value_of,
@@ -204,7 +204,7 @@ def _all_operations_refuse(slug: str, app: App) -> Steps[None]:
 
 
 def _expect_bodies_refused(app: App, kind: Kind, connection_id: str, *slugs: str) -> Steps[None]:
-    values = about(connection_id, "u")
+    values = member_values(connection_id, "u")
     for slug in slugs:
         for body in BAD_BODIES[slug][1](kind, values):
             raw = body if isinstance(body, bytes) else body.encode()
@@ -266,7 +266,7 @@ def _creates_up_to_the_bounds(app: App) -> Steps[None]:
 def _bad_ids(app: App) -> Steps[None]:
     """Requests with an id that is not a UUID are refused."""
     for bad, kind in product(BAD_IDS, operations_where(app, has_connection_id)):
-        yield from _expect_bad_request(app, build_request(app, kind, about(bad)))
+        yield from _expect_bad_request(app, build_request(app, kind, member_values(bad)))
 
 
 @CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
@@ -298,7 +298,7 @@ GOOD_QUERIES: Final = (
 def _bad_queries(app: App) -> Steps[None]:
     """Queries are percent-encoded, with + for a space, and must name one valid app user."""
     for kind in operations_where(app, lambda rule: rule.query):
-        request = build_request(app, kind, about(app.names.uuid()))
+        request = build_request(app, kind, member_values(app.names.uuid()))
         for target in _bad_targets(kind, request.target):
             yield from _expect_bad_request(app, attrs.evolve(request, target=target))
     yield from send(app.initiate("a b"))
@@ -314,7 +314,7 @@ def _bad_targets(kind: Kind, good: str) -> Iterator[str]:
             names = {"name": each.name, "lower": each.name.lower()}
             yield from (kind.rule.path + query.format(**names) for query in BAD_QUERIES)
         else:
-            value = value_of(each, about(""), in_query=True)
+            value = value_of(each, member_values(""), in_query=True)
             repeated = urlencode([(each.name, value)] * 2)
             yield f"{good}{'&' if '?' in good else '?'}{repeated}"
 

@@ -170,7 +170,7 @@ def _all_or_nothing(app: App) -> Steps[None]:
     """Requests that a limit refuses are charged to no limit, and the 429 names that limit."""
     wide = Bucket(name="wide", capacity=2 * client.INITIATES_PER_MINUTE, refill=1, seconds=3600)
     yield from use("replace_buckets", (wide,))
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     for _ in range(client.INITIATES_PER_MINUTE):
         yield from expect_initiate_limited(app, "user")
     yield from emptied(app, client.INITIATES_PER_MINUTE)
@@ -213,7 +213,7 @@ def _bucket_order(app: App) -> Steps[None]:
     """Buckets come after the body, and before the idempotency key and the app user's limit."""
     request = app.initiate("user")
     yield from send(request)
-    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
     yield from use("replace_buckets", (SMALL,))
     yield from emptied(app)
     stranger = attrs.evolve(app, api_key="cae_live_nobody")

@@ -224,13 +224,13 @@ class App:
         request = self.initiate(user, prefer_signup=prefer_signup)
         return (yield from success(request, CREATED))
 
-    def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
-        """Initiate `count` sessions of a user, by default all that a minute allows, or raise."""
+    def use_up_initiates(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
+        """Initiate `count` sessions, by default all that a minute allows; raise if one fails."""
         for _ in range(count):
             yield from self.initiated(user)
 
     def state(self, user: str) -> Steps[str]:
-        """Read the account state of a user and return its name, such as `LIMITED`."""
+        """Read a user's account state, raise unless that succeeds, and return the state's name."""
         answer = yield from success(self.account_state(user), OK)
         return text(answer, "lifecycleState")
 
@@ -317,10 +317,11 @@ def expect_problem(response: Response, status: int, code: str) -> Document:
     return cast("dict[str, object]", details)
 
 
-def answered(request: Request, status: int) -> Steps[Response]:
+def expect_answer(request: Request, status: int) -> Steps[Response]:
     """Send a request and return the response.
 
-    Raises `NotConformingError` unless the response has `status` and its body is a JSON object.
+    Raises:
+        NotConformingError: The response has another status, or its body is not a JSON object.
     """
     answer = yield from send(request)
     expect(answer, status)

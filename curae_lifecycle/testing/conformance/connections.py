@@ -19,7 +19,7 @@ from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, require, same, success
-from curae_lifecycle.testing.conformance.operation_requests import about, build_request
+from curae_lifecycle.testing.conformance.operation_requests import build_request, member_values
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, wait
 from curae_lifecycle.testing.conformance.triggers import fire, hook_of, settable_members
 
@@ -156,7 +156,7 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
 def _ask(trigger: Trigger, connection_id: str, outcome: object, *, app: App) -> Steps[None]:
     """Send the request that fires a trigger, and compare its response with the outcome."""
     kind = OPERATION_BY_TRIGGER[trigger]
-    response = yield from send(build_request(app, kind, about(connection_id)))
+    response = yield from send(build_request(app, kind, member_values(connection_id)))
     if isinstance(outcome, RefuseWith):
         status = status_of(Problem(outcome.code))
         details = client.expect_problem(response, status, outcome.code)

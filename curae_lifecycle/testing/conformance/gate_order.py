@@ -16,11 +16,11 @@ from curae_lifecycle.testing.conformance.client import App, id_of, new_app, refu
 from curae_lifecycle.testing.conformance.gates import without
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
-    about,
     body_of,
     build_request,
     has_connection_id,
     keyed,
+    member_values,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.web.request import Request
@@ -55,7 +55,7 @@ class _RequestParts:
     path: str = ""
 
     def request(self, kind: Kind) -> Request:
-        values = about(self.connection_id, self.user)
+        values = member_values(self.connection_id, self.user)
         body = body_of(kind, values) | {"extra": 1} if self.extra else None
         request = build_request(self.app, kind, values, body=body, key=self.key or None)
         if self.key == "":
@@ -138,7 +138,7 @@ def _build_scene(app: App) -> Steps[_Scene]:
     for kind in app.context.operations:
         limit = kind.rule.limit
         for _ in range(0 if limit is None else limit.limit):
-            yield from send(build_request(app, kind, about(pending, "busy")))
+            yield from send(build_request(app, kind, member_values(pending, "busy")))
     valid = _RequestParts(app, pending)
     return _Scene(valid=valid, reader=reader, used_key=key, foreign_id=foreign_id)
 

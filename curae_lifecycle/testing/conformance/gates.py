@@ -16,10 +16,10 @@ from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, Document, same, success
 from curae_lifecycle.testing.conformance.connections import create_in_standing
 from curae_lifecycle.testing.conformance.operation_requests import (
-    about,
     build_request,
     build_successful_request,
     has_connection_id,
+    member_values,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
@@ -67,7 +67,9 @@ def _one_known_key(app: App) -> Steps[None]:
     unknown = f"Bearer cae_{app.context.environment}_{app.names.word('unknown')}"
     real = f"Bearer {app.api_key}"
     for kind in app.context.operations:
-        request = without(build_request(app, kind, about(app.names.uuid())), "authorization")
+        request = without(
+            build_request(app, kind, member_values(app.names.uuid())), "authorization"
+        )
         other = f"Basic {app.api_key}"
         for given in ((), (unknown,), (app.api_key,), (other,), (f"{real}-more",), (real, real)):
             answer = yield from send(having(request, *[("Authorization", each) for each in given]))
@@ -133,7 +135,7 @@ def _scope_missing(app: App) -> Steps[None]:
     reader = yield from app.second_key(frozenset())
     other = yield from app.second_key(frozenset(unneeded))
     for kind, caller in product(scoped, (reader, other)):
-        request = build_request(caller, kind, about(connection_id))
+        request = build_request(caller, kind, member_values(connection_id))
         details = yield from expect_documented_refusal(request, 403, "SCOPE_INSUFFICIENT")
         same(dict(details), {"scope": kind.rule.scope}, "details")
     yield from app.shows(connection_id, "PENDING")
@@ -161,7 +163,7 @@ def _wrong_environment(app: App) -> Steps[None]:
     foreign = yield from client.new_app(app.context, environment=other)
     reader = yield from foreign.second_key(frozenset())
     for caller, kind in product((foreign, reader), app.context.operations):
-        request = build_request(caller, kind, about(app.names.uuid()))
+        request = build_request(caller, kind, member_values(app.names.uuid()))
         details = yield from expect_documented_refusal(request, 403, "WRONG_ENVIRONMENT")
         same(dict(details), {"environment": str(other)}, "details")
 
@@ -194,8 +196,8 @@ def _ids_of_another_environment(app: App) -> Steps[None]:
 def _expect_hidden(app: App, stranger: App, pending: str, *others: str) -> Steps[None]:
     varying = app.context.varying
     for kind, id_ in product(operations_where(app, has_connection_id), (pending, *others)):
-        foreign = yield from send(build_request(stranger, kind, about(id_)))
-        unknown = yield from send(build_request(stranger, kind, about(app.names.uuid())))
+        foreign = yield from send(build_request(stranger, kind, member_values(id_)))
+        unknown = yield from send(build_request(stranger, kind, member_values(app.names.uuid())))
         client.expect_problem(foreign, 404, "NOT_FOUND")
         check_indistinguishable(client.lasting(foreign, varying), client.lasting(unknown, varying))
     yield from app.shows(pending, "PENDING")

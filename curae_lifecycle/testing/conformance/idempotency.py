@@ -56,7 +56,7 @@ def expect_key_reused(answer: Response, differs: str) -> None:
 
 def _retry_is_replayed(kind: Kind, app: App) -> Steps[None]:
     request = yield from build_successful_request(app, kind)
-    first = yield from client.answered(request, kind.rule.status)
+    first = yield from client.expect_answer(request, kind.rule.status)
     for _ in range(2):
         yield from later(app.context, MOMENT)
         expect_replay(app.context, first, (yield from send(request)))
@@ -98,7 +98,9 @@ def _two_keys_execute(app: App) -> Steps[None]:
 
 def _equal_bodies_are_replayed(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
-    original = yield from client.answered(app.request("POST", path, first, key=key), client.CREATED)
+    original = yield from client.expect_answer(
+        app.request("POST", path, first, key=key), client.CREATED
+    )
     expect_replay(
         app.context, original, (yield from send(app.request("POST", path, again, key=key)))
     )
@@ -109,7 +111,7 @@ def _id_in_upper_case(app: App) -> Steps[None]:
     """Retries that spell the connection's id in upper case get the first response."""
     connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
-    first = yield from client.answered(app.revoke(connection_id, key=key), client.OK)
+    first = yield from client.expect_answer(app.revoke(connection_id, key=key), client.OK)
     expect_replay(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
@@ -118,10 +120,12 @@ def _quoted_key(app: App) -> Steps[None]:
     """Keys are the same with and without quotes, and with escapes in quotes and without."""
     key = app.new_key()
     bare = app.create("user", key=key)
-    first = yield from client.answered(bare, client.CREATED)
+    first = yield from client.expect_answer(bare, client.CREATED)
     expect_replay(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
-    odd = yield from client.answered(app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED)
+    odd = yield from client.expect_answer(
+        app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED
+    )
     expect_replay(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
@@ -147,7 +151,7 @@ def _another_body(app: App) -> Steps[None]:
     """Reusing a key with another body is refused, and the first response can still be replayed."""
     key = app.new_key()
     request = app.create("user", key=key)
-    first = yield from client.answered(request, client.CREATED)
+    first = yield from client.expect_answer(request, client.CREATED)
     for other in (
         app.create("another", key=key),
         app.create("user", client.PACKAGES[:1], key=key),

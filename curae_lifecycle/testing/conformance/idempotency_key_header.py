@@ -9,10 +9,10 @@ from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import CREATED, App, id_of, success
 from curae_lifecycle.testing.conformance.gates import expect_documented_refusal, having, without
 from curae_lifecycle.testing.conformance.operation_requests import (
-    about,
     build_request,
     build_successful_request,
     keyed,
+    member_values,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
@@ -25,7 +25,7 @@ def _key_missing(app: App) -> Steps[None]:
     """Mutations other than graduation need an idempotency key."""
     connection_id = id_of((yield from app.created()))
     for kind in operations_where(app, keyed):
-        request = without(build_request(app, kind, about(connection_id)), "idempotency-key")
+        request = without(build_request(app, kind, member_values(connection_id)), "idempotency-key")
         yield from expect_documented_refusal(request, 400, "IDEMPOTENCY_KEY_REQUIRED")
     yield from app.shows(connection_id, "PENDING")
 
@@ -52,7 +52,7 @@ def _key_invalid(app: App) -> Steps[None]:
     headers = [[("Idempotency-Key", value) for value in values] for values in BAD_KEYS.values()]
     headers.append([("Idempotency-Key", "k-1"), ("idempotency-key", "k-1")])
     for kind in operations_where(app, keyed):
-        plain = without(build_request(app, kind, about(connection_id)), "idempotency-key")
+        plain = without(build_request(app, kind, member_values(connection_id)), "idempotency-key")
         for given in headers:
             yield from expect_documented_refusal(
                 having(plain, *given), 400, "IDEMPOTENCY_KEY_INVALID"
@@ -74,7 +74,7 @@ def _key_not_allowed(app: App) -> Steps[None]:
     connection_id = id_of((yield from app.created()))
     yield from send(app.initiate("user"))
     for kind in operations_where(app, lambda rule: rule.key is KeyUse.NOT_ALLOWED):
-        plain = build_request(app, kind, about(connection_id))
+        plain = build_request(app, kind, member_values(connection_id))
         for values in ((app.new_key(),), ("",), ("a", "b")):
             given = having(plain, *[("Idempotency-Key", value) for value in values])
             yield from expect_documented_refusal(given, 400, "IDEMPOTENCY_KEY_NOT_ALLOWED")

@@ -115,7 +115,7 @@ def _across_apps(app: App) -> Steps[None]:
     other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     sibling = yield from app.second_key()
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
-        yield from each.filled("user", count)
+        yield from each.use_up_initiates("user", count)
     for each in (app, other, sibling):
         yield from expect_initiate_limited(each, "user")
     stranger = yield from client.new_app(app.context, app_id=app.key_request.app_id)
@@ -132,16 +132,16 @@ def _across_apps(app: App) -> Steps[None]:
 )
 def _refusals_are_free(app: App) -> Steps[None]:
     """Refused initiates are not charged and do not lengthen the wait."""
-    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
     yield from wait(2 * FEW)
-    yield from app.filled("user", 1)
+    yield from app.use_up_initiates("user", 1)
     seconds = 0
     for _ in range(2 * client.INITIATES_PER_MINUTE):
         seconds = yield from expect_initiate_limited(app, "user")
     # The wait ends a minute after the first of the nine. A server that paused admitted the others
     # up to a few seconds later.
     yield from wait(timedelta(seconds=seconds) + FEW)
-    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
 
 
 @CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
@@ -149,7 +149,7 @@ def _retry_after(app: App) -> Steps[None]:
     """After the wait of `Retry-After` exactly one more initiate is admitted, and none before."""
     first = _created_at((yield from app.initiated("user")))
     yield from wait(2 * FEW)
-    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
     yield from wait(2 * FEW)
     seconds = yield from expect_initiate_limited(app, "user")
     # Only a server that paused sends a `Retry-After` of less than `rest`.
@@ -171,9 +171,9 @@ def _retry_after(app: App) -> Steps[None]:
 @CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _half_open(app: App) -> Steps[None]:
     """After exactly a minute, ten initiates make room for ten more."""
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     yield from wait(MINUTE)
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     yield from expect_initiate_limited(app, "user")
 
 
@@ -190,7 +190,7 @@ def _any_window(app: App) -> Steps[None]:
     # different moments, so at least two of them cross one.
     for number in range(3):
         user = f"user-{number}"
-        yield from app.filled(user)
+        yield from app.use_up_initiates(user)
         yield from wait(MINUTE - 2 * FEW)
         yield from expect_initiate_limited(app, user)
         yield from wait(6 * FEW)
@@ -199,12 +199,12 @@ def _any_window(app: App) -> Steps[None]:
 @CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _sliding(app: App) -> Steps[None]:
     """Initiates make room again exactly a minute after they were admitted."""
-    yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE // 2)
     yield from wait(MINUTE / 2)
-    yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE // 2)
     yield from expect_initiate_limited(app, "user")
     yield from wait(MINUTE / 2)
-    yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE // 2)
     yield from expect_initiate_limited(app, "user")
 
 
@@ -224,7 +224,7 @@ def _uncharged_requests(app: App) -> Steps[None]:
             app.account_state("user"),
         ):
             yield from send(request)
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
 
 
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
@@ -243,7 +243,7 @@ def _concurrent_initiates(app: App) -> Steps[None]:
 def _graduation_limit(app: App) -> Steps[None]:
     """Graduation hand-offs have a separate limit of ten a minute, counted like the initiates."""
     other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     for _ in range(client.INITIATES_PER_MINUTE):
         yield from success(app.graduate("user"), client.CREATED)
     for each in (app, other):
@@ -263,6 +263,6 @@ def _graduations_leave_initiates(app: App) -> Steps[None]:
 @CHECKS.add("limit.reads-are-free", rules=("operation.account-state",))
 def _reads_are_free(app: App) -> Steps[None]:
     """Account states can be read by an app user who is at the limit."""
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     for _ in range(3 * client.INITIATES_PER_MINUTE):
         yield from success(app.account_state("user"), client.OK)

@@ -12,9 +12,9 @@ from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, record_by_hook, refusal, same
 from curae_lifecycle.testing.conformance.limits import expect_initiate_limited
 from curae_lifecycle.testing.conformance.operation_requests import (
-    about,
     build_request,
     has_connection_id,
+    member_values,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.separation import TWINS
@@ -35,7 +35,9 @@ def _expect_separate(number: int, one: App, other: App) -> Steps[None]:
         made != connection_id, "the app with the look-alike id got the other app's connection"
     )
     for kind in operations_where(one, has_connection_id):
-        yield from refusal(build_request(other, kind, about(connection_id)), 404, "NOT_FOUND")
+        yield from refusal(
+            build_request(other, kind, member_values(connection_id)), 404, "NOT_FOUND"
+        )
     yield from one.shows(connection_id, "PENDING")
 
 
@@ -53,7 +55,7 @@ def _apps_apart(app: App) -> Steps[None]:
         other = yield from client.new_app(app.context, account=account, app_id=second)
         yield from _expect_separate(number, one, other)
         # All apps of an account share the limit of an app user.
-        yield from one.filled(f"full-{number}")
+        yield from one.use_up_initiates(f"full-{number}")
         yield from expect_initiate_limited(other, f"full-{number}")
 
 
@@ -65,7 +67,7 @@ def _accounts_apart(app: App) -> Steps[None]:
     for number, twin in enumerate((account[:-1] + last, first + account[1:])):
         other = yield from client.new_app(app.context, account=twin, app_id=app.key_request.app_id)
         yield from _expect_separate(number, app, other)
-        yield from app.filled(f"full-{number}")
+        yield from app.use_up_initiates(f"full-{number}")
         yield from other.initiated(f"full-{number}")
 
 

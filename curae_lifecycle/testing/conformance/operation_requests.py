@@ -51,8 +51,18 @@ def short_name(kind: Kind) -> str:
     return kind.rule.name.removesuffix("-connection")
 
 
-def about(connection_id: str, user: str = "user") -> dict[str, object]:
-    """Return the member values for a request about a connection and an app user, by name."""
+def member_values(connection_id: str, user: str = "user") -> dict[str, object]:
+    """Return a connection, an app user and data packages as values of members, for requests.
+
+    Functions such as `build_request` take these values and choose the others.
+
+    Args:
+        connection_id: The connection's id.
+        user: The app's own id of its user.
+
+    Returns:
+        The values, by the names of the members.
+    """
     return {"connectionId": connection_id, "appUserId": user, "dataPackages": [*PACKAGES]}
 
 
@@ -162,7 +172,7 @@ def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps
 
 def _new_subject(app: App, kind: Kind, *, refused: bool = False) -> Steps[dict[str, object]]:
     rule, user = kind.rule, app.names.word("user")
-    values = about(app.names.uuid(), user)
+    values = member_values(app.names.uuid(), user)
     needed = {each.name for each in rule.members}
     if refused or "sessionId" in needed:
         session = yield from app.initiated(user)

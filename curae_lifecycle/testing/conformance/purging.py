@@ -32,8 +32,8 @@ def _live_values(app: App) -> Steps[None]:
     ids = [old, (yield from client.created_id(app.reconnect(old)))]
     ids += [client.id_of((yield from app.created("user")))]
     request = app.create("user")
-    first = yield from client.answered(request, client.CREATED)
-    yield from app.filled("full")
+    first = yield from client.expect_answer(request, client.CREATED)
+    yield from app.use_up_initiates("full")
     before = yield from app.all_seen(ids)
     yield from use("purge")
     same((yield from app.all_seen(ids)), before, "the list of connections after the purge")
@@ -54,7 +54,7 @@ def _live_values(app: App) -> Steps[None]:
 def _within_a_day(app: App) -> Steps[None]:
     """Purges keep a stored response for 24 hours by any clock, even if its connection is revoked."""
     request = app.create("user")
-    first = yield from client.answered(request, client.CREATED)
+    first = yield from client.expect_answer(request, client.CREATED)
     yield from app.revoked(client.text(client.document(first), "connection.id"))
     can_turn_back = "turn_clock_back" in app.context.hooks
     yield from wait(_DAY if can_turn_back else _ALMOST_A_DAY)

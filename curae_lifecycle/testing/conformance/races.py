@@ -290,7 +290,7 @@ def _last_initiate(app: App, number: int) -> Steps[None]:
     """Racing initiates of two apps when the limit has room for one: exactly one is admitted."""
     user = f"user-{number}"
     other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
-    yield from app.filled(user, client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates(user, client.INITIATES_PER_MINUTE - 1)
     answers = yield from _run_pair(number, app.initiate(user), other.initiate(user))
     statuses = sorted([_expect_status(each, 201, 429) for each in answers])
     same(statuses, [201, 429], "the list of both statuses")

@@ -13,8 +13,8 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, same
 from curae_lifecycle.testing.conformance.operation_requests import (
-    about,
     build_request,
+    member_values,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send, use
@@ -28,7 +28,7 @@ def _scopes_change(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created("user")))
     yield from use("register_again", app.api_key, attrs.evolve(app.key_request, scopes=frozenset()))
     for kind in operations_where(app, lambda rule: rule.scope):
-        request = build_request(app, kind, about(connection_id))
+        request = build_request(app, kind, member_values(connection_id))
         yield from refusal(request, 403, "SCOPE_INSUFFICIENT")
     yield from app.shows(connection_id, "PENDING")
     yield from use("register_again", app.api_key, app.key_request)

@@ -76,7 +76,7 @@ def _bad_request_frees_key(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.not-kept.429", rules=("problem-status.limited", "idempotency.absent"))
 def _rate_limit_frees_key(app: App) -> Steps[None]:
     """Requests refused by the app user's limit leave their key free for another request."""
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     key = app.new_key()
     yield from refusal(app.initiate("user", key=key), 429, "RATE_LIMITED")
     yield from success(app.initiate("another", key=key), client.CREATED)
@@ -90,11 +90,11 @@ def _rate_limit_frees_key(app: App) -> Steps[None]:
 )
 def _limited_request_is_retried(app: App) -> Steps[None]:
     """Requests refused by the app user's limit execute on a later retry with the same key."""
-    yield from app.filled("user")
+    yield from app.use_up_initiates("user")
     request = app.initiate("user")
     yield from refusal(request, 429, "RATE_LIMITED")
     yield from wait(MINUTE)
-    first = yield from client.answered(request, client.CREATED)
+    first = yield from client.expect_answer(request, client.CREATED)
     expect_replay(app.context, first, (yield from send(request)))
 
 
@@ -102,7 +102,7 @@ def _limited_request_is_retried(app: App) -> Steps[None]:
 def _reuse_changes_nothing(app: App) -> Steps[None]:
     """Refused reuses of a key do not change the stored response."""
     request = app.create("user")
-    first = yield from client.answered(request, client.CREATED)
+    first = yield from client.expect_answer(request, client.CREATED)
     key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
     for _ in range(2):
         other = yield from send(app.create("another", key=key))
@@ -173,10 +173,10 @@ def _cookies_are_not_replayed(app: App) -> Steps[None]:
 def _replay_is_free(app: App) -> Steps[None]:
     """Replays are not charged to the app user, not even at the limit."""
     request = app.initiate("user")
-    first = yield from client.answered(request, client.CREATED)
+    first = yield from client.expect_answer(request, client.CREATED)
     for _ in range(client.INITIATES_PER_MINUTE):
         expect_replay(app.context, first, (yield from send(request)))
-    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
     yield from refusal(app.initiate("user"), 429, "RATE_LIMITED")
     expect_replay(app.context, first, (yield from send(request)))
 
@@ -202,7 +202,7 @@ def _concurrent_initiates(app: App) -> Steps[None]:
     request = app.initiate("user")
     yield from send_concurrently((request,) * CONCURRENT_REQUESTS)
     yield from success(request, client.CREATED)
-    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
 
 
 @CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=REUSE_RULES)

@@ -41,7 +41,7 @@ def _revoked_once(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     seen: list[RevocationAnswer] = []
     for _ in range(3):
-        response = yield from client.answered(app.revoke(connection_id), client.OK)
+        response = yield from client.expect_answer(app.revoke(connection_id), client.OK)
         seen.append(RevocationAnswer.read(response))
         yield from later(app.context, connections.MINUTE)
     check_revocation(seen)

@@ -49,7 +49,7 @@ No user is in two pairs.
 def _users_apart(app: App) -> Steps[None]:
     """Users whose ids look alike have separate accounts, limits, connections and tombstones."""
     for one, other in TWINS:
-        yield from app.filled(one)
+        yield from app.use_up_initiates(one)
         same((yield from app.state(other)), "UNLINKED", "the account state")
         yield from app.initiated(other)
         made = yield from app.created(other)
@@ -105,7 +105,7 @@ def _owners_share_no_buckets(app: App) -> Steps[None]:
 def _environments_share_no_limit(app: App) -> Steps[None]:
     """Initiates in the test environment do not count against the live limit."""
     test = yield from app.in_test()
-    yield from test.filled("user")
+    yield from test.use_up_initiates("user")
     yield from app.initiated("user")
 
 
@@ -134,7 +134,7 @@ def _revocation_ends_access(app: App) -> Steps[None]:
 def _replay_has_new_date(app: App) -> Steps[None]:
     """Replays do not contain the Date header of the first response."""
     request = app.create("user")
-    first = yield from client.answered(request, client.CREATED)
+    first = yield from client.expect_answer(request, client.CREATED)
     plain = _date((yield from send(app.account_state("user"))))
     yield from wait(_GAP)
     moved = _date((yield from send(app.account_state("user"))))

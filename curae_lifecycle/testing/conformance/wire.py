@@ -53,7 +53,7 @@ def _every_problem(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
     yield from send(app.create("user", key=key))
-    yield from app.filled("busy")
+    yield from app.use_up_initiates("busy")
     unknown = attrs.evolve(app, api_key=app.api_key + "-more")
     refused: tuple[tuple[Request, str], ...] = (
         (app.request("POST", "/connections", {"extra": 1}, key="k"), "BAD_REQUEST"),

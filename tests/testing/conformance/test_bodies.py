@@ -26,7 +26,11 @@ from curae_lifecycle.testing.conformance.bodies import (
     _bad_targets,
     _first_fault,
 )
-from curae_lifecycle.testing.conformance.operation_requests import Kind, about, build_request
+from curae_lifecycle.testing.conformance.operation_requests import (
+    Kind,
+    build_request,
+    member_values,
+)
 from curae_lifecycle.testing.conformance.results import Result
 from curae_lifecycle.testing.conformance.runner import run_check
 from tests.support.eighth import EIGHT, Relabel
@@ -35,7 +39,7 @@ from tests.testing.conformance.by_hand import app, context
 from tests.testing.conformance.test_operation_requests import Search
 
 ID = "c0ffee00-0000-4000-8000-00000000abcd"
-VALUES = about(ID, "u")
+VALUES = member_values(ID, "u")
 BY_NAME = {each.name: each for each in CHECKS}
 
 

@@ -253,11 +253,11 @@ def test_client_initiate_sends_prefer_signup() -> None:
 
 
 def test_client_uses_up_a_users_limit_with_ten_initiates() -> None:
-    played = play(app().filled("u"), *[SESSION] * 10)
+    played = play(app().use_up_initiates("u"), *[SESSION] * 10)
     assert [user_of(each) for each in played.steps] == ["u"] * 10
-    assert [user_of(each) for each in play(app().filled("v", 2), SESSION, SESSION).steps] == [
-        "v"
-    ] * 2
+    assert [
+        user_of(each) for each in play(app().use_up_initiates("v", 2), SESSION, SESSION).steps
+    ] == ["v"] * 2
 
 
 def test_all_seen_reads_each_connection_in_order() -> None:
@@ -287,9 +287,9 @@ def test_client_returns_the_id_of_a_connection_created_with_201() -> None:
 
 def test_client_returns_a_response_only_of_the_expected_status() -> None:
     request = app().get("c")
-    played = play(client.answered(request, 200), READ)
+    played = play(client.expect_answer(request, 200), READ)
     assert (played.steps, played.result) == ([request], READ)
-    said = message(lambda: play(client.answered(request, 201), READ))
+    said = message(lambda: play(client.expect_answer(request, 201), READ))
     assert said == "the server answered 200 instead of 201"
 
 

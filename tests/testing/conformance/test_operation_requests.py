@@ -22,11 +22,11 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance import NotSeenError, Request, Response
 from curae_lifecycle.testing.conformance.operation_requests import (
-    about,
     body_of,
     build_request,
     build_successful_request,
     keyed,
+    member_values,
     operations_where,
     short_name,
     takes,
@@ -102,15 +102,15 @@ def test_short_name_of_an_operation_omits_the_word_connection() -> None:
 
 def test_known_values_about_a_connection_name_user_and_packages() -> None:
     packages = ["clinical_summary", "labs"]
-    assert about(ID) == {"connectionId": ID, "appUserId": "user", "dataPackages": packages}
-    assert about(ID, "u")["appUserId"] == "u"
+    assert member_values(ID) == {"connectionId": ID, "appUserId": "user", "dataPackages": packages}
+    assert member_values(ID, "u")["appUserId"] == "u"
 
 
 # --- Building -------------------------------------------------------------------------------
 
 
 def test_request_has_ids_query_and_required_members() -> None:
-    sent = build_request(app(), Search, about(ID), MORE)
+    sent = build_request(app(), Search, member_values(ID), MORE)
     assert sent.method == "PUT"
     assert sent.target == f"{BASE_PATH}/found/{ID}/in/a/b?flag=true&words=x+y"
     assert sent.body == b'{"count": 1}'
@@ -119,7 +119,7 @@ def test_request_has_ids_query_and_required_members() -> None:
 
 
 def test_operation_request_has_given_values_instead_of_examples() -> None:
-    values = about(ID) | {"words": "z", "count": 7}
+    values = member_values(ID) | {"words": "z", "count": 7}
     sent = build_request(app(), Search, values)
     assert sent.target.endswith("?flag=true&words=z")
     assert sent.body == b'{"count": 7}'
@@ -127,32 +127,35 @@ def test_operation_request_has_given_values_instead_of_examples() -> None:
 
 @pytest.mark.parametrize("body", [b"{", {"a": 1}])
 def test_given_body_and_key_are_sent(body: object) -> None:
-    sent = build_request(app(), Reconnect, about(ID), body=body, key="k")
+    sent = build_request(app(), Reconnect, member_values(ID), body=body, key="k")
     assert sent.body == (body if isinstance(body, bytes) else json.dumps(body).encode())
     assert KEY in sent.headers
-    assert build_request(app(), Search, about(ID), body=b"x", key="k").body == b"x"
-    assert KEY in build_request(app(), Search, about(ID), key="k").headers
+    assert build_request(app(), Search, member_values(ID), body=b"x", key="k").body == b"x"
+    assert KEY in build_request(app(), Search, member_values(ID), key="k").headers
 
 
 def test_only_operations_that_need_an_idempotency_key_get_one() -> None:
     one = app()
-    keys = [dict(build_request(one, Reconnect, about(ID)).headers)["Idempotency-Key"] for _ in "ab"]
+    keys = [
+        dict(build_request(one, Reconnect, member_values(ID)).headers)["Idempotency-Key"]
+        for _ in "ab"
+    ]
     assert len(set(keys)) == 2
     assert all(each.startswith("key-") for each in keys)
     for kind in (GetConnection, StartGraduation):
-        assert "Idempotency-Key" not in dict(build_request(one, kind, about(ID)).headers)
+        assert "Idempotency-Key" not in dict(build_request(one, kind, member_values(ID)).headers)
 
 
 def test_request_of_an_operation_without_members_has_no_body() -> None:
-    sent = build_request(app(), Reconnect, about(ID))
+    sent = build_request(app(), Reconnect, member_values(ID))
     assert (sent.method, sent.body) == ("POST", b"")
     assert sent.target == f"{BASE_PATH}/connections/{ID}:reconnect"
-    assert body_of(Reconnect, about(ID)) == body_of(GetConnection, about(ID)) == {}
+    assert body_of(Reconnect, member_values(ID)) == body_of(GetConnection, member_values(ID)) == {}
 
 
 def test_body_of_an_operation_has_its_required_members() -> None:
-    assert body_of(Initiate, about(ID, "u")) == {"appUserId": "u"}
-    assert body_of(Search, about(ID)) == {"count": 1}
+    assert body_of(Initiate, member_values(ID, "u")) == {"appUserId": "u"}
+    assert body_of(Search, member_values(ID)) == {"count": 1}
 
 
 # --- Values ---------------------------------------------------------------------------------
@@ -160,27 +163,27 @@ def test_body_of_an_operation_has_its_required_members() -> None:
 
 @pytest.mark.parametrize("value", ["word", True, 1, ["word"], "2026-01-05T09:00:00Z", ID])
 def test_value_of_a_member_is_the_first_sample_that_it_takes(value: object) -> None:
-    assert value_of(only(value, "other"), about(ID)) == value
+    assert value_of(only(value, "other"), member_values(ID)) == value
 
 
 @pytest.mark.parametrize("text", ["word", "true", "1", '["word"]', ID])
 def test_query_member_accepting_only_text_gets_it_unchanged(text: str) -> None:
-    assert value_of(only(text), about(ID), in_query=True) == text
+    assert value_of(only(text), member_values(ID), in_query=True) == text
 
 
 def test_value_of_a_member_is_the_given_one_or_its_example() -> None:
     wanted = attrs.evolve(only("example", "word"), example="example")
-    assert value_of(wanted, about(ID)) == "example"
-    assert value_of(wanted, about(ID) | {"it": None}) is None
+    assert value_of(wanted, member_values(ID)) == "example"
+    assert value_of(wanted, member_values(ID) | {"it": None}) is None
     number = attrs.evolve(only("7"), example=7)
-    assert value_of(number, about(ID), in_query=True) == "7"
+    assert value_of(number, member_values(ID), in_query=True) == "7"
 
 
 @pytest.mark.parametrize("example", [None, "bad"])
 def test_member_that_accepts_no_known_value_raises_not_seen(example: str | None) -> None:
     wanted = attrs.evolve(only("secret"), example=example)
     with pytest.raises(NotSeenError, match=r"^the kit knows no value of the member it$"):
-        value_of(wanted, about(ID))
+        value_of(wanted, member_values(ID))
 
 
 def test_takes_is_true_only_for_values_that_the_parser_accepts() -> None:
