@@ -157,13 +157,15 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status. 0 is success; a program that closes the pipe before it has read all output
         is no error. 1 is a broken line, a divergence, a stale document, a difference between
-        releases, a law that did not hold, a finding in a store, an API key that cannot be read or
-        output that could not be printed. 130 is an interrupt, such as Ctrl-C.
+        releases, a law that did not hold, a finding in a store, with `--strict` a check that was
+        not run, a stored value that cannot be read, or output that could not be printed. 130 is an
+        interrupt, such as Ctrl-C.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
-            or the input failed, if an API key or a dead message does not exist, if standard output
-            is closed, or if a new key or a message of the outbox could not be printed. With status
+            or the input failed, if a stored value that cannot be read stopped the command, if an
+            API key or a dead message does not exist, if standard output is closed, or if a new
+            key, a message of the outbox or the outcome of a fact could not be printed. With status
             0 after `--help` and `--version`.
     """
     parser = Parser(

@@ -103,7 +103,7 @@ def replay(
     operations: tuple[type[Operation], ...] = OPERATIONS,
     facts: tuple[type[Fact], ...] = FACTS,
 ) -> Iterator[LineAnswer]:
-    """Run a log of requests and facts through the rules, on an empty store.
+    """Run a log of traffic through the rules, on an empty store; `KINDS` lists the kinds of line.
 
     Args:
         lines: JSON lines in time order. A line counts as broken if its time is before that of the

@@ -250,10 +250,10 @@ class Record:
         key: The key of the record; a store has at most one record for each key.
         fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: The token of the latest attempt. It only grows while the record is stored, even past
-            retention, and is never reset.
-        first_used_at: When retention began; no two attempts with `key` share this and `token`.
-        seen_at: When the record was last written; rules take an earlier `now` as this instant.
+        token: The latest attempt's token; grows while the record is stored, even past retention.
+        first_used_at: When the key was first used, which began its retention. No two attempts with
+            `key` have both the same `first_used_at` and the same `token`.
+        seen_at: When the record was last written. If `now` is earlier, rules use `seen_at` instead.
         lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
         lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.
         response: The response that retries get; `None` unless completed.

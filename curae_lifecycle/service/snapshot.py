@@ -98,10 +98,10 @@ class Needs:
 
 @attrs.frozen
 class LandedHandoff:
-    """An authorization that the server learned of, but that the connection does not record yet.
+    """A hand-off that landed: an authorization that the server learned of.
 
-    A get of the connection then records it [P]. `decide` raises `ArgumentError` for instants that
-    `triggers.authorize` refuses.
+    The connection does not record it yet; a request that gets the connection does so [P]. For
+    instants that `triggers.authorize` refuses, `service.decide.decide` raises `ArgumentError`.
 
     Attributes:
         happened_at: When the patient authorized, in UTC.

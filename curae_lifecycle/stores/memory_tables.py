@@ -126,7 +126,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return None if row is None else row[0]
 
     def is_bucket(self, key: KeyParts) -> bool:
-        """Return whether a key's state is that of a bucket, not of an exact log."""
+        """Return whether the rate limit of a stored key is a `Bucket`, not an `ExactLog`."""
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:

@@ -230,8 +230,8 @@ async def serve_with_external_call_async(
 ) -> Answer:
     """Answer a request as `serve_with_external_call` does, with an async store.
 
-    If the task is cancelled, the key is released before the cancellation is passed on, unless the
-    call was made and `lost_lease` is UNKNOWN.
+    If the task is cancelled, the idempotency key is released before the cancellation is passed on,
+    unless the external call was started and `lost_lease` is UNKNOWN.
     """
     check_store_kind(store, "serve_with_external_call", is_async=True)
     wanted = "an async function that returns a NextAction"

@@ -40,10 +40,11 @@ class RequestStore:
         return self._store.load(needs, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Charge the buckets if the store does so apart, then commit everything else.
+        """Commit changes; a `ChargingStore` first charges the buckets in a separate transaction.
 
         Returns:
-            Whether the store accepted both. If it refused the commit, the charges stay.
+            Whether the store accepted everything. If a `ChargingStore` made the charges and then
+            refused the commit, the charges stay.
         """
         if not is_charging_store(self._store):
             return self._store.commit(loaded, changes, page)

@@ -105,7 +105,8 @@ class SimulatedClockStore:
     def limit_purge_to(self, now: datetime) -> None:
         """Set the store's clock to `now` without a purge, if that clock can be set.
 
-        The store then drops nothing that is still live at `now`.
+        Until this method or `purge` sets it again, the store drops no value that is live at `now`,
+        not even in a `load`.
         """
         self._purged_at = now
 

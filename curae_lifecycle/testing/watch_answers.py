@@ -28,11 +28,14 @@ _EXECUTED: Final = frozenset({200, 201, 404, 409})
 
 
 def find_header(response: Response, name: str) -> str:
-    """Return the value of the first header with a name.
+    """Return the value of the first header with a name, which the response must have.
 
     Args:
         response: The response.
         name: The name of the header, in lower case.
+
+    Raises:
+        StopIteration: The response has no such header.
     """
     return next(value for key, value in response.headers if key == name)
 

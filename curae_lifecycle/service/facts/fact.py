@@ -49,6 +49,9 @@ class Fact(ABC):
         kind: The name of the fact in a log.
         members: The members of the fact in a log, in the order of the class's fields.
         trigger: The connection's trigger that the fact fires; `None` if it fires none.
+        happened_at: When the fact happened, in UTC; `None` for the instant of recording.
+        page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
+            page.
     """
 
     __slots__ = ()
@@ -59,9 +62,7 @@ class Fact(ABC):
     members: ClassVar[tuple[Member[object], ...]]
     trigger: ClassVar[Trigger | None] = None
     happened_at: datetime | None
-    """When the fact happened, in UTC; `None` for the instant at which it is recorded."""
     page_url: str | None = None
-    """The URL of the hosted page that the fact comes from; `None` if it comes from no page."""
 
     def __attrs_post_init__(self) -> None:
         """Check the members that every fact has; a class with others extends this method.
@@ -108,9 +109,9 @@ class Fact(ABC):
         """Check the values that the fact itself holds, before the rules judge it.
 
         Args:
-            now: When the fact is recorded, in UTC. If the fact's connection was last changed later
-                than that, or its session created or landed later, `record_fact` passes this later
-                instant.
+            now: When the fact is recorded, in UTC. If the clock was put back, the fact's
+                connection may have been changed later than that, or its session created or its
+                hand-off completed. `record_fact` then passes that later instant.
 
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five

@@ -91,10 +91,11 @@ class Graduated(fact.Fact):
         return Needs(binding=self.coordinate, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str] | None:
-        """Return the key of the user's hosted pages: their kind, coordinate and user.
+        """Return the key of the user's hosted pages: their kind and subject.
 
         Returns:
-            The key; `None` if the fact names no user.
+            `PageKind.USER` and the `user_subject` of the coordinate and the user; `None` if the
+            fact names no user.
         """
         if self.user_id is None:
             return None

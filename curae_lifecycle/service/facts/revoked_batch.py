@@ -68,7 +68,9 @@ class RevokedBatch(Revoked):
         return outcomes.Done(changes, rules)
 
     def rest(self, snapshot: Snapshot, now: datetime) -> RevokedBatch | None:
-        """Return the next batch, or None if this one reached the connection of the fact.
+        """Return the next batch, or None if this one was the last.
+
+        Batches go from the end of the chain back to the fact's connection, which is in the last.
 
         Args:
             snapshot: The values that this batch was judged by.

@@ -1,4 +1,4 @@
-"""The user of a coordinate is gone: whatever was made there before is over."""
+"""The user of a coordinate is gone: all earlier connections and sessions of it have ended."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 class Tombstoned(fact.Fact):
     """The fact that the user of a coordinate no longer exists, also if no user is bound [O].
 
-    Everything of the coordinate that was made before is over once the fact is recorded. A store
-    then writes down which connections ended, in batches (`service.sweep`).
+    Once the fact is recorded, no earlier connection or session of the coordinate is valid.
+    `stores.serve.record` then stores these connections as REVOKED, in batches (`service.sweep`).
 
     Attributes:
         coordinate: The coordinate of the user.
@@ -73,7 +73,10 @@ class Tombstoned(fact.Fact):
         return Needs(binding=self.coordinate)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Begin a new era of the coordinate, or ignore a copy of its last tombstone."""
+        """Record the tombstone, which begins a new era of the coordinate, or ignore a copy.
+
+        The era is when the tombstone was recorded. Earlier connections and sessions have ended.
+        """
         binding = snapshot.binding
         answer = tombstone(binding, self.coordinate, now, happened_at=self.happened_at)
         return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, now))

@@ -69,12 +69,14 @@ class RequestCharge:
 def request_charge_statements(
     dialect: Dialect, charges: Sequence[RequestCharge]
 ) -> list[Statement]:
-    """Build the statements that charge requests with the same buckets, for one transaction.
+    """Build the statements that charge one or more requests to the buckets that they share.
+
+    One transaction runs the statements.
 
     Args:
         dialect: The database's dialect.
-        charges: The charges of the requests, at least one and at most as many as `most_together`
-            says of each bucket. All are made at their latest instant.
+        charges: One charge for each request, all of the same buckets. At least one, and at most
+            `most_together(bucket)` for each bucket. All count as made at the latest `at`.
 
     Raises:
         ArgumentError: A bucket is too large for 64-bit integers.

@@ -328,7 +328,7 @@ async def run_check_async(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check against an async server, as `run_check` does; return None if it passed.
+    """Run one check as `run_check` does; return None if it passed, else a `Failure` or `NotRun`.
 
     Args:
         server: The server.

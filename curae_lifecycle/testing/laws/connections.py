@@ -40,8 +40,8 @@ class StandingRule(Protocol):
 class AccessRule(Protocol):
     """The type of a function such as `rules.access.decide_access`, for the laws to check.
 
-    It decides whether a connection gives access to a data package. The present era of the
-    connection's coordinate is an argument.
+    The function decides whether a connection gives access to a data package. Its argument `era`
+    is when the last tombstone of the connection's coordinate was recorded, `None` before the first.
     """
 
     def __call__(

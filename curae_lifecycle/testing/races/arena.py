@@ -136,7 +136,11 @@ class StoreArena:
         return self._store.outbox_differences()
 
     def reference(self) -> Arena[Store]:
-        """Return an arena with a new `MemoryStore`, whose contents the tested store must equal."""
+        """Return an arena with a new `MemoryStore`, to run a race's two actions in sequence.
+
+        After the race, the tested store must hold the contents of this store after one order of
+        the actions.
+        """
         return StoreArena(MemoryStore())
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
