@@ -72,7 +72,7 @@ def test_positional_check_allows_builtin_and_variadic_calls(call: str) -> None:
     assert long_calls({"a.py": HERE + call}) == []
 
 
-def test_long_call_is_found_if_another_class_shares_its_name() -> None:
+def test_four_argument_call_is_found_if_two_classes_share_a_name() -> None:
     sources = {"a.py": HERE + "Pair(1, 2, 3, 4)", "b.py": "class Pair(dict): ...\n"}
     assert [each.called for each in long_calls(sources)] == ["Pair"]
 

@@ -294,7 +294,7 @@ def test_handoff_reported_late_is_judged_at_happened_at(
         (at(30) - TICK, at(34), at(30) - TICK),
     ],
 )
-def test_handoff_with_skewed_clocks_lands_at_a_clamped_time(
+def test_handoff_landed_at_is_clamped_to_creation_and_now(
     now: datetime, happened_at: datetime | None, landed_at: datetime
 ) -> None:
     answer = rules.complete_handoff(

@@ -184,7 +184,7 @@ def send(made: Noting, operation: str, key: str = "k-1", settings: Settings = SE
 
 
 @pytest.mark.parametrize("operation", ["create", "revoke", "initiate"])
-def test_charge_and_commit_together_store_the_answers_changes(operation: str) -> None:
+def test_charge_and_then_commit_store_all_changes_of_the_answer(operation: str) -> None:
     made = Noting()
     answer = send(made, operation)
     assert answer.response.status in {200, 201}

@@ -251,7 +251,7 @@ def test_serve_gives_500_in_time_if_the_store_keeps_failing(call: str, time: Fak
     assert time.passed < curae.RetryPolicy().seconds
 
 
-def test_retry_of_unknown_outcome_replays_despite_a_full_limit() -> None:
+def test_retry_of_unknown_outcome_replays_at_an_exhausted_limit() -> None:
     # The execution itself reaches the limit; its retry is a replay.
     made = faulty([None] * 9 + [AFTER])
     answers = [

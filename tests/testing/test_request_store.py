@@ -72,7 +72,7 @@ def test_request_whose_charge_is_refused_commits_nothing() -> None:
     assert [step[0] for step in store.steps] == ["charge"]
 
 
-def test_request_that_only_charges_has_a_durable_charge() -> None:
+def test_bucket_charge_with_nothing_to_commit_is_durable_at_once() -> None:
     store = Scripted(True)
     assert RequestStore(store).commit(LOADED, Changes((CHARGE,)))
     assert store.steps == [("charge", LOADED, (CHARGE,), True)]

@@ -381,7 +381,7 @@ def test_session_created_during_a_tombstone_never_completes(world: World) -> Non
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
 
 
-def test_handoff_overtaken_by_a_tombstone_is_refused(world: World) -> None:
+def test_handoff_is_refused_if_a_tombstone_commits_before_it(world: World) -> None:
     session = waiting(world)
     world.store.before_commit = world.tombstone
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED

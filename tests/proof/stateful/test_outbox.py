@@ -255,7 +255,7 @@ def without_releasing(patched: pytest.MonkeyPatch) -> None:
         (claim_late, without_tokens, "attempt 3"),
     ],
 )
-def test_outbox_schedule_detects_each_mistake_about_claims(
+def test_fixed_outbox_schedule_detects_each_planted_claim_bug(
     schedule: Callable[[], None],
     mistake: Callable[[pytest.MonkeyPatch], None],
     said: str,

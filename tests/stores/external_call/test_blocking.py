@@ -267,7 +267,7 @@ def test_error_in_external_call_gives_500_and_releases_the_key(
     check_free(made, operation)
 
 
-def test_trail_of_a_retry_says_that_its_key_was_released() -> None:
+def test_trail_of_a_retry_names_the_rule_for_a_released_key() -> None:
     made = prepared("create")
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     answer = ask(made, request("create"), Called(made))

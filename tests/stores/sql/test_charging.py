@@ -394,7 +394,7 @@ def test_buckets_are_charged_in_the_order_of_their_rows() -> None:
     ("known", "count"),
     [((False, False), 4), ((True, False), 3), ((True, True), 2)],
 )
-def test_mariadb_inserts_a_row_unless_any_request_loaded_it(
+def test_mariadb_charge_inserts_only_rows_that_no_request_loaded(
     known: tuple[bool, bool], count: int
 ) -> None:
     loaded = Loaded(Snapshot(), START)

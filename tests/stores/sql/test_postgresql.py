@@ -188,7 +188,7 @@ def test_wait_for_a_response_ends_at_its_limit(
 
 
 @pytest.mark.usefixtures("_ticking")
-def test_wait_for_a_response_ends_at_an_earlier_deadline(
+def test_wait_for_a_response_ends_at_a_deadline_before_its_limit(
     ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql, "current_deadline", lambda: 102.0)

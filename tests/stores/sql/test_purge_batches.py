@@ -255,7 +255,7 @@ def test_purge_warns_of_a_binding_in_a_newer_form(
     [("curae_connection", uuid(1)), ("curae_binding", coordinate_key(USERS[0]))],
 )
 @pytest.mark.parametrize("document", ['{"format":1}', "{", '"secret"'])
-def test_purge_leaves_a_sweep_that_meets_a_malformed_row(
+def test_purge_logs_a_sweep_with_a_malformed_row_and_skips_it(
     database: Deleting, caplog: pytest.LogCaptureFixture, table: str, id_: str, document: str
 ) -> None:
     for number in range(len(USERS)):

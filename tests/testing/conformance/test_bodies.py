@@ -168,7 +168,7 @@ def test_bad_app_user_queries_are_absent_repeated_or_malformed() -> None:
     assert len(targets) == len(BAD_QUERIES)
 
 
-def test_invalid_queries_of_another_member_repeat_it() -> None:
+def test_bad_queries_repeat_each_member_other_than_app_user_id() -> None:
     assert list(_bad_targets(Search, "/x?y=1")) == [
         "/x?y=1&flag=true&flag=true",
         "/x?y=1&words=x+y&words=x+y",

@@ -199,7 +199,7 @@ def test_format_value_writes_json_in_kit_messages(value: object, text: str) -> N
     assert format_value(value) == text
 
 
-def test_format_argument_writes_kit_check_arguments_unquoted() -> None:
+def test_format_argument_writes_values_without_quotes() -> None:
     values = ["c-1", timedelta(minutes=1), Status.ACTIVE, *Colour, None, True]
     said = ["c-1", "0:01:00", "ACTIVE", "7", "blue", "null", "true"]
     assert [*map(format_argument, values)] == said

@@ -140,7 +140,7 @@ def with_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_other_fact")
-def test_kit_accepts_a_custom_fact_judged_as_by_memory_store() -> None:
+def test_kit_passes_a_server_that_records_a_custom_fact() -> None:
     assert Closed.kind in {step.kind for step in model.draw_steps("1", frozenset({"record_fact"}))}
     assert Closed.kind not in {step.kind for step in model.draw_steps("1", frozenset())}
     report = run(Reference().server(), seed="1", only=["model.side-by-side"])
@@ -155,7 +155,7 @@ def test_kit_fails_a_server_that_drops_a_custom_fact() -> None:
     assert '"type": "connection.close"' in failure.message
 
 
-def test_kit_draws_the_same_steps_if_no_custom_fact_exists() -> None:
+def test_record_fact_hook_without_custom_facts_changes_no_steps() -> None:
     assert model.OTHER_FACTS == {}
     hooks = frozenset(model.FACTS)
     assert model.draw_steps("1", hooks) == model.draw_steps("1", hooks | {"record_fact"})

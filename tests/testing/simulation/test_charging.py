@@ -110,7 +110,7 @@ class ConflictsOnce(ChargesOnlyApart):
 
 
 @pytest.mark.parametrize("mishaps", [{}, {Mishap.EXTERNAL_CALL: 1.0}])
-def test_world_charges_each_request_at_most_once(
+def test_simulation_with_conflicts_charges_no_request_twice(
     mishaps: dict[Mishap, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = Bucket(name="platform", capacity=100, refill=50, seconds=1)

@@ -90,7 +90,7 @@ def test_beginning_a_leased_attempt_stores_only_its_record(lost_lease: LostLease
     assert bench.store.connection(ID) is None
 
 
-def test_conflict_begins_no_leased_attempt() -> None:
+def test_attempt_whose_first_commit_conflicts_takes_no_lease() -> None:
     bench = Bench.of()
     bench.store.refuses = True
     opened = begin(bench)
@@ -233,7 +233,7 @@ def test_renewal_that_meets_a_conflict_does_nothing() -> None:
 # --- Operators --------------------------------------------------------------------------------
 
 
-def test_resolved_attempt_that_took_effect_stores_the_latest_404() -> None:
+def test_attempt_resolved_as_done_stores_the_latest_404_response() -> None:
     bench = Bench.of()
     begin(bench)
     bench.handle(request("get", id=uuid(8)))
@@ -260,7 +260,7 @@ def test_attempt_without_effect_or_a_404_to_store_is_released(*, took_effect: bo
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
 
 
-def test_operator_changes_no_missing_or_running_key_record() -> None:
+def test_operator_creates_no_record_and_changes_no_leased_one() -> None:
     bench = Bench.of()
     bench.server.resolve_attempt(KEY, at(4), took_effect=False)
     bench.server.erase_response(KEY, at(2))

@@ -75,7 +75,7 @@ def test_drawn_record_key_has_an_owner_and_an_idempotency_key() -> None:
     assert all(parse_idempotency_key(each.key) == each.key for each in keys)
 
 
-def test_responses_are_drawn_with_every_kept_status() -> None:
+def test_responses_are_drawn_with_every_status_kept_for_replay() -> None:
     responses = drawn_examples(draw.responses(), count=100)
     assert set(map(type, responses)) == {Response}
     assert {each.status for each in responses} == KEPT

@@ -94,7 +94,7 @@ def test_callers_are_drawn_with_and_without_the_write_scope() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_callers_with_write_scope_all_have_it() -> None:
+def test_callers_with_write_scope_are_drawn_with_only_that_scope() -> None:
     callers = drawn_examples(draw.callers_with_write_scope())
     check_callers(callers)
     assert {each.scopes for each in callers} == {WRITE}

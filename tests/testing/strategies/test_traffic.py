@@ -354,7 +354,7 @@ def test_expired_page_is_dropped_one_step_after_it_is_found() -> None:
 
 
 @pytest.mark.parametrize(("user", "package"), [(1, "labs"), (2, "imaging")])
-def test_access_question_asks_for_the_package_of_its_user(user: int, package: str) -> None:
+def test_user_number_of_an_access_step_selects_its_data_package(user: int, package: str) -> None:
     question = question_of(
         play(
             step(CreateConnection, user=2),

@@ -51,7 +51,7 @@ def test_law_17_watch_reports_an_era_that_comes_back() -> None:
         watch.observe_commit((BindingWrite(GONE, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_law_watch_accepts_authorization_of_an_ended_connection() -> None:
+def test_law_watch_accepts_authorization_that_grants_no_access() -> None:
     watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
