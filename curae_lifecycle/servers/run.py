@@ -46,14 +46,18 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
     At SIGTERM each worker serves for one more second, in which every response closes its
     connection. Then the worker accepts no more connections, finishes its requests within
-    `DRAIN_SECONDS` and ends. At SIGHUP a new worker starts for each old one, which ends in the
-    same way `IMPORT_SECONDS` later. If a lone worker takes longer to import the app, connections
-    are refused meanwhile. A worker that dies is replaced at once. If its replacement dies within
-    5.5 seconds, the server ends, so a supervisor has to restart it.
+    `DRAIN_SECONDS` and ends.
+
+    At SIGHUP a new worker starts for each old one. `IMPORT_SECONDS` later, the old worker ends as
+    at SIGTERM. If there is only one worker and the new one is still importing the app by then,
+    clients cannot connect until the import ends.
+
+    A worker that dies is replaced at once. If its replacement dies within 5.5 seconds, the server
+    ends, and a supervisor has to restart the server.
 
     Args:
         target: The module and the name of the app's `Guard`, as `module:name`. Each worker imports
-            that module, and exempts from garbage collection what it holds then.
+            that module, and then exempts all objects in memory from garbage collection.
         host: The address to listen on.
         port: The port to listen on.
         workers: The number of worker processes. Each listens on the same port.
@@ -87,6 +91,8 @@ def load(target: str) -> GracefulShutdown:
 
     Raises:
         ArgumentError: `target` names something else than a `Guard`.
+        ImportError: The module cannot be imported.
+        AttributeError: The module has no such name.
     """
     # Without this, a worker that is told to end while it still imports would not, and granian would
     # kill it `DRAIN_SECONDS` later. A forked worker has inherited a handler that ends nothing.

@@ -35,7 +35,11 @@ class ConnectionsPage:
     limit: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a limit that loads nothing."""
+        """Check the limit.
+
+        Raises:
+            ArgumentError: The limit is below 1, so nothing would be loaded.
+        """
         if self.limit is not None and self.limit < 1:
             raise ArgumentError("limit", "at least 1, or None for all")
 
@@ -55,7 +59,11 @@ class ChainPart:
     before: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a limit that loads nothing."""
+        """Check the limit.
+
+        Raises:
+            ArgumentError: The limit is below 1, so nothing would be loaded.
+        """
         if self.limit < 1:
             raise ArgumentError("limit", "at least 1")
 
@@ -77,9 +85,10 @@ class Needs:
         chain_part: The part of the later connections of `chain` that is needed; `None` for all. A
             store may load all of them in any case, but then a long chain takes long.
         session: The id of a session; load it and the binding of its coordinate.
-        binding: The coordinate whose binding is loaded. `session`, `connection`, `chain` and
-            `connections` load the binding of their coordinate without it. Beside one of them it
-            must be that same coordinate: `decide` answers another one with `NOT_FOUND`.
+        binding: The coordinate whose binding is loaded. It is not needed with `session`,
+            `connection`, `chain` or `connections`, which load the binding of their coordinate. If
+            it is set with one of these, it must be their coordinate: for any other coordinate
+            `decide` answers `NOT_FOUND`.
         connections: The page of a coordinate's connections to load, with the coordinate's binding.
         page: The digest of the URL of a hosted page; load the page, even if it has expired.
     """

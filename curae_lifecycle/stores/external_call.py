@@ -71,7 +71,11 @@ class ExternalCall:
     lost_lease: LostLeaseAction
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lease of less than a microsecond, and one whose microseconds are infinite."""
+        """Check the lease.
+
+        Raises:
+            ArgumentError: The lease is shorter than a microsecond, or not a finite number.
+        """
         if not 1 <= self.lease * SECOND < float("inf"):
             raise ArgumentError("lease", "a finite number of seconds, at least a microsecond")
 
@@ -94,7 +98,7 @@ async def answer_with_external_call(
     Args:
         store: The store.
         request: The request as it came in.
-        id_factory: Makes the ids of a mutation, anew for each attempt; the next action that
+        id_factory: Makes the ids of a mutation, again for each attempt. The next action that
             `id_factory` makes is not used.
         external_call: The call that makes the next action.
         settings: The settings of the server.

@@ -243,6 +243,12 @@ class RequestAttempts:
 
         Returns:
             The answer, with the charges of all attempts in its changes; `None` on a conflict.
+
+        Raises:
+            ArgumentError: The `commit` of the store returned None.
+            StoreFullError: The customer account of a new value is full. At most charges of buckets
+                were stored.
+            StoreUnavailableError: The store failed. The changes may have been stored.
         """
         changes = answer.changes
         if is_async_charging_store(self.store):
@@ -353,10 +359,12 @@ async def answer_request(
 async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAnswer:
     """Record a fact; `retrier` repeats the attempts.
 
-    An unfinished sweep of the fact's coordinate is finished first. After a tombstone comes its own
-    sweep. The revocation of a chain is recorded in batches, newest connections first. Each batch of
-    a sweep or of a chain has the retrier's whole time: with a limit for all of them, a long one
-    that was cut off and reads first what it has done might never get to the rest.
+    A sweep revokes, in batches, the connections that a tombstone ended. An unfinished sweep of the
+    fact's coordinate is finished first. After a tombstone is recorded, its own sweep runs. The
+    revocation of a chain is recorded in batches, too, newest connections first.
+
+    The retrier's limits apply to each batch, not to all batches together. Otherwise a long sweep
+    that was cut off could spend all its time on rows that it has done, and never finish.
 
     Args:
         store: The store.
@@ -370,6 +378,8 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
     Raises:
         ArgumentError: `fact` is no fact, or an instant is out of order or not in UTC.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
+        MalformedError: A stored value that the fact needs is not one that this library wrote.
+        NewerFormatError: A newer release stored a value that the fact needs.
         StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was cut
             off.
     """

@@ -169,8 +169,8 @@ def serve_with_external_call(
     Args:
         store: The store.
         request: The request as it came in.
-        id_factory: Makes the ids, anew for each attempt; the next action that `id_factory` makes is
-            not used.
+        id_factory: Makes new ids for each attempt. The next action that `id_factory` makes is not
+            used.
         make_next_action: Asks the other service for the next action, given the new ids and a
             function that extends the lease. Call that function before the lease expires; if it
             returns False, end the external call. `make_next_action` is called at most once. If
@@ -270,8 +270,8 @@ def record(
     Args:
         store: The store.
         fact: The fact.
-        retry_policy: The limits of the attempts, and the pauses between them. Each batch of a sweep
-            or of a chain's revocation has them anew, so `seconds` does not limit all of them.
+        retry_policy: The limits of the attempts, and the pauses between them. The limits apply to
+            each batch of a sweep or of a chain's revocation, not to all batches together.
 
     Returns:
         Done: the changes were committed, those of a tombstone's sweep included. Ignored: the fact
@@ -288,6 +288,8 @@ def record(
             resumed revocation without `happened_at` gives the rest a later `revoked_at`.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
             A tombstone is recorded even if the account is full.
+        MalformedError: A stored value that the fact needs is not one that this library wrote.
+        NewerFormatError: A newer release stored a value that the fact needs.
     """
     check_store_kind(store, "record_async", is_async=False)
     return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))

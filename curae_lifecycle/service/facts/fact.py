@@ -130,6 +130,9 @@ class Fact(ABC):
         Returns:
             Done: the changes to commit. Ignored: the fact changes nothing. Refused: a rule forbids
             the fact.
+
+        Raises:
+            ArgumentError: A value is not allowed, and `check` leaves its check to this method.
         """
 
 
@@ -176,8 +179,8 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         it names was replaced, is gone, or is about something else.
 
     Raises:
-        ArgumentError: `now` is not UTC, `fact.check` fails, or the snapshot holds other values than
-            `fact.needs()` names.
+        ArgumentError: `now` is not UTC, `fact.check` or `fact.judge` raises this error, or the
+            snapshot holds other values than `fact.needs()` names.
     """
     fact.check(_raise_to_seen(snapshot, now))
     needs = fact.needs()

@@ -102,7 +102,12 @@ class Graduated(fact.Fact):
         return PageKind.USER, user_subject(self.coordinate, self.user_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move a LIMITED binding to ACTIVE if the fact's user is the bound user."""
+        """Move a LIMITED binding to ACTIVE if the fact's user is the bound user.
+
+        Raises:
+            ArgumentError: `happened_at` is more than five minutes after `now`, and the user was
+                not ACTIVE before.
+        """
         binding = snapshot.binding
         # Without a bound user the table refuses every user.
         bound = None if binding is None else binding.user_id

@@ -76,6 +76,10 @@ class Tombstoned(fact.Fact):
         """Record the tombstone, which begins a new era of the coordinate, or ignore a copy.
 
         The era is when the tombstone was recorded. Earlier connections and sessions have ended.
+
+        Raises:
+            ArgumentError: `happened_at` is more than five minutes after `now`, and the fact is no
+                copy.
         """
         binding = snapshot.binding
         answer = tombstone(binding, self.coordinate, now, happened_at=self.happened_at)

@@ -27,7 +27,12 @@ class StoredCaller(NamedTuple):
 
     @property
     def caller(self) -> Caller:
-        """The caller of the API key, parsed from `document`."""
+        """The caller of the API key, parsed from `document`.
+
+        Raises:
+            MalformedError: The document is not one that this library wrote.
+            NewerFormatError: A newer release stored the caller.
+        """
         return parse_caller(self.document)
 
 

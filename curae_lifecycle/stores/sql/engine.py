@@ -50,6 +50,9 @@ _Result = TypeVar("_Result")
 class SqlDatabase:
     """A `Database` on a SQLAlchemy engine, for SQLite, PostgreSQL and MariaDB.
 
+    Every method raises `StoreUnavailableError` for a transient failure, and the driver's error for
+    any other failure.
+
     Args:
         engine: An engine from `create_engine`.
 
@@ -144,6 +147,9 @@ class SqlDatabase:
 
 class AsyncSqlDatabase:
     """An `AsyncDatabase` on an async driver, for SQLite, PostgreSQL and MariaDB.
+
+    Every method raises `StoreUnavailableError` for a transient failure, and the driver's error for
+    any other failure.
 
     Args:
         engine: An engine from `create_engine_async`.

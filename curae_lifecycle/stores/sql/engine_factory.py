@@ -109,6 +109,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver. Or it names an
             in-memory SQLite database, which would be a separate one for each connection.
+        ModuleNotFoundError: The driver is not installed.
     """
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
@@ -170,6 +171,7 @@ def create_engine_async(
     Raises:
         ArgumentError: The URL is malformed or for another database or driver. Or it names an
             in-memory SQLite database, which would be a separate one for each connection.
+        ModuleNotFoundError: The driver is not installed.
     """
     parsed, dialect = _parse_url(url, ASYNC_DRIVERS)
     connector = async_connector(parsed, timeout)

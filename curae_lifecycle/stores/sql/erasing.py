@@ -61,6 +61,8 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
 
     Raises:
         StoreUnavailableError: The database failed in every attempt. Call `erase` again.
+        MalformedError: A stored value of the app user is not one that this library wrote.
+        NewerFormatError: A newer release stored a value of the app user.
     """
     store = SqlStore(database)
     key = coordinate_key(coordinate)

@@ -308,6 +308,10 @@ def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
     Args:
         needs: The same needs as for the statement.
         rows: The rows, in any order.
+
+    Raises:
+        MalformedError: A document is not one that this library wrote.
+        NewerFormatError: A newer release stored one of the documents.
     """
     result = _Result.of(rows)
     connection, successor, head = result.connection_in_chain()
@@ -342,6 +346,7 @@ def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
         The hosted page; `None` if it is unknown or has expired.
 
     Raises:
+        MalformedError: The document of the page is not one that this library wrote.
         NewerFormatError: A newer release stored the page.
     """
     result = _Result.of(rows)

@@ -172,6 +172,9 @@ class Outbox:
         Args:
             after: Only messages with a higher number are returned.
             limit: The largest number of messages to return.
+
+        Raises:
+            StoreUnavailableError: The database failed.
         """
         return run_sync(_list_dead(self._database, after, limit))
 
@@ -179,6 +182,9 @@ class Outbox:
         """Count the messages that are not delivered, and how late they are.
 
         The query scans the whole outbox.
+
+        Raises:
+            StoreUnavailableError: The database failed.
         """
         return run_sync(_backlog(self._database))
 
@@ -269,22 +275,11 @@ class AsyncOutbox:
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[AnyDelivery, ...]:
-        """Return dead messages in the order of their numbers.
-
-        Messages that only a newer release can read are included, as `NewerDelivery`, and malformed
-        ones, as `MalformedDelivery`.
-
-        Args:
-            after: Only messages with a higher number are returned.
-            limit: The largest number of messages to return.
-        """
+        """Return dead messages in the order of their numbers, as `Outbox.list_dead` does."""
         return await _list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Count the messages that are not delivered, and how late they are.
-
-        The query scans the whole outbox.
-        """
+        """Count the messages that are not delivered, as `Outbox.backlog` does."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:

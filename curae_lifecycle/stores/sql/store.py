@@ -256,6 +256,11 @@ class SqlStore:
         Args:
             needs: The values to load.
             key_digest: The digest of the API key whose caller to load; `None` for a fact.
+
+        Raises:
+            StoreUnavailableError: The database failed.
+            MalformedError: A stored value is not one that this library wrote.
+            NewerFormatError: A newer release stored a value in a form that this one cannot read.
         """
         try:
             rows = self._database.rows(self._statements.load(needs, key_digest))
@@ -290,13 +295,13 @@ class SqlStore:
         """Charge buckets in one short transaction, ahead of the commit of the request.
 
         On PostgreSQL that transaction ends before the charges are on disk. The next commit waits
-        until they are, and so does this method if `durable` is True.
+        until they are on disk, and so does this method if `durable` is True.
 
         Args:
             loaded: The result of the load that the charges were decided from.
             charges: The writes of the buckets; there may be none if `durable` is True.
-            durable: Whether these and all earlier charges must outlive a crash of the database when
-                this returns.
+            durable: Whether these and all earlier charges must outlive a crash of the database once
+                this method has returned.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after
@@ -310,19 +315,25 @@ class SqlStore:
         return True
 
     def hosted_page(self, url: str) -> HostedPage | None:
-        """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
+        """Return the hosted page of a URL, or None if the URL is unknown or has expired.
+
+        Raises the errors of `load`.
+        """
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
 
     def outbox(self) -> list[dict[str, Json]]:
         """Return the effects and events in the outbox as JSON, in the order of their numbers.
 
-        This reads the whole outbox, so it is for tests; a server has an `Outbox` worker.
+        The method reads the whole outbox, so it is for tests; a server has an `Outbox` worker.
+        Raises the errors of `load`.
         """
         rows = self._database.rows(outbox_statements.messages_statement())
         return outbox_statements.documents(rows)
 
     def purge(self) -> None:
-        """Delete expired values and the rows of erased app users, and finish unfinished sweeps.
+        """Delete expired values and the rows of erased app users, and finish interrupted sweeps.
+
+        A sweep revokes the connections that a tombstone ended.
 
         Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
         an erased app user are deleted once the messages about the user were delivered.
@@ -412,12 +423,7 @@ class AsyncSqlStore:
         return known or (await self.load(Needs(), key_digest)).caller
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs in one statement.
-
-        Args:
-            needs: The values to load.
-            key_digest: The digest of the API key whose caller to load; `None` for a fact.
-        """
+        """Load everything that a request or a fact needs, as `SqlStore.load` does."""
         try:
             rows = await self._database.rows(self._statements.load(needs, key_digest))
             return self._statements.loaded(needs, rows, key_digest)
@@ -452,21 +458,7 @@ class AsyncSqlStore:
     async def charge(
         self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
     ) -> bool:
-        """Charge buckets in one short transaction, ahead of the commit of the request.
-
-        On PostgreSQL that transaction ends before the charges are on disk. The next commit waits
-        until they are, and so does this method if `durable` is True.
-
-        Args:
-            loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; there may be none if `durable` is True.
-            durable: Whether these and all earlier charges must outlive a crash of the database when
-                this returns.
-
-        Returns:
-            True if all buckets were charged. False if a bucket no longer admits the request, after
-            which none was charged: load again and decide again.
-        """
+        """Charge buckets in one short transaction, as `SqlStore.charge` does."""
         if charges and not await self._shared.charge(RequestCharge.of(loaded, charges)):
             return False
         flush = self._statements.flush() if durable else None
@@ -475,19 +467,25 @@ class AsyncSqlStore:
         return True
 
     async def hosted_page(self, url: str) -> HostedPage | None:
-        """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
+        """Return the hosted page of a URL, or None if the URL is unknown or has expired.
+
+        Raises the errors of `load`.
+        """
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def outbox(self) -> list[dict[str, Json]]:
         """Return the effects and events in the outbox as JSON, in the order of their numbers.
 
-        This reads the whole outbox, so it is for tests; a server has an `AsyncOutbox` worker.
+        The method reads the whole outbox, so it is for tests; a server has an `AsyncOutbox` worker.
+        Raises the errors of `load`.
         """
         rows = await self._database.rows(outbox_statements.messages_statement())
         return outbox_statements.documents(rows)
 
     async def purge(self) -> None:
-        """Delete expired values and the rows of erased app users, and finish unfinished sweeps.
+        """Delete expired values and the rows of erased app users, and finish interrupted sweeps.
+
+        A sweep revokes the connections that a tombstone ended.
 
         Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
         an erased app user are deleted once the messages about the user were delivered.

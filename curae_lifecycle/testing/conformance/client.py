@@ -446,7 +446,7 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
 
 
 def status_of(connection: Document) -> str:
-    """Return the status in a connection's JSON object; AUTHORIZED is returned as `ACTIVE`."""
+    """Return a connection's status, ACTIVE for AUTHORIZED; raise the errors of `text`."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
@@ -463,7 +463,7 @@ def as_document(value: object) -> Document:
 
 
 def id_of(connection: Document) -> str:
-    """Return the member `id` of a connection's JSON object."""
+    """Return the member `id` of a connection's JSON object; raise the errors of `text`."""
     return text(connection, "id")
 
 

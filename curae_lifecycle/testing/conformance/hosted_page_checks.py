@@ -26,7 +26,11 @@ CHECKS: Final = Checks()
 
 
 def url_of(answer: Document) -> str:
-    """Return the hand-off URL, `nextAction.url`, from the body of a response."""
+    """Return the hand-off URL, `nextAction.url`, from the body of a response.
+
+    Raises:
+        NotConformingError: The body has no such member, or it is not a string.
+    """
     return client.text(answer, "nextAction.url")
 
 

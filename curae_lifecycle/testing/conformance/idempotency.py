@@ -49,6 +49,9 @@ def expect_key_reused(answer: Response, differs: str) -> None:
     Args:
         answer: The response.
         differs: What differs between the two requests: `operation` or `values`.
+
+    Raises:
+        NotConformingError: The response is anything else.
     """
     details = client.expect_problem(answer, *KEY_REUSED)
     same(dict(details), {"differs": differs}, "details")

@@ -73,7 +73,11 @@ def _only_header(answer: Response, name: str) -> str:
 
 
 def expect_initiate_limited(app: App, user: str) -> Steps[int]:
-    """Send an initiate that the limit must refuse, and return the seconds of its `Retry-After`."""
+    """Send an initiate that the limit must refuse, and return the seconds of its `Retry-After`.
+
+    Raises:
+        NotConformingError: The response is not the refusal that `limited` expects.
+    """
     return limited(
         (yield from send(app.initiate(user))),
         policy="initiate",

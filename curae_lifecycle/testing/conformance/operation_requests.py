@@ -111,6 +111,9 @@ def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
     Args:
         kind: The kind of request.
         values: The values to use, by member name; `value_of` chooses the others.
+
+    Raises:
+        NotSeenError: The kit does not know which value to send for a member.
     """
     needed = [each for each in kind.rule.body or () if not each.optional]
     return {each.name: value_of(each, values) for each in needed}
@@ -163,6 +166,9 @@ def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps
         app: The app that sends both requests.
         kind: The class of the operation.
         body: The body of the returned request; by default it is built from the members.
+
+    Raises:
+        NotSeenError: The kit does not know which value to send for a member.
     """
     first = yield from send(build_request(app, kind, (yield from _new_subject(app, kind))))
     refused = in_short(first).startswith("409") and in_short(first) != _RETRYABLE

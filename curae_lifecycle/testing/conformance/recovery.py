@@ -28,7 +28,11 @@ CHECKS: Final = Checks()
 
 
 def successor_of(answer: Document) -> str:
-    """Return the id of the successor from the body of the response to a reconnect."""
+    """Return the id of the successor from the body of the response to a reconnect.
+
+    Raises:
+        NotConformingError: The body has no `connection.id`, or it is not a string.
+    """
     return client.text(answer, "connection.id")
 
 
@@ -101,6 +105,9 @@ def superseded_by(app: App, connection_id: str, successor: str, head: str) -> St
         connection_id: The connection to reconnect.
         successor: The id that the refusal must name as the next connection.
         head: The id that the refusal must name as the head of the chain.
+
+    Raises:
+        NotConformingError: The server did not refuse, or the refusal differs.
     """
     details = yield from refusal(app.reconnect(connection_id), 409, "CONNECTION_SUPERSEDED")
     ids = ("connectionId", "nextConnectionId", "headConnectionId")

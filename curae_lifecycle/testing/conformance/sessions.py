@@ -67,12 +67,19 @@ def expect_state(app: App, user: str, state: str) -> Steps[None]:
         app: The app.
         user: The app user.
         state: The expected state.
+
+    Raises:
+        NotConformingError: The server shows another state.
     """
     same((yield from app.state(user)), str(state), "the account state")
 
 
 def session_id(answer: Document) -> str:
-    """Return the id of the session from the body of the response to an initiate."""
+    """Return the id of the session from the body of the response to an initiate.
+
+    Raises:
+        NotConformingError: The body has no `session.id`, or it is not a string.
+    """
     return client.text(answer, "session.id")
 
 
