@@ -236,8 +236,9 @@ def reconnect(
         now: The instant of the request, in UTC.
         era: The present era of the connection's coordinate, in which a new successor is made.
         id: The id for a new successor; unused if there is a pending successor.
-        next_action: The fresh next action of the successor. The successor's deadline is its end,
-            moved by as much as `now` is raised to the instant of the last write.
+        next_action: The fresh next action of the successor, whose hand-off deadline is the end of
+            `next_action`. If the clock was put back, so that the last write is later than `now`,
+            the deadline is later by the same time.
         head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:

@@ -135,10 +135,7 @@ class Caller:
         )
 
     def owns(self, coordinate: values.Coordinate) -> bool:
-        """Return whether a coordinate is that of one of the caller's users.
-
-        It is if its app, customer account and environment are the caller's.
-        """
+        """Return whether a coordinate has the caller's app, customer account and environment."""
         return (
             coordinate.environment == self.environment
             and coordinate.app_id == self.app_id

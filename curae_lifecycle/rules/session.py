@@ -43,7 +43,8 @@ class EntryPath(StrEnum):
     """The entry paths of a connect session [S].
 
     Attributes:
-        EXISTING_ACTIVE_HANDOFF: Path A: an ACTIVE user is bound, and the hand-off lands at once.
+        EXISTING_ACTIVE_HANDOFF: Path A: an ACTIVE user is bound, and the hand-off lands (is
+            recorded) at once.
         NEW_ACTIVE_SIGNUP_HANDOFF: Path B: a new user signs up on the hosted page.
         SILENT_LIMITED: Path C: the bound or a new LIMITED user is used, without a hand-off.
     """
@@ -340,9 +341,9 @@ def complete_handoff(
 
 
 def raise_to_session(session: CuraeConnectSession, now: datetime) -> datetime:
-    """Return the latest of `now` and the session's creation and landing [O].
+    """Return `now`, or when the session was created or its hand-off landed, if that is later [O].
 
-    So an instant that was recorded is not ahead, even if the clock was put back since.
+    The session's recorded instants are then never in the future, even if the clock was put back.
 
     Args:
         session: The session as it is stored.

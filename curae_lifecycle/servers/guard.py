@@ -136,11 +136,11 @@ class Guard:
             a free slot. For an app that runs in threads, use the number of threads; otherwise the
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
-            the app at once. Requests without an API key count as those of one key. `None` for three
-            quarters of `max_concurrent`, rounded down, but at least 1; and for all but one if each
-            of the last 100 requests had the key or the connection. Each GET or HEAD of a health
-            check is next, but all of them get a quarter of `max_concurrent`, rounded down, but at
-            least 1.
+            the app at once. Requests without an API key count as those of one key. `None` stands
+            for three quarters of `max_concurrent`, rounded down, but at least 1. For a key or a
+            connection that each of the last 100 requests had, `None` stands for all slots but one.
+            A GET or HEAD of a health check gets the next free slot, ahead of other requests. Health
+            checks together hold at most a quarter of the slots, rounded down, but at least 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.

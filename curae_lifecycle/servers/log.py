@@ -38,7 +38,7 @@ def request_id(request: Request) -> str:
 
     `X-Request-Id` is used if its value is 16 to 64 hexadecimal digits and dashes, such as a UUID.
     Otherwise the trace id in `traceparent` is used, if that header is well-formed. Any other value
-    could be an API key or a name, so it is ignored. So is a repeated header.
+    is ignored, because it could be an API key or a name. A repeated header is ignored, too.
     """
     for name, pattern, group in (("x-request-id", _ID, 0), ("traceparent", _TRACE, 1)):
         values = header_values(request, name)

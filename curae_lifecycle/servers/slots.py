@@ -35,8 +35,9 @@ class Slots:
     Attributes:
         size: The number of slots.
         max_per_name: How many slots requests with one name hold, at most.
-        max_alone: The same for a name that each of the last `ALONE_AFTER` requests with a slot had.
-            Requests without a name do not count.
+        max_alone: How many slots requests with one name hold, at most, if each of the last
+            `ALONE_AFTER` requests that got a slot had that name. Requests without a name do not
+            count.
         max_nameless: How many slots requests without a name hold, at most.
     """
 

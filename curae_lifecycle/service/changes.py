@@ -98,8 +98,8 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """Return the changes of a reconnect: store the successor, and bump the old head's version.
 
     Args:
-        recovered: The head of the chain as it is stored, which the successor recovers. Its version
-            moves, so that a concurrent write of it conflicts.
+        recovered: The head of the chain as it is stored, which the successor recovers. The version
+            of `recovered` is raised, so that a concurrent write of that connection conflicts.
         successor: The new connection.
     """
     held = ConnectionWrite(recovered, bump_version(recovered))

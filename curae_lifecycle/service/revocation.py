@@ -25,9 +25,10 @@ Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
-    """Return the needs of a revocation: a connection, or its chain if the actor revokes that.
+    """Return the needs of a revocation: the connection alone, or also the rest of its chain.
 
-    A PATIENT and the PLATFORM revoke every later connection of the chain, too.
+    For a PATIENT and the PLATFORM, who revoke every later connection of the chain, too, the needs
+    name the chain.
 
     Args:
         connection_id: The id of the connection to revoke.

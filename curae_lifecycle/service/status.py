@@ -66,7 +66,8 @@ def status_of(problem: Problem) -> int:
 def is_answer_kept(problem: Problem) -> bool:
     """Return whether the response with a problem is stored under the idempotency key [O].
 
-    It is if the problem is final and its kind is kept. After any other, a retry is decided again.
+    The response is stored if the problem is final and its kind is kept. After any other problem, a
+    retry is decided again.
     """
     problem_type = problem.problem_type
     return PROBLEM_STATUS[problem_type.kind].outcome.kept and not problem_type.retryable
@@ -75,7 +76,7 @@ def is_answer_kept(problem: Problem) -> bool:
 def is_kept(status: int) -> bool:
     """Return whether a response with an HTTP status can be stored under an idempotency key [O].
 
-    It can for 2xx, 404 and 409; a response with any other status is never stored.
+    A response with 2xx, 404 or 409 can be stored. A response with any other status never is.
     """
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
         return True

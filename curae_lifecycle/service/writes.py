@@ -114,7 +114,7 @@ class RateWrite:
     def expires_at(self) -> datetime:
         """The instant from which a store may drop `after`, since it then has no effect.
 
-        If the stored state has a later one, that stays: another server's window may be longer.
+        A store keeps a later stored `expires_at`, because another server's window may be longer.
         """
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 

@@ -219,8 +219,8 @@ def check_stored(stored: object) -> bool:
     """Return what the `commit` of a store returned: whether it stored everything.
 
     Raises:
-        ArgumentError: It is None. It would count as a conflict, and what was stored already would
-            be decided and stored again.
+        ArgumentError: `stored` is None. It would count as a conflict, and changes that are stored
+            already would be decided and stored again.
     """
     if stored is None:
         raise ArgumentError("store.commit", "a method that returns True or False", "None")

@@ -40,9 +40,9 @@ def hosted_page_for(
 ) -> HostedPage | None:
     """Return the hosted page to register for a reply; None if the reply has no next action.
 
-    If the reply has several, the page is that of the first one. The page is about the connection
-    or session in the reply, else about the one that the call names, else about the user of the
-    call.
+    If the reply has several next actions, the page is that of the first one. The page is about the
+    connection or session in the reply. If there is none, the page is about the connection or
+    session that the call names, else about the user of the call.
 
     Args:
         call: The call that the reply was decided for.

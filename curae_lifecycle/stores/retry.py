@@ -35,7 +35,8 @@ more than a timeout."""
 class RetryPolicy:
     """The limits of the attempts at a request or a fact, and the pauses between them.
 
-    Each batch of a sweep, or of the revocation of a chain, has them anew.
+    The limits apply to each batch of a chain's revocation, or of the revocations after a tombstone,
+    not to all batches together.
 
     The pause before each further attempt is a random part of a limit that doubles each time. The
     randomness keeps two requests that conflicted once from conflicting again.

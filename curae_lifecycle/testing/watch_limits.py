@@ -38,8 +38,8 @@ class Admissions:
     Attributes:
         instants: The instants of the admissions, earliest first.
         last_commit: The number of the commit that stored the latest admission; 0 if there is none.
-        since_drop: Those of `instants` since a purge may have dropped the limit's state. A store
-            whose clock is then put back knows no others.
+        since_drop: The admissions since the last purge that may have dropped the limit's state. If
+            the store's clock is put back after that purge, the store knows only these.
     """
 
     instants: list[datetime]

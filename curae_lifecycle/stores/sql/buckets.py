@@ -87,8 +87,8 @@ def charge_statements(
         known: Whether the bucket's row existed when the request was loaded. Only MariaDB needs it.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
-        tokens: How many tokens to charge, at most `most_together`. A bucket that does not believe
-            its stored instant refuses more than one.
+        tokens: How many tokens to charge, at most `most_together`. If the bucket's stored instant
+            is so late that a wrong clock must have written it, the bucket refuses more than one.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

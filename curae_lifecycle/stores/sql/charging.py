@@ -1,9 +1,9 @@
 """Charges of buckets ahead of a commit, each in a short transaction.
 
 The law of this module: **a request is charged once, or not at all**. Requests of one API key charge
-the same rows, one after the other. On an async database those of a process that wait are charged
-together: one transaction takes as many tokens as there are requests. If a bucket has too few, each
-of them is charged alone, in the order of arrival.
+the same rows, one after the other. On an async database, the waiting requests of a process are
+charged together: one transaction takes as many tokens as there are requests. If a bucket has too
+few tokens, each request is charged alone, in the order of arrival.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def request_charge_statements(
 
 @attrs.define(eq=False)
 class SharedCharges:
-    """The charges of an async store. Those of one API key that wait are made together.
+    """The charges of an async store: waiting requests of one API key are charged together.
 
     Attributes:
         database: The database.
@@ -109,10 +109,10 @@ class SharedCharges:
     _lines: _Lines | None = attrs.field(default=None, init=False)
 
     async def charge(self, charge: RequestCharge) -> bool:
-        """Charge a request, together with those of the same buckets that wait beside it.
+        """Charge a request, together with waiting requests that have the same buckets.
 
         Returns:
-            True if it was charged. False if a bucket no longer admits it.
+            True if the request was charged. False if a bucket no longer admits the request.
 
         Raises:
             StoreUnavailableError: The database failed. The request may have been charged.

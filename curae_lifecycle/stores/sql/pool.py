@@ -60,7 +60,8 @@ _Result = TypeVar("_Result")
 class AsyncPool(Generic[_Connection]):
     """A pool of async connections, for one event loop at a time.
 
-    When another loop uses the pool after that, the pool closes the idle connections and opens others.
+    If that loop has ended and another one uses the pool, the pool closes the idle connections and
+    opens others.
 
     Attributes:
         connect: Opens a connection, with a timeout.

@@ -132,8 +132,8 @@ class Erased:
     def deletions(self) -> Iterator[tuple[Statement, Statement]]:
         """Yield pairs of statements that delete a batch of rows with their hosted pages.
 
-        Each pair is one transaction. A purge that was cut off between two goes on with
-        the rows that are left.
+        Each pair is one transaction. If a purge is cut off between two pairs, the next purge
+        deletes the rows that are left.
         """
         for table, kind, ids in (
             ("curae_connection", PageKind.CONNECTION, self.connections),

@@ -77,14 +77,14 @@ class Replication:
             raise StoreUnavailableError("a wait for a standby was cancelled")
 
     def confirm_earlier_commits(self, cancelled_before: int) -> None:
-        """Record that a commit reached the standby, and so did all earlier commits.
+        """Record that the caller's commit reached the standby, and so did all earlier commits.
 
         Args:
-            cancelled_before: The value of `cancelled_waits` before that commit began.
+            cancelled_before: The value of `cancelled_waits` before the caller's commit began.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after
-                that commit began. It may be the wait of that commit.
+                the caller's commit began. The cancelled wait may be that of this very commit.
         """
         with self._lock:
             self._confirmed = max(self._confirmed, cancelled_before)

@@ -290,7 +290,7 @@ def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Stat
 def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> Statement:
     """Build the upsert that notes an erased app user, whose rows a purge deletes later.
 
-    Of two concurrent erasures the note of the later one stays, whichever comes first.
+    If two erasures run at once, the note with the later era stays, whichever was written first.
 
     Args:
         dialect: The database's dialect.

@@ -84,14 +84,15 @@ class BlockingTransactions:
 
 @attrs.frozen
 class RetriedTransactions:
-    """A wrapper that repeats what an unavailable database refused, for jobs without a request.
+    """A wrapper that repeats statements and transactions while the database is unavailable.
 
-    A transaction may run twice, because the outcome of a failed commit can be unknown. So each
-    must leave the same rows the second time.
+    It is for jobs that no request waits for, such as a purge. A transaction may run twice, because
+    the outcome of a failed commit can be unknown. So each transaction must leave the same rows when
+    it runs a second time.
 
     Attributes:
         database: The database.
-        retrier: Its limits are those of each statement and of each transaction.
+        retrier: Runs the attempts. Its limits apply to each statement and to each transaction.
     """
 
     database: AsyncTransactions

@@ -100,7 +100,8 @@ HistoryEntry = str | tuple[Request, Response]
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
     """Return the entries of a step and its outcome for `failure_of`.
 
-    Only a check that fails describes its responses, unless one may be impossible to describe.
+    A plain response is returned with its request, so that only a failed check describes it. Any
+    other outcome is described here, because it may be impossible to describe.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:

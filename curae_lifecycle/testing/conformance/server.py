@@ -84,8 +84,8 @@ class Server:
             connection's id and the actor.
         revoke_late: Records now that a connection was revoked some time ago. Takes the connection's
             id, the actor and how long ago, as in `authorize_late`.
-        complete_handoff: Records that the sign-up page of a session landed. Takes the session's id
-            and the platform's user id.
+        complete_handoff: Records that a user completed the sign-up page of a session. Takes the
+            session's id and the platform's user id.
         graduate: Records that the LIMITED user of a coordinate became ACTIVE. Takes the coordinate
             and the id of the user who graduated; `None` means the bound user.
         tombstone: Records that the user of a coordinate is gone, as a new tombstone each time.

@@ -72,10 +72,11 @@ class Arena(Protocol[AnyStore]):
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race, and a `PageWrite` from itself to itself for each hosted
-                page that an action registered or tried to register. The values that they touched
-                must be returned, and the session `tenant.open_session`, as by `reference()`; other
-                values of the tenant may be returned if `reference()` returns them, too.
+            touched: The writes of the race, and a `PageWrite` for each hosted page that an action
+                registered or tried to register, with that page as `before` and `after`. The values
+                of these writes must be returned, and the session `tenant.open_session`, all with
+                the names and texts that the arena of `reference()` returns. Other values of the
+                tenant may be returned if that arena returns them, too.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`.
@@ -149,8 +150,8 @@ class StoreArena:
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
         can be compared. Of a record's fingerprint only the operation is returned: its digest
         depends on `id_prefix`. A hosted page is returned without its digest, by the number of its
-        request. A page about a user is returned only while the user is LIMITED: a graduation does
-        not stop one that is registered at the same time, which then has no effect.
+        request. A page about a user is returned only while the user is LIMITED. If a page is
+        registered while the user graduates, the page may be stored, but has no effect.
 
         Args:
             tenant: The tenant.

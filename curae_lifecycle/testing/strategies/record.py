@@ -63,7 +63,7 @@ def attempts() -> st.SearchStrategy[Attempt]:
 
 @st.composite
 def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """Draw a record that has a given standing, with an instant at which it has it.
+    """Draw a record, and an instant at which the record has a given standing.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
