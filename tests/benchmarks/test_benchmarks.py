@@ -125,7 +125,7 @@ def test_benchmark_spread_is_interquartile_range_over_median() -> None:
     assert spread([8.0, 9.0, 10.0, 11.0, 100.0]) == pytest.approx(0.2)
 
 
-def test_timed_benchmark_batch_of_7_calls_makes_7_calls() -> None:
+def test_timing_a_batch_of_7_calls_runs_the_code_7_times() -> None:
     made: list[int] = []
     calls: list[None] = []
 
@@ -259,7 +259,7 @@ def test_benchmark_table_names_python_version_and_missing_peers() -> None:
     assert "|  | a & b | 1.50 µs ±5% | 2.00 | 12.0 × ±10% | no <wait> |" in text
 
 
-def test_benchmark_figures_of_another_python_have_own_columns() -> None:
+def test_benchmark_table_has_columns_for_each_python_version() -> None:
     other = attrs.evolve(a_report(), about={"Python": "CPython 3.13.5, GCC"})
     assert "| limits: a log | 1.50 µs | 1.50 µs | 1.00 × | 2.00 | 2.00 |" in markdown(
         a_report(), other
@@ -301,7 +301,7 @@ def test_benchmark_command_prints_the_table_of_a_report_file(
     assert svg.read_text("utf-8") == picture(a_report().lines)
 
 
-def test_benchmark_page_and_picture_show_every_row_and_side() -> None:
+def test_docs_show_every_benchmark_row_and_compared_library() -> None:
     page, svg = PAGE.read_text("utf-8"), PICTURE.read_text("utf-8")
     shown = page.partition(table.BEGIN)[2].partition(table.END)[0]
     ET.fromstring(svg)  # noqa: S314 - the committed picture
@@ -346,7 +346,7 @@ def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_benchmark_floor_only_makes_the_values_of_the_timed_call() -> None:
+def test_benchmark_can_rebuild_every_value_that_a_call_built() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

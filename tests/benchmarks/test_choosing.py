@@ -32,7 +32,7 @@ def test_chosen_mutants_depend_on_the_seed_alone() -> None:
     assert len({tuple(choose(MODULES, 8, seed=seed, changed=())) for seed in range(9)}) > 1
 
 
-def test_changed_files_outside_the_package_name_no_module() -> None:
+def test_only_python_files_of_the_package_are_changed_modules() -> None:
     files = ["curae_lifecycle/rules/chain.py", "curae_lifecycle/py.typed", "tests/rules/chain.py"]
     assert modules_of(files) == {"rules.chain"}
 

@@ -40,12 +40,12 @@ def e(x):
 """
 
 
-def test_source_to_mutate_loses_all_decorators_but_given() -> None:
+def test_source_to_mutate_keeps_only_hypothesis_given_decorators() -> None:
     kept = [each for each in undecorated(SOURCE).split() if each[0] == "@"]
     assert kept == ["@given(st.none())"]
 
 
-def test_check_decorator_adds_the_function_itself_to_the_checks() -> None:
+def test_conformance_check_decorator_stores_the_plain_function() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 
@@ -64,6 +64,6 @@ def test_plain_function_is_found_under_its_decorators(found: object, file: str, 
     assert (function.__name__, function.__code__.co_filename) == (name, file)
 
 
-def test_no_plain_function_is_found_of_another_file() -> None:
+def test_plain_function_from_another_file_is_not_found() -> None:
     assert plain_function(keys.record_key, deadline.__file__) is None
     assert plain_function(Call, keys.__file__) is None

@@ -29,12 +29,12 @@ def test_server_benchmark_row_divides_by_hand_written_sql_rates() -> None:
     assert row["µs bare"] == row["µs ours"] == "339 / 135"
 
 
-def test_outbox_benchmark_line_divides_its_rate_by_a_plain_loops() -> None:
+def test_outbox_benchmark_line_has_the_ratio_to_a_plain_loop() -> None:
     slow_worker = outbox.line("sqlite", {"bare": [1, 2, 9], "shipped": [4, 4, 4]}, 1000)
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 
 
-def test_one_key_benchmark_line_has_the_ratios_to_no_bucket() -> None:
+def test_one_api_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
     done = Counter({"without": 400, "with": 300, "apart": 500})
     assert one_key.line(done, 3, 2.0).split() == [
         *("200", "with", "0.75", "apart", "1.25"),
@@ -42,14 +42,14 @@ def test_one_key_benchmark_line_has_the_ratios_to_no_bucket() -> None:
     ]
 
 
-def test_neighbour_benchmark_line_has_ratios_to_spread_and_open() -> None:
+def test_noisy_tenant_line_has_ratio_to_many_keys_and_open_guard() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line
     assert "A    750/s,  0.50 of open,  1.00 of no bucket  failed 4" in line
 
 
-def test_neighbour_benchmark_line_has_the_ratio_to_no_bucket() -> None:
+def test_noisy_tenant_line_has_the_ratio_to_no_rate_limit() -> None:
     found = {
         ("spread", True): QUICK,
         ("lone", True): QUICK,

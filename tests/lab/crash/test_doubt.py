@@ -68,7 +68,7 @@ def test_database_outage_alone_marks_no_fact_as_maybe_retried(*, is_doubtful: bo
     assert with_doubt(told, [(0, 20 * SECOND)]) == told
 
 
-def test_only_commits_with_an_unknown_outcome_are_counted() -> None:
+def test_only_commits_of_unknown_outcome_count_as_doubtful() -> None:
     store = DoubtedCommits(MemoryStore())
     assert store.commit(store.load(Needs()), NO_CHANGES)
     assert store.number == 0

@@ -88,7 +88,7 @@ def test_history_checker_rejects_extra_or_missing_outbox_message(lived: Lived) -
         assert lived.judged(Rest(rest.values, others)).is_explained is False
 
 
-def test_history_checker_rejects_a_stale_read_unless_overlapping(lived: Lived) -> None:
+def test_history_checker_allows_stale_read_only_during_the_write(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, answer=lived.history[1].answer)
     assert lived.judged().is_explained is False
@@ -96,13 +96,13 @@ def test_history_checker_rejects_a_stale_read_unless_overlapping(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_rejects_a_read_before_its_write(lived: Lived) -> None:
+def test_history_checker_rejects_a_read_of_a_later_write(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, invoked=lived.history[1].invoked, returned=lived.history[1].returned)
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_rejects_a_second_execution_of_a_key(lived: Lived) -> None:
+def test_history_checker_rejects_reexecuted_idempotency_key(lived: Lived) -> None:
     lived.create("k-1")
     lived.create("k-2")
     # As if both had the key of the first one.
@@ -153,7 +153,7 @@ def test_history_checker_accepts_ignored_fact_only_if_retried(lived: Lived) -> N
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_double_charge_only_if_retried(
+def test_history_checker_accepts_double_limit_charge_if_retried(
     lived: Lived,
 ) -> None:
     lived.initiate("k-1")
@@ -174,7 +174,7 @@ def test_history_checker_accepts_double_charge_only_if_retried(
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_two_lost_attempts_and_an_answer(lived: Lived) -> None:
+def test_history_checker_accepts_answer_after_two_lost_attempts(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(3):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -186,7 +186,7 @@ def test_history_checker_accepts_two_lost_attempts_and_an_answer(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_allows_one_of_16_unanswered_requests(lived: Lived) -> None:
+def test_history_checker_accepts_one_effect_of_16_lost_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -220,7 +220,7 @@ def test_history_checker_rejects_an_incorrect_retry_after(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_rejects_an_eleventh_admitted_initiate(lived: Lived) -> None:
+def test_history_checker_rejects_initiate_beyond_the_limit_of_10(lived: Lived) -> None:
     for number in range(10):
         lived.initiate(f"k-{number}")
     lived.pass_time(60)
@@ -254,7 +254,7 @@ def test_history_checker_rejects_refused_page_visit_with_effect(lived: Lived) ->
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_a_cancel_begun_before_reconnect(lived: Lived) -> None:
+def test_history_checker_accepts_cancel_overlapping_a_reconnect(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, key="k-3")
@@ -266,7 +266,7 @@ def test_history_checker_accepts_a_cancel_begun_before_reconnect(lived: Lived) -
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_reconnect_loaded_before_a_fact(
+def test_history_checker_accepts_reconnect_that_missed_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -290,7 +290,7 @@ def test_history_checker_accepts_reconnect_loaded_before_a_fact(
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_revoke_loaded_before_a_fact(
+def test_history_checker_accepts_revoke_that_missed_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived.create("k-1")

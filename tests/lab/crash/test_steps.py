@@ -28,7 +28,7 @@ FORWARD: Final = Step(first=200, last=210, before=-MINUTE, after=0)
         ((211, 300), (0, 0), 0),
     ],
 )
-def test_clock_offsets_of_a_span_cover_both_sides_of_its_steps(
+def test_offset_bounds_of_a_span_cover_each_clock_step_in_it(
     span: tuple[int, int], offsets: tuple[int, int], forward: int
 ) -> None:
     steps = Steps([BACK, FORWARD])
@@ -36,7 +36,7 @@ def test_clock_offsets_of_a_span_cover_both_sides_of_its_steps(
     assert steps.forward(*span) == forward
 
 
-def test_unanswered_operation_gets_the_clock_offsets_to_the_end() -> None:
+def test_unanswered_request_covers_clock_steps_until_run_ends() -> None:
     lived = Lived()
     lived.create("k-1")
     steps = Steps([attrs.evolve(BACK, first=lived.moment, last=lived.moment + 1)])
@@ -89,7 +89,7 @@ def test_history_checker_accepts_tombstone_after_clock_step_back() -> None:
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_a_retried_tombstone_done_twice() -> None:
+def test_history_checker_accepts_tombstone_done_twice_if_retried() -> None:
     lived = Lived()
     lived.create("k-1")
     first = len(lived.history)

@@ -30,7 +30,7 @@ class Locked(Forwarding):
         return super().run_transaction(statements)
 
 
-def test_status_query_reads_an_unswept_connection_as_revoked(tmp_path: Path) -> None:
+def test_status_query_reads_revoked_as_soon_as_tombstone_commits(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'watched.db'}")
     database = SqlDatabase(engine)
     store = SqlStore(database)
