@@ -158,7 +158,7 @@ def test_api_key_change_applies_at_once_on_async_workers(postgres_url: str) -> N
     asyncio.run(run())
 
 
-def test_concurrent_key_registrations_leave_one_whole_caller(database: SqlDatabase) -> None:
+def test_concurrent_registrations_of_an_api_key_store_one_caller(database: SqlDatabase) -> None:
     callers = [attrs.evolve(WRITER, api_key_id=ApiKeyId(f"key-{n}")) for n in range(8)]
     begin, failures = threading.Barrier(len(callers)), list[Exception]()
 

@@ -186,7 +186,7 @@ def batches(ids: list[ConnectionId]) -> list[list[ConnectionId]]:
     return [*found, [first, *later]]
 
 
-def test_async_store_revokes_a_long_chain_in_the_same_batches(
+def test_async_store_revokes_long_chain_in_batches_from_its_end(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_loop, "REVOCATION_BATCH", BATCH)
@@ -220,7 +220,7 @@ def test_killed_revocation_has_ended_access_and_can_be_resumed(place: Place, com
     assert isinstance(revoke(place.store, chain[0]), Ignored)
 
 
-def test_revocation_killed_before_a_commit_changes_nothing(place: Place) -> None:
+def test_revocation_killed_before_first_commit_stores_nothing(place: Place) -> None:
     chain = store_chain(place.store, 8)
     with pytest.raises(Killed):
         revoke(Stepped(place.store, before_commit={1: kill}), chain[0])
@@ -228,7 +228,9 @@ def test_revocation_killed_before_a_commit_changes_nothing(place: Place) -> None
 
 
 @pytest.mark.parametrize("commits", [1, 2])
-def test_connection_made_between_two_batches_is_not_revoked(place: Place, commits: int) -> None:
+def test_successor_made_between_revocation_batches_stays_pending(
+    place: Place, commits: int
+) -> None:
     chain = store_chain(place.store, 8)
     store = Stepped(place.store, before_load={commits + 1: lambda: place.reconnect(chain[-1])})
     assert isinstance(revoke(store, chain[0]), Done)
@@ -236,7 +238,7 @@ def test_connection_made_between_two_batches_is_not_revoked(place: Place, commit
     laws.check_chain(place.all(), NOW, era=None)
 
 
-def test_connection_made_before_the_first_commit_is_revoked(place: Place) -> None:
+def test_successor_made_before_the_first_batch_is_revoked_too(place: Place) -> None:
     chain = store_chain(place.store, 8)
     record(place.store, Expired(chain[-1].id))
     rival = {1: lambda: place.reconnect(chain[-1])}
@@ -244,7 +246,7 @@ def test_connection_made_before_the_first_commit_is_revoked(place: Place) -> Non
     assert statuses(place) == [Status.REVOKED] * 9
 
 
-def test_successor_of_a_revoked_head_before_a_commit_is_revoked(
+def test_new_successor_of_an_already_revoked_head_is_revoked_too(
     place: Place,
 ) -> None:
     chain = store_chain(place.store, 8)
@@ -254,7 +256,7 @@ def test_successor_of_a_revoked_head_before_a_commit_is_revoked(
     assert statuses(place) == [Status.REVOKED] * 9
 
 
-def test_reconnect_of_an_old_id_between_batches_is_superseded(place: Place) -> None:
+def test_reconnect_of_a_superseded_id_between_batches_gets_409(place: Place) -> None:
     chain = store_chain(place.store, 8)
     codes: list[int] = []
 
@@ -293,7 +295,7 @@ def test_chain_is_revoked_though_the_clock_moves_between_batches(
         assert {each.revoked_at for each in found} == {at(15) if happened_at == at(15) else NOW}
 
 
-def test_revocation_too_far_ahead_raises_and_changes_nothing(place: Place) -> None:
+def test_revocation_dated_too_far_ahead_raises_changing_nothing(place: Place) -> None:
     chain = store_chain(place.store, 8)
     with pytest.raises(ValueError, match="happened_at"):
         revoke(place.store, chain[0], NOW + timedelta(minutes=6))
@@ -359,7 +361,7 @@ class Whole(Stepped):
         return super().load(attrs.evolve(needs, chain_part=None), key_digest)
 
 
-def test_store_that_loads_whole_chains_uses_the_same_batches(place: Place) -> None:
+def test_chain_is_revoked_in_batches_even_if_loaded_whole(place: Place) -> None:
     chain = store_chain(place.store, 8)
     store = Whole(place.store)
     assert isinstance(revoke(store, chain[0]), Done)
@@ -399,6 +401,6 @@ class LoadsTheStart(MemoryStore):
 
 
 @pytest.mark.parametrize("kind", [MemoryStore, LoadsTheStart])
-def test_kit_finds_a_store_that_loads_the_start_of_a_chain(kind: type[MemoryStore]) -> None:
+def test_conformance_kit_rejects_a_store_that_loads_chain_starts(kind: type[MemoryStore]) -> None:
     failed = {each.check for each in check_store(kind(), only=[OVER_A_LONG_CHAIN]).failed}
     assert failed == ({OVER_A_LONG_CHAIN} if kind is LoadsTheStart else set())

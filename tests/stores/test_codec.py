@@ -145,7 +145,7 @@ def test_dump_then_load_returns_an_equal_value_and_types(value: Storable) -> Non
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", COORDINATE])
-def test_dump_or_load_of_another_class_raises(value: object) -> None:
+def test_dump_or_load_of_a_class_that_is_not_stored_raises(value: object) -> None:
     classes = "one of Connection, CuraeConnectSession, LimitedAccountAppBinding, Record, .*"
     with pytest.raises(ArgumentError, match=rf"^value: must be {classes}, not {describe(value)}$"):
         dump(cast("Connection", value))
@@ -279,7 +279,7 @@ def test_unordered_or_out_of_range_rate_limit_log_is_malformed(instants: list[Js
 
 
 @pytest.mark.parametrize("part", [-1, MAX_INTEGER, 10**30])
-def test_stored_bucket_part_out_of_range_is_invalid(part: int) -> None:
+def test_bucket_document_with_part_out_of_range_is_malformed(part: int) -> None:
     document: Json = {"format": 1, "full_at": 0, "part": part}
     assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
 
@@ -317,7 +317,7 @@ def test_object_field_reads_and_writes_an_object_of_its_class() -> None:
     assert field.write(value) == document
 
 
-def test_document_codec_skips_format_and_raises_for_others() -> None:
+def test_document_codec_raises_for_unknown_members_except_format() -> None:
     document = codec._document_codec(
         ResponseReference, status=FieldCodec(int), reference=FieldCodec(str)
     )

@@ -108,7 +108,7 @@ def test_connection_list_of_a_user_without_connections_is_empty(store: Store) ->
 
 
 @pytest.mark.parametrize("limit", [None, 2, 100])
-def test_connection_list_excludes_other_coordinates(store: Store, limit: int | None) -> None:
+def test_connection_list_excludes_other_users_and_apps(store: Store, limit: int | None) -> None:
     fill(store, 1, 4, 7)
     fill(store, 2, 5, 8, coordinate=OTHER_USER)
     fill(store, 3, 6, 9, coordinate=OTHER_APP)

@@ -9,7 +9,7 @@ from tests.support.charging import MemoryChargingStore
 from tests.support.serving import Awaited
 
 
-def test_store_that_charges_apart_is_recognized_and_others_not() -> None:
+def test_store_that_charges_limits_before_commit_is_recognized() -> None:
     charging = MemoryChargingStore()
     assert is_charging_store(charging)
     assert is_async_charging_store(as_async_store(charging))

@@ -176,7 +176,7 @@ def test_graduation_page_has_the_coordinate_and_the_bound_user(
     assert (found.coordinate, found.user_id) == (coordinate, bound)
 
 
-def test_longest_app_user_id_is_kept_whole_in_the_page_subject() -> None:
+def test_page_subject_of_longest_app_user_id_is_under_612_chars() -> None:
     user = AppUserId("\N{GRINNING FACE}" * 256)
     bound = attrs.evolve(LIMITED, user_id=UserId(user))
     found = hosted_page_for(

@@ -78,7 +78,7 @@ def page(kind: PageKind, subject: str) -> HostedPage:
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_every_member_of_a_row_key_changes_its_text(kind: str) -> None:
+def test_row_keys_differ_if_any_of_their_members_differs(kind: str) -> None:
     texts = TEXTS[kind]()
     assert len(set(texts)) == len(texts) >= 5
     assert {len(text) for text in texts} == {64}, "it fits every index"
@@ -100,7 +100,7 @@ def test_row_keys_differ_even_if_their_joined_members_are_equal() -> None:
     assert len(texts) == len(pairs)
 
 
-def test_key_of_a_page_subject_is_the_digest_of_its_json() -> None:
+def test_row_key_of_a_page_subject_is_the_digest_of_its_json() -> None:
     # Rows of an earlier release have this key.
     text = '["connection", "c-1"]'
     expected = hashlib.sha256(text.encode()).hexdigest()
@@ -117,5 +117,5 @@ def test_lower_case_uuid_is_the_key_of_its_row() -> None:
     ["", uuid(1)[:-1], f"{uuid(1)}0", f"{uuid(1)} ", f"{uuid(1)}\n", uuid(10).upper(), "\0" * 36],
     ids=repr,
 )
-def test_key_of_a_malformed_id_is_empty(id_: str) -> None:
+def test_row_key_of_a_malformed_id_is_empty(id_: str) -> None:
     assert id_key(ConnectionId(id_)) == ""

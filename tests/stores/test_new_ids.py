@@ -76,7 +76,7 @@ def test_base_url_without_a_path_raises_argument_error(base: object, given: str)
     assert error.allowed == "a URL such as https://connect.example/"
 
 
-def test_shortest_base_url_ends_after_its_host() -> None:
+def test_base_url_of_only_a_host_and_a_slash_is_accepted() -> None:
     assert RandomIds("https://a/")(START).next_action.url.startswith("https://a/")
 
 

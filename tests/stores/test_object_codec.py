@@ -43,13 +43,13 @@ def test_object_codec_reads_the_document_that_it_wrote(
     assert codec().read(document) == Point(1, 2, note)
 
 
-def test_nullable_copies_a_codec_and_leaves_it_as_it_was() -> None:
+def test_nullable_returns_a_changed_copy_of_the_codec() -> None:
     text = FieldCodec(str)
     assert nullable(text) == FieldCodec(str, nullable=True)
     assert not text.nullable
 
 
-def test_object_codec_skips_listed_members_and_raises_for_others() -> None:
+def test_object_codec_skips_listed_and_rejects_unknown_members() -> None:
     document: Document = {"x": 1, "y": "2", "format": 1}
     assert codec().read(document) == Point(1, 2)
     assert fault(lambda: codec().read({**document, "z": 3})) == (None, "INVALID")
@@ -59,7 +59,7 @@ def test_object_codec_skips_listed_members_and_raises_for_others() -> None:
     ("member", "wrong"),
     [("x", "1"), ("x", True), ("x", None), ("y", 2), ("y", "two"), ("y", None), ("note", 5)],
 )
-def test_object_codec_names_a_member_of_another_type(member: str, wrong: object) -> None:
+def test_object_codec_error_names_the_member_of_a_wrong_type(member: str, wrong: object) -> None:
     document: Document = {"x": 1, "y": "2", "note": "here", member: wrong}
     assert fault(lambda: codec().read(document)) == (member, "INVALID")
 

@@ -111,7 +111,7 @@ def test_giving_up_after_conflicts_logs_no_unexpected_error(
     assert caplog.messages == ["gave up after attempt 1"]
 
 
-def test_unexpected_error_is_added_to_the_counts() -> None:
+def test_unexpected_error_is_added_to_the_retry_stats() -> None:
     stats = RetryStats(unexpected_errors=1)
     ask(broken(), request("create"), stats)
     assert stats == RetryStats(attempts=1, unexpected_errors=2)
@@ -198,14 +198,14 @@ def test_charge_and_then_commit_store_all_changes_of_the_answer(operation: str) 
     assert commit.events
 
 
-def test_revocation_that_is_charged_apart_commits_its_effects() -> None:
+def test_revocation_charged_before_its_commit_commits_effects() -> None:
     made = Noting()
     send(made, "revoke")
     assert made.steps[-1][0].effects
 
 
 @pytest.mark.parametrize("conflicts", [1, 3])
-def test_charge_of_an_earlier_attempt_is_in_the_answer_once(conflicts: int) -> None:
+def test_request_retried_after_conflicts_is_charged_only_once(conflicts: int) -> None:
     made = Noting()
     made.conflicts = conflicts
     answer = send(made, "create")
@@ -215,7 +215,7 @@ def test_charge_of_an_earlier_attempt_is_in_the_answer_once(conflicts: int) -> N
     assert answer.changes == charge + commit
 
 
-def test_charge_that_conflicts_is_decided_again_and_refused() -> None:
+def test_charge_conflict_over_the_last_token_gives_429() -> None:
     made = Noting()
     made.before_charge = then(lambda: send(made, "create"))
     answer = send(made, "create", "k-2")
@@ -223,7 +223,7 @@ def test_charge_that_conflicts_is_decided_again_and_refused() -> None:
     assert answer.changes == NO_CHANGES
 
 
-def test_read_is_charged_durably_and_commits_nothing() -> None:
+def test_read_request_charges_its_bucket_durably_without_commit() -> None:
     made = Noting()
     answer = send(made, "get")
     assert answer.response.status == 200
@@ -251,7 +251,7 @@ def test_read_without_buckets_calls_neither_charge_nor_commit() -> None:
 # --- Facts ----------------------------------------------------------------------------------
 
 
-def test_recorded_tombstone_returns_the_changes_of_its_sweep() -> None:
+def test_recorded_tombstone_returns_changes_of_all_its_commits() -> None:
     made = faulty((), pending())
     committed: list[Changes] = []
     made.before_commit = committed.append

@@ -279,7 +279,7 @@ FACTS: Final[list[Fact]] = [
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
-def test_sql_rows_of_a_call_give_the_snapshot_of_memory_store(
+def test_sql_rows_of_a_request_give_snapshot_of_memory_store(
     operation: Operation, order: int
 ) -> None:
     rows = Rows(*EVERY)
@@ -325,7 +325,7 @@ def test_row_query_for_a_part_of_a_chain_holds_its_bounds() -> None:
 @pytest.mark.parametrize(
     ("after", "limit"), [(None, None), (None, 2), (THREE[0].id, None), (THREE[1].id, 2)]
 )
-def test_sql_rows_of_a_page_give_the_snapshot_of_memory_store(
+def test_sql_rows_of_a_list_page_give_snapshot_of_memory_store(
     after: ConnectionId | None, limit: int | None, order: int
 ) -> None:
     rows = Rows(*EVERY)
@@ -337,7 +337,7 @@ def test_sql_rows_of_a_page_give_the_snapshot_of_memory_store(
         assert snapshot_of(asked, found) == expected
 
 
-def test_hosted_page_survives_its_row() -> None:
+def test_hosted_page_is_loaded_unchanged_from_its_sql_row() -> None:
     page = HostedPage(
         digest=url_digest("https://connect.example/1"),
         kind=PageKind.CONNECTION,

@@ -85,7 +85,7 @@ def test_serve_returns_a_response_and_stores_its_changes() -> None:
     assert made.asked == {"caller_of": 1, "load": 1, "commit": 1}
 
 
-def test_retry_with_the_same_key_replays_the_first_response() -> None:
+def test_retry_with_same_idempotency_key_replays_first_response() -> None:
     made = faulty()
     first = ask(made, request("create"))
     made.clock.pass_time(3600)
@@ -401,14 +401,14 @@ def test_ignored_or_refused_fact_commits_nothing() -> None:
 
 
 @pytest.mark.parametrize("fault", [LOST, BEFORE])
-def test_fact_is_judged_again_after_a_failed_commit(fault: Fault, time: FakeTime) -> None:
+def test_fact_is_decided_again_after_a_failed_commit(fault: Fault, time: FakeTime) -> None:
     made = faulty([fault, fault], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Done)
     assert made.asked == {"load": 3, "commit": 3}
     assert len(time.pauses) == 2
 
 
-def test_fact_with_a_commit_of_unknown_outcome_is_ignored() -> None:
+def test_fact_whose_lost_commit_succeeded_is_ignored_on_retry() -> None:
     made = faulty([AFTER], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Ignored)
     stored = made.store.connection(ID)

@@ -236,7 +236,9 @@ def test_fact_on_a_hanging_store_raises_within_the_time_limit(time: FakeTime) ->
 
 
 @pytest.mark.parametrize("operation", ["create", "reconnect", "revoke", "initiate"])
-def test_concurrent_requests_with_one_key_execute_once(operation: str, time: FakeTime) -> None:
+def test_concurrent_requests_of_one_idempotency_key_execute_once(
+    operation: str, time: FakeTime
+) -> None:
     made = faulty((), pending())
     if operation == "reconnect":
         record_at(made.store, curae.Revoked(ID, curae.Actor.APP), at(0))

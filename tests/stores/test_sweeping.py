@@ -101,7 +101,7 @@ class RepeatsPages(MemoryStore):
         return super().load(needs, key_digest)
 
 
-def test_sweep_of_a_store_that_repeats_a_page_raises() -> None:
+def test_tombstone_sweep_raises_if_the_store_repeats_a_page() -> None:
     repeating = RepeatsPages(clock=lambda: START)
     made = [pending(number=number) for number in range(1, sweeping.REVOCATION_BATCH + 1)]
     assert commit_writes(repeating, tuple([ConnectionWrite(None, each) for each in made]))
@@ -110,7 +110,7 @@ def test_sweep_of_a_store_that_repeats_a_page_raises() -> None:
         sweep_now(repeating, COORDINATE)
 
 
-def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) -> None:
+def test_tombstone_sweep_goes_on_if_another_tombstone_commits(store: MemoryStore) -> None:
     racing = Meanwhile(store, is_page, tombstone)
     changes = sweep_now(racing, COORDINATE)
     assert is_swept(store)
@@ -118,7 +118,7 @@ def test_sweep_continues_if_a_tombstone_commits_during_it(store: MemoryStore) ->
     assert noted.after.swept
 
 
-def test_sweep_ends_connections_of_a_tombstone_in_its_last_step(store: MemoryStore) -> None:
+def test_tombstone_sweep_restarts_for_a_tombstone_in_last_step(store: MemoryStore) -> None:
     loads = 0
 
     def is_last_step(needs: Needs) -> bool:
@@ -139,7 +139,7 @@ def test_sweep_ends_connections_of_a_tombstone_in_its_last_step(store: MemorySto
 
 
 @pytest.mark.parametrize("seconds_late", [0, 1])
-def test_sweep_starts_no_batch_at_the_deadline_of_its_caller(
+def test_tombstone_sweep_starts_no_batch_at_its_callers_deadline(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch, seconds_late: int
 ) -> None:
     time = fake_time(monkeypatch)
@@ -172,12 +172,12 @@ def test_time_limit_of_retries_starts_anew_in_each_sweep_batch(
     assert is_swept(store)
 
 
-def test_fact_finishes_an_earlier_sweep_first(store: MemoryStore) -> None:
+def test_next_fact_finishes_an_interrupted_tombstone_sweep(store: MemoryStore) -> None:
     record(store, Graduated(COORDINATE, None))
     assert is_swept(store)
 
 
-def test_sweep_outside_a_request_outlasts_a_30_second_outage(
+def test_tombstone_sweep_outlasts_a_30_second_store_outage(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = fake_time(monkeypatch)
@@ -196,20 +196,20 @@ def test_sweep_outside_a_request_outlasts_a_30_second_outage(
     assert is_swept(store)
 
 
-def test_sweep_that_was_finished_before_commits_nothing(store: MemoryStore) -> None:
+def test_repeated_tombstone_sweep_commits_nothing(store: MemoryStore) -> None:
     assert sweep_now(store, COORDINATE).writes
     assert sweep_now(store, COORDINATE) == NO_CHANGES
     assert sweep_now(MemoryStore(), COORDINATE) == NO_CHANGES
 
 
-def test_sweep_of_a_coordinate_erased_meanwhile_ends(store: MemoryStore) -> None:
+def test_tombstone_sweep_ends_if_its_user_is_erased_meanwhile(store: MemoryStore) -> None:
     racing = Meanwhile(store, is_page, forget)
     stepped = Stepped(racing)
     assert sweep_now(stepped, COORDINATE) == NO_CHANGES
     assert stepped.pages() == [None]
 
 
-def test_sweep_ends_if_a_failover_loses_its_tombstone() -> None:
+def test_tombstone_sweep_ends_if_a_failover_loses_the_tombstone() -> None:
     """A promoted asynchronous standby may not have it."""
     store = MemoryStore(clock=lambda: START)
     bound = LimitedAccountAppBinding(COORDINATE, UserId("1"), AccountState.LIMITED, generation=1)
@@ -224,7 +224,7 @@ def test_sweep_ends_if_a_failover_loses_its_tombstone() -> None:
     assert kept.status is Status.PENDING
 
 
-def test_sweep_finished_by_another_worker_commits_nothing_more(store: MemoryStore) -> None:
+def test_tombstone_sweep_finished_by_another_worker_adds_nothing(store: MemoryStore) -> None:
     def finish(inner: MemoryStore) -> None:
         record(inner, Tombstoned(COORDINATE, happened_at=START))
 
@@ -303,7 +303,7 @@ def ids(*numbers: int) -> list[str]:
 
 
 @pytest.mark.parametrize("conflicts", [frozenset[int](), frozenset(range(0, 10, 2))])
-def test_sweep_revokes_active_connections_first(
+def test_tombstone_sweep_revokes_active_connections_first(
     monkeypatch: pytest.MonkeyPatch, conflicts: frozenset[int]
 ) -> None:
     store = unswept(monkeypatch, connections=7, active={2, 7})
@@ -314,14 +314,16 @@ def test_sweep_revokes_active_connections_first(
     assert is_swept(store)
 
 
-def test_sweep_reads_each_batch_once_per_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tombstone_sweep_reads_all_batches_in_each_of_two_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stepped = Stepped(unswept(monkeypatch, connections=7, active={2, 7}))
     sweep_now(stepped, COORDINATE)
     assert stepped.pages() == [None, *ids(3, 6), None, *ids(3, 6)]
     assert len(stepped.loads) == 8, "the binding is loaded at the start and at the end"
 
 
-def test_sweep_of_active_connections_only_is_a_single_pass(
+def test_tombstone_sweep_of_only_active_connections_is_one_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stepped = Stepped(unswept(monkeypatch, connections=6, active={*range(1, 7)}))
@@ -330,7 +332,7 @@ def test_sweep_of_active_connections_only_is_a_single_pass(
     assert stepped.revoked() == [ids(1, 2, 3), ids(4, 5, 6), []]
 
 
-def test_sweep_whose_commits_all_conflict_raises_unavailable(
+def test_tombstone_sweep_whose_commits_all_conflict_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stepped = Stepped(unswept(monkeypatch, connections=1, active={1}), frozenset(range(999)))
@@ -359,7 +361,7 @@ class Restarting:
         return self.store.commit(loaded, changes, page)
 
 
-def test_sweep_survives_a_database_restart_of_most_of_a_minute(
+def test_tombstone_sweep_survives_a_59_second_database_restart(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With the average pauses.
@@ -368,7 +370,7 @@ def test_sweep_survives_a_database_restart_of_most_of_a_minute(
     assert is_swept(store)
 
 
-def test_purge_finishes_a_sweep_and_does_not_repeat_it(store: MemoryStore) -> None:
+def test_purge_finishes_an_interrupted_tombstone_sweep(store: MemoryStore) -> None:
     assert store._bindings.unswept
     store.purge()
     assert is_swept(store)

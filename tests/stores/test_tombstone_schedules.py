@@ -248,12 +248,12 @@ def run_schedules(seeds: int, store: Callable[[], MemoryStore] = MemoryStore) ->
         Schedule(seed, store()).run(60)
 
 
-def test_law_17_tombstone_ends_access_in_100_random_schedules() -> None:
+def test_law_17_tombstone_ends_access_in_100_concurrent_runs() -> None:
     run_schedules(100)
 
 
 @pytest.mark.heavy
-def test_law_17_tombstone_ends_access_in_1200_random_schedules() -> None:
+def test_law_17_tombstone_ends_access_in_1200_concurrent_runs() -> None:
     run_schedules(1_200)
 
 
@@ -378,7 +378,7 @@ class LoadsNoBinding(MemoryStore):
     ],
     ids=lambda each: each.__name__,
 )
-def test_schedules_detect_each_part_removed_from_tombstone_rule(
+def test_random_runs_detect_a_tombstone_rule_with_a_missing_part(
     leave_out: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out(monkeypatch)
@@ -386,6 +386,6 @@ def test_schedules_detect_each_part_removed_from_tombstone_rule(
         run_schedules(600)
 
 
-def test_tombstone_schedules_detect_a_store_loading_no_binding() -> None:
+def test_random_runs_detect_a_store_that_loads_no_binding() -> None:
     with pytest.raises(BrokenScheduleError):
         run_schedules(300, LoadsNoBinding)

@@ -228,12 +228,12 @@ def test_valid_serve_arguments_are_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("value", [None, object(), "sqlite:///curae.db", ENGINE])
-def test_no_store_is_refused(value: object, *, is_async: bool) -> None:
+def test_value_that_is_not_a_store_is_refused(value: object, *, is_async: bool) -> None:
     with pytest.raises(ArgumentError, match=r"^store: must be a"):
         wiring.check_store_kind(value, "serve", is_async=is_async)
 
 
-def test_store_that_passes_each_call_on_to_another_is_accepted() -> None:
+def test_proxy_that_forwards_calls_to_a_store_is_accepted() -> None:
     class Proxy:
         def __init__(self, store: object) -> None:
             self.store = store
@@ -266,7 +266,9 @@ WRONG_ARGUMENTS: Final[dict[str, tuple[object, ...]]] = {
         curae.serve_with_external_call_async,
     ],
 )
-def test_wrong_argument_of_a_serving_function_is_named(function: object, argument: str) -> None:
+def test_error_names_the_wrong_argument_of_a_serve_function(
+    function: object, argument: str
+) -> None:
     store = ASYNC_STORE if inspect.iscoroutinefunction(function) else MemoryStore()
     named: dict[str, object] = {"request": CREATE, "id_factory": MINT}
     if function in {curae.serve_with_external_call, curae.serve_with_external_call_async}:
@@ -289,7 +291,7 @@ def test_external_call_of_the_wrong_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize("fact", [None, "authorized", Authorized])
-def test_what_is_no_fact_is_refused(fact: object) -> None:
+def test_recording_a_value_that_is_not_a_fact_raises(fact: object) -> None:
     for function, store in ((curae.record, STORE), (curae.record_async, ASYNC_STORE)):
         with pytest.raises(ArgumentError, match=r"^fact: must be a fact, such as Authorized"):
             call_and_await(function, store, fact)

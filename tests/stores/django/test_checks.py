@@ -120,7 +120,7 @@ def test_django_system_check_reports_a_long_wait_for_a_pool(
     assert messages == ({} if seconds is None else {"curae_lifecycle.W003": (said, hint)})
 
 
-def test_wait_for_a_pool_is_0_without_one_and_30_by_default() -> None:
+def test_pool_timeout_is_0_without_a_pool_and_30_s_by_default() -> None:
     assert [pool_timeout({}), pool_timeout({"pool": False}), pool_timeout({"pool": {}})] == [
         0.0
     ] * 3

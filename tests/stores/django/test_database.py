@@ -293,7 +293,7 @@ def test_django_migration_creates_and_drops_the_tables(
     assert "No changes detected" in capsys.readouterr().out
 
 
-def test_migrate_changes_only_the_database_of_the_setting(
+def test_migrate_creates_tables_only_in_the_configured_database(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -314,7 +314,7 @@ def test_migrate_changes_only_the_database_of_the_setting(
 # --- Pages ------------------------------------------------------------------------------------
 
 
-def test_django_store_purges_a_page_5_minutes_after_its_end(url: str) -> None:
+def test_django_store_purges_hosted_page_5_minutes_after_expiry(url: str) -> None:
     with database(url) as alias:
         clocked = Clocked(DjangoDatabase(alias))
         kept = Statement("SELECT * FROM curae_page")
@@ -323,7 +323,7 @@ def test_django_store_purges_a_page_5_minutes_after_its_end(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_fact_of_a_replaced_page_is_not_found_on_a_django_store(url: str) -> None:
+def test_django_store_refuses_a_fact_of_a_replaced_hosted_page(url: str) -> None:
     with database(url) as alias:
         store = SqlStore(DjangoDatabase(alias))
         store.register(ApiKey(API_KEY), CALLER)

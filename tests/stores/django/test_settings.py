@@ -49,7 +49,7 @@ def test_django_settings_hold_the_url_and_default_timeouts() -> None:
     }
 
 
-def test_django_settings_keep_other_options_of_the_url() -> None:
+def test_django_settings_add_timeouts_to_options_of_the_url() -> None:
     seen = database_settings(
         "postgresql:///curae?host=/run&port=1&options=-c%20a%3Db&options=-c%20c%3Dd", timeout=0.5
     )
@@ -61,7 +61,7 @@ def test_django_settings_keep_other_options_of_the_url() -> None:
     }
 
 
-def test_django_settings_are_empty_text_if_missing_in_the_url() -> None:
+def test_user_password_host_and_port_default_to_empty_text() -> None:
     seen = database_settings("postgresql:///curae")
     given = {name: seen[name] for name in ("USER", "PASSWORD", "HOST", "PORT")}
     assert given == {"USER": "", "PASSWORD": "", "HOST": "", "PORT": ""}
@@ -120,12 +120,12 @@ def test_django_opens_the_same_sqlite_file_as_sqlalchemy(
         assert connections[alias].introspection.table_names() == ["made_by_sqlalchemy"]
 
 
-def test_sqlite_uri_has_a_query_only_if_it_has_parameters() -> None:
+def test_sqlite_file_name_drops_uri_flag_and_keeps_parameters() -> None:
     for query, name in (("uri=true", "file:a.db"), ("uri=true&mode=ro", "file:a.db?mode=ro")):
         assert database_settings(f"sqlite:///file:a.db?{query}")["NAME"] == name
 
 
-def test_django_opens_an_sqlite_uri_as_its_query_says(
+def test_django_opens_no_missing_sqlite_file_in_read_only_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -85,7 +85,7 @@ def asking(made: Faulty | Awaited, page: Page, first: int = 2) -> Coroutine[None
     )
 
 
-def test_external_call_that_lost_its_lease_gets_key_in_flight(time: FakeTime) -> None:
+def test_request_gets_key_in_flight_if_a_retry_took_its_lease(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:
@@ -197,7 +197,7 @@ def cancel_claim(
 
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("hook", ["before_load", "after_load", None])
-def test_key_taken_after_its_request_was_cancelled_is_released(
+def test_late_commit_after_cancel_keeps_idempotency_key_released(
     hook: str | None, *, used: bool, time: FakeTime
 ) -> None:
     made = faulty()
@@ -213,7 +213,7 @@ def test_key_taken_after_its_request_was_cancelled_is_released(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_key_taken_late_is_released_if_its_request_gets_401(time: FakeTime) -> None:
+def test_late_commit_after_401_keeps_idempotency_key_released(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.
@@ -226,7 +226,7 @@ def test_key_taken_late_is_released_if_its_request_gets_401(time: FakeTime) -> N
 
 
 @pytest.mark.parametrize("hook", ["before_load", "after_load"])
-def test_cancelled_request_keeps_the_response_of_another_attempt(hook: str, time: FakeTime) -> None:
+def test_cancelled_request_keeps_the_stored_response_of_a_retry(hook: str, time: FakeTime) -> None:
     made = faulty()
     answers: list[Answer] = []
 

@@ -155,7 +155,7 @@ def test_retried_commits_make_one_external_call_and_execute_once(
     assert record.token == 1, "a key that was taken unknown to the store is known again"
 
 
-def test_idempotency_key_taken_at_same_instant_gives_in_flight() -> None:
+def test_loser_of_a_tie_for_an_idempotency_key_gets_in_flight() -> None:
     made = faulty([BEFORE])
     called = Called(made)
 
@@ -257,7 +257,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
-def test_error_in_external_call_gives_500_and_releases_the_key(
+def test_failed_external_call_gives_500_and_a_retry_executes(
     operation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
@@ -276,7 +276,7 @@ def test_trail_of_a_retry_names_the_rule_for_a_released_key() -> None:
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
 @pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
-def test_argument_error_in_external_call_releases_the_key(
+def test_argument_error_in_external_call_lets_a_retry_execute(
     operation: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
@@ -296,7 +296,7 @@ def check_free(made: Faulty, operation: str) -> None:
 
 
 @pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
-def test_error_while_releasing_a_key_is_only_logged(
+def test_error_while_releasing_an_idempotency_key_is_only_logged(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -323,7 +323,7 @@ def test_release_of_the_idempotency_key_is_retried(fault: Fault) -> None:
     assert state(made) is RecordState.RELEASED
 
 
-def test_unreleased_idempotency_key_is_free_after_its_lease() -> None:
+def test_unreleased_idempotency_key_is_usable_after_its_lease() -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     made.commits = iter(())
@@ -334,7 +334,7 @@ def test_unreleased_idempotency_key_is_free_after_its_lease() -> None:
     assert called.times == 1
 
 
-def test_expired_next_action_raises_and_releases_the_key() -> None:
+def test_expired_next_action_raises_and_releases_idempotency_key() -> None:
     made = faulty()
 
     def stale(_: NewIds, __: Renew) -> NextAction:

@@ -196,7 +196,7 @@ def test_call_that_lost_its_lease_replays_response_of_the_retry() -> None:
     assert (len(delivered), other.times) == (1, 1)
 
 
-def test_record_erased_during_external_call_gives_key_forgotten() -> None:
+def test_idempotency_record_erased_in_call_gives_key_forgotten() -> None:
     made = faulty()
 
     def meanwhile(_: Renew) -> None:
@@ -216,7 +216,7 @@ def test_record_erased_during_external_call_gives_key_forgotten() -> None:
 # --- Other events during the call -----------------------------------------------------------
 
 
-def test_reconnect_after_a_concurrent_one_reissues_its_successor() -> None:
+def test_reconnect_overtaken_by_another_reissues_its_successor() -> None:
     made = prepared("reconnect")
     elsewhere = Called(made)
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))
@@ -237,7 +237,7 @@ def test_connection_gets_the_new_app_of_a_reregistered_api_key() -> None:
     assert held.identity.coordinate.app_id == "app-2"
 
 
-def test_limit_reached_in_external_call_gives_429_and_frees_key() -> None:
+def test_limit_hit_in_external_call_gives_429_then_retry_201() -> None:
     made = faulty()
     called = Called(made, lambda _: initiates(made, 10))
     answer = ask(made, request("initiate"), called)
@@ -284,7 +284,7 @@ def test_full_store_gives_500_before_the_external_call(
 @pytest.mark.parametrize(
     ("operation", "kind", "attempts"), [("create", "Connection", 2), ("graduation", "Rate", 1)]
 )
-def test_store_full_after_the_external_call_releases_the_key(
+def test_store_full_after_external_call_lets_a_retry_execute(
     operation: str, kind: str, attempts: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation, None, None, LOST)
@@ -306,7 +306,7 @@ def unknown(made: Faulty, called: Called, operation: str = "create") -> Answer:
     return ask(made, request(operation), called, lost_lease=UNKNOWN)
 
 
-def test_key_of_unknown_outcome_makes_no_call_until_resolved() -> None:
+def test_call_of_unknown_outcome_is_not_repeated_until_resolved() -> None:
     made = faulty()
     check_given_up(unknown(made, Called(made, failing(UNREACHABLE))))
     called = Called(made)
@@ -321,13 +321,13 @@ def test_key_of_unknown_outcome_makes_no_call_until_resolved() -> None:
     assert (unknown(made, called).response.status, called.times) == (201, 1)
 
 
-def test_429_with_lost_lease_unknown_keeps_the_key_in_flight() -> None:
+def test_429_after_unrepeatable_call_leaves_its_key_in_flight() -> None:
     made = faulty()
     answer = unknown(made, Called(made, lambda _: initiates(made, 10)), "initiate")
     assert (answer.response.status, state(made)) == (429, RecordState.IN_FLIGHT)
 
 
-def test_store_failure_before_external_call_releases_the_key() -> None:
+def test_store_failure_before_call_releases_idempotency_key() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called, patience = Called(made), RetryPolicy(attempts=3)
     serve_with_external_call(
@@ -341,7 +341,7 @@ def test_store_failure_before_external_call_releases_the_key() -> None:
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 
 
-def test_500_with_lost_lease_unknown_keeps_the_key_in_flight() -> None:
+def test_500_after_unrepeatable_call_leaves_its_key_in_flight() -> None:
     made = faulty([None, *[LOST] * 20])
     check_given_up(unknown(made, Called(made)))
     assert state(made) is RecordState.IN_FLIGHT

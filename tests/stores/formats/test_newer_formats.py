@@ -118,7 +118,7 @@ def add_newer_caller(database: SqlDatabase) -> None:
     run(database, text, "0" * 64, json.dumps(SUSPENDED))
 
 
-def test_keys_list_exits_1_at_newer_caller_and_prints_the_rest(
+def test_keys_list_exits_1_at_a_newer_format_and_prints_the_rest(
     database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
@@ -130,7 +130,7 @@ def test_keys_list_exits_1_at_newer_caller_and_prints_the_rest(
 NEWER_CALLER: Final = Statement("SELECT * FROM curae_caller WHERE id = ?", ("0" * 64,))
 
 
-def test_keys_narrow_leaves_newer_callers_and_exits_1(database: SqlDatabase, ask: Command) -> None:
+def test_keys_narrow_skips_newer_formats_and_exits_1(database: SqlDatabase, ask: Command) -> None:
     add_newer_caller(database)
     (newer,) = database.rows(NEWER_CALLER)
     status, narrowed, error = ask("keys", "narrow", "--api-key-id", "key-1")
@@ -139,7 +139,7 @@ def test_keys_narrow_leaves_newer_callers_and_exits_1(database: SqlDatabase, ask
     assert database.rows(NEWER_CALLER) == [newer]
 
 
-def test_keys_withdraw_by_id_leaves_newer_callers_and_exits_1(
+def test_keys_withdraw_by_id_skips_newer_formats_and_exits_1(
     database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
@@ -226,13 +226,13 @@ def test_outbox_worker_skips_newer_formats_and_delivers_the_rest(
     assert outbox.deliver_batch(seen.append) == min(batch, 3)
 
 
-def test_newer_outbox_message_holds_back_its_subjects_messages(database: SqlDatabase) -> None:
+def test_newer_format_message_holds_back_others_of_its_subject(database: SqlDatabase) -> None:
     post(database, 2, 1)
     run(database, "UPDATE curae_outbox SET subject = ?", key_of("0"))
     assert Outbox(database).deliver_batch(lambda _: None) == 0
 
 
-def test_outbox_worker_does_not_reclaim_a_newer_format_message(
+def test_outbox_worker_takes_a_newer_format_message_only_once(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1, 1)
@@ -247,7 +247,7 @@ def test_outbox_worker_does_not_reclaim_a_newer_format_message(
     assert (seen, caplog.text.count("returned untried")) == ([2, 3], 1)
 
 
-def test_newer_message_is_not_claimed_again_as_messages_arrive(
+def test_outbox_worker_takes_newer_message_once_as_others_arrive(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1)

@@ -90,7 +90,7 @@ def test_rate_limit_state_is_purged_once_full_again() -> None:
     assert made.purge(fresh) == 2, "the app user's log, and the bucket"
 
 
-def test_log_is_purged_once_its_longest_window_is_over() -> None:
+def test_rate_limit_log_is_purged_after_its_longest_window() -> None:
     made = curae.MemoryStore(clock=lambda: START)
     assert [charge_log(made, policy) for policy in WINDOWS] == [True] * 3
     dropped = at(24 * 60) + TOLERANCE
@@ -98,7 +98,7 @@ def test_log_is_purged_once_its_longest_window_is_over() -> None:
     assert made.purge(dropped) == 1
 
 
-def test_reused_key_of_expired_record_gets_a_new_retention() -> None:
+def test_idempotency_key_reused_after_expiry_gets_new_retention() -> None:
     made = world()
     for day in (0, 1):
         now = at(day * 24 * 60)

@@ -141,7 +141,7 @@ def test_memory_store_load_purges_expired_values(ask: str) -> None:
 # --- Commit ---------------------------------------------------------------------------------
 
 
-def test_commit_stores_writes_and_hosted_page_and_delivers_both() -> None:
+def test_commit_stores_writes_and_page_and_delivers_the_changes() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     changes, page = made.create(2)
@@ -179,7 +179,7 @@ def test_hosted_page_expires_by_the_clock_of_the_store() -> None:
     assert made.store.hosted_page("url-2") is None
 
 
-def test_memory_store_purges_a_page_5_minutes_after_its_end() -> None:
+def test_memory_store_purges_hosted_page_5_minutes_after_expiry() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     held = store._pages

@@ -61,7 +61,7 @@ def test_handwritten_server_gives_the_same_responses_as_serve(operation: str) ->
         )
 
 
-def test_requests_in_sequence_each_see_the_earlier_changes() -> None:
+def test_each_request_sees_the_changes_of_those_before_it() -> None:
     made = world()
     answer = handle_at(made, request("create"), START, new_ids=new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)
@@ -116,7 +116,7 @@ def test_memory_store_applies_a_fact_once_and_ignores_its_repeat() -> None:
     assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Refused)
 
 
-def test_patient_revocation_ends_the_chain_in_one_commit() -> None:
+def test_patient_revoking_old_connection_revokes_its_successor() -> None:
     made = world(curae.Settings(), REVOKED, server.successor())
     assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(1)), curae.Done)
     head = made.connection(curae.ConnectionId(uuid(2)))

@@ -81,7 +81,7 @@ def test_connection_without_deadline_is_kept_until_it_ends(live: Connection) -> 
     assert made.sizes() == EMPTY
 
 
-def test_connection_of_a_later_era_without_deadline_is_kept() -> None:
+def test_live_connection_made_after_a_tombstone_is_not_purged() -> None:
     made = store(in_era(FOR_EVER), keep_over=MONTH)
     assert made.purge(START + timedelta(days=4000)) == 0
     assert made.connection(ID) == in_era(FOR_EVER)

@@ -171,7 +171,7 @@ def test_redis_cluster_clients_have_default_limits(clusters: Clusters) -> None:
     assert awaited["connection_class"] is redis.asyncio.Connection
 
 
-def test_wait_for_another_thread_that_connects_times_out(clusters: Clusters) -> None:
+def test_cluster_client_times_out_while_another_thread_connects(clusters: Clusters) -> None:
     client = ClusterClient([URL], timeout=0.01)
     with client._lock, pytest.raises(redis.TimeoutError, match="another thread is still"):
         client.execute_command("PING")

@@ -59,7 +59,7 @@ def test_ten_initiates_charge_bucket_and_user_limit_in_a_cluster(who: Who) -> No
 
 
 @pytest.mark.slow
-def test_redis_cluster_charge_is_returned_on_a_commit_conflict(who: Who) -> None:
+def test_redis_cluster_charge_is_refunded_on_a_commit_conflict(who: Who) -> None:
     who.inner.before = [lambda: False]
     assert who.initiate(0).status == 201
     assert who.charged() == (1, 1)
@@ -99,7 +99,7 @@ def test_unreachable_redis_cluster_gives_retryable_500(kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -> None:
+def test_wait_for_cluster_discovery_in_another_thread_times_out(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         made._timeout = 0.05
         with made._lock, pytest.raises(redis.TimeoutError):

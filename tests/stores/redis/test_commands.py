@@ -245,7 +245,7 @@ def test_redis_scripts_get_the_documented_keys_and_arguments(*, is_async: bool) 
     ]
 
 
-def test_charge_of_a_used_log_sends_its_state_before_and_after(*, is_async: bool) -> None:
+def test_rate_limit_log_charge_sends_its_state_before_and_after(*, is_async: bool) -> None:
     client = Client([[]])
     store = store_of(Recorder(), client, is_async=is_async)
     write = RateWrite(key=LIMIT_KEY, policy=INITIATE_LIMIT, before=EARLIER, after=BOTH)
@@ -262,7 +262,7 @@ def test_charge_without_an_app_users_limit_sends_buckets_alone(*, is_async: bool
     assert (client.sent[0][-1], client.sent[1][-1]) == ("0", BECAME)
 
 
-def test_refused_charge_commits_nothing(*, is_async: bool) -> None:
+def test_charge_refused_by_redis_commits_nothing(*, is_async: bool) -> None:
     inner, client = Recorder(), Client([None])
     assert not store_of(inner, client, is_async=is_async).commit(
         loaded_by(inner), Changes((*CHARGES, CONNECTION))
@@ -271,7 +271,7 @@ def test_refused_charge_commits_nothing(*, is_async: bool) -> None:
     assert len(client.sent) == 1
 
 
-def test_charge_is_returned_if_the_other_store_changed_nothing(*, is_async: bool) -> None:
+def test_charge_is_refunded_if_the_wrapped_store_changed_nothing(*, is_async: bool) -> None:
     conflicting = Client([[BECAME], None])
     store = store_of(Recorder(stores=False), conflicting, is_async=is_async)
     changes = Changes((*CHARGES, CONNECTION))
@@ -293,7 +293,7 @@ def test_script_that_redis_does_not_know_is_sent_as_text(*, is_async: bool) -> N
     assert second == ["EVAL", CHARGE.text, *first[2:]]
 
 
-def test_redis_expiry_of_a_log_is_rounded_up_to_a_millisecond(*, is_async: bool) -> None:
+def test_rate_limit_log_expiry_is_rounded_up_to_a_millisecond(*, is_async: bool) -> None:
     inner = Recorder()
     inner.loaded = attrs.evolve(inner.loaded, now=NOW - timedelta(microseconds=1))
     client = Client([[BECAME]])

@@ -136,7 +136,7 @@ def test_ten_of_twenty_concurrent_initiates_are_admitted(who: Who) -> None:
 # --- Given back -------------------------------------------------------------------------------
 
 
-def test_redis_charge_is_returned_if_the_wrapped_store_conflicts(who: Who) -> None:
+def test_redis_charge_is_refunded_if_the_wrapped_store_conflicts(who: Who) -> None:
     seen: list[tuple[int, int]] = []
 
     def conflict() -> bool:
@@ -150,7 +150,7 @@ def test_redis_charge_is_returned_if_the_wrapped_store_conflicts(who: Who) -> No
     assert who.charged() == (1, 1)
 
 
-def test_returning_a_redis_charge_keeps_charges_made_after_it(who: Who) -> None:
+def test_refunding_a_redis_charge_keeps_charges_made_after_it(who: Who) -> None:
     def others_come() -> bool:
         for number in range(3):
             assert who.initiate(f"other-{number}").status == 201
@@ -163,7 +163,7 @@ def test_returning_a_redis_charge_keeps_charges_made_after_it(who: Who) -> None:
     assert who.charged() == (5, 5)
 
 
-def test_returning_a_charge_restores_the_log_entry_it_dropped(who: Who) -> None:
+def test_refund_restores_the_log_entry_that_its_charge_dropped(who: Who) -> None:
     for number in range(10):
         assert who.initiate(number).status == 201
     who.inner.now += timedelta(seconds=60)
@@ -173,7 +173,7 @@ def test_returning_a_charge_restores_the_log_entry_it_dropped(who: Who) -> None:
     assert who.held()[1] == log
 
 
-def test_returning_a_charge_to_deleted_redis_keys_is_a_no_op(who: Who) -> None:
+def test_refund_to_deleted_redis_keys_changes_nothing(who: Who) -> None:
     def emptied() -> bool:
         for key in who.client.scan_iter("curae:*"):
             who.client.delete(key)
@@ -184,7 +184,7 @@ def test_returning_a_charge_to_deleted_redis_keys_is_a_no_op(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
-def test_store_unchanged_error_returns_the_redis_charge(who: Who) -> None:
+def test_store_unchanged_error_refunds_the_redis_charge(who: Who) -> None:
     def wait() -> bool:
         raise StoreUnchangedError("a lock was not free in time")
 
@@ -194,7 +194,7 @@ def test_store_unchanged_error_returns_the_redis_charge(who: Who) -> None:
 
 
 @pytest.mark.parametrize("mistake", ["full", "mistaken"])
-def test_full_or_failing_wrapped_store_returns_the_redis_charge(who: Who, mistake: str) -> None:
+def test_full_or_failing_wrapped_store_refunds_the_redis_charge(who: Who, mistake: str) -> None:
     def refuse() -> bool:
         if mistake == "full":
             caller = who.caller
@@ -215,7 +215,7 @@ def test_full_or_failing_wrapped_store_returns_the_redis_charge(who: Who, mistak
     assert who.charged() == (0, 0)
 
 
-def test_commit_of_unknown_outcome_keeps_the_redis_charge(who: Who) -> None:
+def test_commit_of_unknown_outcome_does_not_refund_redis_charge(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
@@ -307,7 +307,7 @@ def test_redis_bucket_expires_five_minutes_after_it_refills(who: Who, wrong_by: 
     assert all(milliseconds_kept(who, key) > 0 for key in keys_of(who))
 
 
-def test_redis_keeps_a_log_for_the_longest_window(who: Who) -> None:
+def test_redis_keeps_a_rate_limit_log_for_its_longest_window(who: Who) -> None:
     assert [charge_log(who.store, policy, who.limit_key) for policy in WINDOWS] == [True] * 3
     (key,) = keys_of(who)
     minutes_kept = milliseconds_kept(who, key) / 60_000
@@ -383,13 +383,13 @@ def test_damaged_redis_state_raises_malformed_error(
         who.held()
 
 
-def test_redis_log_beyond_last_instant_raises_malformed_error(who: Who) -> None:
+def test_redis_rate_limit_log_beyond_last_instant_is_malformed(who: Who) -> None:
     who.client.set(limits._name(who.limit_key), f"1 7{'f' * 15}")
     with pytest.raises(MalformedError):
         who.held()
 
 
-def test_charge_in_redis_state_of_newer_format_is_not_returned(
+def test_charge_in_redis_state_of_newer_format_is_not_refunded(
     who: Who, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = [limits._name(key) for key in (who.bucket_key, who.limit_key)]

@@ -175,7 +175,7 @@ class Held:
 @pytest.mark.slow
 @given(st.data())
 @settings(max_examples=2 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_returning_the_last_charge_restores_its_redis_bucket(
+def test_refunding_the_last_charge_restores_its_redis_bucket(
     client: redis.Redis, data: st.DataObject
 ) -> None:
     rule, at = data.draw(rules()), data.draw(st.integers(0, 10 * SECOND))
@@ -222,7 +222,7 @@ steps = st.lists(
     steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
 )
 @settings(max_examples=3 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_returned_charges_never_overfill_a_redis_bucket(
+def test_refunded_charges_never_overfill_a_redis_bucket(
     client: redis.Redis, rule: Bucket, steps: list[Step]
 ) -> None:
     held, kept = play(client, rule, steps)
@@ -243,7 +243,7 @@ def test_returned_charges_never_overfill_a_redis_bucket(
     steps=steps,
 )
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_redis_bucket_equals_one_that_got_only_the_kept_charges(
+def test_refund_before_a_refill_leaves_no_trace_in_redis_bucket(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:
     # The first charge is kept, and all others come before it has refilled.
@@ -285,7 +285,7 @@ RULE: Final = Bucket(name="b", capacity=10, refill=3, seconds=1)
 
 
 @pytest.mark.parametrize("ahead", [3600, 365 * 86_400])
-def test_charge_returned_after_its_bucket_was_reset_is_a_no_op(
+def test_refund_of_a_charge_before_a_bucket_reset_is_a_no_op(
     client: redis.Redis, ahead: int
 ) -> None:
     held, now = Held(client), from_epoch_microseconds(0)
@@ -303,7 +303,7 @@ def test_charge_returned_after_its_bucket_was_reset_is_a_no_op(
     assert wait(RULE, held.state(), now) == (RULE.capacity - 1) * SECOND
 
 
-def test_returning_a_charge_to_a_dropped_bucket_changes_nothing(client: redis.Redis) -> None:
+def test_refund_to_a_deleted_redis_bucket_changes_nothing(client: redis.Redis) -> None:
     held, now = Held(client), from_epoch_microseconds(0)
     assert held.charge(RULE, now)
     held.give_back(0)
