@@ -8,7 +8,6 @@ from typing import Final, get_args
 import pytest
 from hypothesis import given
 
-from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import ConnectionId, UserId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.effects import (
@@ -112,4 +111,3 @@ def test_outbox_messages_of_two_connections_differ_in_subject() -> None:
         for each in (pending(), pending(number=2))
     }
     assert found == {FIRST, SECOND}
-    assert isinstance(pending(), Connection)
