@@ -83,14 +83,14 @@ def test_readme_endpoint_serves_a_request() -> None:
     assert endpoint(Request("GET", "/")).status == 401
 
 
-def test_readme_endpoint_accepts_its_registered_key() -> None:
+def test_readme_endpoint_accepts_its_registered_api_key() -> None:
     namespace: dict[str, object] = {}
     exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
     endpoint = cast("Callable[[Request], Response]", namespace["endpoint"])
     assert endpoint(create("k-1")).status == 201
 
 
-def test_readme_endpoint_refuses_a_key_of_another_environment() -> None:
+def test_readme_endpoint_refuses_api_key_of_another_environment() -> None:
     asked = request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada")
     elsewhere = readme_endpoint(world(Settings(environment=Environment.TEST)))
     assert json.loads(elsewhere(asked).body)["code"] == "WRONG_ENVIRONMENT"

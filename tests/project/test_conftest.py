@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_parameter_that_names_postgresql_sets_its_marker(
+def test_postgres_parameter_gives_a_test_the_postgres_marker(
     request: pytest.FixtureRequest, database: str
 ) -> None:
     node: pytest.Item = request.node

@@ -89,7 +89,7 @@ class Log:
         return self.line(ask=ask)["granted"]
 
 
-def test_tombstone_revokes_every_connection_of_its_coordinate() -> None:
+def test_tombstone_revokes_every_connection_of_its_user() -> None:
     log = Log()
     log.bind()
     before, active, pending, other = (log.create(user) for user in ["user-1"] * 3 + ["user-2"])
@@ -108,7 +108,7 @@ def test_tombstone_revokes_every_connection_of_its_coordinate() -> None:
     assert [shown["status"], shown["updatedAt"]] == ["REVOKED", format_time(log.now)]
 
 
-def test_copy_of_a_tombstone_revokes_no_connection() -> None:
+def test_duplicate_tombstone_revokes_no_connection() -> None:
     log = Log()
     unbound = log.create()
     assert log.tombstone(happened=START) == "done"
@@ -180,7 +180,7 @@ def test_expires_at_before_authorization_is_a_broken_log_line() -> None:
         assert log.fact("connection.authorize", **ends) == "broken"
 
 
-def test_handoff_before_its_session_is_clamped_to_creation() -> None:
+def test_handoff_dated_before_its_session_is_recorded() -> None:
     log = Log()
     body = {"appUserId": "user-1", "preferSignup": True}
     log.request("POST", "/api/sdk/v1/curae-connect/initiate", body)
@@ -188,7 +188,7 @@ def test_handoff_before_its_session_is_clamped_to_creation() -> None:
     assert log.fact("handoff.complete", **fact, happenedAt=format_time(START - MINUTE)) == "done"
 
 
-def test_chain_revocation_is_clamped_to_each_creation_time() -> None:
+def test_chain_revocation_is_dated_no_earlier_than_each_creation() -> None:
     log = Log()
     first = log.create()
     log.now += 31 * MINUTE
@@ -223,7 +223,7 @@ def test_superseded_reconnect_problem_names_successor_and_head() -> None:
 
 
 @pytest.mark.parametrize("status", ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED"])
-def test_connection_with_revoked_at_is_revoked(status: str) -> None:
+def test_stored_revoked_at_makes_any_status_count_as_revoked(status: str) -> None:
     log = Log()
     connection = log.model.connections[log.create()]
     connection["status"], connection["revoked_at"] = status, START
@@ -240,7 +240,7 @@ def test_connection_updated_at_never_goes_back() -> None:
 
 
 @pytest.mark.parametrize("other", OTHER_OWNERS, ids=lambda owner: str(sorted(owner.items())))
-def test_owners_of_one_idempotency_key_share_no_record_or_bucket(other: dict[str, str]) -> None:
+def test_api_key_owners_share_no_idempotency_record_or_bucket(other: dict[str, str]) -> None:
     log = Log()
     log.line(buckets=[{"name": "small", "capacity": 1, "refill": 1, "seconds": 3600}])
     body = {"appUserId": "user-1", "dataPackages": ["labs"]}

@@ -159,7 +159,7 @@ def test_example_bounds_its_pool_has_metrics_and_drains_with_503(
 
 
 @pytest.mark.heavy
-def test_async_example_server_keeps_its_pool_size_on_postgresql() -> None:
+def test_async_example_server_has_its_configured_pool_size() -> None:
     # No connection is opened before the first request.
     bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
     assert bounds == [3, [], 3]
@@ -241,7 +241,7 @@ def test_pool_larger_than_max_connections_is_refused_at_start(
 
 
 @pytest.mark.heavy
-def test_pool_leaving_under_ten_connections_is_refused_at_start(
+def test_pool_must_leave_ten_database_connections_unused(
     postgres_server: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with database(postgres_server) as url, engine_of(url) as engine:
@@ -281,7 +281,7 @@ def setting(name: str, given: str, monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 @pytest.mark.parametrize("given", ["https://connect.example", "https://connect.example/"])
-def test_public_url_of_an_example_may_end_with_a_slash(
+def test_slash_at_the_end_of_an_examples_public_url_is_dropped(
     given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two slashes before `pages` would lead a browser to a server of that name.

@@ -210,7 +210,7 @@ def test_finish_of_a_hosted_page_wins_over_a_racing_cancel(app: App) -> None:
     assert app.is_now(connection_id) is Standing.ACTIVE
 
 
-def test_earlier_hosted_page_cannot_cancel_a_finished_recovery(app: App) -> None:
+def test_old_hosted_page_cannot_cancel_an_authorized_successor(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, newer = app.recover(first)
@@ -219,7 +219,7 @@ def test_earlier_hosted_page_cannot_cancel_a_finished_recovery(app: App) -> None
     assert app.is_now(second) is Standing.ACTIVE
 
 
-def test_finished_hosted_page_cannot_cancel_a_later_recovery(app: App) -> None:
+def test_finished_hosted_page_cannot_cancel_a_later_successor(app: App) -> None:
     first, url = app.create()
     app.press(url, "finish")
     app.revoke(first)

@@ -110,7 +110,7 @@ def test_custom_relabel_operation_gives_400_for_body_faults(
     assert json.loads(response.body)["details"] == {"member": member, "fault": fault}
 
 
-def test_custom_relabel_operation_needs_a_key_and_a_known_id() -> None:
+def test_custom_relabel_needs_an_idempotency_key_and_a_known_id() -> None:
     world = store()
     target = f"/api/sdk/v1/connections/{created(world)}:relabel"
     without_key, _, _ = post(world, target=target, key=None, body={"label": "x"})

@@ -213,7 +213,7 @@ def test_unsupported_schema_keyword_stops_the_docs_generator(
         api.describe(schema, {})
 
 
-def test_schema_allowing_other_members_stops_docs_generator() -> None:
+def test_schema_allowing_unlisted_members_stops_docs_generator() -> None:
     schema: dict[str, Json] = {"type": "object", "properties": {}, "required": []}
     with pytest.raises(SystemExit, match="other members"):
         list(api.members(schema, {}))

@@ -14,7 +14,7 @@ from docs.generate.matrices import SHOWN, matrix
 
 
 @pytest.mark.parametrize("name", SHOWN.values())
-def test_matrix_shows_the_outcome_of_every_cell(name: str) -> None:
+def test_docs_matrix_shows_the_outcome_of_every_table_cell(name: str) -> None:
     table = TABLES[name]
     (_, *columns), _, *lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in matrix(table)

@@ -235,7 +235,7 @@ TO_ACTIVE: Final = TRIGGERS[Trigger.AUTHORIZE, Standing.PENDING].outcome
          "TOMBSTONED → UNLINKED: tombstone"),
     ],
 )  # fmt: skip
-def test_new_move_in_a_table_appears_in_its_picture(
+def test_new_outcome_of_a_table_cell_appears_in_its_picture(
     name: str, table: str, cell: Key, outcome: object, come: str
 ) -> None:
     before = to_svg(DRAW[name]())
@@ -370,7 +370,7 @@ def contrast(one: str, other: str) -> float:
 # --- Tables without a layout -----------------------------------------------------------------
 
 
-def test_rule_table_without_a_layout_gets_a_picture_of_its_moves() -> None:
+def test_rule_table_without_layout_gets_a_state_change_picture() -> None:
     picture = draw_moves(build(GO, STOP, STAY, state="light"))
     assert [arrow.sentence for arrow in picture.arrows] == [
         "red → green: short / long",

@@ -199,7 +199,7 @@ def test_framework_program_sends_no_length_with_a_304(name: str, tmp_path: Path)
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_framework_program_logs_no_path_of_a_page(name: str, tmp_path: Path) -> None:
+def test_framework_program_logs_no_path_of_a_hosted_page(name: str, tmp_path: Path) -> None:
     page, failure = ask("GET", "/pages/a-secret"), ask("GET", "/fails/a-secret")
     with served(name, tmp_path, SECRET_PAGES) as port:
         statuses = [send(("127.0.0.1", port), each, PATIENCE).status for each in (page, failure)]

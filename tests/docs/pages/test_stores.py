@@ -293,7 +293,7 @@ def kinds(store: PageStore) -> list[object]:
     return [kind for (kind,) in store.database.execute(select).fetchall()]
 
 
-def test_example_store_purges_a_page_5_minutes_after_its_end() -> None:
+def test_example_store_purges_hosted_page_5_minutes_after_end() -> None:
     clock = Clock()
     one = make_store()(":memory:", clock)
     kept = "SELECT * FROM stored WHERE kind = 'HostedPage'"
@@ -321,7 +321,7 @@ def test_replaced_hosted_page_on_example_store_changes_nothing(
     run_sync(check_replaced_pages(as_async_store(two[0])))
 
 
-def test_example_store_loads_whole_chain_only_for_chain_needs(
+def test_example_store_loads_whole_chain_only_if_it_is_asked_for(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two

@@ -34,7 +34,7 @@ def builder() -> ModuleType:
 BUILD: Final = builder()
 
 
-def test_playground_docs_page_has_one_mark_that_build_replaces() -> None:
+def test_playground_docs_page_has_one_placeholder_for_the_build() -> None:
     places = BUILD._PLACE.findall(PAGE)
     assert len(places) == 1
     assert "not built" in places[0]

@@ -55,7 +55,7 @@ SENDING: Final = (
 )
 
 
-def test_every_kit_assertion_has_a_wrong_server_or_is_exempt() -> None:
+def test_conformance_assertion_has_a_wrong_server_or_exemption() -> None:
     covered = COVERED.keys() - OTHERS.keys()
     listed = WITNESSES.keys() | covered
     assert listed == OF_THE_KIT.keys(), "run python -m tests.proof.assertions.search"
@@ -76,7 +76,7 @@ def _is_found_without(assertion: str, witness: Witness) -> bool:
 
 
 @pytest.mark.heavy
-def test_disabling_an_assertion_of_a_law_or_watch_fails_a_test(tmp_path: Path) -> None:
+def test_disabling_a_law_or_simulation_assertion_fails_a_test(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     command = (sys.executable, "-m", "pytest", "-n0", "-q", "-p", "tests.proof.assertions.loop")
     ran = subprocess.run(

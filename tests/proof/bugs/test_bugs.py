@@ -86,7 +86,7 @@ def test_planted_server_bug_fails_its_conformance_checks(bug: VisibleBug) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", hidden(), ids=lambda bug: bug.name)
-def test_bug_hidden_from_conformance_checks_fails_its_own_test(bug: Hidden) -> None:
+def test_bug_invisible_to_clients_fails_a_model_or_law_check(bug: Hidden) -> None:
     bug.probe_right()
     with pytest.raises(AssertionError):
         bug.probe_mistaken()
@@ -111,7 +111,7 @@ def test_every_conformance_check_finds_a_planted_bug() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("bug", visible()[::30], ids=lambda bug: bug.name)
-def test_planted_bug_also_fails_in_a_whole_conformance_run(bug: VisibleBug) -> None:
+def test_whole_conformance_run_fails_the_checks_named_for_a_bug(bug: VisibleBug) -> None:
     failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=_single_checks()))
     assert failed >= set(bug.found_by)
 

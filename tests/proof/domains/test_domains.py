@@ -64,11 +64,11 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
-def test_every_small_input_agrees_with_independent_computation(domain: Domain) -> None:
+def test_rules_give_the_independent_result_for_each_small_input(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_domain_check_detects_reconnect_judged_by_wrong_clock(
+def test_small_input_check_detects_reconnect_on_the_wrong_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect
@@ -90,11 +90,11 @@ def test_domain_check_detects_reconnect_judged_by_wrong_clock(
         connections.clocks(2)
 
 
-def test_testing_docs_page_states_the_number_of_compared_answers() -> None:
+def test_testing_docs_page_states_how_many_answers_a_run_checks() -> None:
     page = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
     assert f"{sum(domain.answers for domain in DOMAINS):,} answers in every run" in page
 
 
 @pytest.mark.heavy
-def test_every_large_input_agrees_with_independent_computation() -> None:
+def test_rules_give_the_independent_result_for_each_large_input() -> None:
     assert sum(cases for _, cases in walked("heavy")) >= 300_000

@@ -388,7 +388,7 @@ def test_exploration_violation_without_a_law_names_its_rule() -> None:
 
 
 @pytest.mark.heavy
-def test_exploration_finds_a_reconnect_judged_by_the_wrong_clock(
+def test_exploration_finds_reconnect_decided_on_the_wrong_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect

@@ -203,7 +203,7 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_unreachable_binding_cells_have_no_valid_arguments(state: str) -> None:
+def test_no_arguments_reach_the_unreachable_binding_table_cells(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
     taken = list(inspect.signature(binding.tombstone).parameters)
@@ -216,7 +216,7 @@ def test_unreachable_binding_cells_have_no_valid_arguments(state: str) -> None:
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
 @pytest.mark.parametrize("made_under", connection.EraState)
-def test_deadline_cells_of_ended_statuses_are_unreachable(
+def test_deadline_cell_is_unreachable_if_status_has_no_deadline(
     over: str, revocation: str, made_under: str
 ) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
@@ -242,7 +242,7 @@ def test_operation_table_rows_are_the_rules_of_served_operations() -> None:
 
 
 @each_subject
-def test_oracle_reaches_every_cell_and_agrees_with_the_page(of: Subject) -> None:
+def test_oracle_reaches_every_table_cell_and_gives_its_outcome(of: Subject) -> None:
     answers = of.oracle()
     asked = {key for key, _, _ in answers}
     unasked = {cell[1:] for cell in UNREACHABLE if cell[0] == of.name}

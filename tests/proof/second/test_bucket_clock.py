@@ -108,7 +108,7 @@ def test_bucket_drained_by_a_clock_far_ahead_admits_one_request(
 
 
 @pytest.mark.parametrize("ahead", [SECOND, MINUTE, TOLERANCE])
-def test_bucket_drained_by_a_fast_clock_refuses_to_the_last_tick(
+def test_bucket_drained_by_a_fast_clock_refuses_until_next_token(
     world: World, ahead: timedelta
 ) -> None:
     limited(world).step(ahead)
@@ -190,7 +190,9 @@ def test_large_bucket_charged_far_ahead_resets_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_clocks_apart_admit_as_much_as_a_span_longer_by_it(world: World, apart: timedelta) -> None:
+def test_clock_difference_adds_at_most_its_own_refill_of_tokens(
+    world: World, apart: timedelta
+) -> None:
     limited(world)
     total = 0
     for _ in range(12):
@@ -204,7 +206,7 @@ def test_clocks_apart_admit_as_much_as_a_span_longer_by_it(world: World, apart: 
     assert total <= 10 + spent // TOKEN
 
 
-def test_two_workers_minutes_apart_admit_two_capacities_at_once(world: World) -> None:
+def test_two_clocks_4_minutes_apart_admit_two_capacities_at_once(world: World) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(4 * MINUTE)
     assert admitted_in_a_row(world) == 10
@@ -224,7 +226,7 @@ def test_bucket_drained_by_a_fast_clock_refuses_a_slow_clock(world: World) -> No
 # Several rules
 
 
-def test_bucket_state_far_ahead_stays_if_another_bucket_refuses(world: World) -> None:
+def test_bucket_stored_far_ahead_is_unchanged_by_other_refusals(world: World) -> None:
     fast, slow = FIVE_A_SECOND, ("slow", 1, 1, 60)
     world.settings = buckets(fast)
     world.step(HOUR)
@@ -253,7 +255,7 @@ def test_refusal_by_one_bucket_returns_all_states_unchanged() -> None:
 
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
-def test_bucket_state_far_ahead_admits_any_cost_and_is_emptied(cost: int) -> None:
+def test_bucket_stored_far_ahead_admits_any_cost_then_is_empty(cost: int) -> None:
     rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))
@@ -307,9 +309,7 @@ def test_two_buckets_with_equal_settings_keep_separate_states(world: World) -> N
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_exact_log_counts_admissions_of_a_clock_that_ran_ahead(
-    world: World, ahead: timedelta
-) -> None:
+def test_rate_limit_log_counts_admissions_by_a_fast_clock(world: World, ahead: timedelta) -> None:
     world.step(ahead)
     assert [world.initiate().response.status for _ in range(3)] == [201] * 3
     world.step(-ahead)
@@ -323,7 +323,7 @@ def test_exact_log_counts_admissions_of_a_clock_that_ran_ahead(
     assert [world.initiate().response.status for _ in range(11)] == [201] * 10 + [429]
 
 
-def test_exact_log_filled_by_a_fast_clock_gives_the_exact_wait(world: World) -> None:
+def test_rate_limit_log_filled_by_fast_clock_gives_exact_wait(world: World) -> None:
     world.step(HOUR)
     assert [world.initiate().response.status for _ in range(10)] == [201] * 10
     world.step(-HOUR)
@@ -334,14 +334,14 @@ def test_exact_log_filled_by_a_fast_clock_gives_the_exact_wait(world: World) -> 
     assert world.initiate().response.status == 201
 
 
-def test_exact_log_keeps_its_admissions_under_a_lowered_limit() -> None:
+def test_lowered_rate_limit_still_counts_earlier_admissions() -> None:
     answer = admit((Charge(ExactLog("initiate", 10, 60), fresh_state(ExactLog("i", 1, 1))),), START)
     assert isinstance(answer, Admitted)
     fewer = admit((Charge(ExactLog("initiate", 1, 60), answer.states[0]),), START)
     assert isinstance(fewer, RateLimited)
 
 
-def test_exact_log_over_a_lowered_limit_admits_after_its_window() -> None:
+def test_lowered_rate_limit_admits_once_old_admissions_expire() -> None:
     long = LogState.of([START + each * SECOND for each in range(10)])
     few = ExactLog("initiate", 3, 60)
     answer = admit((Charge(few, long),), START + HOUR)

@@ -56,7 +56,7 @@ def test_untried_outbox_message_is_due_after_any_clock_step_back(
     assert len(delivered(sqlite)) == 1
 
 
-def test_untried_outbox_messages_are_delivered_by_their_number(sqlite: World) -> None:
+def test_untried_outbox_messages_are_delivered_in_number_order(sqlite: World) -> None:
     for ahead in (HOUR, -2 * HOUR, YEAR, -YEAR, MINUTE):
         sqlite.step(ahead)
         sqlite.create()
@@ -119,7 +119,7 @@ def taken_meanwhile(world: World, act: Callable[[], object]) -> list[Delivery]:
     "step",
     [0 * SECOND, LEASE - 2 * SECOND, -SECOND, -4 * MINUTE, -TOLERANCE + 2 * SECOND],
 )
-def test_outbox_claim_excludes_other_workers_within_its_lease(
+def test_second_worker_gets_no_message_within_the_firsts_lease(
     sqlite: World, step: timedelta
 ) -> None:
     sqlite.create()
@@ -127,7 +127,7 @@ def test_outbox_claim_excludes_other_workers_within_its_lease(
 
 
 @pytest.mark.parametrize("step", [LEASE + 2 * SECOND, -TOLERANCE - 2 * SECOND, -HOUR, -YEAR])
-def test_outbox_claim_ends_after_its_lease_or_if_too_far_ahead(
+def test_second_worker_gets_message_after_lease_or_clock_jump(
     sqlite: World, step: timedelta
 ) -> None:
     sqlite.create()

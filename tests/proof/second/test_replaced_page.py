@@ -128,7 +128,7 @@ def test_repeated_fact_naming_its_live_hosted_page_is_ignored(world: World) -> N
     assert world.row(id_of(made)) == before
 
 
-def test_fact_of_an_expired_hosted_page_is_judged_by_happened_at(world: World) -> None:
+def test_expired_page_fact_succeeds_only_if_it_happened_in_time(world: World) -> None:
     made, other = world.create(), world.create()
     world.step(30 * MINUTE + SECOND)
     assert world.inner.hosted_page(url_of(made)) is None
@@ -277,18 +277,18 @@ def authorize_by(page_url: str) -> dict[str, object]:
     }
 
 
-def test_fact_line_naming_an_unknown_hosted_page_is_refused() -> None:
+def test_fact_log_line_naming_an_unknown_hosted_page_is_refused() -> None:
     good, unknown = authorize_by("{c1.nextAction.url}"), authorize_by("https://x.example/")
     refused, done = run(REGISTER, CREATE, unknown, good)[2:]
     assert (refused["outcome"], refused["code"]) == ("refused", "NOT_FOUND")
     assert done["outcome"] == "done"
 
 
-def test_fact_line_with_an_empty_page_url_gets_an_error() -> None:
+def test_fact_log_line_with_an_empty_page_url_gets_an_error() -> None:
     assert "error" in run(REGISTER, CREATE, authorize_by(""))[2]
 
 
-def test_tombstone_line_with_a_page_url_gets_an_error() -> None:
+def test_tombstone_log_line_with_a_page_url_gets_an_error() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     members = {"customerAccountId": account, "appId": "app-1", "appUserId": "ada"}
     fact = {"type": "binding.tombstone", **members}

@@ -54,7 +54,7 @@ ACCOUNT = f"{CONNECT}/account-state"
 # Clocks
 
 
-def test_revocation_dated_before_a_fast_update_keeps_its_date(world: World) -> None:
+def test_revocation_dated_before_a_fast_clock_update_keeps_date(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -91,7 +91,7 @@ def test_patient_revocation_dated_ahead_revokes_successor_at_now(world: World) -
     assert world.get(successor)["revokedAt"] == wire(START + HOUR)
 
 
-def test_handoff_after_its_session_completes_on_a_slower_clock(world: World) -> None:
+def test_handoff_completes_on_a_clock_behind_session_creation(world: World) -> None:
     world.step(HOUR)
     session = id_of(world.initiate(prefer_signup=True))
     world.step(-HOUR)
@@ -99,7 +99,7 @@ def test_handoff_after_its_session_completes_on_a_slower_clock(world: World) -> 
     assert isinstance(answer, Done)
 
 
-def test_revoke_by_a_slow_clock_is_dated_the_last_update(world: World) -> None:
+def test_revoke_on_a_slow_clock_stores_last_update_as_revoked_at(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -108,7 +108,7 @@ def test_revoke_by_a_slow_clock_is_dated_the_last_update(world: World) -> None:
     assert world.get(made)["revokedAt"] == wire(START + 10 * MINUTE)
 
 
-def test_authorization_dated_before_a_successor_is_still_refused(world: World) -> None:
+def test_authorization_dated_before_its_successor_is_refused(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     successor = id_of(world.reconnect(made))
@@ -175,7 +175,7 @@ def snapshot(**members: str) -> Connection:
     )
 
 
-def test_lapsed_connection_json_has_updated_at_as_its_deadline() -> None:
+def test_parsing_lapsed_connection_takes_updated_at_as_deadline() -> None:
     read = snapshot()
     assert (read.status, read.handoff_deadline) == (Status.PENDING, START + MINUTE)
 
@@ -388,7 +388,7 @@ def test_reconnect_after_a_clock_step_back_can_be_authorized(world: World, ended
     assert world.get(successor)["status"] == "ACTIVE"
 
 
-def test_two_reissues_at_one_instant_give_equal_events(world: World) -> None:
+def test_two_page_reissues_at_one_instant_emit_equal_events(world: World) -> None:
     made = id_of(world.create())
     world.revoke(made)
     world.reconnect(made)

@@ -73,7 +73,7 @@ def era_of(world: World) -> object:
 # The era
 
 
-def test_coordinate_without_tombstone_has_no_era(world: World) -> None:
+def test_era_is_none_before_the_first_tombstone(world: World) -> None:
     made = id_of(world.create())
     world.initiate()
     assert era_of(world) is None
@@ -85,14 +85,14 @@ def test_era_is_the_instant_of_recording_the_tombstone(world: World) -> None:
     assert era_of(world) == START
 
 
-def test_repeated_tombstone_at_one_instant_moves_era_by_one_tick(world: World) -> None:
+def test_tombstones_at_one_instant_are_stored_microseconds_apart(world: World) -> None:
     world.tombstone()
     world.tombstone()
     world.tombstone()
     assert era_of(world) == START + 2 * TICK
 
 
-def test_tombstone_after_a_clock_step_back_moves_era_by_one_tick(world: World) -> None:
+def test_tombstone_after_clock_step_back_is_stored_as_later(world: World) -> None:
     world.tombstone()
     world.step(-HOUR)
     world.tombstone()
@@ -117,7 +117,7 @@ def test_binding_keeps_the_reported_and_clamped_tombstone_times(
     assert (kept.tombstone_reported_at, kept.tombstoned_at) == (reported, counts_as)
 
 
-def test_binding_of_the_next_user_keeps_era_and_tombstone_times(world: World) -> None:
+def test_binding_of_the_next_user_keeps_the_tombstone_times(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     world.step(SECOND)
     world.initiate()
@@ -129,7 +129,7 @@ def test_binding_of_the_next_user_keeps_era_and_tombstone_times(world: World) ->
     assert kept.tombstoned_at == START - HOUR
 
 
-def test_connection_and_session_keep_the_era_of_their_creation(world: World) -> None:
+def test_connection_and_session_keep_tombstone_time_at_creation(world: World) -> None:
     old = id_of(world.create())
     world.tombstone()
     new, session = id_of(world.create()), id_of(world.initiate())
@@ -180,7 +180,7 @@ def test_only_the_first_tombstone_of_a_user_emits_an_event(world: World, state: 
 
 
 @pytest.mark.parametrize("state", ["LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_copy_of_the_last_tombstone_changes_no_binding_or_access(world: World, state: str) -> None:
+def test_duplicate_tombstone_changes_no_binding_and_no_access(world: World, state: str) -> None:
     world.tombstone(happened_at=START - HOUR)
     if state != "TOMBSTONED":
         world.initiate()
@@ -197,14 +197,14 @@ def test_copy_of_the_last_tombstone_changes_no_binding_or_access(world: World, s
     assert world.get(made)["status"] == "ACTIVE"
 
 
-def test_tombstone_copy_is_recognised_by_its_reported_time_only(world: World) -> None:
+def test_duplicate_tombstone_is_one_with_the_same_happened_at(world: World) -> None:
     world.tombstone(happened_at=START + 2 * MINUTE)
     world.step(MINUTE)
     assert isinstance(world.tombstone(happened_at=START), Done)
     assert isinstance(world.tombstone(happened_at=START), Ignored)
 
 
-def test_copy_of_a_tombstone_finishes_its_interrupted_sweep(world: World) -> None:
+def test_duplicate_tombstone_finishes_interrupted_revocations(world: World) -> None:
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
     assert world.row(made).status is Status.PENDING
@@ -220,7 +220,7 @@ def test_tombstone_with_a_repeated_happened_at_revokes_nothing(world: World) -> 
     assert world.get(made)["status"] == "PENDING"
 
 
-def test_copy_of_an_older_tombstone_ends_the_present_access(world: World) -> None:
+def test_duplicate_of_an_older_tombstone_ends_present_access(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     world.tombstone(happened_at=START)
     made = id_of(world.create())
@@ -236,7 +236,7 @@ def test_each_tombstone_without_happened_at_revokes_again(world: World) -> None:
     assert world.get(made)["status"] == "REVOKED"
 
 
-def test_tombstone_without_happened_at_is_no_copy_of_a_dated_one(world: World) -> None:
+def test_undated_tombstone_is_no_duplicate_of_a_dated_one(world: World) -> None:
     world.tombstone(happened_at=START)
     assert isinstance(world.tombstone(), Done)
     assert isinstance(world.tombstone(happened_at=START), Done)
@@ -256,24 +256,24 @@ def ended(world: World) -> str:
     return made
 
 
-def test_access_of_an_unswept_connection_is_denied_as_revoked(world: World, ended: str) -> None:
+def test_access_to_tombstoned_users_active_connection_is_denied(world: World, ended: str) -> None:
     answer = world.access(ended)
     assert isinstance(answer, Denied)
     assert answer.reason is DenialReason.REVOKED
 
 
-def test_get_of_an_unswept_connection_shows_revoked(world: World, ended: str) -> None:
+def test_get_of_tombstoned_users_active_connection_shows_revoked(world: World, ended: str) -> None:
     shown = world.get(ended)
     assert (shown["status"], shown["revokedAt"]) == ("REVOKED", wire(START + MINUTE))
 
 
-def test_revoke_of_an_unswept_connection_says_revoked_now_false(world: World, ended: str) -> None:
+def test_revoke_after_a_tombstone_says_revoked_now_false(world: World, ended: str) -> None:
     answer = world.revoke(ended)
     assert answer.response.status == 200
     assert body_of(answer)["revokedNow"] is False
 
 
-def test_reconnect_of_an_unswept_connection_makes_a_successor(world: World, ended: str) -> None:
+def test_reconnect_after_a_tombstone_makes_a_pending_successor(world: World, ended: str) -> None:
     answer = world.reconnect(ended)
     assert answer.response.status == 201
     assert "recovery.revoked.none" in answer.rules
@@ -282,7 +282,7 @@ def test_reconnect_of_an_unswept_connection_makes_a_successor(world: World, ende
     assert world.get(id_of(answer))["status"] == "PENDING"
 
 
-def test_facts_about_an_unswept_connection_are_ignored(world: World, ended: str) -> None:
+def test_facts_on_tombstoned_users_active_connection_are_ignored(world: World, ended: str) -> None:
     of = ConnectionId(ended)
     snapshot = world.inner.load(Needs(connection=of)).snapshot
     for fact in (ActionRequired(of, "portal_login"), Expired(of), Revoked(of, Actor.UPSTREAM)):
@@ -291,7 +291,7 @@ def test_facts_about_an_unswept_connection_are_ignored(world: World, ended: str)
         assert answer.rules[-1].endswith(".revoked")
 
 
-def test_late_authorization_of_an_unswept_connection_is_refused(world: World) -> None:
+def test_authorization_reported_after_a_tombstone_is_refused(world: World) -> None:
     made = id_of(world.create())
     world.step(MINUTE)
     world.cut_tombstone()
@@ -299,7 +299,7 @@ def test_late_authorization_of_an_unswept_connection_is_refused(world: World) ->
     assert problem_of(answer) is ProblemCode.CONNECTION_NOT_PENDING
 
 
-def test_preview_of_an_unswept_connection_treats_it_as_revoked(world: World, ended: str) -> None:
+def test_preview_treats_tombstoned_users_connection_as_revoked(world: World, ended: str) -> None:
     era = present_era(world.binding())
     previews = preview.preview_triggers(world.row(ended), world.now, era=era)
     assert {each.rules[-1].rpartition(".")[2] for each in previews} <= {"revoked", "none"}
@@ -307,7 +307,7 @@ def test_preview_of_an_unswept_connection_treats_it_as_revoked(world: World, end
     assert next_deadline(world.row(ended), era=era) is None
 
 
-def test_connection_of_an_older_era_is_revoked_at_any_instant(world: World, ended: str) -> None:
+def test_connection_older_than_a_tombstone_is_always_revoked(world: World, ended: str) -> None:
     era = present_era(world.binding())
     row = world.row(ended)
     for at in (START, START + MINUTE, START + 1000 * HOUR):
@@ -315,7 +315,7 @@ def test_connection_of_an_older_era_is_revoked_at_any_instant(world: World, ende
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_whose_era_is_not_the_present_one_is_revoked(world: World) -> None:
+def test_connection_is_revoked_if_binding_tombstone_time_differs(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -334,7 +334,7 @@ def test_connection_whose_era_is_not_the_present_one_is_revoked(world: World) ->
         preview.find_due_notices,
     ],
 )
-def test_functions_that_judge_a_connection_require_its_era(function: object) -> None:
+def test_connection_functions_require_era_as_keyword_argument(function: object) -> None:
     assert callable(function)
     era = inspect.signature(function).parameters["era"]
     assert era.kind is inspect.Parameter.KEYWORD_ONLY
@@ -349,13 +349,13 @@ def waiting(world: World) -> str:
     return id_of(world.initiate(prefer_signup=True))
 
 
-def test_handoff_of_a_session_of_an_older_era_is_refused(world: World) -> None:
+def test_handoff_of_a_session_older_than_a_tombstone_is_refused(world: World) -> None:
     session = waiting(world)
     world.tombstone()
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
 
 
-def test_expired_session_of_an_older_era_gets_session_expired(world: World) -> None:
+def test_expired_session_after_a_tombstone_gets_session_expired(world: World) -> None:
     session = waiting(world)
     world.tombstone()
     world.step(30 * MINUTE)
@@ -363,7 +363,7 @@ def test_expired_session_of_an_older_era_gets_session_expired(world: World) -> N
 
 
 @pytest.mark.parametrize("user", ["u-1", "u-2"])
-def test_handoff_of_an_older_era_is_refused_for_every_user(world: World, user: str) -> None:
+def test_handoff_begun_before_tombstone_is_refused_for_any_user(world: World, user: str) -> None:
     session = waiting(world)
     world.tombstone()
     world.initiate()
@@ -388,7 +388,7 @@ def test_handoff_is_refused_if_a_tombstone_commits_before_it(world: World) -> No
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_initiate_overtaken_by_a_tombstone_takes_silent_limited(world: World) -> None:
+def test_initiate_is_silent_limited_if_a_tombstone_commits_first(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone
@@ -462,7 +462,7 @@ def test_successor_made_during_a_tombstone_grants_no_access(world: World) -> Non
     assert shown == (world.row(successor).identity.era == era_of(world))
 
 
-def test_law_17_later_user_of_a_coordinate_gets_no_old_access(world: World) -> None:
+def test_law_17_later_user_gets_no_access_of_an_earlier_user(world: World) -> None:
     made, session = id_of(world.create()), waiting(world)
     world.authorize(made)
     world.tombstone()

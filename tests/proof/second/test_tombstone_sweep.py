@@ -52,7 +52,7 @@ def is_swept(world: World, user: str = "ada") -> bool:
 # What a sweep writes
 
 
-def test_recording_a_tombstone_also_revokes_the_connections(world: World) -> None:
+def test_recording_a_tombstone_revokes_the_users_connections(world: World) -> None:
     active, pending = id_of(world.create()), id_of(world.create())
     world.authorize(active)
     world.step(MINUTE)
@@ -64,7 +64,7 @@ def test_recording_a_tombstone_also_revokes_the_connections(world: World) -> Non
     assert is_swept(world)
 
 
-def test_sweep_emits_one_effect_and_event_for_each_connection(world: World) -> None:
+def test_two_tombstones_emit_one_effect_and_event_per_connection(world: World) -> None:
     active, pending = id_of(world.create()), id_of(world.create())
     world.authorize(active)
     world.tombstone()
@@ -74,7 +74,7 @@ def test_sweep_emits_one_effect_and_event_for_each_connection(world: World) -> N
     assert [str(each["connectionId"]) for each in world.told("HandoffCancelled")] == [pending]
 
 
-def test_swept_connection_is_revoked_at_the_tombstone_instant(world: World) -> None:
+def test_connection_is_revoked_at_the_tombstones_happened_at(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     world.tombstone(happened_at=START + 10 * MINUTE)
@@ -91,7 +91,7 @@ def test_connection_newer_than_tombstone_is_revoked_at_creation(world: World) ->
     assert world.get(made)["revokedAt"] == wire(START + HOUR)
 
 
-def test_unswept_connection_is_revoked_at_its_later_creation(world: World) -> None:
+def test_interrupted_tombstone_shows_creation_as_revoked_at(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
@@ -108,7 +108,7 @@ def test_tombstone_leaves_a_revoked_connection_unchanged(world: World) -> None:
     assert world.row(made) == before
 
 
-def test_sweep_revokes_expired_and_lapsed_connections_too(world: World) -> None:
+def test_tombstone_revokes_expired_and_lapsed_connections(world: World) -> None:
     expired, lapsed = id_of(world.create()), id_of(world.create())
     world.authorize(expired, expires_at=START + MINUTE)
     world.step(HOUR)
@@ -116,7 +116,7 @@ def test_sweep_revokes_expired_and_lapsed_connections_too(world: World) -> None:
     assert {world.row(each).status for each in (expired, lapsed)} == {Status.REVOKED}
 
 
-def test_sweep_leaves_a_successor_made_after_the_tombstone(world: World) -> None:
+def test_resumed_tombstone_revokes_no_successor_made_after_it(world: World) -> None:
     old = id_of(world.create())
     world.cut_tombstone()
     successor = id_of(world.reconnect(old))
@@ -126,7 +126,7 @@ def test_sweep_leaves_a_successor_made_after_the_tombstone(world: World) -> None
     assert revocations(world) == [old]
 
 
-def test_sweep_revokes_no_connection_of_the_present_era(world: World) -> None:
+def test_tombstone_revokes_no_connection_made_after_it(world: World) -> None:
     world.tombstone()
     made = id_of(world.create())
     world.authorize(made)
@@ -137,7 +137,7 @@ def test_sweep_revokes_no_connection_of_the_present_era(world: World) -> None:
 # A sweep that was cut off
 
 
-def test_tombstone_commits_before_its_sweep_revokes_a_connection(world: World) -> None:
+def test_tombstone_commits_before_any_connection_is_revoked(world: World) -> None:
     made = id_of(world.create())
     world.authorize(made)
     world.cut_tombstone(commits=1)
@@ -148,7 +148,7 @@ def test_tombstone_commits_before_its_sweep_revokes_a_connection(world: World) -
     assert not is_swept(world)
 
 
-def test_next_fact_about_the_user_finishes_an_interrupted_sweep(world: World) -> None:
+def test_next_fact_about_user_finishes_interrupted_revocations(world: World) -> None:
     made = id_of(world.create())
     world.cut_tombstone()
     assert isinstance(world.record(Graduated(coordinate())), Refused)
@@ -156,7 +156,7 @@ def test_next_fact_about_the_user_finishes_an_interrupted_sweep(world: World) ->
     assert is_swept(world)
 
 
-def test_fact_is_recorded_only_after_the_sweep_is_finished(world: World) -> None:
+def test_fact_is_recorded_only_after_tombstone_revocations_end(world: World) -> None:
     made, other = id_of(world.create()), id_of(world.create())
     world.cut_tombstone()
     world.store.commits_left = 0
@@ -168,7 +168,7 @@ def test_fact_is_recorded_only_after_the_sweep_is_finished(world: World) -> None
     assert world.row(other).status is Status.REVOKED
 
 
-def test_fact_about_a_session_finishes_an_interrupted_sweep(world: World) -> None:
+def test_fact_about_session_finishes_interrupted_revocations(world: World) -> None:
     made = id_of(world.create())
     session = id_of(world.initiate(prefer_signup=True))
     world.cut_tombstone()
@@ -176,7 +176,7 @@ def test_fact_about_a_session_finishes_an_interrupted_sweep(world: World) -> Non
     assert world.row(made).status is Status.REVOKED
 
 
-def test_next_tombstone_first_finishes_the_interrupted_sweep(world: World) -> None:
+def test_next_tombstone_finishes_interrupted_revocations_first(world: World) -> None:
     made = id_of(world.create())
     world.step(MINUTE)
     world.cut_tombstone()
@@ -185,7 +185,7 @@ def test_next_tombstone_first_finishes_the_interrupted_sweep(world: World) -> No
     assert world.row(made).revoked_at == START + MINUTE
 
 
-def test_fact_about_another_user_does_not_continue_the_sweep(world: World) -> None:
+def test_fact_about_another_user_leaves_revocations_interrupted(world: World) -> None:
     made = id_of(world.create())
     world.cut_tombstone()
     ben = id_of(world.create("ben"))
@@ -193,7 +193,7 @@ def test_fact_about_another_user_does_not_continue_the_sweep(world: World) -> No
     assert world.row(made).status is Status.PENDING
 
 
-def test_purge_finishes_an_interrupted_sweep(world: World) -> None:
+def test_purge_finishes_interrupted_tombstone_revocations(world: World) -> None:
     made = id_of(world.create())
     world.step(SECOND)
     world.cut_tombstone()
@@ -204,7 +204,7 @@ def test_purge_finishes_an_interrupted_sweep(world: World) -> None:
     assert revocations(world) == [made]
 
 
-def test_sweep_in_batches_revokes_active_connections_first(
+def test_tombstone_revokes_active_connections_in_first_batches(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "REVOCATION_BATCH", 3)
@@ -223,7 +223,7 @@ def test_sweep_in_batches_revokes_active_connections_first(
     assert len(set(revocations(world))) == len(revocations(world)) == 10
 
 
-def test_sweep_of_250_connections_revokes_each_exactly_once() -> None:
+def test_tombstone_revokes_each_of_250_connections_exactly_once() -> None:
     world = in_memory()
     made = [id_of(world.create()) for _ in range(250)]
     world.tombstone()
@@ -231,7 +231,7 @@ def test_sweep_of_250_connections_revokes_each_exactly_once() -> None:
     assert sorted(revocations(world)) == made
 
 
-def test_tombstone_succeeds_while_a_client_keeps_creating(world: World) -> None:
+def test_tombstone_succeeds_while_client_creates_connections(world: World) -> None:
     made = [id_of(world.create()) for _ in range(3)]
 
     def create_again() -> None:
@@ -255,7 +255,7 @@ def test_tombstone_revokes_20000_connections() -> None:
     assert {world.row(each).status for each in made} == {Status.REVOKED}
 
 
-def test_tombstone_in_a_full_store_is_recorded_and_swept() -> None:
+def test_tombstone_in_a_full_store_still_revokes_connections() -> None:
     world = in_memory(capacity=3)
     made = id_of(world.create())
     world.initiate()

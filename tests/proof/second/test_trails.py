@@ -58,7 +58,7 @@ def recovered(world: World) -> str:
 # A revocation's reach
 
 
-def test_trail_of_revoke_by_the_app_names_its_reach_rule(world: World) -> None:
+def test_revoke_response_names_the_reach_rule_of_the_app(world: World) -> None:
     assert world.revoke(active(world)).rules == (
         ABSENT,
         "operation.revoke",
@@ -68,7 +68,7 @@ def test_trail_of_revoke_by_the_app_names_its_reach_rule(world: World) -> None:
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_trail_of_a_revocation_fact_names_its_actors_reach_rule(world: World, actor: Actor) -> None:
+def test_revocation_fact_answer_names_reach_rule_of_its_actor(world: World, actor: Actor) -> None:
     made = ConnectionId(active(world))
     answer = world.record(Revoked(made, actor))
     assert answer.rules == (f"revocation-reach.{actor.value.lower()}", "connection.revoke.active")
@@ -76,7 +76,7 @@ def test_trail_of_a_revocation_fact_names_its_actors_reach_rule(world: World, ac
     assert again.rules == (f"revocation-reach.{actor.value.lower()}", "connection.revoke.revoked")
 
 
-def test_trail_of_a_chain_revocation_has_a_rule_per_connection(world: World) -> None:
+def test_chain_revocation_answer_names_a_rule_per_connection(world: World) -> None:
     answer = world.record(Revoked(ConnectionId(recovered(world)), Actor.PATIENT))
     assert answer.rules == (
         "revocation-reach.patient",
@@ -119,12 +119,12 @@ OPERATIONS: dict[str, tuple[Callable[[World], object], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", OPERATIONS, ids=str)
-def test_trail_of_an_operation_names_its_gates_then_its_rules(world: World, case: str) -> None:
+def test_response_names_gate_rules_before_operation_rules(world: World, case: str) -> None:
     run, rules = OPERATIONS[case]
     assert run(world) == rules
 
 
-def test_trail_of_initiate_for_a_limited_user_names_its_path(world: World) -> None:
+def test_initiate_response_for_limited_user_names_its_path_rule(world: World) -> None:
     world.initiate()
     rules = world.initiate().rules
     assert rules[:2] == (ABSENT, "operation.initiate")
@@ -132,7 +132,7 @@ def test_trail_of_initiate_for_a_limited_user_names_its_path(world: World) -> No
     assert rules[2].startswith("entry-path.limited")
 
 
-def test_trail_of_a_graduation_handoff_has_no_idempotency_rule(world: World) -> None:
+def test_graduation_handoff_response_names_no_idempotency_rule(world: World) -> None:
     rules = world.send("POST", f"{CONNECT}/graduation-handoff", {"appUserId": "ada"}).rules
     assert rules[0] == "operation.graduation-handoff"
     assert [each.partition(".")[0] for each in rules[1:]] == ["graduation-handoff"]
@@ -148,13 +148,13 @@ def asked(world: World, *, key: str = "cae_live_k1", target: str = CONNECTIONS) 
     return serve(world.store, request, world.ids, settings=world.settings).rules
 
 
-def test_trail_of_bad_credentials_or_route_names_only_that_gate() -> None:
+def test_response_to_bad_api_key_or_route_names_only_its_gate() -> None:
     world = in_memory()
     assert asked(world, key="cae_live_no") == ("request.credentials",)
     assert asked(world, target="/none") == ("request.route",)
 
 
-def test_trail_of_a_refused_permission_or_body_is_one_rule() -> None:
+def test_response_to_refused_permission_or_body_names_one_rule() -> None:
     world = in_memory()
     world.inner.register(ApiKey("cae_live_r"), attrs.evolve(CALLER, scopes=frozenset()))
     assert asked(world, key="cae_live_r") == ("permission.scope-missing",)
@@ -163,7 +163,7 @@ def test_trail_of_a_refused_permission_or_body_is_one_rule() -> None:
     assert asked(world) == ("permission.wrong-environment",)
 
 
-def test_trail_of_an_idempotency_key_fault_names_only_its_gate() -> None:
+def test_idempotency_key_fault_response_names_only_its_gate() -> None:
     world = in_memory()
     made = pending(world)
     assert asked(world, target=f"{CONNECTIONS}/{made}:revoke") == ("request.key-required",)
@@ -181,7 +181,7 @@ def test_trail_of_an_idempotency_key_fault_names_only_its_gate() -> None:
     assert refused.rules == ("request.key-not-allowed",)
 
 
-def test_trail_of_a_429_names_only_the_bucket_or_limit_gate(world: World) -> None:
+def test_response_429_names_only_the_bucket_or_limit_gate(world: World) -> None:
     for _ in range(10):
         world.initiate()
     assert world.initiate().rules == ("request.limit",)
@@ -190,13 +190,13 @@ def test_trail_of_a_429_names_only_the_bucket_or_limit_gate(world: World) -> Non
     assert world.create().rules == ("request.buckets",)
 
 
-def test_trail_of_an_unknown_id_ends_with_the_ownership_gate(world: World) -> None:
+def test_rules_named_for_an_unknown_id_end_with_ownership_gate(world: World) -> None:
     unknown = "00000000-0000-4000-8000-00000000ffff"
     assert world.revoke(unknown).rules == (ABSENT, "operation.revoke", "request.ownership")
     assert world.authorize(unknown).rules == ("request.ownership",)
 
 
-def test_trail_of_replay_or_reused_key_is_one_idempotency_rule(world: World) -> None:
+def test_replay_or_key_reuse_names_only_one_idempotency_rule(world: World) -> None:
     world.create(key="k")
     again, reused = world.create(key="k"), world.create("ben", key="k")
     assert again.replayed
@@ -209,7 +209,7 @@ def test_trail_of_replay_or_reused_key_is_one_idempotency_rule(world: World) -> 
 # Facts
 
 
-def test_trail_of_a_fact_names_only_the_rules_of_its_tables(world: World) -> None:
+def test_fact_answer_names_only_the_rules_of_its_tables(world: World) -> None:
     made = ConnectionId(pending(world))
     assert world.record(Authorized(made)).rules == ("connection.authorize.pending",)
     assert world.record(Expired(made)).rules == ("connection.expire.active",)
@@ -219,13 +219,13 @@ def test_trail_of_a_fact_names_only_the_rules_of_its_tables(world: World) -> Non
     assert world.record(Graduated(coordinate())).rules == ("binding.graduate.unlinked",)
 
 
-def test_trail_of_authorization_with_a_successor_is_one_rule(world: World) -> None:
+def test_authorizing_a_recovered_connection_names_one_rule(world: World) -> None:
     old = recovered(world)
     (rule,) = world.authorize(old, happened_at=START + MINUTE).rules
     assert rule.startswith("authorization.")
 
 
-def test_trail_of_a_handoff_names_completion_and_binding_rules(world: World) -> None:
+def test_handoff_answer_names_completion_and_binding_rules(world: World) -> None:
     session = id_of(world.initiate(prefer_signup=True))
     first, second = world.complete(session).rules
     assert first.startswith("completion.")
@@ -234,7 +234,7 @@ def test_trail_of_a_handoff_names_completion_and_binding_rules(world: World) -> 
     assert again.startswith("completion.")
 
 
-def test_trail_of_a_tombstone_is_one_rule_without_its_sweep(world: World) -> None:
+def test_tombstone_answer_names_one_rule_and_no_revocations(world: World) -> None:
     active(world)
     assert world.tombstone(happened_at=START).rules == ("binding.tombstone.unlinked",)
     (copy,) = world.tombstone(happened_at=START).rules

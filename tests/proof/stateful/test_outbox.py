@@ -197,7 +197,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_outbox_worker_drops_its_claim_once_the_result_is_stored() -> None:
+def test_second_worker_retries_once_the_first_stored_a_failure() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])

@@ -107,7 +107,7 @@ def test_every_reachable_table_cell_has_a_vector_case() -> None:
     assert CELLS.keys() - CASES.keys() == UNREACHABLE_CASES
 
 
-def test_every_rule_but_request_room_has_a_reachable_cell() -> None:
+def test_only_the_rule_named_request_room_has_no_reachable_cell() -> None:
     reached = {row.rule for cell, row in CELLS.items() if cell not in UNREACHABLE_CASES}
     assert {row.rule for row in CELLS.values()} - reached == {"request.room"}
 
@@ -272,7 +272,7 @@ def test_vector_case_equals_its_hand_written_result(case_id: str) -> None:
 
 
 @pytest.mark.parametrize("name", SYNTAX)
-def test_texts_that_vectors_mark_valid_equal_hand_written_ones(name: str) -> None:
+def test_vectors_mark_exactly_the_hand_listed_texts_as_valid(name: str) -> None:
     def words(verdict: Verdict) -> list[str]:
         cases = cast("list[Object]", DOCUMENTS[f"{name}.json"]["cases"])
         return [cast("str", it["id"]).split("/")[1] for it in cases if it["verdict"] == verdict]
@@ -315,7 +315,7 @@ def test_tombstone_revokes_its_connections_as_actor_platform() -> None:
         assert [each["status"] for each in found.values()] == ["REVOKED"] * len(found)
 
 
-def test_body_with_equal_values_has_the_same_fingerprint() -> None:
+def test_request_bodies_with_equal_values_share_a_fingerprint() -> None:
     body = "request-body/"
     plain = value(f"{body}initiate/plain")
     same = {value(f"{body}initiate/{word}") for word in ("false", "escapes")}
@@ -365,14 +365,14 @@ def test_request_target_faults_equal_the_hand_written_ones() -> None:
         assert (problem["code"], cast("Object", problem["details"]).get("fault")) == expected
 
 
-def test_pending_connection_with_landed_handoff_reads_as_active() -> None:
+def test_get_shows_active_if_handoff_was_done_before_deadline() -> None:
     for word, status in (("before", "ACTIVE"), ("at", "EXPIRED"), ("after", "EXPIRED")):
         answer = CASES[f"operation/get-connection/landed/{word}"]["answer"]
         shown = cast("Object", json.loads(cast("str", member(answer, "body"))))
         assert member(shown, "connection.status") == status
 
 
-def test_another_apps_and_an_unknown_id_get_equal_answers() -> None:
+def test_another_apps_connection_is_answered_as_an_unknown_one() -> None:
     foreign, unknown = (
         {**cast("Object", CASES[f"request/{word}"]["answer"]), "changes": None}
         for word in ("another-app", "ownership")
