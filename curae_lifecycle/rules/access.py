@@ -24,8 +24,8 @@ class PackageGrant(StrEnum):
     """The two cases of a requested data package: granted to the connection, or not.
 
     Attributes:
-        GRANTED: It is one of the connection's packages.
-        NOT_GRANTED: It is none of them, or no such package exists.
+        GRANTED: The package is one of the connection's packages.
+        NOT_GRANTED: The connection does not have the package, or no such package exists.
     """
 
     GRANTED = "package granted"
@@ -130,7 +130,8 @@ def decide_access(
         connection: The connection as it is stored.
         package: The name of the data package to read; an unknown one is denied as not granted.
         now: The instant, in UTC.
-        era: The present era of the connection's coordinate, which `binding.present_era` returns.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
+            `binding.present_era` returns this instant.
 
     Returns:
         `Granted`: the package may be read. `Denied`: reading it is denied, with the reason.

@@ -250,7 +250,8 @@ def resolve(
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
     """Erase the stored response of an idempotency key on purpose [O].
 
-    The key stays used: until retention expires, no request with the key is executed.
+    The key stays used: until retention expires, no request with the key is executed. An attempt
+    that is still running can then no longer complete.
 
     Args:
         record: The record as it is stored; `None` if there is none.

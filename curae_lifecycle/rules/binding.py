@@ -86,8 +86,8 @@ class TombstoneNovelty(StrEnum):
     """The two cases of a reported tombstone: a repetition of the coordinate's last one, or new.
 
     Attributes:
-        COPY: It has the same `happened_at` as the last one, so it is ignored.
-        NEW: It has another `happened_at` or none, so it counts as a new tombstone.
+        COPY: The report has the `happened_at` of the last tombstone, so it is ignored.
+        NEW: The report has another `happened_at` or none, so it counts as a new tombstone.
     """
 
     COPY = "reported with the happenedAt of the last one"
@@ -309,16 +309,17 @@ def tombstone(
         binding: The coordinate's binding as it is stored; `None` if there is none.
         coordinate: The coordinate of the binding.
         now: When the tombstone is recorded, in UTC.
-        happened_at: When it happened, in UTC, as it was reported; `None` if that was not reported.
+        happened_at: The reported instant from which the user no longer existed, in UTC; `None` if
+            none was reported.
 
     Returns:
         Done: the binding, TOMBSTONED and under a new era. Ignored: the report is a copy of the last
         tombstone. This trigger is never refused.
 
     Raises:
-        ArgumentError: An instant is not UTC, the binding belongs to another coordinate, the last
-            era is the last instant that a datetime can hold, or `happened_at` is more than five
-            minutes after `now`. A copy raises neither of the last two.
+        ArgumentError: An instant is not UTC, or the binding belongs to another coordinate. If the
+            report is no copy: `happened_at` is more than five minutes after `now`, or the last era
+            is the last instant that a datetime can hold.
     """
     check_instant("now", now)
     check_coordinate(binding, coordinate)

@@ -70,8 +70,8 @@ class Liveness(StrEnum):
     """The two cases of a connection: live, or over.
 
     Attributes:
-        LIVE: It is ACTIVE, or it waits for its patient: it is PENDING or ACTION_REQUIRED.
-        OVER: It is LAPSED, EXPIRED or REVOKED; only a reconnect gives access again.
+        LIVE: The connection is PENDING, ACTIVE or ACTION_REQUIRED.
+        OVER: The connection is LAPSED, EXPIRED or REVOKED; only a reconnect gives access again.
     """
 
     LIVE = "live"
@@ -190,7 +190,7 @@ def revoke_chain(
         connection: The connection to revoke.
         following: Every later connection of its chain, nearest first.
         now: When the revocation is recorded, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         actor: The actor that revoked. The table `revocation-reach` says for each actor whether the
             later connections are revoked, too.
         happened_at: When the revocation happened, in UTC; `None` for `now`. It becomes the
@@ -234,7 +234,8 @@ def reconnect(
         connection: The connection to recover; the recovery does not change it.
         successor: The connection that recovered `connection` before; `None` if none did.
         now: The instant of the request, in UTC.
-        era: The present era of the connection's coordinate, in which a new successor is made.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
+            A new successor gets this era.
         id: The id for a new successor; unused if there is a pending successor.
         next_action: The fresh next action of the successor, whose hand-off deadline is the end of
             `next_action`. If the clock was put back, so that the last write is later than `now`,
@@ -320,7 +321,7 @@ def is_live(connection: Connection, now: datetime, *, era: datetime | None) -> b
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
     """
     return LIFE[standing(connection, now, era=era)].outcome.value is Liveness.LIVE
 

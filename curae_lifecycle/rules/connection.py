@@ -5,6 +5,9 @@ never stored. `DEADLINE` names the instant at which the standing of a stored sta
 itself. `STANDING` names the standing before and after that instant. The triggers of a connection
 are in `triggers`, and its recovery in `chain`. An instant that is out of order or not UTC raises
 `ArgumentError`.
+
+A *tombstone* records that a coordinate's user is gone. The coordinate's *era* is when its last
+tombstone was recorded.
 """
 
 from __future__ import annotations
@@ -52,8 +55,8 @@ class Standing(StrEnum):
     """A connection's effective state at an instant: its stored status after deadlines apply [O].
 
     An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING connection
-    is LAPSED from its hand-off deadline; LAPSED is never stored. Any connection with a `revoked_at`
-    is REVOKED, and so is any that was made under another era than the present one.
+    is LAPSED from its hand-off deadline; LAPSED is never stored. A connection is REVOKED if it has
+    a `revoked_at`, or if a tombstone of its coordinate was recorded since it was made.
     """
 
     PENDING = "PENDING"
@@ -69,7 +72,7 @@ class DeadlineKind(StrEnum):
 
     Attributes:
         HANDOFF: The instant at which the hosted page ends, for a connection that is PENDING.
-        EXPIRY: `expiresAt`, for one that is ACTIVE or ACTION_REQUIRED.
+        EXPIRY: `expiresAt`, for a connection that is ACTIVE or ACTION_REQUIRED.
         NONE: No deadline; only an event changes the standing.
     """
 
@@ -82,8 +85,8 @@ class RevocationState(StrEnum):
     """The two cases of a stored connection: without and with a `revokedAt`.
 
     Attributes:
-        NEVER: It has none.
-        ONCE: It has one, so it is REVOKED, whatever its stored status.
+        NEVER: The connection has no `revokedAt`.
+        ONCE: The connection has a `revokedAt`, so it is REVOKED, whatever its stored status.
     """
 
     NEVER = "no revokedAt"
@@ -193,8 +196,8 @@ class ConnectionIdentity:
         root_id: The id of the first connection of the chain; equal to `id` for that connection.
         position: The place in the chain, counted from 1. The head is the connection with
             the highest position among those with the same `root_id`.
-        era: The present era of the coordinate when the connection was made; `None` if that was
-            before the first tombstone of the coordinate.
+        era: The coordinate's era as the connection was made: when its user was last recorded as
+            gone (tombstoned). `None` if never before.
     """
 
     id: ConnectionId
@@ -216,7 +219,8 @@ class Connection:
         status: The stored status; rules use the standing, which `standing` computes.
         updated_at: When the connection was created or a change of it was last recorded. A write
             that only raises `version` does not count.
-        handoff_deadline: When the hand-off ends (exclusive), kept afterwards; `None` for no end.
+        handoff_deadline: When the hosted page to authorize the connection ends (exclusive); kept
+            after the authorization. `None` for no end.
         authorized_at: When the patient authorized; `None` before that.
         expires_at: When the authorization ends (exclusive); `None` for no end, and before the
             authorization.
@@ -250,7 +254,7 @@ def next_deadline(connection: Connection, *, era: datetime | None) -> datetime |
 
     Args:
         connection: The connection as it is stored.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
 
     Returns:
         The instant, which may have passed already; `None` if only an event can change the standing.
@@ -265,7 +269,7 @@ def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKi
 
     Args:
         connection: The connection as it is stored.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
     """
     return DEADLINE[_cell(connection, era)].outcome.value
 
@@ -289,7 +293,8 @@ def standing(connection: Connection, now: datetime, *, era: datetime | None) -> 
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
-        era: The present era of the connection's coordinate, which `binding.present_era` returns.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
+            `binding.present_era` returns this instant.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.
@@ -312,7 +317,7 @@ def show_ended(
 
     Args:
         connection: The connection as it is stored.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         tombstoned_at: When the last tombstone of the coordinate happened, as its binding says;
             `None` if that is not known, or there was no tombstone.
     """
@@ -357,7 +362,7 @@ def create(
         data_packages: The data packages that the patient is asked for, sorted.
         now: When the connection is created, in UTC.
         next_action: The hosted page to show the patient; its end is the hand-off's deadline.
-        era: The present era of the coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
 
     Raises:
         ArgumentError: `now` or the end of the next action is not a UTC instant, or the next action

@@ -147,7 +147,7 @@ class EnvironmentMatch(StrEnum):
     """The two cases of a caller's environment: served by this server, or not.
 
     Attributes:
-        SERVED: The server serves it.
+        SERVED: The server serves the caller's environment.
         OTHER: The server serves only the other environment.
     """
 
@@ -159,8 +159,8 @@ class ScopeHeld(StrEnum):
     """The two cases of a caller: it has the scope that an operation needs, or lacks it.
 
     Attributes:
-        HELD: It has the scope, or the operation needs none.
-        MISSING: It lacks the scope.
+        HELD: The caller has the scope, or the operation needs none.
+        MISSING: The caller lacks the scope.
     """
 
     HELD = "scope held or not needed"
@@ -197,7 +197,8 @@ def check_permission(
         served: The one environment that the server serves; `None` if it serves both.
 
     Returns:
-        Refused: `WRONG_ENVIRONMENT`, or else `SCOPE_INSUFFICIENT`. `None`: the caller may run it.
+        Refused: `WRONG_ENVIRONMENT` if the server does not serve the caller's environment, else
+            `SCOPE_INSUFFICIENT`. `None`: the caller may run the operation.
     """
     environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

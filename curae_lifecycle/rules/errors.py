@@ -13,7 +13,7 @@ from typing import Final
 
 
 class LifecycleError(Exception):
-    """The base class of every exception that the package raises.
+    """The base class of the package's own exceptions.
 
     `args` holds the constructor's arguments, so that pickle and copy can rebuild the exception.
     """

@@ -192,7 +192,7 @@ IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Re
 
 @attrs.frozen
 class RecordKey:
-    """The key of an idempotency record: the client's `key` within one API key, the `owner` [P]."""
+    """The key of an idempotency record: the client's `key`, and the `owner` of the API key [P]."""
 
     owner: KeyOwner
     key: IdempotencyKey
@@ -274,13 +274,13 @@ class Record:
 class Attempt:
     """The right to execute a request; `begin_attempt` grants it.
 
-    An attempt whose token is older than the record's may no longer change the record.
+    An attempt with a smaller token than the record may no longer change the record.
 
     Attributes:
         key: The key of the record.
         fingerprint: The fingerprint of the request to execute.
         token: A number larger than that of every earlier attempt of the stored record.
-        first_used_at: When the record's retention began.
+        first_used_at: When the key was first used, which began the record's retention.
         started_at: When the attempt began, but never before `Record.seen_at` of the stored record.
         rules: The names of the rules that decided.
     """
@@ -297,7 +297,7 @@ class Attempt:
 class KnownResponse:
     """The answer to a retry: the stored response, to send again byte for byte.
 
-    Mark it as a replay outside those bytes, if at all.
+    If you mark the answer as a replay, do so outside of these bytes.
 
     Attributes:
         response: The response to the first request, or a reference to it in the server's storage.

@@ -106,7 +106,7 @@ class Reason(StrEnum):
     advice: str
 
     def __new__(cls, token: str, advice: str) -> Self:
-        """Make a member of a token that carries its advice."""
+        """Make the member with the text `token`, and set its `advice`."""
         reason = str.__new__(cls, token)
         reason._value_ = token
         reason.advice = advice

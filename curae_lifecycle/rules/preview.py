@@ -98,13 +98,16 @@ def preview_trigger(
         trigger: The trigger to preview.
         connection: The connection as it is stored.
         now: The instant, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
         The answer of the rule. The value of `Done` holds placeholders, such as ids, so use only the
         type, problem and rules of the answer.
+
+    Raises:
+        ArgumentError: `now` is not a UTC instant.
     """
     return _PREVIEWS[trigger](connection, now, era, successor, head)
 
@@ -122,12 +125,15 @@ def preview_triggers(
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
         One preview for each `Trigger`, in the order of that enumeration.
+
+    Raises:
+        ArgumentError: `now` is not a UTC instant.
     """
     return tuple(
         [
@@ -154,10 +160,11 @@ def find_due_notices(
     authorization ends, so remember the ids of those that were sent.
 
     Args:
-        connection: The head of a chain, since a recovered connection needs no warning.
+        connection: The last connection of a chain, as it is stored. Do not pass a connection with a
+            successor, since it needs no warning.
         now: The instant, in UTC.
         lead_times: How long before the end each warning is due.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
 
     Returns:
         The warnings that are due, the earliest first.

@@ -79,9 +79,9 @@ class ProblemKind(StrEnum):
     Attributes:
         INVALID: The request cannot be read.
         UNKNOWN_CALLER: The API key is missing or unknown.
-        FORBIDDEN: The API key may not do this.
+        FORBIDDEN: The API key or the connection does not permit what was requested.
         ABSENT: The path or the connection does not exist for the caller.
-        CONFLICT: The state of the connection, account or key forbids it now.
+        CONFLICT: The state of the connection, account or idempotency key forbids the request now.
         MISMATCH: The idempotency key was used for another request.
         LIMITED: A rate limit refused the request.
         FAILED: The server failed.
@@ -295,7 +295,7 @@ class Problem:
 
     @property
     def details(self) -> dict[str, DetailValue]:
-        """The values of the details by the names that the table `problems` fixes for the code.
+        """The details: a value for each name that the table `problems` lists for the code.
 
         Raises:
             ArgumentError: `detail_values` is no tuple with a value for each name.

@@ -160,12 +160,12 @@ class LogState(bytes):
 
     @classmethod
     def of(cls, instants: Iterable[datetime]) -> LogState:
-        """Return the state of a log after admissions at these instants, given in any order."""
+        """Return the state of a log after admissions at `instants`, in any order."""
         return cls.of_microseconds(sorted(map(to_epoch_microseconds, instants)))
 
     @classmethod
     def of_microseconds(cls, instants: Iterable[int]) -> LogState:
-        """Return the state of a log from microseconds since 1970, given oldest first."""
+        """Return the state of a log from `instants` in microseconds since 1970, oldest first."""
         return cls(_packed(instants))
 
     @property
@@ -250,7 +250,7 @@ class RateLimited:
     Attributes:
         states: The very same states that were passed in.
         policy: The refusing limit with the longest wait; the first one if several waits are equal.
-        retry_after: The exact wait until that limit admits the request, in microseconds.
+        retry_after: The exact wait until `policy` admits the request, in microseconds.
     """
 
     states: tuple[RateState, ...]
@@ -317,9 +317,9 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
-    """Charge a request of cost 1 to one rate limit.
+    """Charge a request of cost 1 to one rate limit, and return the new state of the limit.
 
-    It decides as `admit` does, but takes one rate limit and returns its new state directly.
+    The decision is that of `admit` for this limit alone.
 
     Args:
         policy: The rate limit.
@@ -339,7 +339,7 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
-    """Return when the state of a rate limit becomes equal to one that was never charged.
+    """Return when the state of a rate limit expires: from then on, it acts like a fresh state.
 
     A store may drop the state from that instant, and never before.
 
@@ -365,8 +365,8 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    Nothing is charged. If the state of a bucket lies more than its window and five minutes in the
-    future, a wrong clock wrote it. The bucket then admits any cost up to its capacity.
+    Nothing is charged. If a bucket is full again only later than its window and five minutes from
+    `now`, a wrong clock wrote its state. The bucket then admits any cost up to its capacity.
 
     Args:
         policy: The rate limit.
@@ -386,8 +386,8 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    If the state of a bucket lies more than its window and five minutes in the future, a wrong clock
-    wrote it. One request then remains, because it leaves the bucket empty, whatever its cost.
+    If a bucket is full again only later than its window and five minutes from `now`, a wrong clock
+    wrote its state. One request then remains: it leaves the bucket empty, whatever its cost.
 
     Args:
         policy: The rate limit.

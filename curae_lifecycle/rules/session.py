@@ -4,6 +4,8 @@ The laws of this module: **the path is a function of the account's state and the
 preference alone** (`ENTRY_PATHS`), and **a hand-off lands once**, together with its binding or not
 at all (`COMPLETION`, then the table `binding`). An instant that is out of order or not UTC raises
 `ArgumentError`.
+
+In a *hand-off* the hosted page returns the user to the app. It *lands* when it is recorded.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class SignUpPreference(StrEnum):
 
     Attributes:
         SIGN_UP: The member is true.
-        NONE: It is false or absent.
+        NONE: The member is false or absent.
     """
 
     SIGN_UP = "preferSignup true"
@@ -105,7 +107,7 @@ class SessionStanding(StrEnum):
         OTHER_ERA: The page has not ended, but a tombstone was recorded since the session was
             minted.
         LANDED_SAME: The hand-off landed before, for the same user.
-        LANDED_OTHER: It landed before, for another user.
+        LANDED_OTHER: The hand-off landed before, for another user.
     """
 
     WAITING = "waiting"
@@ -195,8 +197,8 @@ class CuraeConnectSession:
         landed_at: When the hand-off landed; `None` while the hand-off is awaited, and on Path C.
         user_id: The platform's id of the user; `None` until it is known. It is never on the
             wire, and no repr shows it.
-        era: The era of the coordinate that the session was minted under; `None` if that was before
-            the first tombstone of the coordinate.
+        era: The coordinate's era as the session was minted: when its user was last recorded as
+            gone (tombstoned). `None` if never before.
     """
 
     id: values.SessionId
@@ -308,7 +310,8 @@ def complete_handoff(
         happened_at: When the hand-off happened, in UTC; `None` if it happened at `now`.
 
     Returns:
-        Done: the hand-off landed. Ignored: it landed for this user before. Refused:
+        Done: the session and binding to store. Ignored: the hand-off landed for this user before.
+        Refused:
         `HANDOFF_NOT_REQUIRED` if the session is not on Path B; `SESSION_EXPIRED` if its page ended
         before the hand-off; `BINDING_CONFLICT` if the session landed for another user or another
         user is bound and ACTIVE; `BINDING_CHANGED` if the coordinate was tombstoned since the

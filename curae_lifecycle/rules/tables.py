@@ -140,19 +140,20 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
     ) -> None:
         """Build the table.
 
-        A single axis has bare keys.
+        If there is one axis, the keys of the rows are bare values instead of tuples.
 
         Args:
             name: The table's name.
             law: One sentence that says what the table decides.
             axes: The table's dimensions.
             *rows: The table's rules, in the order in which they are printed.
-            prefix: The beginning of each rule's name; empty for the table's name.
+            prefix: The beginning of each rule's name; if it is empty, the table's name.
             state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
 
         Raises:
-            TableError: A cell is missing, decided twice or outside the axes, a rule name is
-                used twice, a sentence of why is missing, or `state` names no axis.
+            TableError: A cell is missing, decided twice or outside the axes; an axis is empty or
+                has a value twice; a rule has no name, the name of another rule or no `why`; or
+                `state` names no axis.
         """
         self.name: Final = name
         self.law: Final = law

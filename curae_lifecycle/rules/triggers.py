@@ -206,7 +206,7 @@ def successor_state(
     Args:
         successor: The successor as it is stored; `None` if there is none.
         now: The instant, in UTC.
-        era: The present era of the coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
     """
     if successor is None:
         return NO_SUCCESSOR
@@ -228,7 +228,7 @@ def authorize(
     Args:
         connection: The connection as it is stored.
         now: When the authorization is recorded, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         expires_at: When the authorization ends (exclusive); `None` for no end.
         happened_at: When the patient authorized, in UTC; `None` for `now`.
         successor: The connection that recovered `connection`; `None` if none did.
@@ -299,13 +299,13 @@ def require_action(
     Args:
         connection: The connection as it is stored.
         now: When the fact is recorded, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         reason: Why the patient must act, in the server's own words; responses show it.
         happened_at: When the fact happened, in UTC; `None` for `now`.
 
     Returns:
-        Done: the connection, now ACTION_REQUIRED. Ignored: it is not stored as ACTIVE (an earlier
-        reason stays), or had expired at `happened_at`. This trigger is never refused.
+        Done: the connection, now ACTION_REQUIRED. Ignored: at `happened_at` its standing was not
+        ACTIVE; an earlier reason stays. This trigger is never refused.
 
     Raises:
         ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after `now`
@@ -331,12 +331,12 @@ def expire(
     Args:
         connection: The connection as it is stored.
         now: When the end is recorded, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         happened_at: When the authorization ended, in UTC; `None` for `now`.
 
     Returns:
         Done: the connection, now stored as EXPIRED, with `expires_at` unchanged. Ignored: it was
-        never authorized, or is stored as EXPIRED or REVOKED. This trigger is never refused.
+        never authorized, is stored as EXPIRED, or is REVOKED. This trigger is never refused.
 
     Raises:
         ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after `now`
@@ -369,7 +369,7 @@ def revoke(
     Args:
         connection: The connection as it is stored.
         now: When the revocation is requested or recorded, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
 
@@ -465,7 +465,7 @@ def build_problem(
         verdict: The verdict of the table's cell.
         connection: The connection of the request or the fact.
         at: The instant at which the table was asked, in UTC.
-        era: The present era of the connection's coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
         head: The last connection of the chain; `None` if that is `successor`.
     """

@@ -184,7 +184,7 @@ def check_instant(argument: str, value: object) -> None:
 
 
 def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
-    """Return the instant at which the rules judge a fact: `happened_at`, or `now` if earlier [O].
+    """Return the instant at which the rules judge a fact: the earlier of the two arguments [O].
 
     Clocks disagree, so an instant up to five minutes after `now` is taken as `now`.
 
@@ -193,7 +193,7 @@ def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
         now: When the fact is recorded, in UTC.
 
     Raises:
-        ArgumentError: Either is not a UTC instant, or `happened_at` is more than five minutes after
+        ArgumentError: An instant is not in UTC, or `happened_at` is more than five minutes after
             `now`.
     """
     check_instant("now", now)

@@ -35,8 +35,9 @@ class AuthorizationEvidence(StrEnum):
     """The two cases of a connection in a response: the patient once authorized it, or not.
 
     Attributes:
-        SHOWN: It has an `authorizedAt` or an `actionRequiredReason`.
-        NONE: It has neither, so an EXPIRED one is a PENDING connection whose hand-off ended.
+        SHOWN: The response has an `authorizedAt` or an `actionRequiredReason`.
+        NONE: The response has neither. If its status is EXPIRED, the connection is a PENDING one
+            whose hand-off ended.
     """
 
     SHOWN = "authorizedAt or a reason"
