@@ -90,9 +90,8 @@ class Decision:
         record: The idempotency record as loaded, which the record with the response replaces;
             `None` if no record is stored.
         settings: The settings of the server.
-        binding: The binding of the coordinate as loaded; `respond` needs its era, since a
-            connection of another era is shown as REVOKED. `None` if there is none or the operation
-            needs none.
+        binding: The binding of the request's coordinate, as loaded; `None` if none was loaded.
+            `respond` uses it to show as REVOKED a connection whose user is gone (tombstoned).
     """
 
     reply: Reply
@@ -119,7 +118,9 @@ def decision_from_refusal(
     changes: Changes = NO_CHANGES,
     limited: ratelimit.RateLimited | None = None,
 ) -> Decision:
-    """Return the decision on a request that a gate refused; its response is not stored.
+    """Return the decision on a request that a gate, a check before the rule, refused.
+
+    The response is not stored under the idempotency key.
 
     Args:
         answer: The refusal.

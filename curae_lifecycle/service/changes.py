@@ -83,8 +83,8 @@ def connection_write_changes(
 def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
     """Return the changes that store a connection which needs action, expired or was revoked.
 
-    They hold its event, and the effect that ends its open hand-off or its access, as the table
-    `ending` says.
+    The changes hold the connection's event, and the effect that ends its open hand-off or its
+    access, as the table `ending` says.
 
     Args:
         kind: The kind of the event.
@@ -115,8 +115,8 @@ def revocation_changes(
     """Return the changes of a revocation: the revoked connections, with their effects and events.
 
     Args:
-        reached: The connections that the revocation revokes, as they are stored: the named one, and
-            perhaps later ones of its chain.
+        reached: The connections that the revocation revokes, as they are stored: one, or several
+            that follow one another in a chain.
         answers: The answer of `revoke` for each of `reached`, in the same order.
         heads: The connections in `reached` at the end of a chain. Their versions are raised even if
             they were revoked before. Otherwise a reconnect at the same time could add a successor
@@ -145,7 +145,7 @@ def live_head_changes(
         connection: The connection that was revoked.
         head: The last connection of its chain; `None` if it has no successor.
         now: The instant of the revocation, in UTC.
-        era: The present era of the coordinate.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now, era=era):
         return NO_CHANGES
@@ -191,10 +191,10 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """Return the changes of a hand-off that landed: the session and its coordinate's binding.
+    """Return the changes that record a hand-off: the session and its coordinate's binding.
 
-    A binding that did not change gets the next version, so that the landing and a concurrent
-    tombstone conflict.
+    A binding that did not change gets the next version, so that a concurrent tombstone of the
+    coordinate's user conflicts.
 
     Args:
         session: The session as it is stored.

@@ -45,7 +45,7 @@ from curae_lifecycle.service.writes import RateWrite
 def fingerprint(operation: Operation) -> Fingerprint:
     """Return the fingerprint of an operation, to recognize a retry with the same values [O].
 
-    It is made of the operation's name and its parsed values.
+    The fingerprint is made of the operation's name and its parsed values.
     """
     return Fingerprint.of(operation.rule.name, operation.fingerprint_values())
 

@@ -31,7 +31,7 @@ class Gate(StrEnum):
         IDEMPOTENCY: The record of the idempotency key lets the request execute.
         LIMIT: The app user's limit has room.
         OWNERSHIP: The connection, session and app user belong to the caller.
-        RULE: The operation's own rules allow it.
+        RULE: The operation's own rules allow the request.
         ROOM: The store has room for new values.
     """
 
@@ -54,7 +54,8 @@ class Gate(StrEnum):
 class Ask:
     """A verdict of the table `request`: another table decides at this gate.
 
-    It is the table named `table`, or the tables of the operation if `table` is empty.
+    Attributes:
+        table: The name of the other table; empty for the tables of the operation.
     """
 
     table: str = ""

@@ -35,7 +35,7 @@ class Detail:
     Attributes:
         meaning: The meaning of the value, in a sentence.
         schema: The JSON schema of the value.
-        example: A sample value; `None` for `reason`.
+        example: A sample value; `None` for the key `reason`, whose values depend on the problem.
     """
 
     meaning: str

@@ -26,7 +26,12 @@ class BucketKey:
 
 @attrs.frozen
 class LimitKey:
-    """The key of an exact log's state: an app user across apps and the log's name, `policy` [S]."""
+    """The key of the state of an app user's rate limit, which is an `ExactLog` [S].
+
+    Attributes:
+        app_user: The app user, across apps.
+        policy: The name of the rate limit.
+    """
 
     app_user: values.AppUser
     policy: str

@@ -49,7 +49,7 @@ def revoke_by_actor(
 ) -> tuple[Answers, Changes]:
     """Revoke a connection and, for a PATIENT or the PLATFORM, the later ones of its chain.
 
-    The table `revocation-reach` decides which. An APP or UPSTREAM revokes that connection alone.
+    An APP and the UPSTREAM revoke the connection alone; the table `revocation-reach` says so.
 
     Args:
         connection: The connection to revoke, as it is stored.
@@ -86,7 +86,7 @@ def revoke_part(
 
     Args:
         reached: The connections as they are stored, in the order of the chain; at least one.
-        snapshot: The values that were loaded with them.
+        snapshot: The values that were loaded with `reached`; only the binding is used.
         now: When the revocation is recorded, in UTC.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.

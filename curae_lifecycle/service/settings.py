@@ -45,8 +45,9 @@ class Settings:
 
         Raises:
             ArgumentError: A setting is of another type, the spelling is unknown, two buckets or
-                operations have the same name, two operations have the same method and path, or no
-                request could reach an operation or be read by it.
+                operations have the same name, two operations have the same method and path, or an
+                operation has an abstract method, no reply, no rule, or a rule with a wrong method,
+                path or member.
         """
         if self.environment is not None:
             check_environment("environment", self.environment)

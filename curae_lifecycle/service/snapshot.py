@@ -179,7 +179,8 @@ class NewIds:
 
         Raises:
             ArgumentError: An id of a connection or session is no UUID in lower case, the user's id
-                or the URL is empty or no text, or the next action ends at no UTC instant.
+                or the URL is empty, no text or holds a surrogate, or the next action ends at no UTC
+                instant.
         """
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)

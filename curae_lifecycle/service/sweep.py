@@ -35,7 +35,7 @@ def sweep_changes(
         now: When the revocations are recorded, in UTC.
 
     Returns:
-        The changes to commit; `NO_CHANGES` if there is no such connection.
+        The changes to commit; `NO_CHANGES` if no connection is to be stored as REVOKED.
     """
     tombstoned_at = binding.tombstoned_at
     assert tombstoned_at is not None  # noqa: S101 - the binding was tombstoned

@@ -40,14 +40,14 @@ class ActionRequired(fact.ConnectionFact):
         """Check the reason and the members that every connection's fact has.
 
         Raises:
-            ArgumentError: The reason is empty or no text, the id is no text, `happened_at` is no
-                UTC instant, or `page_url` is no text.
+            ArgumentError: The reason or `page_url` is empty, no text or holds a surrogate, the id
+                is no text, or `happened_at` is no UTC instant.
         """
         parse_opaque("reason", self.reason)
         super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move an ACTIVE connection to ACTION_REQUIRED, unless it had expired at `happened_at`."""
+        """Move the connection to ACTION_REQUIRED if its standing at `happened_at` is ACTIVE."""
         connection = fact.require_connection(snapshot)
         era = present_era(snapshot.binding)
         answer = require_action(

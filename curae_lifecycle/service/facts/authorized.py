@@ -46,7 +46,8 @@ class Authorized(fact.ConnectionFact):
         """Check `expires_at` and the members that every connection's fact has.
 
         Raises:
-            ArgumentError: An instant is not UTC, or the id or `page_url` is no text.
+            ArgumentError: An instant is not UTC, the id is no text, or `page_url` is empty, no text
+                or holds a surrogate.
         """
         if self.expires_at is not None:
             check_instant("expires_at", self.expires_at)

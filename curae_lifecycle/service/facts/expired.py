@@ -35,7 +35,10 @@ class Expired(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, HAPPENED_AT, PAGE_URL)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED; else ignore the fact."""
+        """Store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED; else ignore the fact.
+
+        If a tombstone ended the connection, which is then REVOKED, the fact is ignored, too.
+        """
         connection = fact.require_connection(snapshot)
         era = present_era(snapshot.binding)
         answer = expire(connection, now, era=era, happened_at=self.happened_at)

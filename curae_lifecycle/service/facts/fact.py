@@ -69,7 +69,7 @@ class Fact(ABC):
 
         Raises:
             ArgumentError: `happened_at` is neither `None` nor a UTC instant, or `page_url` is
-                neither `None` nor text.
+                empty, neither `None` nor text, or holds a surrogate.
         """
         if self.happened_at is not None:
             check_instant("happened_at", self.happened_at)
@@ -146,7 +146,8 @@ class ConnectionFact(Fact):
         """Check the connection's id and the members that every fact has.
 
         Raises:
-            ArgumentError: The id or `page_url` is no text, or `happened_at` is no UTC instant.
+            ArgumentError: The id is no text, `page_url` is empty, no text or holds a surrogate, or
+                `happened_at` is no UTC instant.
         """
         # Text that is no UUID is an unknown id, and is refused when the fact is recorded.
         check_type(
@@ -155,7 +156,7 @@ class ConnectionFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return needs that name the connection, loaded with its successor, head and binding."""
+        """Return needs that name the connection; `Needs.connection` says what is loaded with it."""
         return Needs(connection=self.connection_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:

@@ -55,8 +55,9 @@ class Graduated(fact.Fact):
         """Check the coordinate, the user, and the members that every fact has.
 
         Raises:
-            ArgumentError: The coordinate is none that a request could name, the user's id is empty
-                or no text, `happened_at` is no UTC instant, or `page_url` is no text.
+            ArgumentError: The coordinate is no `Coordinate` or has a malformed member, the user's
+                id or `page_url` is empty, no text or holds a surrogate, or `happened_at` is no UTC
+                instant.
         """
         check_coordinate_members("coordinate", self.coordinate)
         if self.user_id is not None:

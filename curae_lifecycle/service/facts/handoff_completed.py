@@ -41,8 +41,8 @@ class HandoffCompleted(fact.Fact):
         """Check the session's id, the user's id, and the members that every fact has.
 
         Raises:
-            ArgumentError: The session's id or `page_url` is no text, the user's id is empty or no
-                text, or `happened_at` is no UTC instant.
+            ArgumentError: The session's id is no text, the user's id or `page_url` is empty, no
+                text or holds a surrogate, or `happened_at` is no UTC instant.
         """
         check_type("session_id", self.session_id, str, allowed="the text of a session's id")
         parse_opaque("user_id", self.user_id)
@@ -57,7 +57,7 @@ class HandoffCompleted(fact.Fact):
         return PageKind.SESSION, self.session_id
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Record that the session's hand-off landed and bind the user: both or neither."""
+        """Record the session's hand-off and bind the user who signed up: both or neither."""
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked
         answer = complete_handoff(

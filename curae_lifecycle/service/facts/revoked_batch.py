@@ -25,9 +25,9 @@ class RevokedBatch(Revoked):
     """The fact `Revoked`, for the newest connections of a chain that no earlier batch reached.
 
     Attributes:
-        size: The largest number of later connections that this batch revokes.
-        before: The place in the chain at which the batch before this one began; `None` for the
-            first batch.
+        size: The most connections that this batch revokes, besides the one of `connection_id`.
+        before: The place in the chain at which the previous batch began; `None` for the first
+            batch.
     """
 
     size: int
@@ -38,16 +38,17 @@ class RevokedBatch(Revoked):
         return attrs.evolve(super().needs(), chain_part=ChainPart(self.size, self.before))
 
     def check(self, now: datetime) -> None:
-        """Check the fact's values in the first batch; a clock put back cannot stop the others.
+        """Check the fact's values in the first batch; later ones go on even if the clock goes back.
 
         Raises:
-            ArgumentError: An instant is out of order or not UTC.
+            ArgumentError: In the first batch: `now` is not UTC, or `happened_at` is more than five
+                minutes after `now`.
         """
         if self.before is None:
             super().check(now)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Decide the revocation of this part of the chain."""
+        """Revoke the connections of this batch, or ignore the fact if all were revoked before."""
         reached = self._reached(snapshot)
         happened_at = self.happened_at
         if happened_at is not None:
@@ -101,7 +102,7 @@ class RevokedBatch(Revoked):
 
 
 def first_step(given: fact.Fact, size: int) -> fact.Fact:
-    """Return the fact to record first: its first batch if it revokes a chain, else the fact.
+    """Return the first batch of a fact that revokes a chain, or the fact itself if it does not.
 
     Args:
         given: The fact.

@@ -44,8 +44,8 @@ class Tombstoned(fact.Fact):
         """Check the coordinate and `happened_at`.
 
         Raises:
-            ArgumentError: The coordinate is none that a request could name, or `happened_at` is no
-                UTC instant.
+            ArgumentError: The coordinate is no `Coordinate` or has a malformed member, or
+                `happened_at` is no UTC instant.
         """
         check_coordinate_members("coordinate", self.coordinate)
         super().__attrs_post_init__()

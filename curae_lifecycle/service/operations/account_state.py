@@ -79,7 +79,7 @@ class GetAccountState(operation.UserOperation):
         )
 
     def fingerprint_values(self) -> list[str]:
-        """Return the app user's id alone, since entity tags do not make another request."""
+        """Return the app user's id alone, since requests with other entity tags are the same."""
         return [self.app_user_id]
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:

@@ -1,4 +1,4 @@
-"""Get: one connection as it is now; a pending connection whose hand-off has landed heals [P]."""
+"""Get: one connection as it is now; an authorization that the server learned of is recorded [P]."""
 
 from __future__ import annotations
 

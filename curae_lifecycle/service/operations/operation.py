@@ -139,7 +139,7 @@ class Reply:
 @final
 @attrs.frozen
 class ProblemReply(Reply):
-    """The reply of a refusal; if a rate limit refused, the reply has the limit's headers, too.
+    """The reply of a refusal; if a rate limit refused, the response shows that limit in headers.
 
     Attributes:
         problem: The problem.
@@ -252,7 +252,7 @@ class Operation(ABC):
     """The base class of operations: a parsed request, and the rules that decide it.
 
     Attributes:
-        rule: The rule of the operation.
+        rule: The properties of the operation, such as its method, path, scope and members.
         reply: The class of the reply to a success.
         trigger: The connection's trigger that the operation fires; `None` if it fires none.
     """
@@ -297,9 +297,9 @@ class Operation(ABC):
     def fingerprint_values(self) -> list[str]:
         """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
 
-        Other values give other texts: `1`, `"1"` and `True`, `None` and an empty text, or
-        `(a,), (b, c)` and `(a, b), (c,)`. The one exception is a last field that can be a text or
-        a tuple: `"a"` equals `("a",)`.
+        Different values give different texts. For example, `1`, `"1"` and `True` differ, `None`
+        differs from an empty text, and `(a,), (b, c)` from `(a, b), (c,)`. The one exception is a
+        last field that can be a text or a tuple: `"a"` and `("a",)` give the same text.
 
         Raises:
             ArgumentError: A field is no text, datetime, tuple, `None` or value of JSON. An operation
@@ -349,7 +349,7 @@ class ConnectionOperation(Operation):
     connection_id: ConnectionId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return needs that name the connection, loaded with its successor, head and binding."""
+        """Return needs that name the connection; `Needs.connection` says what is loaded with it."""
         del caller
         return Needs(connection=self.connection_id)
 

@@ -18,7 +18,13 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class ConnectionReconnected(operation.Reply):
-    """The reply to a reconnect: `{connection, previousConnectionId, nextAction}`."""
+    """The reply to a reconnect: `{connection, previousConnectionId, nextAction}`.
+
+    Attributes:
+        connection: The PENDING successor: a new connection, or that of an earlier reconnect.
+        previous_connection_id: The id of the recovered connection.
+        next_action: The hosted page to show the patient.
+    """
 
     connection: Connection
     previous_connection_id: values.ConnectionId
@@ -27,7 +33,7 @@ class ConnectionReconnected(operation.Reply):
 
 @attrs.frozen
 class Reconnect(operation.ConnectionOperation):
-    """The operation that recovers a connection with a successor [S]."""
+    """The operation that recovers a connection: it creates or renews a successor [S]."""
 
     connection_id: values.ConnectionId
 

@@ -18,7 +18,7 @@ class ConnectionRevoked(operation.Reply):
 
     Attributes:
         connection: The connection, which is REVOKED.
-        revoked_now: Whether this request revoked it; False if it was revoked before.
+        revoked_now: Whether this request revoked the connection; False if it was revoked before.
     """
 
     connection: Connection
