@@ -31,7 +31,8 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
 
     Returns:
         `{id, kind, at, coordinate, subject}`. The `subject` is the connection or session as a
-        response at the instant `at` shows it; of a binding it is `{lifecycleState}`.
+        response shows it, with the status at the instant `at`. For a binding, the `subject` is
+        `{lifecycleState}`.
     """
     return {
         "id": event.id,

@@ -44,7 +44,7 @@ class DuplicateKeyObject(dict[str, Json]):
         self.pairs = pairs
 
     def first_duplicate(self) -> str:
-        """Return the first name in `pairs` that occurred before.
+        """Return the first name in `pairs` that repeats an earlier name.
 
         Raises:
             AssertionError: No name is repeated. `parse_json` makes no such object.

@@ -74,7 +74,7 @@ class Request:
     body: bytes | ParsedBody = attrs.field(default=b"", repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse the types that frameworks use instead: bytes, a dict of headers, a parsed body."""
+        """Check the types, since frameworks use bytes, a dict of headers or a parsed body."""
         check_type("method", self.method, str, allowed="a str such as GET")
         check_type("headers", self.headers, tuple, allowed="pairs, such as tuple(headers.items())")
         if self.headers and not _is_text_pair(self.headers[0]):
@@ -148,8 +148,8 @@ def parse_if_none_match(request: Request) -> EntityTags:
     """Parse the entity tags of a request's `If-None-Match`, for a weak comparison.
 
     Returns:
-        The tags of all these headers, in quotes and without `W/`. For `*`, the result matches every
-        tag. For a missing or malformed header, it is `NO_TAGS`, which matches none.
+        The tags of all `If-None-Match` headers, in quotes and without `W/`. For `*`, the result
+        matches every tag. For a missing or malformed header, it is `NO_TAGS`, which matches none.
     """
     text = ",".join(header_values(request, "if-none-match"))
     if text.strip(" \t") == "*":

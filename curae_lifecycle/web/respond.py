@@ -109,7 +109,7 @@ def format_rate_limit_policy(policy: Policy) -> str:
 def format_rate_limit(limited: RateLimited) -> str:
     """Format the rate limit that refused a request for the header `RateLimit`.
 
-    It has the limit's name, 0 remaining requests and the wait in whole seconds, rounded up.
+    The value has the limit's name, 0 remaining requests and the wait in seconds, rounded up.
     """
     return _format_limit(limited.policy, 0, ceil_seconds(limited.retry_after))
 

@@ -56,8 +56,8 @@ def format_connection(
         now: The instant for which the status is shown.
         active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
         binding: The binding of the connection's coordinate as it is stored; `None` if there is
-            none. A connection that a tombstone ended is shown as REVOKED from that time on, even if
-            its row does not say so yet.
+            none. A connection whose user is gone (tombstoned) is shown as REVOKED, even if its row
+            does not say so yet.
     """
     era = present_era(binding)
     tombstoned_at = None if binding is None else binding.tombstoned_at
@@ -160,7 +160,7 @@ def has_next_action(reply: Reply) -> bool:
 
 
 def find_next_action(reply: Reply) -> NextAction | None:
-    """Return the first next action of a reply, which may be within a tuple; None if it has none."""
+    """Return the first next action of a reply, which may be within a tuple; None without one."""
     return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))
 
 
@@ -353,8 +353,8 @@ def parse_connection(
         root_id: The id of the first connection of the recovery chain; by default, the connection's
             own id.
         position: The place of the connection in the chain, from 1.
-        era: The era of the coordinate that the connection was made under; `None` if that was before
-            the first tombstone.
+        era: The coordinate's era as the connection was made: when its user was last recorded as
+            gone (tombstoned). `None` if never before.
 
     Raises:
         MalformedError: The snapshot is no object, or a member is repeated, missing or malformed. An

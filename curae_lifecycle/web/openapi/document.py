@@ -59,7 +59,8 @@ def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dic
             the server that publishes the document.
 
     Raises:
-        ArgumentError: Two operations, or two of the values that need a schema, have the same name.
+        ArgumentError: Two classes of operations, or two schemas of bodies, replies and problems,
+            have the same name.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:

@@ -105,7 +105,7 @@ SHARED: Final[Schema] = {
 def body_name(kind: type[Operation]) -> str:
     """Return the name of the schema of an operation's request body.
 
-    It is `EmptyBody` if the body has no members.
+    The name is `EmptyBody` if the body has no members.
     """
     return kind.__name__ if kind.rule.body else "EmptyBody"
 
