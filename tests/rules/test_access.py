@@ -56,7 +56,7 @@ def access_word(answer: AccessDecision) -> str:
 packages = st.sampled_from(["clinical_summary", "labs", "imaging", "", "LABS", "lab"])
 
 
-def test_denial_reason_is_one_of_five_standings_or_the_package() -> None:
+def test_denial_reasons_are_5_standings_and_package_not_granted() -> None:
     assert [str(reason) for reason in access.DenialReason] == [
         "PENDING", "LAPSED", "ACTION_REQUIRED", "EXPIRED", "REVOKED", "PACKAGE_NOT_GRANTED",
     ]  # fmt: skip

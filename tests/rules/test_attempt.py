@@ -102,7 +102,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_forget_and_resolve_change_a_record_as_the_table_says(
+def test_forget_and_resolve_of_idempotency_record_match_table(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -134,7 +134,7 @@ def test_forget_and_resolve_change_a_record_as_the_table_says(
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_late_attempt_gets_lease_lost_even_without_a_new_attempt(what: Act) -> None:
+def test_attempt_gets_lease_lost_as_soon_as_its_lease_ends(what: Act) -> None:
     late_one = first_attempt()
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
@@ -149,7 +149,7 @@ def test_late_attempt_gets_lease_lost_even_without_a_new_attempt(what: Act) -> N
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_attempt_of_a_deleted_record_cannot_change_a_new_record(
+def test_old_attempt_cannot_change_a_new_record_of_its_key(
     what: Act,
 ) -> None:
     old = first_attempt()
@@ -160,7 +160,7 @@ def test_attempt_of_a_deleted_record_cannot_change_a_new_record(
     assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
-def test_attempt_with_a_now_in_the_past_uses_latest_now_seen() -> None:
+def test_attempt_with_now_before_seen_at_uses_seen_at() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
     waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)

@@ -23,7 +23,7 @@ from tests.support.strategies import COORDINATE, TICK, at
 
 
 @pytest.mark.parametrize("state", AccountState)
-def test_account_state_without_a_binding_is_unlinked(state: AccountState) -> None:
+def test_account_state_is_that_of_the_binding_or_unlinked(state: AccountState) -> None:
     assert rules.account_state(binding_in(state)) is state
 
 
@@ -126,7 +126,7 @@ def test_repeated_tombstone_with_equal_happened_at_is_ignored(
 @pytest.mark.parametrize(
     ("last", "reported"), [(None, None), (at(1), None), (at(1), at(2)), (None, at(1))]
 )
-def test_tombstone_with_another_happened_at_begins_a_new_era(
+def test_tombstone_is_recorded_unless_its_happened_at_repeats(
     state: AccountState, last: datetime | None, reported: datetime | None
 ) -> None:
     bound = binding_in(state)
@@ -141,7 +141,9 @@ def test_tombstone_with_another_happened_at_begins_a_new_era(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_era_moves_one_microsecond_if_now_is_not_after_it(last: datetime, era: datetime) -> None:
+def test_era_of_a_tombstone_is_always_later_than_the_last_era(
+    last: datetime, era: datetime
+) -> None:
     held = binding_in("ACTIVE")
     assert held is not None
     bound = attrs.evolve(held, era=last)
@@ -176,7 +178,7 @@ def test_tombstone_dated_up_to_5_minutes_ahead_counts_as_now() -> None:
         rules.tombstone(None, COORDINATE, NOW, happened_at=ahead + TICK)
 
 
-def test_binding_to_a_later_user_keeps_era_and_last_tombstone() -> None:
+def test_binding_of_the_next_user_keeps_the_tombstones_times() -> None:
     gone = rules.tombstone(binding_in("ACTIVE"), COORDINATE, NOW, happened_at=at(1)).value
     bound = rules.provision(gone, COORDINATE, OTHER)
     assert isinstance(bound, Done)
@@ -187,7 +189,7 @@ def test_binding_to_a_later_user_keeps_era_and_last_tombstone() -> None:
         assert (each.tombstoned_at, each.tombstone_reported_at) == (at(1), at(1))
 
 
-def test_coordinate_without_a_binding_has_no_era() -> None:
+def test_present_era_without_a_binding_is_none() -> None:
     assert rules.present_era(None) is None
 
 

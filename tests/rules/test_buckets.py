@@ -92,7 +92,7 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_bucket_full_later_than_window_plus_5_minutes_admits(
+def test_bucket_state_over_window_plus_5_minutes_ahead_is_reset(
     beyond: int, *, is_admitted: bool
 ) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
@@ -106,7 +106,7 @@ def test_bucket_full_later_than_window_plus_5_minutes_admits(
 @given(buckets, st.integers(-3, 3), small)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 0, 1)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 1, 1)
-def test_fast_clock_bucket_admits_only_past_window_and_5_minutes(
+def test_bucket_state_too_far_ahead_is_reset_to_an_empty_bucket(
     bucket: Bucket, parts: int, cost: int
 ) -> None:
     assume(cost <= bucket.capacity)
@@ -131,13 +131,13 @@ def test_bucket_wait_is_exact_and_at_most_window_plus_5_minutes(
         assert isinstance(charge(bucket, state, NOW + wait, cost=cost), BucketState)
 
 
-def test_cost_of_whole_capacity_waits_window_plus_5_minutes() -> None:
+def test_longest_wait_of_a_bucket_is_its_window_plus_5_minutes() -> None:
     bucket = Bucket(name="b", capacity=3, refill=7, seconds=2)
     wait = charge(bucket, last_believed(bucket), NOW, cost=3)
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
 
 
-def test_bucket_full_years_ahead_is_kept_if_other_limit_refuses() -> None:
+def test_bucket_state_years_ahead_stays_if_another_limit_refuses() -> None:
     bucket, log = Bucket(name="b", capacity=9, refill=1, seconds=1), ExactLog("log", 1, 60)
     far, full = BucketState(NOW + YEAR), ratelimit.LogState.of((START,))
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
@@ -147,7 +147,7 @@ def test_bucket_full_years_ahead_is_kept_if_other_limit_refuses() -> None:
     assert answer.retry_after == MINUTE
 
 
-def test_bucket_full_years_ahead_admits_its_capacity_only_once() -> None:
+def test_bucket_state_years_ahead_admits_its_capacity_only_once() -> None:
     bucket, far = Bucket(name="b", capacity=9, refill=1, seconds=1), BucketState(NOW + YEAR)
     assert ratelimit.count_remaining(bucket, far, START) == 9
     assert ratelimit.limit_left(bucket, far, START) == ratelimit.LimitLeft(bucket, 1, 9)

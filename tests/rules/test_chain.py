@@ -43,7 +43,7 @@ from tests.support.strategies import (
 )
 
 
-def test_successor_keeps_first_chain_id_and_adds_1_to_its_place() -> None:
+def test_successor_has_the_root_id_and_the_next_chain_position() -> None:
     second = specimens.successor_of(stored("EXPIRED"), stored("EXPIRED"))
     answer = specimens.reconnect(second)
     assert isinstance(answer, Done)
@@ -65,7 +65,7 @@ def test_chain_positions_count_up_from_1_at_any_chain_length(length: int) -> Non
 
 
 @pytest.mark.parametrize("length", [2, 3, 300])
-def test_refusal_for_an_older_connection_names_the_chain_head(length: int) -> None:
+def test_refusal_for_a_recovered_connection_names_the_chain_head(length: int) -> None:
     made = specimens.chain_of(length)
     head = made[-1]
     for now in (head.updated_at, head.updated_at + NEXT_ACTION_LIFETIME):
@@ -286,7 +286,7 @@ def test_raised_handoff_deadline_never_exceeds_year_9999() -> None:
         assert answer.value.connection.handoff_deadline == LAST_INSTANT
 
 
-def test_successor_is_reissued_despite_a_fast_predecessor_clock() -> None:
+def test_reissue_succeeds_with_predecessor_updated_in_the_future() -> None:
     # A worker whose clock is ahead wrote the predecessor.
     old = attrs.evolve(stored("EXPIRED"), updated_at=NOW + NEXT_ACTION_LIFETIME)
     waiting = specimens.successor_of(old, stored("PENDING", NOW + TICK))
@@ -296,7 +296,7 @@ def test_successor_is_reissued_despite_a_fast_predecessor_clock() -> None:
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissue_does_not_change_if_predecessor_ends_meanwhile(to: str) -> None:
+def test_predecessor_that_ends_concurrently_changes_no_reissue(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -315,7 +315,7 @@ def test_reissue_does_not_change_if_predecessor_ends_meanwhile(to: str) -> None:
 # --- Eras --------------------------------------------------------------------------------------
 
 
-def test_reconnect_never_reissues_a_successor_of_another_era() -> None:
+def test_reconnect_reissues_no_successor_from_before_a_tombstone() -> None:
     old = stored("ACTION_REQUIRED")
     waiting = specimens.successor_of(old, stored("PENDING"))
     before, after = [
@@ -329,7 +329,7 @@ def test_reconnect_never_reissues_a_successor_of_another_era() -> None:
     assert after.rules == ("connection.reconnect.revoked", "recovery.revoked.other")
 
 
-def test_chain_revocation_ignores_connections_of_another_era() -> None:
+def test_chain_revocation_ignores_connections_a_tombstone_ended() -> None:
     first, *later = specimens.chain_of(3)
     answers = revoke_chain(first, tuple(later), NOW, era=at(19), actor=Actor.PATIENT)
     assert [type(answer) for answer in answers] == [Ignored] * 3

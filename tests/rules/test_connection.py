@@ -70,7 +70,7 @@ def test_next_deadline_of_each_status_matches_the_table(
         assert rules.next_deadline(both, era=era) == instants[waits_for]
 
 
-def test_connection_with_an_era_is_revoked_if_binding_has_none() -> None:
+def test_connection_from_after_an_erased_tombstone_is_revoked() -> None:
     # Only a coordinate that was erased forgets its era.
     made = pending()
     made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
@@ -78,7 +78,7 @@ def test_connection_with_an_era_is_revoked_if_binding_has_none() -> None:
     assert standing(made, NOW, era=None) == "REVOKED"
 
 
-def test_unswept_connection_shows_tombstoned_at_as_revoked_at() -> None:
+def test_tombstoned_at_is_shown_as_revoked_at_of_a_connection() -> None:
     made = stored("ACTIVE")
     for tombstoned_at, shown in ((NOW, NOW), (START - TICK, START), (None, START)):
         ended = rules.show_ended(made, era=NOW, tombstoned_at=tombstoned_at)
@@ -125,7 +125,7 @@ def test_standing_changes_with_time_only_at_next_deadline(
 
 @pytest.mark.parametrize("status", ["ACTIVE", "ACTION_REQUIRED"])
 @pytest.mark.parametrize("years", [1, 40, 400])
-def test_connection_expires_to_the_tick_even_400_years_away(status: str, years: int) -> None:
+def test_expiry_400_years_away_is_exact_to_the_microsecond(status: str, years: int) -> None:
     end = START.replace(year=START.year + years)
     connection = stored(status, end)
     assert rules.next_deadline(connection, era=None) == end
@@ -151,7 +151,7 @@ def test_now_before_updated_at_is_raised_to_updated_at() -> None:
     assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
 
 
-def test_now_of_a_datetime_subclass_is_kept_and_text_raises() -> None:
+def test_datetime_subclass_as_now_is_unchanged_and_text_raises() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     assert now == NOW
     assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now

@@ -143,7 +143,7 @@ def test_caller_coordinate_has_its_app_account_and_environment() -> None:
     )
 
 
-def test_key_owner_is_key_id_environment_app_and_account() -> None:
+def test_key_owner_is_api_key_id_environment_app_and_account() -> None:
     assert CALLER.key_owner == KeyOwner(
         api_key_id=ApiKeyId("key-1"),
         environment=Environment.LIVE,
@@ -163,7 +163,7 @@ def test_key_owner_is_key_id_environment_app_and_account() -> None:
         attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(7))),
     ],
 )
-def test_caller_that_differs_in_any_part_has_another_key_owner(other: Caller) -> None:
+def test_key_owner_differs_if_any_part_of_the_caller_differs(other: Caller) -> None:
     assert other.key_owner != CALLER.key_owner
     assert len({other.key_owner, CALLER.key_owner}) == 2
 
@@ -214,7 +214,7 @@ def test_app_with_a_lookalike_id_does_not_own_the_connection(one: str, other: st
 
 @each_twin
 @pytest.mark.parametrize("caller", [with_key, with_app])
-def test_lookalike_key_or_app_id_gives_another_key_owner(
+def test_lookalike_api_key_or_app_ids_have_unequal_key_owners(
     caller: Callable[[str], Caller], one: str, other: str
 ) -> None:
     owners = {caller(text).key_owner for text in (one, other)}

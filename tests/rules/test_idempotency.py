@@ -145,7 +145,7 @@ KEPT = {*range(200, 300), 404, 409}
     [lambda status: Response(status, (), b""), lambda status: ResponseReference(status, "vault/1")],
     ids=["a response", "a reference"],
 )
-def test_only_2xx_404_and_409_responses_are_kept(
+def test_only_2xx_404_and_409_responses_are_stored_for_replay(
     made: Callable[[int], Response | ResponseReference],
 ) -> None:
     for status in range(100, 600):
@@ -286,7 +286,7 @@ FOREIGN: Final = {
 
 
 @pytest.mark.parametrize("part", FOREIGN)
-def test_record_of_another_key_or_owner_raises_argument_error(part: str) -> None:
+def test_begin_attempt_raises_for_record_of_another_key_or_owner(part: str) -> None:
     foreign = FOREIGN[part]
     assert foreign != KEY
     assert len({KEY, foreign}) == 2

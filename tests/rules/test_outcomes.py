@@ -37,13 +37,13 @@ VERDICTS = {
 
 
 @pytest.mark.parametrize(("words", "verdict"), VERDICTS.items())
-def test_outcome_of_a_table_cell_prints_its_text_in_the_tables(words: str, verdict: object) -> None:
+def test_str_of_a_table_outcome_is_its_text_in_the_tables(words: str, verdict: object) -> None:
     assert str(verdict) == words
     assert deepcopy(verdict) == verdict
     assert [other for other in VERDICTS.values() if other == verdict] == [verdict]
 
 
-def test_move_to_active_and_value_active_in_a_table_are_unequal() -> None:
+def test_outcomes_move_to_active_and_value_active_are_unequal() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
 
 

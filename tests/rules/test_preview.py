@@ -294,7 +294,7 @@ def test_expiry_notice_due_before_authorization_is_omitted() -> None:
 
 
 @pytest.mark.parametrize("years", [40, 400])
-def test_expiry_notice_centuries_ahead_is_due_to_the_tick(years: int) -> None:
+def test_expiry_notice_centuries_ahead_is_due_to_the_microsecond(years: int) -> None:
     end = END.replace(year=END.year + years)
     for lead in (30 * DAY, 3650 * DAY):
         assert find_due_notices(ending(end=end), end - lead - TICK, (lead,), era=None) == ()
@@ -303,7 +303,7 @@ def test_expiry_notice_centuries_ahead_is_due_to_the_tick(years: int) -> None:
         )
 
 
-def test_notice_lead_times_of_none_and_one_second_are_accepted() -> None:
+def test_notices_accept_no_lead_times_and_one_of_a_second() -> None:
     assert find_due_notices(ending(), END - TICK, (), era=None) == ()
     assert find_due_notices(ending(), END - SECOND, (SECOND,), era=None) == (notice(SECOND),)
     assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,), era=None) == ()
@@ -334,7 +334,7 @@ def test_connection_that_will_not_expire_has_no_expiry_notices(connection: Conne
         assert find_due_notices(connection, now, era=None) == ()
 
 
-def test_connection_of_another_era_has_no_expiry_notices() -> None:
+def test_connection_ended_by_a_tombstone_has_no_expiry_notices() -> None:
     assert find_due_notices(ending(), END - TICK, era=None) == (MONTH, WEEK)
     assert find_due_notices(ending(), END - TICK, era=at(10)) == ()
 

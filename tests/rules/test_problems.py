@@ -31,7 +31,7 @@ from tests.support.strategies import START
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
-def test_problem_kind_decides_status_and_if_response_is_kept(kind: ProblemKind) -> None:
+def test_problem_kind_decides_status_and_if_response_is_stored(kind: ProblemKind) -> None:
     status, _, kept = PROBLEM_STATUS[kind,].partition(", ")
     for code in ProblemCode:
         if Problem(code).problem_type.kind is kind:
@@ -154,14 +154,14 @@ def test_final_and_retryable_functions_set_the_retryable_member() -> None:
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)
 
 
-def test_binding_conflict_example_has_a_state_with_a_user() -> None:
+def test_binding_conflict_example_has_a_state_that_can_cause_it() -> None:
     state = DETAILS["lifecycleState"].example
     assert isinstance(state, AccountState)
     outcome = BINDING[BindingTrigger.GRADUATE, state, UserMatch.OTHER].outcome
     assert outcome == RefuseWith(ProblemCode.BINDING_CONFLICT)
 
 
-def test_binding_conflict_detail_holds_for_a_tombstoned_account() -> None:
+def test_binding_conflict_detail_says_the_account_is_tombstoned() -> None:
     # A session that landed for one user can be completed for another after a tombstone.
     problem = Problem(ProblemCode.BINDING_CONFLICT, (AccountState.TOMBSTONED,))
     assert problem.detail == "Another user was bound here; the account is TOMBSTONED now."

@@ -485,7 +485,7 @@ def test_bucket_window_above_the_header_maximum_raises() -> None:
         Bucket(name="a", capacity=most, refill=1, seconds=2)
 
 
-def test_rate_limit_log_made_of_its_microseconds_is_equal() -> None:
+def test_rate_limit_log_round_trips_through_its_microseconds() -> None:
     later, earlier = from_epoch_microseconds(2_000_000), from_epoch_microseconds(-1)
     state = LogState.of([later, earlier])
     assert state.microseconds == [-1, 2_000_000]

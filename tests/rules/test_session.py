@@ -73,7 +73,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         )
 
 
-def test_path_b_set_for_a_tombstoned_account_takes_no_old_user() -> None:
+def test_path_b_session_of_a_tombstoned_account_has_no_user() -> None:
     cell = (AccountState.TOMBSTONED, rules.PREFERRED)
     with outcome_of("entry-path", cell, rules.PATH_B):
         minted = mint("TOMBSTONED", prefer_signup=True)
@@ -92,14 +92,14 @@ def test_path_b_set_for_a_tombstoned_account_takes_no_old_user() -> None:
         ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
     ],
 )
-def test_initiate_trail_names_entry_path_and_provisioning_rules(
+def test_initiate_names_its_entry_path_and_provisioning_rules(
     *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
     answer = mint(account, prefer_signup=prefer)
     assert answer.rules == trail
 
 
-def test_initiate_without_provisioning_returns_the_same_binding() -> None:
+def test_initiate_without_provisioning_returns_the_given_binding() -> None:
     binding = binding_in("LIMITED")
     answer = rules.initiate(
         binding,
@@ -246,7 +246,7 @@ def test_complete_handoff_names_the_rules_that_decided_it() -> None:
     assert late.rules == ("completion.over",)
 
 
-def test_handoff_of_a_bound_users_second_session_lands() -> None:
+def test_second_session_of_a_bound_user_can_complete_its_handoff() -> None:
     first = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert isinstance(first, Done)
     second = mint("UNLINKED", prefer_signup=True, number=2).value.session
@@ -259,7 +259,7 @@ def test_handoff_of_a_bound_users_second_session_lands() -> None:
 
 
 @given(happened=instants, late=st.integers(0, 10**10).map(lambda us: timedelta(microseconds=us)))
-def test_handoff_reported_late_is_judged_at_happened_at(
+def test_handoff_reported_late_is_decided_as_of_happened_at(
     happened: datetime, late: timedelta
 ) -> None:
     answer = rules.complete_handoff(
@@ -333,7 +333,7 @@ def test_handoff_time_far_ahead_or_naive_raises_argument_error(
         (at(11), at(10), at(11)),
     ],
 )
-def test_now_is_raised_to_a_sessions_creation_and_landing(
+def test_now_is_raised_to_created_at_and_landed_at_of_a_session(
     now: datetime, landed_at: datetime | None, raised: datetime
 ) -> None:
     session = attrs.evolve(waiting(), landed_at=landed_at)
@@ -346,7 +346,9 @@ completions = st.lists(
 
 
 @given(completions)
-def test_handoff_lands_at_most_once(completed: list[tuple[UserId, int]]) -> None:
+def test_handoff_of_a_session_is_completed_at_most_once(
+    completed: list[tuple[UserId, int]],
+) -> None:
     stored = rules.Landing(waiting(), None)
     landings = []
     for user, minutes in sorted(completed, key=lambda each: each[1]):

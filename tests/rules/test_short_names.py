@@ -58,7 +58,7 @@ OTHER_WORDS = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_module_constant_is_named_as_its_enum_member_or_listed(name: str) -> None:
+def test_constant_has_the_name_of_its_enum_member_unless_listed(name: str) -> None:
     module = MODULES[name]
     others: dict[str, str] = {}
     for short, enumeration in unpacked(module).items():

@@ -158,7 +158,7 @@ def test_authorization_without_expiry_never_expires() -> None:
 # --- Facts recorded late -----------------------------------------------------------------------
 
 
-def test_authorization_reported_late_is_judged_at_happened_at() -> None:
+def test_late_authorization_is_decided_as_of_happened_at() -> None:
     answer = authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
@@ -168,7 +168,7 @@ def test_authorization_reported_late_is_judged_at_happened_at() -> None:
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
-def test_late_require_action_or_expire_is_judged_at_happened_at() -> None:
+def test_late_require_action_or_expire_uses_its_happened_at() -> None:
     over = stored("ACTIVE", NOW)
     in_time = require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
@@ -183,7 +183,7 @@ def test_late_require_action_or_expire_is_judged_at_happened_at() -> None:
     assert early.rules != recorded.rules
 
 
-def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
+def test_late_revocation_is_decided_now_and_dated_happened_at() -> None:
     answer = revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
@@ -328,7 +328,7 @@ def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: st
 
 
 @pytest.mark.parametrize("years", [30, 400])
-def test_authorization_for_400_years_expires_to_the_tick(years: int) -> None:
+def test_authorization_for_400_years_ends_to_the_microsecond(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
     answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -477,7 +477,7 @@ ERA = at(19)
 
 
 @pytest.mark.parametrize("at_now", STANDS)
-def test_triggers_treat_a_connection_of_another_era_as_revoked(at_now: str) -> None:
+def test_triggers_see_connection_ended_by_tombstone_as_revoked(at_now: str) -> None:
     for connection in STANDS[at_now]:
         refused = triggers.authorize(connection, NOW, era=ERA)
         assert isinstance(refused, Refused)
@@ -491,7 +491,7 @@ def test_triggers_treat_a_connection_of_another_era_as_revoked(at_now: str) -> N
             assert answer == Ignored(connection, (f"connection.{trigger}.revoked",))
 
 
-def test_successor_of_another_era_does_not_count_as_pending() -> None:
+def test_successor_ended_by_a_tombstone_is_not_seen_as_pending() -> None:
     waiting = specimens.successor_of(pending(), pending(number=2))
     for era, rule in ((None, "successor-pending"), (ERA, "successor-other")):
         answer = triggers.authorize(pending(), NOW, era=era, successor=waiting)

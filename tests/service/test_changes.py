@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revoking_with_too_few_or_too_many_answers_raises() -> None:
+def test_revocation_changes_needs_one_answer_per_connection() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
@@ -141,7 +141,7 @@ def test_revoking_with_too_few_or_too_many_answers_raises() -> None:
 # --- Live successors --------------------------------------------------------------------------
 
 
-def test_effect_names_the_chain_head_only_if_it_is_live() -> None:
+def test_successors_live_effect_names_only_a_live_chain_head() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)
@@ -158,7 +158,7 @@ def test_effect_names_the_chain_head_only_if_it_is_live() -> None:
     )
 
 
-def test_head_of_another_era_is_not_live() -> None:
+def test_chain_head_ended_by_a_tombstone_is_not_live() -> None:
     first = subjects.needing_action(pending(), at(1))
     head = subjects.recovered(first, at(2), 2)
     assert changes.live_head_changes(first, head, at(3), era=None) != changes.NO_CHANGES

@@ -187,7 +187,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("made", "argument", "allowed", "given"), WRONG)
-def test_wrong_value_for_any_object_raises_naming_the_argument(
+def test_object_built_from_a_wrong_value_raises_naming_argument(
     made: Callable[[], object], argument: str, allowed: str, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -270,7 +270,7 @@ def test_object_built_from_correct_values_raises_nothing() -> None:
     assert isinstance(attrs.evolve(new_ids(), next_action=NextAction("x", START)), NewIds)
 
 
-def test_graduation_line_with_an_empty_user_id_is_an_error_line() -> None:
+def test_replay_of_graduation_with_empty_user_id_gives_an_error() -> None:
     line = (
         b'{"at": "2030-01-01T00:00:00Z", "fact": {"type": "binding.graduate", "userId": "", '
         b'"customerAccountId": "%s", "appId": "app-1", "appUserId": "user-1"}}\n'

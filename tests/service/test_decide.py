@@ -103,7 +103,7 @@ def test_server_loads_every_value_that_an_operation_needs() -> None:
 # --- Records of keys -----------------------------------------------------------------------
 
 
-def test_key_in_flight_gets_409_and_charges_only_the_bucket() -> None:
+def test_retry_while_in_flight_gets_409_and_charges_only_bucket() -> None:
     asked = attrs.evolve(call(Initiate(USER)), settings=LIMITED_BY_BUCKET)
     attempt = idempotency.begin_attempt(
         None, key=RECORD, fingerprint=fingerprint(asked.operation), now=START
@@ -118,7 +118,7 @@ def test_key_in_flight_gets_409_and_charges_only_the_bucket() -> None:
     assert (decision.status, decision.attempt, decision.record) == (409, None, None)
 
 
-def test_attempt_after_24_hours_replaces_the_old_key_record() -> None:
+def test_request_after_24_hours_replaces_the_idempotency_record() -> None:
     first = respond(
         decide(call(Initiate(USER)), snapshot=Snapshot(), now=START, new_ids=new_ids(1))
     )

@@ -161,7 +161,7 @@ def test_request_passing_every_gate_is_executed(operation: str) -> None:
     assert (answer.response.status, written(answer.changes.writes)) == SUCCESS[operation]
 
 
-def test_429_names_the_bucket_before_the_app_user_limit() -> None:
+def test_429_of_spent_bucket_and_user_limit_names_the_bucket() -> None:
     answer = ask("initiate", frozenset({"buckets", "limit"}))
     assert answer.rules == ("request.buckets",)
     assert dict(answer.response.headers)["ratelimit"] == '"platform";r=0;t=60'

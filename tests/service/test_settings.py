@@ -92,7 +92,9 @@ RULE = attrs.evolve(GetConnection.rule, name="mistaken")
         ),
     ],
 )
-def test_operation_that_no_request_could_reach_raises(rule: OperationRule, message: str) -> None:
+def test_operation_with_a_faulty_rule_raises_naming_the_fault(
+    rule: OperationRule, message: str
+) -> None:
     class Mistaken(GetConnection):
         pass
 
@@ -172,7 +174,7 @@ def test_settings_repr_shows_non_default_values_only() -> None:
     assert repr(changed) == f"Settings(active_spelling='AUTHORIZED', operations=({Revoke!r},))"
 
 
-def test_empty_buckets_are_the_same_as_no_buckets() -> None:
+def test_empty_buckets_setting_equals_the_default() -> None:
     assert Settings(buckets=()) == Settings()
     assert Settings(buckets=()).buckets == ()
 

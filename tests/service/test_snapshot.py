@@ -174,7 +174,7 @@ def test_chain_part_under_its_limit_raises_if_it_has_a_gap(
 
 
 @pytest.mark.parametrize("following", [(THIRD, SECOND), (SECOND, STRANGER)])
-def test_full_chain_part_out_of_order_or_of_two_chains_raises(
+def test_chain_part_out_of_order_or_of_two_chains_raises(
     following: tuple[Connection, ...],
 ) -> None:
     with pytest.raises(ArgumentError, match="following"):

@@ -35,7 +35,7 @@ def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> 
 
 
 @pytest.mark.parametrize("standing", [each for each in STANDINGS if each != "REVOKED"])
-def test_sweep_revokes_a_connection_in_any_standing(standing: str) -> None:
+def test_tombstone_sweep_revokes_connections_in_any_standing(standing: str) -> None:
     connection, _ = STANDINGS[standing]
     gone = ended(connection, at(59))
     over: Effect = AccessEnded(ID, at(59))
@@ -46,14 +46,14 @@ def test_sweep_revokes_a_connection_in_any_standing(standing: str) -> None:
     )
 
 
-def test_sweep_skips_revoked_connections_and_the_present_era() -> None:
+def test_tombstone_sweep_skips_revoked_and_newer_connections() -> None:
     revoked, _ = STANDINGS["REVOKED"]
     new = pending(number=2)
     new = attrs.evolve(new, identity=attrs.evolve(new.identity, era=GONE.era))
     assert sweep_changes(GONE, (revoked, new), NOW) == NO_CHANGES
 
 
-def test_sweep_of_one_connection_leaves_the_rest_of_its_chain() -> None:
+def test_tombstone_sweep_does_not_revoke_the_rest_of_a_chain() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -88,7 +88,7 @@ def test_sweep_by_a_slow_clock_sets_updated_at_to_the_tombstone() -> None:
     assert (write.after.revoked_at, write.after.updated_at) == (at(59), at(59))
 
 
-def test_finished_sweep_marks_its_binding_as_swept() -> None:
+def test_finished_tombstone_sweep_marks_its_binding_as_swept() -> None:
     after = attrs.evolve(with_next_version(GONE), swept=True)
     assert swept_changes(GONE) == Changes((BindingWrite(GONE, after),))
     assert after.state is AccountState.TOMBSTONED

@@ -141,19 +141,19 @@ REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_trail_of_a_request_names_each_gate_that_decided(case: str) -> None:
+def test_request_lists_the_rules_of_each_gate_that_decided(case: str) -> None:
     trail, expected = REQUESTS[case]
     assert list(trail) == expected
 
 
-def test_trail_of_a_bucket_refusal_names_only_the_bucket_gate() -> None:
+def test_refusal_by_a_bucket_lists_only_the_rule_of_that_gate() -> None:
     store = world(BUCKETS)
     serve(store, request("get"), lambda _: new_ids(), settings=BUCKETS)
     answer = serve(store, request("create"), lambda _: new_ids(2), settings=BUCKETS)
     assert (answer.response.status, list(answer.rules)) == (429, ["request.buckets"])
 
 
-def test_trail_of_a_replay_names_only_its_idempotency_rule() -> None:
+def test_replay_lists_only_its_idempotency_rule() -> None:
     store = world()
     serve(store, request("create"), lambda _: new_ids())
     answer = serve(store, request("create"), lambda _: new_ids(2))
@@ -178,13 +178,13 @@ FACTS: Final[dict[str, tuple[Fact, Snapshot, list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", FACTS)
-def test_trail_of_a_fact_names_rules_of_each_deciding_table(case: str) -> None:
+def test_fact_lists_the_rules_of_each_table_that_decided_it(case: str) -> None:
     fact, snapshot, expected = FACTS[case]
     assert list(record_fact(fact, snapshot, at(3)).rules) == expected
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_trail_of_revoked_fact_begins_with_its_reach_rule(actor: Actor) -> None:
+def test_revoked_fact_lists_its_revocation_reach_rule_first(actor: Actor) -> None:
     fact = Revoked(ID, actor)
     chain = fact.needs().chain is not None
     snapshot = Snapshot(connection=REVOKED, following=(NEXT,)) if chain else FOLLOWED
@@ -194,7 +194,7 @@ def test_trail_of_revoked_fact_begins_with_its_reach_rule(actor: Actor) -> None:
 
 
 @pytest.mark.slow
-def test_rules_page_lists_exactly_the_tables_in_no_trail() -> None:
+def test_rules_page_lists_exactly_tables_that_no_answer_names() -> None:
     text = RULES.read_text(encoding="utf-8")
     said = text.partition('<a id="trail"></a>')[2].partition("\n<a id=")[0]
     absent = re.findall(

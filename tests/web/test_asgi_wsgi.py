@@ -62,7 +62,7 @@ def test_whole_url_is_passed_on_without_its_scheme_and_host() -> None:
 
 
 @pytest.mark.parametrize("comma", [",", ", "])
-def test_comma_joined_wsgi_key_or_credentials_are_read_as_two(comma: str) -> None:
+def test_comma_joined_wsgi_idempotency_key_or_auth_counts_as_two(comma: str) -> None:
     joined = {
         **ENVIRON,
         "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",

@@ -83,7 +83,7 @@ def test_connection_in_an_event_has_its_status_at_that_instant() -> None:
         assert subject["status"] == spelling
 
 
-def test_event_shows_the_stored_status_whatever_the_era() -> None:
+def test_event_shows_a_connection_after_a_tombstone_as_stored() -> None:
     identity = attrs.evolve(pending().identity, era=START)
     made = attrs.evolve(pending(), identity=identity)
     assert format_event(Event(EventKind.CONNECTION_CREATED, made, START))["subject"] == WIRE

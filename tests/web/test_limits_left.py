@@ -76,7 +76,7 @@ def test_answer_429_charges_nothing_and_reports_no_limits_left(
     assert answers[5].limits_left == ()
 
 
-def test_rate_limit_headers_list_limits_in_gate_order(
+def test_rate_limit_headers_list_buckets_then_app_user_limit(
     made: curae.MemoryStore,
 ) -> None:
     assert rate_limit_headers(ask(made, "initiate", START).limits_left) == (
@@ -141,7 +141,7 @@ def test_rate_limit_reset_is_rounded_up_to_whole_seconds() -> None:
     assert ratelimit.limit_left(rule, state, later) == LimitLeft(rule, 2, 0)
 
 
-def test_state_of_another_kind_of_limit_leaves_the_whole_limit() -> None:
+def test_state_of_another_limit_kind_counts_as_a_fresh_state() -> None:
     bucket = Bucket(name="bucket", capacity=3, refill=1, seconds=1)
     left = ratelimit.limit_left(bucket, ratelimit.FRESH_LOG, START)
     assert left == LimitLeft(bucket, 3, 0)

@@ -78,7 +78,9 @@ TEXTS: Final = ('"\\ud800"', '["a", "\\udfff"]', '{"\\ud800": 1}', '{"a": [{"b":
 
 @pytest.mark.parametrize("note", TEXTS)
 @pytest.mark.parametrize("is_parsed", [False, True])
-def test_surrogate_in_an_own_member_is_invalid(note: str, *, is_parsed: bool) -> None:
+def test_surrogate_in_a_member_of_a_custom_operation_is_invalid(
+    note: str, *, is_parsed: bool
+) -> None:
     raw = f'{{"note": {note}}}'
     status, problem = answer(ParsedBody(json.loads(raw)) if is_parsed else raw.encode())
     assert (status, problem["code"]) == (400, ProblemCode.BAD_REQUEST)
@@ -86,12 +88,12 @@ def test_surrogate_in_an_own_member_is_invalid(note: str, *, is_parsed: bool) ->
 
 
 @pytest.mark.parametrize("note", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "a": 1}}]'])
-def test_repeated_name_in_an_own_member_is_refused(note: str) -> None:
+def test_repeated_name_in_a_custom_operations_member_is_refused(note: str) -> None:
     status, problem = answer(f'{{"note": {note}}}'.encode())
     assert status == 400
     assert problem["details"] == {"member": "note", "fault": Fault.REPEATED}
 
 
 @pytest.mark.parametrize("note", ['"\\ud83d\\ude00"', '"é"', '{"a": [{"b": null}, 1.5, true]}'])
-def test_valid_value_of_an_own_member_is_read_unchanged(note: str) -> None:
+def test_valid_member_of_a_custom_operation_is_read_unchanged(note: str) -> None:
     assert answer(f'{{"note": {note}}}'.encode()) == (200, {"note": json.dumps(json.loads(note))})

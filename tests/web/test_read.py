@@ -135,7 +135,7 @@ def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", NAMES)
-def test_operation_name_of_a_request_is_its_rule_name_or_none(operation: str) -> None:
+def test_operation_name_is_the_rule_name_or_none_if_not_served(operation: str) -> None:
     (kind,) = [each for each in OPERATIONS if each.__name__ == NAMES[operation]]
     assert operation_name(request(operation)) == kind.rule.name
     assert operation_name(request(operation), Settings(operations=(kind,))) == kind.rule.name

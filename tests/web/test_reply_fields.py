@@ -132,7 +132,7 @@ def test_connections_in_a_reply_are_formatted_like_a_single_one(
         (Many(pages=(next_action(START),)), True),
     ],
 )
-def test_next_action_in_a_tuple_of_a_reply_is_found(reply: Many, *, expected: bool) -> None:
+def test_has_next_action_looks_into_tuples_of_a_reply(reply: Many, *, expected: bool) -> None:
     assert has_next_action(reply) is expected
 
 
@@ -156,12 +156,12 @@ IN_BERLIN: Final = START.astimezone(timezone(timedelta(hours=1)))
 
 
 @pytest.mark.parametrize("instant", [IN_BERLIN, START.replace(tzinfo=None)])
-def test_reply_field_that_is_not_utc_raises(instant: datetime) -> None:
+def test_reply_time_that_is_not_utc_raises(instant: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^reply\.at: must be an aware datetime whose tzinfo"):
         format_reply(Many(at=instant), START, binding=None)
 
 
-def test_or_null_schema_accepts_null_and_what_it_accepted_before() -> None:
+def test_or_null_schema_accepts_null_and_the_original_values() -> None:
     assert or_null({}) == {}
     constant: Schema = {"const": 1}
     for schema in (TEXT, enum_of(("a",)), array_of(TEXT), object_of({"a": TEXT}), constant):

@@ -215,7 +215,7 @@ def test_connection_that_a_tombstone_ended_is_shown_as_revoked() -> None:
 # --- Stored responses -------------------------------------------------------------------------
 
 
-def test_response_201_404_or_409_is_stored_under_its_key() -> None:
+def test_201_404_or_409_is_stored_under_its_idempotency_key() -> None:
     for asked, snapshot, status in [
         (call(Reconnect(ID)), Snapshot(), 404),
         (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
@@ -286,7 +286,7 @@ def test_law_09_replay_is_byte_identical_and_changes_no_data(
     assert made.load(asked) == before
 
 
-def test_replay_succeeds_at_the_app_user_limit() -> None:
+def test_replay_succeeds_at_an_exhausted_app_user_limit() -> None:
     made = world()
     answers = [
         handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))

@@ -68,7 +68,7 @@ def store_with(*triggers: str) -> MemoryStore:
     return world(DEFAULT_SETTINGS, connection)
 
 
-def test_reconnect_request_of_the_reference_with_a_key_gets_201() -> None:
+def test_reconnect_request_of_reference_with_an_api_key_gets_201() -> None:
     assert Reconnect.rule.path == PATH
     store = store_with("APP")
     assert answer(store, PRINTED).status == 401

@@ -132,7 +132,7 @@ REQUEST: Final = Part(
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_http_status",
                 "web/test_read::test_unknown_path_or_method_gets_404",
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
             ),
             names=("POST", "/api/sdk/v1/connections/{connectionId}:reconnect"),
         ),
@@ -205,7 +205,7 @@ REQUEST: Final = Part(
             rules=("request.body", "#longest-body"),
             code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
             tests=(
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
                 "web/test_read::test_body_as_bytes_or_as_parsed_json_gives_the_same_result",
             ),
             names=("Content-Type", "application/json"),
@@ -228,7 +228,9 @@ REQUEST: Final = Part(
             says="The sample's command prints no API key.",
             rules=("request.credentials",),
             code=("web.read:read", "stores.serve:serve"),
-            tests=("web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",),
+            tests=(
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
+            ),
         ),
     ),
 )
@@ -243,7 +245,7 @@ RESPONSE: Final = Part(
             rules=("#reconnect-recovers", "operation.reconnect"),
             code=("service.operations.reconnect:ConnectionReconnected", "web.respond:respond"),
             tests=(
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
                 "web/test_respond::test_law_13_responses_contain_no_internal_id_or_name",
             ),
             names=("connection", "previousConnectionId", "nextAction", "application/json"),
@@ -254,7 +256,7 @@ RESPONSE: Final = Part(
             rules=("#reconnect-recovers", "recovery.revoked.none"),
             code=("rules.chain:Minted",),
             tests=(
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
                 "proof/stateful/test_machines::test_law_06_chain_stays_linear_with_one_active_connection",
             ),
             names=("previousConnectionId",),
@@ -266,7 +268,7 @@ RESPONSE: Final = Part(
             code=("web.wire_format:format_connection",),
             tests=(
                 "web/test_wire_format::test_connection_json_has_exactly_the_documented_members",
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
             ),
             names=(
                 "connection.id",
@@ -337,7 +339,7 @@ RESPONSE: Final = Part(
             code=("rules.values:format_time", "rules.values:parse_time"),
             tests=(
                 "rules/test_values::test_parsed_time_is_utc_and_formats_back_unchanged",
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
             ),
             names=("connection.createdAt", "connection.updatedAt", "connection.authorizedAt"),
         ),
@@ -368,7 +370,7 @@ RESPONSE: Final = Part(
             code=("rules.values:NextAction", "web.wire_format:format_next_action"),
             tests=(
                 "web/test_wire_format::test_next_action_json_has_its_type_url_and_expiry",
-                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_reference_with_an_api_key_gets_201",
             ),
             names=("nextAction.type", "nextAction.url", "nextAction.expiresAt", "open_webview"),
         ),

@@ -140,7 +140,7 @@ INITIATE: Final = Part(
             rules=("#limited-account-app-binding",),
             code=("rules.binding:LimitedAccountAppBinding", "rules.binding:account_state"),
             tests=(
-                "rules/test_binding::test_account_state_without_a_binding_is_unlinked",
+                "rules/test_binding::test_account_state_is_that_of_the_binding_or_unlinked",
                 "rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",
             ),
             names=("LimitedAccountAppBinding",),
@@ -192,7 +192,7 @@ INITIATE: Final = Part(
             code=("rules.session:complete_handoff", "rules.session:COMPLETION"),
             tests=(
                 "rules/test_session::test_complete_handoff_in_each_case_matches_the_table",
-                "rules/test_session::test_handoff_lands_at_most_once",
+                "rules/test_session::test_handoff_of_a_session_is_completed_at_most_once",
             ),
             names=("completeHandoff",),
         ),
@@ -228,8 +228,8 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_trail_names_entry_path_and_provisioning_rules",
-                "rules/test_session::test_initiate_without_provisioning_returns_the_same_binding",
+                "rules/test_session::test_initiate_names_its_entry_path_and_provisioning_rules",
+                "rules/test_session::test_initiate_without_provisioning_returns_the_given_binding",
                 "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),
             names=("LIMITED",),
@@ -287,7 +287,7 @@ INITIATE: Final = Part(
             rules=("request.buckets", "#standard-buckets"),
             code=("rules.ratelimit:Bucket", "service.settings:Settings"),
             tests=(
-                "service/test_gates::test_429_names_the_bucket_before_the_app_user_limit",
+                "service/test_gates::test_429_of_spent_bucket_and_user_limit_names_the_bucket",
                 "service/operations/test_whole_decisions::test_empty_bucket_gets_429_and_writes_nothing",
             ),
         ),

@@ -83,7 +83,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("fact", "standing", "effects"), ENDINGS)
-def test_fact_that_ends_access_or_a_handoff_yields_its_effect(
+def test_fact_lists_ended_access_or_handoff_among_its_effects(
     fact: str, standing: str, effects: tuple[object, ...]
 ) -> None:
     connection, now = STANDINGS[standing]
@@ -136,7 +136,7 @@ def test_late_fact_uses_happened_at_and_sets_updated_at_to_now(
         assert answer.value.effects == (AccessEnded(ID, at(70)),)
 
 
-def test_late_authorization_of_a_replaced_connection_is_refused() -> None:
+def test_late_authorization_of_a_recovered_connection_is_refused() -> None:
     lapsed = pending()
     second = subjects.recovered(lapsed, at(31), 2)
     third = subjects.recovered(apply_trigger(second, "APP", at(32)), at(33), 3)
@@ -184,7 +184,7 @@ def loaded(fact: Fact, *chain: Connection) -> curae.Snapshot:
     return curae.Snapshot(connection=chain[0], successor=successor, head=head)
 
 
-def test_patient_revocation_of_a_revoked_id_ends_its_successor() -> None:
+def test_patient_revoking_revoked_connection_ends_its_successor() -> None:
     first = apply_trigger(pending(), "APP", START)
     second = subjects.recovered(first, at(1), 2)
     fact = curae.Revoked(ID, curae.Actor.PATIENT)
@@ -194,7 +194,7 @@ def test_patient_revocation_of_a_revoked_id_ends_its_successor() -> None:
     assert answer.value.effects == (HandoffCancelled(second.id),)
 
 
-def test_patient_revoking_an_earlier_one_bumps_the_revoked_head() -> None:
+def test_patient_revocation_bumps_version_of_revoked_chain_head() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = apply_trigger(subjects.recovered(first, at(2), 2), "APP", at(3))
     fact = curae.Revoked(ID, curae.Actor.PATIENT)
@@ -204,7 +204,7 @@ def test_patient_revoking_an_earlier_one_bumps_the_revoked_head() -> None:
     assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
 
 
-def test_patient_revocation_of_a_long_chain_writes_only_its_head() -> None:
+def test_patient_revocation_of_long_chain_writes_only_live_head() -> None:
     chain = [apply_trigger(pending(), "APP", START)]
     for number in range(2, 400):
         made = subjects.recovered(chain[-1], at(number), number)
@@ -218,7 +218,7 @@ def test_patient_revocation_of_a_long_chain_writes_only_its_head() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_upstream_revocation_effect_names_head_until_it_lapses() -> None:
+def test_upstream_revocation_reports_chain_head_until_it_lapses() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)
@@ -255,7 +255,7 @@ COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str,
 
 
 @pytest.mark.parametrize(("session", "binding", "user", "expected"), COMPLETED)
-def test_handoff_that_cannot_land_is_ignored_or_refused(
+def test_handoff_that_cannot_be_completed_is_ignored_or_refused(
     session: CuraeConnectSession,
     binding: LimitedAccountAppBinding | None,
     user: str,

@@ -80,7 +80,7 @@ def without_page(fact: Fact) -> Fact:
 
 
 @pytest.mark.parametrize(("fact", "snapshot"), NAMING)
-def test_fact_naming_a_missing_or_wrong_hosted_page_is_not_found(
+def test_fact_of_a_missing_or_wrong_hosted_page_gets_not_found(
     fact: Fact, snapshot: Snapshot
 ) -> None:
     others = (
@@ -104,7 +104,7 @@ def test_repeated_authorization_of_a_live_hosted_page_is_ignored() -> None:
     assert isinstance(answer, Ignored)
 
 
-def test_refused_fact_is_not_found_if_its_hosted_page_is_gone() -> None:
+def test_refused_fact_gets_not_found_if_its_hosted_page_is_gone() -> None:
     revoked = apply_trigger(pending(), "APP", at(1))
     snapshot = Snapshot(connection=revoked, page=OF_CONNECTION)
     answer = record_fact(Authorized(ID, page_url=URL), snapshot, at(2))
@@ -116,7 +116,7 @@ def test_refused_fact_is_not_found_if_its_hosted_page_is_gone() -> None:
     assert gone.problem.code == "NOT_FOUND"
 
 
-def test_graduation_with_a_hosted_page_but_no_user_is_not_found() -> None:
+def test_graduation_with_hosted_page_but_no_user_gets_not_found() -> None:
     for held in (OF_USER, page(PageKind.USER, user_subject(COORDINATE, None))):
         snapshot = Snapshot(binding=LIMITED, page=held)
         answer = record_fact(Graduated(COORDINATE, page_url=URL), snapshot, at(2))

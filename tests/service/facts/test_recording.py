@@ -70,7 +70,7 @@ def at_instant(fact: Fact, happened_at: datetime) -> Fact:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_impossible_happened_at_or_now_raises_for_any_snapshot(fact: Fact) -> None:
+def test_far_ahead_or_naive_time_of_a_fact_always_raises(fact: Fact) -> None:
     for snapshot in (
         curae.Snapshot(),
         curae.Snapshot(connection=pending(), session=WAITING, binding=LIMITED),
@@ -113,7 +113,7 @@ def test_happened_at_before_creation_is_recorded_as_created_at(fact: Fact) -> No
 
 
 @pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
-def test_happened_at_over_5_minutes_after_the_raised_now_raises(fact: Fact) -> None:
+def test_happened_at_over_5_minutes_past_updated_at_raises(fact: Fact) -> None:
     # The clock was put back after the row was written.
     latest = START + timedelta(minutes=5)
     for now in (START, START - timedelta(hours=1)):

@@ -26,7 +26,7 @@ def test_fact_about_one_connection_is_not_split_into_batches(fact: Fact) -> None
     assert first_step(fact, 2) is fact
 
 
-def test_fact_of_a_revoked_subclass_is_not_split_into_batches() -> None:
+def test_subclass_of_the_revoked_fact_is_not_split_into_batches() -> None:
     class Cancelled(Revoked):
         """A fact that decides in another way."""
 
@@ -83,7 +83,7 @@ def test_later_revocation_batches_use_revoked_at_of_the_first(
     assert rest.happened_at == expected
 
 
-def test_far_happened_at_raises_only_in_first_revocation_batch() -> None:
+def test_far_future_happened_at_raises_only_in_the_first_batch() -> None:
     batch = RevokedBatch(connection_id=ID, actor=Actor.PATIENT, happened_at=at(10_000), size=1)
     with pytest.raises(ArgumentError, match="happened_at"):
         batch.check(at(20))
@@ -91,7 +91,7 @@ def test_far_happened_at_raises_only_in_first_revocation_batch() -> None:
 
 
 @pytest.mark.parametrize(("before", "written"), [(None, [1, 2]), (3, [1])])
-def test_only_first_revocation_batch_writes_a_revoked_head(
+def test_only_first_batch_writes_an_already_revoked_chain_head(
     before: int | None, written: list[int]
 ) -> None:
     first, second = chain_of(2)

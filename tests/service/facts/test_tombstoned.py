@@ -68,7 +68,7 @@ def test_two_tombstones_at_one_instant_have_different_event_ids() -> None:
     assert first.value.events[0].id != second.value.events[0].id
 
 
-def test_tombstone_copy_is_ignored_after_a_clock_step_back() -> None:
+def test_repeated_tombstone_is_ignored_after_a_clock_step_back() -> None:
     fact = Tombstoned(COORDINATE, happened_at=NOW)
     first = curae.record_fact(fact, curae.Snapshot(binding=LIMITED), NOW)
     assert isinstance(first, curae.Done)
@@ -87,7 +87,7 @@ def test_tombstone_copy_is_ignored_after_a_clock_step_back() -> None:
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
-def test_every_function_sees_another_eras_connection_as_revoked(standing: str) -> None:
+def test_connection_ended_by_tombstone_is_revoked_in_every_call(standing: str) -> None:
     connection, now = STANDINGS[standing]
     assert curae.standing(connection, now, era=ERA) is curae.Standing.REVOKED
     assert next_deadline(connection, era=ERA) is None
@@ -111,7 +111,7 @@ def test_every_function_sees_another_eras_connection_as_revoked(standing: str) -
 @pytest.mark.parametrize(
     "fact", [*subjects.OF_A_CONNECTION.values(), *(curae.Revoked(ID, each) for each in curae.Actor)]
 )
-def test_fact_about_an_unswept_connection_changes_nothing(fact: Fact, standing: str) -> None:
+def test_fact_changes_no_connection_that_a_tombstone_ended(fact: Fact, standing: str) -> None:
     connection, now = STANDINGS[standing]
     answer = curae.record_fact(fact, curae.Snapshot(connection=connection, binding=GONE), now)
     assert answer.rules[-1].endswith(".revoked")
@@ -124,7 +124,7 @@ def test_fact_about_an_unswept_connection_changes_nothing(fact: Fact, standing: 
         assert answer.value == changes.NO_CHANGES
 
 
-def test_app_revocation_warns_of_a_live_head_of_the_present_era() -> None:
+def test_app_revocation_after_a_tombstone_reports_a_live_head() -> None:
     first = of_present_era(subjects.needing_action(pending(), at(1)))
     head = of_present_era(subjects.recovered(first, at(2), 2))
     snapshot = curae.Snapshot(connection=first, successor=head, head=head, binding=GONE)
@@ -137,7 +137,7 @@ def of_present_era(connection: Connection) -> Connection:
     return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=ERA))
 
 
-def test_get_of_an_unswept_connection_says_revoked_at_tombstone() -> None:
+def test_get_shows_a_tombstone_as_revoked_at_of_a_connection() -> None:
     for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
         binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
         snapshot = curae.Snapshot(connection=OLD, binding=binding)
@@ -146,7 +146,7 @@ def test_get_of_an_unswept_connection_says_revoked_at_tombstone() -> None:
         assert (body["status"], body["revokedAt"]) == ("REVOKED", format_time(shown))
 
 
-def test_revoke_of_an_unswept_connection_gives_revoked_now_false() -> None:
+def test_revoke_after_a_tombstone_gives_revoked_now_false() -> None:
     snapshot = curae.Snapshot(connection=OLD, binding=GONE)
     body = answer_to(Revoke(ID), snapshot)
     assert body["revokedNow"] is False
@@ -155,7 +155,7 @@ def test_revoke_of_an_unswept_connection_gives_revoked_now_false() -> None:
     assert shown["revokedAt"] == format_time(at(59))
 
 
-def test_successor_of_an_unswept_connection_has_the_present_era() -> None:
+def test_successor_made_after_a_tombstone_gets_the_new_era() -> None:
     decision = curae.decide(
         call(Reconnect(ID)),
         snapshot=curae.Snapshot(connection=OLD, binding=GONE),
@@ -170,7 +170,7 @@ def test_successor_of_an_unswept_connection_has_the_present_era() -> None:
     assert made.after.identity.predecessor_id == ID
 
 
-def test_landed_handoff_does_not_authorize_an_unswept_connection() -> None:
+def test_landed_handoff_does_not_authorize_after_a_tombstone() -> None:
     snapshot = curae.Snapshot(
         connection=OLD, binding=GONE, landed_handoff=LandedHandoff(at(1), None)
     )
@@ -180,7 +180,7 @@ def test_landed_handoff_does_not_authorize_an_unswept_connection() -> None:
 
 
 @pytest.mark.parametrize("state", [AccountState.TOMBSTONED, AccountState.ACTIVE])
-def test_handoff_of_a_session_of_another_era_is_refused(state: AccountState) -> None:
+def test_handoff_of_a_session_before_a_tombstone_is_refused(state: AccountState) -> None:
     binding = attrs.evolve(GONE, state=state, user_id=subjects.USER)
     landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER)
     snapshot = curae.Snapshot(session=subjects.WAITING, binding=binding)
@@ -258,7 +258,7 @@ RACES = {
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_connection_decided_before_a_tombstone_reads_as_revoked(race: str) -> None:
+def test_connection_decided_before_tombstone_commits_as_revoked(race: str) -> None:
     asked, past = RACES[race]
     connection = pending()
     if past is not None:

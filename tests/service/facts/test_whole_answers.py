@@ -70,7 +70,7 @@ def test_action_required_fact_ends_access_and_stores_its_reason() -> None:
     )
 
 
-def test_expired_fact_ends_active_and_is_ignored_while_pending() -> None:
+def test_expired_fact_ends_an_active_not_a_pending_connection() -> None:
     after = attrs.evolve(with_next_version(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
     assert record_fact(Expired(ID), Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
@@ -85,7 +85,7 @@ def test_expired_fact_ends_active_and_is_ignored_while_pending() -> None:
     )
 
 
-def test_expired_fact_at_or_after_expiry_adds_expiry_record_rule() -> None:
+def test_expired_fact_at_or_after_expiry_names_a_second_rule() -> None:
     over = attrs.evolve(ACTIVE, expires_at=at(8))
     after = attrs.evolve(with_next_version(over), status=Status.EXPIRED, updated_at=NOW)
     recorded = Changes(
@@ -206,7 +206,7 @@ COMPLETED: Final = HandoffCompleted(WAITING.id, UserId("u-1"), happened_at=at(7)
 SESSION_LANDED: Final = event("connect_session.landed", LANDED)
 
 
-def test_handoff_completed_fact_lands_once_and_binds_if_unbound() -> None:
+def test_handoff_completed_fact_applies_once_and_binds_its_user() -> None:
     assert record_fact(COMPLETED, Snapshot(session=WAITING), NOW) == Done(
         Changes(
             (SessionWrite(WAITING, LANDED), BindingWrite(None, BOUND)),
@@ -228,7 +228,7 @@ def test_handoff_completed_fact_lands_once_and_binds_if_unbound() -> None:
     )
 
 
-def test_graduated_and_tombstoned_facts_move_a_binding_only_once() -> None:
+def test_graduated_and_tombstoned_facts_emit_their_event_once() -> None:
     active = attrs.evolve(with_next_version(LIMITED), state=AccountState.ACTIVE)
     tombstoned = attrs.evolve(
         with_next_version(LIMITED),

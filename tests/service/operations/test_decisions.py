@@ -47,7 +47,7 @@ def event_names(decision: Decision) -> list[str]:
 
 
 @pytest.mark.parametrize("era", [None, at(-5)])
-def test_create_keeps_the_era_and_writes_no_binding(era: datetime | None) -> None:
+def test_create_copies_the_bindings_era_and_writes_no_binding(era: datetime | None) -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
         binding = attrs.evolve(LIMITED, state=state, era=era)
         snapshot = Snapshot(binding=binding)
@@ -150,7 +150,7 @@ HEALED: list[tuple[str, LandedHandoff | None, bool, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("stored", "landed", "heals", "rules"), HEALED)
-def test_get_authorizes_pending_if_its_handoff_landed_in_time(
+def test_get_authorizes_connection_if_handoff_landed_in_time(
     stored: str, landed: LandedHandoff | None, rules: tuple[str, ...], *, heals: bool
 ) -> None:
     connection = pending()

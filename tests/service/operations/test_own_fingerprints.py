@@ -42,7 +42,7 @@ class Pair(operation.UserOperation):
         raise NotImplementedError  # only its fingerprint is made
 
 
-def test_text_like_a_list_length_gives_no_equal_fingerprint() -> None:
+def test_list_length_written_as_text_forges_no_fingerprint() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
 
 
@@ -87,7 +87,7 @@ def test_values_of_different_types_have_different_fingerprints() -> None:
         ({1: "a", "b": "c"}, "a dict"),
     ],
 )
-def test_value_without_a_fingerprint_raises_argument_error(value: object, given: str) -> None:
+def test_fingerprint_of_an_unsupported_value_raises(value: object, given: str) -> None:
     allowed = "a text, datetime, tuple, None or value of JSON; else override `fingerprint_values`"
     with pytest.raises(ArgumentError) as caught:
         fingerprint(Measure(USER, value))

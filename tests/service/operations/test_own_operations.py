@@ -161,7 +161,7 @@ PLATFORM: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1
         (OTHER_USER, Snapshot(connection=pending(), binding=OTHER_BINDING), 404, ["platform"]),
     ],
 )
-def test_404_of_an_id_or_user_charges_the_bucket_not_app_user(
+def test_404_for_id_or_user_charges_bucket_but_no_app_user_limit(
     user: AppUserId, snapshot: Snapshot, status: int, charged: list[str]
 ) -> None:
     asked = attrs.evolve(call(Remind(ID, user), "k-1"), settings=PLATFORM)
@@ -170,7 +170,7 @@ def test_404_of_an_id_or_user_charges_the_bucket_not_app_user(
     assert (decision.status, written(decision.changes.writes)) == (status, charged)
 
 
-def test_404_by_a_custom_operations_rule_charges_no_app_user() -> None:
+def test_404_by_a_custom_rule_charges_no_app_user_limit() -> None:
     class RefuseReminder(Remind):
         def decide(self, context: operation.OperationContext) -> operation.Ruling:
             del context
@@ -398,7 +398,7 @@ def test_openapi_documents_404_only_for_operations_on_an_id(
     assert (ProblemCode.NOT_FOUND in problem_codes(kind)) is is_documented
 
 
-def test_own_mutation_decided_without_new_ids_raises() -> None:
+def test_custom_mutation_decided_without_new_ids_raises() -> None:
     asked = call(ShowPage(Needs(connection=ID)), "k-1")
     with pytest.raises(ArgumentError, match=r"^new_ids: must be given for a mutation, whose rule"):
         decide(asked, Snapshot(connection=pending()), START, new_ids=None)

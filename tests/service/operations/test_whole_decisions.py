@@ -288,7 +288,7 @@ def test_replay_decision_returns_the_stored_response_unchanged() -> None:
     )
 
 
-def test_key_reused_with_other_values_gets_422_naming_values() -> None:
+def test_idempotency_key_reused_with_other_values_gets_422() -> None:
     record = records.completed_record(
         attempt(Revoke(ConnectionId(uuid(5)))), Response(200, (), b"{}")
     )
@@ -357,7 +357,7 @@ def test_fingerprints_equal_those_in_records_already_stored(
     assert fingerprint(operation) == Fingerprint(name, sha256(text))
 
 
-def test_fingerprint_of_texts_with_line_feeds_covers_lengths() -> None:
+def test_fingerprint_of_text_with_line_feeds_includes_lengths() -> None:
     assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
@@ -373,7 +373,7 @@ def test_lease_of_one_microsecond_is_accepted() -> None:
     assert record.lease_until == begun.started_at + TICK
 
 
-def test_decision_stores_no_header_named_by_connection_header() -> None:
+def test_header_named_by_connection_header_is_not_stored() -> None:
     headers = (("connection", "x-one,x-two , X-Three"), ("x-two", "2"), ("x-four", "4"))
     assert responses.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (
         ("x-four", "4"),
