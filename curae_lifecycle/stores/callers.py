@@ -27,7 +27,7 @@ def parse_caller(text: str) -> Caller:
     """Return the caller from a text that `format_caller` of this or an earlier release returned.
 
     Raises:
-        MalformedError: The text is none that `format_caller` returned.
+        MalformedError: The text is not one that `format_caller` returned.
         NewerFormatError: A newer release stored the caller.
     """
     return load(Caller, parse_json(text))

@@ -77,7 +77,7 @@ def dump(value: Storable) -> dict[str, Json]:
     The document holds every member of the value, internal ones too. Never send it to a client.
 
     Raises:
-        ArgumentError: The value is of another class.
+        ArgumentError: The value is of no class that `Storable` lists.
     """
     kind = type(value)
     if kind not in _WRITERS:
@@ -99,7 +99,7 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         MalformedError: `dump` never returned this document. The error names the member at fault by
             its path, such as `identity.coordinate.app_id`, or `None` for the whole document.
         NewerFormatError: A newer release stored the document.
-        ArgumentError: `kind` is another class.
+        ArgumentError: `kind` is no class that `Storable` lists.
     """
     if kind not in _READERS:
         raise ArgumentError("kind", _show_classes())

@@ -94,7 +94,7 @@ class Loaded:
     """The result of a load: the values as they were at one moment.
 
     Attributes:
-        snapshot: The values that `needs` named.
+        snapshot: The values that the argument `needs` of `load` names.
         now: The instant of the load, by the store's clock.
         caller: The caller of the API key; `None` for an unknown key, and if no key was given.
         seen: A value that only the store itself interprets, such as the versions that were read.
@@ -183,9 +183,9 @@ class ChargingStore(Store, Protocol):
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         """Charge buckets, the rate limits of an API key, ahead of the commit of the request.
 
-        All are charged in one transaction, or none. A charge reads the buckets as they are then,
-        not as they were loaded. If a later commit outlives a crash of the store, the charge must
-        outlive that crash, too.
+        All are charged in one transaction, or none. A charge is computed from the buckets as they
+        are now, not as they were loaded. A store that crashes must not keep a later commit and lose
+        the charge.
 
         Args:
             loaded: The result of the load that the charges were decided from.
@@ -216,7 +216,10 @@ class AsyncChargingStore(AsyncStore, Protocol):
 
 
 def check_stored(stored: object) -> bool:
-    """Return what the `commit` of a store returned: whether it stored everything.
+    """Return as a bool what the `commit` of a store returned: whether it stored everything.
+
+    Args:
+        stored: The value that `commit` returned.
 
     Raises:
         ArgumentError: `stored` is None. It would count as a conflict, and changes that are stored

@@ -27,8 +27,8 @@ def current_deadline() -> float:
 def seconds_left(most: float) -> float:
     """Return how long a blocking call may take, in seconds: `most`, or less near the deadline.
 
-    `deadline_scope` sets the deadline, for one attempt of a request. The result is 0 if it has
-    passed, and `most` if none is set.
+    `deadline_scope` sets the deadline, for all attempts at a request or a fact. The result is 0 if
+    the deadline has passed, and `most` if none is set.
 
     Args:
         most: The call's own limit in seconds, at least 0.

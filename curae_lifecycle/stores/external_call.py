@@ -64,6 +64,9 @@ class ExternalCall:
             long.
         lost_lease: The treatment of an expired lease. EXECUTE: the next retry executes. UNKNOWN:
             the call may have taken effect, so no retry executes.
+
+    Raises:
+        ArgumentError: The lease is shorter than a microsecond, or not a finite number.
     """
 
     call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]

@@ -78,7 +78,7 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
 
 
 def number_document(kind: str, members: Document) -> Document:
-    """Add the number of the newest form to the members of a value, ready to store.
+    """Return a document to store: a value's members and the number of the class's newest form.
 
     Args:
         kind: The name of the value's class.

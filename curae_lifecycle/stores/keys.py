@@ -35,7 +35,7 @@ def key_of(*parts: str) -> str:
 def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
     """Return the parts of a coordinate's key: environment, app, account and app user.
 
-    The coordinate's binding and its user have the same key.
+    They name the coordinate's binding, and also the group of its user's connections.
     """
     return (
         coordinate.environment,
@@ -52,9 +52,10 @@ def record_key_parts(key: RecordKey) -> KeyParts:
 
 
 def rate_key_parts(key: RateKey) -> KeyParts:
-    """Return the strings that name a rate limit: four for an exact log, eight for a bucket.
+    """Return the strings that name a rate limit: four for a `LimitKey`, eight for a `BucketKey`.
 
-    A bucket's capacity, refill and period are part of its name.
+    A bucket's capacity, refill and period are part of its name. A `LimitKey` is that of an app
+    user's exact log, which keeps the instants of the admitted requests.
     """
     if isinstance(key, LimitKey):
         user = key.app_user
@@ -97,7 +98,7 @@ def record_key(key: RecordKey) -> str:
 
 @lru_cache(KEY_CACHE_SIZE)
 def rate_key(key: RateKey) -> str:
-    """Return the key of the row of a rate limit: an app user's exact log or a bucket."""
+    """Return the key of the row of a rate limit: an app user's `ExactLog`, or a `Bucket`."""
     return key_of(*rate_key_parts(key))
 
 

@@ -79,14 +79,14 @@ class MemoryStore:
             are counted apart.
         ended_retention: How long to keep sessions that expired, and chains of which every
             connection is REVOKED, EXPIRED or LAPSED. At least 24 hours, so that a replayed response
-            names no value that was dropped; `ArgumentError` if less. `None` keeps them for ever.
+            names no value that was dropped. `None` keeps them for ever.
         clock: Returns the current instant in UTC, which `load` returns with the values.
         deliver: Gets the changes of each `commit` that have effects or events, in the order of the
             commits. The store is locked during the call, so `deliver` should only put the changes
             into a queue. A queue in memory does not outlive the process.
 
     Raises:
-        ArgumentError: `settings` are no `Settings`, or a size or a span is out of range.
+        ArgumentError: `settings` are no `Settings`, or `ended_retention` is below 24 hours.
 
     Attributes:
         clock: The clock that was passed in; it may be replaced.
@@ -225,7 +225,8 @@ class MemoryStore:
 
         A record, a rate limit or a hosted page is dropped five minutes after its deadline. A chain
         or a session is dropped five minutes after `ended_retention` has passed since its end.
-        Hosted pages are always dropped, but not counted. Unfinished sweeps are finished, too.
+        Expired hosted pages are all dropped, whatever the `limit`, and are not counted. First,
+        `purge` finishes every sweep that was cut off: the revocations after a tombstone.
 
         Args:
             now: The current instant, in UTC, at most five minutes later than the time on any clock

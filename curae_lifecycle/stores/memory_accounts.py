@@ -129,7 +129,7 @@ class Accounts:
 
         Args:
             now: The current instant, in UTC.
-            own: The owner of the caller's account; `None` to drop only those of the next in turn.
+            own: The caller's account; `None` for an unknown caller, who has none.
         """
         account = self._by_owner.get(own) if own else None
         if account is not None:
@@ -186,7 +186,7 @@ class Accounts:
         yield dropped, False
 
     def drop_buckets(self, rates: Rates) -> None:
-        """Drop the state of every bucket, expired or not; exact logs stay.
+        """Drop the state of every `Bucket`, expired or not, and keep that of every `ExactLog`.
 
         Args:
             rates: The collection that holds the states of the rate limits.

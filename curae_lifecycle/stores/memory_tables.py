@@ -140,7 +140,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
         """Store a state with its policy, which determines when the state expires.
 
-        If servers charge one log with different windows, the policy with the longest one stays.
+        If servers charge one `ExactLog` with different windows, the longest window stays.
 
         Returns:
             The instant at which a new state expires, and its key; `None` if the write replaces an
@@ -243,7 +243,8 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
     """Bindings by their coordinates. They never expire, not even those that are TOMBSTONED.
 
     Attributes:
-        unswept: The coordinates of bindings whose sweep is not finished, by their keys.
+        unswept: The coordinates whose sweep is not finished, by their keys. A sweep revokes the
+            connections that a tombstone ended.
     """
 
     kind = BindingWrite
@@ -310,7 +311,13 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
     def following(
         self, connection: Connection, part: ChainPart | None = None
     ) -> tuple[Connection, ...]:
-        """Return the later connections of a connection's chain, or a part, nearest first."""
+        """Return the connections that follow a connection in its chain, nearest first.
+
+        Args:
+            connection: The connection.
+            part: Return only the last `part.limit` of those whose position is below `part.before`,
+                if that is set. `None` returns all.
+        """
         following: list[Connection] = []
         for each in self._backwards(connection.identity.root_id):
             position = each.identity.position
@@ -325,7 +332,7 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return tuple(reversed(following))
 
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
-        """Return the connections that `page` selects, in the order of their ids."""
+        """Return the connections of a coordinate that `page` selects, in the order of their ids."""
         held = self._of_user.get(coordinate_key_parts(page.coordinate), {})
         ids = [each for each in held if page.after is None or each > page.after]
         first = sorted(ids) if page.limit is None else nsmallest(page.limit, ids)

@@ -67,7 +67,7 @@ class RandomIds:
             raise ArgumentError("lifetime", "longer than 0")
 
     def __call__(self, now: datetime) -> NewIds:
-        """Return new ids and a next action for one request."""
+        """Return new ids for one request, and a next action that expires `lifetime` after `now`."""
         return NewIds(
             connection_id=ConnectionId(str(uuid4())),
             session_id=SessionId(str(uuid4())),
@@ -82,6 +82,7 @@ class RandomIds:
 def random_microseconds() -> int:
     """Return a random number of microseconds, from 0 to less than one second.
 
-    It is added to a lease, so that requests that wait for it do not all retry at once.
+    A request with an external call adds them to its lease. So its idempotency record differs from
+    that of every other attempt.
     """
     return randbelow(SECOND)

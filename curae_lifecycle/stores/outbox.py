@@ -120,7 +120,7 @@ AnyDelivery = Delivery | NewerDelivery | MalformedDelivery
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:
     """Convert the effects and events of a decision to messages for the outbox.
 
-    The effects come first, each kind in its own order.
+    First come the effects and then the events, each in the order of `changes`.
 
     Args:
         changes: The changes of the decision.

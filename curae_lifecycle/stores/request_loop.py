@@ -108,8 +108,8 @@ async def answer_or_internal_error(
         stats: The counts of attempts and errors, to update.
 
     Raises:
-        ArgumentError: The program passed an argument that no correct program passes.
-        AssertionError: The program is wrong, and one of the library's own checks found it.
+        ArgumentError: An argument is invalid, which is a mistake of the program.
+        AssertionError: A check inside the library found a mistake of the program.
     """
     try:
         return await answering
@@ -183,6 +183,9 @@ class RequestAttempts:
         Returns:
             The decision. `None` if the request was read with an outdated caller, so that the loaded
             caller of the API key differs; the next attempt uses the loaded caller.
+
+        Raises:
+            ArgumentError: `id_factory` returned something other than `NewIds`.
         """
         caller = await self._caller()
         call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
@@ -304,8 +307,12 @@ def start_request(
         settings: The settings of the server.
         stats: The counts to update.
 
+    Returns:
+        The attempts at the request, of which none was made yet. If the request has no API key: the
+        answer that refuses the request.
+
     Raises:
-        ArgumentError: The request, the function or the settings are of another type.
+        ArgumentError: `request`, `id_factory` or `settings` is of a wrong type.
     """
     check_serve_arguments(request, id_factory, settings)
     api_key = bearer(request)
@@ -341,8 +348,8 @@ async def answer_request(
         an unexpected error.
 
     Raises:
-        ArgumentError: The program passed an argument that no correct program passes.
-        AssertionError: The program is wrong, and one of the library's own checks found it.
+        ArgumentError: An argument is invalid, which is a mistake of the program.
+        AssertionError: A check inside the library found a mistake of the program.
     """
 
     async def answer() -> Answer:
@@ -372,8 +379,8 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
         retrier: Runs the attempts.
 
     Returns:
-        Done, with the changes that were committed, those of all batches and of the tombstone's own
-        sweep included; or Ignored or Refused, with nothing committed.
+        Done: the fact's changes were committed. The value holds those of all batches, and of the
+        sweep after a tombstone. Ignored or Refused: the fact changed nothing.
 
     Raises:
         ArgumentError: `fact` is no fact, or an instant is out of order or not in UTC.

@@ -52,8 +52,8 @@ class RetryPolicy:
         longest_pause: The limit of every pause, in seconds.
 
     Raises:
-        ArgumentError: `attempts` is no integer from 1, or a number of seconds is no number that is
-            positive and finite.
+        ArgumentError: `attempts` is not an integer of at least 1, or another attribute is not a
+            positive and finite number.
     """
 
     attempts: int = 20

@@ -95,10 +95,10 @@ class RowQuery:
             chain, and the binding of the connection's user. The connection's own row is in `keys`.
         chain: The id of a connection: fetch every later connection of the same chain, and the
             binding of the connection's user. The connection's own row is in `keys`.
-        chain_before: Connections of the chain at this position or a later one need not be fetched;
-            `None` for no such bound.
-        chain_limit: How many of the other later connections to fetch, the last ones of the chain;
-            `None` for all. A store may fetch more.
+        chain_before: The position in the chain before which the needed connections end; `None` for
+            the chain's end. A store may fetch more.
+        chain_limit: How many connections to fetch before that position, the last ones; `None` for
+            all. A store may fetch more.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
         user: The key of a user's binding: fetch the user's connections. The binding itself is in
@@ -164,7 +164,7 @@ def row_of(write: Write) -> Row:
 
 
 def page_row(page: HostedPage) -> Row:
-    """Convert a hosted page to the row to store; `commit` gets a new page beside the changes."""
+    """Convert a hosted page, such as the argument `page` of `commit`, to the row to store."""
     return Row(
         kind=HostedPage.__name__,
         key=page.digest,
@@ -177,7 +177,7 @@ def page_row(page: HostedPage) -> Row:
 def build_row_query(needs: Needs) -> RowQuery:
     """Build the query for the rows that `needs` names.
 
-    A malformed id, which a fact may hold, becomes an empty key. No row has it.
+    A malformed id, which a fact may hold, becomes an empty key. No row has the empty key.
     """
     keys = [
         *_row_names(Record, record_key, needs.record),

@@ -54,7 +54,10 @@ _Result = TypeVar("_Result")
 
 
 class ServeFunction(Protocol):
-    """The interface of `serve`, which `partial(serve_with_external_call, ...)` has as well."""
+    """The interface of `serve`, and of `serve_with_external_call` with a bound `make_next_action`.
+
+    `functools.partial` binds `make_next_action`.
+    """
 
     def __call__(
         self,
@@ -193,10 +196,10 @@ def serve_with_external_call(
 
     Raises:
         ArgumentError: An argument is invalid, such as a `lease` that is infinite or below a
-            microsecond. This is a mistake of the program. The key is released, except if the call
-            was made and `lost_lease` is UNKNOWN.
-        AssertionError: A check inside the library found a mistake of the program. The key is
-            released in the same cases.
+            microsecond. This is a mistake of the program. The idempotency key is released, unless
+            the external call was started and `lost_lease` is UNKNOWN.
+        AssertionError: A check inside the library found a mistake of the program. The idempotency
+            key is released as after an `ArgumentError`.
     """
     check_store_kind(store, "serve_with_external_call_async", is_async=False)
     check_function("make_next_action", make_next_action, "a function that returns a NextAction")
@@ -260,9 +263,9 @@ def record(
     """Record a fact: load, judge and commit, with retries.
 
     A tombstone is one small commit, after which no earlier connection or session of its coordinate
-    is valid. Then `record` revokes the rows of these connections in batches: the sweep. A sweep
-    that was cut off is finished by the next fact about the coordinate, before anything else, or by
-    the store's `purge`.
+    is valid. Then `record` stores these connections as REVOKED, in batches: the sweep. A sweep that
+    was cut off is finished by the next fact about the coordinate, before anything else, or by the
+    store's `purge`.
 
     The revocation of a chain is committed in batches, too. The first one holds the end of the chain
     and so ends its access.
@@ -285,7 +288,8 @@ def record(
         StoreUnavailableError: No attempt succeeded, or a sweep or the revocation of a chain was
             interrupted. Record the fact again later; a fact that is recorded late or twice does no
             harm, except for a tombstone without `happened_at`, which is a new one each time. A
-            resumed revocation without `happened_at` gives the rest a later `revoked_at`.
+            resumed revocation without `happened_at` gives the connections that are left a later
+            `revoked_at`.
         StoreFullError: A completed hand-off makes a new binding, and its customer account is full.
             A tombstone is recorded even if the account is full.
         MalformedError: A stored value that the fact needs is not one that this library wrote.

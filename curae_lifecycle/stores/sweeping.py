@@ -1,7 +1,9 @@
-"""The sweep after a tombstone, on any store: in batches, ACTIVE connections first.
+"""The sweep, which revokes the connections that a tombstone ended, on any store.
 
-The laws of this module: **a sweep can be cut off at any point**, and the next one goes on where
-it is needed; **a batch is one commit**, so each effect and event is there once.
+It works in batches, ACTIVE connections first.
+
+The laws of this module: **a sweep can be cut off at any point**, and the next one does what is
+left; **a batch is one commit**, so each effect and event is stored once.
 """
 
 from __future__ import annotations
@@ -26,16 +28,15 @@ REVOCATION_BATCH: Final = 16
 """How many connections a sweep or a chain's revocation loads, and revokes in one commit, at most.
 
 Other requests of an event loop wait while a batch is decided. On PostgreSQL such a commit is one
-combined statement. The batch that reaches the connection of the fact holds that one, too.
+combined statement. The last batch of a chain's revocation also holds the fact's own connection, so
+it may have one more.
 """
 
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
 """The limits of each batch of a job that no request waits for: `purge`, `erase` and `sweep_now`.
 
-The command `facts` retries each fact as long.
-
-The minute ends before the attempts do, even if each attempt fails at once, as while a database
-restarts.
+The command `facts` uses these limits for each fact. The attempts are so many that the minute passes
+first, even if each attempt fails at once, as while a database restarts.
 """
 
 _Result = TypeVar("_Result")

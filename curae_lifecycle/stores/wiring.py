@@ -90,8 +90,9 @@ def check_async_database(database: object, instead: str) -> None:
 def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
     """Check that a store is of the needed kind, async or blocking, at little cost.
 
-    Only the method `load` of its class is looked at, and the result is cached for each class. A
-    store whose class has no such method is checked in full, since it may pass on to another.
+    Only the method `load` of the store's class is looked at, and the result is cached for each
+    class. A store whose class has no `load` is checked in full, since it may forward its calls to
+    another store.
 
     Args:
         store: The store.
@@ -110,7 +111,7 @@ def check_id_factory(id_factory: object) -> None:
     """Check that `id_factory` is a function that is not async.
 
     Raises:
-        ArgumentError: It is something else, such as a text, a class or a coroutine function.
+        ArgumentError: `id_factory` is a class or a coroutine function, or cannot be called.
     """
     check_function("id_factory", id_factory, _ID_FACTORY)
 

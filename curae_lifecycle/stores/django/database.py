@@ -74,7 +74,7 @@ def is_database_of_app(alias: str) -> bool:
     """Return whether `migrate` may create or drop tables in a database.
 
     With the setting `CURAE_LIFECYCLE_DATABASE`, only the database that it names has the tables.
-    Without it, each database has them that the app is migrated on.
+    Without that setting, every database on which `migrate` is run has the tables.
 
     Args:
         alias: A key of DATABASES.

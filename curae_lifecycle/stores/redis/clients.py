@@ -46,7 +46,7 @@ Value = str | int
 
 
 class Redis(Protocol):
-    """The only method that a store calls on a blocking client, such as `redis.Redis`."""
+    """A blocking client, such as `redis.Redis`, with the only method that stores call."""
 
     def execute_command(self, *command: Value) -> object:
         """Send one command, given as its name and arguments; return its result (texts may be bytes)."""
@@ -54,7 +54,7 @@ class Redis(Protocol):
 
 
 class AsyncRedis(Protocol):
-    """The only method that a store calls on an async client, such as `redis.asyncio.Redis`."""
+    """An async client, such as `redis.asyncio.Redis`, with the only method that stores call."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]:
         """Send one command, given as its name and arguments; return its result (texts may be bytes)."""

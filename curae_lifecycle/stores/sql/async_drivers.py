@@ -39,7 +39,7 @@ class AsyncConnection(Closable, Protocol):
         ...
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order; the caller adds those that begin and commit a transaction.
+        """Run statements in order; the caller adds `BEGIN` and `COMMIT` if they are needed.
 
         Returns:
             True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
@@ -258,7 +258,8 @@ def _as_aiosqlite(driver: object) -> _AiosqliteDriver:
 class SqliteWriteLock:
     """A lock for the transactions of a process, which they get in order of arrival.
 
-    Without it, each of them would ask SQLite again and again whether its write lock is free.
+    Without this lock, each transaction would ask SQLite again and again whether its write lock is
+    free.
 
     Attributes:
         seconds: The longest wait of a transaction for the lock.

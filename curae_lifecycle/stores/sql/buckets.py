@@ -53,7 +53,9 @@ def _fits(bucket: Bucket) -> bool:
 
 
 def most_together(bucket: Bucket) -> int:
-    """Return how many tokens one statement may charge to a bucket: no more than it can hold.
+    """Return how many tokens one statement may charge to a bucket, at most.
+
+    This is the bucket's capacity, or less, so that the charge's numbers fit into 64-bit integers.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

@@ -42,7 +42,7 @@ def callers_statement() -> Statement:
 
 
 def narrowing_statement(stored: StoredCaller, scopes: frozenset[str]) -> Statement:
-    """Build the UPDATE that takes scopes from the caller of an API key.
+    """Build the UPDATE that removes scopes from the caller of an API key.
 
     The statement must change one row. It changes none if the stored caller differs from `stored`.
 

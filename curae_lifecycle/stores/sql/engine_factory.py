@@ -69,7 +69,7 @@ class Bounds:
         self.reset()
 
     def reset(self) -> None:
-        """Count no connection from now on."""
+        """Start again with no connection counted, as after a fork."""
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
@@ -342,7 +342,10 @@ def _connect_with_timeout(seconds: float) -> _Connect:
 
 
 COUNTED: Final = "curae_lifecycle_counted"
-"""The key in a pooled connection's `info` if the request that used it counts it until it is closed."""
+"""A key in a pooled connection's `info`, set if the request that used the connection counts it.
+
+That request counts the connection until the server has closed it; the pool need not count it again.
+"""
 
 
 def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, ConnectionPoolEntry], None]:

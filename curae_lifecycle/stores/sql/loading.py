@@ -172,7 +172,8 @@ def load_statement(
         dialect: The database's dialect.
         needs: The values to load.
         key_digest: The digest of the API key whose caller to load; `None` to load no caller.
-        clock: The current instant from `now_parameter`: `None` if the database has a clock.
+        clock: The result of `now_parameter`: the current instant in microseconds since 1970 for
+            SQLite, else `None`.
     """
     union = _start_union(dialect, clock)
     union.add_row("caller", "curae_caller", key_digest)
@@ -204,7 +205,8 @@ def now_statement(dialect: Dialect, clock: int | None) -> Statement:
 
     Args:
         dialect: The database's dialect.
-        clock: The current instant from `now_parameter`: `None` if the database has a clock.
+        clock: The result of `now_parameter`: the current instant in microseconds since 1970 for
+            SQLite, else `None`.
     """
     return _start_union(dialect, clock).statement()
 
@@ -215,7 +217,8 @@ def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statemen
     Args:
         dialect: The database's dialect.
         digest: The digest of the page's URL.
-        clock: The current instant from `now_parameter`: `None` if the database has a clock.
+        clock: The result of `now_parameter`: the current instant in microseconds since 1970 for
+            SQLite, else `None`.
     """
     union = _start_union(dialect, clock)
     union.add_row("page", "curae_page", digest)

@@ -2,8 +2,8 @@
 
 The laws of this module:
 
-- **A claim is a compare-and-set.** It takes a message only if the message is still due, and has no
-  claim or still the expired one that was read.
+- **A worker claims messages before it delivers them, by compare-and-set.** A claim takes a message
+  only if the message is still due, and has no claim or still the expired one that was read.
 - **Messages of one subject go in order.** A message is not due while an earlier message of its
   subject exists that is not dead.
 - **Only the worker that holds a claim can end it.**
@@ -48,8 +48,8 @@ class Due(NamedTuple):
         due_at: The instant since which the message has been due, in microseconds since 1970; 0 for
             a message that was never tried. A later instant than now if the clock was put back.
         attempts: The number of earlier claims, without those that were released untried.
-        claim: The token of an earlier claim that is over, or None. The message may have crashed the
-            worker that held the claim.
+        claim: The token of an earlier claim that has expired, or `None`. The message may have
+            crashed the worker that held the claim.
         subject: The digest of the subject.
     """
 
@@ -98,7 +98,7 @@ def due_messages(rows: Iterable[Sequence[object]], limit: int) -> list[Due]:
     """Choose messages from the rows of a `due_statement`.
 
     Messages that are due for a retry get at least half of the places, the longest due first. The
-    rest is for messages that were never tried, in the order of their numbers.
+    other places are for messages that were never tried, in the order of their numbers.
 
     Args:
         rows: The rows.
@@ -287,7 +287,7 @@ def _parse_document(text: str) -> dict[str, Json]:
 
 
 def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> list[Statement]:
-    """Build the statements that delete a delivered message and wake those that it delayed.
+    """Build the statements that delete a delivered message and end its delay of later messages.
 
     The first statement must delete one row. It deletes none if the claim was lost.
 
@@ -323,7 +323,7 @@ def failure_statements(
         failed: The message.
         claim: The token of the claim.
         pause: The delay in seconds.
-        longest_pause: The longest delay that a clock put back meanwhile can cause, in seconds.
+        longest_pause: The longest delay in seconds, even if the clock is put back meanwhile.
     """
     now, clock = NOW_SQL[dialect], _clock_values(dialect)
     waits = f"waits_from = {now} - ?, due_at = {now} + ?"

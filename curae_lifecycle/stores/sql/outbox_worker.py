@@ -156,7 +156,8 @@ class Outbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that the call tried to deliver, also in vain; 0 if none was due.
+            The number of messages that the call tried to deliver, failed ones included; 0 if no
+            message was due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
@@ -265,7 +266,8 @@ class AsyncOutbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that the call tried to deliver, also in vain; 0 if none was due.
+            The number of messages that the call tried to deliver, failed ones included; 0 if no
+            message was due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.

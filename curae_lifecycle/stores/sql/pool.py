@@ -279,6 +279,7 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
     Args:
         handle: The last handle of the socket, from `duplicate_socket`; it is closed at the end.
+            `None` returns at once.
     """
     if handle is None:
         return
@@ -291,7 +292,12 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
 
 def wait_for_server_blocking(handle: socket.socket) -> None:
-    """Block until the server has closed its end of a socket, for at most `CLOSING_SECONDS`."""
+    """Tell the server that the client is gone, and block until the server has closed its end.
+
+    Args:
+        handle: The last handle of the socket, from `duplicate_socket`. It is closed at the end, at
+            the latest after `CLOSING_SECONDS`.
+    """
     end = monotonic() + CLOSING_SECONDS
     with handle, suppress(OSError):
         _end_sending(handle)

@@ -58,8 +58,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         Args:
             seconds: The longest wait for the connection, and then for each response.
             named: psycopg's connection parameters, by name.
-            replication: The record of doubtful commits, shared by all connections to the database.
-                `None` makes a new one.
+            replication: The record of commits that a failover might lose, shared by all connections
+                to the database. `None` makes a new one.
 
         Raises:
             OperationalError: There was no connection in time.
@@ -93,9 +93,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     ) -> _Result:
         """Wait for a response; at the time limit, raise an error.
 
-        The connection cannot be used again then.
-
         The limit is `self.seconds`, or the current deadline of `stores.deadline` if it is earlier.
+        After the error, the connection cannot be used again.
 
         Args:
             gen: psycopg's generator that reads the response.
@@ -133,7 +132,8 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         Args:
             seconds: The longest wait for each response, not for the connection.
             named: psycopg's connection parameters, by name.
-            replication: The record of doubtful commits, shared by all connections to the database.
+            replication: The record of commits that a failover might lose, shared by all connections
+                to the database.
         """
         made = await cls.connect(make_conninfo(**named), autocommit=True)
         made.seconds = seconds
@@ -149,7 +149,7 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     ) -> _Result:
         """Wait for a response; after `self.seconds`, raise an error.
 
-        The connection cannot be used again then.
+        After the error, the connection cannot be used again.
 
         Args:
             gen: psycopg's generator that reads the response.

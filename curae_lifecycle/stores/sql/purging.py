@@ -48,6 +48,8 @@ async def purge_database(
 ) -> None:
     """Delete expired rows and those of erased app users, and finish sweeps that were cut off.
 
+    A sweep revokes the connections that a tombstone ended.
+
     Args:
         database: The database.
         store: The store on this database.
@@ -112,7 +114,8 @@ class Erased:
     Attributes:
         connections: The ids of the connections.
         sessions: The ids of the connect sessions.
-        coordinate: The coordinate, if messages about it must be delivered before; else `None`.
+        coordinate: The coordinate, if messages about it must be delivered before the deletion;
+            `None` if a new user is bound to it, since those messages are about that user, too.
     """
 
     connections: tuple[str, ...]
@@ -147,9 +150,12 @@ class Erased:
 def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, Statement]:
     """Build the SELECTs of the connections and the sessions of an erased app user.
 
+    A row's era is the instant of the coordinate's last tombstone when the row was made.
+
     Args:
         key: The key of the coordinate.
-        kept_eras: The eras whose rows stay: the one that the erasure began, and the present one.
+        kept_eras: The eras whose rows stay, as `format_era` returns them: the one that the erasure
+            began, and the present one.
     """
     where = f"coordinate = ? AND era NOT IN ({placeholders(len(kept_eras))})"
     connections, sessions = [
@@ -160,7 +166,7 @@ def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, 
 
 
 def count_statement(subjects: tuple[str, ...]) -> Statement:
-    """Build the SELECT that counts the messages about some subjects."""
+    """Build the SELECT that counts the outbox messages about subjects, given by their keys."""
     text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({placeholders(len(subjects))})"
     return Statement(text, subjects)
 

@@ -53,10 +53,11 @@ class MariadbLimits:
 
 
 def mariadb_limits(wait: float) -> MariadbLimits:
-    """Return the limits of a MariaDB session, so that no wait is longer than `wait`.
+    """Return the limits of a MariaDB session.
 
     Args:
-        wait: The longest wait for a lock, and for a statement, in seconds; it is rounded.
+        wait: The longest wait for a lock, and for a statement, in seconds. It is rounded to whole
+            seconds, at least 1; a statement gets an eighth of a second more.
     """
     seconds = max(1, round(wait))
     # The store compares versions itself, so this level is enough. It deadlocks least.

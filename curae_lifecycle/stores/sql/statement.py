@@ -69,7 +69,7 @@ def combine(statements: Sequence[Statement]) -> Statement:
     If one of them does not change its `expected_rows`, the combined statement divides by zero and
     so changes nothing. Plain SQL has no other way to make a statement fail and undo itself.
 
-    PostgreSQL runs the statements whose rows are counted in their order, and then all others in
+    PostgreSQL runs the statements with `expected_rows` in their order, and then all others in
     reverse order.
     """
     shape = tuple([(statement.text, statement.expected_rows) for statement in statements])

@@ -118,8 +118,8 @@ class Purge:
 
     Run `batch_end_statement`, then the statement of `drop`. Repeat both, with the end of the last
     batch, until the first returns no row; `drop` then deletes the rest. Small batches hold their
-    locks briefly. Each begins after the last one, because the database keeps deleted rows as long as
-    an open transaction may read them, and would read all of them again.
+    locks briefly. Each batch begins where the last one ended. The database keeps deleted rows as
+    long as an open transaction may read them, and a search from the start would read them again.
 
     Attributes:
         table: The name of the table.
@@ -163,7 +163,7 @@ def purges(now: int) -> list[Purge]:
     The five minutes are `CLOCK_TOLERANCE`, by which the clocks of servers may disagree.
 
     Args:
-        now: The instant in microseconds since 1970.
+        now: The current instant in microseconds since 1970.
     """
     until = now - CLOCK_TOLERANCE
     return [
@@ -246,7 +246,11 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
 
 
 def format_era(era: datetime | None) -> int:
-    """Return an era as a number for the columns `era`: 0 before the first tombstone."""
+    """Return an era, the instant of a coordinate's last tombstone, as a number for a column `era`.
+
+    Returns:
+        The era in microseconds since 1970; 0 before the first tombstone.
+    """
     return 0 if era is None else to_epoch_microseconds(era)
 
 
@@ -295,7 +299,7 @@ def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> S
     Args:
         dialect: The database's dialect.
         key: The key of the coordinate.
-        era: The era that the erasure began, as `format_era` returns it.
+        era: When the erasure's tombstone was recorded, as `format_era` returns it.
         due_at: When the rows may be deleted, in microseconds since 1970.
     """
     new_value, on_conflict = _upsert_clauses(dialect, "id")

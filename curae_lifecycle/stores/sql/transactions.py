@@ -131,12 +131,12 @@ async def run_until_committed(
 ) -> None:
     """Run statements in one transaction, and repeat it if a concurrent transaction wins.
 
-    A failure of the database is not repeated, because its error names the cause.
+    A failure of the database is raised at once, because its error names the cause.
 
     Args:
         database: The database.
         statements: Statements that do not depend on earlier reads, such as an upsert.
-        retrier: Its number of attempts and its pauses are the limits.
+        retrier: Gives the number of attempts and the pauses. Its time limits do not apply.
 
     Raises:
         StoreUnavailableError: The database failed, or concurrent transactions won every attempt.
