@@ -86,7 +86,8 @@ class MemoryStore:
             into a queue. A queue in memory does not outlive the process.
 
     Raises:
-        ArgumentError: `settings` are no `Settings`, or `ended_retention` is below 24 hours.
+        ArgumentError: `settings` are no `Settings`, `capacity` is no integer of at least 1, or
+            `ended_retention` is below 24 hours.
 
     Attributes:
         clock: The clock that was passed in; it may be replaced.
@@ -103,6 +104,10 @@ class MemoryStore:
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
+        allowed = "an integer, at least 1"
+        check_type("capacity", capacity, int, allowed=allowed)
+        if capacity < 1:
+            raise ArgumentError("capacity", allowed, str(capacity))
         self._settings = settings
         self.clock = clock
         self.deliver = deliver
