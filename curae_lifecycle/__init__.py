@@ -34,7 +34,8 @@ Settings
 Questions
     `decide_access` returns `Granted`, or a denial with its reason.
     `standing` returns the `Standing` of a connection at an instant. Both
-    need the coordinate's era, which `present_era` finds in its binding.
+    need the coordinate's era: when its last `Tombstoned` was recorded.
+    `present_era` reads the era from the coordinate's stored binding.
 
 A running server
     help("curae_lifecycle.servers"): an endpoint with health checks, a log,

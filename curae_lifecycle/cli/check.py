@@ -114,7 +114,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Check a store by the kit, by races of actions and by a simulation, or by one of them.
+    """Check a store with the conformance kit, races and a simulation, or with one of these parts.
 
     Each part prints what it ran, what it did not run and why, and its findings. An exception that a
     part raises counts as a finding.

@@ -62,6 +62,9 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Returns:
         The exit status: 1 if `--check` finds that the file is stale, else 0.
+
+    Raises:
+        OSError: `--check` cannot read the file.
     """
     text = document_text(options.command, options.server)
     file: Path | None = options.write

@@ -73,7 +73,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Record the facts of a file of JSON lines; print the outcome of each as a JSON line.
 
-    A fact is something that happened outside the API, such as a patient's authorization.
+    A fact is something that happened outside the API, such as a patient's authorization. With
+    `--ends-since`, the file holds lines that the command `outbox` printed. Then only events that
+    ended access are recorded again, tombstones last.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
@@ -83,8 +85,9 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         The exit status: 1 if a line or a stored value could not be read, else 0.
 
     Raises:
-        SystemExit: The file cannot be opened; the status is 2. Or reading fails in the middle of
-            the file; the status is 1, and the error names the line to go on with.
+        SystemExit: With status 2 for a wrong option or a file that cannot be opened. With status 1
+            if the database failed, if reading the file failed, or if outcomes could not be printed.
+            The message names the line, except for a failure before the first line.
     """
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
@@ -113,7 +116,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 @contextmanager
 def hold_signals() -> Generator[None, None, None]:
-    """Let SIGINT and SIGTERM take effect at the end of a `with` block, and a second one at once."""
+    """Delay SIGINT and SIGTERM until a `with` block ends; a second signal ends the process at once.
+
+    A signal that the process ignores stays ignored.
+    """
     held: list[int] = []
 
     def hold(number: int, _: object) -> None:

@@ -46,9 +46,10 @@ def _standard_input(parser: argparse.ArgumentParser) -> TextIO:
 
 
 def read_line(parser: argparse.ArgumentParser) -> str:
-    """Read one line of standard input, without its end and without a byte order mark before it.
+    """Read one line of standard input, without its line end and without a byte order mark.
 
-    If it is closed, cannot be read or is no text, `parser` prints an error and exits with status 2.
+    If standard input is closed, cannot be read or is not text, `parser` prints an error and exits
+    with status 2.
     """
     stdin = _standard_input(parser)
     try:
@@ -71,7 +72,7 @@ def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
 
 
 def read_lines(parser: argparse.ArgumentParser, file: BinaryIO, name: str) -> Generator[bytes]:
-    """Yield the lines of a file that `open_input` opened.
+    """Yield the lines of a file that `open_input` opened, each with its line end.
 
     If a line cannot be read, `parser` prints an error and exits with status 1.
 

@@ -40,14 +40,22 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print due messages and delete them, list the dead ones, or revive one; return 0.
+    """Print due messages and delete them, or list or revive dead messages.
 
-    `--once` exits with status 1 if a message could not be printed, and `--revive` if no dead
-    message has the number.
+    A dead message has no attempts left. Without `--once`, `--dead` and `--revive`, the command
+    prints messages as they become due, until a signal stops it.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
         options: The options as it parsed them.
+
+    Returns:
+        The exit status 0.
+
+    Raises:
+        SystemExit: With status 1 if the database failed, if `--once` could not print a message, or
+            if no dead message has the number of `--revive`.
+        ReaderGoneError: Standard output is a pipe whose reader ended.
     """
     with open_database(parser, options) as database:
         outbox = Outbox(database)

@@ -13,7 +13,10 @@ class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that suggests the command, choice or option that was meant."""
 
     def error(self, message: str) -> NoReturn:
-        """Print this parser's usage and the error with a suggestion, and exit with status 2."""
+        """Print this parser's usage and the error, and exit with status 2.
+
+        The error ends with a suggestion if a known word is close to the mistyped one.
+        """
         # Python 3.15 adds a suggestion in other words, but none for a misspelt option.
         message = _PYTHONS_SUGGESTION.sub("", message)
         choice = _CHOICE.search(message)
@@ -29,7 +32,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """Return a text such as `; did you mean tables?`, or an empty text if no known word is close.
 
     Args:
-        word: The word that was typed; upper and lower case are the same.
+        word: The word that was typed, in upper or lower case.
         known: The words that could have been meant.
     """
     by_lower = {each.lower(): each for each in known}

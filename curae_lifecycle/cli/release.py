@@ -17,7 +17,10 @@ Cell = frozenset[tuple[str, str]]
 
 
 def sorted_json(value: Json) -> str:
-    """Return a value as JSON text with sorted members, to compare it: in Python True equals 1."""
+    """Return a value as JSON text with sorted members.
+
+    Compare such texts instead of values, because in Python True equals 1.
+    """
     return json.dumps(value, sort_keys=True)
 
 

@@ -34,7 +34,7 @@ class Kind(StrEnum):
         GONE: The cell exists only in the older one.
         ANSWER: The outcome changed.
         RENAMED: The rule has a new name: each of the two names is in one release only.
-        OTHER_RULE: Another rule decides the cell: at least one of the names is in both releases.
+        OTHER_RULE: Another rule decides the cell: at least one of the two names is in both releases.
         SOURCE: The source of the rule changed: [S], [P] or [O].
         REASON: The reason was reworded.
         WORDS: The outcome is the same, but its description was reworded.
@@ -75,8 +75,8 @@ class TableChange:
         name: The table's name.
         before: The table's shape in the older release; None if the table is new.
         after: The table's shape in the newer release; None if the table is gone.
-        cells: The cells that changed. If one release has all axes of the other and more, each cell
-            has a value on every axis of that release.
+        cells: The cells that changed. If axes were only added or only removed, each cell has a
+            value on every axis of both releases.
     """
 
     name: str
@@ -128,8 +128,8 @@ def _compare_tables(
 def spread(cells: dict[Cell, Rule], own: TableShape, other: TableShape) -> dict[Cell, Rule]:
     """Give the cells of one release the additional axes that their table has in another release.
 
-    Each cell is copied once for each combination of values of the additional axes; all copies have
-    its rule. After that the cells of the two releases can be compared one by one.
+    Each cell is replaced by one copy for each combination of values of the additional axes. The
+    copies have the rule of the cell. Then the cells of the two releases can be compared one by one.
 
     Args:
         cells: The cells, each with its rule.
@@ -280,7 +280,7 @@ def _count(number: int, noun: str) -> str:
 def format_changes(old: Release, new: Release, changes: tuple[TableChange, ...]) -> str:
     """Format the differences between the tables of two releases as a JSON document.
 
-    The document has the versions of both.
+    The document also has the versions of the two releases.
 
     Args:
         old: The older release.

@@ -81,7 +81,8 @@ def replace_unencodable() -> None:
 def wrap_line(text: str, width: int) -> list[str]:
     """Break a line between words into lines of at most `width` characters.
 
-    Each further line is indented by two more spaces than the first. A longer word is not broken.
+    Each further line is indented by two more spaces than the first. A word that is longer than
+    `width` is not broken.
     """
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = textwrap.wrap(

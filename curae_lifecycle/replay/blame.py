@@ -1,7 +1,8 @@
 """The rule that decided each member of a response.
 
 The law of this module: **a member is blamed on the rule that decided it**, also if that was the rule
-of an earlier request or fact. A status that follows from the clock is blamed on the standing.
+of an earlier request or fact. A status that follows from the clock is blamed on a rule of the table
+`standing`.
 """
 
 from __future__ import annotations
@@ -52,8 +53,10 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 class Deciders:
     """A record of which rule last changed each member of a store's connections and accounts.
 
+    Pass every committed change of the store, in order, to `note` or `after_request`.
+
     Args:
-        store: The store, whose changes are passed to `note` when they are committed.
+        store: The store.
     """
 
     def __init__(self, store: MemoryStore) -> None:
@@ -92,7 +95,7 @@ class Deciders:
                     pass
 
     def after_request(self, request: Request, answer: Answer) -> Callable[[str], str]:
-        """Note the changes of an answer, and return a function that explains its response.
+        """Note the changes of an answer, and return a function that names the rule of a member.
 
         Args:
             request: The request.
@@ -100,7 +103,8 @@ class Deciders:
 
         Returns:
             A function that takes the path of a member, such as `body.connection.status`, and
-                returns the name of the rule that decided this member of the response.
+                returns the name of the rule that decided this member of the response. Call the
+                function before the store changes again.
         """
         self.note(answer.changes, answer.rules, answer.decided_at)
         return lambda member: self._rule_of(member, request, answer)

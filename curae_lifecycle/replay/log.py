@@ -87,7 +87,7 @@ class LineAnswer:
             hold a hand-off URL.
         broken: Whether the line could not be run; `answer` then holds the error.
         divergences: The differences between the recorded response of the line and the response by
-            the rules; empty unless `replay` checks.
+            the rules; empty unless `replay` got `check=True`.
     """
 
     answer: dict[str, Json] = attrs.field(repr=False)

@@ -5,8 +5,8 @@ The laws of this module:
 - **Only an id that is not in use is adopted.**
 - **Ids match one to one over a whole log.** Two recorded ids are equal exactly if the two decided
   ids are.
-- **A server may choose its entity tags.** A request that sends a tag recorded for its target is
-  decided as if it had sent the tag by the rules for the same state.
+- **A server may choose its entity tags.** If a request sends a tag recorded for its target, the
+  tag is replaced before the decision by the one that the rules gave for the same state.
 - **An absent value is not null.** A divergence says which of the two it is.
 """
 
@@ -92,7 +92,7 @@ class Recorded:
     """A response in a log, of which any part may be missing or malformed.
 
     Attributes:
-        members: The members of the log's object for the response, such as `status` and `body`.
+        members: The members of the line's object `response`, such as `status` and `body`.
         body: The body as a JSON value; its text if it is not JSON, and None if it is missing or
             empty.
     """
@@ -151,10 +151,10 @@ class Recorded:
 
 
 class RecordedTags:
-    """The recorded entity tags of a log, each with the tag by the rules for the same state.
+    """The entity tags recorded in a log, each with the tag that the rules gave for the same state.
 
     Tags are kept for each resource, since a server may use one tag for states of two users.
-    A resource is a request target of an app, whichever API key reads it.
+    A resource is a request target of an app, whichever of the app's API keys reads it.
 
     Args:
         caller_of: Returns the caller of an API key's digest; None if the key is unknown.
@@ -178,7 +178,12 @@ class RecordedTags:
             self._decided.setdefault(self._resource(request), {})[theirs] = ours
 
     def translate(self, request: Request) -> Request:
-        """Return the request with each recorded tag that it sends replaced by that of the rules."""
+        """Replace the recorded tags in `If-None-Match` by those that the rules gave.
+
+        Returns:
+            The request with the replaced tags. A tag that was not recorded for the request's
+            resource stays.
+        """
         if not self._decided or not header_values(request, "if-none-match"):
             return request
         decided = self._decided.get(self._resource(request), {})

@@ -65,17 +65,17 @@ QUEUE_SECONDS: Final = 2.0
 """Seconds that a request waits for a free slot."""
 
 LINGER_BYTES: Final = 1_048_576
-"""Bytes of a body that is too long that are read and dropped after the response, at most."""
+"""The most bytes that are read and dropped after the response to a body that is too long."""
 
 LINGER_SECONDS: Final = 2.0
-"""Seconds for which a body that is too long is read and dropped after the response, at most.
+"""The most seconds for which the rest of a body that is too long is read and dropped.
 
 Meanwhile the client can read the response before the connection closes.
 """
 
 
 class GuardEvent(StrEnum):
-    """The reasons for which a guard refused a request, cut its body off or dropped it.
+    """The reasons why a guard refused a request, cut off its body or dropped the request.
 
     Attributes:
         BODY_TIMEOUT: The body did not arrive in time: 408.
@@ -105,6 +105,8 @@ class GuardCounters(Protocol):
 class Guard:
     """ASGI middleware that bounds the time, size and number of the requests that an app gets.
 
+    Each request in the app holds one of `max_concurrent` slots. Other requests wait for a free slot.
+
     The app gets each request with its complete body, and with a matching `content-length` if the
     client declared a body. A body longer than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
     that the app sees that the body is too long. After the response to a cut-off body, the
@@ -118,14 +120,17 @@ class Guard:
     - 503 with `Retry-After` if no slot became free in time.
 
     Requests of one API key, and requests about one connection, often wait for the same row of the
-    database. They get at most `max_per_key` slots, and those beyond wait while others pass.
+    database. So each key and each connection gets at most `max_per_key` slots. Its further requests
+    wait, and those of others pass them.
 
-    A GET or HEAD of `LIVE_PATH` never waits for a slot. If none is free, the guard itself responds
+    A health check, a GET or HEAD of `LIVE_PATH` or `READY_PATH`, gets the next free slot, ahead of
+    other requests. Health checks together hold at most a quarter of the slots, rounded down, but at
+    least 1. A liveness check never waits. If it gets no slot at once, the guard itself responds
     with 200, as an `Endpoint` does.
 
-    A request whose client disconnects while it waits for a slot is dropped, unless its body is too
-    long. One that has a slot keeps it until the app returns: the app may be in the middle of a
-    commit.
+    A request whose client disconnects while the request waits for a slot is dropped, unless its
+    body is too long. A request that has a slot keeps it until the app returns: the app may be in
+    the middle of a commit.
 
     The guard refuses WebSockets. Lifespan messages go to the app. If the app raises because it does
     not support them, the guard answers them.
@@ -139,8 +144,6 @@ class Guard:
             the app at once. Requests without an API key count as those of one key. `None` stands
             for three quarters of `max_concurrent`, rounded down, but at least 1. For a key or a
             connection that each of the last 100 requests had, `None` stands for all slots but one.
-            A GET or HEAD of a health check gets the next free slot, ahead of other requests. Health
-            checks together hold at most a quarter of the slots, rounded down, but at least 1.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.

@@ -57,9 +57,9 @@ _PROBE_NEEDS: Final = Needs(
 
 
 async def is_ready(store: AsyncStore) -> bool:
-    """Return whether the store works: whether it can answer a load for an API key of no caller.
+    """Return whether the store can load values, tested with an unknown API key.
 
-    If the load fails, the error is logged. The caller of this function limits the time.
+    If the load fails, the error is logged. This function sets no timeout.
     """
     try:
         await store.load(_PROBE_NEEDS, _PROBE_ID)

@@ -62,7 +62,7 @@ class RequestLine:
         seconds: The duration of the request.
         attempts: How many attempts to load, decide and commit were started.
         waited: The part of `seconds` that was spent waiting between attempts.
-        code: The problem's code; None if the response is no problem.
+        code: The problem's code; None if the response is no problem or is that of a hosted page.
         retry_after: The seconds of `Retry-After`; None if the response lacks this header.
         limit: The name of the rate limit that refused the request; None if none did.
     """
@@ -202,10 +202,12 @@ def configure_logging(
 ) -> None:
     """Write this process's log as lines of JSON.
 
-    The lines of all loggers appear if they propagate their records to the root logger. Call this
-    function after any code that configures logging itself, such as `django.setup()`. Such code can
-    disable the package's loggers; they are enabled again. A second call replaces the stream and the
-    root level; levels that `levels` has set stay.
+    The lines of all loggers appear if they propagate their records to the root logger. Lines of
+    server software that can hold a path are dropped, or lose their text if they report a failure.
+
+    Call this function after any code that configures logging itself, such as `django.setup()`. Such
+    code can disable the package's loggers; they are enabled again. A second call replaces the
+    stream and the root level; levels that `levels` has set stay.
 
     Args:
         level: The level of all loggers whose own level is not set.

@@ -31,7 +31,7 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The bounds of the histogram's buckets, in seconds.
 
-No request takes longer than the last one if the store keeps its limits.
+No request takes longer than the last bound if the store keeps its limits.
 """
 
 _NONE: Final = "none"

@@ -31,8 +31,8 @@ class GracefulShutdown:
 
     Args:
         app: The ASGI app.
-        drain: A function to call at SIGTERM, such as `Guard.drain`. If it raises, the worker ends
-            as well.
+        drain: A function to call at SIGTERM, such as `Guard.drain`. The worker ends even if the
+            function raises.
         seconds: Seconds between SIGTERM and SIGINT.
     """
 

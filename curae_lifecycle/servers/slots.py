@@ -22,7 +22,7 @@ Names: TypeAlias = tuple[bytes, ...]
 """The names of a request; no two are equal."""
 
 ALONE_AFTER: Final = 100
-"""So many requests in a row that share a name show that no other name is in use."""
+"""If this many requests in a row share a name, no other name counts as in use."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -74,7 +74,7 @@ class Slots:
         return self.max_alone if is_alone else self.max_per_name
 
     def take_free(self, names: Names) -> bool:
-        """Take a slot if a request gets one without waiting, and return whether it does.
+        """Take a slot for a request if that needs no waiting; return whether the slot was taken.
 
         Args:
             names: The names for which the request counts, such as its API key.
@@ -85,7 +85,9 @@ class Slots:
         return True
 
     async def take(self, names: Names) -> None:
-        """Wait until a request may have a slot, and take it; `give_back` returns it.
+        """Wait until a request may have a slot, and take that slot.
+
+        Call `give_back` when the request has ended, but not if the wait was cancelled.
 
         Args:
             names: The names for which the request counts, such as its API key.
@@ -105,7 +107,7 @@ class Slots:
             raise
 
     def give_back(self, names: Names) -> None:
-        """Give back the slot of a request that has ended, and hand it to the next one that waits.
+        """Free the slot of a request that has ended, and give free slots to waiting requests.
 
         Args:
             names: The names with which the request took the slot.
