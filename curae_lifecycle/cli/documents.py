@@ -64,7 +64,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         The exit status: 1 if `--check` finds that the file is stale, else 0.
 
     Raises:
-        OSError: `--check` cannot read the file.
+        SystemExit: With status 2 if the file cannot be written, or read for `--check`.
     """
     text = document_text(options.command, options.server)
     file: Path | None = options.write
@@ -78,7 +78,14 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             file.write_text(text, encoding="utf-8")
         except OSError as error:
             parser.error(f"cannot write {file}: {error.strerror}")
-    elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
+    elif not file.is_file() or _read(parser, file) != text:
         sys.stderr.write(f"{file.name} is stale; run again without --check\n")
         return 1
     return 0
+
+
+def _read(parser: argparse.ArgumentParser, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        parser.error(f"cannot read {file}: {error.strerror}")

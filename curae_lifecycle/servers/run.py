@@ -90,7 +90,7 @@ def load(target: str) -> GracefulShutdown:
     Until it serves, SIGTERM ends the worker at once.
 
     Raises:
-        ArgumentError: `target` names something else than a `Guard`.
+        ArgumentError: `target` names no module, or something else than a `Guard`.
         ImportError: The module cannot be imported.
         AttributeError: The module has no such name.
     """
@@ -98,7 +98,7 @@ def load(target: str) -> GracefulShutdown:
     # kill it `DRAIN_SECONDS` later. A forked worker has inherited a handler that ends nothing.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     module, _, name = target.partition(":")
-    guard = getattr(import_module(module), name)
+    guard = getattr(import_module(module), name) if module else None
     if not isinstance(guard, Guard):
         raise ArgumentError("target", "the module and the name of a Guard")
     # A collection of all that was imported takes up to 100 ms, in which a worker serves no request.

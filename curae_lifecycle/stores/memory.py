@@ -86,7 +86,7 @@ class MemoryStore:
             into a queue. A queue in memory does not outlive the process.
 
     Raises:
-        ArgumentError: `settings` are no `Settings`, `capacity` is no integer of at least 1, or
+        ArgumentError: `settings` are no `Settings`, `capacity` is no integer or negative, or
             `ended_retention` is below 24 hours.
 
     Attributes:
@@ -104,9 +104,9 @@ class MemoryStore:
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
-        allowed = "an integer, at least 1"
+        allowed = "an integer, at least 0"
         check_type("capacity", capacity, int, allowed=allowed)
-        if capacity < 1:
+        if capacity < 0:
             raise ArgumentError("capacity", allowed, str(capacity))
         self._settings = settings
         self.clock = clock

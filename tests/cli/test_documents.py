@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ def test_stale_document_is_reported_and_not_written(
     assert main([command, "--write", str(file), "--check"]) == 1
     assert capsys.readouterr().err == "document.json is stale; run again without --check\n"
     assert file.read_text() == "{}"
+
+
+def test_document_that_cannot_be_read_for_a_check_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "document.json"
+    file.write_text("{}")
+
+    def forbidden(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    with pytest.raises(SystemExit, match="2"):
+        main(["openapi", "--write", str(file), "--check"])
+    assert capsys.readouterr().err.endswith(f"error: cannot read {file}: Permission denied\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

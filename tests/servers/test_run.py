@@ -68,6 +68,8 @@ def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.Mon
     assert (app._app, app._drain) == (served, served.drain)
     with pytest.raises(ArgumentError, match=r"^target: must be the module and the name of a Guard"):
         Started.loader(f"{__name__}:plain")
+    with pytest.raises(ArgumentError, match=r"^target: must be the module and the name of a Guard"):
+        Started.loader(":served")
 
 
 @pytest.mark.slow

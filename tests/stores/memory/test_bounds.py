@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curae_lifecycle as curae
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import StoreFullError
@@ -47,6 +48,12 @@ def test_store_full_error_names_value_kind_and_capacity(kind: str) -> None:
     with pytest.raises(StoreFullError, match=f"0 values of kind {kind}") as raised:
         commit_writes(made, (KINDS[kind],))
     assert (raised.value.kind, raised.value.capacity) == (kind, 0)
+
+
+@pytest.mark.parametrize("capacity", [-1, None, 0.5, "100"])
+def test_memory_store_refuses_a_capacity_that_is_no_size(capacity: int) -> None:
+    with pytest.raises(ArgumentError, match=r"^capacity: must be an integer, at least 0"):
+        curae.MemoryStore(capacity=capacity)
 
 
 def test_commit_exceeding_memory_capacity_stores_nothing() -> None:
