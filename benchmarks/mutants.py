@@ -120,7 +120,7 @@ GENERAL: Final = (
     "stores/memory/test_memory.py",
     "stores/memory/test_replaced_pages.py",
     "stores/memory/test_retention.py",
-    "stores/sql/test_chain_parts.py::test_memory_store_loads_the_last_connections_before_a_place",
+    "stores/sql/test_chain_parts.py::test_memory_store_loads_last_n_of_a_chain_before_a_position",
     "stores/test_api_keys.py",
     "stores/test_chain_revocation.py",
     "stores/test_commit_result.py",

@@ -185,7 +185,7 @@ def seen(sqlite_url: str) -> Iterator[Seen]:
     ],
     ids=lambda function: function.__name__,
 )
-def test_callback_of_a_server_or_outbox_sees_callers_context(
+def test_server_and_outbox_callbacks_see_callers_contextvars(
     seen: Seen, function: Function
 ) -> None:
     async def call() -> None:

@@ -46,7 +46,7 @@ def test_guard_passes_body_parts_to_the_app_as_one_message() -> None:
 
 
 @pytest.mark.parametrize(("given", "passed"), [("1", "1.0"), ("1.0", "1.0"), ("1.1", "1.1")])
-def test_guard_spells_http_version_1_as_asgi_says(given: str, passed: str) -> None:
+def test_guard_passes_http_version_1_to_the_app_as_1_0(given: str, passed: str) -> None:
     # Granian leaves the zero out, and Falcon refuses such a request.
     seen: list[object] = []
 
@@ -184,7 +184,7 @@ def test_stalled_too_long_body_holds_no_slot_after_its_response(
         [part(b"x" * 60_000, more=True), part(b"x" * 10_000, more=False)],
     ],
 )
-def test_too_long_body_that_has_arrived_closes_without_a_wait(sends: list[AsgiMessage]) -> None:
+def test_arrived_too_long_body_closes_its_connection_at_once(sends: list[AsgiMessage]) -> None:
     client = Client([*sends, part(b"left", more=False)])
     guarded(Seen(), client, (b"content-length", b"70000"))
     assert client.body() == str(BODY_MAX + 1).encode()
@@ -221,7 +221,7 @@ def test_app_that_raises_in_its_response_leaves_it_incomplete(sent: int) -> None
     assert client.sends == [GONE]
 
 
-def test_client_that_leaves_during_a_dropped_body_raises_nothing() -> None:
+def test_client_leaving_while_its_body_is_discarded_is_no_error() -> None:
     class Leaving(Client):
         async def send(self, message: AsgiMessage) -> None:
             if not self.sends:
@@ -242,7 +242,7 @@ def test_body_that_breaks_off_gives_400_and_never_calls_the_app(sends: list[Asgi
     assert client.heard == refusal(400, b"Bad Request", (b"connection", b"close"))
 
 
-def test_client_that_is_gone_during_its_body_raises_nothing() -> None:
+def test_client_gone_before_its_400_response_is_no_error() -> None:
     class Gone(Client):
         async def send(self, message: AsgiMessage) -> None:
             raise OSError(message)
@@ -332,7 +332,7 @@ def test_guard_raises_if_the_lifespan_of_the_app_fails() -> None:
         run(Guard(app, max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
 
 
-def test_draining_a_guard_calls_its_function_once() -> None:
+def test_draining_a_guard_calls_its_drain_function_once() -> None:
     drained: list[str] = []
     Guard(Seen(), max_concurrent=1, drain=lambda: drained.append("drains")).drain()
     assert drained == ["drains"]

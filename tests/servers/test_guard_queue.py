@@ -382,7 +382,7 @@ def test_liveness_check_with_a_free_slot_reaches_the_app() -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", READY_PATH), ("POST", LIVE_PATH), ("GET", f"{LIVE_PATH}/x")]
 )
-def test_only_a_liveness_check_is_answered_without_a_free_slot(method: str, path: str) -> None:
+def test_all_but_liveness_checks_get_503_without_a_free_slot(method: str, path: str) -> None:
     async def scenario() -> None:
         client = await asked_when_full(method, path)
         assert client.heard[0]["status"] == 503

@@ -134,7 +134,7 @@ def test_health_checks_get_at_most_a_quarter_of_the_slots(path: str, size: int, 
     ("size", "max_per_key", "most"),
     [(5, 1, 1), (5, 2, 2), (1, None, 1), (2, None, 1), (3, None, 2), (4, None, 3), (7, None, 5)],
 )
-def test_guard_admits_up_to_max_per_key_requests_of_one_key(
+def test_guard_admits_up_to_max_per_key_requests_of_one_api_key(
     size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:
@@ -148,7 +148,7 @@ def test_guard_admits_up_to_max_per_key_requests_of_one_key(
 @pytest.mark.parametrize(
     ("size", "max_per_key", "most"), [(5, 2, 2), (1, None, 1), (2, None, 1), (8, None, 7)]
 )
-def test_lone_key_gets_all_slots_but_one_by_default(
+def test_only_api_key_in_use_gets_all_slots_but_one_by_default(
     size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:
@@ -163,7 +163,7 @@ def test_lone_key_gets_all_slots_but_one_by_default(
     run(scenario())
 
 
-def test_guard_tells_keys_apart_by_the_authorization_header() -> None:
+def test_guard_tells_api_keys_apart_by_the_authorization_header() -> None:
     async def scenario() -> None:
         app = Holding()
         guard = Guard(app, max_concurrent=9, max_per_key=1)
@@ -189,7 +189,7 @@ def with_bound(count: int) -> Guard:
     ("count", "given"),
     [(0, "0"), (-1, "-1"), (True, "True"), (1.5, "a float"), ("2", "a str")],
 )
-def test_guard_with_fewer_than_one_concurrent_request_raises(
+def test_guard_limit_that_is_no_positive_integer_raises(
     make: Callable[[int], Guard], argument: str, count: int, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:

@@ -188,7 +188,7 @@ def test_server_error_messages_are_logged_without_the_path(
 
 
 @pytest.mark.parametrize("name", ["sanic.error", "litestar"])
-def test_handlers_of_a_framework_get_failures_without_the_path(name: str) -> None:
+def test_log_handlers_of_a_framework_get_errors_without_path(name: str) -> None:
     own = io.StringIO()
     handler = logging.StreamHandler(own)
     logger = logging.getLogger(name)
@@ -205,7 +205,7 @@ def test_handlers_of_a_framework_get_failures_without_the_path(name: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["Exception on the way", "Exception on [x", "Not an Exception on"])
-def test_messages_like_those_with_a_path_keep_their_text(text: str) -> None:
+def test_message_only_similar_to_one_with_a_path_is_unchanged(text: str) -> None:
     with logged() as log:
         logging.getLogger("an.app").error(text)
     assert [line["message"] for line in log.lines] == [text]

@@ -87,7 +87,7 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def test_metrics_text_of_known_requests_is_the_expected_text(
+def test_metrics_after_fixed_requests_equal_a_handwritten_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     metrics, time = Metrics(), fake_time(monkeypatch)

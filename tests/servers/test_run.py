@@ -88,7 +88,7 @@ def test_loaded_app_is_exempt_from_garbage_collection() -> None:
     assert frozen > 10 * others
 
 
-def test_importing_worker_has_no_handler_of_sigterm(
+def test_worker_has_default_sigterm_handler_while_it_imports(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[object] = []

@@ -209,7 +209,7 @@ def test_worker_ends_after_sigterm_if_its_drain_function_raises() -> None:
     run(scenario())
 
 
-def test_loop_without_signal_handlers_starts_the_app_as_well(
+def test_app_starts_on_an_event_loop_without_signal_handlers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object) -> None:

@@ -45,7 +45,7 @@ def test_slots_of_one_api_key_or_connection_are_limited(
     run(scenario())
 
 
-def test_slot_given_back_without_a_name_can_be_taken_again() -> None:
+def test_slot_of_a_request_without_a_key_can_be_taken_again() -> None:
     slots = Slots(4, max_per_name=2, max_alone=2, max_nameless=1)
     for _ in range(3):
         assert slots.take_free(())
@@ -103,7 +103,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     run(scenario())
 
 
-def test_freed_slot_of_a_key_and_a_connection_admits_two_waiters() -> None:
+def test_freed_slot_of_api_key_and_connection_admits_two_waiters() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))
@@ -199,7 +199,7 @@ async def pass_through(slots: Slots, *requests: Names) -> None:
         ([(A, ROW)] * ALONE_AFTER + [(A,)], (ROW,), 2),
     ],
 )
-def test_key_alone_in_last_100_requests_gets_max_alone_slots(
+def test_api_key_alone_in_last_100_requests_gets_max_alone_slots(
     before: list[Names], asked: Names, most: int
 ) -> None:
     async def scenario() -> None:
@@ -213,7 +213,7 @@ def test_key_alone_in_last_100_requests_gets_max_alone_slots(
     run(scenario())
 
 
-def test_second_key_gets_a_slot_at_once_beside_a_lone_key() -> None:
+def test_new_api_key_gets_a_slot_at_once_beside_a_lone_api_key() -> None:
     async def scenario() -> None:
         slots = Slots(5, max_per_name=2, max_alone=4, max_nameless=1)
         await pass_through(slots, *[(A,)] * ALONE_AFTER)
@@ -232,7 +232,7 @@ def test_second_key_gets_a_slot_at_once_beside_a_lone_key() -> None:
     run(scenario())
 
 
-def test_repr_of_slots_hides_the_names_that_hold_them() -> None:
+def test_repr_of_slots_hides_the_api_keys_that_hold_them() -> None:
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((b"secret",))

@@ -271,7 +271,7 @@ def test_wsgi_response_that_raises_while_sending_is_closed() -> None:
     assert client.heard == []
 
 
-def test_wsgi_app_has_no_lifespan() -> None:
+def test_lifespan_of_a_wsgi_app_raises_not_implemented_error() -> None:
     async def scenario() -> None:
         client = Client([])
         # So the guard gives the lifespan's responses in its place.

@@ -39,7 +39,7 @@ def altering(postgres_url: str) -> Iterator[SqlDatabase]:
     engine.dispose()
 
 
-def test_load_works_again_after_a_table_was_altered(
+def test_load_fails_once_after_alter_table_and_then_succeeds(
     altering: SqlDatabase, postgres_url: str
 ) -> None:
     engine = create_engine(postgres_url, timeout=PATIENCE)
@@ -53,7 +53,7 @@ def test_load_works_again_after_a_table_was_altered(
     engine.dispose()
 
 
-def test_async_load_works_again_after_a_table_was_altered(
+def test_async_load_fails_once_after_alter_table_then_succeeds(
     altering: SqlDatabase, postgres_url: str
 ) -> None:
     async def load() -> None:

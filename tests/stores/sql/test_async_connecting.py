@@ -123,7 +123,7 @@ def test_aiosqlite_transactions_run_in_a_second_event_loop(sqlite_url: str) -> N
     assert [asyncio.run(write_all()) for _ in range(2)] == [[True] * 3] * 2
 
 
-def test_aiosqlite_transaction_waits_for_its_turn_until_timeout(sqlite_url: str) -> None:
+def test_aiosqlite_transaction_times_out_waiting_for_write_lock(sqlite_url: str) -> None:
     async def wait() -> None:
         engine = create_engine_async(sqlite_url, timeout=60)
         database = AsyncSqlDatabase(engine)

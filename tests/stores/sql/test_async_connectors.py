@@ -217,7 +217,7 @@ class OlderAiosqlite:
         self.ran.append(text)
 
 
-def test_thread_of_an_older_aiosqlite_is_a_daemon(
+def test_connection_thread_of_an_old_aiosqlite_is_a_daemon(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = OlderAiosqlite()

@@ -111,7 +111,7 @@ def test_async_statement_first_confirms_an_unreplicated_commit(of: Of) -> None:
 
 
 @BOTH
-def test_async_statement_is_not_run_if_the_confirmation_fails(of: Of) -> None:
+def test_async_statement_is_not_run_if_replication_is_uncertain(of: Of) -> None:
     connection, ran, cancel = of(CONFIRM)
     cancel()
     with pytest.raises(StoreUnavailableError, match=LOST):
@@ -297,7 +297,7 @@ PREPARED = [("PRAGMA journal_mode = WAL", ()), ("PRAGMA busy_timeout = 1500", ()
 
 
 @pytest.mark.parametrize("error", [None, sqlite_error(sqlite3.SQLITE_BUSY)])
-def test_aiosqlite_connection_is_prepared_on_a_busy_file(
+def test_aiosqlite_connection_is_set_up_though_its_file_is_busy(
     error: Exception | None,
 ) -> None:
     driver = FakeAiosqlite(error)
@@ -305,14 +305,14 @@ def test_aiosqlite_connection_is_prepared_on_a_busy_file(
     assert driver.ran == PREPARED
 
 
-def test_aiosqlite_connection_that_cannot_write_raises() -> None:
+def test_aiosqlite_connection_to_a_read_only_file_raises() -> None:
     driver = FakeAiosqlite(sqlite_error(sqlite3.SQLITE_READONLY))
     with pytest.raises(sqlite3.OperationalError):
         run_async(AiosqliteConnection(driver, SqliteWriteLock(1.0)).prepare(lock_timeout=1.5))
     assert driver.ran == PREPARED[:1]
 
 
-def test_aiosqlite_undoes_a_transaction_that_misses_a_row(sqlite_url: str) -> None:
+def test_aiosqlite_rolls_back_if_a_delete_changes_no_row(sqlite_url: str) -> None:
     async def act() -> None:
         engine = create_engine_async(sqlite_url)
         connection = await engine.pool.acquire()
@@ -340,7 +340,7 @@ def test_asyncmy_sends_statements_with_format_placeholders() -> None:
     assert driver.ran == [sent[0], *sent]
 
 
-def test_asyncmy_rolls_back_if_a_row_is_missing() -> None:
+def test_asyncmy_rolls_back_if_an_update_changes_no_row() -> None:
     driver = FakeAsyncmy(rowcount=0)
     assert run_async(AsyncmyConnection(driver, SECONDS).run_all([ASK, PUT, ASK])) is False
     assert [text.split()[0] for text, _ in driver.ran] == ["SELECT", "UPDATE", "ROLLBACK"]

@@ -218,7 +218,7 @@ def test_async_connections_closed_by_the_server_are_replaced(
 
 
 @ASYNC_POSTGRES
-def test_serialization_failure_of_an_async_read_is_unavailable(
+def test_serialization_failure_of_async_read_raises_unavailable(
     postgres_url: str, driver: str
 ) -> None:
     refuse = Statement(
@@ -315,7 +315,7 @@ def test_async_sql_store_finds_a_hosted_page_until_it_expires(sqlite_database: S
         )
 
 
-def test_engine_without_autocommit_raises_argument_error(sqlite_url: str) -> None:
+def test_database_on_a_plain_sqlalchemy_engine_raises(sqlite_url: str) -> None:
     with pytest.raises(ArgumentError, match="engine: must be an engine from create_engine"):
         SqlDatabase(sa.create_engine(sqlite_url))
 

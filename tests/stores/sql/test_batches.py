@@ -90,7 +90,7 @@ def deliver_all(database: Clocked) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("table", EXPIRING_TABLES)
 @pytest.mark.parametrize("extra", [0, 1])
-def test_purge_deletes_all_rows_if_one_more_than_a_batch(
+def test_purge_deletes_a_batch_of_expired_rows_plus_one(
     clocked: Clocked, kind: Kind, table: str, extra: int
 ) -> None:
     rows = [put_row(table, f"{number:064}", number) for number in range(PURGE_BATCH + extra)]
@@ -100,7 +100,9 @@ def test_purge_deletes_all_rows_if_one_more_than_a_batch(
 
 
 @pytest.mark.slow
-def test_purge_finishes_all_sweeps_if_one_more_than_a_batch(clocked: Clocked, kind: Kind) -> None:
+def test_purge_finishes_tombstones_of_a_batch_of_users_plus_one(
+    clocked: Clocked, kind: Kind
+) -> None:
     store = SqlStore(clocked)
     for number in range(ROWS_PER_STATEMENT + 1):
         user = attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}"))
@@ -115,9 +117,7 @@ def test_purge_finishes_all_sweeps_if_one_more_than_a_batch(clocked: Clocked, ki
 
 
 @pytest.mark.slow
-def test_purge_deletes_all_erased_users_if_one_more_than_a_batch(
-    clocked: Clocked, kind: Kind
-) -> None:
+def test_purge_deletes_a_batch_of_erased_users_plus_one(clocked: Clocked, kind: Kind) -> None:
     for number in range(ROWS_PER_STATEMENT + 1):
         erase(clocked, attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")))
     assert counts(clocked, "erasure", "binding") == [ROWS_PER_STATEMENT + 1] * 2
@@ -180,7 +180,7 @@ def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
     [session(1).id, coordinate_subject(COORDINATE)],
     ids=["session", "user"],
 )
-def test_purge_of_two_batches_waits_for_message_about_the_second(
+def test_purge_of_erased_user_waits_for_messages_about_all_rows(
     clocked: Clocked, kind: Kind, subject: str
 ) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)
@@ -194,7 +194,7 @@ def test_purge_of_two_batches_waits_for_message_about_the_second(
     assert counts(clocked, *USER) == [0] * len(USER)
 
 
-def test_erase_counts_messages_about_each_batch_of_keys(clocked: Clocked) -> None:
+def test_erase_counts_waiting_messages_about_all_rows_of_a_user(clocked: Clocked) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)
     post(clocked, session(1).id, coordinate_subject(COORDINATE), "another user")
     erased = erase(clocked, COORDINATE)
@@ -234,7 +234,7 @@ def active(connection: Connection) -> Connection:
 
 @pytest.mark.parametrize("are_active", [False, True])
 @pytest.mark.parametrize("extra", [0, 1])
-def test_tombstone_revokes_all_if_one_more_than_a_batch(
+def test_tombstone_revokes_a_batch_of_connections_plus_one(
     clocked: Clocked, kind: Kind, extra: int, *, are_active: bool
 ) -> None:
     number = REVOCATION_BATCH + extra
@@ -248,7 +248,7 @@ def test_tombstone_revokes_all_if_one_more_than_a_batch(
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_revocation_ends_all_of_a_chain_if_more_than_a_batch(
+def test_revocation_ends_a_whole_chain_longer_than_a_batch(
     clocked: Clocked, kind: Kind, extra: int
 ) -> None:
     # A batch is as many connections behind the one of the fact.
@@ -268,7 +268,7 @@ def cancellations(number: int) -> Changes:
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_commit_stores_all_messages_if_one_more_than_a_statement(
+def test_commit_stores_a_full_insert_of_messages_plus_one(
     clocked: Clocked, kind: Kind, extra: int
 ) -> None:
     number = MESSAGES_PER_STATEMENT + extra
@@ -278,7 +278,7 @@ def test_commit_stores_all_messages_if_one_more_than_a_statement(
 
 
 @pytest.mark.slow
-def test_outbox_worker_delivers_the_largest_batch_and_then_one(
+def test_outbox_delivers_largest_batch_plus_one_in_two_batches(
     clocked: Clocked, kind: Kind
 ) -> None:
     number = LARGEST_DELIVERY + 1
@@ -291,7 +291,9 @@ def test_outbox_worker_delivers_the_largest_batch_and_then_one(
     assert count(clocked, "curae_outbox") == 0
 
 
-def test_list_dead_returns_a_default_page_and_then_the_last(clocked: Clocked, kind: Kind) -> None:
+def test_outbox_list_dead_returns_a_full_page_and_then_the_rest(
+    clocked: Clocked, kind: Kind
+) -> None:
     assert kind.commit(cancellations(DEAD_PER_PAGE + 1))
     assert clocked.run_transaction([Statement("UPDATE curae_outbox SET due_at = NULL")])
     rows = clocked.rows(Statement("SELECT id, 0 FROM curae_outbox ORDER BY id"))

@@ -143,7 +143,7 @@ EDGES = [
 
 
 @pytest.mark.parametrize(("policy", "state"), EDGES)
-def test_sql_and_rules_decide_alike_on_buckets_at_an_edge(
+def test_sql_and_rules_decide_alike_on_edge_cases_of_buckets(
     shared: SqlDatabase, policy: Bucket, state: BucketState
 ) -> None:
     expected = admit_one(policy, state, START)
@@ -195,7 +195,7 @@ def check_several_tokens(
         (SEVENTHS, BucketState(BELIEVED + 1), 2),
     ],
 )
-def test_sql_charge_of_n_tokens_at_an_edge_equals_n_charges(
+def test_sql_charge_of_n_tokens_equals_n_charges_in_edge_cases(
     shared: SqlDatabase, policy: Bucket, state: BucketState | None, tokens: int
 ) -> None:
     check_several_tokens(shared, policy, state, tokens=tokens)
@@ -266,7 +266,7 @@ def test_bucket_too_large_for_64_bits_raises_argument_error(
         (Bucket(name="p", capacity=5_000_000, refill=40_000_000_000, seconds=10**6), 4_223_371),
     ],
 )
-def test_largest_shared_charge_is_capacity_or_fits_in_64_bits(bucket: Bucket, most: int) -> None:
+def test_tokens_per_charge_are_limited_by_capacity_and_64_bits(bucket: Bucket, most: int) -> None:
     assert most_together(bucket) == most
 
 
@@ -322,7 +322,7 @@ def test_last_statement_of_a_charge_must_change_one_row(dialect: Dialect, *, kno
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_only_own_charge_transaction_skips_postgresql_disk_wait(dialect: Dialect) -> None:
+def test_postgresql_charge_outside_the_commit_skips_disk_wait(dialect: Dialect) -> None:
     charge_in_commit, apart = (
         charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=True, **kind)[-1].text
         for kind in ({}, {"apart": True})

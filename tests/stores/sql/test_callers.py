@@ -81,7 +81,7 @@ def test_repaired_caller_row_takes_effect_at_the_next_request(
     assert [ask(each).status for each in (GET, CREATE)] == [404, 201]
 
 
-def test_reregistered_caller_succeeds_though_old_rows_are_broken(
+def test_new_caller_of_an_api_key_ignores_old_callers_bad_record(
     tables: SqlDatabase, ask: Serve
 ) -> None:
     elsewhere = SqlStore(tables)
@@ -123,7 +123,7 @@ def test_stored_callers_are_listed_by_digest(tables: SqlDatabase) -> None:
     assert [(each.digest, each.caller) for each in found] == sorted(callers.items())
 
 
-def test_narrowed_caller_keeps_only_the_scopes_left(tables: SqlDatabase) -> None:
+def test_narrowing_a_caller_stores_only_the_given_scopes(tables: SqlDatabase) -> None:
     both, one = frozenset({"connection:write", "other"}), frozenset({"other"})
     for name in (API_KEY, "cae_live_other"):
         SqlStore(tables).register(ApiKey(name), attrs.evolve(CALLER, scopes=both))
@@ -136,7 +136,7 @@ def test_narrowed_caller_keeps_only_the_scopes_left(tables: SqlDatabase) -> None
     }
 
 
-def test_removed_caller_leaves_the_others(tables: SqlDatabase) -> None:
+def test_removing_a_stored_caller_keeps_the_others(tables: SqlDatabase) -> None:
     for name in (API_KEY, "cae_live_other"):
         SqlStore(tables).register(ApiKey(name), CALLER)
     gone, kept = stored_callers(tables)
@@ -147,7 +147,7 @@ def test_removed_caller_leaves_the_others(tables: SqlDatabase) -> None:
 @pytest.mark.parametrize(
     "build", [removal_statement, lambda stored: narrowing_statement(stored, frozenset())]
 )
-def test_change_of_a_caller_replaced_meanwhile_changes_nothing(
+def test_change_or_removal_of_a_replaced_caller_has_no_effect(
     tables: SqlDatabase, build: Callable[[StoredCaller], Statement]
 ) -> None:
     SqlStore(tables).register(ApiKey(API_KEY), WRONG)

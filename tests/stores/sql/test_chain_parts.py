@@ -58,11 +58,11 @@ def check_parts(store: Store) -> None:
     assert (unknown.connection, unknown.following) == (None, ())
 
 
-def test_sql_store_loads_the_last_connections_before_a_place(sql_store: SqlStore) -> None:
+def test_sql_store_loads_last_n_of_a_chain_before_a_position(sql_store: SqlStore) -> None:
     check_parts(sql_store)
 
 
-def test_async_sql_store_loads_last_connections_before_a_place(
+def test_async_sql_store_loads_last_n_of_chain_before_a_position(
     sql_store: SqlStore, url: str
 ) -> None:
     del sql_store  # It has created the tables.
@@ -73,7 +73,7 @@ def test_async_sql_store_loads_last_connections_before_a_place(
         runner.run(engine.dispose())
 
 
-def test_memory_store_loads_the_last_connections_before_a_place() -> None:
+def test_memory_store_loads_last_n_of_a_chain_before_a_position() -> None:
     check_parts(MemoryStore())
 
 

@@ -141,7 +141,7 @@ def test_no_bucket_is_charged_if_one_of_two_refuses(made: Meddled) -> None:
     assert (made.charged(NARROW), made.charged(WIDE)) == (1, 1)
 
 
-def test_charged_request_succeeds_though_a_rival_spends_the_rest(made: Meddled) -> None:
+def test_charged_request_succeeds_though_rival_takes_last_token(made: Meddled) -> None:
     made.before_commit = rival(made, request("create", key="k-2"), TWO)
     made.commits = [LOST]
     assert ask(made, request("create"), TWO).response.status == 201
@@ -244,7 +244,7 @@ def test_retry_that_only_replays_charges_its_bucket_durably(made: Meddled) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.heavy)])
-def test_store_that_charges_ahead_of_the_commit_passes_the_kit(
+def test_store_charging_ahead_of_the_commit_passes_check_store(
     kind: str, sqlite_database: SqlDatabase
 ) -> None:
     if kind == "memory":
@@ -265,7 +265,7 @@ ASYNC = ["sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"]
 
 
 @pytest.mark.parametrize("driver", ASYNC)
-def test_async_store_charging_ahead_gives_429_on_an_empty_bucket(
+def test_async_charge_before_commit_gives_429_on_empty_bucket(
     driver: str, request_url: Callable[[str], str]
 ) -> None:
     engine = create_engine_async(request_url(driver), timeout=PATIENCE)
@@ -302,7 +302,7 @@ def request_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 # --- PostgreSQL -----------------------------------------------------------------------------
 
 
-def test_request_is_charged_once_if_its_connection_is_cut(postgres_url: str) -> None:
+def test_request_is_charged_once_if_its_db_connection_is_cut(postgres_url: str) -> None:
     with opened(postgres_url) as found:
         made = Meddled(new_store(found))
         ask(made, request("account-state"), WIDE)
@@ -367,7 +367,7 @@ class Recording:
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("charged", [False, True])
-def test_only_a_durable_charge_runs_the_confirming_statement(
+def test_only_a_durable_charge_runs_a_query_that_awaits_the_disk(
     *, durable: bool, charged: bool, is_async: bool
 ) -> None:
     recording = Recording()

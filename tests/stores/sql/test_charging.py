@@ -113,7 +113,7 @@ async def started(*works: Coroutine[None, None, bool]) -> list[asyncio.Task[bool
 # --- Which charges are made together --------------------------------------------------------
 
 
-def test_charges_waiting_for_another_are_made_in_one_charge() -> None:
+def test_charges_waiting_for_a_running_one_are_made_together() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -128,7 +128,7 @@ def test_charges_waiting_for_another_are_made_in_one_charge() -> None:
     run(scenario())
 
 
-def test_charge_after_the_others_is_made_at_once_and_alone() -> None:
+def test_charge_while_none_runs_is_made_at_once_and_alone() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -165,7 +165,7 @@ def test_no_more_charges_are_made_together_than_the_bucket_holds() -> None:
     run(scenario())
 
 
-def test_refused_charges_are_repeated_one_by_one_in_order() -> None:
+def test_refused_shared_charge_is_repeated_request_by_request() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -178,7 +178,7 @@ def test_refused_charges_are_repeated_one_by_one_in_order() -> None:
     run(scenario())
 
 
-def test_one_charge_that_waited_and_is_refused_is_not_repeated() -> None:
+def test_refused_charge_of_one_waiting_request_is_not_repeated() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -194,7 +194,7 @@ def test_one_charge_that_waited_and_is_refused_is_not_repeated() -> None:
 # --- Failures and cancellation --------------------------------------------------------------
 
 
-def test_failed_charge_fails_all_that_were_made_together() -> None:
+def test_failed_shared_charge_fails_each_of_its_requests() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -212,7 +212,7 @@ def test_failed_charge_fails_all_that_were_made_together() -> None:
     run(scenario())
 
 
-def test_charges_that_were_made_before_a_failure_stay_made() -> None:
+def test_request_charged_before_a_later_one_fails_stays_charged() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -227,7 +227,7 @@ def test_charges_that_were_made_before_a_failure_stay_made() -> None:
 
 
 @pytest.mark.parametrize("first", [StoreUnavailableError("away"), None])
-def test_waiting_charge_is_made_though_the_first_fails(first: Exception | None) -> None:
+def test_waiting_charge_is_made_though_the_running_one_fails(first: Exception | None) -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -303,7 +303,7 @@ def test_charge_succeeds_after_all_waiting_ones_were_cancelled() -> None:
     run(scenario())
 
 
-def test_shared_charge_runs_in_the_context_of_its_last_caller() -> None:
+def test_shared_charge_runs_in_the_context_of_its_last_request() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -384,7 +384,7 @@ def test_shared_charge_uses_the_latest_instant_of_its_requests() -> None:
     )
 
 
-def test_buckets_are_charged_in_the_order_of_their_rows() -> None:
+def test_buckets_are_charged_in_the_order_of_their_row_keys() -> None:
     statements = request_charge_statements(Dialect.SQLITE, [charge(WIDE, FIVE)])
     assert statements == request_charge_statements(Dialect.SQLITE, [charge(FIVE, WIDE)])
     assert [each.values[0] for each in statements] == sorted([row(WIDE), row(FIVE)])
@@ -404,7 +404,7 @@ def test_mariadb_charge_inserts_only_rows_that_no_request_loaded(
     assert len(request_charge_statements(Dialect.MARIADB, charges)) == count
 
 
-def test_charge_of_an_exact_log_raises_argument_error() -> None:
+def test_shared_charge_of_a_limit_other_than_a_bucket_raises() -> None:
     log = ExactLog(name="log", limit=1, seconds=1)
     write = attrs.evolve(written(WIDE), policy=log, before=None, after=FRESH_LOG)
     with pytest.raises(ArgumentError, match="charges: must be writes of buckets"):

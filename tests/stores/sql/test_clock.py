@@ -26,5 +26,5 @@ def test_simulated_clock_replaces_the_machines_clock_for_sqlite() -> None:
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_now_is_a_parameter_only_if_its_sql_has_a_placeholder(dialect: Dialect) -> None:
+def test_current_time_is_passed_only_to_sql_with_a_placeholder(dialect: Dialect) -> None:
     assert (now_parameter(dialect) is not None) is ("?" in NOW_SQL[dialect])

@@ -101,7 +101,7 @@ def test_request_deadline_aborts_a_running_sql_statement(postgres_url: str) -> N
     engine.dispose()
 
 
-def test_texts_are_read_with_an_encoding_that_is_none(
+def test_non_ascii_text_is_read_with_client_encoding_sql_ascii(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Also the default of a database that was made in the locale C.

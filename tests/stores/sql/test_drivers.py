@@ -70,7 +70,7 @@ def test_open_transaction_raises_after_an_unreplicated_commit() -> None:
     assert driver.ran == [SENT]
 
 
-def test_postgresql_statement_is_not_run_if_confirmation_fails() -> None:
+def test_statement_is_not_run_if_replication_is_uncertain() -> None:
     driver = FakePsycopg(warns=CONFIRM)
     driver.replication.handle_notice(FakeNotice())
     with pytest.raises(StoreUnavailableError, match=LOST):
@@ -95,7 +95,7 @@ def test_closed_or_busy_postgresql_connection_is_not_idle(
     assert connection_of(Dialect.POSTGRESQL, driver).is_idle is is_idle
 
 
-def test_duplicated_postgresql_socket_outlives_the_first_one() -> None:
+def test_duplicate_of_a_postgresql_socket_outlives_the_original() -> None:
     ours, theirs = socket.socketpair()
     driver = FakePsycopg(pgconn=FakePgconn(socket=ours.fileno()))
     handle = connection_of(Dialect.POSTGRESQL, driver).duplicate_socket()

@@ -55,7 +55,7 @@ NOT_FREE: Final = "no connection was free in time"
         *[(each, 5, "int is no engine") for each in (False, True)],
     ],
 )
-def test_database_given_another_kind_of_engine_raises_with_a_fix(
+def test_database_given_a_wrong_engine_raises_with_a_fix(
     engine: object, fix: str, *, is_async: bool
 ) -> None:
     kind = cast("Callable[[object], object]", AsyncSqlDatabase if is_async else SqlDatabase)
@@ -262,7 +262,7 @@ def test_lost_connection_holds_its_slot_until_server_closes_it(server: Server) -
     server.check_counted()
 
 
-def test_connection_of_an_old_pool_holds_a_slot_until_closed(server: Server) -> None:
+def test_connection_of_a_disposed_pool_holds_slot_until_closed(server: Server) -> None:
     driver = server.pooled.driver_connection
     assert isinstance(driver, Acting)
     driver.act = server.engine.dispose
@@ -430,7 +430,7 @@ def test_async_permanent_errors_are_raised_unchanged() -> None:
         (Dialect.MARIADB, sqlite3.OperationalError(1129, "Host is blocked"), "1129"),
     ],
 )
-def test_async_connection_refused_with_a_code_is_unavailable(
+def test_async_connect_refused_with_a_code_raises_unavailable(
     dialect: Dialect, refusal: Exception, code: str
 ) -> None:
     async def connect() -> AsyncConnection:
@@ -456,6 +456,6 @@ def test_async_commit_of_an_existing_row_is_a_conflict() -> None:
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_error_of_connecting_that_no_server_sent_is_raised(dialect: Dialect) -> None:
+def test_connect_error_not_from_the_server_is_raised_unchanged(dialect: Dialect) -> None:
     with pytest.raises(LookupError):
         _reraise_unconnected(dialect, LookupError("no such host"))

@@ -123,7 +123,7 @@ def test_engine_not_made_by_create_engine_raises() -> None:
 # --- Pools --------------------------------------------------------------------------------------
 
 
-def test_engines_have_ten_connections_and_two_seconds_by_default() -> None:
+def test_engines_have_10_connections_and_2_s_timeout_by_default() -> None:
     engine = create_engine("sqlite:///never-opened.db")
     assert isinstance(engine.pool, sa.QueuePool)
     assert (engine.pool.size(), engine.pool.timeout()) == (10, 2.0)
@@ -147,7 +147,7 @@ def test_engine_opens_no_more_connections_than_its_size(sqlite_url: str) -> None
     engine.dispose()
 
 
-def test_returned_connection_is_not_rolled_back(
+def test_connection_returned_to_its_pool_is_not_rolled_back(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # That would be one more round trip for each statement.
@@ -300,14 +300,14 @@ def test_closed_connection_keeps_its_slot_until_server_closes_it() -> None:
     assert closing.is_free()
 
 
-def test_connection_counted_by_its_request_takes_no_second_slot() -> None:
+def test_closed_connection_that_holds_a_slot_takes_no_second_one() -> None:
     closing = Closing()
     closing.close(**{COUNTED: True})
     assert closing.is_free()
     closing.close_server()
 
 
-def test_pool_closes_a_connection_although_all_are_in_use() -> None:
+def test_pool_closes_connection_without_waiting_for_a_free_slot() -> None:
     closing = Closing()
     assert closing.bounds.free.acquire(blocking=False)
     thread = threading.Thread(target=closing.close, daemon=True)
@@ -318,7 +318,7 @@ def test_pool_closes_a_connection_although_all_are_in_use() -> None:
     closing.close_server()
 
 
-def test_slot_of_a_connection_without_a_socket_is_free_at_once() -> None:
+def test_connection_without_a_socket_frees_its_slot_at_once() -> None:
     closing = Closing()
     assert closing.bounds.free.acquire(blocking=False)
     closing.bounds.release_when_closed(None)

@@ -55,7 +55,7 @@ def test_erasure_counts_rows_and_is_due_in_five_minutes(
     assert [*database.rows(Statement("SELECT due_at FROM curae_erasure"))] == [(due_at,)]
 
 
-def test_erasure_deletes_the_hosted_page_of_its_user_alone(sqlite_database: SqlDatabase) -> None:
+def test_erasure_deletes_only_the_hosted_page_of_its_user(sqlite_database: SqlDatabase) -> None:
     database = Clocked(sqlite_database)
     store = SqlStore(database)
     store.create_tables()

@@ -83,14 +83,14 @@ def somebody(url: str) -> Iterator[Callable[[str], object]]:
     engine.dispose()
 
 
-def test_inserting_an_existing_row_key_raises_conflict(url: str) -> None:
+def test_insert_of_existing_row_key_conflicts_and_is_rolled_back(url: str) -> None:
     with on(url) as database:
         other = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (2,), 1)
         assert not database.run_transaction([other, PUT])
         assert database.rows(Statement("SELECT id FROM kept")) in ([(1,)], ((1,),))
 
 
-def test_update_that_misses_a_row_rolls_back_the_commit(url: str) -> None:
+def test_update_that_changes_no_row_rolls_back_the_commit(url: str) -> None:
     with on(url) as database:
         assert not database.run_transaction([MOVE, MOVE_OTHER])
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1

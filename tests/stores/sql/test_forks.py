@@ -93,14 +93,14 @@ def run_in_fork(check: object) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def test_owner_forgets_in_the_forked_process_only() -> None:
+def test_forget_callback_runs_only_in_the_forked_process() -> None:
     owner = Owner()
     forget_after_fork(owner, Owner.forget)
     assert run_in_fork(lambda: owner.forgot == ["all"])
     assert owner.forgot == []
 
 
-def test_what_an_owner_forgot_is_kept_in_the_forked_process(
+def test_result_of_a_forget_callback_is_kept_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forks, "_FORGETTING", WeakKeyDictionary())
@@ -112,7 +112,7 @@ def test_what_an_owner_forgot_is_kept_in_the_forked_process(
     assert owner.forgot == ["all"]
 
 
-def test_owner_is_not_kept_for_a_fork() -> None:
+def test_forget_callback_does_not_keep_its_owner_alive() -> None:
     forgot: list[int] = []
 
     class Dropped(Owner):
@@ -124,7 +124,7 @@ def test_owner_is_not_kept_for_a_fork() -> None:
     assert forgot == [1]
 
 
-def test_engine_in_a_forked_process_pools_no_connection(sqlite_url: str) -> None:
+def test_engine_in_a_forked_process_starts_with_a_new_pool(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url, pool_size=1)
     database, pool = SqlDatabase(engine), engine.pool
     database.rows(Statement("SELECT 1"))

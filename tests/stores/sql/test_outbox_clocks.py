@@ -227,7 +227,7 @@ def test_outbox_message_is_due_once_its_predecessor_is_dead(world: World) -> Non
         (YEAR, True),
     ],
 )
-def test_outbox_claim_ends_after_its_lease_or_a_big_clock_step(
+def test_claimed_message_is_due_after_lease_or_a_big_clock_step(
     world: World, step: int, *, is_over: bool
 ) -> None:
     world.post("one")
@@ -240,7 +240,7 @@ def test_outbox_claim_ends_after_its_lease_or_a_big_clock_step(
 @pytest.mark.parametrize(
     ("step", "is_over"), [(-4 * MINUTE, False), (-6 * MINUTE, True), (59 * MINUTE, False)]
 )
-def test_outbox_claim_lasts_the_lease_of_its_worker(
+def test_message_stays_claimed_for_the_lease_of_its_worker(
     world: World, step: int, *, is_over: bool
 ) -> None:
     world.post("one")
@@ -279,7 +279,7 @@ def claim(world: World, due: list[Due], token: str) -> list[int]:
     return [each.number for each in outbox_statements.deliveries(found)]
 
 
-def test_worker_cannot_claim_a_message_claimed_since_its_read(world: World) -> None:
+def test_worker_with_outdated_rows_cannot_claim_claimed_message(world: World) -> None:
     world.post("one")
     due = read(world)
     assert claim(world, due, "first") == [1]
@@ -302,7 +302,7 @@ def test_outbox_message_is_claimed_once_though_a_clock_runs_fast(world: World) -
     assert claim(world, due, "second") == []
 
 
-def test_worker_cannot_claim_a_message_failed_since_its_read(world: World) -> None:
+def test_worker_with_outdated_rows_cannot_claim_failed_message(world: World) -> None:
     world.post("one")
     due = read(world)
     world.fail()

@@ -80,7 +80,7 @@ def test_outbox_worker_logs_a_message_of_a_newer_release(
     assert logged.startswith("message 1 is returned untried: Message: stored in form 2")
 
 
-def test_outbox_worker_logs_a_claim_that_it_lost(
+def test_outbox_worker_logs_that_a_rival_claimed_its_message(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handle(_: Delivery) -> None:

@@ -68,7 +68,9 @@ def written(changes: Changes) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_commit_writes_the_subject_of_each_outbox_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_of_an_outbox_message_writes_its_subjects_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Messages about one subject are numbered in commit order: a message gets its number after its
     # subject was read, and no other commit writes the subject in between.
     Noted.seen.clear()

@@ -41,7 +41,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
     ids=["claim", "mark dead", "wake"],
 )
-def test_outbox_claim_forced_to_an_instant_index_scans_it_all(
+def test_outbox_updates_cannot_seek_by_an_index_on_an_instant(
     connection: sqlite3.Connection, statement: Statement, index: str
 ) -> None:
     table = "UPDATE curae_outbox"

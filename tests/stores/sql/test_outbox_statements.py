@@ -73,7 +73,7 @@ def test_outbox_statements_have_one_value_per_placeholder(dialect: Dialect) -> N
 # --- Rows ---------------------------------------------------------------------------------------
 
 
-def test_document_decides_the_kind_of_an_outbox_delivery() -> None:
+def test_outbox_row_is_parsed_as_readable_malformed_or_newer() -> None:
     rows = [(1, 2, "k", "s", text) for text in ('{"format": 1, "a": 3}', "{", '{"format": 9}')]
     readable, malformed, newer = statements.deliveries(rows)
     assert readable == Delivery(number=1, attempt=2, kind="k", subject="s", document={"a": 3})

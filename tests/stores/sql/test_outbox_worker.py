@@ -271,7 +271,7 @@ class Overtaken(Breaking):
         return super().run_transaction(statements)
 
 
-def test_outbox_worker_logs_no_death_of_a_rivals_message(
+def test_outbox_worker_does_not_log_a_rivals_message_as_dead(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one", "two")
@@ -324,7 +324,7 @@ def test_outbox_worker_stops_if_it_cannot_record_deliveries(
     assert left(database) == 2
 
 
-def test_outbox_claim_of_unknown_outcome_is_due_after_its_lease(database: SqlDatabase) -> None:
+def test_message_is_due_a_lease_after_claim_of_unknown_outcome(database: SqlDatabase) -> None:
     post(database, "one")
     seen: list[Delivery] = []
     with pytest.raises(StoreUnavailableError):

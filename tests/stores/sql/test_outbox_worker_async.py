@@ -182,7 +182,7 @@ def test_cancelled_task_of_an_outbox_handler_fails_the_attempt(
     assert "message 1: attempt 1 of 50: CancelledError" in caplog.text
 
 
-def test_cancelled_run_in_a_blocking_handler_fails_the_attempt(
+def test_cancelled_asyncio_run_in_a_handler_fails_the_attempt(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one", "two")

@@ -240,7 +240,7 @@ def test_disposed_pool_closes_a_connection_just_handed_over() -> None:
     run(act)
 
 
-def test_disposed_pool_closes_a_connection_used_again() -> None:
+def test_disposed_pool_closes_a_reused_connection_on_its_return() -> None:
     async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
         pool.release(await pool.acquire())
         again = await pool.acquire()

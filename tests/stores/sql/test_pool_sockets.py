@@ -62,7 +62,7 @@ PROBES = {
 """The settings of a connection that is being closed, on Linux."""
 
 
-def test_wait_for_close_needs_no_setting_of_keepalive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_close_ends_where_keepalive_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROBES:
         monkeypatch.delattr(socket, name)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -129,7 +129,7 @@ class Chatty(socket.socket):
         return b"more"[:size]
 
 
-def test_blocking_wait_for_close_ends_although_data_arrives(
+def test_blocking_wait_for_close_times_out_while_data_arrives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ticks = count(100)

@@ -164,7 +164,7 @@ BOTH = pytest.mark.parametrize("act", [wait, wait_async])
 
 
 @BOTH
-def test_response_in_time_is_returned(
+def test_arrived_response_is_returned_even_with_no_time_left(
     ends: tuple[socket.socket, socket.socket], act: Waits
 ) -> None:
     ends[1].sendall(b"a packet")

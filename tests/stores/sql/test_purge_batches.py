@@ -196,7 +196,7 @@ def test_purge_raises_after_a_minute_of_failures(
     assert 59 < time.passed <= 60
 
 
-def test_purge_finishes_the_sweeps_of_more_users_than_a_batch(
+def test_purge_finishes_tombstones_of_more_users_than_a_batch(
     database: Deleting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purging, "_ROWS_PER_STATEMENT", 2)
@@ -218,7 +218,7 @@ def test_purge_deletes_more_erased_users_than_a_batch(
     assert [count(database, f"curae_{each}") for each in ("erasure", "binding")] == [0, 0]
 
 
-def test_purge_warns_of_a_sweep_that_only_a_newer_release_can_do(
+def test_purge_warns_of_a_tombstoned_connection_in_newer_format(
     database: Deleting, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in (0, 1):
@@ -271,7 +271,7 @@ def test_purge_logs_a_sweep_with_a_malformed_row_and_skips_it(
     assert "secret" not in message
 
 
-def test_purge_leaves_an_erased_user_with_a_malformed_binding(
+def test_purge_logs_and_keeps_erased_user_with_malformed_binding(
     database: Deleting, caplog: pytest.LogCaptureFixture
 ) -> None:
     for user in USERS:

@@ -63,7 +63,7 @@ def test_purge_deletes_a_row_five_minutes_after_its_expiry(
     assert [*left] == [("after",)]
 
 
-def test_purge_keeps_a_log_until_its_longest_window_is_over(database: SqlDatabase) -> None:
+def test_purge_keeps_rate_limit_log_until_longest_window_ends(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -150,7 +150,7 @@ def test_erasure_is_not_cut_off_at_the_time_limit_of_requests(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_purge_keeps_a_user_bound_while_it_purges_an_erased_user(
+def test_purge_of_an_erased_user_keeps_a_user_bound_meanwhile(
     rival: Rival, *, is_async: bool
 ) -> None:
     initiate(rival, "k-1")
@@ -168,7 +168,7 @@ def test_purge_keeps_a_user_bound_while_it_purges_an_erased_user(
     assert binding.state is AccountState.LIMITED
 
 
-def test_next_purge_deletes_a_binding_tombstoned_again_meanwhile(rival: Rival) -> None:
+def test_binding_tombstoned_during_a_purge_is_purged_by_the_next(rival: Rival) -> None:
     initiate(rival, "k-1")
     erase(rival, COORDINATE)
     rival.happen = lambda: record(SqlStore(rival), Tombstoned(COORDINATE))
@@ -202,7 +202,7 @@ def test_purge_that_clears_an_erased_user_keeps_a_new_binding(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_purge_of_an_erased_user_keeps_what_a_later_era_made(
+def test_purge_of_erased_user_keeps_rows_made_after_a_tombstone(
     rival: Rival, *, is_async: bool
 ) -> None:
     store = SqlStore(rival)

@@ -82,7 +82,7 @@ def stored_caller(database: Refusing) -> Caller | None:
 
 
 @pytest.mark.parametrize("change", [register, register_async])
-def test_key_registration_is_retried_after_a_conflict(
+def test_api_key_registration_is_retried_after_a_conflict(
     refusing: Refusing, change: Callable[[Refusing], None]
 ) -> None:
     refusing.times = 3
@@ -91,7 +91,7 @@ def test_key_registration_is_retried_after_a_conflict(
 
 
 @pytest.mark.parametrize("change", [withdraw, withdraw_async])
-def test_key_withdrawal_is_retried_after_a_conflict(
+def test_api_key_withdrawal_is_retried_after_a_conflict(
     refusing: Refusing, change: Callable[[Refusing], None]
 ) -> None:
     register(refusing)
@@ -101,7 +101,7 @@ def test_key_withdrawal_is_retried_after_a_conflict(
 
 
 @pytest.mark.parametrize("change", [register, withdraw])
-def test_key_change_raises_if_every_attempt_conflicts(
+def test_api_key_change_raises_if_every_attempt_conflicts(
     refusing: Refusing, change: Callable[[Refusing], None]
 ) -> None:
     refusing.times = 10**6

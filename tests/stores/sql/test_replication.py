@@ -191,7 +191,7 @@ def in_doubts(number: int) -> Replication:
     return made
 
 
-def test_other_postgresql_notice_puts_no_commit_in_doubt() -> None:
+def test_notice_unrelated_to_replication_puts_no_commit_in_doubt() -> None:
     made = Replication()
     for function in (None, WARNS):
         made.handle_notice(FakeNotice(function))

@@ -70,7 +70,7 @@ def test_url_option_overrides_an_engines_synchronous_commit(postgres_url: str, r
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_engine_takes_pgoptions_as_libpq_does(
+def test_engine_applies_pgoptions_unless_the_url_has_options(
     postgres_url: str, reader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = "-c synchronous_commit=remote_write -c statement_timeout=0"
@@ -88,14 +88,14 @@ def test_django_settings_turn_synchronous_commit_on() -> None:
 
 
 @pytest.mark.parametrize(("wait", "milliseconds"), [(0, 1), (0.0004, 1), (0.001, 1), (1.5, 1500)])
-def test_postgresql_waits_at_least_a_millisecond(wait: float, milliseconds: int) -> None:
+def test_postgresql_timeouts_are_at_least_a_millisecond(wait: float, milliseconds: int) -> None:
     # PostgreSQL reads a timeout of 0 as no limit.
     limits = f" -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
     assert postgresql_options(wait).endswith(limits)
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0.2, 1), (1, 1), (1.4, 1), (2.6, 3), (60, 60)])
-def test_mariadb_waits_whole_seconds_and_at_least_one(wait: float, seconds: int) -> None:
+def test_mariadb_timeout_is_whole_seconds_and_at_least_one(wait: float, seconds: int) -> None:
     assert mariadb_limits(wait).seconds == seconds
 
 

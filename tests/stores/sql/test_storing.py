@@ -113,13 +113,13 @@ def test_mariadb_inserts_a_bucket_only_if_it_was_not_loaded(
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_replacement_of_a_row_expects_one_row_except_on_mariadb(dialect: Dialect) -> None:
+def test_upsert_expects_one_changed_row_except_on_mariadb(dialect: Dialect) -> None:
     # MariaDB counts a replaced row twice.
     replaced = save_caller_statement(dialect, "digest", CALLER)
     assert replaced.expected_rows == (None if dialect is Dialect.MARIADB else 1)
 
 
-def test_era_is_stored_as_microseconds_or_zero_if_there_is_none() -> None:
+def test_time_of_last_tombstone_is_stored_as_microseconds_or_0() -> None:
     assert [format_era(None), format_era(START)] == [0, to_epoch_microseconds(START)]
 
 
@@ -137,7 +137,7 @@ def test_postgresql_commit_counts_the_rows_of_each_statement() -> None:
     assert {each.expected_rows for each in statements} == {1}
 
 
-def test_postgresql_runs_counted_statements_first_and_in_order(postgres_url: str) -> None:
+def test_postgresql_runs_statements_that_expect_rows_first(postgres_url: str) -> None:
     inserts = [
         Statement("INSERT INTO ran (name) VALUES (?)", (name,), rows)
         for name, rows in [("a", 1), ("b", None), ("c", 1), ("d", None), ("e", 1)]
@@ -150,7 +150,7 @@ def test_postgresql_runs_counted_statements_first_and_in_order(postgres_url: str
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_update_of_a_log_keeps_the_later_end(dialect: Dialect) -> None:
+def test_update_of_a_rate_limit_log_keeps_the_later_expiry(dialect: Dialect) -> None:
     key = LimitKey(COORDINATE.app_user, INITIATE_LIMIT.name)
     log = LogState.of([START])
     write = RateWrite(key=key, policy=INITIATE_LIMIT, before=log, after=log)

@@ -126,7 +126,7 @@ def initiate(store: Store, *, prefers: bool) -> None:
 # --- Each row -----------------------------------------------------------------------------------
 
 
-def test_tombstone_of_an_unseen_coordinate_makes_a_binding(store: Store) -> None:
+def test_tombstone_of_an_unknown_user_creates_a_binding(store: Store) -> None:
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
     bound = left(store).binding
     assert bound is not None
@@ -134,7 +134,7 @@ def test_tombstone_of_an_unseen_coordinate_makes_a_binding(store: Store) -> None
     assert bound.swept
 
 
-def test_tombstone_of_an_unbound_coordinate_ends_its_connections(store: Store) -> None:
+def test_tombstone_of_a_user_without_binding_ends_connections(store: Store) -> None:
     add(store, 1, active=True)
     add(store, 2)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -142,7 +142,9 @@ def test_tombstone_of_an_unbound_coordinate_ends_its_connections(store: Store) -
 
 
 @pytest.mark.parametrize("graduated", [False, True])
-def test_tombstone_of_a_bound_user_begins_an_era(store: Store, *, graduated: bool) -> None:
+def test_tombstone_of_a_bound_user_ends_binding_and_connection(
+    store: Store, *, graduated: bool
+) -> None:
     initiate(store, prefers=False)
     if graduated:
         assert isinstance(record(store, Graduated(COORDINATE)), Done)
@@ -166,7 +168,7 @@ def test_late_copy_of_a_tombstone_changes_nothing_of_next_user(store: Store) -> 
     assert stands(store, 1) is Standing.ACTIVE
 
 
-def test_tombstone_without_happened_at_begins_an_era_each_time(store: Store) -> None:
+def test_tombstone_without_happened_at_counts_anew_each_time(store: Store) -> None:
     eras = set[datetime | None]()
     for number in (1, 2):
         assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -180,7 +182,7 @@ def test_tombstone_without_happened_at_begins_an_era_each_time(store: Store) -> 
 # --- What was under way -------------------------------------------------------------------------
 
 
-def test_create_committed_after_a_tombstone_reads_as_revoked(store: Store) -> None:
+def test_create_decided_before_a_tombstone_reads_as_revoked(store: Store) -> None:
     create_action = STAGE.actions()["create"]
     decided = create_action(store)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -229,7 +231,9 @@ def test_authorization_loaded_before_a_tombstone_grants_nothing(store: Store) ->
 
 
 @pytest.mark.parametrize("graduated", [False, True])
-def test_waiting_session_never_lands_after_a_tombstone(store: Store, *, graduated: bool) -> None:
+def test_handoff_of_session_opened_before_tombstone_is_refused(
+    store: Store, *, graduated: bool
+) -> None:
     initiate(store, prefers=True)
     session_id = STAGE.request_action(Initiate(STAGE.user, prefer_signup=True), 22)
     commit_with_retries(store, session_id)
@@ -302,7 +306,7 @@ def fill(store: Store, count: int) -> None:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", [2, 3, 4])
 @pytest.mark.parametrize("by", ["a fact", "a purge"])
-def test_sweep_of_a_killed_worker_is_finished_once(
+def test_interrupted_tombstone_revokes_each_connection_only_once(
     database: SqlDatabase, at: int, by: str, *, after: bool
 ) -> None:
     store = on(database)
@@ -324,7 +328,7 @@ def test_sweep_of_a_killed_worker_is_finished_once(
     assert len(ended) == 2
 
 
-def test_sweep_ends_active_connections_first(database: SqlDatabase) -> None:
+def test_tombstone_revokes_active_connections_first(database: SqlDatabase) -> None:
     store = on(database)
     fill(store, MANY)
     with pytest.raises(Killed):
@@ -335,7 +339,7 @@ def test_sweep_ends_active_connections_first(database: SqlDatabase) -> None:
 
 
 @pytest.mark.slow
-def test_sweep_past_the_deadline_of_its_caller_raises(
+def test_tombstone_revoking_past_its_deadline_raises(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = on(database)
@@ -352,7 +356,7 @@ def test_sweep_past_the_deadline_of_its_caller_raises(
 
 
 @pytest.mark.parametrize("limit", [None, 1])
-def test_memory_store_finishes_a_sweep_in_its_purge(limit: int | None) -> None:
+def test_memory_store_purge_finishes_an_interrupted_tombstone(limit: int | None) -> None:
     store = MemoryStore()
     fill(store, 3)
     with pytest.raises(Killed):
@@ -371,7 +375,7 @@ def test_full_memory_store_still_records_a_tombstone() -> None:
 
 
 @pytest.mark.parametrize("tries", [20, pytest.param(200, marks=pytest.mark.heavy)])
-def test_tombstone_commits_although_a_client_keeps_creating(store: Store, tries: int) -> None:
+def test_tombstone_commits_while_a_client_creates_connections(store: Store, tries: int) -> None:
     numbers = iter(range(1, tries + 1))
     for _ in range(tries):
         fact = Tombstoned(COORDINATE)

@@ -212,7 +212,7 @@ PACKAGES = [f'"{"p" * 61}_{number:02}"' for number in range(64)]
 
 
 @pytest.mark.slow
-def test_chain_of_200_connections_is_revoked_in_one_commit(database: SqlDatabase) -> None:
+def test_chain_of_200_loads_whole_and_a_tombstone_revokes_all(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
