@@ -111,7 +111,7 @@ def test_check_of_races_exits_1_for_each_store_with_a_bug(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_three_way_races_of_check_find_a_store_that_loads_no_era(
+def test_check_finds_a_store_bug_by_three_way_races_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", wrong(BY_THREE), "--only", "races"]) == 1
@@ -151,7 +151,7 @@ def test_check_of_races_compares_the_outbox_with_the_commits(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
-def test_check_command_finds_a_store_that_ignores_hosted_pages(name: str) -> None:
+def test_races_find_each_store_that_ignores_hosted_pages(name: str) -> None:
     kind = getattr(wrong_stores, name)
     failed = {each.check for each in check_store(kind(), only=PAGES).failed}
     found = {

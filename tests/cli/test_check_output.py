@@ -191,7 +191,7 @@ def test_check_styles_race_results_on_a_terminal_with_colours(
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_check_prints_five_of_the_messages_that_differ(
+def test_check_prints_only_five_outbox_messages_that_differ(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "race_all", same_races(0, 1))

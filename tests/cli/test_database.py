@@ -44,7 +44,7 @@ def purge_error(status: int, capsys: pytest.CaptureFixture[str], *arguments: str
 # --- The option -------------------------------------------------------------------------------
 
 
-def test_command_without_a_database_names_the_variable(
+def test_missing_database_url_exits_2_and_says_how_to_give_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     said = "a database is required: give --database URL or set DATABASE_URL\n"
@@ -52,7 +52,7 @@ def test_command_without_a_database_names_the_variable(
     assert purge_error(2, capsys, "--database", "") == said
 
 
-def test_database_url_of_the_environment_is_the_default(
+def test_database_option_defaults_to_the_database_url_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.db")

@@ -169,7 +169,7 @@ def test_purge_deletes_the_hosted_pages_of_an_erased_user(platform: Platform) ->
     assert [platform.store.hosted_page(each) for each in urls] == [None] * 3
 
 
-def test_purge_keeps_the_user_bound_after_an_erasure(platform: Platform) -> None:
+def test_purge_keeps_a_user_who_is_bound_again_after_an_erasure(platform: Platform) -> None:
     platform.sign_up()
     old = platform.connect()
     erase(platform.database, MARY)
@@ -228,7 +228,7 @@ def test_purge_clears_user_id_of_a_binding_kept_for_a_connection(platform: Platf
     assert (binding.state, binding.user_id) == (AccountState.TOMBSTONED, None)
 
 
-def test_session_that_lands_after_an_erasure_is_refused(platform: Platform) -> None:
+def test_handoff_completed_after_an_erasure_is_refused(platform: Platform) -> None:
     initiate = "curae-connect/initiate"
     _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
     session = begun["session"]
@@ -278,7 +278,7 @@ def test_purge_leaves_a_binding_in_a_newer_format_unchanged(platform: Platform) 
     assert [*platform.database.rows(Statement("SELECT document FROM curae_binding"))] == [(newer,)]
 
 
-def test_purge_leaves_a_sweep_of_newer_values_to_that_release(
+def test_purge_skips_a_tombstone_with_values_of_a_newer_release(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     platform.connect()

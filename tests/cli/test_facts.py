@@ -61,7 +61,7 @@ def test_line_that_is_not_json_gets_an_answer_with_its_number(
     assert printed[1]["line"] == 2
 
 
-def test_facts_from_a_file_and_a_stream_show_progress(
+def test_facts_show_progress_of_a_file_but_not_of_a_short_stream(
     tmp_path: Path, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = io.StringIO()

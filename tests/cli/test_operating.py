@@ -265,9 +265,7 @@ def test_ends_since_ends_access_whose_revoked_successor_is_lost(
         assert platform.status(ended) == status
 
 
-def test_ends_since_option_records_only_ends_from_its_instant_on(
-    platform: Platform, command: Command
-) -> None:
+def test_ends_since_skips_an_end_of_the_day_before(platform: Platform, command: Command) -> None:
     made = platform.connect()
     platform.ask("POST", f"connections/{made}:revoke")
     shipped = platform.ship()

@@ -13,7 +13,7 @@ from curae_lifecycle.cli.options import open_input, positive, read_line, read_li
 PARSER = argparse.ArgumentParser(prog="program")
 
 
-def test_positive_number_is_1_or_more() -> None:
+def test_positive_option_accepts_only_numbers_from_1() -> None:
     assert (positive("1"), positive("2")) == (1, 2)
     for text in ("0", "-1"):
         with pytest.raises(argparse.ArgumentTypeError, match=r"^must be 1 or more$"):

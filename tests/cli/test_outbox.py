@@ -55,7 +55,7 @@ def test_full_disk_leaves_no_part_of_a_line_in_the_file(
     assert path.read_bytes() == before * 2
 
 
-def test_line_that_is_taken_in_parts_is_whole_in_the_file(
+def test_line_written_in_parts_is_whole_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shipped.jsonl"

@@ -60,7 +60,7 @@ def test_repeated_patient_or_platform_revocation_ends_successor(
     ("happened", "status"),
     [({}, "REVOKED"), ({"happenedAt": "2026-01-01T00:00:00Z"}, "ACTIVE")],
 )
-def test_repeated_tombstone_is_a_copy_only_with_happened_at(
+def test_repeated_tombstone_ends_new_access_unless_it_is_dated(
     happened: dict[str, object], status: str, platform: Platform, command: Command
 ) -> None:
     given = lines({"type": "binding.tombstone", **COORDINATE, **happened})

@@ -210,7 +210,7 @@ def test_unescaped_line_separators_in_a_log_change_no_answer(
 
 
 @pytest.mark.slow
-def test_log_line_that_is_not_json_gets_an_error_changes_nothing(tmp_path: Path) -> None:
+def test_log_line_that_is_not_json_gives_an_error_and_no_change(tmp_path: Path) -> None:
     whole = line(registered())
     broken = [each.replace(b"%s", whole) for each in BROKEN.values()]
     good = line({"request": created("user", "k")})
@@ -304,7 +304,7 @@ def test_replay_check_prints_divergences_in_answers_and_errors(
     assert (err, "divergences" in out) == ("", False)
 
 
-def test_replay_with_an_environment_refuses_keys_of_the_other(
+def test_replay_refuses_api_keys_of_another_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "log.jsonl"

@@ -88,7 +88,7 @@ def test_simulate_runs_one_seed_of_a_day_and_two_apps_by_default(
     assert lines[-1] == "every law held: 48 client-hours, 24,000 requests\n"
 
 
-def test_simulate_with_cells_lists_the_cells_not_reached(
+def test_simulate_with_cells_lists_table_cells_never_reached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["simulate", "--seed", "7", "--hours", "1", "--cells"]) == 0
@@ -184,7 +184,7 @@ def test_log_file_that_cannot_be_written_is_named_in_yellow(
     assert "\x1b[1;33mcannot write" in screen.getvalue()
 
 
-def test_log_in_a_missing_folder_or_of_a_folder_exits_2(
+def test_log_file_that_is_a_folder_or_lacks_one_exits_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file in (tmp_path, tmp_path / "none" / "x"):

@@ -74,7 +74,7 @@ def test_closed_pipe_exits_0_without_an_error(
     assert capsys.readouterr().err == ""
 
 
-def test_closed_pipe_keeps_the_status_of_an_error(tmp_path: Path) -> None:
+def test_closed_pipe_keeps_the_exit_status_of_an_error(tmp_path: Path) -> None:
     broken = tmp_path / "log.jsonl"
     broken.write_text("no JSON\n")
     with closed_pipe():
@@ -200,7 +200,7 @@ def test_command_with_closed_standard_error_does_its_work(
 
 
 @pytest.mark.usefixtures("ascii_locale")
-def test_message_to_a_closed_standard_error_changes_no_status(
+def test_message_to_closed_standard_error_keeps_the_exit_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)

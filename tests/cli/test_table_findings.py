@@ -46,7 +46,7 @@ def test_findings_list_all_values_that_an_axis_gained_or_lost() -> None:
     assert said(small, OLD)[0] == Finding("axis light", "new values", ("amber, green",))
 
 
-def test_finding_of_a_renamed_rule_shows_its_answer_as_it_is() -> None:
+def test_finding_of_a_renamed_rule_shows_its_unchanged_answer() -> None:
     assert said(OLD, release(attrs.evolve(GO, name="go"), WAIT, STOP)) == [
         Finding(
             "red",

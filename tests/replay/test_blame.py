@@ -236,7 +236,7 @@ def test_divergent_connection_names_its_last_connection_rule(
     assert explained(deciders, body, "body.connection.createdAt") == rule
 
 
-def test_divergence_names_the_write_that_changed_the_member() -> None:
+def test_divergence_names_the_rule_that_last_changed_the_member() -> None:
     active = attrs.evolve(PENDING, status=Status.ACTIVE, authorized_at=at(1), updated_at=at(1))
     touched = attrs.evolve(active, updated_at=at(2))
     deciders = deciders_of(

@@ -50,7 +50,7 @@ def test_happened_at_in_a_log_is_clamped_to_creation_and_now(said: str, recorded
     assert told(landed) == ("done", None)
 
 
-def test_handoff_line_reported_late_is_judged_at_happened_at() -> None:
+def test_handoff_reported_after_expiry_counts_by_happened_at() -> None:
     assert told(last(B, fact(31, "handoff.complete", happenedAt=time(30)))) == ("done", None)
 
 

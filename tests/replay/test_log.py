@@ -117,7 +117,7 @@ def test_registering_an_api_key_again_replaces_its_caller() -> None:
 @pytest.mark.parametrize(
     ("ids", "is_replayed"), [(("a", "a"), True), (("a", "b"), False), ((), False)]
 )
-def test_keys_with_one_api_key_id_share_idempotency_records(
+def test_api_keys_with_one_id_share_idempotency_records(
     ids: tuple[str, ...], *, is_replayed: bool
 ) -> None:
     keys = ("cae_live_k1", "cae_live_k2")
@@ -129,7 +129,7 @@ def test_keys_with_one_api_key_id_share_idempotency_records(
     assert answers(*registrations, *by_both)[-1]["replayed"] is is_replayed
 
 
-def test_environment_of_a_registered_key_defaults_to_live() -> None:
+def test_environment_of_a_registered_api_key_defaults_to_live() -> None:
     lines = [
         registered("cae_live_k1"),
         registered("cae_test_k2", environment="test"),
@@ -287,7 +287,7 @@ def test_check_of_a_log_goes_on_after_a_refused_fact() -> None:
     assert not any(each.divergences for each in found)
 
 
-def test_replay_drops_expired_key_records_and_rate_limit_states() -> None:
+def test_replay_drops_expired_idempotency_and_rate_limit_records() -> None:
     day = 24 * 60
     runner, numbers = _LogRunner(Settings(), FACTS, check=False), count(1)
 

@@ -28,7 +28,7 @@ def lines(violation: Violation | None) -> list[dict[str, Json]]:
     return [cast("dict[str, Json]", json.loads(line)) for line in violation.log]
 
 
-def test_log_of_a_violation_ends_with_the_request_that_broke_it() -> None:
+def test_violation_log_ends_with_the_request_that_broke_a_law() -> None:
     violation = simulate(3, hours=1, make_store=Forgetful).violation
     assert violation is not None
     assert "where: key k-6" in violation.message
@@ -41,7 +41,7 @@ def test_log_of_a_violation_ends_with_the_request_that_broke_it() -> None:
     assert not any(each.divergences for each in before)
 
 
-def test_log_of_a_violation_ends_with_the_fact_that_broke_it(
+def test_violation_log_ends_with_the_fact_that_broke_a_law(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def observe_fact(*_: object) -> Never:
@@ -52,7 +52,9 @@ def test_log_of_a_violation_ends_with_the_fact_that_broke_it(
 
 
 @pytest.mark.slow
-def test_renewed_lease_is_logged_under_its_requests_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_renewal_is_logged_under_the_user_of_its_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     users: list[tuple[str, str]] = []
 
     def renew_lease(
@@ -69,7 +71,7 @@ def test_renewed_lease_is_logged_under_its_requests_user(monkeypatch: pytest.Mon
     assert all(logged == own for logged, own in users)
 
 
-def test_log_of_an_outbox_violation_only_registers_api_keys(
+def test_outbox_violation_log_holds_only_api_key_registrations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def ship(outbox: SimulatedOutbox, *_: object, **__: object) -> None:

@@ -44,7 +44,7 @@ class Apart(Store):
         return super().commit(loaded, changes, page)
 
 
-def test_request_that_starts_over_is_charged_once() -> None:
+def test_request_retried_after_a_conflict_is_charged_once() -> None:
     bench = Bench.of(pending(), settings=TWO, kind=Apart)
     assert isinstance(bench.store, Apart)
     opened = bench.load(request("revoke"))
@@ -65,7 +65,7 @@ def test_request_that_starts_over_is_charged_once() -> None:
     assert bench.server.conflicts == 1
 
 
-def test_request_whose_charge_conflicts_gets_no_answer() -> None:
+def test_request_whose_bucket_charge_conflicts_gets_no_answer() -> None:
     bench = Bench.of(pending(), settings=TWO, kind=Apart)
     late = bench.load(request("get"))
     bench.handle(request("get"))
@@ -75,7 +75,7 @@ def test_request_whose_charge_conflicts_gets_no_answer() -> None:
     assert late.store.charges == ()
 
 
-def test_restarted_get_with_nothing_to_commit_is_answered() -> None:
+def test_retry_with_nothing_to_commit_is_not_charged_again() -> None:
     bench = Bench.of(pending(), settings=TWO, kind=Apart)
     assert isinstance(bench.store, Apart)
     opened = bench.load(request("revoke"))
@@ -134,7 +134,7 @@ def test_simulation_with_conflicts_charges_no_request_twice(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 4])
-def test_simulation_passes_a_store_that_charges_before_commit(seed: int) -> None:
+def test_store_that_charges_buckets_before_commit_breaks_no_law(seed: int) -> None:
     summary = simulate(seed, clients=2, hours=6, make_store=ChargesOnlyApart)
     assert summary.violation is None
     assert summary.conflicts > 10

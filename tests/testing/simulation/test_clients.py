@@ -99,7 +99,7 @@ class Apps:
 # --- API keys and users -----------------------------------------------------------------------
 
 
-def test_client_has_keys_of_both_environments_and_scopes() -> None:
+def test_client_has_a_read_and_a_write_api_key_per_environment() -> None:
     apps = Apps()
     live, test, write = Environment.LIVE, Environment.TEST, frozenset({CONNECTION_WRITE})
     for number, client in enumerate(apps.population.clients):
@@ -112,7 +112,7 @@ def test_client_has_keys_of_both_environments_and_scopes() -> None:
         assert ids == [f"key-{number}-{which}" for which in ("w", "r", "tw", "tr")]
 
 
-def test_two_clients_each_share_a_customer_account_and_its_users() -> None:
+def test_clients_share_a_customer_account_and_its_users_in_pairs() -> None:
     apps = Apps()
     first, second, third = apps.population.clients
     assert first.caller.customer_account_id == second.caller.customer_account_id
@@ -137,7 +137,7 @@ def test_users_who_have_left_are_replaced_by_new_ones() -> None:
     assert before & after == set()
 
 
-def test_user_and_log_are_dropped_at_the_instant_of_leaving() -> None:
+def test_user_is_dropped_with_its_log_at_the_instant_it_leaves() -> None:
     apps = Apps()
     user = apps.user()
     assert user.gone_at > START
@@ -152,7 +152,7 @@ def test_user_and_log_are_dropped_at_the_instant_of_leaving() -> None:
     assert [*apps.journal.lines(user.app_user)] == keys
 
 
-def test_ids_of_connections_are_known_by_app_and_user() -> None:
+def test_connection_id_known_to_one_app_is_unknown_to_another() -> None:
     apps = Apps()
     user, second = apps.user(), apps.population.clients[1]
     user.ids_known_by(apps.client).append(ConnectionId(uuid(1)))
@@ -171,7 +171,7 @@ def test_reconnect_is_the_most_frequent_operation() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_request_without_mishaps_is_read_as_its_operation(operation: str) -> None:
+def test_request_without_mishaps_parses_as_the_given_operation(operation: str) -> None:
     apps = Apps()
     user = apps.user(ConnectionId(uuid(1)))
     for request in apps.requests(operation, user):
@@ -185,7 +185,7 @@ def test_request_without_mishaps_is_read_as_its_operation(operation: str) -> Non
             assert call.needs.connection == uuid(1)
 
 
-def test_creates_name_every_choice_of_data_packages() -> None:
+def test_create_requests_cover_every_set_of_data_packages() -> None:
     apps = Apps()
     calls = [apps.read(request) for request in apps.requests("create", apps.user())]
     operations = [call.operation for call in calls if isinstance(call, Call)]
@@ -197,13 +197,13 @@ def test_creates_name_every_choice_of_data_packages() -> None:
 
 
 @pytest.mark.parametrize("operation", ["get", "reconnect", "revoke"])
-def test_request_about_a_connection_needs_a_known_id(operation: str) -> None:
+def test_no_connection_request_is_made_without_a_known_id(operation: str) -> None:
     apps = Apps()
     assert apps.requests(operation, apps.user()) == []
     assert apps.population.pick_connection_id(apps.client, apps.user(), START) is None
 
 
-def test_newest_known_id_is_drawn_most_often() -> None:
+def test_newest_known_connection_id_is_drawn_most_often() -> None:
     apps = Apps()
     ids = [ConnectionId(uuid(number)) for number in range(3)]
     user = apps.user(*ids)
@@ -216,7 +216,7 @@ def test_newest_known_id_is_drawn_most_often() -> None:
 # --- Mishaps ----------------------------------------------------------------------------------
 
 
-def test_foreign_id_is_unknown_or_another_clients() -> None:
+def test_foreign_connection_id_is_unknown_or_of_another_client() -> None:
     apps = Apps(Mishap.FOREIGN_ID)
     own = ConnectionId(uuid(1))
     user = apps.user(own)
@@ -233,7 +233,7 @@ def test_foreign_id_is_unknown_or_another_clients() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_wrong_api_key_is_another_one_of_the_client_or_unknown(operation: str) -> None:
+def test_wrong_api_key_is_unknown_or_another_key_of_the_client(operation: str) -> None:
     apps = Apps(Mishap.WRONG_API_KEY)
     requests = apps.requests(operation, apps.user(ConnectionId(uuid(1))))
     used = {dict(request.headers)["Authorization"] for request in requests}
@@ -243,7 +243,7 @@ def test_wrong_api_key_is_another_one_of_the_client_or_unknown(operation: str) -
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_broken_request_parses_only_if_it_is_a_read(operation: str) -> None:
+def test_broken_request_parses_only_if_it_is_a_get(operation: str) -> None:
     apps = Apps(Mishap.BROKEN_REQUEST)
     requests = apps.requests(operation, apps.user(ConnectionId(uuid(1))))
     # A read may have an idempotency key, which does nothing.

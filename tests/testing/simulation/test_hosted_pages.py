@@ -101,7 +101,7 @@ def test_new_ids_are_made_from_the_next_unused_number() -> None:
     ("fate", "seconds"),
     [(0.0, None), (0.199, None), (0.2, 245), (0.899, 245), (0.9, 2500), (0.999, 2500)],
 )
-def test_patients_authorize_never_soon_or_after_the_page_ended(
+def test_patient_authorizes_soon_or_too_late_or_not_at_all(
     fate: float, seconds: float | None
 ) -> None:
     pages, _ = drawing(fate)
@@ -120,7 +120,7 @@ def test_seven_facts_in_ten_name_their_page(draw: float, named: str | None) -> N
     [(0, None), (1, timedelta(hours=1)), (2, timedelta(days=1)), (3, timedelta(days=30))],
 )
 @pytest.mark.parametrize(("now", "begins"), [(at(5), at(5)), (at(-60), START)])
-def test_authorization_ends_after_a_drawn_length(
+def test_authorization_lasts_one_of_three_lengths_or_has_no_end(
     place: int, length: timedelta | None, now: datetime, begins: datetime
 ) -> None:
     pages, chance = drawing(choices=[place])
@@ -131,7 +131,7 @@ def test_authorization_ends_after_a_drawn_length(
 
 
 @pytest.mark.parametrize(("draw", "named"), [(0.69, URL), (0.7, None)])
-def test_graduation_of_a_page_names_it_in_seven_of_ten_draws(
+def test_graduation_names_its_hosted_page_in_seven_of_ten_draws(
     draw: float, named: str | None
 ) -> None:
     page = HostedPage(
@@ -183,7 +183,7 @@ def test_sign_up_completes_an_awaited_hand_off(
     assert sign_ups(*draws) == [(seconds, landing("patient-user-1", page_url))]
 
 
-def test_sign_up_may_be_followed_by_one_of_another_user() -> None:
+def test_sign_up_may_be_followed_by_a_sign_up_of_another_user() -> None:
     first = (305, landing("patient-user-1", URL))
     assert sign_ups(0.0, 0.0, 0.49, rate=0.5) == [first, (405, landing("patient-7"))]
     assert sign_ups(0.0, 0.0, 0.5, rate=0.5) == [first]
@@ -249,7 +249,7 @@ def test_unexpected_fact_is_about_the_user_or_a_known_connection(
         ((0.9,), (), []),
     ],
 )
-def test_authorized_connection_later_needs_action_ends_or_stays(
+def test_authorized_connection_may_need_action_or_end_or_neither(
     draws: tuple[float, ...], places: tuple[int, ...], facts: list[DelayedFact]
 ) -> None:
     pages, chance = drawing(*draws, choices=places)

@@ -51,7 +51,7 @@ def test_every_rule_omitted_from_the_simulation_log_is_a_refusal() -> None:
     assert {*REFUSING} > LEFT_OUT
 
 
-def test_simulation_log_tells_when_a_get_recorded_a_landing() -> None:
+def test_handoff_recorded_by_a_get_is_logged_as_a_fact_before_it() -> None:
     journal, user = Journal(), COORDINATE.app_user
     write = ConnectionWrite(pending(), apply_trigger(pending(), "authorize", at(1)))
     answer = Answer(
@@ -92,7 +92,7 @@ def test_logged_request_without_a_body_has_no_body_member() -> None:
     assert json.loads(with_body["body"]) == {"appUserId": "user-1"}
 
 
-def test_dropping_a_user_without_entries_changes_nothing() -> None:
+def test_dropping_a_user_without_log_lines_keeps_all_lines() -> None:
     journal, user = Journal(), COORDINATE.app_user
     other = attrs.evolve(user, app_user_id=AppUserId("user-2"))
     journal.add(user, START, request("get"))
@@ -130,7 +130,7 @@ def test_logged_authorization_keeps_its_length_if_clocks_go_back(
     }
 
 
-def test_logged_request_is_only_moved_if_clocks_go_back() -> None:
+def test_logged_request_gets_a_later_time_if_clocks_go_back() -> None:
     journal, user = Journal(), COORDINATE.app_user
     journal.add(user, at(20), request("get"))
     journal.add(user, at(10), request("get"))

@@ -54,7 +54,7 @@ def test_mishap_without_a_rate_never_strikes() -> None:
     assert LATE not in dice.counts
 
 
-def test_zero_rate_or_probability_never_strikes_at_draw_zero() -> None:
+def test_zero_rate_or_probability_never_strikes_if_zero_is_drawn() -> None:
     dice = dice_with({LOST: 0.0})
     dice.chance = Fixed(0)
     assert not dice.strikes(LOST)
@@ -70,7 +70,7 @@ def test_likely_event_follows_its_probability_and_is_not_counted(probability: fl
 
 
 @pytest.mark.parametrize("mean", [0.05, 600])
-def test_drawn_numbers_are_positive_and_have_their_mean(mean: float) -> None:
+def test_drawn_numbers_are_never_negative_and_average_the_mean(mean: float) -> None:
     dice = dice_with({})
     numbers = [dice.around(mean) for _ in range(2000)]
     assert min(numbers) >= 0

@@ -42,13 +42,13 @@ def claimed() -> Iterator[SimulatedOutbox]:
     outbox.close()
 
 
-def test_claim_of_a_dead_worker_may_last_for_lease_and_tolerance(claimed: SimulatedOutbox) -> None:
+def test_dead_worker_may_hold_a_message_for_lease_and_tolerance(claimed: SimulatedOutbox) -> None:
     assert claimed.shipped == 1
     claimed.ship(START + LONGEST, START, dies=lambda: False)
     assert claimed.shipped == 1
 
 
-def test_claim_that_outlasts_its_bound_is_reported(claimed: SimulatedOutbox) -> None:
+def test_message_held_past_lease_and_tolerance_is_reported(claimed: SimulatedOutbox) -> None:
     later = START + LONGEST + timedelta(microseconds=1)
     # The subject of the first message has no message left, and does not end the search.
     with pytest.raises(RuleBrokenError, match="message 2 is due and was not shipped") as found:
@@ -56,7 +56,7 @@ def test_claim_that_outlasts_its_bound_is_reported(claimed: SimulatedOutbox) -> 
     assert found.value.where == "the outbox"
 
 
-def test_message_of_a_dead_worker_is_delivered_after_its_claim(claimed: SimulatedOutbox) -> None:
+def test_message_of_a_dead_worker_is_delivered_after_its_lease(claimed: SimulatedOutbox) -> None:
     claimed.ship(START + LONGEST, START + LONGEST, dies=lambda: False)
     assert claimed.shipped == 2
 
@@ -84,7 +84,7 @@ def test_message_that_is_delivered_out_of_order_is_reported() -> None:
     assert found.value.where == "the outbox"
 
 
-def test_worker_that_dies_after_its_message_ships_it_again() -> None:
+def test_message_is_shipped_again_if_its_worker_dies_after_it() -> None:
     with closing(posted(1)) as outbox:
         deaths = iter([False, True])
         outbox.ship(START, START, dies=lambda: next(deaths))
@@ -96,7 +96,9 @@ def test_worker_that_dies_after_its_message_ships_it_again() -> None:
         assert outbox.shipped == 2
 
 
-def test_worker_of_the_simulated_outbox_loses_no_claim(caplog: pytest.LogCaptureFixture) -> None:
+def test_simulated_outbox_worker_ships_all_without_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.WARNING), closing(posted(1, 2, 2)) as outbox:
         outbox.ship(START, START, dies=lambda: False)
     assert outbox.shipped == 3
@@ -111,7 +113,7 @@ def test_database_of_the_simulated_outbox_leaves_no_file(
         assert [*tmp_path.iterdir()] == []
 
 
-def test_refused_transaction_of_a_simulated_outbox_stores_none() -> None:
+def test_refused_transaction_of_a_simulated_outbox_stores_no_row() -> None:
     database = _Database()
     insert = "INSERT INTO kept (number) VALUES (?)"
     with closing(database.connection):

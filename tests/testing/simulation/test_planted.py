@@ -222,7 +222,7 @@ def test_simulation_with_a_fixed_seed_finds_each_planted_bug(
 
 
 @pytest.mark.heavy
-def test_simulation_with_a_fixed_seed_finds_a_claim_without_end(
+def test_simulation_finds_an_outbox_message_that_is_held_forever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     believes_any_claim(monkeypatch)

@@ -15,7 +15,7 @@ from tests.testing.simulation.recorded import FILE, WORLDS, describe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
-def test_world_of_a_seed_is_the_recorded_one(name: str) -> None:
+def test_each_seed_repeats_its_recorded_simulation(name: str) -> None:
     _, *worlds = ("\n" + FILE.read_text("utf-8")).split("\n== ")
     recorded = {world.partition("\n")[0]: world for world in worlds}
     assert recorded.keys() == WORLDS.keys()

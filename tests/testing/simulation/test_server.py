@@ -37,7 +37,7 @@ def logged(bench: Bench) -> list[tuple[str, object]]:
     return [(line["at"], line["response"]["status"]) for line in lines]
 
 
-def test_new_server_has_no_user_page_or_counts() -> None:
+def test_new_simulated_server_has_no_user_no_page_and_no_counts() -> None:
     bench = Bench.of()
     server = simulated.SimulatedServer(
         SimulatedClockStore(bench.store, START),
@@ -52,7 +52,7 @@ def test_new_server_has_no_user_page_or_counts() -> None:
 # --- Load -------------------------------------------------------------------------------------
 
 
-def test_load_reads_a_request_and_loads_its_values() -> None:
+def test_load_parses_a_request_and_returns_its_call_and_snapshot() -> None:
     settings = Settings(Environment.LIVE, active_spelling="AUTHORIZED")
     bench = Bench.of(pending(), settings=settings)
     bench.watch.commit_count = 5
@@ -70,7 +70,7 @@ def test_load_reads_a_request_and_loads_its_values() -> None:
     assert (bench.log(), bench.watch.seen) == ([], [])
 
 
-def test_load_without_a_watch_counts_no_commits() -> None:
+def test_load_without_a_law_watch_counts_no_commits() -> None:
     assert Bench.of(watched=False).load(request("create")).loaded_at_commit == 0
 
 
@@ -135,7 +135,7 @@ def test_commit_registers_and_shows_the_hosted_page_of_the_reply() -> None:
     assert bench.store._pages.get(url_digest(url(7))) == page
 
 
-def test_answer_without_a_page_shows_none() -> None:
+def test_answer_without_a_hosted_page_shows_no_page() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     bench.handle(request("account-state"), 2)
@@ -158,7 +158,7 @@ def test_page_of_a_graduation_is_about_the_bound_user() -> None:
     assert bench.server.shown[0].user_id == UserId("limited-1")
 
 
-def test_conflict_shows_no_page() -> None:
+def test_request_whose_commit_conflicts_shows_no_hosted_page() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     bench.store.refuses = True
@@ -166,7 +166,7 @@ def test_conflict_shows_no_page() -> None:
     assert bench.server.shown is None
 
 
-def test_conflict_is_counted_and_leaves_no_trace() -> None:
+def test_commit_conflict_is_counted_and_changes_nothing_else() -> None:
     bench = Bench.of(pending())
     first = bench.load(request("revoke", key="k-1"))
     second = bench.load(request("revoke", key="k-2"))
@@ -189,7 +189,7 @@ def test_messages_of_a_commit_are_posted_to_the_outbox() -> None:
     assert bench.server.outbox.shipped == 2
 
 
-def test_server_without_a_watch_answers_the_same() -> None:
+def test_server_answers_alike_with_and_without_a_law_watch() -> None:
     watched, alone = Bench.of(), Bench.of(watched=False)
     assert watched.handle(request("create")) == alone.handle(request("create"))
     assert alone.server.load(request("create", body=b"{"), START) == watched.server.load(
@@ -208,7 +208,7 @@ def test_server_without_a_watch_answers_the_same() -> None:
         (at(20), at(5)),
     ],
 )
-def test_get_records_a_landing_that_no_fact_recorded(
+def test_get_records_a_landed_handoff_that_no_fact_recorded(
     happened_at: datetime, recorded_at: datetime
 ) -> None:
     bench = Bench.of(pending())
@@ -220,7 +220,7 @@ def test_get_records_a_landing_that_no_fact_recorded(
     assert (stored.authorized_at, stored.expires_at) == (recorded_at, at(60))
 
 
-def test_landing_is_recorded_only_by_a_get_of_its_connection() -> None:
+def test_only_a_get_of_its_connection_records_a_landed_handoff() -> None:
     bench = Bench.of(pending(), pending(number=2))
     bench.server.unrecorded[ID] = LandedHandoff(at(2), None)
     bench.handle(request("get", id=uuid(2)), now=at(5))
@@ -261,7 +261,7 @@ def test_fact_of_a_replaced_page_that_is_recorded_breaks_a_rule(
     assert found.value.where == f"{stored.kind} {stored.subject}"
 
 
-def test_fact_without_a_page_needs_no_page() -> None:
+def test_fact_that_names_no_hosted_page_is_recorded() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     answer = bench.server.commit_fact(bench.server.load_fact(Authorized(ID), at(1)))

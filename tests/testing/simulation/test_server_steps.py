@@ -77,7 +77,9 @@ def begin(
 
 
 @pytest.mark.parametrize("lost_lease", LostLeaseAction)
-def test_beginning_a_leased_attempt_stores_only_its_record(lost_lease: LostLeaseAction) -> None:
+def test_started_external_call_stores_only_an_idempotency_record(
+    lost_lease: LostLeaseAction,
+) -> None:
     bench = Bench.of()
     opened = begin(bench, lost_lease=lost_lease)
     stored = record(bench)
@@ -99,7 +101,7 @@ def test_attempt_whose_first_commit_conflicts_takes_no_lease() -> None:
     assert bench.server.conflicts == 1
 
 
-def test_replay_of_a_stored_response_begins_no_leased_attempt() -> None:
+def test_replay_of_a_stored_response_starts_no_external_call() -> None:
     bench = Bench.of()
     first = bench.handle(request("create"))
     opened = bench.load(request("create"), at(1))
@@ -113,7 +115,7 @@ def test_replay_of_a_stored_response_begins_no_leased_attempt() -> None:
     assert len(bench.log()) == 2
 
 
-def test_finished_leased_attempt_stores_response_and_connection() -> None:
+def test_finished_external_call_stores_response_and_connection() -> None:
     bench = Bench.of()
     opened = begin(bench)
     assert opened.attempt is not None
@@ -138,7 +140,7 @@ def test_finished_leased_attempt_stores_response_and_connection() -> None:
     assert bench.handle(request("create"), 3, at(2)).replayed
 
 
-def test_leased_attempt_sees_a_revoke_committed_meanwhile() -> None:
+def test_external_call_sees_a_revoke_committed_while_it_ran() -> None:
     bench = Bench.of(pending())
     opened = begin(bench, "revoke")
     assert opened.attempt is not None
@@ -150,7 +152,7 @@ def test_leased_attempt_sees_a_revoke_committed_meanwhile() -> None:
     assert b'"revokedNow":false' in answer.response.body
 
 
-def test_leased_attempt_that_ends_in_429_is_released() -> None:
+def test_external_call_that_ends_in_429_can_be_retried() -> None:
     bench = Bench.of()
     opened = begin(bench, "initiate")
     assert opened.attempt is not None
@@ -182,7 +184,7 @@ def test_attempt_that_lost_its_lease_changes_nothing() -> None:
     assert (bench.server.conflicts, bench.log()) == (0, [])
 
 
-def test_leased_attempt_whose_commit_conflicts_has_no_answer() -> None:
+def test_external_call_whose_commit_conflicts_has_no_answer() -> None:
     bench = Bench.of()
     opened = begin(bench)
     assert opened.attempt is not None
@@ -219,7 +221,7 @@ def test_lost_lease_is_not_renewed() -> None:
     assert len(bench.watch.seen) == 1
 
 
-def test_renewal_that_meets_a_conflict_does_nothing() -> None:
+def test_lease_renewal_that_conflicts_leaves_record_unchanged() -> None:
     bench = Bench.of(watched=False)
     opened = begin(bench)
     assert opened.attempt is not None
@@ -250,7 +252,7 @@ def test_attempt_resolved_as_done_stores_the_latest_404_response() -> None:
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_attempt_without_effect_or_a_404_to_store_is_released(*, took_effect: bool) -> None:
+def test_attempt_resolved_as_not_done_or_without_404_is_released(*, took_effect: bool) -> None:
     bench = Bench.of()
     begin(bench)
     if not took_effect:
@@ -271,7 +273,7 @@ def test_operator_creates_no_record_and_changes_no_leased_one() -> None:
     assert len(bench.watch.seen) == 1
 
 
-def test_erased_response_leaves_the_key_used() -> None:
+def test_erasing_a_response_leaves_its_idempotency_key_used() -> None:
     bench = Bench.of()
     bench.handle(request("create"))
     before = record(bench)
@@ -287,7 +289,7 @@ def test_erased_response_leaves_the_key_used() -> None:
 # --- Facts ------------------------------------------------------------------------------------
 
 
-def test_recorded_fact_is_stored_logged_and_watched() -> None:
+def test_recorded_fact_reaches_the_store_log_and_law_watch() -> None:
     bench = Bench.of(pending())
     transaction = bench.server.load_fact(Authorized(ID), at(3))
     assert (transaction.now, transaction.fact) == (at(3), Authorized(ID))
@@ -318,7 +320,7 @@ UNKNOWN: Final = HandoffCompleted(SessionId(uuid(9)), UserId("u-9"))
         (pending(), UNKNOWN, "HandoffCompleted 404 NOT_FOUND", Refused),
     ],
 )
-def test_fact_that_changes_nothing_is_logged_watched_and_counted(
+def test_fact_that_changes_nothing_is_still_logged_and_counted(
     connection: Connection, fact: Fact, outcome: str, kind: type[object]
 ) -> None:
     bench = Bench.of(connection)
@@ -331,7 +333,7 @@ def test_fact_that_changes_nothing_is_logged_watched_and_counted(
     assert bench.server.conflicts == 0
 
 
-def test_fact_that_meets_a_conflict_leaves_no_trace() -> None:
+def test_fact_whose_commit_conflicts_is_not_logged_or_counted() -> None:
     bench = Bench.of(pending())
     bench.store.refuses = True
     assert bench.server.commit_fact(bench.server.load_fact(Authorized(ID), at(3))) is None
@@ -347,7 +349,7 @@ def test_fact_without_a_current_app_user_is_done_but_not_logged() -> None:
     assert bench.log() == []
 
 
-def test_tombstone_sweeps_connections_and_posts_their_messages() -> None:
+def test_tombstone_revokes_connections_and_posts_their_messages() -> None:
     bench = Bench.of(pending(), pending(number=2))
     answer = bench.server.commit_fact(bench.server.load_fact(Tombstoned(COORDINATE), at(3)))
     assert isinstance(answer, Done)
@@ -360,7 +362,7 @@ def test_tombstone_sweeps_connections_and_posts_their_messages() -> None:
     assert bench.server.outbox.shipped >= 4
 
 
-def test_sweep_of_a_tombstone_reads_the_clock_of_the_latest_step() -> None:
+def test_tombstone_revokes_at_the_time_of_the_latest_server_step() -> None:
     bench = Bench.of(pending())
     transaction = bench.server.load_fact(Tombstoned(COORDINATE), at(3))
     bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(5))
@@ -396,7 +398,7 @@ def test_error_of_the_rules_for_a_fact_breaks_law_16(
 # --- Access -----------------------------------------------------------------------------------
 
 
-def test_access_of_the_owner_is_decided_and_watched() -> None:
+def test_owner_gets_access_until_expiry_to_granted_packages() -> None:
     bench = Bench.of(ACTIVE)
     assert bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(2)) == "200"
     assert (
@@ -443,7 +445,7 @@ def test_access_to_an_unknown_or_foreign_connection_is_404(caller: Caller) -> No
 # --- Purges -----------------------------------------------------------------------------------
 
 
-def test_purge_drops_expired_values_from_store_and_watch() -> None:
+def test_purge_drops_expired_values_from_store_and_law_watch() -> None:
     bench = Bench.of()
     bench.handle(request("create"))
     later = at(26 * 60)
@@ -453,7 +455,7 @@ def test_purge_drops_expired_values_from_store_and_watch() -> None:
     assert bench.watch.seen[1:] == [("purge", at(1)), ("purge", later)]
 
 
-def test_purge_without_a_watch_drops_the_same_values() -> None:
+def test_purge_without_a_law_watch_drops_expired_values() -> None:
     bench = Bench.of(watched=False)
     bench.handle(request("create"))
     assert bench.server.purge(at(26 * 60)) > 0

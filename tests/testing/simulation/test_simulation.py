@@ -218,7 +218,7 @@ def test_skewed_clocks_move_no_instant_back_or_lose_revocations(
 
 
 @pytest.mark.slow
-def test_simulation_without_watch_misses_a_broken_store() -> None:
+def test_simulation_without_law_watch_misses_a_broken_store() -> None:
     summary = simulate(1, hours=6, make_store=Forgetful, watched=False)
     assert summary.violation is None
     assert summary.requests > 0
@@ -286,7 +286,7 @@ class Thin:
 
 
 @pytest.mark.slow
-def test_store_without_settable_clock_is_not_purged_or_stepped() -> None:
+def test_store_without_settable_clock_has_no_purge_or_clock_step() -> None:
     thin, usual = simulate(6, hours=8, make_store=Thin), simulate(6, hours=8)
     step = str(Mishap.CLOCKS_STEPPED)
     assert (thin.purged, usual.purged > 0) == (0, True)
@@ -350,7 +350,7 @@ def test_watching_the_laws_does_not_change_a_simulations_summary() -> None:
     assert simulate(9, hours=6) == simulate(9, hours=6, watched=False)
 
 
-def test_simulation_journal_lines_of_every_kind_are_replayable() -> None:
+def test_simulation_log_lines_of_every_kind_are_replayable() -> None:
     journal = Journal()
     user = COORDINATE.app_user
     one, session = ConnectionId(uuid(1)), SessionId(uuid(2))

@@ -38,7 +38,7 @@ def test_headline_holds_the_seed_and_the_totals() -> None:
     )
 
 
-def test_lines_list_each_group_sorted_by_name() -> None:
+def test_summary_lines_list_each_group_sorted_by_name() -> None:
     assert [*WORLD.lines()] == [
         *("requests", "       1,345  create", "       1,000  get"),
         *("answers", "         345  200", "       2,000  201"),
@@ -92,7 +92,7 @@ def test_add_sums_every_count_and_keeps_seed_and_clients() -> None:
     assert other == unchanged
 
 
-def test_add_leaves_out_the_violation_of_the_other_world() -> None:
+def test_add_leaves_out_the_violation_of_the_added_summary() -> None:
     violation = Violation(
         "a law", law=1, at=datetime(2026, 1, 5, tzinfo=UTC), log=(), environment=None
     )
@@ -101,7 +101,7 @@ def test_add_leaves_out_the_violation_of_the_other_world() -> None:
     assert total.violation is None
 
 
-def test_broken_rule_is_told_with_its_place() -> None:
+def test_broken_rule_error_says_the_rule_and_the_place() -> None:
     error = RuleBrokenError("message 1 shipped twice", "the outbox")
     assert (error.what, error.where) == ("message 1 shipped twice", "the outbox")
     assert str(error) == "a rule is broken: message 1 shipped twice\n  where: the outbox"

@@ -160,13 +160,13 @@ CLIENTS: Final = 1
 HOURS: Final = 24
 
 
-def test_every_race_of_three_has_a_seed_of_the_simulation() -> None:
+def test_every_three_way_race_has_a_store_with_a_bug_and_a_seed() -> None:
     assert tuple(SEEDS) == THREE_WAY_RACES
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("plant", "maker", "seed"), SEEDS.values(), ids=map(str, SEEDS))
-def test_simulation_with_a_fixed_seed_finds_each_race_of_three(
+def test_simulation_finds_the_bug_planted_in_each_three_way_race(
     plant: type[_BindsUnmoved], maker: Maker, seed: int
 ) -> None:
     found = simulate(
@@ -179,5 +179,5 @@ def test_simulation_with_a_fixed_seed_finds_each_race_of_three(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", sorted({seed for _, _, seed in SEEDS.values()}))
-def test_simulation_of_a_race_of_three_passes_without_a_mistake(seed: int) -> None:
+def test_seeds_of_three_way_races_break_no_law_without_bugs(seed: int) -> None:
     assert simulate(seed, clients=CLIENTS, hours=HOURS).violation is None

@@ -34,14 +34,14 @@ def drawn(clocks: Clocks, now: datetime = START) -> set[timedelta]:
     return {clocks.draw_worker(now) - now for _ in range(400)}
 
 
-def test_clocks_without_mishaps_are_right() -> None:
+def test_clocks_without_mishaps_show_the_exact_time() -> None:
     clocks = clocks_with()
     assert not clocks.may_step()
     assert drawn(clocks) == {ZERO}
     assert clocks.shown(START) == clocks.earliest(START) == START
 
 
-def test_clocks_apart_differ_by_no_more_than_the_tolerance() -> None:
+def test_worker_clocks_differ_by_at_most_the_clock_tolerance() -> None:
     assert drawn(clocks_with(Mishap.CLOCKS_APART)) == {-APART, APART}
 
 

@@ -53,7 +53,7 @@ def test_run_yields_the_number_of_hours_that_have_ended() -> None:
     assert (simulation.summary.seed, simulation.summary.clients) == (7, 1)
 
 
-def test_world_has_one_client_and_a_day_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulation_has_one_client_and_24_hours_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_profile(monkeypatch, {}, requests_per_hour=1)
     simulation = Simulation(7, make_store=MemoryStore)
     assert simulation.summary.clients == 1
@@ -68,7 +68,7 @@ def test_step_at_the_end_of_the_last_hour_does_not_run(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("hour", "busy"), [(5, False), (6, True), (21, True), (22, False)])
-def test_apps_are_busy_from_six_to_ten_in_the_evening(
+def test_apps_send_more_requests_from_6_am_to_10_pm(
     hour: int, *, busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_profile(monkeypatch, {}, requests_per_hour=60)
@@ -89,7 +89,7 @@ def test_store_is_made_once_for_the_settings_of_the_seed(seed: int) -> None:
     assert made == [settings_of(seed)]
 
 
-def test_largest_world_can_be_made() -> None:
+def test_simulation_of_the_most_clients_and_hours_is_created() -> None:
     simulation = Simulation(1, clients=MAX_CLIENTS, hours=MAX_HOURS, make_store=MemoryStore)
     assert simulation.summary.clients == MAX_CLIENTS
 
@@ -101,7 +101,7 @@ MICROSECOND = timedelta(microseconds=1)
 @pytest.mark.parametrize(
     ("ahead", "recorded"), [(TOLERANCE, TOLERANCE), (TOLERANCE + MICROSECOND, timedelta(0))]
 )
-def test_instant_too_far_ahead_is_recorded_as_now(
+def test_fact_time_beyond_the_tolerance_is_recorded_as_now(
     ahead: timedelta, recorded: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[timedelta] = []
@@ -124,13 +124,13 @@ def test_instant_too_far_ahead_is_recorded_as_now(
     assert {*found} == {recorded}
 
 
-def test_unwatched_world_checks_no_law() -> None:
+def test_simulation_without_a_law_watch_checks_no_law() -> None:
     assert simulate(3, hours=1, make_store=Forgetful).violation is not None
     assert simulate(3, hours=1, make_store=Forgetful, watched=False).violation is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_violation_has_its_law_instant_and_environment(
+def test_violation_names_its_law_its_time_and_its_environment(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Watch, "observe_fact", breaks_law_seven)
@@ -154,7 +154,7 @@ def test_simulations_of_seeds_0_to_3_vary_the_environment() -> None:
     assert {settings_of(seed).environment for seed in range(4)} == {None, Environment.LIVE}
 
 
-def test_violation_of_an_unnumbered_rule_has_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_violation_of_an_unnumbered_rule_has_no_law_number(monkeypatch: pytest.MonkeyPatch) -> None:
     error = RuleBrokenError("a message", "a test")
 
     def ship(*_: object, **__: object) -> Never:
@@ -168,7 +168,7 @@ def test_violation_of_an_unnumbered_rule_has_no_law(monkeypatch: pytest.MonkeyPa
     assert violation.at == START + timedelta(minutes=1)
 
 
-def test_outbox_is_closed_at_the_end_of_a_world(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outbox_is_closed_at_the_end_of_a_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[SimulatedOutbox] = []
     real_close = SimulatedOutbox.close
 

@@ -73,7 +73,7 @@ def test_drawn_binding_has_the_requested_state_and_coordinate(state: AccountStat
     assert len({each.version for each in drawn if each.generation == 4}) > 1
 
 
-def test_active_binding_without_a_limited_user_before_is_drawn() -> None:
+def test_active_bindings_are_drawn_with_and_without_graduation() -> None:
     signed_up = reached(draw.bindings(COORDINATE, ACTIVE), lambda each: each.version == 1)
     assert (signed_up.user_id, signed_up.generation) == ("u-1", 1)
     graduated = reached(
@@ -223,7 +223,7 @@ def test_history_bindings_skip_a_step_without_a_binding() -> None:
     assert session.user_id == "u-100"
 
 
-def test_history_lands_no_handoff_before_the_first_session() -> None:
+def test_history_omits_a_landing_before_the_first_session() -> None:
     past = play((NOW, LAND, 0, False), (MINUTE, INITIATE, 0, False))
     assert [each.act for each in past.steps] == [INITIATE]
     assert [each.id for each in past.sessions] == [uuid(2)]
@@ -242,7 +242,7 @@ def test_history_step_beyond_the_oldest_session_uses_the_oldest() -> None:
     assert [each.handoff for each in past.sessions] == [HandoffState.LANDED, HandoffState.AWAITED]
 
 
-def test_history_of_another_user_signing_up_is_refused() -> None:
+def test_history_refuses_a_second_sign_up_by_another_user() -> None:
     past = play((NOW, SIGN_UP, 0, False), (NOW, LAND, 0, False), (NOW, LAND, 0, True))
     answers = [each.answer for each in past.steps]
     assert [type(each) for each in answers] == [Done, Done, Refused]
@@ -253,7 +253,7 @@ def test_history_of_another_user_signing_up_is_refused() -> None:
     assert users_of(other) == [("u-99", ACTIVE)]
 
 
-def test_history_lands_no_handoff_on_a_binding_that_changed() -> None:
+def test_history_refuses_a_handoff_if_the_binding_changed() -> None:
     past = play((NOW, SIGN_UP, 0, False), (NOW, INITIATE, 0, False), (NOW, LAND, 1, False))
     last = past.steps[-1]
     assert isinstance(last.answer, Refused)
@@ -267,7 +267,7 @@ def graduation_of(past: CoordinateHistory) -> CoordinateStep:
     return last
 
 
-def test_history_graduates_the_bound_user_alone() -> None:
+def test_history_graduates_only_the_bound_user() -> None:
     own = graduation_of(play((NOW, INITIATE, 0, False), (NOW, GRADUATE, 0, False)))
     assert isinstance(own.answer, Done)
     assert own.binding is own.answer.value

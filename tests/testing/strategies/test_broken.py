@@ -133,7 +133,7 @@ def test_each_broken_request_shows_its_defect_and_is_refused(
 
 
 @pytest.mark.parametrize("texts", [(), ("b",), ("b", "c")])
-def test_changed_header_replaces_all_of_its_name(texts: tuple[str, ...]) -> None:
+def test_changed_header_replaces_all_headers_of_that_name(texts: tuple[str, ...]) -> None:
     request = Request("GET", target="/", headers=(("A", "a"), ("B", "b"), ("A", "a2")), body=b"")
     changed = broken._with_header("A", *texts)(request)
     assert changed.headers == (("B", "b"), *(("A", text) for text in texts))

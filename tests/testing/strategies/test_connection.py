@@ -81,13 +81,13 @@ def test_template_with_a_delay_makes_a_fact_of_the_past() -> None:
     assert reason.fact(first, at(5)) == ActionRequired(first.id, "portal_login", happened_at=at(4))
 
 
-def test_template_makes_no_fact_from_before_the_creation() -> None:
+def test_template_dates_a_too_early_fact_at_the_creation() -> None:
     first = pending()
     fact = FactTemplate(Expired, HALF_HOUR).fact(first, at(5))
     assert fact == Expired(first.id, happened_at=START)
 
 
-def test_there_is_a_template_for_each_combination_of_fields() -> None:
+def test_fact_templates_cover_each_combination_of_field_values() -> None:
     ends = (None, HOUR, HALF_HOUR, TICK)
     wanted = [
         *(FactTemplate(Authorized, MINUTE, (("expires_at", end),)) for end in ends),
@@ -110,7 +110,7 @@ def test_extension_fact_has_a_template_if_it_can_be_built(monkeypatch: pytest.Mo
     assert [*connection._templates(MINUTE)] == [FactTemplate(Faxed, MINUTE)]
 
 
-def test_facts_are_drawn_about_the_connection_for_its_instant() -> None:
+def test_drawn_facts_about_a_connection_come_from_templates() -> None:
     first, now = pending(), at(60)
     facts = drawn_examples(draw.facts_about(first, now), count=60)
     assert {*facts} <= {each.fact(first, now) for each in FACT_TEMPLATES}
@@ -118,7 +118,7 @@ def test_facts_are_drawn_about_the_connection_for_its_instant() -> None:
     assert {None, at(59), at(30)} <= {each.happened_at for each in facts}
 
 
-def test_fact_is_judged_with_the_successor_of_its_connection() -> None:
+def test_apply_fact_with_a_successor_refuses_as_superseded() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     answer = draw.apply_fact(older, fact=Authorized(older.id), now=at(31), successor=newer)
     assert isinstance(answer, Refused)
@@ -129,7 +129,7 @@ def test_fact_is_judged_with_the_successor_of_its_connection() -> None:
     assert alone.problem.code is ProblemCode.HANDOFF_LAPSED
 
 
-def test_apply_fact_returns_only_the_connection_it_is_about() -> None:
+def test_apply_fact_returns_only_the_connection_of_the_fact() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     fact = Revoked(older.id, Actor.PATIENT)
     answer = draw.apply_fact(older, fact=fact, now=at(31), successor=newer)
@@ -144,7 +144,7 @@ def test_apply_fact_returns_only_the_connection_it_is_about() -> None:
     assert "connection.revoke.revoked" in again.rules
 
 
-def test_revoking_a_successor_leaves_the_connection_unchanged() -> None:
+def test_revoking_a_successor_leaves_its_predecessor_unchanged() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     revoked = play((timedelta(0), revoke(Actor.APP))).connection
     gone = attrs.evolve(revoked, identity=older.identity)
@@ -193,7 +193,7 @@ def test_drawn_history_moves_are_facts_within_three_hours(monkeypatch: pytest.Mo
     assert (min(lengths), max(lengths)) == (0, 5)
 
 
-def test_drawn_histories_have_their_own_connection_and_limit() -> None:
+def test_drawn_histories_vary_the_connection_and_obey_max_steps() -> None:
     drawn = drawn_examples(draw.connection_histories(max_steps=1), count=20)
     assert len({each.created.id for each in drawn}) > 1
     assert {len(each.steps) for each in drawn} == {0, 1}

@@ -320,7 +320,7 @@ WITHOUT_EDGES: Final[dict[str, tuple[str, ...]]] = {
 """The public names that are asked for no edge, by the reason."""
 
 
-def test_every_public_strategy_has_an_edge_or_a_reason_without() -> None:
+def test_every_public_strategy_lists_edges_or_a_reason_for_none() -> None:
     public = {
         name
         for name, value in vars(draw).items()

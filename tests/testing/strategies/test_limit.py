@@ -79,7 +79,7 @@ def test_drawn_bucket_sizes_are_one_to_ten() -> None:
     }
 
 
-def test_policies_are_drawn_of_both_kinds() -> None:
+def test_rate_limit_policies_are_drawn_as_logs_and_buckets() -> None:
     assert set(map(type, drawn_examples(draw.policies()))) == {ExactLog, Bucket}
 
 
@@ -105,7 +105,7 @@ def test_no_drawn_run_is_longer_than_the_request_bound(monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_drawn_charge_pairs_a_policy_with_a_state_it_reaches() -> None:
+def test_rate_limit_policy_is_drawn_with_a_state_it_can_reach() -> None:
     charges = drawn_examples(draw.charges(), count=110)
     kinds = {(type(each.policy), type(each.state)) for each in charges}
     assert kinds == {(ExactLog, LogState), (Bucket, BucketState)}
@@ -133,7 +133,7 @@ def test_log_and_bucket_states_are_drawn_valid_and_varied(
 
 
 @pytest.mark.slow
-def test_drawn_admission_comes_a_day_after_the_start() -> None:
+def test_drawn_rate_limit_admission_is_a_day_after_the_start() -> None:
     answers = drawn_examples(draw.admissions())
     for each in answers:
         assert isinstance(each, Admitted)
@@ -158,7 +158,7 @@ def test_drawn_rate_limit_refusal_is_decided_at_the_start() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_allowance_may_need_longer_than_the_window() -> None:
+def test_drawn_limit_left_may_reset_after_more_than_its_window() -> None:
     answers = drawn_examples(draw.limits_left())
     for each in answers:
         assert isinstance(each, LimitLeft)
@@ -167,7 +167,7 @@ def test_drawn_allowance_may_need_longer_than_the_window() -> None:
     assert any(each.reset_seconds > each.policy.window for each in answers)
 
 
-def test_drawn_remaining_and_refusal_follow_from_a_drawn_charge(
+def test_remaining_requests_and_refusal_follow_from_the_charge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     charge = Charge(ExactLog("initiate", 2, 60), LogState.of([START]))

@@ -163,7 +163,7 @@ def test_log_without_responses_refers_to_earlier_answers_by_name() -> None:
     assert read_request(shown)["path"] == "/api/sdk/v1/connections/{a0.connection.id}"
 
 
-def test_log_without_responses_names_a_session() -> None:
+def test_log_without_responses_refers_to_a_session_by_name() -> None:
     run = Traffic((), play(step(SpecialStep.SIGN_UP), step(HandoffCompleted, key=1)))
     *_, line = draw.format_log(run, with_responses=False)
     assert json.loads(line)["fact"] == {
@@ -212,7 +212,7 @@ def test_refused_graduation_is_refused_by_replay_too() -> None:
 
 
 @pytest.mark.parametrize("with_responses", [True, False])
-def test_landed_handoff_is_a_fact_before_its_request(*, with_responses: bool) -> None:
+def test_landed_handoff_is_logged_as_a_fact_before_its_request(*, with_responses: bool) -> None:
     run = Traffic((), play(step(CreateConnection, TICK), step(SpecialStep.LANDED, HOUR)))
     lines = draw.format_log(run, with_responses=with_responses)
     check_replayed(lines)
@@ -248,7 +248,7 @@ def landing_facts(snapshot: Snapshot, *writes: Write) -> list[dict[str, Json]]:
     return log._landing_facts(cast("Exchange", exchange))
 
 
-def test_landing_line_has_the_instant_and_the_end_of_the_landing() -> None:
+def test_log_line_of_a_landed_handoff_has_its_time_and_expiry() -> None:
     assert landing_facts(FOUND, RECORDED) == [
         {
             "at": format_time(START + LAPSED),
@@ -275,7 +275,7 @@ def test_landing_line_has_the_instant_and_the_end_of_the_landing() -> None:
         (FOUND, exchange_of(play(step(Initiate))[0]).decision.changes.writes),
     ],
 )
-def test_request_that_records_no_landing_has_no_line_before_it(
+def test_request_that_records_no_handoff_logs_no_fact_before_it(
     snapshot: Snapshot, writes: tuple[Write, ...]
 ) -> None:
     assert landing_facts(snapshot, *writes) == []
@@ -300,7 +300,7 @@ def test_logs_are_drawn_with_and_without_responses(monkeypatch: pytest.MonkeyPat
     assert asked == [10, 3]
 
 
-def test_drawn_log_is_broken_after_its_first_line_or_later(
+def test_drawn_log_is_broken_at_any_line_but_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
@@ -340,7 +340,7 @@ def test_broken_log_names_its_broken_line_and_the_error(
     assert str(answers[broken.number - 1].answer["error"]).startswith(error)
 
 
-def test_others_are_all_lines_but_the_broken_one() -> None:
+def test_broken_log_others_are_all_lines_but_the_broken_one() -> None:
     lines = (b"1", b"2", b"3")
     others = [
         BrokenLog(lines=lines, number=number, defect="", error="").others for number in (1, 2, 3)

@@ -267,7 +267,9 @@ def test_denials_are_drawn_for_several_reasons() -> None:
 
 
 @pytest.mark.slow
-def test_access_is_asked_for_any_package_at_any_instant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_access_decisions_are_drawn_for_any_package_and_instant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[Connection, str, datetime]] = []
 
     def note(subject: Connection, package: str, now: datetime, *, era: datetime | None) -> None:
@@ -295,7 +297,7 @@ def test_drawn_replay_has_the_stored_response() -> None:
     assert {type(each.response) for each in replays} == {Response, ResponseReference}
 
 
-def test_drawn_lost_lease_is_that_of_a_forgotten_record() -> None:
+def test_drawn_lost_lease_has_a_forgotten_idempotency_record() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)
         assert each.record is not None

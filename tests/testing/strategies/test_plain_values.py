@@ -79,7 +79,7 @@ def test_drawn_uuid_is_parsed_to_itself(strategy: Callable[[], st.SearchStrategy
     assert len(set(drawn)) > 30
 
 
-def test_drawn_key_owner_has_an_owner_of_each_kind() -> None:
+def test_key_owners_are_drawn_with_every_api_key_app_and_account() -> None:
     owners = drawn_examples(draw.key_owners())
     assert set(map(type, owners)) == {KeyOwner}
     assert {each.api_key_id for each in owners} == API_KEY_IDS
@@ -100,7 +100,7 @@ def test_drawn_coordinate_is_one_user_of_one_app() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_app_user_has_an_account_and_an_environment() -> None:
+def test_app_users_are_drawn_in_each_account_and_environment() -> None:
     users = drawn_examples(draw.app_users())
     assert set(map(type, users)) == {AppUser}
     assert {each.environment for each in users} == ENVIRONMENTS
@@ -194,7 +194,7 @@ def test_edge_shrinks_to_the_usual_value(seed: int) -> None:
     assert least == ([0], 51)
 
 
-def test_user_1_is_u_1_and_its_next_action_lasts_half_an_hour() -> None:
+def test_user_of_1_is_u_1_and_a_next_action_lasts_half_an_hour() -> None:
     assert values.user_of(1) == "u-1"
     action = values.next_action_at(START)
     assert action.url == "https://connect.example/1"

@@ -87,7 +87,7 @@ def test_responses_are_drawn_with_every_status_kept_for_replay() -> None:
     assert (min(sizes), max(sizes)) == (0, 8)
 
 
-def test_response_references_are_drawn_with_every_kept_status() -> None:
+def test_response_references_have_every_status_kept_for_replay() -> None:
     assert set(drawn_examples(draw.response_references())) == {
         ResponseReference(status, "vault/1") for status in KEPT
     }
@@ -108,7 +108,7 @@ def test_drawn_attempt_is_the_first_second_or_third() -> None:
 
 
 @pytest.mark.slow
-def test_records_are_drawn_in_every_state() -> None:
+def test_idempotency_records_are_drawn_in_every_state() -> None:
     records = drawn_examples(draw.records(), count=200)
     assert set(map(type, records)) == {Record}
     assert {each.state for each in records} == set(RecordState)
@@ -137,7 +137,7 @@ def test_drawn_idempotency_record_has_the_requested_standing(standing: RecordSta
 
 
 @pytest.mark.slow
-def test_completed_record_is_drawn_with_both_kinds_of_response() -> None:
+def test_completed_record_has_a_response_or_a_response_reference() -> None:
     drawn = drawn_examples(draw.records_in_standing(RecordStanding.COMPLETED), count=25)
     assert {type(made.response) for made, _ in drawn} == {Response, ResponseReference}
 
@@ -191,7 +191,7 @@ def test_moves_are_played_in_time_order() -> None:
     assert (history.key, history.fingerprint, history.other) == (KEY, MINE, OTHERS)
 
 
-def test_completed_key_gives_its_response_until_it_is_forgotten() -> None:
+def test_completed_record_replays_its_response_until_forgotten() -> None:
     history = play(
         (NOW, RecordAct.BEGIN),
         (TICK, RecordAct.RENEW),

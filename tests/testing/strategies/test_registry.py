@@ -284,7 +284,7 @@ def test_chain_part_and_page_strategies_draw_every_bound(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ends_of_ranges")
-def test_registered_batch_is_by_an_actor_who_revokes_chains(
+def test_revoked_batch_is_drawn_with_an_actor_who_revokes_chains(
     registered: dict[object, object],
 ) -> None:
     batches = drawn_examples(strategy_of(registered, RevokedBatch), count=100)
@@ -338,7 +338,7 @@ def test_exchange_part_strategies_draw_parts_of_one_exchange() -> None:
         (draw.members, Member),
     ],
 )
-def test_drawn_type_is_that_of_the_annotation(
+def test_drawn_type_is_read_from_the_return_annotation(
     strategy: Callable[[], st.SearchStrategy[object]], kind: object
 ) -> None:
     assert registry._drawn_type(strategy) is kind

@@ -136,7 +136,7 @@ def test_server_settings_are_drawn_with_every_choice() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_request_is_read_with_one_of_two_api_keys() -> None:
+def test_drawn_request_parses_and_has_one_of_two_api_keys() -> None:
     requests = drawn_examples(draw.requests())
     assert all(isinstance(read(each, CALLER, START), Call) for each in requests)
     assert len({each.method for each in requests}) == 2
@@ -160,7 +160,7 @@ def test_drawn_parsed_body_has_the_members_of_a_create() -> None:
     assert len(users) > 5
 
 
-def test_call_has_a_key_only_if_its_operation_takes_one() -> None:
+def test_only_calls_that_need_an_idempotency_key_get_one() -> None:
     key = IdempotencyKey("k-1")
     create = CreateConnection(USER, (DataPackage("labs"),))
     assert call_of(CALLER, create, key) == Call(CALLER, create, key)

@@ -101,7 +101,7 @@ def test_ids_and_next_action_of_a_step_come_from_its_number() -> None:
     assert second.new_ids.next_action.expires_at == START + HOUR + NEXT_ACTION_LIFETIME
 
 
-def test_requests_of_a_run_with_the_same_nonzero_key_replay() -> None:
+def test_request_repeating_a_nonzero_idempotency_key_replays() -> None:
     played = play(
         step(CreateConnection, key=1),
         step(CreateConnection, key=1),
@@ -155,7 +155,7 @@ def test_step_sends_the_operation_of_its_kind(kind: StepKind, operation: Operati
     assert exchange_of(played).call.operation == operation
 
 
-def test_account_state_that_the_app_knows_is_not_modified() -> None:
+def test_account_state_already_known_to_the_app_gets_a_304() -> None:
     [played] = play(step(SpecialStep.ALL_KNOWN))
     assert isinstance(exchange_of(played).decision.reply, NotModified)
 
@@ -199,7 +199,7 @@ def test_played_fact_is_recorded_as_by_a_server() -> None:
     assert connection.authorized_at == START + TICK
 
 
-def test_fact_happens_its_delay_before_the_step() -> None:
+def test_delayed_fact_happened_that_delay_before_its_step() -> None:
     late = FactTemplate(Authorized, delay=TICK)
     _, recorded = play(step(CreateConnection), step(late, HOUR))
     assert fact_of(recorded).fact.happened_at == START + HOUR - TICK
@@ -246,7 +246,7 @@ def test_graduation_is_of_the_nth_newest_limited_user(
     assert isinstance(fact_of(graduated).answer, Done)
 
 
-def test_graduation_before_any_limited_user_is_of_its_own() -> None:
+def test_graduation_before_any_limited_user_is_of_the_step_user() -> None:
     [graduated] = play(step(Graduated, user=2, caller=1))
     coordinate = CALLERS[1][1].coordinate(USER_2)
     assert fact_of(graduated).fact == Graduated(coordinate, values.user_of(2))
@@ -331,7 +331,7 @@ def test_fact_about_a_session_names_its_page() -> None:
     assert fact.page_url == "https://connect.example/1"
 
 
-def test_fact_without_a_page_names_none_whatever_its_key() -> None:
+def test_fact_of_a_subject_without_a_hosted_page_names_no_page() -> None:
     _, _, ended = play(step(Initiate), step(StartGraduation), step(Tombstoned, key=1))
     assert isinstance(fact_of(ended).answer, Done)
     *_, foreign = play(step(CreateConnection), step(Graduated, key=1))
@@ -340,7 +340,7 @@ def test_fact_without_a_page_names_none_whatever_its_key() -> None:
     assert foreign.fact.page_url is None
 
 
-def test_expired_page_is_dropped_one_step_after_it_is_found() -> None:
+def test_expired_page_is_dropped_after_the_first_later_step() -> None:
     late = 2 * NEXT_ACTION_LIFETIME
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, late, key=1))
     assert fact_of(recorded).snapshot.page is not None
@@ -402,6 +402,6 @@ def test_repr_of_an_exchange_names_its_last_rule() -> None:
 
 
 @pytest.mark.parametrize("kind", FACTS)
-def test_every_fact_is_a_step_or_a_template(kind: type[Fact]) -> None:
+def test_every_fact_type_has_a_step_or_a_template_not_both(kind: type[Fact]) -> None:
     templates = {each.kind for each in FACT_TEMPLATES}
     assert (kind in templates) != (kind in traffic._FACTS)

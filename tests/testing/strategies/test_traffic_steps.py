@@ -99,7 +99,7 @@ def test_longest_list_of_drawn_steps_begins_with_a_create(max_steps: int) -> Non
 
 
 @pytest.mark.slow
-def test_list_of_one_step_at_most_begins_with_any() -> None:
+def test_list_of_at_most_one_step_begins_with_any_kind() -> None:
     lists = drawn_examples(traffic.traffic_steps(1))
     assert len({each[0].kind for each in lists if each}) > 3
 
