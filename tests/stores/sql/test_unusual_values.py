@@ -232,7 +232,6 @@ def test_chain_of_200_loads_whole_and_a_tombstone_revokes_all(database: SqlDatab
     assert [each.id for each in whole.following] == [uuid(number) for number in range(2, 201)]
     half = store.load(Needs(chain=ConnectionId(uuid(101)))).snapshot
     assert len(half.following) == 99
-    # One commit, although it has more statements than are joined into one.
     for number in range(300, 420):
         clocked.now += timedelta(minutes=1)
         commit_with_retries(store, asks(CREATE, number))
