@@ -1,4 +1,4 @@
-"""An adapter that makes an async store usable as a blocking one, and the methods of any store."""
+"""An adapter that makes an async store blocking, and access to the optional methods of a store."""
 
 from __future__ import annotations
 
@@ -80,14 +80,17 @@ class BlockingStoreAdapter:
         return is_async_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets ahead of the commit; see `ChargingStore.charge`."""
+        """Charge buckets ahead of the commit and return whether all were charged.
+
+        Call this method only if `charges_apart` is True. See `ChargingStore.charge`.
+        """
         store: AsyncStore = self._store
         assert is_async_charging_store(store)  # noqa: S101 - `charges_apart` says so
         return self._run(store.charge(loaded, charges, durable=durable))
 
     @property
     def inner(self) -> AsyncStoreWithApiKeys:
-        """The async store."""
+        """The async store that this adapter wraps."""
         return self._store
 
     def blocking(self, method: Method) -> Method:
@@ -126,9 +129,9 @@ def method_of(store: object, name: str) -> Method | None:
 
 
 def has_clock(store: object) -> bool:
-    """Return whether a store has an attribute `clock` that a test can replace.
+    """Return whether a store has a callable attribute `clock` that a test can replace.
 
-    A read-only attribute does not count.
+    A `BlockingStoreAdapter` has the clock of its async store.
     """
     clock: object = getattr(_inner(store), "clock", None)
     if not callable(clock):
@@ -141,7 +144,11 @@ def has_clock(store: object) -> bool:
 
 
 def replace_clock(store: object, clock: Callable[[], datetime]) -> None:
-    """Replace the attribute `clock` of a store.
+    """Replace the attribute `clock` of a store, or of the async store of a `BlockingStoreAdapter`.
+
+    Args:
+        store: The store.
+        clock: The new clock, which returns the current instant.
 
     Raises:
         AttributeError: The attribute is read-only.

@@ -59,7 +59,9 @@ def count_cell_lookups(
 
 
 def replace_row(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Replace the row in one cell of a table, for the whole process, to test the tests.
+    """Replace the row in one cell of a table, for the whole process.
+
+    Use it to show that a test fails if a rule is wrong.
 
     Args:
         table: The table.

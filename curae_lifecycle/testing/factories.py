@@ -23,8 +23,8 @@ class _Maker(Protocol):
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
     """Return whether `build` can build an operation or fact from the values of some fields.
 
-    It can if every required field is in `names`, or has an example (`Member.example`), which
-    `build` then uses.
+    Every required field must be in `names`, or have an example (`Member.example`), which `build`
+    then uses.
 
     Args:
         kind: The class of the operation or the fact.
@@ -35,13 +35,17 @@ def can_build(kind: type[Made], names: Iterable[str]) -> bool:
 
 
 def build(kind: type[Made], values: Mapping[str, object]) -> Made:
-    """Build an operation or a fact from values and, for the other fields, examples.
+    """Build an operation or a fact from values and examples.
 
-    A required field without a value takes the example of its member. See `can_build`.
+    A required field without a value takes the example of its member. An optional field without a
+    value takes its default.
 
     Args:
         kind: The class of the operation or the fact.
         values: Values by the names of fields. Names that are not fields of the kind are ignored.
+
+    Raises:
+        TypeError: A required field has neither a value nor an example. See `can_build`.
     """
     known = {**example_fields(kind), **values}
     given = {name: known[name] for name in kind.__match_args__ if name in known}
@@ -76,7 +80,7 @@ def parse_example(kind: type[Made], member: Member[object]) -> object:
 
     Args:
         kind: The class of the operation or the fact.
-        member: A member of the kind that has an example.
+        member: A member of `kind`, with an example.
     """
     in_query = issubclass(kind, Operation) and member in kind.rule.query
     return member.parse(query_text(member.example) if in_query else member.example)

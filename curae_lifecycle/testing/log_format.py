@@ -56,7 +56,13 @@ def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
 
 
 def format_response(response: Response) -> dict[str, Json]:
-    """Format a response: its status, headers and body as text; an empty body becomes null."""
+    """Format a response: its status, headers and body as text; an empty body becomes null.
+
+    If a header is repeated, only its last value is kept.
+
+    Raises:
+        UnicodeDecodeError: The body is not UTF-8.
+    """
     return {
         "status": response.status,
         "headers": dict(response.headers),

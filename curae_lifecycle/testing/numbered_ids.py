@@ -1,7 +1,7 @@
 """Ids in a fixed order, so that two servers that get the same requests give the same responses.
 
-The law of this module: **the ids depend on nothing but the number of the call**. No random number is
-drawn, so a failing test repeats, and Hypothesis shrinks it.
+The law of this module: **the ids depend on nothing but the number of the call**. No random number
+is drawn, so a failing test repeats, and Hypothesis shrinks it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME
 
 
 class NumberedIds:
-    """An `IdFactory` of numbered ids and URLs. Not for servers: its URLs can be guessed.
+    """An `IdFactory` of numbered ids and URLs. Not for servers: the URLs can be guessed.
 
     Args:
         hosted_page_base_url: The beginning of every hosted page's URL.

@@ -24,7 +24,7 @@ class RequestStore:
 
     Attributes:
         charges: The charges that were made ahead of a commit. If there are any and the request
-            starts over, its call must be marked as charged.
+            starts over, its new `Call` must have `charged` set to True.
     """
 
     def __init__(self, store: Store) -> None:

@@ -62,8 +62,8 @@ class SimulatedClockStore:
     """A wrapper that runs any store on a simulated clock.
 
     Args:
-        store: The store. If it has a `clock` that can be set, `purge` and `limit_purge_to` set it. A
-            `BlockingStoreAdapter` has the clock and the `purge` of its async store.
+        store: The store. If it has a `clock` that can be set, `purge` and `limit_purge_to` set
+            that clock. A `BlockingStoreAdapter` has the clock and the `purge` of its async store.
         now: The first simulated instant.
 
     Attributes:
@@ -116,7 +116,10 @@ class SimulatedClockStore:
         return is_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets ahead of the commit; see `ChargingStore.charge`."""
+        """Charge buckets ahead of the commit and return whether all were charged.
+
+        Call this method only if `charges_apart` is True. See `ChargingStore.charge`.
+        """
         store: Store = self._store
         assert is_charging_store(store)  # noqa: S101 - `charges_apart` says so
         return store.charge(loaded, charges, durable=durable)

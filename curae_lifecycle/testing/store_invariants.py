@@ -20,7 +20,7 @@ def check_store(
     bindings: Iterable[LimitedAccountAppBinding],
     now: datetime,
 ) -> None:
-    """Check everything that an idle store holds (laws 1, 6, 7, 8 and 12).
+    """Check the connections, sessions and bindings of an idle store (laws 1, 6, 7, 8 and 12).
 
     Args:
         connections: Every connection in the store.
@@ -29,8 +29,9 @@ def check_store(
         now: The instant to judge at. No stored instant may be later.
 
     Raises:
-        LawBrokenError: An id is stored twice, a chain breaks law 6, a connection has two
-            successors, a coordinate has two bindings, or a session landed without its user bound.
+        LawBrokenError: A connection is stored twice, a chain breaks law 6, a connection has two
+            successors, or a coordinate has two bindings. Or a session's hand-off is complete, but
+            no user is bound, its user is LIMITED, or generation 1 has another user.
     """
     by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)

@@ -72,8 +72,8 @@ _PATHS: Final = {
 class Watch:
     """An observer that checks the laws on every commit and every answer of one store.
 
-    The store must be empty when the watch begins. Calls must not overlap, and must come in the order of the
-    commits.
+    The store must be empty when the watch begins. Calls must not overlap, and must come in the
+    order of the commits.
 
     Args:
         operations: The classes of the operations that the server serves.
@@ -160,16 +160,17 @@ class Watch:
         """Check the answer to a request and its commit.
 
         The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`. Three checks are looser if
-        commits came between the load and the answer. A 429 is checked only if the limit that refused
-        admitted nothing since the load. A `revokedAt` is checked only if no tombstone was recorded
-        since the load. A replay of a response that was erased since the load breaks no law.
+        commits came between the load and the answer. A 429 is checked only if the limit that
+        refused admitted nothing since the load. A `revokedAt` is checked only if no tombstone was
+        recorded since the load. A replay of a response that was erased since the load breaks no
+        law.
 
         Args:
             answer: The answer. The store has committed its changes.
             now: The instant that the request was decided for.
             caller: The caller; `None` if it is unknown.
             needs: The needs that were loaded; `None` if the request was refused before the load.
-            loaded_at_commit: The same as for `observe_commit`.
+            loaded_at_commit: As in `observe_commit`.
 
         Raises:
             LawBrokenError: One of these laws is broken.
@@ -239,7 +240,9 @@ class Watch:
         laws.check_access(held, package, now, era=era, decide=decide)
 
     def purge(self, now: datetime) -> None:
-        """Forget the idempotency keys whose retention has ended, and note that limits may be dropped.
+        """Forget the idempotency keys whose retention has ended.
+
+        Also note that the store may have dropped the states of rate limits that have no effect.
 
         Args:
             now: The instant to judge the retention at. No worker's clock may be behind `now`.

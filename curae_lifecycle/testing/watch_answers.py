@@ -41,15 +41,17 @@ def find_header(response: Response, name: str) -> str:
 
 
 def check_response_is_stored(response: Response, changes: Changes, key: RecordKey) -> None:
-    """Check that a response that executed a request is stored under its key.
+    """Check law 12: the response of an executed request is stored once, under its idempotency key.
+
+    The response of a request that was refused before its execution is not checked.
 
     Args:
         response: The response.
-        changes: What was committed with it.
+        changes: The changes that were committed with the response.
         key: The idempotency key of the request.
 
     Raises:
-        LawBrokenError: One execution stored no response, several, or another one.
+        LawBrokenError: The changes store no response under the key, several, or another one.
     """
     if response.status not in _EXECUTED or b'"code":"IDEMPOTENCY_' in response.body:
         return
@@ -63,14 +65,14 @@ def check_response_is_stored(response: Response, changes: Changes, key: RecordKe
 
 
 def check_owner(changes: Changes, caller: Caller) -> None:
-    """Check law 15: every written value belongs to the caller.
+    """Check law 15: every written connection, session and binding belongs to the caller.
 
     Args:
-        changes: What was committed for a request.
+        changes: The changes that were committed for a request.
         caller: The caller of the request.
 
     Raises:
-        LawBrokenError: A value of another tenant was written.
+        LawBrokenError: One of these values belongs to another tenant.
     """
     for write in changes.writes:
         if isinstance(write, ConnectionWrite):
@@ -98,6 +100,7 @@ def check_retry_after(
 
     Raises:
         LawBrokenError: The limit had room, or `Retry-After` is not exact.
+        StopIteration: The response has no `Retry-After`.
     """
     window = timedelta(seconds=limit.seconds)
     if len(instants) < limit.limit or instants[-limit.limit] + window <= now:
@@ -129,12 +132,12 @@ def rule_that_answers(decision: AccessDecision) -> AccessRule:
 def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None) -> datetime | None:
     """Return the `revokedAt` that a response must show for a connection that is REVOKED.
 
-    If a tombstone ended the connection and no sweep has revoked it yet, the response shows the
-    instant of the tombstone.
+    If a tombstone ended the connection and the store does not hold the revocation yet, the response
+    shows the instant of the tombstone, or that of the connection's creation if it is later.
 
     Args:
         held: The connection as it is stored.
-        binding: The binding of its coordinate; `None` if there is none.
+        binding: The binding of the connection's coordinate; `None` if there is none.
     """
     ended = None if binding is None else binding.tombstoned_at
     if held.revoked_at is not None or ended is None:

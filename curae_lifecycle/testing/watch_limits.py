@@ -61,7 +61,7 @@ class LastCharge:
 
 
 class FullInstants:
-    """When each bucket is full again, by the requests that it admitted."""
+    """The instants at which the buckets are full again, computed from the admitted requests."""
 
     def __init__(self) -> None:
         """Start with full buckets."""
@@ -70,7 +70,10 @@ class FullInstants:
         self._latest: datetime | None = None
 
     def admit(self, key: BucketKey, now: datetime) -> None:
-        """Check that a bucket holds a token, and take it.
+        """Check that a bucket holds a token, and take that token.
+
+        If `now` is more than five minutes before an earlier charge, a clock was put back. All
+        buckets then count as full.
 
         Args:
             key: The key of the bucket.
@@ -149,7 +152,7 @@ class LimitHistory:
         admissions.since_drop = since_drop[-(limit.limit + _EXTRA_INSTANTS) :]
 
     def purge(self, now: datetime) -> None:
-        """Note that the store may have dropped the states that no longer had an effect.
+        """Note that the store may have dropped the states of limits that have no effect at `now`.
 
         Args:
             now: The instant of the purge, by the slowest clock.
@@ -166,18 +169,20 @@ class LimitHistory:
     ) -> None:
         """Check that a 429 was justified and that its `Retry-After` is right.
 
-        The check is skipped if the refusing limit has admitted another request since the load,
-        since its state was then no longer the loaded one.
+        The check is skipped if the refusing limit has admitted another request since the load. The
+        limit was then no longer in the loaded state.
 
         Args:
             response: The response.
             now: The instant that the request was decided for.
-            needs: The needs of the request; `None` if it was refused before the load.
+            needs: The needs of the request; `None`, for no check, if it was refused before the
+                load.
             commits_before_load: The number of commits that were observed before the values of the
                 request were loaded.
 
         Raises:
             LawBrokenError: The limit had room, or `Retry-After` is wrong.
+            StopIteration: The response has no `RateLimit` or no `Retry-After`.
         """
         if needs is None:
             return
@@ -231,6 +236,8 @@ def check_bucket_refusal(
     Raises:
         LawBrokenError: The bucket must admit the request, or the wait is longer than the window and
             five minutes.
+        StopIteration: The response has no `Retry-After`.
+        ValueError: `Retry-After` is not a whole number.
     """
     where = f"bucket {bucket.name} at {now.isoformat()}"
     window = timedelta(seconds=bucket.window)

@@ -66,8 +66,7 @@ BAD_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
 }
 """Invalid values, by member name.
 
-For a member that is not a key here, the checks send those of all these values that the parser of
-the member refuses.
+For any other member, the checks send those of all these values that its parser refuses.
 """
 
 Values = Mapping[str, object]

@@ -22,8 +22,11 @@ SMALL: Final = Bucket(name="kit", capacity=4, refill=1, seconds=60)
 _SLOW: Final = Bucket(name="slow", capacity=1, refill=1, seconds=7200)
 
 
-def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
-    """Send `count` requests, which use up a full bucket of that capacity; raise if one fails."""
+def use_up_bucket(app: App, count: int = SMALL.capacity) -> Steps[None]:
+    """Send `count` requests, which use up a full bucket of that capacity.
+
+    Raises `NotConformingError` if the server refuses one of them.
+    """
     for _ in range(count):
         yield from success(app.account_state("user"), client.OK)
 
@@ -50,13 +53,13 @@ def _one_bucket_per_key(app: App) -> Steps[None]:
     """Buckets belong to one API key, admit their capacity, and then say how long to wait."""
     yield from use("replace_buckets", (SMALL,))
     other = yield from app.second_key()
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     seconds = SMALL.window
     for _ in range(3):
         seconds = yield from _expect_empty(app)
     yield from success(other.account_state("user"), client.OK)
     yield from use("replace_buckets", (_SLOW,))
-    yield from emptied(app, _SLOW.capacity)
+    yield from use_up_bucket(app, _SLOW.capacity)
     answer = yield from send(app.account_state("user"))
     longer = limited(answer, policy=_SLOW.name, window=_SLOW.window, quota=_SLOW.capacity)
     for bucket, wait_time in ((SMALL, seconds), (_SLOW, longer)):
@@ -73,7 +76,7 @@ def _one_bucket_per_key(app: App) -> Steps[None]:
 def _bucket_refills(app: App) -> Steps[None]:
     """Buckets refill with time alone, and never beyond their capacity."""
     yield from use("replace_buckets", (SMALL,))
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     seconds = 0
     for _ in range(3):
         seconds = yield from _expect_empty(app)
@@ -81,7 +84,7 @@ def _bucket_refills(app: App) -> Steps[None]:
     yield from success(app.account_state("user"), client.OK)
     yield from _expect_empty(app)
     yield from wait(2 * SMALL.window * MOMENT)
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     yield from _expect_empty(app)
 
 
@@ -95,7 +98,7 @@ def _clock_corrected(app: App) -> Steps[None]:
     """Buckets emptied an hour ahead admit one request after the correction, and are then empty."""
     yield from use("replace_buckets", (SMALL,))
     yield from wait(HOUR)
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     yield from use("turn_clock_back", HOUR)
     yield from success(app.account_state("user"), client.OK)
     seconds = yield from _expect_empty(app)
@@ -115,7 +118,7 @@ def _clock_corrected_slightly(app: App) -> Steps[None]:
     yield from use("replace_buckets", (SMALL,))
     step = 4 * MINUTE
     yield from wait(step)
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     yield from use("turn_clock_back", step)
     seconds = yield from _expect_empty(app, turned_back=step)
     most = step.seconds + SMALL.seconds
@@ -173,13 +176,13 @@ def _all_or_nothing(app: App) -> Steps[None]:
     yield from app.use_up_initiates("user")
     for _ in range(client.INITIATES_PER_MINUTE):
         yield from expect_initiate_limited(app, "user")
-    yield from emptied(app, client.INITIATES_PER_MINUTE)
+    yield from use_up_bucket(app, client.INITIATES_PER_MINUTE)
     yield from use("replace_buckets", (SMALL, wide))
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     for _ in range(2 * client.INITIATES_PER_MINUTE):
         yield from _expect_empty(app)
     yield from use("replace_buckets", (wide, SMALL))
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     yield from _expect_empty(app)
 
 
@@ -215,7 +218,7 @@ def _bucket_order(app: App) -> Steps[None]:
     yield from send(request)
     yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
     yield from use("replace_buckets", (SMALL,))
-    yield from emptied(app)
+    yield from use_up_bucket(app)
     stranger = attrs.evolve(app, api_key="cae_live_nobody")
     yield from refusal(stranger.get("x"), 401, "UNAUTHENTICATED")
     yield from refusal(app.request("GET", "/x"), 404, "NOT_FOUND")

@@ -32,8 +32,8 @@ class Check:
         laws: The numbers of the laws that the check covers in part.
         rules: The rule names of the table rows that the check covers.
         hooks: The names of the hooks that the server must have for the check.
-        time_needed: How much time the check lets pass on the server's clock, if a page of the server
-            is valid for half an hour.
+        time_needed: How much time the check lets pass on the server's clock, if a hosted page of
+            the server is valid for half an hour.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Check:
     def begin(self, context: CheckContext) -> Steps[None]:
         """Make a new app, then yield the steps of the check with that app.
 
-        A runner performs each step: it sends the request or calls the hook. Of a check that needs
-        `pass_time`, the time is limited to the context's `max_time_per_check`.
+        A runner performs each step: it sends the request or calls the hook.
 
         Raises:
-            NotSeenError: The server's pages are valid for so long that more time would pass.
+            NotSeenError: A check that needs `pass_time` would let more time pass than the context's
+                `max_time_per_check`.
         """
         steps = self.steps((yield from new_app(context)))
         if "pass_time" in self.hooks:

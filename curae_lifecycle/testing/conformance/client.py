@@ -145,12 +145,12 @@ class App:
         return self.request("POST", "/curae-connect/initiate", body, key=key or self.new_key())
 
     def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Build a request that reads the account state of an app user, with more `headers`."""
+        """Build a request that reads the account state of an app user, with extra `headers`."""
         query = f"appUserId={quote(user, safe='')}"
         return self.request("GET", f"/curae-connect/account-state?{query}", None, *headers)
 
     def graduate(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Build a request that starts a user's graduation hand-off, with more `headers`."""
+        """Build a request that starts a user's graduation hand-off, with extra `headers`."""
         body = {"appUserId": user}
         return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
 
@@ -446,7 +446,7 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
 
 
 def status_of(connection: Document) -> str:
-    """Return a connection's status, ACTIVE for AUTHORIZED; raise the errors of `text`."""
+    """Return a connection's status, ACTIVE for AUTHORIZED, or raise `NotConformingError`."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
@@ -463,7 +463,7 @@ def as_document(value: object) -> Document:
 
 
 def id_of(connection: Document) -> str:
-    """Return the member `id` of a connection's JSON object; raise the errors of `text`."""
+    """Return the member `id` of a connection's JSON object, or raise `NotConformingError`."""
     return text(connection, "id")
 
 
@@ -484,7 +484,7 @@ def expect_outcome(outcome: str | None, expected: str) -> None:
 def record_by_hook(hook: str, *arguments: object, expected: str = "done") -> Steps[None]:
     """Call a hook that records a fact, and raise if it reports another outcome than `expected`.
 
-    A hook that reports no outcome (None) is accepted.
+    A hook that reports no outcome (None) passes.
     """
     expect_outcome((yield from use(hook, *arguments)), expected)
 

@@ -119,15 +119,15 @@ def outcome_name(outcome: object) -> str:
 
 
 def changed(before: Document, after: Document) -> frozenset[str]:
-    """Return the names of the members in which two JSON objects of a connection differ."""
+    """Return the names of the members that differ between two JSON objects of a connection."""
     names = before.keys() | after.keys()
     return frozenset([name for name in names if before.get(name) != after.get(name)])
 
 
 def stays(app: App, before: Document) -> Steps[None]:
-    """Read a connection again, and raise unless nothing about it changed.
+    """Read a connection again, and raise if a member differs from those in `before`.
 
-    `before` is its earlier JSON object.
+    `before` is the connection's earlier JSON object.
     """
     what = f"the set of changed members of connection {client.id_of(before)}"
     same(changed(before, (yield from app.seen(client.id_of(before)))), NOTHING, what)

@@ -63,6 +63,8 @@ class FactHooks(ABC):
     recording that the patient authorized. A subclass implements the abstract methods. Each other
     hook builds a fact, records it with `record_fact` and returns the outcome: `done`, `ignored` or
     a problem code.
+
+    A *coordinate* is one user of one SDK app, in the test or live environment.
     """
 
     @abstractmethod
@@ -86,7 +88,7 @@ class FactHooks(ABC):
 
     @abstractmethod
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Replace the standard buckets of every API key with these, all full.
+        """Replace the standard buckets of every API key with `buckets`, all full.
 
         `None` restores the server's own buckets.
         """

@@ -43,12 +43,13 @@ class ServerRaisedError(LifecycleError, AssertionError):
 def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerRaisedError:
     """Return the error to report if a function of the server raised `error`.
 
-    The message names that function, unless it is one of several that ran concurrently.
+    The message names the function that `step` calls. For a `Concurrently` it says only that a
+    concurrent step raised.
 
     Args:
         step: The step that called the function.
         error: The exception.
-        at_once: How many steps ran at once, this one included.
+        at_once: How many steps ran at once, `step` included.
     """
     match step:
         case HookCall(hook):
@@ -100,8 +101,8 @@ HistoryEntry = str | tuple[Request, Response]
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
     """Return the entries of a step and its outcome for `failure_of`.
 
-    A plain response is returned with its request, so that only a failed check describes it. Any
-    other outcome is described here, because it may be impossible to describe.
+    A plain response is returned with its request, so that it is described only if the check fails.
+    Any other outcome is described while the check runs. If that raises, the check fails.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:

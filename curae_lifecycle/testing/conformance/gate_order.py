@@ -19,8 +19,8 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     body_of,
     build_request,
     has_connection_id,
-    keyed,
     member_values,
+    needs_key,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.web.request import Request
@@ -102,12 +102,12 @@ class _Scene:
             yield "body", {"connection_id": "nonsense"}
         if any(each.name == "appUserId" for each in rule.query):
             yield "body", {"user": ""}
-        if keyed(rule):
+        if needs_key(rule):
             yield "key-missing", {"key": ""}
             yield "key-invalid", {"key": "k k"}
         if rule.key is KeyUse.NOT_ALLOWED:
             yield "key-not-allowed", {"key": "k"}
-        if keyed(rule):
+        if needs_key(rule):
             yield "idempotency", {"key": self.used_key}
         if rule.limit is not None:
             yield "limit", {"user": "busy"}

@@ -13,7 +13,7 @@ from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
     build_successful_request,
-    keyed,
+    needs_key,
     short_name,
 )
 from curae_lifecycle.testing.conformance.steps import CheckContext, Operations, Steps, later, send
@@ -260,5 +260,5 @@ def checks(operations: Operations) -> list[Check]:
             rules=REPLAY_RULES,
         )
         for kind in operations
-        if keyed(kind.rule)
+        if needs_key(kind.rule)
     ]

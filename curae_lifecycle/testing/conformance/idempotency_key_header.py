@@ -11,8 +11,8 @@ from curae_lifecycle.testing.conformance.gates import expect_documented_refusal,
 from curae_lifecycle.testing.conformance.operation_requests import (
     build_request,
     build_successful_request,
-    keyed,
     member_values,
+    needs_key,
     operations_where,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
@@ -24,7 +24,7 @@ CHECKS: Final = Checks()
 def _key_missing(app: App) -> Steps[None]:
     """Mutations other than graduation need an idempotency key."""
     connection_id = id_of((yield from app.created()))
-    for kind in operations_where(app, keyed):
+    for kind in operations_where(app, needs_key):
         request = without(build_request(app, kind, member_values(connection_id)), "idempotency-key")
         yield from expect_documented_refusal(request, 400, "IDEMPOTENCY_KEY_REQUIRED")
     yield from app.shows(connection_id, "PENDING")
@@ -51,7 +51,7 @@ def _key_invalid(app: App) -> Steps[None]:
     connection_id = id_of((yield from app.created()))
     headers = [[("Idempotency-Key", value) for value in values] for values in BAD_KEYS.values()]
     headers.append([("Idempotency-Key", "k-1"), ("idempotency-key", "k-1")])
-    for kind in operations_where(app, keyed):
+    for kind in operations_where(app, needs_key):
         plain = without(build_request(app, kind, member_values(connection_id)), "idempotency-key")
         for given in headers:
             yield from expect_documented_refusal(

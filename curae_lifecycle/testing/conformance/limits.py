@@ -47,7 +47,7 @@ def limited(answer: Response, policy: str, *, window: int, quota: int, turned_ba
 
     Raises:
         NotConformingError: The response is no 429 of this limit, its headers and details disagree,
-            or `Retry-After` is longer than the window and `turned_back`.
+            or `Retry-After` is more than `window + turned_back`.
     """
     details = client.expect_problem(answer, 429, "RATE_LIMITED")
     retry_after = _only_header(answer, "retry-after")

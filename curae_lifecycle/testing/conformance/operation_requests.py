@@ -41,7 +41,7 @@ def has_connection_id(rule: OperationRule) -> bool:
     return any(each.name == "connectionId" for each in rule.ids)
 
 
-def keyed(rule: OperationRule) -> bool:
+def needs_key(rule: OperationRule) -> bool:
     """Return whether an operation with this rule needs an idempotency key."""
     return rule.key is KeyUse.NEEDED
 
@@ -54,7 +54,7 @@ def short_name(kind: Kind) -> str:
 def member_values(connection_id: str, user: str = "user") -> dict[str, object]:
     """Return a connection, an app user and data packages as values of members, for requests.
 
-    Functions such as `build_request` take these values and choose the others.
+    Functions such as `build_request` take these values and choose those of other members.
 
     Args:
         connection_id: The connection's id.
@@ -100,7 +100,7 @@ def build_request(
         path += "?" + urlencode(queried)
     if body is None and rule.body:
         body = body_of(kind, values)
-    if key is None and keyed(rule):
+    if key is None and needs_key(rule):
         key = app.new_key()
     return app.request(rule.method, path, body, *headers, key=key)
 
@@ -109,8 +109,9 @@ def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
     """Build a valid body for an operation, with each required member; empty if it has no body.
 
     Args:
-        kind: The kind of request.
-        values: The values to use, by member name; `value_of` chooses the others.
+        kind: The class of the operation.
+        values: The values to use, by member name; `connectionId` is required. `value_of` chooses
+            the values of other members.
 
     Raises:
         NotSeenError: The kit does not know which value to send for a member.
@@ -124,8 +125,8 @@ def value_of(
 ) -> object:
     """Choose a value to send for a member of a request.
 
-    It is the known value, else the example of the member, else the first sample value that the
-    member's parser accepts.
+    A known value is taken first, then the example of the member. Without an example, the first
+    sample value that the member's parser accepts is taken.
 
     Args:
         wanted: The member.
@@ -133,7 +134,7 @@ def value_of(
         in_query: Whether the member belongs to a query. If so, its example or sample is text.
 
     Raises:
-        NotSeenError: The parser of the member accepts neither its example nor a sample value.
+        NotSeenError: The member's parser refuses the example or, without one, all sample values.
     """
     if wanted.name in values:
         return values[wanted.name]

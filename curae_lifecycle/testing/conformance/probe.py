@@ -51,6 +51,6 @@ def reason_not_run(down: Failure) -> str:
     """Return why the remaining checks are not run: the server is down.
 
     Args:
-        down: The failure that says so.
+        down: The failure of the check that found the server down.
     """
     return f"the server was down since {down.check}"

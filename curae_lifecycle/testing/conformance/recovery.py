@@ -96,9 +96,9 @@ def _is_superseded(standing: Standing, app: App) -> Steps[None]:
 
 
 def superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
-    """Try to reconnect a connection, and raise unless the server refuses that.
+    """Try to reconnect a connection that has a successor, and check that the server refuses.
 
-    The expected refusal is `CONNECTION_SUPERSEDED`: the connection has a successor already.
+    The expected refusal is `CONNECTION_SUPERSEDED`.
 
     Args:
         app: The app.

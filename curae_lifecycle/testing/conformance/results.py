@@ -49,9 +49,9 @@ class CheckOutcome(StrEnum):
     """The outcome of a check: passed, failed or not run.
 
     Attributes:
-        PASSED: The server keeps the rule.
-        FAILED: It does not.
-        NOT_RUN: The check needs a hook or time that the server does not give.
+        PASSED: The server kept the rules that the check covers.
+        FAILED: The server broke a rule, raised an error or took too long.
+        NOT_RUN: The server is down, or does not give a hook, time or value that the check needs.
     """
 
     PASSED = "passed"

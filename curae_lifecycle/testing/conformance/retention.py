@@ -21,7 +21,7 @@ from curae_lifecycle.testing.conformance.idempotency import (
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
     build_successful_request,
-    keyed,
+    needs_key,
     short_name,
 )
 from curae_lifecycle.testing.conformance.steps import (
@@ -233,5 +233,5 @@ def checks(operations: Operations) -> list[Check]:
             laws=(12,),
         )
         for kind in operations
-        if keyed(kind.rule)
+        if needs_key(kind.rule)
     ]

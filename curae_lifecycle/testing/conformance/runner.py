@@ -80,7 +80,7 @@ def run(
 ) -> Report:
     """Run the checks against a server.
 
-    In every thread that it starts, `send` and the hooks see a copy of the caller's context variables.
+    In each new thread, `send` and the hooks see a copy of the caller's context variables.
 
     Args:
         server: The server.
@@ -289,7 +289,7 @@ def run_check(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check and return its result, which is `None` if it passed.
+    """Run one check; return None if it passed, else a `Failure` or `NotRun`.
 
     If the check uses the hook `replace_buckets`, the server's own buckets are restored afterwards.
 

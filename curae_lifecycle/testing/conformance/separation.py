@@ -15,7 +15,7 @@ import attrs
 
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.buckets import SMALL, emptied
+from curae_lifecycle.testing.conformance.buckets import SMALL, use_up_bucket
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, require, same, success
 from curae_lifecycle.testing.conformance.idempotency import REUSE_RULES, expect_key_reused
@@ -98,7 +98,7 @@ def _owners_share_no_buckets(app: App) -> Steps[None]:
     yield from use("replace_buckets", (SMALL,))
     for wanted in _owners(app):
         yield from use("register_again", app.api_key, wanted)
-        yield from emptied(app)
+        yield from use_up_bucket(app)
 
 
 @CHECKS.add("limit.environments", laws=(10,), rules=("request.limit",))

@@ -63,9 +63,11 @@ class Server:
     what no request can, such as recording a fact. Each lets more checks run.
 
     A hook that records a fact may return its outcome: `done`, `ignored`, or the code of the problem
-    that refused it. If the hook returns `None`, the kit judges only what later requests show. The
-    hook must not raise when the server refuses the fact. A hook that cannot do what a check asks for
-    raises `NotSeenError` with the reason; the check is then not run.
+    that refused the fact. If the hook returns `None`, the kit judges only what later requests show.
+    The hook must not raise when the server refuses the fact. A hook that cannot do what a check
+    asks for raises `NotSeenError` with the reason; the check is then not run.
+
+    A *coordinate* is one user of one SDK app, in the test or live environment.
 
     Attributes:
         send: Sends a request and returns the response.
@@ -93,12 +95,12 @@ class Server:
             that no other hook records.
         may_read: Returns whether the server would now let a data package be read. Takes the
             connection's id and the package.
-        replace_buckets: Replaces the standard buckets of every key with these, all full. `None`
+        replace_buckets: Replaces the standard buckets of every key with given full ones. `None`
             restores the server's own buckets.
         register_again: Registers an existing API key for another app, account or scopes. The key
             keeps its id. Takes the key's text and the new registration.
-        change_key_id: Registers an existing API key again, under an id that no key had before. Takes
-            the key's text and the registration.
+        change_key_id: Registers an existing API key again, under an id that no key had before.
+            Takes the key's text and the registration.
         withdraw: Withdraws an API key. From then on the key is unknown. Takes the key's text.
         finish: Opens the URL of a next action and completes its page. Besides the outcome of a
             fact, it may return `gone` if the URL leads nowhere.

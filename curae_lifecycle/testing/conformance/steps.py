@@ -176,7 +176,7 @@ def use(hook: str, *arguments: object) -> Steps[str | None]:
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call a hook of the server, such as `may_read`, and return whether it returned True."""
+    """Call a hook of the server, such as `may_read`; return whether the hook returned True."""
     return (yield HookCall(hook, arguments)) is True
 
 

@@ -27,10 +27,10 @@ METHODS: Final[Mapping[str, str]] = {
     "purge": "purge",
     "outbox": "outbox",
 }
-"""The methods of a store that hooks call, by the name of the hook."""
+"""For each hook that needs an optional method of the store, the name of that method."""
 
 NO_CLOCK: Final = "the store has no attribute clock that can be replaced"
-"""Why a check of a deadline that the store itself judges is not run."""
+"""The reason for not running a check of a deadline that the store judges by its own clock."""
 
 _JUDGED_BY_STORE: Final = frozenset({"finish", "cancel", "purge"})
 """The hooks whose deadlines the store judges by its own clock."""

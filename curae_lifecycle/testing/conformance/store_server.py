@@ -111,17 +111,20 @@ class StoreHooks(FactHooks):
         return attrs.evolve(answer.response, headers=(*answer.response.headers, date))
 
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        """Register a new API key."""
+        """Register a new API key for the caller that `wanted` describes, and return its text."""
         text = f"cae_{wanted.environment}_{next(self._numbers)}"
         self.register_again(text, wanted)
         return text
 
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key again, with the app and the scopes of `wanted` and the same id."""
+        """Register an existing API key again, for the caller that `wanted` describes.
+
+        The id of the key is the one that `make_key` gave it.
+        """
         self._store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key again, under a key id that no key had before."""
+        """Register an existing API key again as `wanted` describes, under an unused key id."""
         caller = caller_of(api_key, wanted)
         new_id = ApiKeyId(f"{caller.api_key_id}-{next(self._numbers)}")
         self._store.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=new_id))
@@ -151,12 +154,12 @@ class StoreHooks(FactHooks):
             _call(cast("Method", self._purge), "purge")
 
     def withdraw(self, api_key: str) -> None:
-        """Withdraw an API key."""
+        """Withdraw an API key by the store's method `withdraw`."""
         withdraw = cast("Method", self._withdraw)
         _call(lambda: withdraw(ApiKey(api_key)), "withdraw")
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        """Return whether the access rules let a data package be read now."""
+        """Return whether the access rules let a data package of a connection be read now."""
         loaded = self._store.load(Needs(connection=ConnectionId(connection_id)))
         connection = loaded.snapshot.connection
         if connection is None:
@@ -165,7 +168,7 @@ class StoreHooks(FactHooks):
         return isinstance(decide_access(connection, package, loaded.now, era=era), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Replace the buckets of every API key with these, all full; `None` leaves no buckets."""
+        """Replace the buckets of every API key with `buckets`, all full; `None` leaves none."""
         self._settings = Settings(buckets=buckets or ())
         self._store.generation += 1
 
@@ -174,18 +177,27 @@ class StoreHooks(FactHooks):
         return self._store.now
 
     def record_fact(self, fact: Fact) -> FactAnswer:
-        """Record a fact in the store."""
+        """Record a fact in the store and return the answer: done, ignored or refused."""
         return record(self._store, fact)
 
     # --- Hosted pages -----------------------------------------------------------------------
 
     def finish(self, url: str) -> str:
-        """Finish the hosted page of a URL as its user; return the fact's outcome, or `gone`."""
+        """Finish the hosted page of a URL, which records a fact.
+
+        Returns:
+            The outcome of the fact; `gone` if the URL leads to no page.
+        """
         page = self._find_page(url)
         return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
-        """Decline on the hosted page of a URL as its patient; return the outcome, or `gone`."""
+        """Decline on the hosted page of a URL, which revokes a connection never authorized.
+
+        Returns:
+            The outcome of the revocation; `ignored` for a page about a session or a user; `gone` if
+            the URL leads to no page.
+        """
         page = self._find_page(url)
         if page is None:
             return "gone"

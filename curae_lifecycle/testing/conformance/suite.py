@@ -38,8 +38,9 @@ def conformance_tests(
 
     Returns:
         A function to bind to a name that pytest collects, such as `test_conformance`. In a class,
-            wrap it in `staticmethod`; a `unittest.TestCase` cannot hold it. A check that cannot be
-            run is skipped; the reason names what is missing. A failure says how to repeat the check.
+            wrap the function in `staticmethod`; a `unittest.TestCase` cannot hold it. A check that
+            cannot be run is skipped, with what is missing as the reason. A failure says how to
+            repeat the check.
     """
 
     def test(check: Check) -> None:

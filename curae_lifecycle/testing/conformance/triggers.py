@@ -1,7 +1,7 @@
 """Triggers as the kit fires them: through the hooks of facts, or through operations.
 
-The law of this module: **the kit can fire every trigger of a fact**. If `OWN_HOOKS` names no hook for
-a trigger, the hook `record_fact` gets its fact, built from the examples of the fact's members.
+The law of this module: **the kit can fire every trigger of a fact**. If `OWN_HOOKS` names no hook
+for a trigger, the hook `record_fact` gets its fact, built from the examples of the fact's members.
 """
 
 from __future__ import annotations
@@ -33,10 +33,13 @@ OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.EXPIRE: ("expire", ()),
     Trigger.REVOKE: ("revoke", (Actor.PLATFORM,)),
 }
-"""The triggers that one hook serves alone: the name of the hook, and the arguments after the connection's id."""
+"""The triggers that have a hook of their own.
+
+For each, the name of the hook, and the arguments of the hook after the connection's id.
+"""
 
 OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
-"""The names of these hooks."""
+"""The names of the hooks in `OWN_HOOKS`."""
 
 
 def hook_of(trigger: Trigger) -> str:
@@ -48,7 +51,7 @@ def hook_of(trigger: Trigger) -> str:
 
 
 def triggers_of(hooks: frozenset[str]) -> list[Trigger]:
-    """Return the triggers of facts that the kit can fire through a server's hooks."""
+    """Return the triggers of facts that the kit can fire through the hooks with these names."""
     return [each for each in Trigger if each in FACT_BY_TRIGGER and hook_of(each) in hooks]
 
 
@@ -68,7 +71,7 @@ def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
 def example_fact(kind: type[Fact], connection_id: str) -> Fact:
     """Build an example of a fact of the class `kind` about a connection.
 
-    Its other required members have their example values, and optional members their defaults.
+    Other required members of the fact have their example values, optional members their defaults.
     """
     return build(kind, {"connection_id": connection_id})
 

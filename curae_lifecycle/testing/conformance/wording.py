@@ -37,7 +37,7 @@ def difference(first: Response, second: Response) -> str:
 
 
 def format_argument(value: object) -> str:
-    """Format an argument or a result of a hook as `format_value` does, but texts unquoted."""
+    """Format an argument or result of a hook: texts as they are, others as by `format_value`."""
     match value:
         case Enum():
             return str(value.value)

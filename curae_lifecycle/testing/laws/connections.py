@@ -28,7 +28,11 @@ from curae_lifecycle.testing.laws.wire import (
 
 
 class StandingRule(Protocol):
-    """The type of a function such as `rules.connection.standing`, for the laws to check."""
+    """The type of a function such as `rules.connection.standing`, for the laws to check.
+
+    The function returns what a connection is at an instant. Its argument `era` is when the last
+    tombstone of the connection's coordinate was recorded, `None` before the first.
+    """
 
     def __call__(
         self, connection: Connection, now: datetime, /, *, era: datetime | None
@@ -213,7 +217,8 @@ def check_standing_is_monotone(
     Args:
         connection: The connection, which stays the same.
         instants: The instants at which to compare the connection's standings, in any order.
-        era: The era of the connection's coordinate, which stays the same, too.
+        era: When the last tombstone of the connection's coordinate was recorded; `None` before the
+            first. It is the same at all instants.
         standing: The function to check, which returns the standing of a connection at an instant.
 
     Raises:
@@ -244,13 +249,14 @@ def check_access(
         connection: The connection.
         package: The data package.
         now: The instant to decide for.
-        era: The present era of the connection's coordinate.
+        era: When the last tombstone of the connection's coordinate was recorded; `None` before the
+            first.
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
-        LawBrokenError: Access is granted although the connection is not ACTIVE at `now`, is of
-            another era or lacks the package. Or the grant has ended by `now`, or lasts longer than
-            the connection.
+        LawBrokenError: Access is granted although the connection is not ACTIVE at `now`, was made
+            in another era or lacks the package. Or the grant has ended by `now`, or lasts longer
+            than the connection.
     """
     decision = decide(connection, package, now, era=era)
     if not isinstance(decision, Granted):
@@ -288,7 +294,7 @@ def check_tombstone(
         gone: The connections of the coordinate that existed when the tombstone was recorded, and
             those that were created later from values loaded before it.
         now: An instant that is not before the tombstone.
-        era: The present era of the coordinate.
+        era: When the coordinate's last tombstone was recorded.
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
@@ -307,12 +313,13 @@ def check_chain(connections: Sequence[Connection], now: datetime, *, era: dateti
     """Check law 6: a chain is linear, and only its newest connection is PENDING.
 
     A PENDING connection past the deadline of its hand-off does not count as PENDING. An ACTIVE one
-    past its `expires_at` does not count as ACTIVE. One that was made under another era is neither.
+    past its `expires_at` does not count as ACTIVE. A connection of another era counts as neither.
 
     Args:
         connections: All connections of one chain, in any order.
         now: The instant to judge at. No stored instant may be later.
-        era: The present era of the chain's coordinate.
+        era: When the last tombstone of the chain's coordinate was recorded; `None` before the
+            first.
 
     Raises:
         LawBrokenError: The chain has a fork, a cycle, a gap, a wrong root id, a second coordinate
@@ -369,7 +376,7 @@ def _check_same_chain(each: Connection, root: Connection, where: str) -> None:
 def check_one_pending_successor(
     answers: Iterable[tuple[str, str]], *, stored: Iterable[Connection] = ()
 ) -> None:
-    """Check law 7: reconnects create one successor while it is pending, whatever their keys.
+    """Check law 7: while a successor is pending, reconnects with any keys create no other one.
 
     Args:
         answers: The answers to reconnects while the successor was pending. Each is a pair: the id

@@ -99,8 +99,8 @@ def check_wire_members(
             a success of one of them, or a problem.
 
     Raises:
-        LawBrokenError: A member is missing, not listed or repeated, or is an object that must not be
-            one. Or the body is not a JSON object.
+        LawBrokenError: A member is missing, not listed or repeated, or is an object but must not
+            be one. Or the body is not a JSON object.
     """
     if isinstance(body, bytes | str) and not body:
         return

@@ -92,8 +92,9 @@ class StoreArena:
     """An arena in which two actions race on one store object, for any store.
 
     Each race has a separate tenant in the store. After a race, the tenant's contents are compared
-    with the contents of a `MemoryStore` in which the same two actions ran in sequence. The store may
-    hold the tenants of earlier arenas. Its outbox is compared when `outbox_differences` is called.
+    with the contents of a `MemoryStore` in which the same two actions ran in sequence. The store
+    may hold the tenants of earlier arenas. Its outbox is compared when `outbox_differences` is
+    called.
 
     Args:
         store: The store, which both actions of a race use.
@@ -104,7 +105,10 @@ class StoreArena:
         self._numbers = count(1)
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
-        """Prepare a new tenant, and set the store's clock to the instant of the race."""
+        """Prepare a new tenant, and set the store's clock to the instant of the race.
+
+        Preparing a tenant runs the earlier actions of the scenario.
+        """
         settings = Settings(buckets=scenario.buckets)
         tenant = RaceTenant.of(next(self._numbers), settings)
         # Another arena may have used the store before.
@@ -145,7 +149,9 @@ class StoreArena:
         return StoreArena(MemoryStore())
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Load the tenant's binding, connections, open session, pages, and what else was touched.
+        """Return the values of a tenant: its binding, connections, open session and hosted pages.
+
+        The sessions, idempotency records and rate limits of `touched` are returned, too.
 
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
         can be compared. Of a record's fingerprint only the operation is returned: its digest
@@ -155,7 +161,8 @@ class StoreArena:
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race, and a `PageWrite` for each page to register.
+            touched: The writes of the race, and a `PageWrite` for each page to register, with that
+                page as `before` and `after`.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`.

@@ -153,7 +153,13 @@ def _race(
 
 
 def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str]) -> Content:
-    """Run actions one after the other in a scenario, and return the contents afterwards."""
+    """Run actions one after the other in a scenario, and return the contents afterwards.
+
+    Args:
+        arena: The arena with the store to use.
+        scenario: The scenario, set up for a new tenant.
+        names: The names of the tenant's actions, in the order in which they run.
+    """
     tenant = arena.set_up(scenario)
     actions, decided = tenant.actions(), list[PendingCommit]()
     for name in names:

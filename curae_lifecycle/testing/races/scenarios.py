@@ -95,7 +95,10 @@ class PendingCommit:
 
     @property
     def touched(self) -> tuple[Write, ...]:
-        """The writes, and a `PageWrite` of the page to register, if any, from itself to itself."""
+        """The writes, and a `PageWrite` of the page to register, if any.
+
+        That `PageWrite` has the page as `before` and as `after`.
+        """
         pages = () if self.page is None else (PageWrite(self.page, self.page),)
         return (*self.changes.writes, *pages)
 
@@ -346,7 +349,7 @@ class RaceTenant:
 
 
 Past = tuple[tuple[float, Action], ...]
-"""Earlier actions, each after the minute at which it runs, counted from `START`."""
+"""Earlier actions, as pairs: a minute, counted from `START`, and the action that runs then."""
 
 
 @attrs.frozen

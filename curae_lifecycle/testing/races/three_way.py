@@ -40,7 +40,10 @@ THREE_WAY_RACES: Final[tuple[tuple[str, tuple[str, str, str]], ...]] = (
     (_LAPSED, ("reconnect the first", "initiate", "tombstone")),
     (_REVOKED, ("reconnect the second", "initiate", "tombstone")),
 )
-"""The scenarios and actions that race three-way: one makes a connection, one binds, one ends."""
+"""Names of scenarios, each with three actions to race.
+
+One action makes a connection, one binds or graduates a user, and one is a tombstone.
+"""
 
 
 @attrs.frozen

@@ -50,8 +50,9 @@ def simulate(
         The summary of the world. Its `violation` holds the broken law, or is `None`.
 
     Raises:
-        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to `MAX_HOURS`.
-        StoreUnavailableError: The store raised it. Its temporary failures are not simulated.
+        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to
+            `MAX_HOURS`.
+        StoreUnavailableError: The store raised this error. The simulated server does not retry.
     """
     simulation = Simulation(
         seed, clients=clients, hours=hours, make_store=make_store, watched=watched

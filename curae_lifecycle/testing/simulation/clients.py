@@ -68,8 +68,8 @@ class User:
         name: The app user's id.
         gone_at: The instant at which the user stops using the apps.
         app_user: The app user in the live environment.
-        connections: The latest ids of the user's connections that each app knows, oldest first, by
-            app id.
+        connections: By app id, the ids of the user's connections that the app knows, oldest first.
+            Only the latest ids are kept.
     """
 
     name: values.AppUserId
@@ -80,9 +80,9 @@ class User:
     )
 
     def ids_known_by(self, client: Client) -> list[values.ConnectionId]:
-        """Return the stored list of the ids of this user's connections that a client knows.
+        """Return the ids of this user's connections that a client knows, oldest first.
 
-        The oldest id is first. A caller may append to the list.
+        The list is the stored one, not a copy: a caller may change it.
         """
         return self.connections.setdefault(client.caller.app_id, [])
 
@@ -111,7 +111,7 @@ class ClientRequest:
 
 
 class Population:
-    """The clients of a simulation, which are apps with an API key, and each account's users.
+    """The clients of a simulation, which are apps with their API keys, and each account's users.
 
     Clients 0 and 1 share a customer account, clients 2 and 3 the next one, and so on. The
     constructor registers all API keys with the store.

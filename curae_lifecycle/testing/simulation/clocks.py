@@ -16,7 +16,7 @@ _WORKERS: Final = 4
 _TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
 _SPANS: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=365))
 STEPS: Final = tuple(sign * span for sign in (1, -1) for span in _SPANS)
-"""The spans by which all clocks may be wrong after a step."""
+"""The spans by which all clocks may be wrong after a step; a negative one puts them back."""
 
 _RIGHT: Final = timedelta(0)
 
@@ -41,7 +41,7 @@ class Clocks:
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return `now`, or the earlier instant that all clocks share while they are put back."""
+        """Return the earlier one of the instants `now` and `shown(now)`."""
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:

@@ -106,7 +106,8 @@ class FactSource:
 
         Args:
             page: The page.
-            url: The URL of the page.
+            url: The URL of the page; `None` if it is not known. The fact names the URL or, at
+                random, no page.
         """
         return self._dice.around(300), Graduated(
             page.coordinate, page.user_id, page_url=self.maybe_name(url)
@@ -115,7 +116,9 @@ class FactSource:
     def sign_ups(
         self, user: AppUserId, session: CuraeConnectSession, url: str | None
     ) -> Iterator[DelayedFact]:
-        """Yield facts that complete the hand-off of a session; none if it has no hand-off.
+        """Yield facts that complete the hand-off of a session.
+
+        A session that awaits no hand-off yields none, unless the mishap `UNEXPECTED_FACT` happens.
 
         Args:
             user: The id of the app user.

@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """The mishaps of a simulated world; the value of each member says it in words."""
+    """The mishaps of a simulated world; the value of a member describes the mishap in words."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"

@@ -122,11 +122,12 @@ class SimulatedServer:
         journal: The log, to which each answer is added before it is checked.
 
     Attributes:
-        current_user: The app user of the running step, to whose log it is added; `None` if the step
-            belongs to no app user.
+        current_user: The app user of the running step, to whose log the step's requests and facts
+            are added; `None` if the step belongs to no app user.
         outbox: The messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
-        unrecorded: The hand-offs that happened on a page and are not recorded yet, by connection.
+        unrecorded: The authorizations that happened on a page and are not recorded yet, by the id
+            of the connection.
         conflicts: The number of commits that the store refused because of a conflict.
         facts: The number of judged facts, by kind and outcome.
     """

@@ -39,10 +39,10 @@ class Violation:
         law: The number of the law; `None` for a rule that is no numbered law, such as the order of
             the outbox.
         at: The simulated instant at which the law was broken.
-        log: The log of the app user whose step broke the law, as JSON lines that `replay` reads: the
-            registrations of API keys, then the committed requests and facts. If the commit of one of
-            them broke the law, it is the last line. For a message of the outbox there are only the
-            registrations.
+        log: The log of the app user whose step broke the law, as JSON lines that `replay` reads:
+            the registrations of API keys, then the committed requests and facts. If the commit of a
+            request or fact broke the law, that is the last line. For a message of the outbox there
+            are only the registrations.
         environment: The environment that the server serves, which `replay` needs to know; `None`
             if the server serves both.
     """

@@ -95,7 +95,8 @@ class Simulation:
         summary: The counts so far. `run` sets conflicts, facts and mishaps when it ends.
 
     Raises:
-        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to `MAX_HOURS`.
+        ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to
+            `MAX_HOURS`.
     """
 
     def __init__(

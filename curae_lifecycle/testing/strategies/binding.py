@@ -1,7 +1,8 @@
 """Strategies for bindings and connect sessions.
 
 The law of this module: **the rules' tables made every binding and session**. Bindings are
-provisioned, graduated, tombstoned and bound again. Sessions are initiated, and some have landed.
+provisioned, graduated, tombstoned and bound again. Sessions are initiated. The hand-offs of some
+have landed: the patient's return from the hosted page was recorded.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def _binding_of(answer: BindingTransition) -> LimitedAccountAppBinding:
 def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
     """Draw connect sessions with a hand-off in every state that the entry path allows.
 
-    - `EXISTING_ACTIVE_HANDOFF` (Path A): the hand-off landed when the session was minted.
-    - `NEW_ACTIVE_SIGNUP_HANDOFF` (Path B): the hand-off is awaited, or it landed later.
+    - `EXISTING_ACTIVE_HANDOFF` (Path A): the hand-off was complete when the session was created.
+    - `NEW_ACTIVE_SIGNUP_HANDOFF` (Path B): the hand-off is awaited, or was completed later.
     - `SILENT_LIMITED` (Path C): no hand-off is required.
 
     Args:
@@ -133,7 +134,7 @@ class CoordinateAct(StrEnum):
     Attributes:
         INITIATE: A session is initiated without a sign-up.
         INITIATE_SIGN_UP: A session is initiated, and a sign-up is preferred.
-        LAND: The hand-off of a session lands.
+        LAND: The hand-off of a session lands: its completion is recorded.
         GRADUATE: The LIMITED user becomes ACTIVE.
         TOMBSTONE: The user is gone.
     """

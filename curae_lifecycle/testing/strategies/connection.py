@@ -36,8 +36,8 @@ class FactTemplate:
 
     Attributes:
         kind: The class of the fact.
-        delay: How long before its recording the fact happened, but never before the connection was
-            created; zero leaves `happened_at` out.
+        delay: How long before its recording the fact happened. A fact never happens before its
+            connection is created. Zero leaves `happened_at` out.
         field_values: The other fields as pairs of name and value. A `timedelta` stands for the
             instant that long after the fact happened.
     """
@@ -49,8 +49,8 @@ class FactTemplate:
     def fact(self, connection: Connection, now: datetime) -> Fact:
         """Return the fact about a connection, to be recorded at `now`.
 
-        The `happened_at` of the fact is `delay` before `now`, but never before the creation of the
-        connection.
+        The `happened_at` of the fact is `delay` before `now`, or the creation of the connection if
+        that is later. Without a delay it is `None`.
 
         Args:
             connection: The connection, created no later than `now`.
@@ -224,8 +224,8 @@ def connection_histories(
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
     """Draw chains: a connection and its successors, if any, oldest first.
 
-    Each connection is as stored after all facts and reconnects of the chain. With six steps or more,
-    about one chain in twelve has seven connections, each of which but the last has lapsed.
+    Each connection is as stored after all facts and reconnects of the chain. With six steps or
+    more, about one chain in twelve has seven connections, and all but the last have lapsed.
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.

@@ -37,7 +37,7 @@ _STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
 
 
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
-    """Draw operations or facts of one class, with each field drawn by itself.
+    """Draw operations or facts of one class, with each field drawn independently.
 
     A field whose default is `None` is `None` in some draws. The IDs are arbitrary, not those of any
     store.

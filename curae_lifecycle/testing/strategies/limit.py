@@ -2,6 +2,9 @@
 
 The law of this module: **a run of requests made every drawn state**; the limit refused some of the
 requests.
+
+There are two kinds of limits. An exact log remembers the instant of each admission. A token bucket
+holds tokens, which come back with time.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ _MOST_REQUESTS: Final = 12
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
-    """Draw rate limits with an exact log: at most 1, 2, 3 or 10 requests in 1 or 60 seconds."""
+    """Draw exact logs: limits of at most 1, 2, 3 or 10 requests in any 1 or 60 seconds."""
     return st.builds(
         ratelimit.ExactLog,
         st.sampled_from(("initiate", "graduation")),
@@ -63,7 +66,7 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
-    """Draw states of exact logs, each after a run of requests as in `charges`."""
+    """Draw states of exact logs, the instants of admissions, each after a run as in `charges`."""
     return (
         exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
     )
@@ -96,8 +99,8 @@ def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
 def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
     """Draw the remaining allowance of a rate limit at `START`, after a run of requests.
 
-    The requests of the run come up to 3 hours after `START`, as if the server's clock had stepped
-    back. So `reset_seconds` can be longer than the window of the limit.
+    The requests of the run come up to 3 hours after `START`, as if the server's clock had been
+    stepped back since. So `reset_seconds` can be longer than the window of the limit.
     """
     return charges().map(lambda charge: ratelimit.limit_left(charge.policy, charge.state, START))
 

@@ -37,8 +37,8 @@ class Log(traffic.Terse):
         lines: The JSON lines in time order, without line feeds.
         traffic: The run of traffic that was printed.
         with_responses: Whether each request line holds the response. If not, each request line
-            names its answer, and later lines refer to the IDs in that answer by the name, as in
-            `{a1.connection.id}`.
+            gives its answer a name, such as `a1`. Later lines refer to an ID in the answer by that
+            name, as in `{a1.connection.id}`.
     """
 
     lines: tuple[bytes, ...]
@@ -95,14 +95,14 @@ def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ..
     """Return a run of traffic as the lines of a log, in time order.
 
     The first lines register the API keys of `CALLERS` and set the buckets of the run, if any. A
-    graduation names no user and no hosted page, because `replay` gives LIMITED users other IDs; if
-    it was refused, it names both, and `replay` refuses it, too.
+    graduation that was not refused names no user and no hosted page, because `replay` gives LIMITED
+    users other IDs. A refused graduation names both, and `replay` refuses it, too.
 
     Args:
         run: The run of traffic.
         with_responses: Whether each request line holds the response, whose IDs `replay` adopts. If
-            not, `replay` makes up the IDs, and later lines refer to an ID by a name that the line
-            of the request has, such as `{c1.connection.id}`.
+            not, `replay` makes up the IDs. Each request line then gives its answer a name, and
+            later lines refer to an ID by that name, as in `{a1.connection.id}`.
     """
     setup = [
         _line(START, "register", format_caller(secret, caller))

@@ -60,8 +60,8 @@ def transitions() -> st.SearchStrategy[Transition]:
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
     """Draw `Done` answers to a fact, each with the changed connection.
 
-    Each is the last `Done` answer of a history. If the history has none, it is the answer to a
-    revocation of its first connection.
+    Each is the last `Done` answer of a history. For a history without one, the answer is that to a
+    revocation of the connection as it was created.
     """
     return connection_histories().map(
         lambda history: _last_answer(Done, history, _revoke(history.created))
@@ -71,8 +71,8 @@ def done_transitions() -> st.SearchStrategy[Done[Connection]]:
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
     """Draw `Ignored` answers to a fact, each with the unchanged connection.
 
-    Each is the last `Ignored` answer of a history. If the history has none, it is the answer to a
-    second revocation.
+    Each is the last `Ignored` answer of a history. For a history without one, the answer is that to
+    a second revocation.
     """
     return connection_histories().map(
         lambda history: _last_answer(Ignored, history, _revoke(_revoke(history.created).value))
@@ -82,8 +82,8 @@ def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
 def refused_transitions() -> st.SearchStrategy[Refused]:
     """Draw `Refused` answers to a fact, each with its problem.
 
-    Each is the last `Refused` answer of a history. If the history has none, it is the answer to an
-    authorization at the deadline of the hand-off.
+    Each is the last `Refused` answer of a history. For a history without one, the answer is that to
+    an authorization at the deadline of the hand-off.
     """
     return connection_histories().map(
         lambda history: _last_answer(
@@ -181,7 +181,7 @@ def initiations() -> st.SearchStrategy[Initiated]:
 
 
 def landings() -> st.SearchStrategy[Landing]:
-    """Draw results of a hand-off that landed: its session and the binding of the new user."""
+    """Draw results of a completed hand-off: its session and the binding of the new user."""
     delays = st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME - TICK))
     return st.builds(_landing, values.coordinates(), values.session_ids(), delays)
 
@@ -250,7 +250,7 @@ def replays() -> st.SearchStrategy[KnownResponse]:
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw `LeaseLost`: an attempt renews its lease after the server dropped the record."""
+    """Draw `LeaseLost`: an attempt renews its lease after an operator erased its record."""
     return attempts().map(_lost_lease)
 
 

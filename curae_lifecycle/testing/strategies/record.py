@@ -30,7 +30,7 @@ _LEASE: Final = timedelta(minutes=1)
 
 
 def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
-    """Draw fingerprints of the operations that `operations` draws."""
+    """Draw fingerprints of operations: the name of each with a digest of its values."""
     return operations().map(fingerprint)
 
 
@@ -57,7 +57,7 @@ def response_references() -> st.SearchStrategy[ResponseReference]:
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """Draw attempts: the first, second or third of a record, whose earlier ones were released."""
+    """Draw attempts: the first, second or third of a record; earlier ones ended without effect."""
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
@@ -99,7 +99,7 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Draw idempotency records; the caller chooses the instant at which to look at their standing."""
+    """Draw idempotency records of every state; what a record is depends on the instant, too."""
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
@@ -135,7 +135,7 @@ class RecordAct(StrEnum):
         RENEW: The attempt renews its lease.
         BEGIN_OTHER: Another request with the same key begins.
         RESOLVE: An operator records the response of an attempt whose worker died.
-        RESOLVE_NOTHING: An operator records that such an attempt had no effect.
+        RESOLVE_NOTHING: An operator records that an attempt whose worker died had no effect.
         FORGET: An operator erases the stored response.
     """
 
@@ -220,7 +220,8 @@ _OFFSETS: Final = (
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
     """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
 
-    Each step is taken by the newest attempt, or by the one before it, whose lease may be lost.
+    The newest attempt, or the attempt before it, completes, releases or renews. Its lease may be
+    lost.
 
     Args:
         max_steps: The largest number of steps.

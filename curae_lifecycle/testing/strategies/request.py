@@ -134,8 +134,8 @@ def server_settings() -> st.SearchStrategy[Settings]:
 def requests() -> st.SearchStrategy[Request]:
     """Draw well-formed HTTP requests for every operation.
 
-    `read` of `web.read` turns each request into a `Call`, if the caller that it gets has the scope
-    `connection:write`.
+    `read` of `web.read` turns each request into a `Call`, if the caller passed to `read` has the
+    scope `connection:write`.
     """
     return st.builds(
         format_request, calls(), st.sampled_from(("Bearer cae_live_k1", "Bearer cae_test_k1"))

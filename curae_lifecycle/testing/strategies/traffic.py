@@ -103,7 +103,7 @@ class Exchange(Terse):
         request: The HTTP request.
         call: The call that `read` of `web.read` makes of the request.
         needs: The names of the values to load for the call: `call.needs`.
-        snapshot: The values loaded for `needs`. For `SpecialStep.LANDED` it also has a
+        snapshot: The values loaded for `needs`. For `SpecialStep.LANDED` the snapshot also has a
             `landed_handoff`, if the requested connection exists.
         new_ids: The new IDs and the next action that the decision could use.
         decision: The decision of `decide` on the call.
@@ -167,7 +167,7 @@ Interaction = Exchange | RecordedFact | AccessQuestion
 class Traffic:
     """A run of traffic in one store, which was empty before.
 
-    It has requests, facts, and access questions, which ask if a connection grants access.
+    An access question asks whether a connection grants access to a data package.
 
     Attributes:
         buckets: The buckets of the server's settings.
@@ -214,7 +214,7 @@ class SpecialStep(StrEnum):
     """Special kinds of steps in drawn traffic, beside the operations and the facts.
 
     Attributes:
-        LANDED: A get of a connection whose hand-off has landed.
+        LANDED: A get of a connection, while the server knows an authorization that is not recorded.
         SIGN_UP: An initiate that prefers a sign-up.
         ALL_KNOWN: A get of an account state whose `If-None-Match` lists the tag of every state.
         ACCESS: No request, but the question whether a data package may be read.
@@ -290,8 +290,8 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     """Draw lists of steps for `play_traffic`, in any order, at most 3 hours after `START`.
 
-    The longest lists of two or more begin with a create, so that no step is left out for want of a
-    connection.
+    Lists of `max_steps` steps, if more than one, begin with a create. So no step is left out
+    because no connection exists.
 
     Args:
         max_steps: The largest number of steps.

@@ -25,8 +25,8 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     body_of,
     build_request,
     build_successful_request,
-    keyed,
     member_values,
+    needs_key,
     operations_where,
     short_name,
     takes,
@@ -90,7 +90,7 @@ def test_operations_where_returns_those_whose_rule_matches() -> None:
     found = operations_where(app(), lambda rule: rule.method == "GET")
     assert found == [each for each in OPERATIONS if each.rule.method == "GET"]
     assert 0 < len(found) < len(OPERATIONS)
-    assert operations_where(app(), keyed) == [
+    assert operations_where(app(), needs_key) == [
         each for each in OPERATIONS if each.rule.key is KeyUse.NEEDED
     ]
 
