@@ -58,13 +58,11 @@ def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
 def format_response(response: Response) -> dict[str, Json]:
     """Format a response: its status, headers and body as text; an empty body becomes null.
 
-    If a header is repeated, only its last value is kept.
-
-    Raises:
-        UnicodeDecodeError: The body is not UTF-8.
+    If a header is repeated, only its last value is kept. Bytes that are not UTF-8 are shown as
+    escapes.
     """
     return {
         "status": response.status,
         "headers": dict(response.headers),
-        "body": response.body.decode() or None,
+        "body": response.body.decode(errors="backslashreplace") or None,
     }

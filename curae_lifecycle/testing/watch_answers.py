@@ -27,17 +27,21 @@ from curae_lifecycle.testing.laws.connections import AccessRule
 _EXECUTED: Final = frozenset({200, 201, 404, 409})
 
 
-def find_header(response: Response, name: str) -> str:
-    """Return the value of the first header with a name, which the response must have.
+def limit_header(response: Response, name: str, where: str) -> str:
+    """Return the value of a header that the refusal of a rate limit must have.
 
     Args:
-        response: The response.
+        response: The response, a 429.
         name: The name of the header, in lower case.
+        where: The limit and the instant, for the error's message.
 
     Raises:
-        StopIteration: The response has no such header.
+        LawBrokenError: The response has no such header.
     """
-    return next(value for key, value in response.headers if key == name)
+    for key, value in response.headers:
+        if key == name:
+            return value
+    raise LawBrokenError(10, f"refused without the header {name}", where)
 
 
 def check_response_is_stored(response: Response, changes: Changes, key: RecordKey) -> None:
@@ -99,15 +103,14 @@ def check_retry_after(
         where: The limit's name and the app user, for the error's message.
 
     Raises:
-        LawBrokenError: The limit had room, or `Retry-After` is not exact.
-        StopIteration: The response has no `Retry-After`.
+        LawBrokenError: The limit had room, or `Retry-After` is missing or not exact.
     """
     window = timedelta(seconds=limit.seconds)
     if len(instants) < limit.limit or instants[-limit.limit] + window <= now:
         raise LawBrokenError(10, "refused although the limit had room", where)
     # `Retry-After` is in whole seconds, rounded up.
     expected = str(-((now - instants[-limit.limit] - window) // timedelta(seconds=1)))
-    retry_after = find_header(response, "retry-after")
+    retry_after = limit_header(response, "retry-after", where)
     if retry_after != expected:
         what = f"Retry-After is {retry_after} s instead of {expected} s"
         raise LawBrokenError(10, what, where)

@@ -6,6 +6,7 @@ never read.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,13 +20,16 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.watch_answers import check_retry_after, find_header
+from curae_lifecycle.testing.watch_answers import check_retry_after, limit_header
 
 _EXTRA_INSTANTS: Final = 54
 """The number of instants that are kept beyond a limit, since workers' clocks can disagree."""
 
 _LIMITS: Final = (ExactLog("initiate", 10, 60), ExactLog("graduation", 10, 60))
 """The limits of the platform, stated a second time so that a wrong rule is noticed."""
+
+_WHOLE_SECONDS: Final = re.compile("[0-9]{1,15}")
+"""A whole number; HTTP's structured fields allow no more digits."""
 
 _SECOND: Final = timedelta(seconds=1)
 _TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
@@ -181,12 +185,13 @@ class LimitHistory:
                 request were loaded.
 
         Raises:
-            LawBrokenError: The limit had room, or `Retry-After` is wrong.
-            StopIteration: The response has no `RateLimit` or no `Retry-After`.
+            LawBrokenError: The limit had room, `RateLimit` is missing, or `Retry-After` is missing
+                or wrong.
         """
         if needs is None:
             return
-        policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
+        where = f"a 429 at {now.isoformat()}"
+        policy = limit_header(response, "ratelimit", where).partition(";")[0].strip('"')
         for bucket in needs.buckets:
             if bucket.bucket.name == policy:
                 self._check_bucket(response, bucket, now, commits_before_load=commits_before_load)
@@ -234,17 +239,17 @@ def check_bucket_refusal(
         last: The instant of the bucket's last charge; `None` if there is none.
 
     Raises:
-        LawBrokenError: The bucket must admit the request, or the wait is longer than the window and
-            five minutes.
-        StopIteration: The response has no `Retry-After`.
-        ValueError: `Retry-After` is not a whole number.
+        LawBrokenError: The bucket must admit the request, `Retry-After` is missing or no whole
+            number, or the wait is longer than the window and five minutes.
     """
     where = f"bucket {bucket.name} at {now.isoformat()}"
     window = timedelta(seconds=bucket.window)
     if last is None or not -window < last - now <= window + _TOLERANCE:
         raise LawBrokenError(10, f"refused although its last charge was at {last}", where)
-    retry_after = find_header(response, "retry-after")
+    retry_after = limit_header(response, "retry-after", where)
+    if _WHOLE_SECONDS.fullmatch(retry_after) is None:
+        raise LawBrokenError(10, "Retry-After is no whole number of seconds", where)
     # `Retry-After` is in whole seconds, rounded up.
-    if int(retry_after) * _SECOND > window + _TOLERANCE:
+    if int(retry_after) > (window + _TOLERANCE) // _SECOND:
         what = f"Retry-After is {retry_after} s, more than the window and five minutes"
         raise LawBrokenError(10, what, where)

@@ -94,3 +94,4 @@ def test_response_line_has_its_body_as_text_or_null() -> None:
         "headers": headers,
         "body": None,
     }
+    assert format_response(attrs.evolve(response, body=b"a\xff"))["body"] == r"a\xff"

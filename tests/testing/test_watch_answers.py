@@ -26,7 +26,7 @@ from curae_lifecycle.testing.watch_answers import (
     check_owner,
     check_response_is_stored,
     check_retry_after,
-    find_header,
+    limit_header,
     rule_that_answers,
     shown_revoked_at,
 )
@@ -147,9 +147,11 @@ def test_law_10_check_reports_a_429_while_the_limit_has_room(
         check_wait(1, seconds, instants)
 
 
-def test_find_header_returns_the_first_of_two_with_one_name() -> None:
+def test_header_of_a_429_is_the_first_of_two_with_its_name() -> None:
     response = Response(429, (("a", "1"), ("retry-after", "2"), ("retry-after", "3")), b"")
-    assert find_header(response, "retry-after") == "2"
+    assert limit_header(response, "retry-after", "limit") == "2"
+    with broken(10, "refused without the header ratelimit", where="limit"):
+        limit_header(response, "ratelimit", "limit")
 
 
 def test_stub_access_rule_always_returns_the_given_decision() -> None:

@@ -30,7 +30,7 @@ SECOND = timedelta(seconds=1)
 NOW = START.isoformat()
 
 
-def check(last: datetime | None, *, wait: int = 1) -> None:
+def check(last: datetime | None, *, wait: int | str = 1) -> None:
     refused = Response(status=429, headers=(("retry-after", str(wait)),), body=b"")
     check_bucket_refusal(refused, BUCKET, START, last=last)
 
@@ -50,6 +50,14 @@ def test_law_10_watch_reports_a_wait_over_refill_plus_5_minutes() -> None:
     check(START, wait=302)
     with pytest.raises(LawBrokenError, match="Retry-After is 303 s"):
         check(START, wait=303)
+
+
+@pytest.mark.parametrize(
+    "wait", ["", "soon", "-1", "1.5", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 5000]
+)
+def test_law_10_watch_reports_a_malformed_retry_after(wait: str) -> None:
+    with broken(10, "Retry-After is no whole number of seconds", where=f"bucket second at {NOW}"):
+        check(START, wait=wait)
 
 
 def test_law_10_watch_reports_a_refusal_by_an_uncharged_bucket() -> None:
@@ -176,6 +184,22 @@ def test_law_10_watch_applies_the_limit_of_a_custom_operation() -> None:
 def test_law_10_watch_reports_a_custom_limit_refusing_too_early() -> None:
     with broken(10, "refused although the limit had room"):
         refuse_ping(watch_pings(69), 10)
+
+
+@pytest.mark.parametrize("missing", ["ratelimit", "retry-after"])
+def test_law_10_watch_reports_a_429_without_a_header_of_limits(missing: str) -> None:
+    refused = limited(10, "ping")
+    headers = tuple(each for each in refused.response.headers if each[0] != missing)
+    refused = attrs.evolve(refused, response=attrs.evolve(refused.response, headers=headers))
+    needs = attrs.evolve(call_of(request("initiate")).needs, limit=PINGED)
+    with broken(10, f"refused without the header {missing}"):
+        watch_pings(70).observe_response(refused, START + 80 * SECOND, needs=needs)
+
+
+def test_law_10_watch_reports_a_bucket_429_without_retry_after() -> None:
+    refused = Response(status=429, headers=(), body=b"")
+    with broken(10, "refused without the header retry-after", where=f"bucket second at {NOW}"):
+        check_bucket_refusal(refused, BUCKET, START, last=START)
 
 
 def test_law_10_watch_reports_a_wrong_wait_of_a_custom_limit() -> None:
