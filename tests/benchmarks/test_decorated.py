@@ -64,6 +64,6 @@ def test_plain_function_is_found_under_its_decorators(found: object, file: str, 
     assert (function.__name__, function.__code__.co_filename) == (name, file)
 
 
-def test_plain_function_from_another_file_is_not_found() -> None:
+def test_plain_function_is_none_for_a_function_of_another_file() -> None:
     assert plain_function(keys.record_key, deadline.__file__) is None
     assert plain_function(Call, keys.__file__) is None

@@ -258,7 +258,7 @@ def test_connection_committed_during_an_erasure_is_erased(platform: Platform) ->
     assert platform.status(late.id) == "NOT_FOUND"
 
 
-def test_purge_deletes_an_erasure_row_whose_binding_is_missing(platform: Platform) -> None:
+def test_purge_deletes_an_erasure_row_of_a_user_without_binding(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_binding")])

@@ -180,7 +180,7 @@ def test_expires_at_before_authorization_is_a_broken_log_line() -> None:
         assert log.fact("connection.authorize", **ends) == "broken"
 
 
-def test_handoff_dated_before_its_session_is_recorded() -> None:
+def test_handoff_fact_dated_before_its_session_is_accepted() -> None:
     log = Log()
     body = {"appUserId": "user-1", "preferSignup": True}
     log.request("POST", "/api/sdk/v1/curae-connect/initiate", body)

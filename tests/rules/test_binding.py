@@ -204,7 +204,7 @@ happenings = st.lists(
 
 
 @given(happenings)
-def test_binding_state_never_moves_back_for_the_same_user(
+def test_account_state_never_moves_back_for_the_same_user(
     happened: list[tuple[str, str]],
 ) -> None:
     binding: LimitedAccountAppBinding | None = None

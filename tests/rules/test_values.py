@@ -309,7 +309,7 @@ def test_ceil_seconds_is_the_least_sufficient_wait(span: int) -> None:
 # --- Identity ------------------------------------------------------------------------------
 
 
-def test_app_user_of_a_coordinate_leaves_out_its_app() -> None:
+def test_app_user_of_a_coordinate_has_no_app_id() -> None:
     expected = AppUser(Environment.LIVE, COORDINATE.customer_account_id, COORDINATE.app_user_id)
     assert COORDINATE.app_user == expected
     assert [str(environment) for environment in Environment] == ["live", "test"]

@@ -205,7 +205,7 @@ def test_log_handlers_of_a_framework_get_errors_without_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["Exception on the way", "Exception on [x", "Not an Exception on"])
-def test_message_only_similar_to_one_with_a_path_is_unchanged(text: str) -> None:
+def test_message_resembling_a_server_error_is_logged_unchanged(text: str) -> None:
     with logged() as log:
         logging.getLogger("an.app").error(text)
     assert [line["message"] for line in log.lines] == [text]

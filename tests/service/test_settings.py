@@ -140,7 +140,7 @@ def test_operation_with_members_out_of_field_order_raises() -> None:
         Settings(operations=(Swapped,))
 
 
-def test_from_members_method_allows_members_out_of_field_order() -> None:
+def test_operation_with_from_members_may_reorder_its_members() -> None:
     class Built(Words):
         rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
 

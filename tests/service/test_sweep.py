@@ -72,7 +72,7 @@ def test_tombstone_sweep_does_not_revoke_the_rest_of_a_chain() -> None:
         (START - timedelta(days=9000), at(10)),
     ],
 )
-def test_sweep_dates_a_revocation_at_tombstone_or_later_creation(
+def test_sweep_dates_revocation_at_creation_if_after_tombstone(
     tombstoned_at: datetime, revoked_at: datetime
 ) -> None:
     binding = attrs.evolve(GONE, tombstoned_at=tombstoned_at)

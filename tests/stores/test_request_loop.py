@@ -93,7 +93,7 @@ def test_401_without_api_key_has_machine_time_and_type_base() -> None:
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
 
 
-def test_full_account_is_counted_and_logged_without_its_name(
+def test_store_full_error_is_counted_and_logged_without_account(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stats = RetryStats(store_full=1)

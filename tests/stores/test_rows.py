@@ -129,7 +129,7 @@ def test_sql_row_has_the_document_and_expiry_of_its_value() -> None:
             assert row.expires_at is None
 
 
-def test_connection_and_session_rows_hold_the_coordinate_key() -> None:
+def test_only_connection_and_session_rows_hold_coordinate_keys() -> None:
     user = coordinate_key(COORDINATE)
     for write in written():
         row = row_of(write)

@@ -277,7 +277,7 @@ INITIATE: Final = Part(
             tests=(
                 "rules/test_ratelimit::test_law_10_any_60_seconds_admit_at_most_10_initiates",
                 "rules/test_ratelimit::test_app_user_limits_are_ten_a_minute",
-                "rules/test_values::test_app_user_of_a_coordinate_leaves_out_its_app",
+                "rules/test_values::test_app_user_of_a_coordinate_has_no_app_id",
             ),
             names=("10", "minute"),
         ),

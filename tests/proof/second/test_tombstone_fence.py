@@ -129,7 +129,7 @@ def test_binding_of_the_next_user_keeps_the_tombstone_times(world: World) -> Non
     assert kept.tombstoned_at == START - HOUR
 
 
-def test_connection_and_session_keep_tombstone_time_at_creation(world: World) -> None:
+def test_connection_and_session_store_time_of_previous_tombstone(world: World) -> None:
     old = id_of(world.create())
     world.tombstone()
     new, session = id_of(world.create()), id_of(world.initiate())

@@ -265,7 +265,7 @@ def test_tombstone_in_a_full_store_still_revokes_connections() -> None:
     assert world.row(made).status is Status.REVOKED
 
 
-def test_tombstone_of_an_unlinked_user_succeeds_if_store_is_full() -> None:
+def test_tombstone_in_a_full_store_succeeds_without_a_binding() -> None:
     world = in_memory(capacity=2)
     made = id_of(world.create("ada"))
     for user in ("ben", "cid"):

@@ -199,7 +199,7 @@ def test_wait_for_a_response_ends_at_a_deadline_before_its_limit(
 
 
 @pytest.mark.parametrize(("name", "act"), [("wait", wait), ("wait_async", wait_async)])
-def test_wait_for_a_response_polls_at_the_given_interval(
+def test_wait_for_database_response_polls_at_the_given_interval(
     ends: tuple[socket.socket, socket.socket],
     monkeypatch: pytest.MonkeyPatch,
     name: str,

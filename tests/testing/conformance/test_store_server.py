@@ -173,7 +173,7 @@ def test_package_may_be_read_only_while_authorized() -> None:
     assert world.hook("may_read", connection_id, "labs") is False
 
 
-def test_package_of_an_unknown_connection_may_not_be_read() -> None:
+def test_data_package_of_an_unknown_connection_is_unreadable() -> None:
     world = World()
     assert world.hook("may_read", "c0ffee00-0000-4000-8000-00000000dead", "labs") is False
 
@@ -439,7 +439,7 @@ class FailingPurge(MemoryStore):
         raise LookupError(now, limit)
 
 
-def test_error_of_a_simulated_clock_purge_names_the_method() -> None:
+def test_failed_purge_by_simulated_clock_names_the_purge_method() -> None:
     with pytest.raises(LookupError) as raised:
         World(FailingPurge()).hook("purge")
     assert raised.value.__notes__ == ["the store's method purge raised this"]

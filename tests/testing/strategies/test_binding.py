@@ -282,7 +282,7 @@ def test_history_graduates_only_the_bound_user() -> None:
     assert unbound.binding is None
 
 
-def test_history_ignores_a_copy_of_a_reported_tombstone() -> None:
+def test_user_history_ignores_tombstone_with_same_happened_at() -> None:
     past = play(
         (NOW, INITIATE, 0, False),
         (MINUTE, TOMBSTONE, 0, False),

@@ -326,7 +326,7 @@ def test_drawn_coordinate_history_is_consistent(past: CoordinateHistory) -> None
 
 @pytest.mark.slow
 @given(draw.record_histories())
-def test_drawn_record_history_ends_in_its_last_steps_record(past: RecordHistory) -> None:
+def test_drawn_record_history_ends_with_record_of_its_last_step(past: RecordHistory) -> None:
     assert past.record is (past.steps[-1].record if past.steps else None)
     tokens = [each.token for each in past.records]
     assert tokens == sorted(tokens)
