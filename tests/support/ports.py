@@ -6,6 +6,7 @@ would give the same one to a parallel process, since a server takes seconds to l
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import time
@@ -23,6 +24,15 @@ _HELD: Final[list[socket.socket]] = []
 """For each given port, a UDP socket with the same number until this process ends: it reserves the
 port, and a TCP server does not need it.
 """
+
+
+def _close_held() -> None:
+    # Otherwise each prints a `ResourceWarning` below the report of the tests.
+    while _HELD:
+        _HELD.pop().close()
+
+
+atexit.register(_close_held)
 
 
 def free_port() -> int:
