@@ -464,7 +464,7 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         "return load(BucketState, number_document(None, members))",
     ): "Buckets are in their first form, as every kind without upgrades.",
     (
-        "stores.sql.failures.is_refusal",
+        "stores.sql.failures.has_connect_error_code",
         "case Dialect.SQLITE: return False",
         "",
     ): _FALSY,

@@ -64,12 +64,12 @@ class Holder(StrEnum):
 
 
 class UpkeepAction(StrEnum):
-    """The actions of a server, or of its operator, on a record that no attempt is executing.
+    """The actions of a server or its operator on an idempotency record without a running attempt.
 
     Attributes:
         RESOLVE_ANSWERED: Record that an attempt whose worker died took effect, with its response.
         RESOLVE_NOTHING: Record that an attempt whose worker died had no effect.
-        FORGET: Erase the stored response on purpose; the key stays used.
+        FORGET: Erase the stored response on purpose; the idempotency key stays used.
     """
 
     RESOLVE_ANSWERED = "resolve with a response"

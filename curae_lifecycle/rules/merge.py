@@ -16,13 +16,13 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 
 
 class MergeError(LifecycleError, ValueError):
-    """The error of merging two snapshots with different identities.
+    """The error of merging snapshots of two connections, which have different identities.
 
     If both ids are equal, another member of `ConnectionIdentity` differs.
 
     Attributes:
-        left: The id of one snapshot.
-        right: The id of the other snapshot.
+        left: The connection's id in the left snapshot.
+        right: The connection's id in the right snapshot.
     """
 
     def __init__(self, left: ConnectionId, right: ConnectionId) -> None:

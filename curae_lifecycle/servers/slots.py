@@ -110,7 +110,7 @@ class Slots:
         """Free the slot of a request that has ended, and give free slots to waiting requests.
 
         Args:
-            names: The names with which the request took the slot.
+            names: The names that were passed to take the slot, such as the request's API key.
         """
         self._taken -= 1
         self._nameless -= not names

@@ -106,10 +106,9 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
         """
 
     def drop(self, key: _Key) -> int:
-        """Drop the value of a key; a chain is dropped as a whole.
+        """Drop the value of a key, and return how many values were dropped.
 
-        Returns:
-            How many values were dropped.
+        That is one, except for connections: their key is that of a chain, which is dropped whole.
         """
         del self[key]
         return 1

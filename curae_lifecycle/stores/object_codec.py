@@ -80,7 +80,9 @@ class ObjectCodec:
         self._names = {*parts, *others}
 
     def read(self, document: Document) -> object:
-        """Return the value of a JSON object; a missing member gets the default of its field.
+        """Build an instance of the codec's class from a JSON object.
+
+        A missing member gets the default of its field.
 
         Raises:
             MalformedError: A member is invalid, or is missing although its field has no default;

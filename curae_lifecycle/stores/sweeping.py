@@ -49,7 +49,9 @@ def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
 
 
 async def sweep(store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier) -> Changes:
-    """Revoke every connection that the last tombstone of a coordinate ended, in batches.
+    """Store as REVOKED each connection that a coordinate's last tombstone ended, in batches.
+
+    They have given no access since the tombstone, but their rows do not say so yet.
 
     Args:
         store: The store.

@@ -19,7 +19,7 @@ class NumberedIds:
 
     Args:
         hosted_page_base_url: The beginning of every hosted page's URL.
-        lifetime: The lifetime of a next action.
+        lifetime: How long each hosted page can be opened, from the creation of its URL.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class StoreWithApiKeys(Store, Protocol):
     def register(self, api_key: ApiKey, caller: Caller) -> object:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        The next request is judged by that caller.
+        From the next request on, the key belongs to that caller.
 
         Args:
             api_key: The key.

@@ -117,7 +117,9 @@ def check_retry_after(
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:
-    """Return an access rule that always gives one decision, so that a law can check it.
+    """Return an access rule that always gives one decision.
+
+    So a law that takes an access rule can check a decision that was made before.
 
     Args:
         decision: The decision.

@@ -105,6 +105,9 @@ class Graduated(fact.Fact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Move a LIMITED binding to ACTIVE if the fact's user is the bound user.
 
+        A fact without a user means the bound user. The fact is ignored if that user is ACTIVE. It
+        is refused if another user is bound, or if the account is UNLINKED or TOMBSTONED.
+
         Raises:
             ArgumentError: `happened_at` is more than five minutes after `now`, and the user was
                 not ACTIVE before.

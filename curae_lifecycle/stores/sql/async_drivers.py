@@ -68,8 +68,8 @@ class PsycopgConnection:
     async def run_all(self, statements: Sequence[Statement]) -> bool:
         """Run statements in order, and always return True.
 
-        Other drivers return False if a statement did not change its `expected_rows`. With this
-        driver, the SQL from `statement.combine` raises an error instead.
+        The drivers of SQLite and MariaDB return False if a statement did not change its
+        `expected_rows`. On PostgreSQL, the SQL from `statement.combine` raises an error instead.
         """
         await self._run(statements)
         return True
@@ -180,8 +180,8 @@ class AsyncpgConnection:
     async def run_all(self, statements: Sequence[Statement]) -> bool:
         """Run statements in order, and always return True.
 
-        Other drivers return False if a statement did not change its `expected_rows`. With this
-        driver, the SQL from `statement.combine` raises an error instead.
+        The drivers of SQLite and MariaDB return False if a statement did not change its
+        `expected_rows`. On PostgreSQL, the SQL from `statement.combine` raises an error instead.
         """
         await self._run(statements)
         return True

@@ -33,8 +33,8 @@ from curae_lifecycle.stores.sql.engine_factory import (
     dialect_of,
 )
 from curae_lifecycle.stores.sql.failures import (
+    has_connect_error_code,
     is_conflict,
-    is_refusal,
     is_transient,
     reason,
     to_store_error,
@@ -297,6 +297,6 @@ def _reraise_unconnected(dialect: Dialect, error: Exception) -> NoReturn:
     # need its text to see why a server does not start.
     if isinstance(error, PoolTimeoutError):
         raise StoreUnchangedError("no connection was free in time") from None
-    if is_refusal(dialect, error) or is_transient(dialect, error):
+    if has_connect_error_code(dialect, error) or is_transient(dialect, error):
         raise StoreUnchangedError(f"no connection ({reason(dialect, error)})") from error
     raise error

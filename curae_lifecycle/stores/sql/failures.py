@@ -94,8 +94,12 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
             return code in _TRANSIENT_MARIADB_CODES
 
 
-def is_refusal(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether a server refused a connection with `error`, as after a changed password."""
+def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:
+    """Return whether an error of connecting has a code, as after a changed password.
+
+    The result is False for SQLite, which has no server, and for psycopg, which gives such errors no
+    code; `is_transient` returns True for those.
+    """
     code = _code(dialect, error)
     match dialect:
         case Dialect.SQLITE:

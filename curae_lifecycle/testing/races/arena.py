@@ -74,7 +74,7 @@ class Arena(Protocol[AnyStore]):
             tenant: The tenant.
             touched: The writes of the race, and a `PageWrite` for each hosted page that an action
                 registered or tried to register, with that page as `before` and `after`. The values
-                of these writes must be returned, and the session `tenant.open_session`, all with
+                of these writes must be returned, and the session `tenant.open_session_id`, all with
                 the names and texts that the arena of `reference()` returns. Other values of the
                 tenant may be returned if that arena returns them, too.
 
@@ -201,7 +201,7 @@ def _load_values(
             if other is not None:
                 yield f"{name} of {connection.id}", other
     # A hand-off whose commit was refused touched it, and in sequence nothing may.
-    opened = store.load(Needs(session=tenant.open_session)).snapshot.session
+    opened = store.load(Needs(session=tenant.open_session_id)).snapshot.session
     if opened is not None:
         yield f"session {opened.id}", opened
     writes = [*touched]

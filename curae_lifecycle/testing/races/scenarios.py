@@ -238,7 +238,7 @@ class RaceTenant:
         return ConnectionId(self._uuid(_SECOND))
 
     @property
-    def open_session(self) -> SessionId:
+    def open_session_id(self) -> SessionId:
         """The id of the session that waits for a sign-up, in scenarios that open one."""
         return SessionId(self._uuid(_SESSIONS + _SIGN_UP))
 
@@ -313,7 +313,7 @@ class RaceTenant:
     def actions(self) -> Mapping[str, Action]:
         """Return the actions of the tenant that race against each other, by name."""
         first, second, request = self.first, self.second, self.request_action
-        landed = HandoffCompleted(self.open_session, UserId("user-9"))
+        landed = HandoffCompleted(self.open_session_id, UserId("user-9"))
         graduated = Graduated(
             self.coordinate, UserId(f"user-{_BOUND}"), page_url=self.page_url(_GRADUATION)
         )

@@ -4,7 +4,7 @@ The law of this module: **a run of requests made every drawn state**; the limit 
 requests.
 
 There are two kinds of limits. An exact log remembers the instant of each admission. A token bucket
-holds tokens, which come back with time.
+holds tokens, which are refilled with time.
 """
 
 from __future__ import annotations

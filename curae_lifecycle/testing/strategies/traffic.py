@@ -332,7 +332,7 @@ def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """Draw a request and its answer, and every value in between, after up to five other steps."""
+    """Draw an `Exchange`: the last of up to six steps, a request with all that was computed for it."""
     requests = tuple((each,) for each in _REQUESTS)
     last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), requests)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), last)

@@ -105,7 +105,7 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
     )
     assert tenant.first == ConnectionId("5a00001b-0000-4000-8000-000000000001")
     assert tenant.second == ConnectionId("5a00001b-0000-4000-8000-000000000002")
-    assert tenant.open_session == SessionId("5a00001b-0000-4000-8000-0000000003ed")
+    assert tenant.open_session_id == SessionId("5a00001b-0000-4000-8000-0000000003ed")
     assert tenant.page_url(4) == "https://connect.example/5a00001b/4"
 
 
