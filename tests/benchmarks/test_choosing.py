@@ -44,7 +44,7 @@ def test_chosen_modules_depend_on_the_seed_alone() -> None:
     assert set.union(*[choose_modules(sizes, 3, seed=seed) for seed in range(30)]) == {*sizes}
 
 
-def test_large_modules_are_chosen_more_often_than_small_ones() -> None:
+def test_modules_to_mutate_are_more_often_large_than_small() -> None:
     sizes = {"small": 10, "large": 30}
     chosen = [choose_modules(sizes, 1, seed=seed) for seed in range(400)]
     assert 270 < chosen.count({"large"}) < 330

@@ -444,7 +444,7 @@ def test_policy_header_of_a_bucket_has_its_capacity_and_window(
 
 
 @given(names, st.integers(1, 10**9))
-def test_rate_limit_header_rounds_the_wait_up_to_seconds(name: str, wait: int) -> None:
+def test_ratelimit_header_rounds_its_wait_up_to_whole_seconds(name: str, wait: int) -> None:
     text, parameters = parse_item(format_rate_limit(RateLimited((), ExactLog(name, 1, 1), wait)))
     assert (text, parameters["r"]) == (name, 0)
     seconds = parameters["t"]

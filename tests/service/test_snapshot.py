@@ -64,7 +64,7 @@ def test_new_id_not_a_lower_case_uuid_raises(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "\ud800", None, 7])
-def test_new_user_id_not_a_text_raises(value: object) -> None:
+def test_new_user_id_that_is_empty_or_not_valid_text_raises(value: object) -> None:
     with pytest.raises(ArgumentError, match="text that is not empty") as raised:
         attrs.evolve(new_ids(), user_id=UserId(cast("str", value)))
     assert raised.value.argument == "user_id"

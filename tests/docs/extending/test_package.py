@@ -82,7 +82,7 @@ def test_package_copy_missing_a_documented_edit_fails_the_check(tmp_path: Path) 
     ],
     ids=["preview", "row"],
 )
-def test_trigger_without_preview_or_table_row_fails_at_import(
+def test_trigger_without_preview_function_or_row_fails_at_import(
     tmp_path: Path, start: str, error: str
 ) -> None:
     copy = page.copy_package(tmp_path)

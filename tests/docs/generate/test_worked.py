@@ -183,7 +183,7 @@ def test_worked_example_of_a_rule_without_test_or_mutant_raises(
         laws_and_tests.changes_noticed(table, table.rows[0])
 
 
-def test_mutants_shown_per_rule_add_up_to_those_of_its_table() -> None:
+def test_killed_mutants_per_rule_add_up_to_those_of_its_table() -> None:
     for name, table in TABLES.items():
         changes = sum(laws_and_tests.changes_noticed(table, row) for row in table.rows)
         _, killed, _, _ = COUNTS[name]

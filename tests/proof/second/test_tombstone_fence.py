@@ -315,7 +315,7 @@ def test_connection_older_than_a_tombstone_is_always_revoked(world: World, ended
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_is_revoked_if_binding_tombstone_time_differs(world: World) -> None:
+def test_connection_is_revoked_if_its_era_is_not_the_bindings(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):

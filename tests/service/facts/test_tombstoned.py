@@ -137,7 +137,7 @@ def of_present_era(connection: Connection) -> Connection:
     return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=ERA))
 
 
-def test_get_shows_a_tombstone_as_revoked_at_of_a_connection() -> None:
+def test_get_shows_tombstone_or_later_creation_as_revoked_at() -> None:
     for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
         binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
         snapshot = curae.Snapshot(connection=OLD, binding=binding)

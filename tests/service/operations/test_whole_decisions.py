@@ -258,7 +258,7 @@ def test_account_state_is_304_if_the_client_holds_it_else_200(
     assert decision == attrs.evolve(expected, binding=LIMITED)
 
 
-def test_graduation_decision_is_201_and_charges_its_limit() -> None:
+def test_start_graduation_decision_is_201_and_charges_its_limit() -> None:
     charge = RateWrite(
         key=LimitKey(COORDINATE.app_user, "graduation"),
         policy=GRADUATION_LIMIT,

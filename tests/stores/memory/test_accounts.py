@@ -120,7 +120,7 @@ def test_account_at_capacity_still_accepts_updates_and_replays() -> None:
     assert made.sizes() == before
 
 
-def test_tombstones_of_unknown_users_take_room_of_their_account() -> None:
+def test_tombstones_of_unknown_users_count_toward_capacity() -> None:
     made = store(capacity=3)
     for number in range(2):
         coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(f"unknown-{number}"))

@@ -178,7 +178,7 @@ def test_refused_shared_charge_is_repeated_request_by_request() -> None:
     run(scenario())
 
 
-def test_refused_charge_of_one_waiting_request_is_not_repeated() -> None:
+def test_refused_charge_of_a_single_request_is_not_repeated() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)

@@ -164,7 +164,7 @@ def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) 
     assert asyncio.run(waiting_store.outbox()) == store.outbox()
 
 
-def test_store_charges_before_the_commit_only_with_charge_apart() -> None:
+def test_store_charges_before_commit_only_by_charge_apart_option() -> None:
     database = Noting(Dialect.SQLITE)
     threaded = ThreadedDatabase(database)
     plain: list[AnyStore] = [SqlStore(database), AsyncSqlStore(threaded)]

@@ -178,7 +178,7 @@ def test_new_app_is_fresh_and_of_the_environment_of_the_check() -> None:
         assert (each.environment, each.scopes) == (Environment.TEST, WRITING)
 
 
-def test_new_app_asks_for_a_key_of_the_given_account_and_app() -> None:
+def test_new_app_calls_make_key_with_the_given_account_and_app() -> None:
     kit = context()
     steps = client.new_app(kit, account=ACCOUNT, app_id="app-7", environment=Environment.TEST)
     wanted = ApiKeyRequest("app-7", ACCOUNT, Environment.TEST)

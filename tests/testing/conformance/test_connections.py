@@ -392,7 +392,7 @@ def test_time_needed_grows_with_each_lapsed_connection() -> None:
         (RefuseWith(ProblemCode.HANDOFF_LAPSED), "HANDOFF_LAPSED"),
     ],
 )
-def test_outcome_of_a_table_row_has_the_name_that_hooks_report(outcome: object, name: str) -> None:
+def test_outcome_name_of_a_row_is_done_ignored_or_problem_code(outcome: object, name: str) -> None:
     assert connections.outcome_name(outcome) == name
 
 

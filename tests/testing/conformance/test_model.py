@@ -285,7 +285,7 @@ def test_hook_that_reports_no_outcome_of_a_fact_passes(compare: Compare) -> None
 # --- The clock, and what the store adopts --------------------------------------------------------
 
 
-def test_model_step_pass_time_varies_how_long_it_waits(compare: Compare) -> None:
+def test_pass_time_step_waits_from_70_seconds_to_25_hours(compare: Compare) -> None:
     spans = ["0:01:10", "0:01:10", "0:11:00", "0:47:00", "5:10:00", "1 day, 1:00:00", "0:01:10"]
     lines = compare(*[("pass_time", pick) for pick in range(7)]).lines[1:]
     assert lines == [f"pass_time {each}" for each in spans]

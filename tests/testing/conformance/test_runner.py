@@ -117,7 +117,9 @@ def test_check_of_a_plain_server_uses_live_and_no_race_rounds(run_one: RunOne) -
 
 @pytest.mark.parametrize("names", [{"X-Id", "x-hop"}, ["x-id", "X-Hop"]])
 @in_both_ways
-def test_names_of_varying_headers_may_have_capitals(run_one: RunOne, names: Iterable[str]) -> None:
+def test_varying_headers_argument_accepts_names_in_capitals(
+    run_one: RunOne, names: Iterable[str]
+) -> None:
     full = Reference().server()
     server = Server(full.send, full.make_key, varying_headers=names)
     assert context_seen(run_one, server).context.varying == {"x-id", "x-hop"}

@@ -213,7 +213,7 @@ def test_history_binds_a_new_user_after_a_tombstone() -> None:
     assert [each.generation for each in past.bindings] == [1, 1, 2]
 
 
-def test_history_bindings_skip_a_step_without_a_binding() -> None:
+def test_bindings_of_a_history_omit_steps_without_a_binding() -> None:
     past = play_acts(SIGN_UP, LAND)
     assert [each.binding for each in past.steps] == [None, past.binding]
     assert users_of(past) == [("u-100", ACTIVE)]

@@ -235,7 +235,7 @@ def test_law_17_watch_names_a_create_moved_past_a_tombstone() -> None:
 # --- Sessions and bindings --------------------------------------------------------------------
 
 
-def test_law_watch_accepts_a_session_that_waits_and_then_lands() -> None:
+def test_law_watch_accepts_an_awaited_handoff_that_completes() -> None:
     watch = stored(SessionWrite(None, WAITING))
     watch.observe_commit((SessionWrite(WAITING, WAITING),), at(1))
     watch.observe_commit((SessionWrite(WAITING, session()),), at(1))
