@@ -104,7 +104,7 @@ class ProblemType:
     Attributes:
         kind: The kind of the problem.
         retryable: Whether the same request with the same key may succeed later.
-        details: The member names of the problem's `details`, in the order of `detail_values`.
+        details: The names of the problem's details, in the order of `Problem.detail_values`.
     """
 
     kind: ProblemKind

@@ -138,7 +138,7 @@ class Snapshot:
         session: The session that `needs.session` names.
         binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
             `connections`.
-        connections: The connections of `needs.connections`; a page is in the order of the ids.
+        connections: The connections that `needs.connections` selects; a page is sorted by id.
         page: The hosted page that `needs.page` names; `None` if another page replaced it or its row
             is gone.
         landed_handoff: An authorization that the pending `connection` does not record yet.

@@ -38,7 +38,13 @@ def seconds_left(most: float) -> float:
 
 @contextmanager
 def deadline_scope(seconds: float) -> Generator[None]:
-    """Set a deadline `seconds` from now for a `with` block, unless an earlier one is set already."""
+    """Set a deadline for the blocking calls in a `with` block; an earlier one that is set stays.
+
+    The block is not interrupted. A blocking call asks `seconds_left` how long it may take.
+
+    Args:
+        seconds: The time from now to the deadline.
+    """
     token = _DEADLINE.set(min(_DEADLINE.get(), monotonic() + seconds))
     try:
         yield

@@ -76,7 +76,8 @@ class MemoryStore:
     Args:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
-            are counted apart.
+            are counted apart. A commit that would exceed it raises `StoreFullError` and stores
+            nothing. Hosted pages and tombstones of new users are not limited.
         ended_retention: How long to keep sessions that expired, and chains of which every
             connection is REVOKED, EXPIRED or LAPSED. At least 24 hours, so that a replayed response
             names no value that was dropped. `None` keeps them for ever.

@@ -259,7 +259,10 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
     def locate(
         self, write: BindingWrite
     ) -> tuple[KeyParts, LimitedAccountAppBinding | None, Owner]:
-        """Return the key of the coordinate, its stored binding (None if new) and its account."""
+        """Return the key of a write's coordinate, the stored binding (None if new) and its owner.
+
+        The owner is the coordinate's environment and customer account.
+        """
         coordinate = write.after.coordinate
         name = coordinate_key_parts(coordinate)
         return name, self.get(name), (coordinate.environment, coordinate.customer_account_id)

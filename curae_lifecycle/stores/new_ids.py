@@ -82,7 +82,7 @@ class RandomIds:
 def random_microseconds() -> int:
     """Return a random number of microseconds, from 0 to less than one second.
 
-    A request with an external call adds them to its lease. So its idempotency record differs from
-    that of every other attempt.
+    A request with an external call adds them to its lease. So two attempts almost never have equal
+    idempotency records.
     """
     return randbelow(SECOND)

@@ -135,7 +135,8 @@ class ClusterClient:
             fails.
 
     Raises:
-        ArgumentError: `urls` is empty or holds something other than Redis URLs.
+        ArgumentError: `urls` is empty or a single text, or a URL is malformed, has a query or is
+            not a Redis URL.
     """
 
     def __init__(
@@ -202,7 +203,8 @@ def create_cluster_client_async(
             fails.
 
     Raises:
-        ArgumentError: `urls` is empty or holds something other than Redis URLs.
+        ArgumentError: `urls` is empty or a single text, or a URL is malformed, has a query or is
+            not a Redis URL.
     """
     nodes = _Nodes.of(urls)
     return redis.asyncio.RedisCluster(

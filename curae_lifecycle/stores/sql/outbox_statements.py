@@ -61,12 +61,15 @@ class Due(NamedTuple):
 
 
 def due_statement(dialect: Dialect, limit: int) -> Statement:
-    """Build the SELECT of messages that a worker may claim.
+    """Build the SELECT of messages that a worker may claim: at most one of each subject.
+
+    Of each subject, only the first message that is not dead is considered. There are three cases:
+    the message waits for nothing, its wait or its claim has ended, or its wait begins in the
+    future, because the database's clock was set back.
 
     Args:
         dialect: The database's dialect.
-        limit: The largest number of messages to select of each kind: never tried, due again, and
-            delayed before the clock was put back, so that their delay begins in the future.
+        limit: The largest number of messages to select for each case.
     """
     now = f"(SELECT {NOW_SQL[dialect]})"
     parts = (

@@ -73,10 +73,14 @@ def _only_header(answer: Response, name: str) -> str:
 
 
 def expect_initiate_limited(app: App, user: str) -> Steps[int]:
-    """Send an initiate that the limit must refuse, and return the seconds of its `Retry-After`.
+    """Send an initiate for a user whose limit is used up; return the seconds of its `Retry-After`.
+
+    Args:
+        app: The app that sends the request.
+        user: The app user's id.
 
     Raises:
-        NotConformingError: The response is not the refusal that `limited` expects.
+        NotConformingError: The response is not the 429 of the limit `initiate`; see `limited`.
     """
     return limited(
         (yield from send(app.initiate(user))),

@@ -77,10 +77,11 @@ def example_fact(kind: type[Fact], connection_id: str) -> Fact:
 
 
 def settable_members(trigger: Trigger) -> frozenset[str]:
-    """Return the members of a connection that a trigger may set, without status and `updatedAt`.
+    """Return the names of the connection members that a trigger may change.
 
-    These are the members that the rules of the trigger change from some status, and the members
-    that the connection shares with the fact that fires the trigger, if any.
+    These are the members that the trigger's rules change in at least one status. If a fact fires
+    the trigger, connection members with the same name as a member of the fact are included.
+    `status` and `updatedAt` are left out.
     """
     fact = FACT_BY_TRIGGER.get(trigger)
     named = [] if fact is None else [member.name for member in fact.members]

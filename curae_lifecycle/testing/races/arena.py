@@ -149,9 +149,10 @@ class StoreArena:
         return StoreArena(MemoryStore())
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Return the values of a tenant: its binding, connections, open session and hosted pages.
+        """Return the stored values that a race can change, as text that can be compared.
 
-        The sessions, idempotency records and rate limits of `touched` are returned, too.
+        They are the tenant's binding, its connections with their successors and heads, its open
+        session, the hosted pages that were opened before the race, and what `touched` names.
 
         The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
         can be compared. Of a record's fingerprint only the operation is returned: its digest

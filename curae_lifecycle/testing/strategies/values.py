@@ -140,7 +140,7 @@ def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
 
 
 def data_package() -> st.SearchStrategy[rules.DataPackage]:
-    """Draw names of a data package: `labs` and two others, and any that the library allows."""
+    """Draw a data package: `labs`, `clinical_summary`, `medications` or any other allowed name."""
     plain = st.sampled_from(("labs", "clinical_summary", "medications"))
     strange = st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)
     return st.one_of(plain, strange, st.sampled_from(_PACKAGE_EDGES)).map(rules.DataPackage)
