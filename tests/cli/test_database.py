@@ -165,7 +165,7 @@ def test_refused_connection_exits_1_with_the_drivers_reason(
 # --- The command ------------------------------------------------------------------------------
 
 
-def test_database_purge_prints_what_it_deleted(
+def test_database_purge_says_which_values_it_deletes(
     platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["database", "purge", "--database", platform.url]) == 0

@@ -23,7 +23,7 @@ from tests.support.commands import Command
 MESSAGE = Delivery(number=7, attempt=1, kind="AccessEnded", subject="s", document={"a": 1})
 
 
-def test_printed_message_is_flushed_before_it_is_deleted(
+def test_outbox_command_flushes_each_message_that_it_prints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raw = io.BytesIO()

@@ -354,9 +354,7 @@ def test_reconnect_is_refused_if_the_successor_has_revoked_at(
 
 
 @pytest.mark.parametrize(("cell", "reach"), REVOCATION_REACH.items())
-def test_patient_or_platform_revocation_ends_rest_of_the_chain(
-    cell: tuple[str], reach: str
-) -> None:
+def test_each_actor_revokes_as_far_as_revocation_reach_says(cell: tuple[str], reach: str) -> None:
     (actor,) = cell
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
