@@ -102,5 +102,10 @@ EQUIVALENT_TESTING: Final[dict[Key, str]] = {
         ): "The number of the commit replaces it in the next line."
         for other in ("None", "1")
     },
+    (
+        "testing.watch_limits.check_bucket_refusal",
+        "if int(retry_after) > (window + _TOLERANCE) // _SECOND:",
+        "if int(retry_after) > (window + _TOLERANCE) / _SECOND:",
+    ): "Both spans are whole seconds.",
 }
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

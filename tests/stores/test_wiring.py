@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial, wraps
@@ -247,13 +248,29 @@ def test_proxy_that_forwards_calls_to_a_store_is_accepted() -> None:
         wiring.check_store_kind(Proxy(ASYNC_STORE), "serve_async", is_async=False)
 
 
-WRONG_ARGUMENTS: Final[dict[str, tuple[object, ...]]] = {
-    "request": (None, MINT, b"GET / HTTP/1.1"),
-    "id_factory": (None, RandomIds, START),
-    "settings": (None, Settings),
-    "retry_policy": (None, 3),
-    "stats": (3,),
+def test_store_kind_check_looks_only_at_the_load_method() -> None:
+    class Mixed:
+        caller_of = commit = STORE.caller_of
+
+        async def load(self) -> None:
+            raise NotImplementedError  # only its signature is checked
+
+    wiring.check_store_kind(Mixed(), "serve", is_async=True)
+    with pytest.raises(ArgumentError, match="so use serve_async"):
+        wiring.check_store_kind(Mixed(), "serve_async", is_async=False)
+
+
+WRONG_ARGUMENTS: Final[dict[str, tuple[str, tuple[object, ...]]]] = {
+    "request": ("a Request of this library, not ", (None, MINT, b"GET / HTTP/1.1")),
+    "id_factory": (
+        "a function that takes an instant and returns NewIds, such as RandomIds(",
+        (None, RandomIds, START),
+    ),
+    "settings": ("Settings, such as Settings(), not ", (None, Settings)),
+    "retry_policy": ("a RetryPolicy, such as RetryPolicy(attempts=5), not ", (None, 3)),
+    "stats": ("a RetryStats or None, not ", (3,)),
 }
+"""For each argument the allowed values, in words, and wrong ones."""
 
 
 @pytest.mark.parametrize("argument", WRONG_ARGUMENTS)
@@ -273,8 +290,9 @@ def test_error_names_the_wrong_argument_of_a_serve_function(
     named: dict[str, object] = {"request": CREATE, "id_factory": MINT}
     if function in {curae.serve_with_external_call, curae.serve_with_external_call_async}:
         named["make_next_action"] = lambda new_ids, _: new_ids.next_action
-    for value in WRONG_ARGUMENTS[argument]:
-        with pytest.raises(ArgumentError, match=f"^{argument}: must be "):
+    allowed, values = WRONG_ARGUMENTS[argument]
+    for value in values:
+        with pytest.raises(ArgumentError, match=f"^{argument}: must be {re.escape(allowed)}"):
             call_and_await(function, store, **named | {argument: value})
 
 

@@ -15,7 +15,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch
-from curae_lifecycle.testing.watch_limits import check_bucket_refusal
+from curae_lifecycle.testing.watch_limits import FullInstants, LimitHistory, check_bucket_refusal
 from tests.support.server import CALLER, request
 from tests.support.strategies import COORDINATE, START
 from tests.testing.watched import broken, call_of, limited
@@ -142,6 +142,23 @@ def test_law_10_watch_forgets_a_refilled_bucket_at_a_purge(
     else:
         with broken(10, "admitted a request without a token"):
             admit(watch)
+
+
+def test_bucket_check_takes_a_step_back_from_the_latest_charge() -> None:
+    full_instants, key = FullInstants(), BucketKey(CALLER.key_owner, BUCKET)
+    other = BucketKey(CALLER.key_owner, attrs.evolve(BUCKET, name="other"))
+    full_instants.admit(other, START + timedelta(minutes=4))
+    for _ in range(BUCKET.capacity):
+        full_instants.admit(key, START)
+    # Six minutes before the latest charge, every bucket counts as full.
+    full_instants.admit(key, START - timedelta(minutes=2))
+
+
+def test_limit_history_checks_no_bucket_unless_asked_to() -> None:
+    history, key = LimitHistory(OPERATIONS), BucketKey(CALLER.key_owner, BUCKET)
+    for _ in range(BUCKET.capacity + 1):
+        history.observe_charge(key, START, 0)
+    assert history._full_instants is None
 
 
 class Ping(Initiate):
