@@ -107,7 +107,7 @@ class MemoryStore:
         check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
         allowed = "an integer, at least 0"
         check_type("capacity", capacity, int, allowed=allowed)
-        if capacity < 0:
+        if isinstance(capacity, bool) or capacity < 0:
             raise ArgumentError("capacity", allowed, str(capacity))
         self._settings = settings
         self.clock = clock

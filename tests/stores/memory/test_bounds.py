@@ -50,7 +50,7 @@ def test_store_full_error_names_value_kind_and_capacity(kind: str) -> None:
     assert (raised.value.kind, raised.value.capacity) == (kind, 0)
 
 
-@pytest.mark.parametrize("capacity", [-1, None, 0.5, "100"])
+@pytest.mark.parametrize("capacity", [-1, None, True, False, 0.5, "100"])
 def test_memory_store_refuses_a_capacity_that_is_no_size(capacity: int) -> None:
     with pytest.raises(ArgumentError, match=r"^capacity: must be an integer, at least 0"):
         curae.MemoryStore(capacity=capacity)
