@@ -19,6 +19,7 @@ from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     ConnectionIdentity,
+    ConnectionView,
     Standing,
     check_next_action,
     clamp_to_updated_at,
@@ -326,35 +327,26 @@ def is_live(connection: Connection, now: datetime, *, era: datetime | None) -> b
     return LIFE[standing(connection, now, era=era)].outcome.value is Liveness.LIVE
 
 
-def _preview_reconnect(
-    connection: Connection,
-    now: datetime,
-    era: datetime | None,
-    successor: Connection | None,
-    head: Connection | None,
-) -> Recovery:
+def _preview_reconnect(view: ConnectionView) -> Recovery:
     # No rule depends on the new id or the next action.
-    action = NextAction("", LAST_INSTANT)
     return reconnect(
-        connection, successor, now, era=era, id=connection.id, next_action=action, head=head
+        view.connection,
+        view.successor,
+        view.now,
+        era=view.era,
+        id=view.connection.id,
+        next_action=NextAction("", LAST_INSTANT),
+        head=view.head,
     )
 
 
-def _preview_revoke(
-    connection: Connection,
-    now: datetime,
-    era: datetime | None,
-    _: Connection | None,
-    __: Connection | None,
-) -> Transition:
+def _preview_revoke(view: ConnectionView) -> Transition:
     # An app's revocation reaches one connection.
-    return revoke_chain(connection, (), now, era=era, actor=Actor.APP)[0]
+    return revoke_chain(view.connection, (), view.now, era=view.era, actor=Actor.APP)[0]
 
 
-RecoveryPreview = Callable[
-    [Connection, datetime, datetime | None, Connection | None, Connection | None], Recovery
-]
-"""A function that previews a reconnect; its parameters are those of `triggers.Preview`."""
+RecoveryPreview = Callable[[ConnectionView], Recovery]
+"""A function that returns what a reconnect would do, and changes nothing."""
 
 PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {
     Trigger.REVOKE: _preview_revoke,

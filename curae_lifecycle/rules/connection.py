@@ -249,6 +249,25 @@ class Connection:
         return self.identity.id
 
 
+@attrs.frozen
+class ConnectionView:
+    """A connection with everything that a rule may ask about it at an instant.
+
+    Attributes:
+        connection: The connection as it is stored.
+        now: The instant, in UTC.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
+        successor: The connection that recovered `connection`; `None` if none did.
+        head: The last connection of the chain; `None` if that is `successor`.
+    """
+
+    connection: Connection
+    now: datetime
+    era: datetime | None
+    successor: Connection | None
+    head: Connection | None
+
+
 def next_deadline(connection: Connection, *, era: datetime | None) -> datetime | None:
     """Return when the standing of a connection changes by itself.
 

@@ -15,7 +15,7 @@ import attrs
 
 from curae_lifecycle.rules import chain, triggers
 from curae_lifecycle.rules.chain import Recovery, RecoveryPreview
-from curae_lifecycle.rules.connection import EXPIRY, Connection, deadline_kind
+from curae_lifecycle.rules.connection import EXPIRY, Connection, ConnectionView, deadline_kind
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.tables import check_keys
@@ -109,7 +109,9 @@ def preview_trigger(
     Raises:
         ArgumentError: `now` is not a UTC instant.
     """
-    return _PREVIEWS[trigger](connection, now, era, successor, head)
+    return _PREVIEWS[trigger](
+        ConnectionView(connection=connection, now=now, era=era, successor=successor, head=head)
+    )
 
 
 def preview_triggers(

@@ -23,6 +23,7 @@ import attrs
 from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
+    ConnectionView,
     Standing,
     Status,
     clamp_to_updated_at,
@@ -482,19 +483,15 @@ def build_problem(
     return Problem(verdict.code, tuple([details[key] for key in keys]))
 
 
-Preview = Callable[
-    [Connection, datetime, datetime | None, Connection | None, Connection | None], Transition
-]
-"""A function that previews a trigger: from a connection, an instant, an era, a successor, a head."""
+Preview = Callable[[ConnectionView], Transition]
+"""A function that returns what a trigger would do, and changes nothing."""
 
 PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     # No rule depends on the reason or the end of an authorization.
-    AUTHORIZE: lambda connection, now, era, successor, head: authorize(
-        connection, now, era=era, successor=successor, head=head
+    AUTHORIZE: lambda view: authorize(
+        view.connection, view.now, era=view.era, successor=view.successor, head=view.head
     ),
-    REQUIRE_ACTION: lambda connection, now, era, _, __: require_action(
-        connection, now, era=era, reason=""
-    ),
-    EXPIRE: lambda connection, now, era, _, __: expire(connection, now, era=era),
+    REQUIRE_ACTION: lambda view: require_action(view.connection, view.now, era=view.era, reason=""),
+    EXPIRE: lambda view: expire(view.connection, view.now, era=view.era),
 }
 """The preview of each trigger of this module; `chain` has those of a revocation and a reconnect."""

@@ -55,6 +55,7 @@ HOUR: Final = 60 * MINUTE
 CLOCK_TOLERANCE: Final = 5 * MINUTE
 """The most that clocks may disagree, in microseconds; beyond it the caller is at fault [O]."""
 
+_FIRST_INSTANT: Final = datetime.min.replace(tzinfo=UTC)
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
 """The last instant that a datetime can hold; later instants saturate to it."""
 
@@ -251,7 +252,7 @@ def to_epoch_microseconds(instant: datetime) -> int:
 def from_epoch_microseconds(since_epoch: int) -> datetime:
     """Return the UTC instant that is `since_epoch` microseconds after 1970.
 
-    A result beyond the last instant that a datetime can hold becomes `LAST_INSTANT`.
+    A result that a datetime cannot hold becomes the first or the last instant that it can.
     """
     return add_microseconds(EPOCH, since_epoch)
 
@@ -259,12 +260,12 @@ def from_epoch_microseconds(since_epoch: int) -> datetime:
 def add_microseconds(instant: datetime, by: int) -> datetime:
     """Return the instant that is `by` microseconds after `instant`.
 
-    A result beyond the last instant that a datetime can hold becomes `LAST_INSTANT`.
+    A result that a datetime cannot hold becomes the first or the last instant that it can.
     """
     try:
         return instant + timedelta(microseconds=by)
     except OverflowError:
-        return LAST_INSTANT
+        return LAST_INSTANT if by > 0 else _FIRST_INSTANT
 
 
 def elapsed(since: datetime, now: datetime) -> int:

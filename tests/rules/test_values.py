@@ -291,6 +291,15 @@ def test_adding_time_past_datetime_max_gives_datetime_max(instant: datetime, by:
     assert from_epoch_microseconds(10**40) == LAST_INSTANT
 
 
+@given(any_instant, st.integers(min_value=0))
+def test_going_back_past_datetime_min_gives_datetime_min(instant: datetime, by: int) -> None:
+    first = datetime.min.replace(tzinfo=UTC)
+    room = elapsed(first, instant)
+    assert add_microseconds(instant, -by) == (instant - by * TICK if by <= room else first)
+    assert add_microseconds(instant, -room - 1) == add_microseconds(instant, -(10**40)) == first
+    assert from_epoch_microseconds(-(10**40)) == first
+
+
 @pytest.mark.parametrize(
     ("span", "seconds"),
     [(-5, 1), (0, 1), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2), (60_000_000, 60)],
