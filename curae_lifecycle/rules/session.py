@@ -232,7 +232,8 @@ class Landing:
 
     Attributes:
         session: The session whose hand-off landed.
-        binding: The binding of the coordinate to the user that signed up.
+        binding: The binding of the coordinate to the user that signed up. It is `None` only if the
+            hand-off changed nothing (`Ignored`) and the coordinate has no binding.
     """
 
     session: CuraeConnectSession

@@ -111,7 +111,7 @@ def test_check_of_races_exits_1_for_each_store_with_a_bug(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_check_finds_a_store_bug_by_three_way_races_alone(
+def test_three_way_races_find_a_store_bug_that_pairs_miss(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", wrong(BY_THREE), "--only", "races"]) == 1

@@ -156,7 +156,9 @@ def test_facts_on_a_full_disk_records_all_and_exits_1(platform: Platform, comman
 
 
 @needs_full_device
-def test_broken_fact_line_on_a_full_disk_is_named(platform: Platform, command: Command) -> None:
+def test_unprinted_outcome_of_a_broken_fact_line_is_reported(
+    platform: Platform, command: Command
+) -> None:
     assert platform.connect()
     with full_disk():
         status, _, error = command("facts", "-", given="no JSON\n")

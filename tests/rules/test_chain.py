@@ -187,7 +187,7 @@ def test_reconnect_and_revoke_chain_raise_for_times_not_in_utc(wrong: datetime) 
 @pytest.mark.parametrize(
     "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
 )
-def test_reissued_next_action_sets_the_deadline_of_the_successor(lifetime: timedelta) -> None:
+def test_reissued_hosted_page_gives_successor_its_own_deadline(lifetime: timedelta) -> None:
     # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))

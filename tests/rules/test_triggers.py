@@ -284,7 +284,7 @@ def test_expires_at_keeps_a_datetime_subclass_and_raises_on_text() -> None:
             authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
-def test_expires_at_not_after_the_clamped_authorization_raises() -> None:
+def test_expires_at_not_after_the_stored_authorized_at_raises() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
         authorize(connection, START, expires_at=at(10))

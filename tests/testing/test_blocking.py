@@ -61,7 +61,7 @@ def test_adapter_runs_optional_methods_of_its_async_store(runner: asyncio.Runner
     assert purge() == DROPPED
 
 
-def test_method_of_returns_a_blocking_stores_method_or_none() -> None:
+def test_method_of_returns_none_if_the_store_has_no_such_method() -> None:
     purge = method_of(RecordingStore(), "purge")
     assert purge is not None
     assert purge() == DROPPED

@@ -308,7 +308,9 @@ class AiosqliteConnection:
     write_lock: SqliteWriteLock
 
     async def prepare(self, lock_timeout: float) -> None:
-        """Prepare a new connection that was opened with the driver's `timeout=0`.
+        """Switch the database of a new connection to a write-ahead log, and set the wait for locks.
+
+        The connection was opened with the driver's `timeout=0`.
 
         Args:
             lock_timeout: The longest wait for a lock, in seconds.

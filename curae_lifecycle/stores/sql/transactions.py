@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 
 class Transactions(Protocol):
-    """The part of a blocking database that `BlockingTransactions` needs."""
+    """A blocking database that runs statements and transactions, for `BlockingTransactions`."""
 
     @property
     def dialect(self) -> Dialect:

@@ -220,7 +220,7 @@ def test_history_checker_rejects_an_incorrect_retry_after(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_rejects_initiate_beyond_the_limit_of_10(lived: Lived) -> None:
+def test_history_checker_rejects_an_11th_initiate_in_a_minute(lived: Lived) -> None:
     for number in range(10):
         lived.initiate(f"k-{number}")
     lived.pass_time(60)

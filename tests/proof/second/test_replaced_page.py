@@ -211,7 +211,7 @@ def test_graduation_naming_a_replaced_hosted_page_is_refused(world: World) -> No
     assert isinstance(world.record(Graduated(coordinate(), user, page_url=present)), Done)
 
 
-def test_hosted_page_of_an_earlier_user_graduates_no_later_user(world: World) -> None:
+def test_graduation_by_an_earlier_users_hosted_page_is_refused(world: World) -> None:
     world.initiate()
     url, first = graduation_url(world), bound_user(world)
     world.tombstone()

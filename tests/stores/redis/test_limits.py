@@ -383,7 +383,7 @@ def test_damaged_redis_state_raises_malformed_error(
         who.held()
 
 
-def test_redis_rate_limit_log_beyond_last_instant_is_malformed(who: Who) -> None:
+def test_redis_rate_limit_log_after_year_9999_is_malformed(who: Who) -> None:
     who.client.set(limits._name(who.limit_key), f"1 7{'f' * 15}")
     with pytest.raises(MalformedError):
         who.held()

@@ -70,7 +70,7 @@ def test_open_transaction_raises_after_an_unreplicated_commit() -> None:
     assert driver.ran == [SENT]
 
 
-def test_statement_is_not_run_if_replication_is_uncertain() -> None:
+def test_statement_is_not_run_if_replication_stays_unconfirmed() -> None:
     driver = FakePsycopg(warns=CONFIRM)
     driver.replication.handle_notice(FakeNotice())
     with pytest.raises(StoreUnavailableError, match=LOST):

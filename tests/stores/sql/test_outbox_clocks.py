@@ -183,7 +183,7 @@ def test_clock_step_delays_outbox_retry_by_at_most_longest_pause(
 
 
 @pytest.mark.parametrize("end", [World.ship, World.fail])
-def test_outbox_message_is_due_once_its_predecessor_has_ended(
+def test_outbox_message_is_due_once_the_previous_is_sent_or_dead(
     world: World, end: Callable[[World], object]
 ) -> None:
     world.wrong_by = 110 * SECOND

@@ -39,7 +39,7 @@ Answered = TypeVar("Answered")
 # --- Delivery -------------------------------------------------------------------------------
 
 
-def test_outbox_delivers_each_message_once_in_subject_order(database: SqlDatabase) -> None:
+def test_outbox_delivers_each_subjects_messages_once_in_order(database: SqlDatabase) -> None:
     post(database, "one", "two", "one", "one", "two")
     seen: list[Delivery] = []
     outbox = Outbox(database)

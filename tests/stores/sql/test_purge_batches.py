@@ -306,7 +306,7 @@ def bind_another_user(database: Clocked) -> None:
     assert store.commit(loaded, Changes((BindingWrite(before, after),)))
 
 
-def test_purge_ignores_messages_about_a_user_bound_after_erasure(database: Deleting) -> None:
+def test_purge_waits_for_no_message_about_a_later_user(database: Deleting) -> None:
     store = SqlStore(database)
     assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, pending()),)))
     erase(database, COORDINATE)

@@ -338,7 +338,7 @@ def test_model_store_begins_at_the_time_of_the_first_response(compare: Compare) 
 
 
 @pytest.mark.parametrize("hours", [0.2, 2])
-def test_model_store_adopts_the_lifetime_of_the_next_action(compare: Compare, hours: float) -> None:
+def test_model_store_takes_page_lifetime_from_the_server(compare: Compare, hours: float) -> None:
     server = Reference(lifetime=timedelta(hours=hours))
     compare(("initiate", 8), ("create", 0), ("pass_time", 2), ("get", 0), served=Served(server))
 

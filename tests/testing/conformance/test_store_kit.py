@@ -47,7 +47,7 @@ def test_check_not_run_names_every_missing_store_method() -> None:
     assert reason == "the store has no method purge, outbox, hosted_page"
 
 
-def test_checks_of_deadlines_in_a_store_need_a_settable_clock() -> None:
+def test_deadline_checks_are_not_run_without_a_settable_clock() -> None:
     deadlines = ["page.finish.over", "page.cancel.over", "purge.over"]
     others = ["page.finish", "purge.live", "standing.lapsed"]
     judged = [

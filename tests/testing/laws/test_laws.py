@@ -239,7 +239,7 @@ def test_laws_13_and_16_broken_requests_get_documented_answers(broken: draw.Brok
 
 
 @given(draw.problems())
-def test_laws_13_and_16_every_problem_is_a_documented_response(refused: Problem) -> None:
+def test_laws_13_and_16_every_problem_is_in_the_catalogue(refused: Problem) -> None:
     headers = (("Content-Type", "application/problem+json"),)
     body = format_json(format_problem(refused, instance="urn:1"))
     laws.check_documented(Response(status_of(refused), headers, body))

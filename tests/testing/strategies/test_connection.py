@@ -305,7 +305,7 @@ def test_chain_plays_its_reconnects_in_time_order() -> None:
     assert chain[-1].identity.era is None
 
 
-def test_chain_move_beyond_the_oldest_is_about_the_oldest() -> None:
+def test_chain_move_on_missing_connection_acts_on_the_oldest() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 3), (HOUR, revoke(Actor.APP), 3))
     assert (older.status, newer.status) == (Status.REVOKED, Status.PENDING)
 

@@ -297,7 +297,7 @@ def test_drawn_replay_has_the_stored_response() -> None:
     assert {type(each.response) for each in replays} == {Response, ResponseReference}
 
 
-def test_drawn_lost_lease_has_a_forgotten_idempotency_record() -> None:
+def test_drawn_lost_lease_has_a_record_in_state_forgotten() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)
         assert each.record is not None

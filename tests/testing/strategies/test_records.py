@@ -143,7 +143,7 @@ def test_completed_record_has_a_response_or_a_response_reference() -> None:
 
 
 @pytest.mark.slow
-def test_history_is_drawn_from_moves_of_the_two_newest_attempts(
+def test_record_histories_have_acts_of_the_two_newest_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     played: list[list[Move]] = []
