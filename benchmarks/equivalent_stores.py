@@ -300,9 +300,9 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
     ): _FALSY,
     **{
         (
-            "stores.sql.outbox_worker._revive",
-            "dead = await _list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()",
-            f"dead = await _list_dead({given}) if 0 {below} number <= _MAX_NUMBER else ()",
+            "stores.sql.dead_messages._change",
+            "dead = await list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()",
+            f"dead = await list_dead({given}) if 0 {below} number <= _MAX_NUMBER else ()",
         ): reason
         for given, below, reason in (
             ("database, number - 1, 1", "<=", "No message has the number 0."),

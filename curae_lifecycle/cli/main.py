@@ -12,7 +12,7 @@ python -m curae_lifecycle asyncapi [--write FILE] [--check]
 python -m curae_lifecycle database create|purge|erase --database URL
 python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
 python -m curae_lifecycle keys register|narrow|withdraw|list --database URL
-python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER]
+python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER|--discard NUMBER]
 
 The console script `curae-lifecycle` runs the same commands.
 """

@@ -1,4 +1,4 @@
-"""The command `outbox`: print messages to deliver them, and list and revive dead ones.
+"""The command `outbox`: print messages to deliver them, and list, revive and discard dead ones.
 
 The law of this module: **a message is deleted only after its whole line is printed**. A failed
 write leaves no part of a line in a file, since the next line would be added to it. A pipe holds
@@ -15,6 +15,7 @@ import signal
 import stat
 import sys
 import threading
+from collections.abc import Callable
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.service.json_schema import Json
@@ -36,14 +37,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--revive", type=int, metavar="NUMBER", help="make a dead message due again"
     )
+    instead.add_argument("--discard", type=int, metavar="NUMBER", help="delete a dead message")
     command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print due messages and delete them, or list or revive dead messages.
+    """Print due messages and delete them, or list, revive or discard dead messages.
 
-    A dead message has no attempts left. Without `--once`, `--dead` and `--revive`, the command
-    prints messages as they become due, until a signal stops it.
+    A dead message has no attempts left. Without an option that says otherwise, the command prints
+    messages as they become due, until a signal stops it.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
@@ -54,16 +56,15 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Raises:
         SystemExit: With status 1 if the database failed, if `--once` could not print a message, or
-            if no dead message has the number of `--revive`.
+            if no dead message has the number of `--revive` or `--discard`.
         ReaderGoneError: Standard output is a pipe whose reader ended.
     """
     with open_database(parser, options) as database:
         outbox = Outbox(database)
         if options.revive is not None:
-            if not outbox.revive(options.revive):
-                parser.exit(
-                    1, f"{parser.prog}: error: no dead message has the number {options.revive}\n"
-                )
+            _change_dead(parser, options.revive, outbox.revive)
+        elif options.discard is not None:
+            _change_dead(parser, options.discard, outbox.discard)
         elif options.dead:
             _list_dead(outbox)
         elif options.once:
@@ -71,6 +72,13 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         else:
             outbox.run(_print, _stop_at_signal())
     return 0
+
+
+def _change_dead(
+    parser: argparse.ArgumentParser, number: int, change: Callable[[int], bool]
+) -> None:
+    if not change(number):
+        parser.exit(1, f"{parser.prog}: error: no dead message has the number {number}\n")
 
 
 def _print_due(parser: argparse.ArgumentParser, outbox: Outbox) -> None:

@@ -213,7 +213,7 @@ options:
 """,
     "outbox": """\
 usage: python -m curae_lifecycle outbox [-h] [--database URL]
-                                        [--once | --dead | --revive NUMBER]
+                                        [--once | --dead | --revive NUMBER | --discard NUMBER]
 
 Prints a JSON line for each effect and event and then deletes it from the
 outbox. Each is printed at least once, and those of one subject in their
@@ -222,16 +222,17 @@ has not handled. A server delivers them with
 curae_lifecycle.stores.sql.outbox_worker instead.
 
 options:
-  -h, --help       show this help message and exit
-  --database URL   sqlite:///FILE,
-                   postgresql+psycopg://USER:PASSWORD@HOST/NAME or
-                   mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is
-                   DATABASE_URL, which keeps the password out of the list of
-                   processes
-  --once           end when no message is due, instead of waiting for more;
-                   the exit status is 1 if a message could not be printed
-  --dead           list all dead messages
-  --revive NUMBER  make a dead message due again
+  -h, --help        show this help message and exit
+  --database URL    sqlite:///FILE,
+                    postgresql+psycopg://USER:PASSWORD@HOST/NAME or
+                    mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is
+                    DATABASE_URL, which keeps the password out of the list of
+                    processes
+  --once            end when no message is due, instead of waiting for more;
+                    the exit status is 1 if a message could not be printed
+  --dead            list all dead messages
+  --revive NUMBER   make a dead message due again
+  --discard NUMBER  delete a dead message
 """,
 }
 """The help by the words of the command; the help of the program itself by no word."""

@@ -237,11 +237,25 @@ def test_outbox_revive_makes_one_dead_message_due(platform: Platform, command: C
     assert (status, [each["number"] for each in printed]) == (0, [2])
 
 
-def test_outbox_revive_of_an_unknown_number_exits_1(command: Command) -> None:
-    status, printed, error = command("outbox", "--revive", "7")
+def test_outbox_discard_deletes_one_dead_message(platform: Platform, command: Command) -> None:
+    platform.connect()
+    kill_all(platform)
+    _, dead, _ = command("outbox", "--dead")
+    assert command("outbox", "--discard", "2") == (0, [], "")
+    assert command("outbox", "--dead") == (0, dead[:1], "")
+
+
+@pytest.mark.parametrize("option", ["--revive", "--discard"])
+@pytest.mark.parametrize("number", ["-1", "0", "7", str(2**63), "9" * 30])
+def test_revive_and_discard_of_an_unknown_dead_message_exit_1(
+    command: Command, platform: Platform, option: str, number: str
+) -> None:
+    platform.connect()
+    assert number not in {str(each["number"]) for each in command("outbox", "--dead")[1]}
+    status, printed, error = command("outbox", f"{option}={number}")
     assert (status, printed) == (1, [])
     name = "python -m curae_lifecycle outbox"
-    assert error == f"{name}: error: no dead message has the number 7\n"
+    assert error == f"{name}: error: no dead message has the number {number}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -393,6 +393,11 @@ def revival_statement(dialect: Dialect, number: int) -> Statement:
     return Statement(text, (*_clock_values(dialect), number))
 
 
+def discard_statement(number: int) -> Statement:
+    """Build the DELETE of a dead message; it deletes no row if no dead message has the `number`."""
+    return Statement("DELETE FROM curae_outbox WHERE id = ? AND due_at IS NULL", (number,))
+
+
 def _clock_values(dialect: Dialect) -> tuple[Value, ...]:
     at = now_parameter(dialect)
     return () if at is None else (at,)

@@ -2,7 +2,8 @@
 
 The laws of this module:
 
-- **A message stays in the table until it was delivered**, no matter which process crashes when.
+- **A message stays in the table until it was delivered**, no matter which process crashes when,
+  or until an operator discards it as dead.
 - **No two workers deliver one message within its lease.** No worker starts a message in the second
   half of its lease.
 - **A message that cannot be delivered blocks its own subject until it is dead**, and nothing else.
@@ -36,14 +37,13 @@ from curae_lifecycle.stores.retry import (
     blocking_retrier,
 )
 from curae_lifecycle.stores.run_sync import run_sync
-from curae_lifecycle.stores.sql import outbox_statements
+from curae_lifecycle.stores.sql import dead_messages, outbox_statements
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
 from curae_lifecycle.stores.sql.transactions import (
     AsyncTransactions,
     BlockingTransactions,
-    run_until_committed,
 )
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
@@ -102,9 +102,6 @@ _MAX_COUNT: Final = 1000
 """The limit of `batch` and `attempts`. Every database takes a statement with so many values."""
 
 _MAX_SECONDS: Final = 366 * 24 * 3600.0
-
-_MAX_NUMBER: Final = 2**63 - 1
-"""The largest number that a message can have."""
 
 DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 """The default settings of a worker."""
@@ -177,7 +174,7 @@ class Outbox:
         Raises:
             StoreUnavailableError: The database failed.
         """
-        return run_sync(_list_dead(self._database, after, limit))
+        return run_sync(dead_messages.list_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
         """Count the messages that are not delivered, and how late they are.
@@ -200,7 +197,20 @@ class Outbox:
         Raises:
             StoreUnavailableError: The database failed, or concurrent transactions won each attempt.
         """
-        return run_sync(_revive(self._database, number, blocking_retrier(DEFAULT_RETRY_POLICY)))
+        retrier = blocking_retrier(DEFAULT_RETRY_POLICY)
+        return run_sync(dead_messages.revive(self._database, number, retrier))
+
+    def discard(self, number: int) -> bool:
+        """Delete a dead message, which is then never delivered.
+
+        Returns:
+            True if there was a dead message of that number; False if there was none.
+
+        Raises:
+            StoreUnavailableError: The database failed, or concurrent transactions won each attempt.
+        """
+        retrier = blocking_retrier(DEFAULT_RETRY_POLICY)
+        return run_sync(dead_messages.discard(self._database, number, retrier))
 
     def _worker(self, handle: Callable[[Delivery], None], stopped: Callable[[], bool]) -> _Worker:
         async def handle_blocking(delivery: Delivery) -> None:
@@ -278,7 +288,7 @@ class AsyncOutbox:
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[AnyDelivery, ...]:
         """Return dead messages in the order of their numbers, as `Outbox.list_dead` does."""
-        return await _list_dead(self._database, after, limit)
+        return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
         """Count the messages that are not delivered, as `Outbox.backlog` does."""
@@ -286,7 +296,15 @@ class AsyncOutbox:
 
     async def revive(self, number: int) -> bool:
         """Make a dead message due now, as `Outbox.revive` does, and return whether there was one."""
-        return await _revive(self._database, number, async_retrier(DEFAULT_RETRY_POLICY))
+        return await dead_messages.revive(
+            self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
+        )
+
+    async def discard(self, number: int) -> bool:
+        """Delete a dead message, as `Outbox.discard` does, and return whether there was one."""
+        return await dead_messages.discard(
+            self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
+        )
 
     def _worker(
         self, handle: Callable[[Delivery], Awaitable[None]], stopped: Callable[[], bool]
@@ -327,28 +345,10 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
             await wait(worker.settings.poll_seconds)
 
 
-async def _list_dead(
-    database: AsyncTransactions, after: int, limit: int
-) -> tuple[AnyDelivery, ...]:
-    return outbox_statements.deliveries(
-        await database.rows(outbox_statements.dead_statement(after, limit))
-    )
-
-
 async def _backlog(database: AsyncTransactions) -> Backlog:
     return outbox_statements.parse_backlog(
         await database.rows(outbox_statements.backlog_statement(database.dialect))
     )
-
-
-async def _revive(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
-    # The drivers refuse an integer that no column can hold.
-    dead = await _list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()
-    if not dead or dead[0].number != number:
-        return False
-    revival = outbox_statements.revival_statement(database.dialect, number)
-    await run_until_committed(database, [revival], retrier)
-    return True
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql import outbox_worker
 from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.outbox_statements import discard_statement
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -76,6 +77,25 @@ def test_dead_message_with_the_largest_number_is_revived(
         assert outbox.revive(missing) is False
     assert outbox.revive(number) is True
     assert outbox.backlog().dead == 0
+
+
+@pytest.mark.parametrize("number", [1, 2**63 - 1])
+def test_only_a_dead_message_with_the_given_number_is_discarded(
+    database: SqlDatabase, number: int
+) -> None:
+    outbox = Outbox(database)
+    assert outbox.discard(1) is False, "it is not dead"
+    # As if it had been revived since the look.
+    assert database.run_transaction([discard_statement(1)])
+    assert outbox.backlog().messages == 1
+    kill = Statement("UPDATE curae_outbox SET due_at = NULL, id = ?", (number,), 1)
+    assert database.run_transaction([kill])
+    for missing in (-1, 0, 2, 2**63):
+        assert outbox.discard(missing) is False
+    assert outbox.backlog().dead == 1
+    assert outbox.discard(number) is True
+    assert outbox.discard(number) is False
+    assert outbox.backlog().messages == 0
 
 
 @pytest.mark.parametrize(("seconds", "tried"), [(0.0, 1), (29.75, 1), (30.0, 0), (60.0, 0)])

@@ -182,16 +182,36 @@ def revive_async(database: Refusing, number: int) -> bool:
     return asyncio.run(AsyncOutbox(ThreadedDatabase(database)).revive(number))
 
 
-@pytest.mark.parametrize("change", [revive, revive_async])
-def test_dead_message_revival_is_retried_after_a_conflict(
-    refusing: Refusing, change: Callable[[Refusing, int], bool]
+def discard(database: Refusing, number: int) -> bool:
+    return Outbox(database).discard(number)
+
+
+def discard_async(database: Refusing, number: int) -> bool:
+    return asyncio.run(AsyncOutbox(ThreadedDatabase(database)).discard(number))
+
+
+CHANGES = pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (revive, "UPDATE curae_outbox"),
+        (revive_async, "UPDATE curae_outbox"),
+        (discard, "DELETE FROM curae_outbox"),
+        (discard_async, "DELETE FROM curae_outbox"),
+    ],
+)
+"""The changes of a dead message, each with the start of its statement."""
+
+
+@CHANGES
+def test_dead_message_change_is_retried_after_a_conflict(
+    refusing: Refusing, change: Callable[[Refusing, int], bool], text: str
 ) -> None:
     post(refusing, "one")
     post(refusing, "two")
     outbox = Outbox(refusing, DeliverySettings(attempts=1))
     outbox.deliver_batch(raising)
     other, dead = outbox.list_dead()
-    refusing.text, refusing.times = "UPDATE curae_outbox", 3
+    refusing.text, refusing.times = text, 3
     assert change(refusing, dead.number) is True
     assert outbox.list_dead() == (other,)
     assert refusing.times == 0
@@ -199,16 +219,19 @@ def test_dead_message_revival_is_retried_after_a_conflict(
         assert change(refusing, no_dead_one) is False
 
 
-@pytest.mark.parametrize("change", [revive, revive_async])
-def test_dead_message_revival_raises_if_every_attempt_conflicts(
-    refusing: Refusing, change: Callable[[Refusing, int], bool], monkeypatch: pytest.MonkeyPatch
+@CHANGES
+def test_dead_message_change_raises_if_every_attempt_conflicts(
+    refusing: Refusing,
+    change: Callable[[Refusing, int], bool],
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(RetryPolicy, "pause_after", lambda *_: 0.0)
     post(refusing, "one")
     outbox = Outbox(refusing, DeliverySettings(attempts=1))
     outbox.deliver_batch(raising)
     (dead,) = outbox.list_dead()
-    refusing.text, refusing.times = "UPDATE curae_outbox", 10**6
+    refusing.text, refusing.times = text, 10**6
     with pytest.raises(StoreUnavailableError, match="concurrent transactions won"):
         change(refusing, dead.number)
     assert outbox.list_dead() == (dead,)
