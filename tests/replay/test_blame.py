@@ -228,7 +228,7 @@ def test_divergence_without_a_write_blames_a_rule_of_the_answer(
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_divergent_connection_names_its_last_connection_rule(
+def test_connection_divergence_names_last_connection_rule_if_any(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((ConnectionWrite(None, PENDING), rules))
@@ -275,7 +275,7 @@ def linked(user: str) -> LimitedAccountAppBinding:
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_divergent_account_state_names_its_last_binding_rule(
+def test_account_state_divergence_names_last_binding_rule_if_any(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))

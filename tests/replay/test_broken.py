@@ -52,7 +52,7 @@ def test_unbroken_sample_log_lines_have_no_error() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
-def test_fact_line_expiring_before_authorization_gets_an_error(
+def test_authorization_line_that_expires_at_once_gives_an_error(
     lines: list[bytes],
 ) -> None:
     for connection in ["{c1.connection.id}", UNKNOWN]:

@@ -50,11 +50,11 @@ def test_happened_at_in_a_log_is_clamped_to_creation_and_now(said: str, recorded
     assert told(landed) == ("done", None)
 
 
-def test_handoff_reported_after_expiry_counts_by_happened_at() -> None:
+def test_handoff_reported_after_expiry_is_done_if_it_was_in_time() -> None:
     assert told(last(B, fact(31, "handoff.complete", happenedAt=time(30)))) == ("done", None)
 
 
-def test_graduation_dated_before_its_binding_existed_is_recorded() -> None:
+def test_account_graduation_dated_before_its_binding_is_recorded() -> None:
     assert told(last(C, fact(2, "binding.graduate", happenedAt=time(0)))) == ("done", None)
 
 

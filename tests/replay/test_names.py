@@ -72,7 +72,7 @@ def test_reference_to_anything_but_a_string_gives_error_line(name: str) -> None:
     assert is_broken(last(created(1), created(2, "c2", user=name)))
 
 
-def test_only_headers_of_a_304_answer_can_be_referred_to() -> None:
+def test_reference_to_a_304_answer_resolves_headers_not_body() -> None:
     lines = [K1, account(1), account(2, unless="*")]
     by_header = account(3, unless="{a1.headers.etag}")
     by_body = account(3, user="{a1.lifecycleState}")

@@ -193,7 +193,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_token_and_latest_now_of_a_key_record_never_go_back(
+def test_idempotency_record_token_and_seen_at_never_decrease(
     history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()

@@ -92,7 +92,7 @@ def test_each_trigger_moves_a_binding_as_the_table_says(
 
 
 @pytest.mark.parametrize(("cell", "expected"), tables.GRADUATION_HANDOFF.items())
-def test_graduation_start_is_refused_unless_account_is_limited(
+def test_account_graduation_is_refused_unless_state_is_limited(
     cell: tuple[str], expected: str
 ) -> None:
     (state,) = cell
@@ -141,7 +141,7 @@ def test_tombstone_is_recorded_unless_its_happened_at_repeats(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_era_of_a_tombstone_is_always_later_than_the_last_era(
+def test_tombstone_era_timestamp_is_later_than_the_previous_one(
     last: datetime, era: datetime
 ) -> None:
     held = binding_in("ACTIVE")
@@ -152,7 +152,7 @@ def test_era_of_a_tombstone_is_always_later_than_the_last_era(
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_raises_if_the_era_is_already_datetime_max() -> None:
+def test_tombstone_raises_if_era_timestamp_cannot_increase() -> None:
     last_era = rules.tombstone(None, COORDINATE, LAST_INSTANT).value
     assert last_era is not None
     assert last_era.era == LAST_INSTANT
@@ -178,7 +178,7 @@ def test_tombstone_dated_up_to_5_minutes_ahead_counts_as_now() -> None:
         rules.tombstone(None, COORDINATE, NOW, happened_at=ahead + TICK)
 
 
-def test_binding_of_the_next_user_keeps_the_tombstones_times() -> None:
+def test_binding_of_the_next_user_keeps_tombstone_timestamps() -> None:
     gone = rules.tombstone(binding_in("ACTIVE"), COORDINATE, NOW, happened_at=at(1)).value
     bound = rules.provision(gone, COORDINATE, OTHER)
     assert isinstance(bound, Done)
@@ -189,7 +189,7 @@ def test_binding_of_the_next_user_keeps_the_tombstones_times() -> None:
         assert (each.tombstoned_at, each.tombstone_reported_at) == (at(1), at(1))
 
 
-def test_present_era_without_a_binding_is_none() -> None:
+def test_present_era_function_returns_none_without_a_binding() -> None:
     assert rules.present_era(None) is None
 
 

@@ -277,7 +277,7 @@ def test_reconnect_by_a_slow_clock_keeps_the_whole_page_lifetime(
     assert isinstance(authorize(made, seen + lifetime, era=None), Refused)
 
 
-def test_raised_handoff_deadline_never_exceeds_year_9999() -> None:
+def test_extended_handoff_deadline_never_exceeds_year_9999() -> None:
     old = attrs.evolve(stored("REVOKED"), updated_at=NOW + TICK)
     for end in (LAST_INSTANT, LAST_INSTANT - TICK):
         action = next_action(end, 0 * TICK)
@@ -296,7 +296,7 @@ def test_reissue_succeeds_with_predecessor_updated_in_the_future() -> None:
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_predecessor_that_ends_concurrently_changes_no_reissue(to: str) -> None:
+def test_reissue_is_the_same_if_predecessor_ends_concurrently(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)

@@ -422,7 +422,7 @@ sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 
 
 @given(names, sizes, sizes)
-def test_policy_header_of_an_exact_log_has_its_limit_and_window(
+def test_policy_header_of_a_rate_limit_log_has_limit_and_window(
     name: str, limit: int, seconds: int
 ) -> None:
     field = format_rate_limit_policy(ExactLog(name, limit, seconds))

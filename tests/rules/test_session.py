@@ -92,7 +92,7 @@ def test_path_b_session_of_a_tombstoned_account_has_no_user() -> None:
         ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
     ],
 )
-def test_initiate_names_its_entry_path_and_provisioning_rules(
+def test_initiate_returns_its_entry_path_and_provisioning_rules(
     *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
     answer = mint(account, prefer_signup=prefer)
@@ -235,7 +235,7 @@ def test_complete_handoff_in_each_case_matches_the_table(
         }.get(answer.problem.code, {"lifecycleState": state})
 
 
-def test_complete_handoff_names_the_rules_that_decided_it() -> None:
+def test_complete_handoff_returns_the_rules_that_decided_it() -> None:
     landed = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
     changed = rules.complete_handoff(
@@ -294,7 +294,7 @@ def test_handoff_reported_late_is_decided_as_of_happened_at(
         (at(30) - TICK, at(34), at(30) - TICK),
     ],
 )
-def test_handoff_landed_at_is_clamped_to_creation_and_now(
+def test_handoff_completion_time_is_clamped_to_creation_and_now(
     now: datetime, happened_at: datetime | None, landed_at: datetime
 ) -> None:
     answer = rules.complete_handoff(
@@ -333,7 +333,7 @@ def test_handoff_time_far_ahead_or_naive_raises_argument_error(
         (at(11), at(10), at(11)),
     ],
 )
-def test_now_is_raised_to_created_at_and_landed_at_of_a_session(
+def test_now_is_raised_to_session_creation_and_handoff_time(
     now: datetime, landed_at: datetime | None, raised: datetime
 ) -> None:
     session = attrs.evolve(waiting(), landed_at=landed_at)

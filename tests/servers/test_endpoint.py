@@ -290,7 +290,7 @@ def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_hosted_page_has_the_deadline_of_an_api_request() -> None:
+def test_hosted_page_handler_has_the_deadline_of_an_api_request() -> None:
     left: list[float] = []
 
     def page(_: Request) -> Response:

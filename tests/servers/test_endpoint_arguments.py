@@ -86,7 +86,7 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
 
 
 @pytest.mark.parametrize(("error", "mistake"), MISTAKES)
-def test_endpoint_made_with_a_wrong_argument_says_what_to_pass(
+def test_wrong_endpoint_argument_raises_an_error_with_the_fix(
     error: str, mistake: Callable[[], object]
 ) -> None:
     with pytest.raises(ArgumentError) as raised:

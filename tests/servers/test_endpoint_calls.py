@@ -64,7 +64,7 @@ class Asked:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_endpoint_replays_the_page_that_an_external_call_made(kind: str) -> None:
+def test_endpoint_replays_page_url_without_second_external_call(kind: str) -> None:
     asked = Asked(kind)
     with logged() as log:
         first, retry = asked(), asked()

@@ -22,7 +22,7 @@ CREATE = request("create")
 PAGE = Request("GET", "/page")
 
 
-def test_request_log_record_has_its_data_and_no_source_line(
+def test_request_log_record_has_http_status_and_line_number_0(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):

@@ -60,7 +60,7 @@ def test_guard_passes_http_version_1_to_the_app_as_1_0(given: str, passed: str) 
     assert seen == [passed]
 
 
-def test_request_message_without_body_counts_as_empty() -> None:
+def test_missing_body_in_a_request_message_is_read_as_empty() -> None:
     app = Seen()
     client = Client([{"type": "http.request", "more_body": True}, part(b"a", more=False)])
     guarded(app, client)
@@ -184,7 +184,7 @@ def test_stalled_too_long_body_holds_no_slot_after_its_response(
         [part(b"x" * 60_000, more=True), part(b"x" * 10_000, more=False)],
     ],
 )
-def test_arrived_too_long_body_closes_its_connection_at_once(sends: list[AsgiMessage]) -> None:
+def test_fully_received_too_long_body_closes_connection_at_once(sends: list[AsgiMessage]) -> None:
     client = Client([*sends, part(b"left", more=False)])
     guarded(Seen(), client, (b"content-length", b"70000"))
     assert client.body() == str(BODY_MAX + 1).encode()

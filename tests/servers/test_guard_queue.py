@@ -158,7 +158,7 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
-def test_disconnect_watch_of_a_queued_request_ends_without_error() -> None:
+def test_disconnect_listener_of_queued_request_reports_no_error() -> None:
     errors = list[object]()
 
     async def scenario() -> None:
@@ -248,7 +248,7 @@ def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
         (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
     ],
 )
-def test_guard_limits_body_queue_and_linger_waits_separately(
+def test_waits_for_body_and_slot_and_discard_have_own_timeouts(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
 ) -> None:
     client = Client([part(sent, more=bool(sent)), GONE])

@@ -148,7 +148,7 @@ def test_guard_admits_up_to_max_per_key_requests_of_one_api_key(
 @pytest.mark.parametrize(
     ("size", "max_per_key", "most"), [(5, 2, 2), (1, None, 1), (2, None, 1), (8, None, 7)]
 )
-def test_only_api_key_in_use_gets_all_slots_but_one_by_default(
+def test_api_key_alone_in_use_gets_all_slots_but_one_by_default(
     size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:

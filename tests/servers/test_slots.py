@@ -93,7 +93,7 @@ async def served_in_order(slots: Slots, holding: list[Names], waiting: list[Name
         ([(A,), (A,)], [(A,), (B,), ()], [(), (A,), (B,)]),
     ],
 )
-def test_free_slot_goes_to_the_first_request_below_its_bound(
+def test_waiter_at_the_limit_of_its_key_is_passed_by_others(
     holding: list[Names], waiting: list[Names], order: list[Names]
 ) -> None:
     async def scenario() -> None:
@@ -103,7 +103,7 @@ def test_free_slot_goes_to_the_first_request_below_its_bound(
     run(scenario())
 
 
-def test_freed_slot_of_api_key_and_connection_admits_two_waiters() -> None:
+def test_freed_slot_admits_waiters_for_its_key_and_connection() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))

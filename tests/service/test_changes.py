@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revocation_changes_needs_one_answer_per_connection() -> None:
+def test_revocation_changes_raises_for_too_few_or_many_answers() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
@@ -141,7 +141,7 @@ def test_revocation_changes_needs_one_answer_per_connection() -> None:
 # --- Live successors --------------------------------------------------------------------------
 
 
-def test_successors_live_effect_names_only_a_live_chain_head() -> None:
+def test_live_head_changes_are_empty_unless_chain_head_is_live() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)

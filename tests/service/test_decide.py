@@ -49,7 +49,7 @@ LIMITED_BY_BUCKET = Settings(buckets=(BUCKET,))
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_needs_of_each_operation_name_exactly_the_values_to_load(operation: Operation) -> None:
+def test_each_operations_needs_equal_expected_values_to_load(operation: Operation) -> None:
     needed = NEEDED[operation.rule.name]
     key = "k-1" if operation in server.MUTATIONS else None
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)

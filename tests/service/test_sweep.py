@@ -35,7 +35,7 @@ def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> 
 
 
 @pytest.mark.parametrize("standing", [each for each in STANDINGS if each != "REVOKED"])
-def test_tombstone_sweep_revokes_connections_in_any_standing(standing: str) -> None:
+def test_tombstone_revokes_connections_in_any_standing(standing: str) -> None:
     connection, _ = STANDINGS[standing]
     gone = ended(connection, at(59))
     over: Effect = AccessEnded(ID, at(59))
@@ -46,14 +46,14 @@ def test_tombstone_sweep_revokes_connections_in_any_standing(standing: str) -> N
     )
 
 
-def test_tombstone_sweep_skips_revoked_and_newer_connections() -> None:
+def test_tombstone_skips_revoked_and_later_made_connections() -> None:
     revoked, _ = STANDINGS["REVOKED"]
     new = pending(number=2)
     new = attrs.evolve(new, identity=attrs.evolve(new.identity, era=GONE.era))
     assert sweep_changes(GONE, (revoked, new), NOW) == NO_CHANGES
 
 
-def test_tombstone_sweep_does_not_revoke_the_rest_of_a_chain() -> None:
+def test_tombstone_batch_does_not_revoke_the_rest_of_a_chain() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -72,7 +72,7 @@ def test_tombstone_sweep_does_not_revoke_the_rest_of_a_chain() -> None:
         (START - timedelta(days=9000), at(10)),
     ],
 )
-def test_sweep_dates_revocation_at_creation_if_after_tombstone(
+def test_revoked_at_by_tombstone_is_never_before_creation(
     tombstoned_at: datetime, revoked_at: datetime
 ) -> None:
     binding = attrs.evolve(GONE, tombstoned_at=tombstoned_at)
@@ -81,14 +81,14 @@ def test_sweep_dates_revocation_at_creation_if_after_tombstone(
     assert (write.after.revoked_at, write.after.updated_at) == (revoked_at, NOW)
 
 
-def test_sweep_by_a_slow_clock_sets_updated_at_to_the_tombstone() -> None:
+def test_slow_clock_dates_tombstone_revocation_at_the_tombstone() -> None:
     seen = apply_trigger(pending(), "authorize for ever", at(20))
     (write,) = sweep_changes(GONE, (seen,), START - timedelta(days=1)).writes
     assert isinstance(write, ConnectionWrite)
     assert (write.after.revoked_at, write.after.updated_at) == (at(59), at(59))
 
 
-def test_finished_tombstone_sweep_marks_its_binding_as_swept() -> None:
+def test_swept_changes_only_mark_the_tombstoned_binding_as_swept() -> None:
     after = attrs.evolve(with_next_version(GONE), swept=True)
     assert swept_changes(GONE) == Changes((BindingWrite(GONE, after),))
     assert after.state is AccountState.TOMBSTONED

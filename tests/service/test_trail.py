@@ -141,19 +141,19 @@ REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_request_lists_the_rules_of_each_gate_that_decided(case: str) -> None:
+def test_trail_of_a_request_has_the_rules_of_deciding_gates(case: str) -> None:
     trail, expected = REQUESTS[case]
     assert list(trail) == expected
 
 
-def test_refusal_by_a_bucket_lists_only_the_rule_of_that_gate() -> None:
+def test_trail_of_a_bucket_refusal_has_only_its_own_rule() -> None:
     store = world(BUCKETS)
     serve(store, request("get"), lambda _: new_ids(), settings=BUCKETS)
     answer = serve(store, request("create"), lambda _: new_ids(2), settings=BUCKETS)
     assert (answer.response.status, list(answer.rules)) == (429, ["request.buckets"])
 
 
-def test_replay_lists_only_its_idempotency_rule() -> None:
+def test_trail_of_a_replay_has_only_its_idempotency_rule() -> None:
     store = world()
     serve(store, request("create"), lambda _: new_ids())
     answer = serve(store, request("create"), lambda _: new_ids(2))
@@ -178,13 +178,13 @@ FACTS: Final[dict[str, tuple[Fact, Snapshot, list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", FACTS)
-def test_fact_lists_the_rules_of_each_table_that_decided_it(case: str) -> None:
+def test_trail_of_a_fact_has_the_rules_of_each_deciding_table(case: str) -> None:
     fact, snapshot, expected = FACTS[case]
     assert list(record_fact(fact, snapshot, at(3)).rules) == expected
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_revoked_fact_lists_its_revocation_reach_rule_first(actor: Actor) -> None:
+def test_trail_of_a_revoked_fact_begins_with_revocation_reach(actor: Actor) -> None:
     fact = Revoked(ID, actor)
     chain = fact.needs().chain is not None
     snapshot = Snapshot(connection=REVOKED, following=(NEXT,)) if chain else FOLLOWED
@@ -194,7 +194,7 @@ def test_revoked_fact_lists_its_revocation_reach_rule_first(actor: Actor) -> Non
 
 
 @pytest.mark.slow
-def test_rules_page_lists_exactly_tables_that_no_answer_names() -> None:
+def test_rules_page_lists_exactly_the_tables_absent_from_trails() -> None:
     text = RULES.read_text(encoding="utf-8")
     said = text.partition('<a id="trail"></a>')[2].partition("\n<a id=")[0]
     absent = re.findall(

@@ -270,7 +270,7 @@ def test_reconnect_of_a_superseded_id_between_batches_gets_409(place: Place) -> 
     assert len(place.all()) == 8
 
 
-def test_revocation_by_the_app_between_batches_keeps_its_actor(place: Place) -> None:
+def test_app_revocation_between_batches_stays_attributed_to_app(place: Place) -> None:
     chain = store_chain(place.store, 8)
     rival = {2: lambda: record(place.store, Revoked(chain[1].id, Actor.APP))}
     assert isinstance(revoke(Stepped(place.store, before_commit=rival), chain[0], at(15)), Done)
@@ -401,6 +401,6 @@ class LoadsTheStart(MemoryStore):
 
 
 @pytest.mark.parametrize("kind", [MemoryStore, LoadsTheStart])
-def test_conformance_kit_rejects_a_store_that_loads_chain_starts(kind: type[MemoryStore]) -> None:
+def test_conformance_kit_fails_store_loading_start_of_long_chain(kind: type[MemoryStore]) -> None:
     failed = {each.check for each in check_store(kind(), only=[OVER_A_LONG_CHAIN]).failed}
     assert failed == ({OVER_A_LONG_CHAIN} if kind is LoadsTheStart else set())

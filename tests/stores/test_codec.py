@@ -44,7 +44,7 @@ from tests.support.strategies import (
 from tests.support.subjects import LANDED
 
 
-def test_fault_in_a_coordinate_is_named_by_its_full_path() -> None:
+def test_invalid_app_id_in_a_document_is_reported_by_full_path() -> None:
     document = dump(pending())
     assert load(Connection, document) == pending()
     broken = with_value(document, ("identity", "coordinate", "app_id"), 7)
@@ -334,7 +334,7 @@ def test_document_codec_raises_for_unknown_members_except_format() -> None:
 @example(Connection, [])
 @example(BucketState, "full_at")
 @example(LogState, 5)
-def test_law_16_every_stored_document_is_loaded_or_malformed(
+def test_law_16_any_json_document_is_loaded_or_malformed(
     kind: type[Storable], document: Json
 ) -> None:
     found = fault_if_any(partial(loaded, kind, document))

@@ -9,7 +9,7 @@ from tests.support.charging import MemoryChargingStore
 from tests.support.serving import Awaited
 
 
-def test_store_that_charges_limits_before_commit_is_recognized() -> None:
+def test_is_charging_store_is_true_only_for_a_charging_store() -> None:
     charging = MemoryChargingStore()
     assert is_charging_store(charging)
     assert is_async_charging_store(as_async_store(charging))

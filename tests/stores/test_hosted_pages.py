@@ -73,7 +73,7 @@ SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
 
 
 @pytest.mark.parametrize(("operation", "snapshot", "kind", "subject"), SENDING)
-def test_hosted_page_names_the_kind_and_subject_of_its_reply(
+def test_each_operations_hosted_page_has_its_kind_and_subject(
     operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
 ) -> None:
     found = hosted_page_for(call(operation), decided(operation, snapshot).reply, snapshot.binding)
@@ -115,7 +115,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_hosted_page_of_a_custom_reply_is_about_the_user() -> None:
+def test_custom_replys_hosted_page_has_kind_user_and_no_user_id() -> None:
     page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
     assert page is not None
     assert page.kind is USER_PAGE
@@ -152,7 +152,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @given(texts, st.uuids().map(str), texts, texts)
-def test_graduation_page_has_the_coordinate_and_the_bound_user(
+def test_account_graduation_page_has_coordinate_and_bound_user(
     app: str, account: str, user: str, bound: str
 ) -> None:
     coordinate = Coordinate(

@@ -80,14 +80,16 @@ def ask(made: Faulty, asked: Request, stats: RetryStats | None = None) -> Answer
 
 
 @pytest.mark.parametrize("prepare", [conflicting, full, broken])
-def test_500_of_serve_has_machine_time_and_problem_type_base(prepare: Callable[[], Faulty]) -> None:
+def test_500_is_timed_by_machine_clock_with_problem_type_base(
+    prepare: Callable[[], Faulty],
+) -> None:
     answer = ask(prepare(), request("create"))
     check_given_up(answer)
     assert answer.decided_at == MACHINE_TIME
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
 
 
-def test_401_without_api_key_has_machine_time_and_type_base() -> None:
+def test_keyless_401_is_timed_by_machine_clock_with_type_base() -> None:
     answer = ask(faulty(), attrs.evolve(request("create"), headers=()))
     assert (answer.response.status, answer.decided_at) == (401, MACHINE_TIME)
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
@@ -120,7 +122,7 @@ def test_unexpected_error_is_added_to_the_retry_stats() -> None:
 # --- Hosted pages ---------------------------------------------------------------------------
 
 
-def test_graduation_page_names_the_user_who_is_bound() -> None:
+def test_account_graduation_page_names_the_bound_user() -> None:
     made = faulty()
     assert serve(made, request("initiate"), Numbered()).response.status == 201
     assert serve(made, request("graduation"), Numbered(2)).response.status == 201
@@ -184,7 +186,7 @@ def send(made: Noting, operation: str, key: str = "k-1", settings: Settings = SE
 
 
 @pytest.mark.parametrize("operation", ["create", "revoke", "initiate"])
-def test_charge_and_then_commit_store_all_changes_of_the_answer(operation: str) -> None:
+def test_charge_stores_rate_limit_and_commit_all_other_changes(operation: str) -> None:
     made = Noting()
     answer = send(made, operation)
     assert answer.response.status in {200, 201}
@@ -198,7 +200,7 @@ def test_charge_and_then_commit_store_all_changes_of_the_answer(operation: str) 
     assert commit.events
 
 
-def test_revocation_charged_before_its_commit_commits_effects() -> None:
+def test_revocation_charged_before_commit_still_commits_effects() -> None:
     made = Noting()
     send(made, "revoke")
     assert made.steps[-1][0].effects

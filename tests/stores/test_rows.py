@@ -303,7 +303,7 @@ def test_load_query_for_the_caller_alone_selects_no_other_rows() -> None:
     assert snapshot_of(Needs(), {}) == Snapshot()
 
 
-def test_row_query_for_a_page_of_connections_holds_its_bounds() -> None:
+def test_row_query_for_page_of_connections_has_start_and_limit() -> None:
     key, user = RecordKey(CALLER.key_owner, IdempotencyKey("k-1")), coordinate_key(COORDINATE)
     page = ConnectionsPage(COORDINATE, after=THREE[0].id, limit=2)
     assert build_row_query(Needs(record=key, connections=page)) == RowQuery(
@@ -314,7 +314,7 @@ def test_row_query_for_a_page_of_connections_holds_its_bounds() -> None:
     )
 
 
-def test_row_query_for_a_part_of_a_chain_holds_its_bounds() -> None:
+def test_row_query_for_part_of_a_chain_has_position_and_limit() -> None:
     first = THREE[0].id
     assert build_row_query(Needs(chain=first, chain_part=ChainPart(2, 5))) == RowQuery(
         keys=(("Connection", first),), chain=first, chain_before=5, chain_limit=2
@@ -359,7 +359,7 @@ def test_hosted_page_is_loaded_unchanged_from_its_sql_row() -> None:
 
 
 @pytest.mark.parametrize("text", ["\u00e9", "x" * 100, "\0", "\ud800"])
-def test_row_query_for_a_malformed_id_asks_for_an_empty_key(text: str) -> None:
+def test_row_query_for_a_malformed_id_has_an_empty_key(text: str) -> None:
     connection_id, session_id = ConnectionId(text), SessionId(text)
     for needs, expected in (
         (Needs(connection=connection_id), RowQuery(keys=(("Connection", ""),), connection="")),

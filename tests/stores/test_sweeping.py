@@ -101,7 +101,7 @@ class RepeatsPages(MemoryStore):
         return super().load(needs, key_digest)
 
 
-def test_tombstone_sweep_raises_if_the_store_repeats_a_page() -> None:
+def test_revocation_by_tombstone_raises_if_store_repeats_a_page() -> None:
     repeating = RepeatsPages(clock=lambda: START)
     made = [pending(number=number) for number in range(1, sweeping.REVOCATION_BATCH + 1)]
     assert commit_writes(repeating, tuple([ConnectionWrite(None, each) for each in made]))
@@ -110,7 +110,7 @@ def test_tombstone_sweep_raises_if_the_store_repeats_a_page() -> None:
         sweep_now(repeating, COORDINATE)
 
 
-def test_tombstone_sweep_goes_on_if_another_tombstone_commits(store: MemoryStore) -> None:
+def test_revocation_by_tombstone_completes_despite_a_second_one(store: MemoryStore) -> None:
     racing = Meanwhile(store, is_page, tombstone)
     changes = sweep_now(racing, COORDINATE)
     assert is_swept(store)
@@ -118,7 +118,7 @@ def test_tombstone_sweep_goes_on_if_another_tombstone_commits(store: MemoryStore
     assert noted.after.swept
 
 
-def test_tombstone_sweep_restarts_for_a_tombstone_in_last_step(store: MemoryStore) -> None:
+def test_second_tombstone_at_the_end_restarts_the_revocation(store: MemoryStore) -> None:
     loads = 0
 
     def is_last_step(needs: Needs) -> bool:
@@ -139,7 +139,7 @@ def test_tombstone_sweep_restarts_for_a_tombstone_in_last_step(store: MemoryStor
 
 
 @pytest.mark.parametrize("seconds_late", [0, 1])
-def test_tombstone_sweep_starts_no_batch_at_its_callers_deadline(
+def test_revocation_by_tombstone_is_cut_off_at_callers_deadline(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch, seconds_late: int
 ) -> None:
     time = fake_time(monkeypatch)
@@ -152,7 +152,7 @@ def test_tombstone_sweep_starts_no_batch_at_its_callers_deadline(
     assert not is_swept(store)
 
 
-def test_time_limit_of_retries_starts_anew_in_each_sweep_batch(
+def test_each_batch_of_a_tombstone_gets_the_full_retry_time(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = fake_time(monkeypatch)
@@ -172,12 +172,12 @@ def test_time_limit_of_retries_starts_anew_in_each_sweep_batch(
     assert is_swept(store)
 
 
-def test_next_fact_finishes_an_interrupted_tombstone_sweep(store: MemoryStore) -> None:
+def test_next_fact_finishes_interrupted_revocation_by_tombstone(store: MemoryStore) -> None:
     record(store, Graduated(COORDINATE, None))
     assert is_swept(store)
 
 
-def test_tombstone_sweep_outlasts_a_30_second_store_outage(
+def test_revocation_by_tombstone_outlasts_30_second_store_outage(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     time = fake_time(monkeypatch)
@@ -196,20 +196,20 @@ def test_tombstone_sweep_outlasts_a_30_second_store_outage(
     assert is_swept(store)
 
 
-def test_repeated_tombstone_sweep_commits_nothing(store: MemoryStore) -> None:
+def test_repeated_revocation_by_tombstone_commits_nothing(store: MemoryStore) -> None:
     assert sweep_now(store, COORDINATE).writes
     assert sweep_now(store, COORDINATE) == NO_CHANGES
     assert sweep_now(MemoryStore(), COORDINATE) == NO_CHANGES
 
 
-def test_tombstone_sweep_ends_if_its_user_is_erased_meanwhile(store: MemoryStore) -> None:
+def test_revocation_by_tombstone_stops_if_its_user_is_erased(store: MemoryStore) -> None:
     racing = Meanwhile(store, is_page, forget)
     stepped = Stepped(racing)
     assert sweep_now(stepped, COORDINATE) == NO_CHANGES
     assert stepped.pages() == [None]
 
 
-def test_tombstone_sweep_ends_if_a_failover_loses_the_tombstone() -> None:
+def test_revocation_stops_if_a_failover_loses_its_tombstone() -> None:
     """A promoted asynchronous standby may not have it."""
     store = MemoryStore(clock=lambda: START)
     bound = LimitedAccountAppBinding(COORDINATE, UserId("1"), AccountState.LIMITED, generation=1)
@@ -224,7 +224,7 @@ def test_tombstone_sweep_ends_if_a_failover_loses_the_tombstone() -> None:
     assert kept.status is Status.PENDING
 
 
-def test_tombstone_sweep_finished_by_another_worker_adds_nothing(store: MemoryStore) -> None:
+def test_revocation_finished_by_another_worker_adds_no_changes(store: MemoryStore) -> None:
     def finish(inner: MemoryStore) -> None:
         record(inner, Tombstoned(COORDINATE, happened_at=START))
 
@@ -303,7 +303,7 @@ def ids(*numbers: int) -> list[str]:
 
 
 @pytest.mark.parametrize("conflicts", [frozenset[int](), frozenset(range(0, 10, 2))])
-def test_tombstone_sweep_revokes_active_connections_first(
+def test_revocation_by_tombstone_begins_with_active_connections(
     monkeypatch: pytest.MonkeyPatch, conflicts: frozenset[int]
 ) -> None:
     store = unswept(monkeypatch, connections=7, active={2, 7})
@@ -314,7 +314,7 @@ def test_tombstone_sweep_revokes_active_connections_first(
     assert is_swept(store)
 
 
-def test_tombstone_sweep_reads_all_batches_in_each_of_two_passes(
+def test_revocation_by_tombstone_reads_all_connections_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stepped = Stepped(unswept(monkeypatch, connections=7, active={2, 7}))
@@ -323,7 +323,7 @@ def test_tombstone_sweep_reads_all_batches_in_each_of_two_passes(
     assert len(stepped.loads) == 8, "the binding is loaded at the start and at the end"
 
 
-def test_tombstone_sweep_of_only_active_connections_is_one_pass(
+def test_revocation_of_only_active_connections_takes_one_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stepped = Stepped(unswept(monkeypatch, connections=6, active={*range(1, 7)}))
@@ -332,7 +332,7 @@ def test_tombstone_sweep_of_only_active_connections_is_one_pass(
     assert stepped.revoked() == [ids(1, 2, 3), ids(4, 5, 6), []]
 
 
-def test_tombstone_sweep_whose_commits_all_conflict_raises(
+def test_revocation_by_tombstone_raises_if_all_commits_conflict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stepped = Stepped(unswept(monkeypatch, connections=1, active={1}), frozenset(range(999)))
@@ -361,7 +361,7 @@ class Restarting:
         return self.store.commit(loaded, changes, page)
 
 
-def test_tombstone_sweep_survives_a_59_second_database_restart(
+def test_revocation_by_tombstone_survives_59_s_database_restart(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With the average pauses.
@@ -370,7 +370,7 @@ def test_tombstone_sweep_survives_a_59_second_database_restart(
     assert is_swept(store)
 
 
-def test_purge_finishes_an_interrupted_tombstone_sweep(store: MemoryStore) -> None:
+def test_purge_finishes_interrupted_revocation_by_tombstone(store: MemoryStore) -> None:
     assert store._bindings.unswept
     store.purge()
     assert is_swept(store)

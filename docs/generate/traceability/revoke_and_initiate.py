@@ -228,7 +228,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_names_its_entry_path_and_provisioning_rules",
+                "rules/test_session::test_initiate_returns_its_entry_path_and_provisioning_rules",
                 "rules/test_session::test_initiate_without_provisioning_returns_the_given_binding",
                 "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),

@@ -123,7 +123,7 @@ def test_history_checker_rejects_404_for_a_stored_connection(lived: Lived) -> No
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_unanswered_revoke_done_or_not(lived: Lived) -> None:
+def test_history_checker_lets_unanswered_revoke_be_done_or_not(lived: Lived) -> None:
     lived.create("k-1")
     before = lived.rest()
     lived.revoke(lived.connections[0], "k-2")
@@ -241,7 +241,7 @@ def test_history_checker_allows_response_times_within_clock_skew(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_rejects_refused_page_visit_with_effect(lived: Lived) -> None:
+def test_history_checker_rejects_effect_of_a_refused_page_visit(lived: Lived) -> None:
     lived.create("k-1")
     connection = lived.connections[0]
     until = at(START + 10**12)
@@ -266,7 +266,7 @@ def test_history_checker_accepts_cancel_overlapping_a_reconnect(lived: Lived) ->
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_reconnect_that_missed_a_fact(
+def test_history_checker_accepts_reconnect_decided_before_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -290,7 +290,7 @@ def test_history_checker_accepts_reconnect_that_missed_a_fact(
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_revoke_that_missed_a_fact(
+def test_history_checker_accepts_revoke_decided_before_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived.create("k-1")

@@ -28,7 +28,7 @@ FORWARD: Final = Step(first=200, last=210, before=-MINUTE, after=0)
         ((211, 300), (0, 0), 0),
     ],
 )
-def test_offset_bounds_of_a_span_cover_each_clock_step_in_it(
+def test_clock_offset_range_of_a_span_includes_each_clock_step(
     span: tuple[int, int], offsets: tuple[int, int], forward: int
 ) -> None:
     steps = Steps([BACK, FORWARD])
@@ -36,7 +36,7 @@ def test_offset_bounds_of_a_span_cover_each_clock_step_in_it(
     assert steps.forward(*span) == forward
 
 
-def test_unanswered_request_covers_clock_steps_until_run_ends() -> None:
+def test_clock_steps_until_run_end_apply_to_unanswered_request() -> None:
     lived = Lived()
     lived.create("k-1")
     steps = Steps([attrs.evolve(BACK, first=lived.moment, last=lived.moment + 1)])

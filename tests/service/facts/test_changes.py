@@ -204,7 +204,7 @@ def test_patient_revocation_bumps_version_of_revoked_chain_head() -> None:
     assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
 
 
-def test_patient_revocation_of_long_chain_writes_only_live_head() -> None:
+def test_revocation_of_revoked_chain_writes_only_its_live_head() -> None:
     chain = [apply_trigger(pending(), "APP", START)]
     for number in range(2, 400):
         made = subjects.recovered(chain[-1], at(number), number)
@@ -218,7 +218,7 @@ def test_patient_revocation_of_long_chain_writes_only_live_head() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_upstream_revocation_reports_chain_head_until_it_lapses() -> None:
+def test_upstream_revocation_reports_successor_until_it_lapses() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)
@@ -349,7 +349,7 @@ def test_every_fact_type_has_a_test_of_its_parsed_members() -> None:
     assert [type(fact) for fact in READ] == list(FACTS)
 
 
-def test_fact_keeps_rule_names_of_an_ignored_or_refused_trigger() -> None:
+def test_ignored_or_refused_fact_has_the_rules_of_its_trigger() -> None:
     refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
     kind = EventKind.CONNECTION_EXPIRED
     assert to_connection_fact_answer(kind, pending(), refused) is refused

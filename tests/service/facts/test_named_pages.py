@@ -116,7 +116,7 @@ def test_refused_fact_gets_not_found_if_its_hosted_page_is_gone() -> None:
     assert gone.problem.code == "NOT_FOUND"
 
 
-def test_graduation_with_hosted_page_but_no_user_gets_not_found() -> None:
+def test_account_graduation_with_page_but_no_user_gets_not_found() -> None:
     for held in (OF_USER, page(PageKind.USER, user_subject(COORDINATE, None))):
         snapshot = Snapshot(binding=LIMITED, page=held)
         answer = record_fact(Graduated(COORDINATE, page_url=URL), snapshot, at(2))

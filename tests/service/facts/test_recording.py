@@ -52,7 +52,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
-def test_needs_of_each_fact_name_exactly_the_values_to_load(fact: Fact, needed: Needs) -> None:
+def test_each_facts_needs_equal_the_expected_values_to_load(fact: Fact, needed: Needs) -> None:
     assert fact.needs() == needed
 
 
@@ -134,7 +134,7 @@ def test_repeated_handoff_is_ignored_after_a_clock_was_put_back() -> None:
             curae.record_fact(at_instant(fact, at(15) + TICK), snapshot, now)
 
 
-def test_repeated_graduation_is_ignored_after_a_put_back_clock() -> None:
+def test_repeated_account_graduation_is_ignored_by_a_slow_clock() -> None:
     fact = curae.Graduated(COORDINATE, happened_at=at(10))
     (write,) = recorded(fact, at(10)).value.writes
     assert isinstance(write, BindingWrite)

@@ -124,7 +124,7 @@ def test_fact_changes_no_connection_that_a_tombstone_ended(fact: Fact, standing:
         assert answer.value == changes.NO_CHANGES
 
 
-def test_app_revocation_after_a_tombstone_reports_a_live_head() -> None:
+def test_app_revocation_after_tombstone_reports_live_chain_head() -> None:
     first = of_present_era(subjects.needing_action(pending(), at(1)))
     head = of_present_era(subjects.recovered(first, at(2), 2))
     snapshot = curae.Snapshot(connection=first, successor=head, head=head, binding=GONE)
@@ -155,7 +155,7 @@ def test_revoke_after_a_tombstone_gives_revoked_now_false() -> None:
     assert shown["revokedAt"] == format_time(at(59))
 
 
-def test_successor_made_after_a_tombstone_gets_the_new_era() -> None:
+def test_reconnect_after_tombstone_copies_era_field_of_binding() -> None:
     decision = curae.decide(
         call(Reconnect(ID)),
         snapshot=curae.Snapshot(connection=OLD, binding=GONE),
@@ -170,7 +170,7 @@ def test_successor_made_after_a_tombstone_gets_the_new_era() -> None:
     assert made.after.identity.predecessor_id == ID
 
 
-def test_landed_handoff_does_not_authorize_after_a_tombstone() -> None:
+def test_completed_handoff_does_not_authorize_after_a_tombstone() -> None:
     snapshot = curae.Snapshot(
         connection=OLD, binding=GONE, landed_handoff=LandedHandoff(at(1), None)
     )

@@ -85,7 +85,7 @@ def test_expired_fact_ends_an_active_not_a_pending_connection() -> None:
     )
 
 
-def test_expired_fact_at_or_after_expiry_names_a_second_rule() -> None:
+def test_expired_fact_at_or_after_expiry_lists_two_rules() -> None:
     over = attrs.evolve(ACTIVE, expires_at=at(8))
     after = attrs.evolve(with_next_version(over), status=Status.EXPIRED, updated_at=NOW)
     recorded = Changes(

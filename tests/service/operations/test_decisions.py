@@ -47,7 +47,7 @@ def event_names(decision: Decision) -> list[str]:
 
 
 @pytest.mark.parametrize("era", [None, at(-5)])
-def test_create_copies_the_bindings_era_and_writes_no_binding(era: datetime | None) -> None:
+def test_create_copies_bindings_era_field_and_writes_no_binding(era: datetime | None) -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
         binding = attrs.evolve(LIMITED, state=state, era=era)
         snapshot = Snapshot(binding=binding)
@@ -150,7 +150,7 @@ HEALED: list[tuple[str, LandedHandoff | None, bool, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("stored", "landed", "heals", "rules"), HEALED)
-def test_get_authorizes_connection_if_handoff_landed_in_time(
+def test_get_authorizes_only_if_handoff_was_completed_in_time(
     stored: str, landed: LandedHandoff | None, rules: tuple[str, ...], *, heals: bool
 ) -> None:
     connection = pending()
@@ -190,7 +190,7 @@ def healed_at(happened_at: datetime, now: datetime) -> Connection:
     return decision.reply.connection
 
 
-def test_get_dates_a_handoff_landed_in_the_future_as_now() -> None:
+def test_get_dates_a_handoff_completed_in_the_future_as_now() -> None:
     for ahead in (TICK, timedelta(minutes=5)):
         healed = healed_at(at(20) + ahead, at(20))
         assert (healed.authorized_at, healed.updated_at) == (at(20), at(20))

@@ -108,7 +108,7 @@ class KeepCopy(Refuse):
         return operation.Ruling(operation.NotModified('"held"'))
 
 
-def test_custom_operation_with_a_304_stores_no_key_record() -> None:
+def test_custom_operation_that_answers_304_stores_nothing() -> None:
     asked = call(KeepCopy(ID, Problem(ProblemCode.NOT_FOUND)), "k-1")
     answer = respond(decide(asked, Snapshot(connection=pending()), START, new_ids=new_ids()))
     assert (answer.response.status, answer.changes) == (304, NO_CHANGES)

@@ -98,7 +98,7 @@ def test_get_decision_is_200_and_writes_only_the_bucket() -> None:
     )
 
 
-def test_get_decision_after_a_landed_handoff_authorizes() -> None:
+def test_get_decision_authorizes_after_a_completed_handoff() -> None:
     landed = LandedHandoff(at(7), at(90))
     healed = attrs.evolve(
         with_next_version(pending()),
@@ -258,7 +258,7 @@ def test_account_state_is_304_if_the_client_holds_it_else_200(
     assert decision == attrs.evolve(expected, binding=LIMITED)
 
 
-def test_start_graduation_decision_is_201_and_charges_its_limit() -> None:
+def test_account_graduation_decision_is_201_and_charges_limit() -> None:
     charge = RateWrite(
         key=LimitKey(COORDINATE.app_user, "graduation"),
         policy=GRADUATION_LIMIT,

@@ -52,7 +52,9 @@ def test_django_system_check_reports_invalid_settings(
             assert SqlStore(DjangoDatabase()).load is not None
 
 
-def test_django_runs_the_registered_check_by_its_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_checks_adds_a_system_check_found_by_its_tag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     registry = CheckRegistry()
     monkeypatch.setattr(django_checks, "register", registry.register)
     register_checks()
@@ -82,7 +84,7 @@ def test_django_system_check_reports_an_invalid_database_alias() -> None:
         ({"connect_timeout": None, "options": IN_ANOTHER_WAY}, "connect_timeout"),
     ],
 )
-def test_django_system_check_names_the_missing_timeouts(
+def test_django_system_check_warns_which_timeouts_are_not_set(
     options: Mapping[str, object], missing: str
 ) -> None:
     with database(
@@ -107,7 +109,7 @@ LIMITED = {"connect_timeout": 2, "options": "-c statement_timeout=2000 -c lock_t
         ({}, None),
     ],
 )
-def test_django_system_check_reports_a_long_wait_for_a_pool(
+def test_django_system_check_warns_of_too_long_a_pool_timeout(
     pool: object, seconds: int | None
 ) -> None:
     options = {**LIMITED, "pool": pool}

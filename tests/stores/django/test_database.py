@@ -226,7 +226,7 @@ def test_locked_sqlite_file_raises_after_timeout(
 
 
 @pytest.mark.parametrize("run", ["rows", "run_transaction"])
-def test_lock_timeout_of_sqlite_is_restored_after_a_deadline(sqlite_url: str, run: str) -> None:
+def test_sqlite_lock_timeout_lowered_by_deadline_is_restored(sqlite_url: str, run: str) -> None:
     # Other code of the project uses the connection, too.
     timeout = Statement("PRAGMA busy_timeout")
     with database(sqlite_url, options={"timeout": 60}) as alias:

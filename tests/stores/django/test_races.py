@@ -63,7 +63,7 @@ def registered(alias: str) -> SqlStore:
         for each in SCENARIOS
     ],
 )
-def test_concurrent_actions_on_a_django_store_are_serializable(url: str, scene: str) -> None:
+def test_concurrent_django_requests_and_facts_are_serializable(url: str, scene: str) -> None:
     with database(url) as alias:
         arena = StoreArena(SqlStore(DjangoDatabase(alias)))
         every = [*race_all(arena, SCENARIOS[scene])]
@@ -101,7 +101,7 @@ def counted(alias: str, table: str) -> int:
 @pytest.mark.parametrize(
     "level", ["", *[pytest.param(level, marks=pytest.mark.heavy) for level in LEVELS]]
 )
-def test_concurrent_django_requests_execute_once_within_limits(
+def test_concurrent_django_retries_run_once_and_obey_rate_limit(
     level: str, request: pytest.FixtureRequest
 ) -> None:
     # SQLite has one isolation level and takes its lock with the first write.

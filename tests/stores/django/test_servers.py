@@ -23,7 +23,7 @@ ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 
 
 @pytest.mark.heavy
-def test_two_django_servers_execute_once_and_share_the_limit(pair: Pair) -> None:
+def test_two_django_servers_run_retries_once_and_share_a_limit(pair: Pair) -> None:
     # Twenty initiates: the limit admits ten.
     visits = pair.send(
         "curae-connect/initiate", [f"visit-{number}" for number in range(20)], {"appUserId": "ada"}

@@ -16,7 +16,7 @@ from curae_lifecycle.stores.sql.engine import create_engine
 from tests.support.django_project import database
 
 
-def test_django_sqlite_settings_carry_the_lock_timeout() -> None:
+def test_django_sqlite_settings_include_the_given_lock_timeout() -> None:
     assert database_settings("sqlite:///curae.db", timeout=3) == {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": "curae.db",
@@ -30,7 +30,7 @@ def test_django_sqlite_settings_carry_the_lock_timeout() -> None:
     assert database_settings("sqlite:////var/curae.db")["NAME"] == "/var/curae.db"
 
 
-def test_django_settings_hold_the_url_and_default_timeouts() -> None:
+def test_django_settings_have_all_url_parts_and_default_timeouts() -> None:
     url = "postgresql+psycopg://an%40app:p%2Fw@db.example:5433/of%20curae?sslmode=require"
     assert database_settings(url) == {
         "ENGINE": "django.db.backends.postgresql",
@@ -125,7 +125,7 @@ def test_sqlite_file_name_drops_uri_flag_and_keeps_parameters() -> None:
         assert database_settings(f"sqlite:///file:a.db?{query}")["NAME"] == name
 
 
-def test_django_opens_no_missing_sqlite_file_in_read_only_mode(
+def test_django_raises_for_missing_sqlite_file_in_read_only_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -159,7 +159,7 @@ def test_django_opens_no_missing_sqlite_file_in_read_only_mode(
         "postgresql://[::1/x",
     ],
 )
-def test_unsupported_database_raises_without_showing_its_url(url: str) -> None:
+def test_unsupported_django_database_url_raises_argument_error(url: str) -> None:
     with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL") as caught:
         database_settings(url)
     assert caught.value.argument == "url"

@@ -125,7 +125,9 @@ def test_forked_process_watches_only_its_own_sockets(
         each.close()
 
 
-def test_two_sockets_are_watched_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_two_sockets_watched_at_once_are_both_shut_down(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     watch, other = SocketWatchdog(), socket.socketpair()
     other[0].settimeout(LONG)
     with watch.watch(pair[0].fileno(), monotonic() + SOON):
@@ -161,7 +163,7 @@ def limits(milliseconds: int) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_statement_without_server_timeout_is_aborted(
+def test_watchdog_aborts_a_statement_without_server_timeout(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database(postgres_url, options=limits(50_000)) as alias:

@@ -88,7 +88,7 @@ def made() -> Iterator[DjangoDatabase]:
         yield DjangoDatabase(alias)
 
 
-def test_django_database_is_the_default_without_a_setting() -> None:
+def test_django_database_alias_is_default_unless_configured() -> None:
     assert database_alias() == "default"
     with pytest.raises(ArgumentError) as refused:
         DjangoDatabase()
@@ -105,7 +105,7 @@ def test_django_does_not_connect_if_that_may_outlast_deadline() -> None:
         DjangoDatabase(alias).rows(ONE)
 
 
-def test_django_without_a_connect_timeout_tries_to_connect() -> None:
+def test_django_tries_to_connect_if_no_connect_timeout_is_set() -> None:
     with (
         database(URL, migrated=False, changed={"OPTIONS": {}}) as alias,
         deadline_scope(0.9),
@@ -122,7 +122,7 @@ def test_django_removes_its_notice_handler_after_a_statement(made: DjangoDatabas
     assert connection.connection.handlers == []
 
 
-def test_django_statement_gets_a_watchdog_and_replication_check(
+def test_django_statement_gets_watchdog_then_replication_check(
     made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = Connection()
@@ -143,7 +143,7 @@ def test_django_statement_gets_a_watchdog_and_replication_check(
     assert all(about is connection for _, about in seen)
 
 
-def test_next_statement_first_confirms_an_unreplicated_commit(made: DjangoDatabase) -> None:
+def test_django_confirms_unreplicated_commit_before_statement(made: DjangoDatabase) -> None:
     connection, replication = Connection(), made._replication
     replication.handle_notice(FakeNotice())
     assert replication.is_in_doubt

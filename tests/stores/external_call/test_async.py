@@ -197,7 +197,7 @@ def cancel_claim(
 
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("hook", ["before_load", "after_load", None])
-def test_late_commit_after_cancel_keeps_idempotency_key_released(
+def test_idempotency_key_stays_released_if_commit_follows_cancel(
     hook: str | None, *, used: bool, time: FakeTime
 ) -> None:
     made = faulty()
@@ -213,7 +213,7 @@ def test_late_commit_after_cancel_keeps_idempotency_key_released(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_late_commit_after_401_keeps_idempotency_key_released(time: FakeTime) -> None:
+def test_idempotency_key_stays_released_if_commit_ends_after_401(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.

@@ -70,7 +70,7 @@ def test_hosted_page_has_the_url_that_the_external_call_returns(operation: str) 
     assert state(made) is (None if operation == "graduation" else RecordState.COMPLETED)
 
 
-def test_external_call_gets_the_ids_that_are_stored() -> None:
+def test_connection_is_stored_under_id_given_to_external_call() -> None:
     made = faulty([LOST, None, LOST])
     called = Called(made)
     ask(made, request("create"), called)
@@ -172,7 +172,7 @@ def test_loser_of_a_tie_for_an_idempotency_key_gets_in_flight() -> None:
     assert called.times == 0
 
 
-def test_random_microseconds_make_each_lease_unique(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_lease_is_extended_by_random_microseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     made = faulty()
     leases: list[int] = []
 
@@ -213,7 +213,7 @@ def test_idempotency_key_that_cannot_be_taken_leaves_no_record() -> None:
     assert (made.asked["commit"], state(made)) == (RetryPolicy().attempts, None)
 
 
-def test_idempotency_key_taken_with_unknown_outcome_is_released() -> None:
+def test_idempotency_key_that_may_have_been_taken_is_released() -> None:
     # All attempts fail, and the store recovers when the key is released.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)

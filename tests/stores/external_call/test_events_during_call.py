@@ -216,7 +216,7 @@ def test_idempotency_record_erased_in_call_gives_key_forgotten() -> None:
 # --- Other events during the call -----------------------------------------------------------
 
 
-def test_reconnect_overtaken_by_another_reissues_its_successor() -> None:
+def test_slower_of_two_reconnects_reissues_the_others_successor() -> None:
     made = prepared("reconnect")
     elsewhere = Called(made)
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))
@@ -252,7 +252,7 @@ def test_limit_hit_in_external_call_gives_429_then_retry_201() -> None:
     "caller",
     [attrs.evolve(CALLER, scopes=frozenset()), attrs.evolve(CALLER, app_id=AppId("app-2"))],
 )
-def test_api_key_reregistered_in_external_call_stores_nothing(
+def test_nothing_is_stored_if_api_key_is_reregistered_in_call(
     caller: curae.Caller, time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()

@@ -232,7 +232,7 @@ def test_newer_format_message_holds_back_others_of_its_subject(database: SqlData
     assert Outbox(database).deliver_batch(lambda _: None) == 0
 
 
-def test_outbox_worker_takes_a_newer_format_message_only_once(
+def test_outbox_worker_claims_a_newer_format_message_only_once(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1, 1)
@@ -247,7 +247,7 @@ def test_outbox_worker_takes_a_newer_format_message_only_once(
     assert (seen, caplog.text.count("returned untried")) == ([2, 3], 1)
 
 
-def test_outbox_worker_takes_newer_message_once_as_others_arrive(
+def test_newer_format_message_is_claimed_once_as_others_arrive(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1)
@@ -270,7 +270,7 @@ def test_outbox_worker_takes_newer_message_once_as_others_arrive(
     assert (seen, caplog.text.count("returned untried")) == ([12, 1, 2, 20], 1)
 
 
-def test_outbox_dead_prints_newer_message_without_its_document(
+def test_outbox_dead_omits_the_document_of_newer_format_message(
     database: SqlDatabase, ask: Command
 ) -> None:
     post(database, 1, 2)

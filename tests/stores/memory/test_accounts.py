@@ -209,7 +209,7 @@ def test_request_with_a_clock_400_days_ahead_purges_no_record() -> None:
     assert (answer.replayed, answer.response) == (True, first.response)
 
 
-def test_requests_of_one_account_purge_an_idle_account() -> None:
+def test_requests_of_one_account_purge_records_of_idle_account() -> None:
     made = store()
     fill_records(made, 100)
     due = START + DAY + TOLERANCE

@@ -51,7 +51,7 @@ def test_store_full_error_names_value_kind_and_capacity(kind: str) -> None:
 
 
 @pytest.mark.parametrize("capacity", [-1, None, True, False, 0.5, "100"])
-def test_memory_store_refuses_a_capacity_that_is_no_size(capacity: int) -> None:
+def test_negative_or_non_integer_memory_store_capacity_raises(capacity: int) -> None:
     with pytest.raises(ArgumentError, match=r"^capacity: must be an integer, at least 0"):
         curae.MemoryStore(capacity=capacity)
 
@@ -116,7 +116,7 @@ def test_idempotency_key_reused_after_expiry_gets_new_retention() -> None:
     assert made.purge(dropped) == 1
 
 
-def test_replacing_buckets_refills_them_and_keeps_user_limits() -> None:
+def test_replaced_buckets_are_full_and_user_limits_unchanged() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     for number in range(2):
         handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
@@ -135,7 +135,7 @@ def test_replacing_buckets_refills_them_and_keeps_user_limits() -> None:
     assert made.purge(at(60)) == 1, "the app user's log; the buckets went when they were replaced"
 
 
-def test_replacing_buckets_frees_the_room_of_their_states() -> None:
+def test_replacing_buckets_frees_the_capacity_they_used() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), capacity=1)
     for name in ("a", "b", "c"):
         assert handle_at(made, request("account-state"), START).response.status == 200

@@ -150,7 +150,7 @@ def test_connections_of_a_user_are_found_without_a_scan() -> None:
     assert set(made.load(needs).snapshot.connections) == {mine[0], moved, mine[2]}
 
 
-def test_load_of_a_session_has_the_binding_of_its_coordinate() -> None:
+def test_loading_a_session_also_loads_its_coordinates_binding() -> None:
     made = world()
     writes = (SessionWrite(None, subjects.WAITING), BindingWrite(None, LIMITED))
     assert commit_writes(made, writes)

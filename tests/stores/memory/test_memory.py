@@ -243,7 +243,7 @@ class Interrupted(curae.MemoryStore):
         return super()._store(writes)
 
 
-def test_commit_conflict_makes_memory_store_decide_again() -> None:
+def test_request_or_fact_is_decided_again_after_commit_conflict() -> None:
     revoked = apply_trigger(pending(), "PATIENT", START)
     made = Interrupted(ConnectionWrite(pending(), revoked))
     answer = handle_at(made, request("revoke"), at(1))

@@ -116,7 +116,7 @@ def test_connection_retention_below_24_hours_raises(span: timedelta) -> None:
     assert made.purge(LAST_INSTANT - TOLERANCE) == 0
 
 
-def test_retention_of_300_years_is_exact() -> None:
+def test_retention_of_300_years_is_exact_to_the_microsecond() -> None:
     # A float of this many microseconds would be rounded.
     retention = timedelta(days=300 * 365) + TICK
     made = store(REVOKED, keep_over=retention)

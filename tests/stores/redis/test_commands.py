@@ -160,7 +160,7 @@ def test_wrapped_store_loads_all_values_but_the_rate_limits(*, is_async: bool) -
     assert loaded == Loaded(snapshot, NOW, CALLER, seen=inner.loaded)
 
 
-def test_redis_load_of_an_app_users_limit_returns_no_bucket(*, is_async: bool) -> None:
+def test_redis_loads_an_app_users_limit_without_any_bucket(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([[f"1 {LOG.hex()}"]]), is_async=is_async)
     snapshot = store.load(Needs(limit=LIMIT_KEY)).snapshot
     assert (snapshot.buckets, snapshot.limit) == ((), LOG)
@@ -245,7 +245,7 @@ def test_redis_scripts_get_the_documented_keys_and_arguments(*, is_async: bool) 
     ]
 
 
-def test_rate_limit_log_charge_sends_its_state_before_and_after(*, is_async: bool) -> None:
+def test_rate_limit_log_charge_sends_old_and_new_state_to_redis(*, is_async: bool) -> None:
     client = Client([[]])
     store = store_of(Recorder(), client, is_async=is_async)
     write = RateWrite(key=LIMIT_KEY, policy=INITIATE_LIMIT, before=EARLIER, after=BOTH)
@@ -254,7 +254,7 @@ def test_rate_limit_log_charge_sends_its_state_before_and_after(*, is_async: boo
     assert client.sent[0][-3:] == [before, after, "360000"]
 
 
-def test_charge_without_an_app_users_limit_sends_buckets_alone(*, is_async: bool) -> None:
+def test_charge_without_app_users_limit_sends_redis_only_buckets(*, is_async: bool) -> None:
     client = Client([[BECAME], None])
     store = store_of(Recorder(stores=False), client, is_async=is_async)
     assert not store.commit(loaded_by(Recorder()), Changes((CHARGES[1], CONNECTION)))

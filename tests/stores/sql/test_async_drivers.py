@@ -101,7 +101,7 @@ class Of(Protocol):
 
 
 @BOTH
-def test_async_statement_first_confirms_an_unreplicated_commit(of: Of) -> None:
+def test_async_driver_confirms_unreplicated_commit_before_query(of: Of) -> None:
     connection, ran, cancel = of()
     cancel()
     cancel()

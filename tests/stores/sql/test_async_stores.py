@@ -126,7 +126,7 @@ def test_async_sql_store_answers_like_the_blocking_sql_store(
 
 
 @pytest.mark.slow
-def test_async_database_raises_errors_and_rolls_back_conflicts(
+def test_async_sql_errors_are_raised_and_conflicts_rolled_back(
     awaits: Callable[[Act], None],
 ) -> None:
     async def fail(database: AsyncDatabase) -> None:
@@ -348,7 +348,7 @@ def test_async_engine_keeps_the_options_of_its_database_url(postgres_url: str, d
 
 
 @pytest.mark.mariadb
-def test_mariadb_engines_set_isolation_timeouts_and_strict_mode(mariadb_url: str) -> None:
+def test_mariadb_engines_set_strict_mode_isolation_and_timeouts(mariadb_url: str) -> None:
     expected = {
         "transaction_isolation": "READ-COMMITTED",
         "innodb_lock_wait_timeout": 60,

@@ -90,7 +90,7 @@ def deliver_all(database: Clocked) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("table", EXPIRING_TABLES)
 @pytest.mark.parametrize("extra", [0, 1])
-def test_purge_deletes_a_batch_of_expired_rows_plus_one(
+def test_purge_deletes_a_full_batch_of_expired_rows_or_one_more(
     clocked: Clocked, kind: Kind, table: str, extra: int
 ) -> None:
     rows = [put_row(table, f"{number:064}", number) for number in range(PURGE_BATCH + extra)]
@@ -100,9 +100,7 @@ def test_purge_deletes_a_batch_of_expired_rows_plus_one(
 
 
 @pytest.mark.slow
-def test_purge_finishes_tombstones_of_a_batch_of_users_plus_one(
-    clocked: Clocked, kind: Kind
-) -> None:
+def test_purge_finishes_one_more_tombstone_than_a_batch_holds(clocked: Clocked, kind: Kind) -> None:
     store = SqlStore(clocked)
     for number in range(ROWS_PER_STATEMENT + 1):
         user = attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}"))
@@ -117,7 +115,9 @@ def test_purge_finishes_tombstones_of_a_batch_of_users_plus_one(
 
 
 @pytest.mark.slow
-def test_purge_deletes_a_batch_of_erased_users_plus_one(clocked: Clocked, kind: Kind) -> None:
+def test_purge_deletes_one_more_erased_user_than_a_batch_holds(
+    clocked: Clocked, kind: Kind
+) -> None:
     for number in range(ROWS_PER_STATEMENT + 1):
         erase(clocked, attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")))
     assert counts(clocked, "erasure", "binding") == [ROWS_PER_STATEMENT + 1] * 2
@@ -180,7 +180,7 @@ def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
     [session(1).id, coordinate_subject(COORDINATE)],
     ids=["session", "user"],
 )
-def test_purge_waits_for_a_message_about_any_row_of_erased_user(
+def test_purge_keeps_erased_user_until_messages_are_delivered(
     clocked: Clocked, kind: Kind, subject: str
 ) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)
@@ -234,7 +234,7 @@ def active(connection: Connection) -> Connection:
 
 @pytest.mark.parametrize("are_active", [False, True])
 @pytest.mark.parametrize("extra", [0, 1])
-def test_tombstone_revokes_a_batch_of_connections_plus_one(
+def test_tombstone_revokes_a_batch_of_connections_or_one_more(
     clocked: Clocked, kind: Kind, extra: int, *, are_active: bool
 ) -> None:
     number = REVOCATION_BATCH + extra
@@ -268,7 +268,7 @@ def cancellations(number: int) -> Changes:
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_commit_stores_a_full_insert_of_messages_plus_one(
+def test_commit_stores_one_full_insert_of_messages_or_one_more(
     clocked: Clocked, kind: Kind, extra: int
 ) -> None:
     number = MESSAGES_PER_STATEMENT + extra
@@ -278,7 +278,7 @@ def test_commit_stores_a_full_insert_of_messages_plus_one(
 
 
 @pytest.mark.slow
-def test_outbox_delivers_largest_batch_plus_one_in_two_batches(
+def test_one_message_over_largest_batch_is_delivered_separately(
     clocked: Clocked, kind: Kind
 ) -> None:
     number = LARGEST_DELIVERY + 1

@@ -316,7 +316,9 @@ def test_sql_charge_of_the_largest_bucket_fits_64_bits(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("dialect", Dialect)
 @pytest.mark.parametrize("known", [False, True])
-def test_last_statement_of_a_charge_must_change_one_row(dialect: Dialect, *, known: bool) -> None:
+def test_last_statement_of_a_charge_expects_one_changed_row(
+    dialect: Dialect, *, known: bool
+) -> None:
     statements = charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=known)
     assert statements[-1].expected_rows == 1
 

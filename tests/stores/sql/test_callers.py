@@ -81,7 +81,7 @@ def test_repaired_caller_row_takes_effect_at_the_next_request(
     assert [ask(each).status for each in (GET, CREATE)] == [404, 201]
 
 
-def test_new_caller_of_an_api_key_ignores_old_callers_bad_record(
+def test_malformed_record_of_old_caller_is_ignored_for_new_one(
     tables: SqlDatabase, ask: Serve
 ) -> None:
     elsewhere = SqlStore(tables)

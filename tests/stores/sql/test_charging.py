@@ -263,7 +263,7 @@ def test_charge_cancelled_while_it_waits_is_not_made() -> None:
 
 
 @pytest.mark.parametrize("result", [True, False, StoreUnavailableError("away")])
-def test_cancelling_one_request_of_a_shared_charge_keeps_others(
+def test_cancelling_a_request_does_not_cancel_its_shared_charge(
     result: bool | Exception,  # noqa: FBT001 - drawn
 ) -> None:
     async def scenario() -> None:

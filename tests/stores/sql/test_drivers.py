@@ -32,7 +32,7 @@ def test_sqlite_lock_timeout_is_set_in_milliseconds() -> None:
         assert driver.execute("PRAGMA busy_timeout").fetchone() == (1500,)
 
 
-def test_sqlite_statement_runs_with_its_values() -> None:
+def test_sqlite_connection_binds_values_and_has_no_socket() -> None:
     with closing(sqlite3.connect(":memory:")) as driver:
         connection = connection_of(Dialect.SQLITE, driver)
         assert connection.run(ASK).fetchall() == [(7,)]
@@ -51,7 +51,7 @@ def test_postgresql_statement_is_sent_with_numbered_placeholders() -> None:
     assert driver.ran == [SENT, ("ROLLBACK", ())]
 
 
-def test_next_statement_first_confirms_an_unreplicated_commit() -> None:
+def test_unreplicated_commit_is_confirmed_before_next_statement() -> None:
     driver = FakePsycopg()
     for _ in range(2):
         driver.replication.handle_notice(FakeNotice())
@@ -61,7 +61,7 @@ def test_next_statement_first_confirms_an_unreplicated_commit() -> None:
     assert driver.ran == [(CONFIRM, ()), SENT, SENT]
 
 
-def test_open_transaction_raises_after_an_unreplicated_commit() -> None:
+def test_open_transaction_cannot_confirm_an_unreplicated_commit() -> None:
     # A commit within the transaction would confirm nothing.
     driver = FakePsycopg(pgconn=FakePgconn(transaction_status=2))
     driver.replication.handle_notice(FakeNotice())

@@ -98,7 +98,7 @@ def engine(sqlite_url: str) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def test_statements_use_one_connection_even_after_an_error(engine: sa.Engine) -> None:
+def test_statements_reuse_one_connection_even_after_sql_errors(engine: sa.Engine) -> None:
     database, counts = SqlDatabase(engine), counts_of(engine)
     for _ in range(2):
         assert [*database.rows(ONE)] == [(1,)]
@@ -140,7 +140,7 @@ def test_lock_timeout_of_a_commit_stores_nothing(engine: sa.Engine, sqlite_url: 
     assert not database.run_transaction([PUT]), "the row exists"
 
 
-def test_request_waits_for_a_free_connection_until_timeout(engine: sa.Engine) -> None:
+def test_statement_raises_if_no_connection_slot_frees_in_time(engine: sa.Engine) -> None:
     free = bounds_of(engine).free
     for _ in range(2):
         assert free.acquire(blocking=False)
@@ -151,7 +151,7 @@ def test_request_waits_for_a_free_connection_until_timeout(engine: sa.Engine) ->
     late.cancel()
 
 
-def test_request_waits_for_a_pooled_connection_until_timeout(engine: sa.Engine) -> None:
+def test_statement_raises_if_all_pooled_connections_stay_in_use(engine: sa.Engine) -> None:
     held = [engine.raw_connection() for _ in range(2)]
     with pytest.raises(StoreUnchangedError, match=NOT_FREE):
         SqlDatabase(engine).rows(ONE)
@@ -343,7 +343,7 @@ class AsyncFakes:
         return AsyncSqlDatabase(AsyncEngine(Dialect.SQLITE, pool, (sqlite3.Error,)))
 
 
-def test_async_statements_use_one_connection() -> None:
+def test_async_database_reuses_one_connection_for_all_statements() -> None:
     fakes = AsyncFakes(AsyncFake())
 
     async def act() -> None:

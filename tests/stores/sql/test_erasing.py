@@ -37,7 +37,7 @@ def bind(store: SqlStore) -> UserId:
 
 
 @pytest.mark.parametrize("kind", [Clocked, MariadbOnSqlite])
-def test_erasure_counts_rows_and_is_due_in_five_minutes(
+def test_erase_counts_rows_and_schedules_deletion_in_5_minutes(
     sqlite_database: SqlDatabase, kind: type[Clocked]
 ) -> None:
     SqlStore(sqlite_database).create_tables()

@@ -155,7 +155,7 @@ def test_sql_store_loads_exactly_the_needed_values(
         (Needs(connections=ConnectionsPage(COORDINATE)), BY_ID),
     ],
 )
-def test_loaded_rows_may_be_in_any_order(
+def test_snapshot_is_the_same_for_loaded_rows_in_any_order(
     store: SqlStore,
     sqlite_database: SqlDatabase,
     needs: Needs,

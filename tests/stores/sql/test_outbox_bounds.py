@@ -99,7 +99,7 @@ def test_only_a_dead_message_with_the_given_number_is_discarded(
 
 
 @pytest.mark.parametrize(("seconds", "tried"), [(0.0, 1), (29.75, 1), (30.0, 0), (60.0, 0)])
-def test_outbox_message_starts_only_in_first_half_of_its_lease(
+def test_outbox_starts_a_delivery_only_in_first_half_of_lease(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, seconds: float, tried: int
 ) -> None:
     passed = iter([100.0, 100.0 + seconds])

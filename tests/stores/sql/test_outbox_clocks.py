@@ -198,7 +198,7 @@ def test_outbox_message_is_due_once_the_previous_is_sent_or_dead(
     assert world.shipped[-1] == 2
 
 
-def test_outbox_message_is_due_once_its_predecessor_is_dead(world: World) -> None:
+def test_message_is_due_once_the_previous_died_in_worker_crash(world: World) -> None:
     world.wrong_by = 2 * HOUR
     world.post("one", "one")
     world.fail()
@@ -330,7 +330,7 @@ def rows(*due_at: int) -> list[tuple[int, int, int, None, str]]:
         ((), 3, []),
     ],
 )
-def test_outbox_batch_holds_half_tried_and_half_untried_messages(
+def test_outbox_batch_reserves_half_its_places_for_retries(
     due_at: tuple[int, ...], limit: int, taken: list[int]
 ) -> None:
     assert [each.number for each in due_messages(rows(*due_at)[::-1], limit)] == taken

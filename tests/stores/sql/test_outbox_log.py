@@ -108,7 +108,7 @@ def test_outbox_worker_raises_if_it_cannot_store_a_result(
 
 @pytest.mark.usefixtures("_stopped_clock")
 @pytest.mark.parametrize("part", [0.5, 1.0])
-def test_failed_outbox_message_waits_half_to_all_of_its_pause(
+def test_failed_message_waits_50_to_100_percent_of_its_pause(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, part: float
 ) -> None:
     drawn: list[tuple[float, float]] = []

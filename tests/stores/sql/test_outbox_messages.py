@@ -68,7 +68,7 @@ def written(changes: Changes) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_commit_of_an_outbox_message_writes_its_subjects_row(
+def test_commit_writes_the_subject_of_each_of_its_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Messages about one subject are numbered in commit order: a message gets its number after its

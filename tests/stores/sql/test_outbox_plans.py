@@ -41,7 +41,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
     ids=["claim", "mark dead", "wake"],
 )
-def test_outbox_updates_cannot_seek_by_an_index_on_an_instant(
+def test_outbox_update_only_scans_an_index_on_an_instant_column(
     connection: sqlite3.Connection, statement: Statement, index: str
 ) -> None:
     table = "UPDATE curae_outbox"

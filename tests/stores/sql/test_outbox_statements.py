@@ -55,7 +55,7 @@ def every_statement(dialect: Dialect) -> list[Statement]:
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_outbox_statements_write_names_in_lower_case(dialect: Dialect) -> None:
+def test_table_and_column_names_in_outbox_sql_are_lower_case(dialect: Dialect) -> None:
     # MariaDB on Linux takes a table's name in another case for another table.
     for statement in every_statement(dialect):
         words = re.findall("[A-Za-z]\\w*", statement.text.replace(NOW_SQL[dialect], "NOW"))

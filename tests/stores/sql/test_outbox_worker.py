@@ -365,7 +365,7 @@ def test_outbox_handler_longer_than_its_lease_is_logged(
     assert "message 1: the claim was lost before the result was stored" in caplog.text
 
 
-def test_outbox_message_never_starts_in_second_half_of_a_lease(database: SqlDatabase) -> None:
+def test_outbox_starts_no_delivery_in_second_half_of_its_lease(database: SqlDatabase) -> None:
     post(database, *"abc")
     seen: list[Delivery] = []
 
@@ -438,7 +438,7 @@ def test_worker_waits_only_after_it_found_no_due_message(database: SqlDatabase) 
 # --- Workers that go on -----------------------------------------------------------------------
 
 
-def test_stopped_worker_ends_its_message_and_unclaims_the_rest(
+def test_stopped_worker_finishes_message_and_unclaims_the_rest(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, seen = threading.Event(), list[int]()

@@ -234,7 +234,7 @@ def test_purge_warns_of_a_tombstoned_connection_in_newer_format(
 
 
 @pytest.mark.parametrize("left", ["a sweep", "an erasure"])
-def test_purge_warns_of_a_binding_in_a_newer_form(
+def test_purge_warns_of_a_binding_in_a_newer_format(
     left: str, database: Deleting, caplog: pytest.LogCaptureFixture
 ) -> None:
     if left == "a sweep":
@@ -255,7 +255,7 @@ def test_purge_warns_of_a_binding_in_a_newer_form(
     [("curae_connection", uuid(1)), ("curae_binding", coordinate_key(USERS[0]))],
 )
 @pytest.mark.parametrize("document", ['{"format":1}', "{", '"secret"'])
-def test_purge_logs_a_sweep_with_a_malformed_row_and_skips_it(
+def test_purge_logs_and_skips_a_tombstone_with_a_malformed_row(
     database: Deleting, caplog: pytest.LogCaptureFixture, table: str, id_: str, document: str
 ) -> None:
     for number in range(len(USERS)):
@@ -306,7 +306,7 @@ def bind_another_user(database: Clocked) -> None:
     assert store.commit(loaded, Changes((BindingWrite(before, after),)))
 
 
-def test_purge_waits_for_no_message_about_a_later_user(database: Deleting) -> None:
+def test_message_about_a_later_user_does_not_delay_the_purge(database: Deleting) -> None:
     store = SqlStore(database)
     assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, pending()),)))
     erase(database, COORDINATE)

@@ -318,7 +318,7 @@ class Sized(Clocked):
         return super().run_transaction(statements)
 
 
-def test_erasure_revokes_16_connections_in_a_transaction(
+def test_erasure_revokes_at_most_16_connections_per_transaction(
     sqlite_database: SqlDatabase,
 ) -> None:
     sized = Sized(sqlite_database)

@@ -199,7 +199,7 @@ def test_notice_unrelated_to_replication_puts_no_commit_in_doubt() -> None:
     assert (made.is_in_doubt, made.cancelled_waits) == (False, 0)
 
 
-def test_replication_check_raises_after_one_cancelled_wait() -> None:
+def test_replication_check_raises_if_a_commit_wait_was_cancelled() -> None:
     made = in_doubts(1)
     assert (made.is_in_doubt, made.cancelled_waits) == (True, 1)
     with pytest.raises(StoreUnavailableError, match=CLOSED):

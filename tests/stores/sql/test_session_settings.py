@@ -109,7 +109,7 @@ def test_mariadb_lock_timeout_comes_before_its_statement_timeout() -> None:
     }
 
 
-def test_mariadb_without_galera_ignores_the_setting_of_galera() -> None:
+def test_mariadb_init_command_tolerates_missing_galera_variable() -> None:
     command = mariadb_limits(3).init_command
     assert command.startswith(
         "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1193 BEGIN END; SET SESSION transaction"

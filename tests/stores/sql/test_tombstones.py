@@ -134,7 +134,7 @@ def test_tombstone_of_an_unknown_user_creates_a_binding(store: Store) -> None:
     assert bound.swept
 
 
-def test_tombstone_of_a_user_without_binding_ends_connections(store: Store) -> None:
+def test_tombstone_of_a_user_without_binding_revokes_connections(store: Store) -> None:
     add(store, 1, active=True)
     add(store, 2)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -157,7 +157,7 @@ def test_tombstone_of_a_bound_user_ends_binding_and_connection(
     assert stands(store, 1) is Standing.REVOKED
 
 
-def test_late_copy_of_a_tombstone_changes_nothing_of_next_user(store: Store) -> None:
+def test_repeated_tombstone_is_ignored_for_the_next_user(store: Store) -> None:
     happened = store.load(Needs()).now - timedelta(minutes=1)
     assert isinstance(record(store, Tombstoned(COORDINATE, happened)), Done)
     initiate(store, prefers=False)
@@ -168,7 +168,7 @@ def test_late_copy_of_a_tombstone_changes_nothing_of_next_user(store: Store) -> 
     assert stands(store, 1) is Standing.ACTIVE
 
 
-def test_tombstone_without_happened_at_counts_anew_each_time(store: Store) -> None:
+def test_second_tombstone_without_happened_at_is_not_a_repeat(store: Store) -> None:
     eras = set[datetime | None]()
     for number in (1, 2):
         assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -182,7 +182,7 @@ def test_tombstone_without_happened_at_counts_anew_each_time(store: Store) -> No
 # --- What was under way -------------------------------------------------------------------------
 
 
-def test_create_decided_before_a_tombstone_reads_as_revoked(store: Store) -> None:
+def test_create_decided_before_a_tombstone_has_standing_revoked(store: Store) -> None:
     create_action = STAGE.actions()["create"]
     decided = create_action(store)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -387,7 +387,7 @@ def test_tombstone_commits_while_a_client_creates_connections(store: Store, trie
 
 
 @pytest.mark.heavy
-def test_tombstone_of_4000_connections_revokes_in_one_commit(database: SqlDatabase) -> None:
+def test_first_commit_of_a_tombstone_ends_4000_connections(database: SqlDatabase) -> None:
     store = on(database)
     fill(store, 4_000)
     with pytest.raises(Killed):
