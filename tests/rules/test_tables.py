@@ -393,6 +393,7 @@ def test_mapping_lacking_enum_keys_raises_naming_each_key(
     with pytest.raises(TableError) as caught:
         check_keys("lamps", entries, Light)
     error = caught.value
+    assert str(error).startswith(f"table 'lamps': no entry: {missing[0]}")
     assert (error.table, error.fault, error.cells) == ("lamps", "no entry", missing)
     assert {type(cell) for cell in error.cells} == {str}
 
@@ -464,10 +465,3 @@ def test_arrows_of_a_state_diagram_join_its_own_states(table: AnyTable) -> None:
         before, _, after = arrow.partition(":")[0].strip().partition(" --> ")
         assert {before, after} <= set(state.values)
         assert re.fullmatch(r"\w+", before)
-
-
-def test_mapping_lacking_an_enum_key_raises_naming_the_mapping() -> None:
-    check_keys("colors", {Light.RED: 1, Light.GREEN: 2}, Light)
-    with pytest.raises(TableError, match="table 'colors': no entry: green") as raised:
-        check_keys("colors", {Light.RED: 1}, Light)
-    assert raised.value.cells == ("green",)

@@ -314,11 +314,12 @@ def test_row_query_for_page_of_connections_has_start_and_limit() -> None:
     )
 
 
-def test_row_query_for_part_of_a_chain_has_position_and_limit() -> None:
+def test_row_query_has_bounds_only_for_a_part_of_a_chain() -> None:
     first = THREE[0].id
-    assert build_row_query(Needs(chain=first, chain_part=ChainPart(2, 5))) == RowQuery(
-        keys=(("Connection", first),), chain=first, chain_before=5, chain_limit=2
-    )
+    whole = RowQuery(keys=(("Connection", first),), chain=first)
+    assert build_row_query(Needs(chain=first)) == whole
+    part = build_row_query(Needs(chain=first, chain_part=ChainPart(2, 5)))
+    assert part == attrs.evolve(whole, chain_before=5, chain_limit=2)
 
 
 @pytest.mark.parametrize("order", range(3))

@@ -163,3 +163,4 @@ def test_unsupported_django_database_url_raises_argument_error(url: str) -> None
     with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL") as caught:
         database_settings(url)
     assert caught.value.argument == "url"
+    assert not url or url not in str(caught.value)

@@ -280,12 +280,6 @@ class Never:
         raise AssertionError(command)
 
 
-def test_committing_a_snapshot_of_another_store_raises(who: Who) -> None:
-    loaded = who.inner.load(Needs(), who.api_key.digest())
-    with pytest.raises(ArgumentError, match="loaded"):
-        who.store.commit(loaded, NO_CHANGES)
-
-
 @pytest.mark.parametrize("wrong_by", [-365, 0, 365])
 def test_redis_bucket_expires_five_minutes_after_it_refills(who: Who, wrong_by: int) -> None:
     # The clock of Redis may show any time.

@@ -10,7 +10,6 @@ from curae_lifecycle import MemoryStore
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.snapshot import ChainPart, Needs
 from curae_lifecycle.stores.contract import Store
-from curae_lifecycle.stores.rows import build_row_query
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.testing.blocking import BlockingStoreAdapter
@@ -75,11 +74,3 @@ def test_async_sql_store_loads_last_n_of_chain_before_a_position(
 
 def test_memory_store_loads_last_n_of_a_chain_before_a_position() -> None:
     check_parts(MemoryStore())
-
-
-def test_row_query_has_bounds_only_for_a_part_of_a_chain() -> None:
-    needs = Needs(chain=ConnectionId(uuid(1)), chain_part=ChainPart(2, 5))
-    query = build_row_query(needs)
-    assert (query.chain, query.chain_before, query.chain_limit) == (uuid(1), 5, 2)
-    whole = build_row_query(Needs(chain=ConnectionId(uuid(1))))
-    assert (whole.chain, whole.chain_before, whole.chain_limit) == (uuid(1), None, None)

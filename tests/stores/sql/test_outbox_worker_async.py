@@ -10,7 +10,6 @@ import pytest
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
@@ -234,8 +233,3 @@ def test_outbox_worker_on_an_async_engine_delivers_once(postgres_url: str) -> No
 
     asyncio.run(run())
     assert seen == [1]
-
-
-def test_run_sync_raises_for_a_coroutine_that_suspends() -> None:
-    with pytest.raises(AssertionError, match="suspended"):
-        run_sync(asyncio.sleep(0))
