@@ -54,7 +54,7 @@ PROCESSES: Final = (
     "tests/testing/strategies/test_registry.py::test_register_covers_every_public_type",
     "tests/testing/strategies/test_shrink.py::test_drawn_outcomes_shrink_to_simple_examples",
     "tests/testing/strategies/test_shrink.py::test_drawn_replay_shrinks_to_the_same_request_twice",
-    "tests/testing/strategies/test_shrink.py::test_lapsed_connection_shrinks_to_its_deadline",
+    "tests/testing/strategies/test_shrink.py::test_lapsed_connection_shrinks_to_a_new_one_at_its_deadline",
     "tests/testing/strategies/test_shrink.py::test_revoked_connection_shrinks_to_one_revocation",
     "tests/testing/strategies/test_shrink.py::test_shrunk_second_attempt_is_two_begins_one_lease_",
     "tests/testing/strategies/test_shrink.py::test_strategies_draw_a_chain_with_a_reissued_next_",

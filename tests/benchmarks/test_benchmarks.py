@@ -346,7 +346,7 @@ def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_benchmark_can_rebuild_every_value_that_a_call_built() -> None:
+def test_recorded_constructor_calls_rebuild_the_benchmark_result() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

@@ -32,7 +32,7 @@ def test_chosen_mutants_depend_on_the_seed_alone() -> None:
     assert len({tuple(choose(MODULES, 8, seed=seed, changed=())) for seed in range(9)}) > 1
 
 
-def test_only_python_files_of_the_package_are_changed_modules() -> None:
+def test_changed_modules_include_only_python_files_of_package() -> None:
     files = ["curae_lifecycle/rules/chain.py", "curae_lifecycle/py.typed", "tests/rules/chain.py"]
     assert modules_of(files) == {"rules.chain"}
 

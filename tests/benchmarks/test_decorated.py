@@ -45,7 +45,7 @@ def test_source_to_mutate_keeps_only_hypothesis_given_decorators() -> None:
     assert kept == ["@given(st.none())"]
 
 
-def test_conformance_check_decorator_stores_the_plain_function() -> None:
+def test_conformance_check_has_its_undecorated_function_as_steps() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 
@@ -64,6 +64,6 @@ def test_plain_function_is_found_under_its_decorators(found: object, file: str, 
     assert (function.__name__, function.__code__.co_filename) == (name, file)
 
 
-def test_plain_function_is_none_for_a_function_of_another_file() -> None:
+def test_plain_function_returns_none_if_defined_in_another_file() -> None:
     assert plain_function(keys.record_key, deadline.__file__) is None
     assert plain_function(Call, keys.__file__) is None

@@ -18,7 +18,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip(" *") for cell in line.strip("|").split("|")]
 
 
-def test_server_benchmark_row_divides_by_hand_written_sql_rates() -> None:
+def test_server_benchmark_row_has_rates_ratios_and_cpu_times() -> None:
     line = servers.row("initiate", 4, {"bare": FAST, "floor": SLOW, "ours": FAST})
     row = dict(zip(cells(servers.HEAD.splitlines()[0]), cells(line), strict=True))
     assert (row["request"], row["clients"]) == ("initiate", "4")
@@ -34,7 +34,7 @@ def test_outbox_benchmark_line_has_the_ratio_to_a_plain_loop() -> None:
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 
 
-def test_one_api_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
+def test_one_key_benchmark_line_divides_rates_by_unlimited_rate() -> None:
     done = Counter({"without": 400, "with": 300, "apart": 500})
     assert one_key.line(done, 3, 2.0).split() == [
         *("200", "with", "0.75", "apart", "1.25"),
@@ -42,7 +42,7 @@ def test_one_api_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
     ]
 
 
-def test_noisy_tenant_line_has_ratio_to_many_keys_and_open_guard() -> None:
+def test_noisy_tenant_line_divides_p99_and_rate_by_other_setups() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line

@@ -56,7 +56,7 @@ def test_processor_time_per_request_is_averaged_over_all_rounds() -> None:
     assert slow[0] > fast[0]
 
 
-def test_ratio_by_processor_time_counts_server_and_database() -> None:
+def test_processor_time_ratio_sums_server_and_database_time() -> None:
     assert processor_ratio(SLOW, FAST) == pytest.approx((1.47 / 3100) / (2.11 / 1890))
     assert processor_ratio(SLOW, FAST) < 1 < processor_ratio(FAST, SLOW)
     assert processor_ratio(FAST, FAST) == 1.0

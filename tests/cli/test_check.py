@@ -132,7 +132,7 @@ def test_three_way_races_find_a_store_bug_that_pairs_miss(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_check_of_races_compares_the_outbox_with_the_commits(
+def test_check_races_exits_1_if_outbox_and_commits_differ(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", "tests.cli.planted_stores:WithOutbox", "--only", "races"]) == 0
@@ -151,7 +151,7 @@ def test_check_of_races_compares_the_outbox_with_the_commits(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
-def test_races_find_each_store_that_ignores_hosted_pages(name: str) -> None:
+def test_races_report_each_store_that_ignores_a_facts_page(name: str) -> None:
     kind = getattr(wrong_stores, name)
     failed = {each.check for each in check_store(kind(), only=PAGES).failed}
     found = {
@@ -328,7 +328,7 @@ def test_check_of_an_object_that_is_no_store_exits_2(
     assert MISTAKES[text] in capsys.readouterr().err
 
 
-def test_check_searches_the_current_folder_first(
+def test_check_imports_a_store_from_the_current_folder_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "store_of_this_folder.py").write_text("empty = 1")

@@ -59,7 +59,7 @@ def bar(name: str, *parts: int) -> str:
 # --- The kit ----------------------------------------------------------------------------------
 
 
-def test_check_prints_the_results_of_the_kit_in_their_colours(
+def test_check_prints_kit_results_in_title_detail_and_rule_style(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(7)])
@@ -87,7 +87,7 @@ def test_check_with_five_findings_shows_all_of_them(
     assert lines[-2:] == [(RULE, "c.4\n  Broken 4."), (TITLE, "findings: 5")]
 
 
-def test_progress_of_the_kit_counts_checks_that_were_not_run(
+def test_kit_progress_bar_is_full_if_some_checks_were_not_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(check, "CHECKS", CHECKS[:4])
@@ -207,7 +207,7 @@ def test_check_prints_only_five_outbox_messages_that_differ(
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_progress_of_the_races_counts_scenarios(
+def test_races_progress_bar_advances_once_per_scenario(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(check, "race_all", same_races(0, 1))
@@ -271,7 +271,7 @@ def test_check_prints_each_simulation_until_a_law_is_broken(
         ("tests.cli.planted_stores:make_async_store", None),
     ],
 )
-def test_check_skips_purges_of_a_store_without_purge_or_clock(
+def test_purges_are_not_run_without_purge_or_replaceable_clock(
     store: str,
     reason: str | None,
     lines: list[tuple[str, str]],

@@ -107,12 +107,12 @@ def test_missing_package_exits_2_and_names_the_extra(
     assert purge_error(2, capsys, "--database", url) == said
 
 
-def test_missing_package_that_no_extra_installs_is_only_named() -> None:
+def test_error_names_only_the_package_if_no_extra_installs_it() -> None:
     assert _missing_package(ModuleNotFoundError(name="greenlet.core")) == "this needs greenlet"
 
 
 @pytest.mark.parametrize("name", ["none.db", "none/none.db", "file:none.db?mode=ro&uri=true"])
-def test_missing_sqlite_file_exits_1_with_the_matching_advice(
+def test_missing_sqlite_file_exits_1_with_reason_and_is_not_made(
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,7 +130,7 @@ def test_missing_sqlite_file_exits_1_with_the_matching_advice(
 # --- Failures ---------------------------------------------------------------------------------
 
 
-def test_missing_tables_exit_1_with_the_reason_and_the_hint(
+def test_missing_tables_exit_1_with_reason_and_advice_to_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.db").touch()
@@ -184,7 +184,7 @@ def test_database_erase_prints_the_counts_as_json(platform: Platform, command: C
 
 
 @pytest.mark.parametrize(("given", "seconds"), [((), 2.0), (("--timeout", "600"), 600.0)])
-def test_database_create_waits_as_long_as_its_timeout(
+def test_database_create_passes_its_timeout_to_the_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], seconds: float
 ) -> None:
     waits: list[float] = []

@@ -15,7 +15,7 @@ COMMANDS = ("openapi", "asyncapi")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_document_is_printed_as_in_the_docs(
+def test_openapi_or_asyncapi_output_equals_the_committed_file(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (ROOT / f"docs/{command}.json").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def test_stale_document_is_reported_and_not_written(
     assert file.read_text() == "{}"
 
 
-def test_document_that_cannot_be_read_for_a_check_is_named(
+def test_unreadable_file_to_check_exits_2_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "document.json"
@@ -62,7 +62,7 @@ def test_document_that_cannot_be_read_for_a_check_is_named(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_check_without_a_file_says_which_option_it_needs(
+def test_check_option_without_write_exits_2_and_asks_for_write(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

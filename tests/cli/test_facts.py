@@ -100,14 +100,14 @@ def test_ends_since_prints_an_error_for_a_malformed_event(
     assert str(printed[0]["error"]).startswith(said)
 
 
-def test_ends_since_skips_events_that_end_nothing(command: Command) -> None:
+def test_ends_since_ignores_a_connection_authorized_event(command: Command) -> None:
     given = event("connection.authorized", subject={"id": "x"})
     arguments = ("facts", "-", "--ends-since", "2026-01-01T00:00:00Z")
     assert command(*arguments, given=given) == (0, [], "")
 
 
 @pytest.mark.parametrize(("since", "taken"), [("08:10:00Z", 1), ("08:10:00.000001Z", 0)])
-def test_ends_since_records_ends_up_to_ten_minutes_before_it(
+def test_ends_since_records_events_up_to_ten_minutes_before_it(
     since: str, taken: int, platform: Platform, command: Command
 ) -> None:
     # A backup that began before the commit lacks it, although the event has an earlier instant.
@@ -133,7 +133,7 @@ def test_ends_since_answers_each_event_with_its_line_number(
     assert [each.get("outcome") for each in printed[1:]] == ["done", "done"]
 
 
-def test_tombstone_of_an_unreadable_binding_names_its_line(
+def test_tombstone_of_unreadable_binding_gives_error_with_line(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()
@@ -157,7 +157,7 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupted_facts_print_the_outcome_before_they_end(
+def test_interrupted_facts_command_prints_outcome_and_exits_130(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [platform.connect(f"u{n}") for n in range(2)]

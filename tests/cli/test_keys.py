@@ -128,7 +128,7 @@ def test_unprinted_key_that_stays_registered_is_reported(
     assert {each["apiKeyId"] for each in command("keys", "list")[1]} == {"key-1", "key-2"}
 
 
-def test_key_with_a_malformed_row_is_registered_by_its_id(
+def test_key_with_a_malformed_row_is_registered_only_with_its_id(
     platform: Platform, command: Command
 ) -> None:
     platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
@@ -155,7 +155,7 @@ def test_key_with_a_malformed_row_is_withdrawn_by_its_text(
     assert command("keys", "list") == (0, [], "")
 
 
-def test_leaked_key_is_withdrawn_by_id_beside_a_malformed_row(
+def test_key_is_withdrawn_by_id_despite_another_malformed_row(
     platform: Platform, command: Command
 ) -> None:
     added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
@@ -172,7 +172,7 @@ def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
     assert len(ids) == 2
 
 
-def test_each_of_many_registered_keys_keeps_its_id(command: Command) -> None:
+def test_registering_each_of_3_keys_again_prints_its_first_id(command: Command) -> None:
     register = ("keys", "register", *NAMED, "--stdin")
     for text in "abc":
         assert command(*register, "--api-key-id", f"id-{text}", given=text)[0] == 0
@@ -194,7 +194,7 @@ def test_narrowing_to_a_malformed_scope_exits_2(scope: str, said: str, command: 
     assert error.endswith(f" keys narrow: error: {said}\n")
 
 
-def test_leaked_key_is_narrowed_by_id_beside_a_malformed_row(
+def test_key_is_narrowed_by_id_despite_another_malformed_row(
     platform: Platform, command: Command
 ) -> None:
     added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))

@@ -261,7 +261,7 @@ def test_simulate_with_a_bad_argument_exits_2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
-def test_progress_bar_on_a_terminal_passes_every_line_through(rich: str) -> None:
+def test_progress_bar_on_a_terminal_yields_every_line(rich: str) -> None:
     shown = on_a_terminal(
         f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
@@ -341,7 +341,7 @@ def test_openapi_and_asyncapi_check_exits_1_for_a_stale_file(
     assert main([command, "--write", str(DOCS / f"{command}.json"), "--check"]) == 0
 
 
-def test_openapi_command_names_the_given_server(capsys: pytest.CaptureFixture[str]) -> None:
+def test_openapi_server_option_sets_the_only_server_url(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["openapi", "--server", "https://api.health.example"]) == 0
     assert json.loads(capsys.readouterr().out)["servers"] == [{"url": "https://api.health.example"}]
 

@@ -92,7 +92,7 @@ def test_facts_command_records_and_answers_each_line(
     assert command("facts", "-", given=f"{revoke}\n")[0] == 0
 
 
-def test_facts_command_continues_after_a_newer_stored_value(
+def test_facts_command_continues_after_a_value_in_newer_format(
     platform: Platform, command: Command
 ) -> None:
     newer, later = platform.connect("ann"), platform.connect("bob")
@@ -200,7 +200,7 @@ def test_facts_command_repeats_revocations_lost_in_a_restore(
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_ends_since_keeps_revoked_at_in_any_order_of_lines(
+def test_ends_since_restores_revoked_at_in_any_order_of_events(
     order: int, tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -239,7 +239,7 @@ def test_ends_since_keeps_revoked_at_in_any_order_of_lines(
         ({"type": "connection.require_action", "reason": "portal_login"}, "ACTION_REQUIRED"),
     ],
 )
-def test_ends_since_ends_access_whose_revoked_successor_is_lost(
+def test_ends_since_ends_a_connection_despite_a_lost_successor(
     end: dict[str, object], status: str, tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -265,7 +265,9 @@ def test_ends_since_ends_access_whose_revoked_successor_is_lost(
         assert platform.status(ended) == status
 
 
-def test_ends_since_skips_an_end_of_the_day_before(platform: Platform, command: Command) -> None:
+def test_ends_since_skips_a_day_old_revocation_but_no_bad_line(
+    platform: Platform, command: Command
+) -> None:
     made = platform.connect()
     platform.ask("POST", f"connections/{made}:revoke")
     shipped = platform.ship()
@@ -288,7 +290,7 @@ def test_ends_since_skips_an_end_of_the_day_before(platform: Platform, command: 
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_servers_with_old_and_new_bucket_admit_the_sum_of_both(
+def test_changed_bucket_settings_admit_old_plus_new_capacity(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}

@@ -24,7 +24,7 @@ def test_positive_option_accepts_only_numbers_from_1() -> None:
 
 @pytest.mark.parametrize("text", [" mary \t", "maryX"])
 @pytest.mark.parametrize("rest", ["\n", "\r\n", "\nbob\n", ""])
-def test_read_line_drops_only_the_end_of_the_line(
+def test_read_line_returns_the_first_line_without_its_line_break(
     text: str, rest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}{rest}"))
@@ -46,7 +46,7 @@ def test_file_that_cannot_be_opened_exits_2_with_the_reason(
     assert capsys.readouterr().err.endswith(said)
 
 
-def test_file_that_cannot_be_read_exits_1_with_its_line(
+def test_file_that_cannot_be_read_exits_1_with_the_line_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "log.jsonl"

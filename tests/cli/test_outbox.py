@@ -75,7 +75,7 @@ def test_line_written_in_parts_is_whole_in_the_file(
     assert len(parts) > 2
 
 
-def test_failed_line_is_not_removed_if_another_line_follows_it(
+def test_failed_write_does_not_remove_another_workers_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shipped.jsonl"
@@ -140,7 +140,7 @@ def test_outbox_once_prints_every_due_message_and_deletes_it(
     assert command("outbox", "--once") == (0, [], "")
 
 
-def test_outbox_once_prints_the_other_subjects_after_a_failure(
+def test_outbox_once_skips_only_the_subject_that_failed_to_print(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for user in ("ann", "bob"):

@@ -91,7 +91,7 @@ def test_misspelt_command_or_option_gets_a_suggestion(
         (["tables", "--fromat", "md"], "unrecognized arguments: --fromat; ", "--format"),
     ],
 )
-def test_suggestion_follows_the_message_of_the_error(
+def test_suggestion_comes_after_the_error_message(
     arguments: list[str], message: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = error_of(arguments, capsys).partition(" error: ")[2]

@@ -29,7 +29,7 @@ def said(old: Release, new: Release) -> list[Finding]:
 
 
 @pytest.mark.parametrize(("was", "now"), [(True, 1), (False, 0), ([True], [1]), ({"a": 0}, {})])
-def test_values_of_another_json_type_are_a_changed_answer(was: Json, now: Json) -> None:
+def test_table_diff_reports_true_changed_to_1_or_a_zero_dropped(was: Json, now: Json) -> None:
     old, new = with_outcome(member=was), with_outcome(member=now)
     assert summary(compare(old, new)) == "changed: 1 table; answer changed: 1 cell"
     (finding,) = said(old, new)
@@ -37,20 +37,20 @@ def test_values_of_another_json_type_are_a_changed_answer(was: Json, now: Json) 
         assert f" {json.dumps({'member': value})}, by " in detail
 
 
-def test_null_member_differs_from_an_absent_one() -> None:
+def test_table_diff_reports_a_member_changed_from_absent_to_null() -> None:
     (finding,) = said(OLD, with_outcome(member=None))
     assert finding.what == "answer changed"
     assert '{"member": null}' in finding.details[1]
 
 
-def test_order_of_the_members_of_an_outcome_changes_nothing() -> None:
+def test_table_diff_ignores_the_member_order_of_an_outcome() -> None:
     one = with_outcome(first=1, last={"a": 1, "b": 2})
     other = with_outcome(last={"b": 2, "a": 1}, first=1)
     assert compare(one, other) == ()
 
 
 @pytest.mark.parametrize("values", [None, 1, "ab", {"a": "b"}])
-def test_axis_that_is_no_list_raises_the_read_error(values: Json) -> None:
+def test_table_document_with_a_non_list_axis_raises_unreadable(values: Json) -> None:
     document = json.loads(DOCUMENT)
     axes = document["tables"][0]["axes"]
     axes[next(iter(axes))] = values

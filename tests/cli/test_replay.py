@@ -171,7 +171,7 @@ def whole() -> list[dict[str, Json]]:
 
 
 @pytest.mark.slow
-def test_replay_prints_one_line_per_answer_for_odd_characters(
+def test_replay_gives_one_answer_per_line_with_odd_characters(
     whole: list[dict[str, Json]],
 ) -> None:
     assert len(whole) == len(ESCAPED)

@@ -130,7 +130,7 @@ FOUND = "seed 8 at 2026-01-02T03:04:05Z: law 12 is broken: x\n  where: y\n"
 
 
 @pytest.mark.parametrize(("environment", "option"), [(None, ""), ("test", " --environment test")])
-def test_violation_stops_the_seeds_and_prints_the_log(
+def test_simulate_stops_at_the_first_violation_and_prints_log(
     environment: str | None,
     option: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -184,7 +184,7 @@ def test_log_file_that_cannot_be_written_is_named_in_yellow(
     assert "\x1b[1;33mcannot write" in screen.getvalue()
 
 
-def test_log_file_that_is_a_folder_or_lacks_one_exits_2(
+def test_log_path_that_is_a_folder_or_in_a_missing_one_exits_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file in (tmp_path, tmp_path / "none" / "x"):

@@ -156,7 +156,7 @@ def test_facts_on_a_full_disk_records_all_and_exits_1(platform: Platform, comman
 
 
 @needs_full_device
-def test_unprinted_outcome_of_a_broken_fact_line_is_reported(
+def test_facts_on_a_full_disk_reports_an_unprinted_error_line(
     platform: Platform, command: Command
 ) -> None:
     assert platform.connect()
@@ -189,7 +189,7 @@ def test_keys_register_with_closed_output_registers_no_key(
     assert error.endswith("error: standard output is closed\n")
 
 
-def test_command_with_closed_standard_error_does_its_work(
+def test_commands_with_closed_standard_error_succeed(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = platform.connect()

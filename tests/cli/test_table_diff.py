@@ -485,7 +485,7 @@ def mutated(draw: st.DrawFn, value: Json) -> Json:
 
 @pytest.mark.slow
 @given(mutated(json.loads(LAMP)))
-def test_mutated_tables_document_parses_or_raises_the_read_error(document: Json) -> None:
+def test_mutated_tables_document_is_read_or_raises_unreadable(document: Json) -> None:
     try:
         read = parse_release(json.dumps(document))
     except UnreadableError:

@@ -83,11 +83,11 @@ def test_markdown_of_a_table_escapes_the_bars_in_its_texts() -> None:
     )
 
 
-def test_markdown_table_without_lines_has_its_head() -> None:
+def test_markdown_table_without_rows_has_only_its_header() -> None:
     assert markdown_table(iter(("a|b", "c")), ()) == "| a\\|b | c |\n| --- | --- |\n"
 
 
-def test_mermaid_labels_arrows_with_values_of_other_axes() -> None:
+def test_mermaid_arrow_label_lists_the_inputs_that_cause_it() -> None:
     assert to_mermaid(THREE) == (
         "stateDiagram-v2\n    red --> green: on short / on long\n    green --> red: on short\n"
     )
@@ -97,7 +97,7 @@ def test_mermaid_of_a_table_with_one_axis_has_no_labels() -> None:
     assert to_mermaid(ONE) == "stateDiagram-v2\n    red --> green\n"
 
 
-def test_mermaid_of_a_table_that_moves_no_state_raises() -> None:
+def test_mermaid_of_a_table_without_state_change_raises() -> None:
     table: Table[str, str] = Table(
         "still", "What to do.", Axis("a", ("1",)), Row("1", "x", "[O] So.")
     )

@@ -56,7 +56,7 @@ def test_tables_are_printed_in_the_format_that_was_asked(
         ("access.active", "Row("),
     ],
 )
-def test_tables_command_prints_place_and_table_of_a_rule(
+def test_tables_command_prints_source_line_and_table_of_a_rule(
     rule: str, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = find_rule(rule)

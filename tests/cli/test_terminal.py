@@ -32,7 +32,7 @@ LONG = "  > see [red] row 12: " + "w" * 40
         ("rule", "1;33"),
     ],
 )
-def test_line_on_a_terminal_has_the_colour_of_its_role(
+def test_terminal_line_has_the_colour_code_of_its_kind(
     role: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = terminal_of(monkeypatch, "stdout", columns=30)
@@ -110,7 +110,9 @@ def columns_on(columns: int, monkeypatch: pytest.MonkeyPatch) -> str:
     return "".join(f"{line.rstrip()}\n" for line in without_colour(screen.getvalue()).splitlines())
 
 
-def test_columns_that_fit_exactly_show_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_exactly_as_wide_as_the_terminal_are_all_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert columns_on(WIDE_FITS, monkeypatch) == (
         "Title\n"
         "\n"
@@ -241,7 +243,7 @@ class Clock:
     ("waits", "shown"),
     [(1, ""), (2, "\rpurge: 2 s\n"), (4, "\rpurge: 2 s\rpurge: 3 s\rpurge: 4 s\n")],
 )
-def test_task_shows_its_seconds_after_the_first_two(
+def test_task_shows_elapsed_seconds_only_after_two_seconds(
     waits: int, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = terminal_of(monkeypatch, "stderr")

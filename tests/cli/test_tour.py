@@ -25,19 +25,19 @@ STEP = Step(
 WHY = "[S] The key has the scope that the operation needs."
 
 
-def test_tour_step_is_refused_for_a_4xx_status_or_refused_fact() -> None:
+def test_only_4xx_or_refused_answer_makes_a_tour_step_refused() -> None:
     answered = ("200", "201 (replayed)", "409", "429", "done", "refused: NOT_FOUND")
     refused = [attrs.evolve(STEP, answered=(each,)).is_refused for each in answered]
     assert refused == [False, False, True, True, False, True]
 
 
-def test_step_of_a_refused_fact_shows_the_code() -> None:
+def test_tour_step_of_a_refused_fact_shows_its_problem_code() -> None:
     step = _Platform().fact("A step.", Authorized(ConnectionId("none")), "authorize none")
     assert (step.asked, step.answered) == (("authorize none",), ("refused: NOT_FOUND",))
     assert step.is_refused
 
 
-def test_lines_of_a_step_have_the_colours_of_their_roles() -> None:
+def test_each_line_of_a_tour_step_has_the_expected_kind() -> None:
     assert [*lines(3, STEP)] == [
         ("3. A step.", "title"),
         ("   at 2026-01-05T09:00:00Z", "time"),
@@ -54,7 +54,7 @@ def test_lines_of_a_step_have_the_colours_of_their_roles() -> None:
     assert ("   < refused: NOT_FOUND", "refused") in [*lines(1, refused)]
 
 
-def test_tour_on_a_terminal_is_in_the_colours_of_its_roles(
+def test_tour_on_a_terminal_colours_titles_times_answers_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = terminal_of(monkeypatch, "stdout")

@@ -163,7 +163,7 @@ def test_happened_at_is_clamped_between_creation_and_now(
         (timedelta(), DECADES, "done"),
     ],
 )
-def test_expires_at_must_follow_the_stored_authorized_at(
+def test_expires_at_is_accepted_only_after_stored_authorized_at(
     happened: timedelta, ends: timedelta, outcome: str
 ) -> None:
     log = Log()

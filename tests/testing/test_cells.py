@@ -52,7 +52,7 @@ def test_cell_coverage_counts_only_the_named_tables() -> None:
     assert {cell[0] for cell in counts} == {"entry-path"}
 
 
-def test_cell_coverage_counts_each_read_of_outcome_and_rules() -> None:
+def test_cell_coverage_count_rises_on_each_outcome_or_rules_read() -> None:
     key = (AccountState.ACTIVE, SignUpPreference.SIGN_UP)
     cell = ("entry-path", *key)
     with count_cell_lookups() as counts:

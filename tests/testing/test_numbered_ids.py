@@ -11,7 +11,7 @@ from curae_lifecycle.testing.numbered_ids import NumberedIds
 from tests.support.strategies import START, at
 
 
-def test_numbered_ids_count_calls_from_1() -> None:
+def test_numbered_ids_contain_the_number_of_the_call_from_1() -> None:
     ids = NumberedIds()
     assert ids(START) == NewIds(
         connection_id=ConnectionId("00000000-0000-4000-8000-000000000001"),
@@ -26,6 +26,6 @@ def test_numbered_ids_count_calls_from_1() -> None:
     )
 
 
-def test_numbered_ids_take_a_base_url_and_a_lifetime() -> None:
+def test_numbered_page_has_the_given_base_url_and_lifetime() -> None:
     ids = NumberedIds("https://pages.example/p/", timedelta(minutes=5))
     assert ids(START).next_action == NextAction("https://pages.example/p/1", at(5))

@@ -72,7 +72,7 @@ def test_request_whose_charge_is_refused_commits_nothing() -> None:
     assert [step[0] for step in store.steps] == ["charge"]
 
 
-def test_bucket_charge_with_nothing_to_commit_is_durable_at_once() -> None:
+def test_commit_of_only_a_bucket_charge_is_one_durable_charge() -> None:
     store = Scripted(True)
     assert RequestStore(store).commit(LOADED, Changes((CHARGE,)))
     assert store.steps == [("charge", LOADED, (CHARGE,), True)]
@@ -87,7 +87,7 @@ def test_charge_outlasts_a_refused_commit() -> None:
     assert [step[0] for step in store.steps] == ["charge", "commit", "commit"]
 
 
-def test_charge_is_made_durable_if_nothing_is_left_to_commit() -> None:
+def test_charge_becomes_durable_if_a_retry_has_nothing_to_commit() -> None:
     store = Scripted(True, False, True)
     request = RequestStore(store)
     assert not request.commit(LOADED, Changes((CHARGE,), EFFECTS))

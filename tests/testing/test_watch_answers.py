@@ -147,7 +147,7 @@ def test_law_10_check_reports_a_429_while_the_limit_has_room(
         check_wait(1, seconds, instants)
 
 
-def test_header_of_a_429_is_the_first_of_two_with_its_name() -> None:
+def test_first_repeated_429_header_is_read_missing_one_raises() -> None:
     response = Response(429, (("a", "1"), ("retry-after", "2"), ("retry-after", "3")), b"")
     assert limit_header(response, "retry-after", "limit") == "2"
     with broken(10, "refused without the header ratelimit", where="limit"):
@@ -162,7 +162,7 @@ def test_stub_access_rule_always_returns_the_given_decision() -> None:
 GONE = attrs.evolve(bound(AccountState.TOMBSTONED), era=at(5), tombstoned_at=at(5))
 
 
-def test_shown_revoked_at_is_stored_or_else_the_tombstones() -> None:
+def test_shown_revoked_at_is_the_stored_or_tombstone_time() -> None:
     for binding in (None, LIMITED, GONE):
         assert shown_revoked_at(REVOKED, binding) == REVOKED.revoked_at == START
     assert shown_revoked_at(ACTIVE, LIMITED) is None

@@ -144,7 +144,7 @@ def test_law_10_watch_forgets_a_refilled_bucket_at_a_purge(
             admit(watch)
 
 
-def test_bucket_check_takes_a_step_back_from_the_latest_charge() -> None:
+def test_admission_6_minutes_before_latest_charge_is_accepted() -> None:
     full_instants, key = FullInstants(), BucketKey(CALLER.key_owner, BUCKET)
     other = BucketKey(CALLER.key_owner, attrs.evolve(BUCKET, name="other"))
     full_instants.admit(other, START + timedelta(minutes=4))
@@ -225,7 +225,7 @@ def test_law_10_watch_reports_a_wrong_wait_of_a_custom_limit() -> None:
 
 
 @pytest.mark.parametrize(("purged", "is_dropped"), [(90, True), (89, False)])
-def test_law_10_watch_accepts_waits_with_or_without_purged_calls(
+def test_law_10_watch_accepts_shorter_wait_if_a_call_was_purged(
     purged: int, *, is_dropped: bool
 ) -> None:
     watch, earlier = watch_pings(1), START - timedelta(hours=1)
@@ -251,13 +251,13 @@ def test_law_10_watch_ignores_a_limit_of_an_unlisted_operation() -> None:
     watch.observe_response(limited(1, "ping"), START, needs=needs)
 
 
-def test_law_10_watch_reports_an_initiate_429_naming_graduation() -> None:
+def test_law_10_watch_reports_initiate_429_naming_another_limit() -> None:
     needs = call_of(request("initiate")).needs
     with broken(10, "refused although the limit had room"):
         Watch().observe_response(limited(40, "graduation"), START, needs=needs)
 
 
-def test_law_10_watch_names_the_limit_and_the_app_user() -> None:
+def test_law_10_limit_error_contains_the_limit_and_app_user() -> None:
     where = f"ping of user-1 at {(START + 80 * SECOND).isoformat()}"
     with broken(10, "refused although the limit had room", where=where):
         refuse_ping(watch_pings(0), 10)
@@ -269,7 +269,7 @@ def test_law_10_watch_names_the_limit_and_the_app_user() -> None:
         refuse_ping(watch, 10)
 
 
-def test_law_10_watch_names_the_bucket_and_the_instant() -> None:
+def test_law_10_bucket_error_contains_the_bucket_and_instant() -> None:
     with broken(10, "refused although", where=f"bucket second at {NOW}"):
         check(None)
     with broken(10, "Retry-After is 303 s, more than", where=f"bucket second at {NOW}"):

@@ -135,7 +135,7 @@ def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", NAMES)
-def test_operation_name_is_the_rule_name_or_none_if_not_served(operation: str) -> None:
+def test_operation_name_of_a_request_is_none_unless_it_is_served(operation: str) -> None:
     (kind,) = [each for each in OPERATIONS if each.__name__ == NAMES[operation]]
     assert operation_name(request(operation)) == kind.rule.name
     assert operation_name(request(operation), Settings(operations=(kind,))) == kind.rule.name
@@ -250,7 +250,7 @@ def test_idempotency_key_header_sent_twice_gets_400() -> None:
     assert ask(asked) == ("IDEMPOTENCY_KEY_INVALID", {})
 
 
-def test_idempotency_key_is_refused_by_graduation_ignored_by_get() -> None:
+def test_get_ignores_idempotency_key_but_graduation_refuses_it() -> None:
     for value in ("k-1", "", '"'):
         headers = (("Idempotency-Key", value),)
         assert ask(request("graduation", headers=headers)) == ("IDEMPOTENCY_KEY_NOT_ALLOWED", {})

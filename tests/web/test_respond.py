@@ -192,7 +192,7 @@ def test_problem_type_may_have_a_base_of_one_character() -> None:
     assert document(respond(unknown))["type"] == "/not-found"
 
 
-def test_active_connection_is_spelled_as_the_settings_say() -> None:
+def test_active_status_is_shown_as_authorized_if_configured() -> None:
     active = apply_trigger(pending(), "authorize", at(1))
     for spelling in ("ACTIVE", "AUTHORIZED"):
         settings = curae.Settings(active_spelling=spelling)

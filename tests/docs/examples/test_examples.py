@@ -137,7 +137,7 @@ def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[objec
         ("asgi_app", [3, [3], 3]),
     ],
 )
-def test_example_bounds_its_pool_has_metrics_and_drains_with_503(
+def test_example_limits_threads_has_metrics_and_drains_with_503(
     app: str, bounds: list[object], tmp_path: Path
 ) -> None:
     found, ((counted, metrics), ready, draining), log = asked(
@@ -205,7 +205,7 @@ def test_asgi_example_serves_no_request_whose_body_is_cut_off(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("app", ["django_app", "asgi_app"])
-def test_example_sends_no_length_with_a_304(app: str, tmp_path: Path) -> None:
+def test_example_sends_no_content_length_with_a_304(app: str, tmp_path: Path) -> None:
     # RFC 9110 allows only the length that the 200 would have.
     assert headers_of_304(app, tmp_path) == ["etag"]
 
@@ -384,7 +384,7 @@ def test_code_blocks_of_a_docs_page_run_as_one_program(name: str, count: int) ->
         exec(block, namespace)  # noqa: S102 - the page's own code
 
 
-def test_howto_docs_page_covers_every_effect_and_fact() -> None:
+def test_howto_docs_tables_list_every_effect_and_fact_type() -> None:
     page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
     for heading, kinds in (("| effect |", get_args(Effect)), ("| what happened |", FACTS)):
         table = page.partition(heading)[2].partition("\n\n")[0]

@@ -341,7 +341,7 @@ def test_finishing_sign_up_page_of_a_limited_account_gives_409(app: App) -> None
     assert app.account() == "LIMITED"
 
 
-def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> None:
+def test_account_graduation_page_gives_410_if_the_user_changed(app: App) -> None:
     app.ask("initiate")
     url = app.graduate()
     assert app.visit(url) == (200, "Complete your account?", "The app goes on with it.")
@@ -362,7 +362,7 @@ def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> Non
     assert app.press(newer, "cancel") == KEPT
 
 
-def test_later_graduation_page_replaces_the_first_one(app: App) -> None:
+def test_newer_account_graduation_page_replaces_the_earlier_one(app: App) -> None:
     app.ask("initiate")
     first, second = app.graduate(), app.graduate()
     assert app.visit(first) == NOWHERE

@@ -119,7 +119,7 @@ def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
 
 
 @pytest.mark.slow
-def test_graduation_page_after_tombstone_gives_410_and_post_409(app: App) -> None:
+def test_account_graduation_page_of_gone_user_gives_410_or_409(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body
@@ -171,7 +171,7 @@ def test_connection_page_replaced_during_its_post_gives_404(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
-def test_graduation_page_replaced_during_its_post_gives_404(app: App, point: str) -> None:
+def test_account_graduation_page_replaced_during_post_gives_404(app: App, point: str) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     path, body = "curae-connect/graduation-handoff", dict[str, object](appUserId="ada")
     started = app.ask(path, body, key=False)
@@ -197,7 +197,7 @@ def test_connection_revoked_during_a_hosted_page_post_gives_409(app: App, point:
 
 
 @pytest.mark.slow
-def test_finished_hosted_page_events_spell_status_as_configured(app: App) -> None:
+def test_hosted_page_event_shows_status_authorized_if_configured(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.status_of(created) == "AUTHORIZED"

@@ -380,7 +380,7 @@ def test_rule_table_without_layout_gets_a_state_change_picture() -> None:
     assert picture.size[0] > 300
 
 
-def test_picture_arrow_without_a_given_route_is_a_line_or_loop() -> None:
+def test_unrouted_picture_arrow_is_straight_or_a_loop_on_its_box() -> None:
     boxes = (
         Box(name="a", at=(0, 0), size=(40, 20), lines=("a",)),
         Box(name="b", at=(100, 0), size=(40, 20), lines=("b",)),

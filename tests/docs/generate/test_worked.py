@@ -58,7 +58,7 @@ def test_docs_list_unreachable_table_cells_with_their_proof() -> None:
     assert TEXT.count("- Unreachable, ") == len(UNREACHABLE) == 24
 
 
-def test_worked_examples_are_python_calls_in_exactly_7_tables() -> None:
+def test_exactly_7_tables_have_worked_examples_as_python_calls() -> None:
     called = {
         name: sum(isinstance(scene, CallScene) for scene, _ in examples(name).values())
         for name in TABLES

@@ -136,7 +136,7 @@ def test_counts_of_the_correctness_docs_occur_in_their_tests(
     assert held in (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
 
 
-def test_correctness_docs_count_random_cases_as_the_tests_do() -> None:
+def test_correctness_docs_state_the_sample_counts_of_the_tests() -> None:
     page = " ".join(PAGE.split())
     tests = ROOT / "tests"
     profiles = (tests / "conftest.py").read_text(encoding="utf-8")

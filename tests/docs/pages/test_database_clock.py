@@ -105,7 +105,7 @@ def recipe(postgres_url: str) -> Iterator[Recipe]:
 
 
 @pytest.mark.heavy
-def test_database_clock_recipe_passes_checks_of_time_and_buckets(recipe: Recipe) -> None:
+def test_clock_recipe_server_passes_time_and_bucket_checks(recipe: Recipe) -> None:
     names = [
         each.name
         for each in CHECKS
@@ -127,7 +127,7 @@ def test_pass_time_hook_of_the_recipe_moves_the_database_clock(recipe: Recipe) -
 
 
 @pytest.mark.slow
-def test_database_clock_recipe_replaces_and_restores_buckets(recipe: Recipe) -> None:
+def test_recipe_replace_buckets_sets_then_restores_settings(recipe: Recipe) -> None:
     bucket = Bucket(name="platform", capacity=1, refill=1, seconds=60)
     recipe.replace_buckets((bucket,))
     assert recipe.settings() == Settings(buckets=(bucket,))

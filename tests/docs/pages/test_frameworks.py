@@ -191,7 +191,7 @@ def test_framework_program_responds_as_a_direct_endpoint_call(name: str, tmp_pat
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", ["Litestar", "Sanic", "Django"])
-def test_framework_program_sends_no_length_with_a_304(name: str, tmp_path: Path) -> None:
+def test_framework_program_sends_no_content_length_with_a_304(name: str, tmp_path: Path) -> None:
     # Granian drops it, other server software does not.
     write(tmp_path, app=PROGRAMS[name], port=0)
     assert "content-length" not in headers_of_304("app", tmp_path)

@@ -277,7 +277,7 @@ def test_example_store_replaces_an_earlier_hosted_page(
     assert one.hosted_page(url(21)) is None
 
 
-def test_example_store_outbox_holds_effects_and_events(
+def test_example_store_outbox_has_a_row_per_effect_and_event(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two

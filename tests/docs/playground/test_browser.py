@@ -210,7 +210,7 @@ def test_playground_answers_as_the_replay_command(
     assert browser.find_elements(By.CSS_SELECTOR, "#playground img") == []
 
 
-def test_playground_check_option_compares_recorded_responses(
+def test_playground_check_shows_the_output_of_replay_check(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     log = b"\n".join(RECORDED)

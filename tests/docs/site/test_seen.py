@@ -165,7 +165,7 @@ def test_accessibility_check_reports_an_inaccessible_docs_page(
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_explorer_file_shows_answers_or_table_link_if_no_script(
+def test_explorer_file_shows_answers_and_without_script_a_link(
     site: Path, browser: webdriver.Chrome
 ) -> None:
     browser.get((site / "explorer.html").as_uri())
@@ -259,7 +259,7 @@ def test_docs_tabs_show_all_panels_if_no_script_runs(site: Path, tmp_path: Path)
 
 
 @pytest.mark.browser
-def test_docs_page_weight_counts_text_and_loaded_files(tmp_path: Path) -> None:
+def test_docs_page_weight_has_sizes_of_the_page_and_loaded_files(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_bytes(b"p { color: red }")
     (tmp_path / "a.js").write_bytes(b"1;")
     page = '<!doctype html><link rel="stylesheet" href="a.css?v=1"><script src="a.js"></script>'

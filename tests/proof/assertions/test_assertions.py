@@ -55,7 +55,7 @@ SENDING: Final = (
 )
 
 
-def test_conformance_assertion_has_a_wrong_server_or_exemption() -> None:
+def test_each_assertion_has_a_listed_wrong_server_or_exemption() -> None:
     covered = COVERED.keys() - OTHERS.keys()
     listed = WITNESSES.keys() | covered
     assert listed == OF_THE_KIT.keys(), "run python -m tests.proof.assertions.search"
@@ -111,7 +111,7 @@ def test_failed_assertion_is_noted_although_its_error_is_caught() -> None:
     assert noted == {RANK}
 
 
-def test_disabled_assertion_that_sends_still_sends_its_request() -> None:
+def test_disabled_assertion_that_sends_a_request_still_sends_it() -> None:
     right, weak = WrongAnswer(), WrongAnswer()
     witness = WITNESSES[SENDING]
     witness.is_found_at(right)

@@ -64,7 +64,7 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
-def test_rules_give_the_independent_result_for_each_small_input(domain: Domain) -> None:
+def test_rules_equal_an_independent_calculation_on_small_inputs(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
 
 
@@ -96,5 +96,5 @@ def test_testing_docs_page_states_how_many_answers_a_run_checks() -> None:
 
 
 @pytest.mark.heavy
-def test_rules_give_the_independent_result_for_each_large_input() -> None:
+def test_rules_equal_an_independent_calculation_on_large_inputs() -> None:
     assert sum(cases for _, cases in walked("heavy")) >= 300_000

@@ -128,7 +128,7 @@ def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
 
 
 @pytest.mark.heavy
-def test_exploration_docs_page_counts_sequences_of_nine_steps() -> None:
+def test_exploration_docs_state_the_number_of_9_step_sequences() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 

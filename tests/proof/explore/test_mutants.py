@@ -64,7 +64,7 @@ def check_kept_results(name: str, changed: tuple[str, ...]) -> None:
         pytest.param(CHAIN, "revocation-reach", ("PATIENT",), ("APP",), marks=pytest.mark.heavy),
     ],
 )
-def test_mutated_cell_run_on_reused_results_equals_a_full_run(
+def test_cache_changes_no_exploration_of_a_mutated_table_cell(
     run: str, table: str, key: Key, like: Key
 ) -> None:
     small_run(run)
@@ -74,7 +74,7 @@ def test_mutated_cell_run_on_reused_results_equals_a_full_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shifted", SHIFTED[6:8], ids=lambda each: f"{each.name} {each.by}")
-def test_shifted_deadline_run_on_reused_results_equals_full_run(
+def test_cache_changes_no_exploration_of_a_shifted_deadline(
     shifted: Shifted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

@@ -203,7 +203,7 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_no_arguments_reach_the_unreachable_binding_table_cells(state: str) -> None:
+def test_binding_functions_accept_no_input_of_unreachable_cells(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
     taken = list(inspect.signature(binding.tombstone).parameters)
@@ -227,11 +227,11 @@ def test_deadline_cell_is_unreachable_if_status_has_no_deadline(
     assert waits is (cell not in UNREACHABLE)
 
 
-def test_every_rule_table_has_an_oracle_in_docs_page_order() -> None:
+def test_every_rule_table_has_one_oracle_in_the_same_order() -> None:
     assert [of.name for of in SUBJECTS] == list(TABLES)
 
 
-def test_operation_table_rows_are_the_rules_of_served_operations() -> None:
+def test_operation_table_outcomes_equal_served_rules_in_order() -> None:
     assert [row.outcome for row in OPERATION_TABLE.values()] == [
         kind.rule for kind in requests.SERVED
     ]

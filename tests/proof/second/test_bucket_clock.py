@@ -174,7 +174,7 @@ def test_purge_by_a_clock_5_minutes_ahead_refills_no_bucket(world: World) -> Non
 
 @pytest.mark.parametrize("numbers", [(1, 1, 86_400), (1_000_000, 1_000_000, 86_400), (3, 7, 1)])
 @pytest.mark.parametrize("ahead", [TOLERANCE, YEAR, 300 * YEAR])
-def test_large_bucket_charged_far_ahead_resets_without_overflow(
+def test_bucket_of_any_size_resets_if_dated_beyond_tolerance(
     world: World, numbers: tuple[int, int, int], ahead: timedelta
 ) -> None:
     world.settings = buckets(("large", *numbers))
@@ -192,9 +192,7 @@ def test_large_bucket_charged_far_ahead_resets_without_overflow(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_clock_difference_adds_at_most_its_own_refill_of_tokens(
-    world: World, apart: timedelta
-) -> None:
+def test_two_clocks_admit_no_more_than_capacity_plus_refill(world: World, apart: timedelta) -> None:
     limited(world)
     total = 0
     for _ in range(12):
@@ -228,7 +226,7 @@ def test_bucket_drained_by_a_fast_clock_refuses_a_slow_clock(world: World) -> No
 # Several rules
 
 
-def test_bucket_stored_far_ahead_is_unchanged_by_other_refusals(world: World) -> None:
+def test_refusal_by_one_bucket_leaves_a_future_dated_one_alone(world: World) -> None:
     fast, slow = FIVE_A_SECOND, ("slow", 1, 1, 60)
     world.settings = buckets(fast)
     world.step(HOUR)
@@ -257,7 +255,7 @@ def test_refusal_by_one_bucket_returns_all_states_unchanged() -> None:
 
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
-def test_bucket_stored_far_ahead_admits_any_cost_then_is_empty(cost: int) -> None:
+def test_future_dated_bucket_admits_any_cost_and_is_then_empty(cost: int) -> None:
     rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))
@@ -311,7 +309,7 @@ def test_two_buckets_with_equal_settings_keep_separate_states(world: World) -> N
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_rate_limit_log_counts_admissions_by_a_fast_clock(world: World, ahead: timedelta) -> None:
+def test_initiates_of_a_fast_clock_use_up_the_rate_limit(world: World, ahead: timedelta) -> None:
     world.step(ahead)
     assert [world.initiate().response.status for _ in range(3)] == [201] * 3
     world.step(-ahead)
@@ -325,7 +323,7 @@ def test_rate_limit_log_counts_admissions_by_a_fast_clock(world: World, ahead: t
     assert [world.initiate().response.status for _ in range(11)] == [201] * 10 + [429]
 
 
-def test_rate_limit_log_filled_by_fast_clock_gives_exact_wait(world: World) -> None:
+def test_rate_limit_used_up_by_a_fast_clock_gives_the_exact_wait(world: World) -> None:
     world.step(HOUR)
     assert [world.initiate().response.status for _ in range(10)] == [201] * 10
     world.step(-HOUR)

@@ -91,14 +91,14 @@ def test_argument_error_names_the_wrong_type_and_hides_the_value() -> None:
     assert "connection:write" not in str(caught.value)
 
 
-def test_caller_request_and_graduation_accept_correct_values() -> None:
+def test_caller_request_and_graduated_fact_accept_valid_values() -> None:
     assert caller()() == CALLER
     assert caller(scopes=frozenset())() != CALLER
     request(headers=(("a", "b"),), body=b"{}")()
     Graduated(coordinate(), user_id=None)
 
 
-def test_replayed_graduation_with_an_empty_user_id_is_an_error() -> None:
+def test_replayed_graduation_fact_with_empty_user_id_is_an_error() -> None:
     fact = {
         "type": "binding.graduate",
         "customerAccountId": MEMBERS["customer_account_id"],

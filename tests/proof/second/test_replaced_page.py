@@ -128,7 +128,7 @@ def test_repeated_fact_naming_its_live_hosted_page_is_ignored(world: World) -> N
     assert world.row(id_of(made)) == before
 
 
-def test_expired_page_fact_succeeds_only_if_it_happened_in_time(world: World) -> None:
+def test_expired_page_authorizes_only_if_dated_before_expiry(world: World) -> None:
     made, other = world.create(), world.create()
     world.step(30 * MINUTE + SECOND)
     assert world.inner.hosted_page(url_of(made)) is None
@@ -189,7 +189,7 @@ def bound_user(world: World) -> UserId:
     return kept.user_id
 
 
-def test_graduation_naming_its_hosted_page_and_user_succeeds(world: World) -> None:
+def test_graduation_fact_naming_its_page_and_user_succeeds(world: World) -> None:
     world.initiate()
     url = graduation_url(world)
     answer = world.record(Graduated(coordinate(), bound_user(world), page_url=url))
@@ -197,13 +197,13 @@ def test_graduation_naming_its_hosted_page_and_user_succeeds(world: World) -> No
     assert world.account_state() == "ACTIVE"
 
 
-def test_graduation_naming_a_hosted_page_but_no_user_is_refused(world: World) -> None:
+def test_graduation_fact_naming_a_page_but_no_user_is_refused(world: World) -> None:
     world.initiate()
     url = graduation_url(world)
     assert is_not_found(world.record(Graduated(coordinate(), page_url=url)))
 
 
-def test_graduation_naming_a_replaced_hosted_page_is_refused(world: World) -> None:
+def test_graduation_fact_naming_a_replaced_page_is_refused(world: World) -> None:
     world.initiate()
     earlier, present = graduation_url(world), graduation_url(world)
     user = bound_user(world)
@@ -211,7 +211,7 @@ def test_graduation_naming_a_replaced_hosted_page_is_refused(world: World) -> No
     assert isinstance(world.record(Graduated(coordinate(), user, page_url=present)), Done)
 
 
-def test_graduation_by_an_earlier_users_hosted_page_is_refused(world: World) -> None:
+def test_graduation_fact_naming_an_earlier_users_page_is_refused(world: World) -> None:
     world.initiate()
     url, first = graduation_url(world), bound_user(world)
     world.tombstone()

@@ -54,7 +54,7 @@ ACCOUNT = f"{CONNECT}/account-state"
 # Clocks
 
 
-def test_revocation_dated_before_a_fast_clock_update_keeps_date(world: World) -> None:
+def test_revocation_dated_before_the_last_update_keeps_its_date(world: World) -> None:
     made = id_of(world.create())
     world.step(10 * MINUTE)
     world.authorize(made)
@@ -133,7 +133,7 @@ def merged(*others: Callable[[Connection], Connection]) -> set[Connection]:
     }
 
 
-def test_merge_of_equal_revoked_at_keeps_first_actor_by_alphabet() -> None:
+def test_merge_at_equal_revoked_at_takes_actor_first_in_alphabet() -> None:
     def by(actor: Actor | None) -> Callable[[Connection], Connection]:
         revoked = partial(attrs.evolve, status=Status.REVOKED, revoked_at=START)
         return lambda row: revoked(row, revoked_by=actor)
@@ -147,7 +147,7 @@ def test_merge_of_equal_revoked_at_keeps_first_actor_by_alphabet() -> None:
         assert one.revoked_by is first
 
 
-def test_merge_keeps_the_alphabetically_first_action_reason() -> None:
+def test_merging_connections_takes_the_first_reason_in_alphabet() -> None:
     (one,) = merged(
         lambda row: attrs.evolve(
             row, status=Status.REVOKED, revoked_at=START, action_required_reason="b"
@@ -360,7 +360,9 @@ def test_ignored_fact_has_no_changes_and_stores_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("back", [timedelta(0), -MINUTE, -HOUR])
-def test_reissued_next_action_moves_the_handoff_deadline(world: World, back: timedelta) -> None:
+def test_repeated_reconnect_never_moves_handoff_deadline_earlier(
+    world: World, back: timedelta
+) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     successor = id_of(world.reconnect(made))

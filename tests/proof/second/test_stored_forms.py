@@ -111,7 +111,7 @@ def test_newer_format_of_any_value_raises_and_names_its_kind(world: World) -> No
 # Callers
 
 
-def test_formatted_caller_has_format_1_and_a_newer_format_raises() -> None:
+def test_formatted_caller_parses_back_and_newer_format_raises() -> None:
     text = format_caller(CALLER)
     assert json.loads(text)["format"] == 1
     assert parse_caller(text) == CALLER
@@ -130,7 +130,7 @@ def test_request_of_a_caller_in_a_newer_format_gets_500(stored: Database) -> Non
     assert stored.world.get(made)["status"] == "PENDING"
 
 
-def test_new_worker_gives_500_for_a_caller_in_a_newer_format(tmp_path: Path) -> None:
+def test_caller_stored_in_a_newer_format_on_sqlite_gives_500(tmp_path: Path) -> None:
     path = tmp_path / "curae.db"
     with on_sqlite(path) as world:
         Database(world, path).renew("curae_caller", suspended=True)

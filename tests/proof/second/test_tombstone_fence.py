@@ -73,14 +73,14 @@ def era_of(world: World) -> object:
 # The era
 
 
-def test_era_is_none_before_the_first_tombstone(world: World) -> None:
+def test_last_tombstone_time_is_none_before_the_first_tombstone(world: World) -> None:
     made = id_of(world.create())
     world.initiate()
     assert era_of(world) is None
     assert world.row(made).identity.era is None
 
 
-def test_era_is_the_instant_of_recording_the_tombstone(world: World) -> None:
+def test_last_tombstone_time_is_when_the_tombstone_was_recorded(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     assert era_of(world) == START
 
@@ -108,7 +108,7 @@ def test_tombstone_after_clock_step_back_is_stored_as_later(world: World) -> Non
         (START + 5 * MINUTE, START),
     ],
 )
-def test_binding_keeps_the_reported_and_clamped_tombstone_times(
+def test_tombstone_stores_reported_time_and_that_capped_at_now(
     world: World, reported: datetime | None, counts_as: datetime
 ) -> None:
     world.tombstone(happened_at=reported)
@@ -117,7 +117,7 @@ def test_binding_keeps_the_reported_and_clamped_tombstone_times(
     assert (kept.tombstone_reported_at, kept.tombstoned_at) == (reported, counts_as)
 
 
-def test_binding_of_the_next_user_keeps_the_tombstone_times(world: World) -> None:
+def test_binding_of_the_next_user_still_has_the_tombstone_times(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     world.step(SECOND)
     world.initiate()
@@ -315,7 +315,7 @@ def test_connection_older_than_a_tombstone_is_always_revoked(world: World, ended
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_is_revoked_if_its_era_is_not_the_bindings(world: World) -> None:
+def test_connection_is_revoked_unless_its_tombstone_time_matches(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -334,7 +334,7 @@ def test_connection_is_revoked_if_its_era_is_not_the_bindings(world: World) -> N
         preview.find_due_notices,
     ],
 )
-def test_connection_functions_require_era_as_keyword_argument(function: object) -> None:
+def test_connection_functions_require_the_keyword_argument_era(function: object) -> None:
     assert callable(function)
     era = inspect.signature(function).parameters["era"]
     assert era.kind is inspect.Parameter.KEYWORD_ONLY
@@ -388,7 +388,7 @@ def test_handoff_is_refused_if_a_tombstone_commits_before_it(world: World) -> No
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_initiate_is_silent_limited_if_a_tombstone_commits_first(world: World) -> None:
+def test_initiate_overtaken_by_tombstone_has_silent_limited_path(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone
@@ -414,7 +414,7 @@ def test_handoff_of_a_bound_user_bumps_the_binding_version(world: World) -> None
 
 
 @pytest.mark.parametrize("prefer_signup", [True, False])
-def test_initiate_after_a_tombstone_takes_path_silent_limited(
+def test_initiate_after_a_tombstone_binds_a_new_limited_user(
     world: World, *, prefer_signup: bool
 ) -> None:
     world.tombstone()

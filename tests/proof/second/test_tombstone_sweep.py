@@ -83,7 +83,7 @@ def test_connection_is_revoked_at_the_tombstones_happened_at(world: World) -> No
     assert shown["updatedAt"] == wire(START + HOUR)
 
 
-def test_connection_newer_than_tombstone_is_revoked_at_creation(world: World) -> None:
+def test_revoked_at_is_creation_if_tombstone_is_dated_earlier(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.step(MINUTE)
@@ -91,7 +91,7 @@ def test_connection_newer_than_tombstone_is_revoked_at_creation(world: World) ->
     assert world.get(made)["revokedAt"] == wire(START + HOUR)
 
 
-def test_interrupted_tombstone_shows_creation_as_revoked_at(world: World) -> None:
+def test_get_dates_unfinished_tombstone_revocation_at_creation(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
@@ -386,7 +386,7 @@ def test_connection_created_after_an_erasure_is_kept(sqlite: World) -> None:
     assert (kept.era, kept.user_id) == (START, None)
 
 
-def test_user_bound_after_erase_command_outlives_the_purge(sqlite: World) -> None:
+def test_purge_keeps_user_id_of_a_user_bound_after_an_erasure(sqlite: World) -> None:
     sqlite.initiate()
     before = sqlite.binding()
     erased(sqlite)
@@ -418,7 +418,7 @@ def test_binding_kept_after_an_erasure_has_no_user_id(sqlite: World) -> None:
     assert kept.era == START
 
 
-def test_handoff_after_an_erasure_is_refused_then_not_found(sqlite: World) -> None:
+def test_handoff_after_erasure_gets_not_found_only_after_purge(sqlite: World) -> None:
     session = id_of(sqlite.initiate(prefer_signup=True))
     erased(sqlite)
     answer = sqlite.complete(session)

@@ -139,7 +139,7 @@ def test_stateful_machines_together_reach_every_table_cell() -> None:
 
 
 @pytest.mark.heavy
-def test_law_08_path_taken_depends_on_account_and_preference() -> None:
+def test_law_08_account_and_preference_determine_the_entry_path() -> None:
     reached(CoordinateMachine)
     taken = CoordinateMachine.paths
     check_entry_paths(lambda state, prefers: EntryPath(taken[str(state), prefers]))

@@ -39,7 +39,7 @@ def test_killed_outbox_workers_lose_and_reorder_no_message() -> None:
 
 
 @pytest.mark.heavy
-def test_stateful_outbox_test_reaches_every_listed_situation() -> None:
+def test_stateful_outbox_test_covers_kills_clock_steps_revivals() -> None:
     Shipped.seen.clear()
     run(150, Phase.generate, Phase.shrink)
     # Random runs sometimes miss this situation.
@@ -197,7 +197,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_second_worker_retries_once_the_first_stored_a_failure() -> None:
+def test_second_worker_ships_a_message_that_the_first_failed() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])

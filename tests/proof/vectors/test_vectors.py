@@ -130,7 +130,7 @@ def test_vector_case_of_a_table_cell_is_decided_by_its_rule(cell: str) -> None:
     assert case["rule"] in trail
 
 
-def test_only_3_request_gates_take_their_verdict_from_a_table() -> None:
+def test_only_permission_idempotency_and_rule_gates_ask_a_table() -> None:
     asking = [row.rule for row in REQUEST_GATES.values() if isinstance(row.outcome, Ask)]
     assert asking == ["request.permission", "request.idempotency", "request.rule"]
 

@@ -119,19 +119,19 @@ def test_null_member_bodies_set_each_member_to_null() -> None:
     assert bodies("member-null", Reconnect) == []
 
 
-def test_app_user_bodies_hold_each_invalid_app_user_id() -> None:
+def test_bodies_of_kind_app_user_have_every_invalid_app_user_id() -> None:
     assert bodies("app-user", Initiate) == dumped(*[{"appUserId": each} for each in BAD_USERS])
     assert bodies("app-user", Relabel) == bodies("app-user", Reconnect) == []
 
 
-def test_packages_bodies_hold_each_invalid_package_list_or_flag() -> None:
+def test_bodies_of_kind_packages_have_every_bad_package_and_flag() -> None:
     packages = [{**BOTH, "dataPackages": each} for each in BAD_PACKAGES]
     assert bodies("packages", CreateConnection) == dumped(*packages)
     flags = [{**USER, "preferSignup": each} for each in BAD_VALUES["preferSignup"]]
     assert bodies("packages", Initiate) == dumped(*flags)
 
 
-def test_custom_member_gets_only_values_that_its_parser_refuses() -> None:
+def test_bad_bodies_of_a_custom_member_omit_values_it_accepts() -> None:
     sent = [json.loads(each)["label"] for each in bodies("packages", Relabel)]
     # The parser of the label accepts the other texts.
     assert [each for each in sent if isinstance(each, str)] == ["", "\ud800", ""]

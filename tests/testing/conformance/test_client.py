@@ -124,13 +124,13 @@ def test_request_that_reads_has_no_idempotency_key() -> None:
     assert app().get("c") == Request("GET", f"{API}/connections/c", (BEARER,), body=b"")
 
 
-def test_request_for_an_account_state_quotes_the_user() -> None:
+def test_account_state_request_percent_encodes_the_user() -> None:
     path = f"{API}/curae-connect/account-state?appUserId=a%2Fb%20%26"
     sent = app().account_state("a/b &", MORE, KEY)
     assert sent == Request("GET", path, (BEARER, MORE, KEY), body=b"")
 
 
-def test_request_for_a_graduation_sends_extra_headers() -> None:
+def test_graduation_handoff_request_has_the_extra_headers() -> None:
     sent = app().graduate("u", MORE)
     path = f"{API}/curae-connect/graduation-handoff"
     assert sent == Request("POST", path, (BEARER, JSON, MORE), body=b'{"appUserId": "u"}')
@@ -260,7 +260,7 @@ def test_client_uses_up_a_users_limit_with_ten_initiates() -> None:
     ] == ["v"] * 2
 
 
-def test_all_seen_reads_each_connection_in_order() -> None:
+def test_reading_all_connections_sends_a_get_for_each_in_order() -> None:
     others = [response(200, {"connection": {"id": each}}) for each in "ab"]
     played = play(app().all_seen(iter("ab")), *others)
     assert [each.target for each in played.steps if isinstance(each, Request)] == [
@@ -293,7 +293,7 @@ def test_client_returns_a_response_only_of_the_expected_status() -> None:
     assert said == "the server answered 200 instead of 201"
 
 
-def test_success_sends_a_request_and_returns_its_response_body() -> None:
+def test_request_with_the_expected_status_returns_its_json_body() -> None:
     request = app().get("c")
     played = play(client.success(request, 200), READ)
     assert (played.steps, played.result) == ([request], {"connection": CONNECTION})
@@ -320,12 +320,12 @@ def test_body_that_is_not_json_is_parsed_to_none(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [[], 7, "text", None])
-def test_document_raises_on_json_that_is_not_an_object(body: object) -> None:
+def test_json_response_that_is_not_an_object_raises(body: object) -> None:
     assert client.parsed(response(200, body)) == body
     assert "not a JSON object" in message(lambda: client.document(response(200, body)))
 
 
-def test_document_returns_the_object_of_any_status() -> None:
+def test_json_object_of_an_error_response_is_returned() -> None:
     assert client.document(response(404, {"a": 1})) == {"a": 1}
 
 
@@ -375,18 +375,18 @@ def test_member_returns_the_value_at_a_path(path: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("path", ["z", "a.z", "a.z.c", "z.b.c", "text.b", "list.b", "a.b.c.d"])
-def test_member_that_is_missing_is_named_by_its_path(path: str) -> None:
+def test_missing_member_raises_with_its_path(path: str) -> None:
     assert message(lambda: client.member(HOLDER, path)) == f"the member {path} is missing"
 
 
-def test_text_raises_on_a_member_that_is_not_a_string() -> None:
+def test_reading_a_member_as_text_raises_if_it_is_no_string() -> None:
     assert client.text(HOLDER, "text") == "x"
     assert message(lambda: client.text(HOLDER, "a.b.c")) == "a.b.c is not a string"
     assert message(lambda: client.text(HOLDER, "z")) == "the member z is missing"
     assert client.id_of({"id": "c"}) == "c"
 
 
-def test_instant_raises_on_a_member_that_is_not_a_utc_time() -> None:
+def test_reading_a_null_or_missing_member_as_a_time_raises() -> None:
     holder = {"at": {"made": "2026-01-05T09:00:00Z", "never": None}}
     assert client.instant(holder, "at.made") == datetime(2026, 1, 5, 9, tzinfo=UTC)
     assert message(lambda: client.instant(holder, "at.never")).startswith("at.never is not an RFC")
@@ -399,7 +399,7 @@ def test_comparing_unequal_values_raises_with_both_as_json() -> None:
     assert said == 'it is null instead of {"a": true}'
 
 
-def test_require_raises_the_given_sentence() -> None:
+def test_require_raises_its_message_if_the_condition_is_false() -> None:
     client.require(True, "said")
     assert message(lambda: client.require(False, "said")) == "said"
 
@@ -410,7 +410,7 @@ def test_headers_returns_all_values_of_a_name_in_order() -> None:
     assert client.headers(answer, "none") == []
 
 
-def test_lasting_drops_date_and_varying_headers_of_a_response() -> None:
+def test_comparable_response_omits_date_and_varying_headers() -> None:
     answer = response(201, {"a": 1}, ("DATE", "x"), ("X-Id", "2"), ("ETag", "3"), ("x-b", "4"))
     kept = client.lasting(answer, frozenset({"x-id"}))
     assert kept == response(201, {"a": 1}, ("etag", "3"), ("x-b", "4"))
@@ -450,7 +450,7 @@ def test_hook_that_records_a_fact_must_return_done_by_default() -> None:
 
 
 @pytest.mark.parametrize(("part", "start"), [("session", "createdAt"), ("connection", "updatedAt")])
-def test_page_lifetime_starts_at_session_or_connection_update(part: str, start: str) -> None:
+def test_page_lives_from_session_creation_or_connection_update(part: str, start: str) -> None:
     answer = {
         "connection": {"updatedAt": "2026-01-05T07:00:00Z"},
         part: {start: "2026-01-05T09:00:00Z"},

@@ -55,7 +55,7 @@ of_each_fact = pytest.mark.parametrize("fact", SHOWN)
 
 @of_each_fact
 @pytest.mark.parametrize(("lifetime", "waited"), LIFETIMES)
-def test_fact_from_a_clock_ahead_must_be_recorded_as_now(
+def test_clock_ahead_check_passes_if_the_fact_is_dated_now(
     fact: str, lifetime: timedelta, waited: timedelta
 ) -> None:
     now = {SHOWN[fact]: MADE + MINUTE, "updatedAt": MADE + MINUTE}
@@ -105,7 +105,7 @@ def late(gap: timedelta, status: str = "REVOKED") -> list[Step]:
 
 
 @pytest.mark.parametrize("off", [-ALMOST, timedelta(0), ALMOST])
-def test_revocation_recorded_late_shows_when_it_happened(off: timedelta) -> None:
+def test_late_revocation_check_tolerates_a_small_time_difference(off: timedelta) -> None:
     wait, hook, get = late(5 * MINUTE + off)
     assert wait == HookCall("pass_time", (10 * MINUTE,))
     assert hook == HookCall("revoke_late", ("old", Actor.PATIENT, 5 * MINUTE))
@@ -121,7 +121,7 @@ def test_check_fails_if_a_late_revocation_has_a_wrong_revoked_at(off: timedelta)
         assert raised.value.what == f"revokedAt is {gap} before updatedAt instead of 0:05:00"
 
 
-def test_revocation_recorded_late_must_reach_the_successor() -> None:
+def test_late_revocation_check_fails_if_successor_is_not_revoked() -> None:
     with pytest.raises(NotConformingError) as raised:
         late(5 * MINUTE, "PENDING")
     assert raised.value.what == 'the status of the successor is "PENDING" instead of "REVOKED"'

@@ -103,7 +103,9 @@ def test_plugin_collects_every_check_of_its_own_conftest(request: pytest.Fixture
 
 
 @of_each_kind
-def test_collected_tests_pass_fail_and_skip(wrap: Wrap, request: pytest.FixtureRequest) -> None:
+def test_collected_check_is_a_passed_failed_or_skipped_test(
+    wrap: Wrap, request: pytest.FixtureRequest
+) -> None:
     tests = collected(request, lambda: wrap(Forgetful().server()))
     assert outcome(tests[ROUTE].obj) == "passed"
     assert outcome(tests[WRONG].obj).startswith("failed: law 7 is broken")

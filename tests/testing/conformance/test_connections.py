@@ -157,7 +157,7 @@ GET: Final = "GET /connections/c"
 
 
 @of_rows
-def test_trigger_check_reaches_a_standing_and_sends_the_trigger(
+def test_trigger_check_sets_up_the_standing_then_sends_trigger(
     trigger: str, standing: str, outcome: str
 ) -> None:
     later = after(outcome, standing)
@@ -172,7 +172,7 @@ def test_trigger_check_reaches_a_standing_and_sends_the_trigger(
 
 
 @pytest.mark.parametrize(("trigger", "standing", "outcome", "law"), ROWS)
-def test_trigger_check_needs_the_hooks_of_its_steps(
+def test_trigger_check_lists_the_hooks_that_its_steps_call(
     trigger: str, standing: str, outcome: str, law: int
 ) -> None:
     del outcome
@@ -187,7 +187,7 @@ def test_trigger_check_needs_the_hooks_of_its_steps(
     assert check.shows.startswith(f"{trigger} on a connection that is {standing}: ")
 
 
-def test_trigger_checks_are_the_rows_of_the_table_in_order() -> None:
+def test_trigger_checks_are_one_per_table_row_in_row_order() -> None:
     names = [check_of(trigger, standing).name for trigger, standing, *_ in ROWS]
     assert [each.name for each in connections.CHECKS] == names
 
@@ -246,7 +246,7 @@ def test_check_fails_if_trigger_without_effect_changes_a_member(
 
 
 @pytest.mark.parametrize("standing", [each for each in BROUGHT if each != "PENDING"])
-def test_connection_that_does_not_reach_the_standing_fails(standing: str) -> None:
+def test_check_fails_if_connection_does_not_reach_the_standing(standing: str) -> None:
     *outcomes, _ = brought(standing)
     steps = connections.create_in_standing(app(), Standing(standing))
     with pytest.raises(NotConformingError) as raised:
@@ -347,7 +347,7 @@ DETAILS: Final = 'instead of {"connectionId": "c", "reason": "STILL_PENDING"}'
         ),
     ],
 )
-def test_response_that_does_not_fit_the_trigger_fails(
+def test_trigger_check_fails_on_a_wrong_response_with_a_message(
     trigger: str, standing: str, answer: object, message: str
 ) -> None:
     with pytest.raises(NotConformingError) as raised:
@@ -376,7 +376,7 @@ def test_detail_that_the_kit_cannot_know_may_have_any_value(
 # --- Functions that other checks use -------------------------------------------------------------
 
 
-def test_time_needed_grows_with_each_lapsed_connection() -> None:
+def test_check_needs_half_an_hour_more_per_lapsed_connection() -> None:
     pending, lapsed = Standing.PENDING, Standing.LAPSED
     assert connections.time_needed() == connections.time_needed(pending) == timedelta(0)
     assert connections.time_needed(lapsed, pending, lapsed) == 2 * HALF_AN_HOUR_AND_A_SECOND
@@ -402,7 +402,7 @@ def test_changed_members_include_added_and_removed_ones() -> None:
     assert connections.changed(before, after_it) == {"other", "gone", "new"}
 
 
-def test_check_fails_if_a_connection_changes_that_must_not() -> None:
+def test_check_fails_if_a_connection_changes_unexpectedly() -> None:
     before = shown("ACTIVE")
     (get,) = play(connections.stays(app(), before), read(before)).steps
     assert in_words(get) == GET

@@ -88,18 +88,18 @@ def test_step_is_described_by_request_or_hook_and_its_outcome(
     assert list(describe_outcome(step, outcome)) == lines
 
 
-def test_parsed_body_of_a_request_is_not_described() -> None:
+def test_description_of_a_request_omits_a_parsed_body() -> None:
     request = Request("POST", "/y", (), body=ParsedBody({"a": 1}))
     assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
 
 
-def test_history_keeps_request_and_response_to_describe_later() -> None:
+def test_history_has_raw_request_and_response_but_text_of_a_hook() -> None:
     assert list(history_of(GET, OK)) == [(GET, OK)]
     assert list(history_of(REVOKE, "done")) == ["revoke(c, 7): done"]
     assert list(history_of(Concurrently((GET,)), (OK,))) == ["concurrently, GET /x X-A: 1: 200"]
 
 
-def test_history_keeps_an_invalid_response_only_as_a_description() -> None:
+def test_history_has_only_text_of_a_request_with_bad_response() -> None:
     text = Response(200, (), cast("bytes", "{}"))
     assert list(history_of(GET, text)) == ["GET /x X-A: 1: 200"]
     with pytest.raises(AttributeError):
@@ -120,7 +120,7 @@ def test_hook_result_that_is_a_response_is_shown_as_a_hook_call() -> None:
         (Concurrently((REVOKE, GET)), "2 concurrent steps, such as revoke"),
     ],
 )
-def test_step_is_described_without_its_outcome(step: Step, said: str) -> None:
+def test_step_alone_is_described_as_hook_name_or_request(step: Step, said: str) -> None:
     assert describe_step(step) == said
     assert "secret" not in said
 
@@ -133,7 +133,7 @@ def test_step_is_described_without_its_outcome(step: Step, said: str) -> None:
         (Concurrently((REVOKE, GET)), "a concurrent step"),
     ],
 )
-def test_exception_of_a_server_names_its_function_and_step(step: Step, function: str) -> None:
+def test_server_exception_message_has_the_function_and_the_step(step: Step, function: str) -> None:
     error = KeyError("k")
     where = f"  where: {describe_step(step)}"
     assert str(server_raised(step, error)) == f"{function} raised KeyError('k')\n{where}"

@@ -205,7 +205,7 @@ def test_limit_check_sends_an_eleventh_request_after_10_refusals() -> None:
         ([NOT_LIMITED] * 9 + [RATE_LIMITED], "instead of 409 BINDING_NOT_LIMITED"),
     ],
 )
-def test_limit_after_more_or_fewer_than_ten_refusals_fails(
+def test_limit_order_check_needs_a_429_after_exactly_10_refusals(
     answers: list[Response], message: str
 ) -> None:
     with pytest.raises(NotConformingError, match=f"{message}$"):

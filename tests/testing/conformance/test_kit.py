@@ -292,7 +292,7 @@ def test_conformance_docs_page_runs_and_names_every_hook() -> None:
         test(by_name["request.limit"])
 
 
-def test_pytest_functions_of_the_kit_fail_skip_and_close_server() -> None:
+def test_pytest_kit_closes_the_server_after_pass_skip_or_fail() -> None:
     by_name = {check.name: check for check in CHECKS}
     ended: list[str] = []
 
@@ -431,7 +431,7 @@ def test_pytest_functions_of_the_kit_pass_a_custom_operation() -> None:
     test(by_name["operation.relabel"])
 
 
-def test_kit_checks_an_outbox_without_effects_only_for_events() -> None:
+def test_kit_skips_effect_checks_of_an_outbox_without_effects() -> None:
     reference = Reference()
 
     def outbox() -> list[dict[str, Json]]:

@@ -38,7 +38,7 @@ def authorized(lifetime: timedelta) -> HookCall:
     ("lifetime", "ago"),
     [(30 * MINUTE, 5 * MINUTE), (4 * MINUTE, 2 * MINUTE + SECOND)],
 )
-def test_late_authorization_happened_before_its_page_expired(
+def test_late_authorization_is_dated_within_the_page_lifetime(
     lifetime: timedelta, ago: timedelta
 ) -> None:
     assert authorized(lifetime) == HookCall("authorize_late", ("c", ago))

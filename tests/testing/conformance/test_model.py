@@ -248,7 +248,7 @@ def test_model_step_fact_names_one_of_the_4_newest_connections(compare: Compare)
         ("revoke", 24, "PATIENT", {"type": "connection.revoke", "actor": "PATIENT"}),
     ],
 )
-def test_fact_about_a_connection_goes_to_server_store_and_log(
+def test_model_records_a_connection_fact_on_server_and_in_log(
     compare: Compare, kind: str, pick: int, arguments: str, logged: dict[str, object]
 ) -> None:
     steps = ((kind, pick), ("get", 0))
@@ -344,7 +344,7 @@ def test_model_store_takes_page_lifetime_from_the_server(compare: Compare, hours
 
 
 @pytest.mark.parametrize("end", ["2026-01-01T00:00:00.002Z", "2025-01-01T00:00:00Z", "soon", None])
-def test_model_expects_30_minutes_if_a_next_action_has_bad_end(
+def test_model_expects_30_minutes_for_an_invalid_page_expiry(
     compare: Compare, end: str | None
 ) -> None:
     served = Served(change=at(2, nextAction__expiresAt=end))
@@ -356,7 +356,7 @@ def test_model_expects_30_minutes_if_a_next_action_has_bad_end(
 
 
 @pytest.mark.parametrize("url", [None, 5, ["x"], "https://other.example/1"])
-def test_url_of_a_next_action_is_the_servers_choice(compare: Compare, url: object) -> None:
+def test_model_comparison_accepts_any_next_action_url(compare: Compare, url: object) -> None:
     compare(("create", 0), served=Served(change=at(2, nextAction__url=url)))
 
 
@@ -385,7 +385,7 @@ def test_model_does_not_adopt_a_new_id_that_is_taken_or_no_uuid(
     ("too_short_by", "hooks"),
     [(timedelta(0), ALL_HOOKS), (timedelta(microseconds=1), ALL_HOOKS - {"pass_time"})],
 )
-def test_model_steps_wait_only_if_the_longest_run_is_allowed(
+def test_model_draws_waits_only_if_allowed_time_fits_the_longest(
     monkeypatch: pytest.MonkeyPatch, too_short_by: timedelta, hooks: frozenset[str]
 ) -> None:
     drawn: list[tuple[str, frozenset[str]]] = []

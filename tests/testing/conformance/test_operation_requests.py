@@ -100,7 +100,7 @@ def test_short_name_of_an_operation_omits_the_word_connection() -> None:
     assert names == ["create", "get", "initiate"]
 
 
-def test_known_values_about_a_connection_name_user_and_packages() -> None:
+def test_sample_values_of_a_connection_have_id_user_and_packages() -> None:
     packages = ["clinical_summary", "labs"]
     assert member_values(ID) == {"connectionId": ID, "appUserId": "user", "dataPackages": packages}
     assert member_values(ID, "u")["appUserId"] == "u"
@@ -162,7 +162,7 @@ def test_body_of_an_operation_has_its_required_members() -> None:
 
 
 @pytest.mark.parametrize("value", ["word", True, 1, ["word"], "2026-01-05T09:00:00Z", ID])
-def test_value_of_a_member_is_the_first_sample_that_it_takes(value: object) -> None:
+def test_member_value_is_the_first_sample_its_parser_accepts(value: object) -> None:
     assert value_of(only(value, "other"), member_values(ID)) == value
 
 
@@ -186,7 +186,7 @@ def test_member_that_accepts_no_known_value_raises_not_seen(example: str | None)
         value_of(wanted, member_values(ID))
 
 
-def test_takes_is_true_only_for_values_that_the_parser_accepts() -> None:
+def test_value_fits_a_member_only_if_its_parser_accepts_it() -> None:
     assert takes(only("a"), "a") is True
     assert takes(only("a"), "b") is False
 
@@ -216,7 +216,7 @@ def path_of(step: object) -> str:
 
 
 @pytest.mark.parametrize("first", [OK, IN_FLIGHT, Response(404, (), b'{"code": "NOT_FOUND"}')])
-def test_request_that_must_succeed_is_about_a_second_connection(first: Response) -> None:
+def test_request_is_first_tried_on_a_separate_new_connection(first: Response) -> None:
     played = play(build_successful_request(app(), Reconnect), made("a"), first, made("b"))
     create, tried, again = played.steps
     assert [path_of(each) for each in (create, tried, again)] == [
@@ -241,14 +241,14 @@ def test_after_409_kit_sends_reconnect_of_a_revoked_connection() -> None:
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_graduation_refused_for_a_new_user_uses_a_limited_user() -> None:
+def test_graduation_handoff_after_409_uses_an_initiated_user() -> None:
     played = play(build_successful_request(app(), StartGraduation), CONFLICT, SESSION)
     tried, initiate = played.steps
     assert path_of(tried) == path_of(played.result) == "/curae-connect/graduation-handoff"
     assert user_of(tried) != user_of(initiate) == user_of(played.result)
 
 
-def test_request_about_a_new_user_needs_nothing_before() -> None:
+def test_initiate_is_tried_for_a_fresh_user_before_the_given_one() -> None:
     steps = build_successful_request(app(), Initiate, {"appUserId": "mine"})
     played = play(steps, OK)
     assert user_of(played.steps[0]).startswith("user-")

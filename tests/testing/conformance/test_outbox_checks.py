@@ -16,7 +16,7 @@ from tests.testing.conformance.transcript import Run
 (ACCOUNT,) = [each for each in CHECKS if each.name == "outbox.account"]
 
 
-def test_outbox_check_allows_a_landed_event_after_initiated() -> None:
+def test_outbox_check_accepts_connect_session_landed_event() -> None:
     right = server(Service(Settings()))
 
     def outbox() -> list[dict[str, Json]]:

@@ -123,20 +123,20 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_successor_that_changes_before_it_is_read_fails() -> None:
+def test_check_fails_if_successor_changes_before_it_is_read() -> None:
     message = failure_of(NEW, {6: members(connection__appUserId="x")})
     assert message.startswith('the successor, read again, is {"id": "id-2", ')
 
 
 @pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
-def test_repeated_reconnect_that_moves_times_too_little_fails(name: str) -> None:
+def test_check_fails_if_reconnect_again_moves_times_too_little(name: str) -> None:
     still = Reference(tick=timedelta(0))
     path = name.replace(".", "__")
     message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
     assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
 
 
-def test_repeated_reconnect_may_move_times_exactly_with_clock() -> None:
+def test_check_passes_if_reconnect_moves_times_as_the_clock_does() -> None:
     assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
 
 

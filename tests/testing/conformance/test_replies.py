@@ -54,15 +54,15 @@ def failure(server: Telling) -> str:
 
 @pytest.mark.parametrize("show", [in_detail, in_header])
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
-def test_kit_finds_the_api_key_in_a_problem(
+def test_kit_fails_a_problem_that_contains_the_api_key(
     status: int, show: Callable[[Response, str], Response]
 ) -> None:
     assert "the response contains the API key" in failure(Telling({status}, show))
 
 
-def test_kit_finds_the_unknown_api_key_in_a_header_of_a_401() -> None:
+def test_kit_fails_a_401_header_with_the_unknown_api_key() -> None:
     assert "contains the unknown API key" in failure(Telling({401}, in_header))
 
 
-def test_kit_finds_the_app_id_in_a_problem() -> None:
+def test_kit_fails_a_problem_that_contains_the_app_id() -> None:
     assert "contains the app's id" in failure(Telling({404}, in_detail, shows_app_id=True))

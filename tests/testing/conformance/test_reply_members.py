@@ -121,7 +121,9 @@ NO_TIME = "is not an RFC 3339 time that ends in Z and has at most six fraction d
         ),
     ],
 )
-def test_wrong_value_of_a_member_is_named(member: str, value: object, said: str) -> None:
+def test_reply_with_a_wrong_value_fails_naming_the_member(
+    member: str, value: object, said: str
+) -> None:
     assert message(lambda: check_reply(Show, shown(RIGHT | {member: value}))) == said
 
 
@@ -142,7 +144,7 @@ def test_reply_with_an_unexpected_status_fails(status: int) -> None:
     "media",
     ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=utf-8"],
 )
-def test_reply_may_name_its_character_set(media: str) -> None:
+def test_json_reply_with_or_without_a_charset_passes(media: str) -> None:
     check_reply(Show, shown(RIGHT, ("Content-Type", media)))
 
 
@@ -246,7 +248,9 @@ def test_right_replies_of_the_library_pass() -> None:
         ("actionRequiredReason", "", "a non-empty string"),
     ],
 )
-def test_wrong_member_of_a_connection_is_named(member: str, value: object, said: str) -> None:
+def test_connection_with_a_wrong_member_fails_naming_it(
+    member: str, value: object, said: str
+) -> None:
     answer = shown(created(**{member: value}), JSON, NO_STORE, status=201)
     assert f"connection.{member} is not {said}" in message(
         lambda: check_reply(CreateConnection, answer)
@@ -254,7 +258,7 @@ def test_wrong_member_of_a_connection_is_named(member: str, value: object, said:
 
 
 @pytest.mark.parametrize("member", ["id", "customerAccountId", "createdAt", "expiresAt"])
-def test_null_member_of_a_session_is_named(member: str) -> None:
+def test_session_with_a_null_member_fails_naming_it(member: str) -> None:
     answer = shown(initiated(**{member: None}), JSON, NO_STORE, status=201)
     said = message(lambda: check_reply(Initiate, answer))
     assert said.startswith(f"session.{member} is not ")
@@ -268,7 +272,9 @@ def test_null_member_of_a_session_is_named(member: str) -> None:
         ({"expiresAt": None}, f"nextAction.expiresAt {NO_TIME}"),
     ],
 )
-def test_wrong_member_of_a_next_action_is_named(changed: dict[str, object], said: str) -> None:
+def test_next_action_with_a_wrong_member_fails_naming_it(
+    changed: dict[str, object], said: str
+) -> None:
     answer = shown(created(ACTION | changed), JSON, NO_STORE, status=201)
     assert message(lambda: check_reply(CreateConnection, answer)) == said
 
@@ -286,7 +292,9 @@ def test_connection_that_is_no_object_fails() -> None:
 
 
 @pytest.mark.parametrize("headers", [[], [REVALIDATE], [NO_STORE, NO_STORE]])
-def test_reply_with_a_next_action_must_say_no_store(headers: list[tuple[str, str]]) -> None:
+def test_next_action_reply_without_exactly_one_no_store_fails(
+    headers: list[tuple[str, str]],
+) -> None:
     answer = shown(created(), JSON, *headers, status=201)
     values = json.dumps([value for _, value in headers])
     said = message(lambda: check_reply(CreateConnection, answer))
@@ -294,7 +302,9 @@ def test_reply_with_a_next_action_must_say_no_store(headers: list[tuple[str, str
 
 
 @pytest.mark.parametrize("headers", [[], [NO_STORE], [REVALIDATE, REVALIDATE]])
-def test_reply_with_an_etag_must_say_private_no_cache(headers: list[tuple[str, str]]) -> None:
+def test_etag_reply_without_one_private_no_cache_header_fails(
+    headers: list[tuple[str, str]],
+) -> None:
     answer = shown({"lifecycleState": "LIMITED"}, JSON, *headers, TAG, status=200)
     values = json.dumps([value for _, value in headers])
     said = message(lambda: check_reply(GetAccountState, answer))

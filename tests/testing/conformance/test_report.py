@@ -99,7 +99,7 @@ def test_kit_does_not_count_one_failed_request_as_a_server_down() -> None:
     assert {each.check for each in report.failed} == {"law-02.revoked-once", "law-02.at-once"}
 
 
-def test_kit_failure_of_a_hook_exception_names_hook_and_notes() -> None:
+def test_kit_failure_shows_the_hook_that_raised_and_its_notes() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         error = LookupError(len(connection_id), str(lifetime))
         error.add_note("the page is gone")
@@ -146,7 +146,7 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of|holds) (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 201, 409])
-def test_kit_failure_message_holds_no_python_notation(status: int) -> None:
+def test_kit_failure_messages_contain_no_python_literals(status: int) -> None:
     reference = Reference()
     spoilt = {"connection": {"status": "ACTIVE", "id": "c", "authorizedAt": None}, "code": True}
 

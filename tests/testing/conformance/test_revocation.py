@@ -201,7 +201,7 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_connection_changed_by_a_second_revocation_is_found() -> None:
+def test_kit_fails_a_connection_changed_by_a_second_revocation() -> None:
     change = members(connection__updatedAt=moved_by(seconds=1))
     message = failure_of("revocation-reach.patient", {12: change})
     assert message is not None

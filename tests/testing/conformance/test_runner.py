@@ -89,7 +89,7 @@ def context_seen(run_one: RunOne, server: Server) -> App:
 
 
 @in_both_ways
-def test_check_context_has_the_settings_of_the_server(run_one: RunOne) -> None:
+def test_check_context_equals_the_settings_of_its_server(run_one: RunOne) -> None:
     full = Reference().server()
     server = attrs.evolve(
         Server(full.send, full.make_key, pass_time=full.pass_time),
@@ -108,7 +108,7 @@ def test_check_context_has_the_settings_of_the_server(run_one: RunOne) -> None:
 
 
 @in_both_ways
-def test_check_of_a_plain_server_uses_live_and_no_race_rounds(run_one: RunOne) -> None:
+def test_check_context_of_a_minimal_server_has_default_settings(run_one: RunOne) -> None:
     full = Reference().server()
     kit = context_seen(run_one, Server(full.send, full.make_key)).context
     assert (kit.environment, kit.rounds, kit.hooks) == (Environment.LIVE, 0, frozenset())
@@ -132,14 +132,14 @@ def test_text_for_varying_headers_raises() -> None:
 
 
 @in_both_ways
-def test_one_round_of_a_race_is_enough_to_run_it(run_one: RunOne) -> None:
+def test_server_with_race_rounds_1_has_the_race_rounds_hook(run_one: RunOne) -> None:
     server = attrs.evolve(Reference().server(), race_rounds=1)
     kit = context_seen(run_one, server).context
     assert kit.rounds == 1
     assert "race_rounds" in kit.hooks
 
 
-def test_check_that_times_out_before_its_first_step_names_none() -> None:
+def test_check_timed_out_before_its_first_step_shows_no_step() -> None:
     begun = runner._begin(
         Reference().server(), check=READ, seed="s", operations=OPERATIONS, timeout=SPAN
     )
@@ -186,7 +186,7 @@ def test_check_may_need_exactly_the_allowed_time(
     ],
 )
 @in_both_ways
-def test_timeout_is_longer_if_the_server_may_really_wait(
+def test_check_timeout_adds_max_time_per_check_if_it_is_limited(
     run_one: RunOne,
     limit: timedelta | None,
     most: timedelta,

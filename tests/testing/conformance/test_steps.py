@@ -36,7 +36,7 @@ def test_names_are_uuids_of_version_4_with_every_variant() -> None:
     assert {each[19] for each in made} == set("89ab")
 
 
-def test_word_begins_with_its_kind_and_has_16_hex_digits() -> None:
+def test_generated_names_are_unique_kind_plus_16_hex_digits() -> None:
     names = Names("seed")
     made = [names.word("user") for _ in range(64)]
     assert all(re.fullmatch("user-[0-9a-f]{16}", each) for each in made)
@@ -58,7 +58,7 @@ def test_send_yields_the_request_and_returns_the_response() -> None:
     assert (played.steps, played.result) == ([request], ANSWER)
 
 
-def test_concurrent_steps_are_one_step_with_all_outcomes() -> None:
+def test_concurrent_steps_yield_one_step_and_return_all_outcomes() -> None:
     requests = app().get("c"), app().get("d")
     call = HookCall("expire", ("c",))
     played = play(send_concurrently(requests), (ANSWER, ANSWER))
@@ -93,7 +93,7 @@ def test_wait_passes_the_span_to_the_clock() -> None:
         (("authorize",), MINUTE, False),
     ],
 )
-def test_kit_waits_only_if_clock_and_allowed_time_permit(
+def test_kit_waits_only_with_a_clock_hook_and_enough_time(
     hooks: tuple[str, ...], most: timedelta, *, waits: bool
 ) -> None:
     kit = context(*hooks, max_time_per_check=most)

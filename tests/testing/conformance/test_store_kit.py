@@ -61,7 +61,7 @@ def test_deadline_checks_are_not_run_without_a_settable_clock() -> None:
     assert reasons(ReadOnly(), *deadlines, *others) == dict.fromkeys(deadlines, NO_CLOCK)
 
 
-def test_store_kit_also_reports_on_a_server_of_one_environment() -> None:
+def test_store_kit_report_includes_the_one_environment_server() -> None:
     told: list[Progress] = []
     report = check_store(
         ReadOnly(),

@@ -53,7 +53,7 @@ def test_server_around_a_store_has_the_hooks_of_its_methods() -> None:
 @pytest.mark.parametrize(
     ("make", "start"), [(MemoryStore, START), (Bare, OTHER_START), (ReadOnly, OTHER_START)]
 )
-def test_simulated_clock_starts_at_a_fixed_or_the_stores_instant(
+def test_simulated_clock_starts_at_the_time_of_an_unsettable_one(
     make: Callable[[], StoreWithApiKeys], start: datetime
 ) -> None:
     world = World(make())
@@ -77,7 +77,7 @@ class Purging(MemoryStore):
         return super().purge(now, limit)
 
 
-def test_purge_goes_by_the_simulated_clock() -> None:
+def test_purge_uses_the_time_of_the_simulated_clock() -> None:
     store = Purging()
     world = World(store)
     world.hook("pass_time", MINUTE)
@@ -86,7 +86,7 @@ def test_purge_goes_by_the_simulated_clock() -> None:
     assert store.purges == [START + MINUTE] * 2
 
 
-def test_purge_goes_by_the_stores_own_clock_if_that_is_fixed() -> None:
+def test_store_with_a_read_only_clock_purges_by_its_own_time() -> None:
     store = ReadOnly()
     world = World(store)
     world.hook("pass_time", MINUTE)
@@ -125,7 +125,7 @@ def test_api_key_registered_again_keeps_its_id() -> None:
     assert (after.app_id, after.api_key_id) == ("other", before.api_key_id)
 
 
-def test_changed_id_of_an_api_key_is_an_unused_one() -> None:
+def test_changing_an_api_keys_id_gives_it_an_unused_id() -> None:
     world = World()
     ids = {
         caller(world, world.key).api_key_id,
@@ -162,7 +162,7 @@ def test_server_of_one_environment_refuses_keys_of_the_other(
 # --- Facts and access -----------------------------------------------------------------------
 
 
-def test_package_may_be_read_only_while_authorized() -> None:
+def test_data_package_is_readable_only_between_grant_and_expiry() -> None:
     world = World()
     connection_id, _ = world.created()
     assert world.hook("may_read", connection_id, "labs") is False
@@ -324,7 +324,7 @@ def test_cancelling_the_page_of_an_active_connection_is_ignored() -> None:
     assert world.hooks.record_fact(fact) == ignored
 
 
-def test_finished_page_of_a_session_lands_it_with_a_user() -> None:
+def test_finishing_a_sign_up_page_completes_it_and_binds_a_user() -> None:
     world = World()
     made = world.body(world.app.initiate("u", prefer_signup=True))
     url = made["nextAction"]["url"]
@@ -342,7 +342,7 @@ def test_finished_page_of_a_session_lands_it_with_a_user() -> None:
     assert world.hook("finish", url) == "ignored"
 
 
-def test_finished_page_of_a_user_graduates_that_user() -> None:
+def test_finishing_a_graduation_page_makes_only_its_user_active() -> None:
     world = World()
     world.body(world.app.initiate("u"))
     world.body(world.app.initiate("v"))
@@ -382,7 +382,7 @@ def test_memory_store_without_deliver_gets_a_collecting_outbox() -> None:
     assert connection_id in json.dumps(message)
 
 
-def test_memory_store_outbox_spells_active_as_configured() -> None:
+def test_memory_store_outbox_shows_authorized_if_configured() -> None:
     world = World(MemoryStore(Settings(active_spelling="AUTHORIZED")))
     connection_id, _ = world.created()
     world.hook("authorize", connection_id, None)

@@ -37,22 +37,22 @@ def test_each_check_of_a_module_has_a_transcript(module: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
-def test_check_takes_the_steps_of_its_transcript(name: str) -> None:
+def test_check_sends_exactly_the_steps_of_its_transcript(name: str) -> None:
     assert right_run(BY_NAME[name]).lines == TRANSCRIPTS[name]["steps"]
 
 
 @pytest.mark.parametrize("name", WITH_OPTIONAL_HOOKS)
-def test_check_takes_transcribed_steps_without_optional_hooks(name: str) -> None:
+def test_check_without_optional_hooks_sends_its_listed_steps(name: str) -> None:
     assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
-def test_check_says_what_is_wrong_with_an_answer(name: str, wrong: str) -> None:
+def test_check_of_a_wrong_answer_gives_the_expected_message(name: str, wrong: str) -> None:
     assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]
 
 
 @pytest.mark.parametrize(("name", "pause"), SLOW)
-def test_check_of_a_paused_server_takes_the_expected_step_count(name: str, pause: str) -> None:
+def test_check_of_a_paused_server_runs_the_recorded_step_count(name: str, pause: str) -> None:
     expected = TRANSCRIPTS[name].get("slow", {})[pause]
     assert steps_if_paused(BY_NAME[name], pause) == expected

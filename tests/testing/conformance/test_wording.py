@@ -19,5 +19,5 @@ FIRST = Response(200, (("etag", "1"), ("x-id", "a")), b"{}")
         (Response(200, FIRST.headers[::-1], b"{}"), "headers: their order or repetition"),
     ],
 )
-def test_difference_of_two_responses_names_what_differs(second: Response, said: str) -> None:
+def test_response_difference_is_status_body_or_header_names(second: Response, said: str) -> None:
     assert difference(FIRST, second) == said

@@ -98,7 +98,7 @@ def test_law_6_check_accepts_a_pending_head_beside_an_active_one() -> None:
     check_chain(revoked_then(Status.ACTIVE, Status.PENDING), START, era=None)
 
 
-def test_law_6_error_names_the_connections_after_a_gap() -> None:
+def test_law_6_error_lists_connections_after_a_missing_one() -> None:
     gap = revoked_then(Status.REVOKED, Status.REVOKED, Status.REVOKED)
     del gap[1]
     with broken(6, "a cycle or a gap", where=f"{uuid(3)}, {uuid(4)}"):
@@ -155,7 +155,7 @@ def test_law_3_check_reports_a_merge_that_is_not_associative() -> None:
     assert caught.value.what == what
 
 
-def test_laws_4_5_17_checks_pass_instant_and_era_to_tested_rule() -> None:
+def test_law_4_5_17_checks_pass_time_and_tombstone_to_the_rule() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:
@@ -221,7 +221,9 @@ def test_law_5_check_accepts_a_grant_until_the_connection_ends(
     ("until", "granted"),
     [(None, "without an end"), (END + TICK, "until 2026-01-01T00:30:00.000001+00:00")],
 )
-def test_law_5_check_says_how_long_a_grant_lasts(until: datetime | None, granted: str) -> None:
+def test_law_5_error_for_a_late_grant_states_when_the_grant_ends(
+    until: datetime | None, granted: str
+) -> None:
     what = f"granted {granted} although the connection ends at 2026-01-01T00:30:00+00:00"
     where = f"connection {uuid(1)}, package 'labs' at 2026-01-01T00:00:00+00:00"
     with pytest.raises(LawBrokenError) as caught:
@@ -229,7 +231,7 @@ def test_law_5_check_says_how_long_a_grant_lasts(until: datetime | None, granted
     assert (caught.value.what, caught.value.where) == (what, where)
 
 
-def test_revocation_answer_is_built_from_done_or_ignored() -> None:
+def test_revocation_answer_says_revoked_now_only_when_done() -> None:
     first = revoke(ACTIVE, at(1), actor=Actor.APP, era=None)
     assert isinstance(first, Done)
     assert RevocationAnswer.of(first) == RevocationAnswer(
@@ -251,7 +253,7 @@ def revocation(
     return Response(200, (), json.dumps(body).encode())
 
 
-def test_revocation_answer_is_read_from_a_response() -> None:
+def test_revocation_answer_of_a_response_ignores_bad_values() -> None:
     at_once = RevocationAnswer(uuid(1), revoked_now=True, revoked_at="2026-01-01T00:00:00Z")
     assert RevocationAnswer.read(revocation()) == at_once
     assert not RevocationAnswer.read(revocation(revoked_now=False)).revoked_now

@@ -144,7 +144,7 @@ def test_law_3_snapshots_of_one_history_merge_in_any_order(
 
 
 @given(draw.connections(), st.lists(draw.instants()), draw.data_package())
-def test_laws_4_and_5_standing_advances_only_active_has_access(
+def test_laws_4_and_5_hold_for_random_connections_and_instants(
     connection: Connection, instants: list[datetime], package: str
 ) -> None:
     check_monotone(connection, instants)
@@ -171,7 +171,7 @@ def test_law_6_check_skips_connections_made_before_a_tombstone() -> None:
         laws.check_chain(both, START, era=None)
 
 
-def test_law_8_entry_path_table_follows_account_and_preference() -> None:
+def test_law_8_holds_for_the_whole_entry_path_table() -> None:
     laws.check_entry_paths()
 
 
@@ -194,7 +194,9 @@ def test_laws_2_9_11_12_13_and_16_checks_accept_memory_store() -> None:
 
 
 @given(draw.charges(ExactLog("initiate", 3, 60)), draw.instants())
-def test_law_10_exact_log_admits_at_most_its_limit(charge: Charge, now: datetime) -> None:
+def test_law_10_rate_limit_log_has_max_3_entries_and_exact_wait(
+    charge: Charge, now: datetime
+) -> None:
     assert isinstance(charge.state, LogState)
     laws.check_rate_limit(charge.state.instants, limit=3)
     answer = admit((charge,), now)
@@ -245,7 +247,7 @@ def test_laws_13_and_16_every_problem_is_in_the_catalogue(refused: Problem) -> N
     laws.check_documented(Response(status_of(refused), headers, body))
 
 
-def test_laws_list_every_problem_code_and_18_laws() -> None:
+def test_problem_codes_match_the_list_and_laws_are_1_to_18() -> None:
     assert {
         code: (PROBLEM_STATUS[kind.kind].outcome.status, kind.retryable, kind.details)
         for code in ProblemCode

@@ -153,7 +153,7 @@ def test_law_error_says_what_was_observed_and_where(
     assert (caught.value.what, caught.value.where) == (what, where)
 
 
-def test_law_8_check_asks_twice_for_each_account_and_preference() -> None:
+def test_law_8_check_calls_path_twice_per_account_and_preference() -> None:
     asked: list[tuple[AccountState, bool]] = []
 
     def path(state: AccountState, prefers: bool) -> EntryPath:  # noqa: FBT001 - a law's axis
@@ -172,7 +172,7 @@ def test_law_8_check_finds_a_preference_that_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("wait", [2 * TICK, SECOND, timedelta(days=2)])
-def test_law_10_check_accepts_an_exact_wait(wait: timedelta) -> None:
+def test_law_10_check_accepts_only_the_exact_retry_after(wait: timedelta) -> None:
     def admits(now: datetime) -> bool:
         return now >= START + wait
 

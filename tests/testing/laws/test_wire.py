@@ -222,14 +222,14 @@ def test_law_16_check_accepts_the_status_of_a_custom_operation() -> None:
         ),
     ],
 )
-def test_law_16_check_says_what_is_wrong_with_a_response(
+def test_law_16_error_describes_each_fault_of_a_response(
     response: Response, what: str, where: str
 ) -> None:
     with broken(16, what, where=where):
         check_documented(response)
 
 
-def test_law_13_custom_get_connection_adds_no_response_members() -> None:
+def test_law_13_custom_operation_of_builtin_name_adds_no_members() -> None:
     class Renamed(ListConnections):
         rule: ClassVar = attrs.evolve(ListConnections.rule, name="get-connection")
 

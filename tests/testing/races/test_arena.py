@@ -213,7 +213,7 @@ def test_compared_content_leaves_out_a_replaced_hosted_page() -> None:
     assert [each for each in parts(content) if each.startswith("page")] == ["page 1", "page 20"]
 
 
-def test_compared_content_has_a_users_page_until_graduation() -> None:
+def test_compared_content_has_a_users_page_until_it_is_finished() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     assert "page 4" in parts(arena.content(tenant, ()))

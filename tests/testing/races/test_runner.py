@@ -46,7 +46,7 @@ from tests.support.wrong_stores import KeepsPage, LoadsNoPage
         ({"b": "1", "a": "1"}, {}, ("a: 1, not absent", "b: 1, not absent")),
     ],
 )
-def test_contents_differ_in_changed_missing_and_extra_parts(
+def test_comparing_contents_lists_changed_missing_extra_parts(
     actual: dict[str, str], expected: dict[str, str], differences: tuple[str, ...]
 ) -> None:
     assert compare_contents(actual, expected) == differences

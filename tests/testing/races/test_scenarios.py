@@ -110,7 +110,7 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 999])
-def test_request_number_is_read_from_the_digest_of_its_page(number: int) -> None:
+def test_page_digest_gives_its_number_only_to_its_own_tenant(number: int) -> None:
     tenant, other = RaceTenant.of(27, Settings()), RaceTenant.of(28, Settings())
     digest = url_digest(tenant.page_url(number))
     assert tenant.page_number(digest) == number
@@ -128,7 +128,7 @@ def test_new_ids_of_a_request_are_made_from_its_number() -> None:
     )
 
 
-def test_minutes_of_a_race_count_from_its_start() -> None:
+def test_time_at_1_5_minutes_is_90_seconds_after_the_race_start() -> None:
     assert datetime(2026, 1, 1, tzinfo=UTC) == START == at(0)
     assert at(1.5) == START + timedelta(seconds=90)
 

@@ -113,7 +113,7 @@ class LosesLandings(MemoryStore):
         return super()._store(tuple(kept))
 
 
-def test_race_of_three_detects_a_store_losing_a_landed_session() -> None:
+def test_race_of_three_detects_a_store_that_loses_a_handoff() -> None:
     assert failed(race(LosesLandings(), UNBOUND, LANDING))
 
 

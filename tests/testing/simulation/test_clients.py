@@ -122,7 +122,7 @@ def test_clients_share_a_customer_account_and_its_users_in_pairs() -> None:
     assert len(apps.users(first)) == len(apps.users(third)) == USERS
 
 
-def test_users_are_app_users_of_the_live_environment() -> None:
+def test_simulated_app_user_is_live_and_of_its_clients_account() -> None:
     apps = Apps()
     user, account = apps.user(), apps.client.caller.customer_account_id
     assert user.app_user == AppUser(Environment.LIVE, account, user.name)

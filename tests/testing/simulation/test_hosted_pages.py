@@ -120,7 +120,7 @@ def test_seven_facts_in_ten_name_their_page(draw: float, named: str | None) -> N
     [(0, None), (1, timedelta(hours=1)), (2, timedelta(days=1)), (3, timedelta(days=30))],
 )
 @pytest.mark.parametrize(("now", "begins"), [(at(5), at(5)), (at(-60), START)])
-def test_authorization_lasts_one_of_three_lengths_or_has_no_end(
+def test_authorization_ends_after_1_hour_1_day_30_days_or_never(
     place: int, length: timedelta | None, now: datetime, begins: datetime
 ) -> None:
     pages, chance = drawing(choices=[place])
@@ -131,7 +131,7 @@ def test_authorization_lasts_one_of_three_lengths_or_has_no_end(
 
 
 @pytest.mark.parametrize(("draw", "named"), [(0.69, URL), (0.7, None)])
-def test_graduation_names_its_hosted_page_in_seven_of_ten_draws(
+def test_graduation_fact_has_its_page_url_for_draws_below_0_7(
     draw: float, named: str | None
 ) -> None:
     page = HostedPage(
@@ -249,7 +249,7 @@ def test_unexpected_fact_is_about_the_user_or_a_known_connection(
         ((0.9,), (), []),
     ],
 )
-def test_authorized_connection_may_need_action_or_end_or_neither(
+def test_drawn_number_decides_if_access_ends_or_needs_action(
     draws: tuple[float, ...], places: tuple[int, ...], facts: list[DelayedFact]
 ) -> None:
     pages, chance = drawing(*draws, choices=places)

@@ -39,7 +39,7 @@ REFUSING = [
 
 
 @pytest.mark.parametrize("rule", REFUSING)
-def test_simulation_log_omits_only_refusals_it_cannot_explain(rule: str) -> None:
+def test_simulation_log_omits_only_the_refusals_of_listed_rules(rule: str) -> None:
     journal, user = Journal(), COORDINATE.app_user
     answer = Answer(Response(409, (), b"{}"), NO_CHANGES, (rule,), replayed=False, decided_at=START)
     journal.add_answer(user, at=START, request=request("create"), answer=answer)

@@ -54,7 +54,7 @@ def test_mishap_without_a_rate_never_strikes() -> None:
     assert LATE not in dice.counts
 
 
-def test_zero_rate_or_probability_never_strikes_if_zero_is_drawn() -> None:
+def test_event_of_probability_zero_never_happens_on_a_zero_draw() -> None:
     dice = dice_with({LOST: 0.0})
     dice.chance = Fixed(0)
     assert not dice.strikes(LOST)
@@ -62,7 +62,7 @@ def test_zero_rate_or_probability_never_strikes_if_zero_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
-def test_likely_event_follows_its_probability_and_is_not_counted(probability: float) -> None:
+def test_likely_is_true_at_its_probability_and_counts_no_mishap(probability: float) -> None:
     dice = dice_with({})
     happened = sum(dice.likely(probability) for _ in range(2000))
     assert happened == pytest.approx(2000 * probability, rel=0.1)
@@ -89,11 +89,13 @@ def test_each_profile_has_its_own_mix_of_mishaps() -> None:
 
 
 @pytest.mark.parametrize(("number", "mishaps"), [(0.25 - 2**-53, 0), (0.25, len(Mishap))])
-def test_profile_leaves_out_a_mishap_drawn_below_a_quarter(number: float, mishaps: int) -> None:
+def test_profile_has_a_mishap_only_if_its_draw_is_at_least_0_25(
+    number: float, mishaps: int
+) -> None:
     assert len(WorldProfile.draw(Fixed(number)).rates) == mishaps
 
 
-def test_profiles_vary_the_load_and_the_settings() -> None:
+def test_drawn_profiles_cover_all_loads_users_and_settings() -> None:
     drawn = profiles()
     requests = [profile.requests_per_hour for profile in drawn]
     assert (min(requests), max(requests)) == (40, 250)

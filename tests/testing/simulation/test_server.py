@@ -70,7 +70,7 @@ def test_load_parses_a_request_and_returns_its_call_and_snapshot() -> None:
     assert (bench.log(), bench.watch.seen) == ([], [])
 
 
-def test_load_without_a_law_watch_counts_no_commits() -> None:
+def test_request_loaded_without_a_law_watch_has_commit_count_0() -> None:
     assert Bench.of(watched=False).load(request("create")).loaded_at_commit == 0
 
 
@@ -149,7 +149,7 @@ def test_answer_without_writes_needs_no_commit() -> None:
     assert bench.server.conflicts == 0
 
 
-def test_page_of_a_graduation_is_about_the_bound_user() -> None:
+def test_graduation_handoff_shows_a_page_for_the_bound_user() -> None:
     bench = Bench.of()
     bench.handle(request("initiate"), 1)
     bench.handle(request("graduation"), 2)
@@ -208,7 +208,7 @@ def test_server_answers_alike_with_and_without_a_law_watch() -> None:
         (at(20), at(5)),
     ],
 )
-def test_get_records_a_landed_handoff_that_no_fact_recorded(
+def test_get_records_a_completed_handoff_that_no_fact_reported(
     happened_at: datetime, recorded_at: datetime
 ) -> None:
     bench = Bench.of(pending())
@@ -220,7 +220,7 @@ def test_get_records_a_landed_handoff_that_no_fact_recorded(
     assert (stored.authorized_at, stored.expires_at) == (recorded_at, at(60))
 
 
-def test_only_a_get_of_its_connection_records_a_landed_handoff() -> None:
+def test_only_get_of_the_same_connection_records_its_handoff() -> None:
     bench = Bench.of(pending(), pending(number=2))
     bench.server.unrecorded[ID] = LandedHandoff(at(2), None)
     bench.handle(request("get", id=uuid(2)), now=at(5))
@@ -240,7 +240,7 @@ def test_fact_of_the_newest_page_of_a_connection_is_recorded() -> None:
     assert isinstance(answer, Done)
 
 
-def test_fact_of_a_replaced_page_that_is_recorded_breaks_a_rule(
+def test_recording_a_fact_of_a_replaced_page_raises_rule_broken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench = Bench.of()
@@ -279,7 +279,7 @@ def raising(error: Exception) -> object:
 
 
 @pytest.mark.parametrize("rule", ["read", "decide", "respond"])
-def test_error_of_the_rules_for_a_request_breaks_law_16(
+def test_rule_that_raises_in_a_request_breaks_law_16(
     rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench.of()

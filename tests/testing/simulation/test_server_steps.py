@@ -235,7 +235,7 @@ def test_lease_renewal_that_conflicts_leaves_record_unchanged() -> None:
 # --- Operators --------------------------------------------------------------------------------
 
 
-def test_attempt_resolved_as_done_stores_the_latest_404_response() -> None:
+def test_resolving_attempt_as_done_completes_it_with_last_404() -> None:
     bench = Bench.of()
     begin(bench)
     bench.handle(request("get", id=uuid(8)))
@@ -252,7 +252,7 @@ def test_attempt_resolved_as_done_stores_the_latest_404_response() -> None:
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_attempt_resolved_as_not_done_or_without_404_is_released(*, took_effect: bool) -> None:
+def test_resolving_as_not_done_or_without_a_404_releases_attempt(*, took_effect: bool) -> None:
     bench = Bench.of()
     begin(bench)
     if not took_effect:
@@ -262,7 +262,7 @@ def test_attempt_resolved_as_not_done_or_without_404_is_released(*, took_effect:
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
 
 
-def test_operator_creates_no_record_and_changes_no_leased_one() -> None:
+def test_operator_changes_no_missing_or_leased_attempt_record() -> None:
     bench = Bench.of()
     bench.server.resolve_attempt(KEY, at(4), took_effect=False)
     bench.server.erase_response(KEY, at(2))
@@ -289,7 +289,7 @@ def test_erasing_a_response_leaves_its_idempotency_key_used() -> None:
 # --- Facts ------------------------------------------------------------------------------------
 
 
-def test_recorded_fact_reaches_the_store_log_and_law_watch() -> None:
+def test_recorded_fact_is_stored_logged_counted_and_watched() -> None:
     bench = Bench.of(pending())
     transaction = bench.server.load_fact(Authorized(ID), at(3))
     assert (transaction.now, transaction.fact) == (at(3), Authorized(ID))
@@ -362,7 +362,7 @@ def test_tombstone_revokes_connections_and_posts_their_messages() -> None:
     assert bench.server.outbox.shipped >= 4
 
 
-def test_tombstone_revokes_at_the_time_of_the_latest_server_step() -> None:
+def test_tombstone_revokes_at_the_latest_time_the_server_saw() -> None:
     bench = Bench.of(pending())
     transaction = bench.server.load_fact(Tombstoned(COORDINATE), at(3))
     bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(5))
@@ -380,7 +380,7 @@ def test_facts_of_one_kind_and_outcome_are_counted_together() -> None:
 
 
 @pytest.mark.parametrize("rule", ["record_fact", "sweep_now"])
-def test_error_of_the_rules_for_a_fact_breaks_law_16(
+def test_rule_that_raises_in_a_fact_breaks_law_16(
     rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> object:
@@ -461,7 +461,7 @@ def test_purge_without_a_law_watch_drops_expired_values() -> None:
     assert bench.server.purge(at(26 * 60)) > 0
 
 
-def test_purge_limit_sets_the_clock_of_the_store() -> None:
+def test_limit_purge_to_sets_the_store_clock_to_its_instant() -> None:
     bench = Bench.of()
     assert bench.server.has_settable_clock
     bench.server.limit_purge_to(at(7))

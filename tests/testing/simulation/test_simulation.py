@@ -286,7 +286,7 @@ class Thin:
 
 
 @pytest.mark.slow
-def test_store_without_settable_clock_has_no_purge_or_clock_step() -> None:
+def test_simulation_never_purges_or_steps_an_unsettable_clock() -> None:
     thin, usual = simulate(6, hours=8, make_store=Thin), simulate(6, hours=8)
     step = str(Mishap.CLOCKS_STEPPED)
     assert (thin.purged, usual.purged > 0) == (0, True)

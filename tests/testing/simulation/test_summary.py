@@ -32,7 +32,7 @@ def test_client_hours_are_clients_times_ended_hours() -> None:
     assert Summary(7, clients=3).client_hours == 0
 
 
-def test_headline_holds_the_seed_and_the_totals() -> None:
+def test_headline_has_seed_client_hours_and_other_totals() -> None:
     assert WORLD.headline() == (
         "seed 7: 3,600 client-hours, 2,345 requests, 3,456 replays, 4,567 conflicts, 5,678 purged"
     )

@@ -160,7 +160,7 @@ CLIENTS: Final = 1
 HOURS: Final = 24
 
 
-def test_every_three_way_race_has_a_store_with_a_bug_and_a_seed() -> None:
+def test_planted_bug_seeds_cover_each_three_way_race_in_order() -> None:
     assert tuple(SEEDS) == THREE_WAY_RACES
 
 

@@ -53,7 +53,7 @@ def test_moved_clocks_are_wrong_by_at_most_a_second_and_a_half() -> None:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
-def test_step_moves_all_clocks_until_they_are_put_right(step: timedelta) -> None:
+def test_clock_step_moves_all_clocks_until_they_are_corrected(step: timedelta) -> None:
     stepped = [clocks_with(Mishap.CLOCKS_STEPPED, seed=seed) for seed in range(40)]
     assert all(clocks.may_step() for clocks in stepped)
     clocks = next(each for each in stepped if each.wrong_by == step)

@@ -73,7 +73,7 @@ def test_drawn_binding_has_the_requested_state_and_coordinate(state: AccountStat
     assert len({each.version for each in drawn if each.generation == 4}) > 1
 
 
-def test_active_bindings_are_drawn_with_and_without_graduation() -> None:
+def test_active_bindings_are_drawn_new_and_changed_from_limited() -> None:
     signed_up = reached(draw.bindings(COORDINATE, ACTIVE), lambda each: each.version == 1)
     assert (signed_up.user_id, signed_up.generation) == ("u-1", 1)
     graduated = reached(
@@ -106,19 +106,19 @@ def drawn_sessions(path: EntryPath) -> list[CuraeConnectSession]:
 
 
 @pytest.mark.slow
-def test_sessions_are_drawn_on_every_path() -> None:
+def test_drawn_sessions_include_every_entry_path() -> None:
     assert {each.path for each in drawn_examples(draw.sessions(), count=40)} == set(EntryPath)
 
 
 @pytest.mark.slow
-def test_drawn_path_a_session_has_an_active_user() -> None:
+def test_drawn_session_of_an_active_user_has_one_of_4_user_ids() -> None:
     drawn = drawn_sessions(EntryPath.EXISTING_ACTIVE_HANDOFF)
     assert {each.user_id for each in drawn} == {"u-1", "u-2", "u-3", "u-4"}
     assert {each.era is None for each in drawn} == {True, False}
 
 
 @pytest.mark.slow
-def test_drawn_handoff_of_a_signup_is_awaited_or_lands_in_time() -> None:
+def test_drawn_sign_up_session_is_awaited_or_completed_in_time() -> None:
     drawn = drawn_sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     # The simplest one is drawn first.
     assert drawn[0].handoff is HandoffState.AWAITED
@@ -129,7 +129,7 @@ def test_drawn_handoff_of_a_signup_is_awaited_or_lands_in_time() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_path_c_session_is_of_a_new_or_limited_user() -> None:
+def test_drawn_silent_limited_session_has_one_of_5_user_ids() -> None:
     drawn = drawn_sessions(EntryPath.SILENT_LIMITED)
     # The simplest one is drawn first: its user is the first of the coordinate.
     assert (drawn[0].user_id, drawn[0].era) == ("u-1", None)
@@ -144,7 +144,7 @@ def test_drawn_path_c_session_is_of_a_new_or_limited_user() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_coordinate_histories_have_all_acts_in_three_hours(
+def test_drawn_coordinate_history_has_up_to_6_steps_of_all_kinds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(values, "coordinates", lambda: st.just(COORDINATE))
@@ -179,7 +179,7 @@ def test_history_without_a_step_has_no_binding() -> None:
     assert past.bindings == ()
 
 
-def test_history_plays_the_acts_of_one_user_in_time_order() -> None:
+def test_history_applies_the_steps_of_a_user_in_time_order() -> None:
     past = play(
         (3 * MINUTE, TOMBSTONE, 0, False),
         (1 * MINUTE, GRADUATE, 0, False),
@@ -223,21 +223,21 @@ def test_bindings_of_a_history_omit_steps_without_a_binding() -> None:
     assert session.user_id == "u-100"
 
 
-def test_history_omits_a_landing_before_the_first_session() -> None:
+def test_history_omits_a_handoff_before_the_first_session() -> None:
     past = play((NOW, LAND, 0, False), (MINUTE, INITIATE, 0, False))
     assert [each.act for each in past.steps] == [INITIATE]
     assert [each.id for each in past.sessions] == [uuid(2)]
 
 
 @pytest.mark.parametrize(("place", "landed"), [(0, 2), (1, 1), (2, 0)])
-def test_history_lands_the_handoff_of_the_chosen_session(place: int, landed: int) -> None:
+def test_history_completes_the_handoff_of_the_chosen_session(place: int, landed: int) -> None:
     signs_up = [(NOW, SIGN_UP, 0, False)] * 3
     past = play(*signs_up, (MINUTE, LAND, place, False))
     states = [each.handoff is HandoffState.LANDED for each in past.sessions]
     assert states == [number == landed for number in range(3)]
 
 
-def test_history_step_beyond_the_oldest_session_uses_the_oldest() -> None:
+def test_handoff_choosing_a_missing_session_uses_the_oldest() -> None:
     past = play((NOW, SIGN_UP, 0, False), (NOW, SIGN_UP, 0, False), (MINUTE, LAND, 2, False))
     assert [each.handoff for each in past.sessions] == [HandoffState.LANDED, HandoffState.AWAITED]
 
@@ -267,7 +267,7 @@ def graduation_of(past: CoordinateHistory) -> CoordinateStep:
     return last
 
 
-def test_history_graduates_only_the_bound_user() -> None:
+def test_graduation_step_activates_only_the_bound_user() -> None:
     own = graduation_of(play((NOW, INITIATE, 0, False), (NOW, GRADUATE, 0, False)))
     assert isinstance(own.answer, Done)
     assert own.binding is own.answer.value
@@ -298,7 +298,7 @@ def test_user_history_ignores_tombstone_with_same_happened_at() -> None:
     assert [each.version for each in (first, reported, last)] == [1, 2, 3]
 
 
-def test_history_tombstones_a_coordinate_without_a_user() -> None:
+def test_tombstone_before_any_user_gives_state_tombstoned() -> None:
     past = play((MINUTE, TOMBSTONE, 0, True), (2 * MINUTE, GRADUATE, 0, False))
     assert users_of(past) == [(None, TOMBSTONED), (None, TOMBSTONED)]
     assert {each.coordinate for each in past.bindings} == {COORDINATE}

@@ -154,7 +154,7 @@ def test_every_drawn_broken_argument_raises_with_its_name() -> None:
     assert names == {"now", "id", "appUserId", "dataPackages", "idempotencyKey"}
 
 
-def test_parsers_of_broken_arguments_accept_valid_ones() -> None:
+def test_parser_of_each_broken_argument_accepts_a_valid_one() -> None:
     for each in drawn_examples(draw.broken_arguments()):
         parsed = {
             "_parse_instant": START,

@@ -176,7 +176,9 @@ def test_new_connections_are_pending_since_the_start() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_history_moves_are_facts_within_three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_history_has_up_to_5_facts_within_three_hours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connection, "_play", lambda *played: played)
     first = pending()
     # A history is its moves here, since `_play` is replaced.
@@ -199,7 +201,7 @@ def test_drawn_histories_vary_the_connection_and_obey_max_steps() -> None:
     assert {len(each.steps) for each in drawn} == {0, 1}
 
 
-def test_history_plays_its_moves_in_time_order() -> None:
+def test_connection_history_applies_its_facts_in_time_order() -> None:
     created = pending()
     past = play((2 * MINUTE, EXPIRE), (MINUTE, AUTHORIZE), (2 * MINUTE, AUTHORIZE), (HOUR, REQUIRE))
     assert past.created == created
@@ -227,7 +229,7 @@ def test_history_plays_its_moves_in_time_order() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_chain_moves_are_facts_and_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_chain_has_up_to_8_facts_and_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pending()
     monkeypatch.setattr(connection, "new_connections", lambda: st.just(first))
     monkeypatch.setattr(connection, "_play_chain", lambda *played: played)
@@ -254,7 +256,9 @@ def test_drawn_chain_moves_are_facts_and_reconnects(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_drawn_chains_have_at_most_the_requested_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_steps_limits_the_facts_and_reconnects_of_a_chain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connection, "_play_chain", lambda _, moves: len(moves))
     drawn: list[object] = [*drawn_examples(draw.chains(max_steps=2), count=40)]
     assert {*drawn} == {0, 1, 2}
@@ -273,7 +277,7 @@ def test_drawn_chains_link_consistent_connections() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_connections_come_from_histories_and_chains() -> None:
+def test_drawn_connections_are_valid_and_include_successors() -> None:
     for each in drawn_examples(draw.connections(), count=30):
         check_connection(each)
     successor = reached(draw.connections(), lambda each: each.identity.position > 1)
@@ -292,7 +296,7 @@ def test_drawn_connection_is_the_last_of_its_chain(monkeypatch: pytest.MonkeyPat
     assert {each.id for each in drawn} == {chain[-1].id, history.created.id}
 
 
-def test_chain_plays_its_reconnects_in_time_order() -> None:
+def test_chain_applies_its_reconnects_in_time_order() -> None:
     # The last two moves are at one instant, and stay in order.
     chain = play_chain(
         (HOUR, RECONNECT, 0), (HALF_HOUR, RECONNECT, 0), (HOUR, AUTHORIZE, 0), (HOUR, RECONNECT, 1)
@@ -305,7 +309,7 @@ def test_chain_plays_its_reconnects_in_time_order() -> None:
     assert chain[-1].identity.era is None
 
 
-def test_chain_move_on_missing_connection_acts_on_the_oldest() -> None:
+def test_step_for_a_missing_chain_connection_changes_the_oldest() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 3), (HOUR, revoke(Actor.APP), 3))
     assert (older.status, newer.status) == (Status.REVOKED, Status.PENDING)
 

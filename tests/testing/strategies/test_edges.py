@@ -320,7 +320,7 @@ WITHOUT_EDGES: Final[dict[str, tuple[str, ...]]] = {
 """The public names that are asked for no edge, by the reason."""
 
 
-def test_every_public_strategy_lists_edges_or_a_reason_for_none() -> None:
+def test_every_public_strategy_lists_edge_cases_or_is_exempt() -> None:
     public = {
         name
         for name, value in vars(draw).items()
@@ -365,7 +365,7 @@ def test_strategy_draws_every_rare_edge_in_a_thousand_examples(subject: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EntryPath)
-def test_sessions_drawn_for_a_path_cover_all_its_table_cells(path: EntryPath) -> None:
+def test_sessions_drawn_for_a_path_read_exactly_its_table_cells(path: EntryPath) -> None:
     cells = {
         (ENTRY_PATHS.name, *map(str, key))
         for key, row in ENTRY_PATHS.cells()

@@ -56,7 +56,7 @@ def check_state(state: RateState, longest: int) -> None:
         assert START < full_at <= START + 3 * HOUR + timedelta(seconds=longest)
 
 
-def test_exact_logs_are_drawn_in_every_documented_size() -> None:
+def test_exact_log_rate_limits_are_drawn_in_all_listed_sizes() -> None:
     logs = drawn_examples(draw.exact_logs(), count=300)
     names = (INITIATE_LIMIT.name, GRADUATION_LIMIT.name)
     assert set(logs) == {
@@ -122,7 +122,7 @@ def test_rate_limit_policy_is_drawn_with_a_state_it_can_reach() -> None:
     ("states", "kind", "longest"),
     [(draw.log_states, LogState, 10), (draw.bucket_states, BucketState, 100)],
 )
-def test_log_and_bucket_states_are_drawn_valid_and_varied(
+def test_drawn_rate_limit_states_are_valid_and_often_different(
     states: Callable[[], st.SearchStrategy[RateState]], kind: type[RateState], longest: int
 ) -> None:
     drawn: list[RateState] = drawn_examples(states())
@@ -158,7 +158,7 @@ def test_drawn_rate_limit_refusal_is_decided_at_the_start() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_limit_left_may_reset_after_more_than_its_window() -> None:
+def test_drawn_rate_limit_reset_may_be_later_than_its_window() -> None:
     answers = drawn_examples(draw.limits_left())
     for each in answers:
         assert isinstance(each, LimitLeft)
@@ -167,7 +167,7 @@ def test_drawn_limit_left_may_reset_after_more_than_its_window() -> None:
     assert any(each.reset_seconds > each.policy.window for each in answers)
 
 
-def test_remaining_requests_and_refusal_follow_from_the_charge(
+def test_remaining_and_refusal_are_calculated_from_drawn_charge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     charge = Charge(ExactLog("initiate", 2, 60), LogState.of([START]))

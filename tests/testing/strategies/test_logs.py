@@ -179,7 +179,7 @@ GRADUATION: Final = (step(Initiate), step(StartGraduation), step(Graduated, key=
 
 
 @pytest.mark.parametrize("with_responses", [True, False])
-def test_logged_graduation_names_no_user_and_no_page(*, with_responses: bool) -> None:
+def test_logged_graduation_fact_has_neither_user_id_nor_page(*, with_responses: bool) -> None:
     played = play(*GRADUATION, step(Graduated, key=1), step(GetAccountState))
     assert [type(fact_of(each).answer) for each in played[2:4]] == [Done, Ignored]
     lines = draw.format_log(Traffic((), played), with_responses=with_responses)
@@ -198,7 +198,7 @@ def test_logged_graduation_names_no_user_and_no_page(*, with_responses: bool) ->
     assert '"ACTIVE"' in str(state.answer["body"])
 
 
-def test_refused_graduation_is_refused_by_replay_too() -> None:
+def test_replay_also_refuses_a_logged_refused_graduation_fact() -> None:
     again = step(StartGraduation, LAPSED)
     played = play(*GRADUATION[:2], again, step(Graduated, LAPSED, key=2))
     assert isinstance(fact_of(played[-1]).answer, Refused)
@@ -212,7 +212,7 @@ def test_refused_graduation_is_refused_by_replay_too() -> None:
 
 
 @pytest.mark.parametrize("with_responses", [True, False])
-def test_landed_handoff_is_logged_as_a_fact_before_its_request(*, with_responses: bool) -> None:
+def test_completed_handoff_is_logged_as_fact_before_its_request(*, with_responses: bool) -> None:
     run = Traffic((), play(step(CreateConnection, TICK), step(SpecialStep.LANDED, HOUR)))
     lines = draw.format_log(run, with_responses=with_responses)
     check_replayed(lines)
@@ -248,7 +248,7 @@ def landing_facts(snapshot: Snapshot, *writes: Write) -> list[dict[str, Json]]:
     return log._landing_facts(cast("Exchange", exchange))
 
 
-def test_log_line_of_a_landed_handoff_has_its_time_and_expiry() -> None:
+def test_log_line_of_a_completed_handoff_has_its_time_and_expiry() -> None:
     assert landing_facts(FOUND, RECORDED) == [
         {
             "at": format_time(START + LAPSED),
@@ -340,7 +340,7 @@ def test_broken_log_names_its_broken_line_and_the_error(
     assert str(answers[broken.number - 1].answer["error"]).startswith(error)
 
 
-def test_broken_log_others_are_all_lines_but_the_broken_one() -> None:
+def test_broken_log_attribute_others_omits_only_the_broken_line() -> None:
     lines = (b"1", b"2", b"3")
     others = [
         BrokenLog(lines=lines, number=number, defect="", error="").others for number in (1, 2, 3)

@@ -134,7 +134,7 @@ def test_drawn_reconnect_reissues_the_pending_successor() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_recoveries_are_minted_and_reissued() -> None:
+def test_drawn_recoveries_are_new_successors_or_reissued_pages() -> None:
     assert set(map(type, drawn_examples(draw.recoveries(), count=40))) == {Minted, Reissued}
 
 
@@ -170,7 +170,7 @@ def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bo
     assert outcome._preview(PENDING, now=now, trigger=trigger, recovered=recovered) == expected
 
 
-def test_reconnect_preview_depends_on_the_successor() -> None:
+def test_reconnect_preview_names_other_rules_with_a_successor() -> None:
     alone = outcome._preview(ACTIVE, START, Trigger.RECONNECT, recovered=False)
     assert alone.outcome is PreviewOutcome.REFUSED
     lapsed = [
@@ -199,7 +199,7 @@ def test_expiry_notices_are_drawn_1_to_60_days_before_the_end(
 
 
 @pytest.mark.slow
-def test_drawn_initiate_mints_a_session_at_the_start() -> None:
+def test_drawn_initiate_creates_a_session_at_the_start_instant() -> None:
     drawn = drawn_examples(draw.initiations(), count=100)
     for each in drawn:
         assert isinstance(each, Initiated)
@@ -217,7 +217,9 @@ def test_drawn_initiate_mints_a_session_at_the_start() -> None:
     assert any(each.binding is None for each in drawn)
 
 
-def test_initiate_keeps_the_binding_of_its_coordinate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_initiate_session_has_coordinate_and_user_of_its_binding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     provisioned = provision(None, COORDINATE, values.user_of(7))
     assert isinstance(provisioned, Done)
     monkeypatch.setattr(outcome, "bindings", lambda: st.just(provisioned.value))
@@ -230,7 +232,7 @@ def test_initiate_keeps_the_binding_of_its_coordinate(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_drawn_landing_binds_its_new_user() -> None:
+def test_drawn_completed_sign_up_binds_its_user_as_active() -> None:
     landings = drawn_examples(draw.landings())
     for each in landings:
         assert isinstance(each, Landing)

@@ -57,7 +57,7 @@ def test_strategy_of_a_few_values_draws_each_of_them(
     assert set(drawn_examples(strategy())) == domain
 
 
-def test_drawn_offsets_are_deadlines_and_other_spans() -> None:
+def test_drawn_offsets_include_all_deadlines_within_3_hours() -> None:
     drawn = drawn_examples(draw.offsets(), count=100)
     assert all(timedelta(0) <= each <= 3 * HOUR for each in drawn)
     assert set(drawn) >= EDGES_OF_TIME
@@ -151,7 +151,7 @@ def test_drawn_data_packages_are_sorted_and_number_one_to_64() -> None:
         (draw.data_packages, "_PACKAGES_MAX", [tuple(sorted(values._MOST_PACKAGES))]),
     ],
 )
-def test_drawn_value_is_no_longer_than_the_bound_unless_an_edge(
+def test_drawn_value_is_at_most_max_length_unless_an_edge_case(
     monkeypatch: pytest.MonkeyPatch,
     strategy: Callable[[], st.SearchStrategy[Collection[str]]],
     bound: str,
@@ -174,7 +174,7 @@ def test_drawn_next_action_expires_within_an_hour_of_its_instant() -> None:
     assert {each.url for each in actions} <= urls
 
 
-def test_edge_is_drawn_one_time_in_eight() -> None:
+def test_edge_case_is_drawn_one_time_in_eight() -> None:
     drawn = drawn_examples(values.mostly(st.just("usual"), st.just("edge")))
     assert set(drawn) == {"usual", "edge"}
     assert len(drawn) == 8 * drawn.count("edge")
@@ -182,7 +182,7 @@ def test_edge_is_drawn_one_time_in_eight() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_edge_shrinks_to_the_usual_value(seed: int) -> None:
+def test_edge_case_shrinks_to_the_usual_value(seed: int) -> None:
     usual = st.lists(st.integers(0, 3), min_size=1)
     drawn = st.tuples(values.mostly(usual, st.just([3] * 9)), st.integers(0, 100))
     least = find(
@@ -194,7 +194,7 @@ def test_edge_shrinks_to_the_usual_value(seed: int) -> None:
     assert least == ([0], 51)
 
 
-def test_user_of_1_is_u_1_and_a_next_action_lasts_half_an_hour() -> None:
+def test_user_of_1_is_u_1_and_next_action_at_lasts_30_minutes() -> None:
     assert values.user_of(1) == "u-1"
     action = values.next_action_at(START)
     assert action.url == "https://connect.example/1"

@@ -80,7 +80,7 @@ def test_strategies_draw_every_entry_path(wanted: EntryPath) -> None:
     assert reached(draw.sessions(wanted), lambda _: True).path is wanted
 
 
-def test_strategies_draw_landed_and_awaited_sign_up_sessions() -> None:
+def test_strategies_draw_completed_and_awaited_sign_up_sessions() -> None:
     path_b = draw.sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     assert reached(path_b, lambda each: each.handoff is HandoffState.AWAITED).user_id is None
     assert reached(path_b, lambda each: each.handoff is HandoffState.LANDED).user_id is not None
@@ -131,7 +131,7 @@ ANSWERED = [
 
 @pytest.mark.parametrize(("act", "answer"), ANSWERED)
 @pytest.mark.heavy
-def test_strategies_draw_every_coordinate_act_with_every_outcome(
+def test_strategies_draw_each_coordinate_step_with_each_outcome(
     act: CoordinateAct, answer: type[object]
 ) -> None:
     past = among(
@@ -145,7 +145,7 @@ def test_strategies_draw_every_coordinate_act_with_every_outcome(
 
 @pytest.mark.parametrize("wanted", RecordAct)
 @pytest.mark.heavy
-def test_strategies_draw_every_act_on_an_idempotency_record(wanted: RecordAct) -> None:
+def test_strategies_draw_every_step_on_an_idempotency_record(wanted: RecordAct) -> None:
     past = among(draw.record_histories, lambda past: any(s.act is wanted for s in past.steps))
     assert past.steps
 
@@ -196,7 +196,7 @@ def test_strategies_draw_every_kind_of_log_line(wanted: bytes) -> None:
     assert not any(each.broken for each in replay(drawn.lines))
 
 
-def test_drawn_log_has_a_landed_handoff_before_its_request() -> None:
+def test_drawn_log_has_a_completed_handoff_before_its_request() -> None:
     run = reached(from_traffic._runs_ending_with(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact

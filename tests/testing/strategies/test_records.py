@@ -60,7 +60,7 @@ def play_moves(*moves: Move) -> RecordHistory:
 # --- Domains --------------------------------------------------------------------------------
 
 
-def test_drawn_fingerprints_are_those_of_operations() -> None:
+def test_drawn_fingerprints_have_names_of_known_operations() -> None:
     drawn = drawn_examples(draw.fingerprints())
     assert set(map(type, drawn)) == {Fingerprint}
     assert {each.operation for each in drawn} <= {kind.rule.name for kind in OPERATIONS}
@@ -143,7 +143,7 @@ def test_completed_record_has_a_response_or_a_response_reference() -> None:
 
 
 @pytest.mark.slow
-def test_record_histories_have_acts_of_the_two_newest_attempts(
+def test_drawn_record_history_has_up_to_6_steps_of_all_kinds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     played: list[list[Move]] = []
@@ -181,7 +181,7 @@ def test_drawn_history_has_no_more_steps_than_asked() -> None:
 # --- Histories ------------------------------------------------------------------------------
 
 
-def test_moves_are_played_in_time_order() -> None:
+def test_record_history_applies_its_steps_in_time_order() -> None:
     history = play((LEASE, RecordAct.BEGIN), (NOW, RecordAct.RENEW), (NOW, RecordAct.BEGIN_OTHER))
     # The renewal comes before any attempt, so it is left out.
     assert [(each.now, each.act) for each in history.steps] == [
@@ -253,7 +253,7 @@ def test_older_attempt_loses_its_lease_to_a_newer_one() -> None:
 
 
 @pytest.mark.parametrize("act", [RecordAct.COMPLETE, RecordAct.RENEW, RecordAct.RELEASE])
-def test_history_move_of_a_missing_attempt_acts_on_the_first(act: RecordAct) -> None:
+def test_record_step_for_a_missing_attempt_uses_the_first(act: RecordAct) -> None:
     history = play_moves((NOW, RecordAct.BEGIN, EXECUTE, 0), (TICK, act, EXECUTE, 1))
     begin, ended = history.steps
     assert ended.attempt is begin.answer

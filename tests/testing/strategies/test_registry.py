@@ -243,7 +243,7 @@ def test_wording_and_detail_strategies_draw_all_listed_values(
 
 
 @pytest.mark.slow
-def test_identity_strategy_draws_connection_identities(
+def test_connection_identity_strategy_draws_only_that_type(
     registered: dict[object, object],
 ) -> None:
     identities = drawn_examples(strategy_of(registered, ConnectionIdentity), count=10)
@@ -267,7 +267,7 @@ def test_registered_steps_happen_at_instants_in_utc(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ends_of_ranges")
-def test_chain_part_and_page_strategies_draw_every_bound(
+def test_chain_part_and_connections_page_are_drawn_at_limits(
     registered: dict[object, object],
 ) -> None:
     parts = drawn_examples(strategy_of(registered, ChainPart), count=20)
@@ -296,7 +296,7 @@ def test_revoked_batch_is_drawn_with_an_actor_who_revokes_chains(
         assert parse_uuid("id", each.connection_id) == each.connection_id
 
 
-def test_registered_axes_and_rows_are_those_of_every_rule_table(
+def test_registered_table_parts_are_those_of_every_rule_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(st, "sampled_from", list)
@@ -311,7 +311,7 @@ def test_registered_axes_and_rows_are_those_of_every_rule_table(
         assert set(map(type, outcomes)) == {kind}
 
 
-def test_exchange_part_strategies_draw_parts_of_one_exchange() -> None:
+def test_each_part_of_an_exchange_is_drawn_by_its_type() -> None:
     [exchange] = map(exchange_of, play(step(Initiate)))
     decision = exchange.decision
     parts = [

@@ -72,7 +72,7 @@ def test_expired_connection_shrinks_to_authorize_then_expire() -> None:
 
 
 @pytest.mark.slow
-def test_lapsed_connection_shrinks_to_its_deadline() -> None:
+def test_lapsed_connection_shrinks_to_a_new_one_at_its_deadline() -> None:
     drawn = st.tuples(draw.connections(), draw.instants())
     connection, now = smallest(drawn, lambda pair: standing(*pair, era=None) is Standing.LAPSED)
     assert connection == smallest(draw.new_connections(), lambda _: True)
@@ -112,7 +112,7 @@ def test_drawn_histories_shrink_to_an_empty_history() -> None:
 
 
 @pytest.mark.heavy
-def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
+def test_completed_sign_up_shrinks_to_sign_ups_and_one_handoff() -> None:
     past = smallest(
         draw.coordinate_histories(),
         lambda past: any(
@@ -129,7 +129,7 @@ def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
 
 
 @pytest.mark.slow
-def test_shrunk_second_attempt_is_two_begins_one_lease_apart() -> None:
+def test_second_attempt_shrinks_to_two_attempts_a_minute_apart() -> None:
     past = smallest(
         draw.record_histories(),
         lambda past: len(past.records) > 1 and past.records[-1].token > past.records[0].token,

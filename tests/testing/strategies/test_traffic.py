@@ -65,7 +65,7 @@ from tests.testing.strategies.playing import (
 
 
 @pytest.mark.parametrize("buckets", [(), BUCKETS])
-def test_played_request_is_decided_and_answered_as_by_a_server(
+def test_traffic_request_is_decided_and_answered_as_by_a_server(
     buckets: tuple[Bucket, ...],
 ) -> None:
     turns = [step(CreateConnection, TICK, user=2, caller=1)]
@@ -160,7 +160,7 @@ def test_account_state_already_known_to_the_app_gets_a_304() -> None:
     assert isinstance(exchange_of(played).decision.reply, NotModified)
 
 
-def test_landed_handoff_of_a_connection_is_found_by_its_get() -> None:
+def test_get_after_a_completed_handoff_shows_connection_active() -> None:
     created, landed, unknown = play(
         step(CreateConnection, TICK),
         step(SpecialStep.LANDED, HOUR),
@@ -178,7 +178,7 @@ def test_landed_handoff_of_a_connection_is_found_by_its_get() -> None:
 # --- Facts ----------------------------------------------------------------------------------
 
 
-def test_played_fact_is_recorded_as_by_a_server() -> None:
+def test_traffic_fact_is_recorded_as_by_a_server() -> None:
     created, recorded, again, shown = play(
         step(CreateConnection),
         step(AUTHORIZE, TICK),
@@ -233,7 +233,7 @@ def test_facts_about_a_user_and_a_session_name_them() -> None:
         (2, (CALLERS[0][1].coordinate(USER), "u-1001")),
     ],
 )
-def test_graduation_is_of_the_nth_newest_limited_user(
+def test_graduation_step_is_for_the_nth_newest_limited_user(
     nth_newest: int, user: tuple[Coordinate, UserId]
 ) -> None:
     *_, graduated = play(
@@ -246,14 +246,14 @@ def test_graduation_is_of_the_nth_newest_limited_user(
     assert isinstance(fact_of(graduated).answer, Done)
 
 
-def test_graduation_before_any_limited_user_is_of_the_step_user() -> None:
+def test_graduation_step_without_limited_users_is_for_own_user() -> None:
     [graduated] = play(step(Graduated, user=2, caller=1))
     coordinate = CALLERS[1][1].coordinate(USER_2)
     assert fact_of(graduated).fact == Graduated(coordinate, values.user_of(2))
 
 
 @pytest.mark.parametrize(("key", "page_url"), [(0, None), (1, "https://connect.example/2")])
-def test_graduation_names_the_page_of_its_handoff(key: int, page_url: str | None) -> None:
+def test_graduation_step_names_its_page_for_key_1_not_for_0(key: int, page_url: str | None) -> None:
     *_, graduated = play(step(Initiate), step(StartGraduation), step(Graduated, key=key))
     fact = fact_of(graduated).fact
     assert isinstance(fact, Graduated)
@@ -314,7 +314,7 @@ def test_fact_names_the_nth_newest_page_about_its_subject(key: int, page_url: st
 
 
 @pytest.mark.parametrize(("key", "is_named"), [(1, True), (2, False)])
-def test_fact_names_no_page_older_than_the_first(key: int, *, is_named: bool) -> None:
+def test_fact_choosing_a_missing_page_has_no_page_url(key: int, *, is_named: bool) -> None:
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, key=key))
     found = fact_of(recorded)
     assert isinstance(found.fact, Authorized)
@@ -340,7 +340,7 @@ def test_fact_of_a_subject_without_a_hosted_page_names_no_page() -> None:
     assert foreign.fact.page_url is None
 
 
-def test_expired_page_is_dropped_after_the_first_later_step() -> None:
+def test_expired_page_is_gone_from_the_second_later_step_on() -> None:
     late = 2 * NEXT_ACTION_LIFETIME
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, late, key=1))
     assert fact_of(recorded).snapshot.page is not None
@@ -388,7 +388,7 @@ def test_final_steps_follow_the_last_of_the_other_steps() -> None:
     assert [each.now for each in alone.interactions] == [START + TICK]
 
 
-def test_exchanges_of_a_run_are_its_requests() -> None:
+def test_exchanges_of_a_run_omit_its_facts() -> None:
     run = traffic.play_traffic((), [step(CreateConnection), step(AUTHORIZE), step(GetConnection)])
     first, _, last = run.interactions
     assert run.exchanges == (first, last)

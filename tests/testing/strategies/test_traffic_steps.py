@@ -66,7 +66,7 @@ def test_drawn_steps_are_of_many_kinds_and_choices() -> None:
 
 
 @pytest.mark.slow
-def test_graduation_is_drawn_after_the_requests_that_it_needs() -> None:
+def test_drawn_steps_include_graduation_after_its_two_requests() -> None:
     lists = drawn_examples(traffic.traffic_steps(20), count=150)
     threes = [each for drawn in lists for each in zip(drawn, drawn[1:], drawn[2:], strict=False)]
     graduations = [
@@ -126,7 +126,7 @@ def test_drawn_run_has_at_most_ten_steps_unless_asked(monkeypatch: pytest.Monkey
     assert len(drawn_examples(draw.traffic_runs(max_steps=3))) == asked.count(3)
 
 
-def test_drawn_exchange_is_the_last_after_up_to_five_steps(
+def test_drawn_exchange_is_the_last_step_after_up_to_5_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     earlier = exchange_of(play(step(CreateConnection))[0])

@@ -388,7 +388,7 @@ def test_drawn_log_is_replayed_with_every_line_accepted(drawn: Log) -> None:
     )
 
 
-def test_drawn_log_omits_a_landed_handoff_that_no_decision_read() -> None:
+def test_drawn_log_omits_a_handoff_that_its_decision_did_not_use() -> None:
     landed = Snapshot(connection=pending(), landed_handoff=LandedHandoff(START, None))
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)

@@ -105,7 +105,9 @@ def test_law_watch_takes_the_latest_commit_instant_as_now() -> None:
         watch.observe_commit((ConnectionWrite(None, second),), at(5))
 
 
-def test_watch_checks_the_standing_around_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_checks_standing_before_at_and_after_a_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[tuple[object, ...]] = []
 
     def check(connection: Connection, instants: tuple[datetime, ...], **era: object) -> None:
@@ -137,18 +139,18 @@ def test_patient_may_revoke_a_connection_without_a_successor() -> None:
     watch.observe_commit((ConnectionWrite(ACTIVE, apply_trigger(ACTIVE, "PATIENT", at(2))),), at(2))
 
 
-def test_revocation_by_the_app_need_not_reach_the_successor() -> None:
+def test_app_revocation_may_leave_the_successor_unrevoked() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "APP", at(4))),), at(4))
 
 
-def test_revocation_by_a_tombstone_need_not_reach_the_successor() -> None:
+def test_revocation_after_tombstone_may_spare_the_successor() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     watch.observe_commit((BindingWrite(None, GONE),), at(4))
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "PATIENT", at(5))),), at(5))
 
 
-def test_law_12_watch_names_a_successor_left_unrevoked() -> None:
+def test_law_12_error_names_the_successor_left_unrevoked() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     where = f"connection {uuid(2)}, later than {uuid(1)}"
     with broken(12, "partial revocation by PATIENT", where=where):
@@ -217,12 +219,12 @@ def test_law_17_watch_reports_access_a_tombstone_did_not_end() -> None:
         watch.observe_commit((BindingWrite(LIMITED, GONE),), at(2))
 
 
-def test_law_17_watch_needs_no_tombstone_to_end_a_revoked_one() -> None:
+def test_law_17_watch_accepts_tombstone_of_a_revoked_connection() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, of_era(REVOKED, ERA)))
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_watch_names_a_create_moved_past_a_tombstone() -> None:
+def test_law_17_error_names_pre_tombstone_create_stored_as_new() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
@@ -243,7 +245,7 @@ def test_law_watch_accepts_an_awaited_handoff_that_completes() -> None:
     watch.observe_commit((SessionWrite(session(), session()),), at(3))
 
 
-def test_law_17_watch_reports_a_landing_that_ignores_a_tombstone() -> None:
+def test_law_17_watch_reports_handoff_of_a_pre_tombstone_session() -> None:
     watch = Watch()
     watch.observe_commit((BindingWrite(None, GONE),), at(1))
     watch.observe_commit((SessionWrite(None, WAITING),), at(2), loaded_at_commit=0)
@@ -258,7 +260,7 @@ def test_law_08_error_names_the_session_and_its_account_state() -> None:
         Watch().observe_commit((write,), at(1))
 
 
-def test_law_08_watch_checks_a_response_by_the_account_at_load() -> None:
+def test_law_08_watch_judges_response_by_account_state_at_load() -> None:
     made = Watched()
     signup = request("initiate", body=b'{"appUserId":"user-1","preferSignup":true}')
     answer, needs = made.decide(signup, START, new_ids())

@@ -38,20 +38,20 @@ def made_under_the_era(now: datetime) -> Connection:
     return attrs.evolve(made, identity=attrs.evolve(made.identity, era=ERA))
 
 
-def test_law_17_watch_reports_a_tombstone_without_a_new_era() -> None:
+def test_law_17_watch_reports_a_tombstone_without_stored_time() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     with broken(17, "a tombstone began no new era"):
         watch.observe_commit((BindingWrite(LIMITED, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_law_17_watch_reports_an_era_that_comes_back() -> None:
+def test_law_17_watch_reports_a_removed_tombstone_time() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     with broken(17, "an era came back"):
         watch.observe_commit((BindingWrite(GONE, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_law_watch_accepts_authorization_that_grants_no_access() -> None:
+def test_law_watch_accepts_authorizing_pre_tombstone_connection() -> None:
     watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
@@ -75,7 +75,7 @@ def test_law_watch_accepts_a_connection_made_after_a_tombstone() -> None:
     watch.observe_access_decision(ID, "labs", at(5), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_access_to_a_pre_tombstone_create() -> None:
+def test_law_17_watch_reports_access_to_pre_tombstone_connection() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -84,7 +84,7 @@ def test_law_17_watch_reports_access_to_a_pre_tombstone_create() -> None:
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_a_create_moved_past_a_tombstone() -> None:
+def test_law_17_watch_reports_pre_tombstone_create_stored_as_new() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -99,7 +99,7 @@ def test_law_17_watch_reports_a_connection_a_tombstone_missed() -> None:
         watch.observe_commit((TOMBSTONE,), at(1))
 
 
-def test_law_17_watch_reports_a_session_moved_past_a_tombstone() -> None:
+def test_law_17_watch_reports_pre_tombstone_session_stored_new() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -110,7 +110,7 @@ def test_law_17_watch_reports_a_session_moved_past_a_tombstone() -> None:
         watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_a_session_landing_after_tombstone() -> None:
+def test_law_17_watch_reports_handoff_completed_after_tombstone() -> None:
     waiting = session(handoff=HandoffState.AWAITED)
     watch = stored(SessionWrite(None, waiting))
     watch.observe_commit((BindingWrite(None, GONE),), at(1))
@@ -118,7 +118,7 @@ def test_law_17_watch_reports_a_session_landing_after_tombstone() -> None:
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
 
 
-def test_law_17_watch_reports_a_landed_session_stored_too_late() -> None:
+def test_law_17_watch_reports_completed_session_after_tombstone() -> None:
     active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
     watch = stored(BindingWrite(None, active))
     read_at = watch.commit_count

@@ -123,7 +123,7 @@ def test_law_01_watch_reports_404_for_a_stored_connection() -> None:
         made.watch.observe_response(answer, START, caller=CALLER, needs=asking)
 
 
-def test_law_01_watch_reports_a_changed_landed_session() -> None:
+def test_law_01_watch_reports_a_changed_completed_session() -> None:
     watch = stored(SessionWrite(None, session()))
     watch.observe_commit((SessionWrite(session(), session()),), at(1))
     with broken(1, "a landed session changed"):
@@ -266,7 +266,7 @@ def test_law_08_watch_reports_an_entry_path_unlike_the_table() -> None:
         watch.observe_commit((SessionWrite(None, session()),), START)
 
 
-def test_law_08_watch_checks_entry_path_by_the_account_at_load() -> None:
+def test_law_08_watch_judges_entry_path_by_account_state_at_load() -> None:
     watch = Watch()
     unlinked = watch.commit_count
     watch.observe_commit((BindingWrite(None, LIMITED),), START)

@@ -59,7 +59,7 @@ def test_two_schemas_or_operations_of_one_name_raise(
         document_of(*added)
 
 
-def test_operation_without_a_body_may_have_the_name_of_its_reply() -> None:
+def test_operation_without_body_may_share_the_name_of_its_reply() -> None:
     kind = peek(reply_called("Look"), name="Look")
     kind.rule = attrs.evolve(kind.rule, body=None)
     schemas = cast("dict[str, dict[str, dict[str, Json]]]", document_of(kind)["components"])
