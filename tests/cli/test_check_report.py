@@ -130,7 +130,7 @@ def test_check_limit_option_is_the_timeout_of_each_kit_check(
 
 
 @pytest.mark.parametrize("seconds", ["1000000001", "99999999999999"])
-def test_check_with_a_limit_too_long_for_python_exits_2(
+def test_check_limit_above_1000000000_seconds_exits_2(
     seconds: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

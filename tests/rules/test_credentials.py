@@ -163,7 +163,7 @@ def test_key_owner_is_api_key_id_environment_app_and_account() -> None:
         attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(7))),
     ],
 )
-def test_key_owner_differs_if_any_part_of_the_caller_differs(other: Caller) -> None:
+def test_key_owner_differs_if_any_of_its_four_parts_differs(other: Caller) -> None:
     assert other.key_owner != CALLER.key_owner
     assert len({other.key_owner, CALLER.key_owner}) == 2
 

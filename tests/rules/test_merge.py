@@ -117,7 +117,7 @@ OTHER_IDENTITIES = [
 
 
 @pytest.mark.parametrize("identity", OTHER_IDENTITIES)
-def test_merge_of_different_identities_raises_merge_error(identity: ConnectionIdentity) -> None:
+def test_merge_of_connections_of_unequal_identity_raises(identity: ConnectionIdentity) -> None:
     left, right = pending(), attrs.evolve(pending(), identity=identity)
     with pytest.raises(MergeError, match="have different identities") as error:
         merge(left, right)

@@ -46,7 +46,7 @@ def test_clock_of_a_store_without_purge_is_simulated() -> None:
     assert store.clock() == START + 2 * DAY
 
 
-def test_read_only_clock_is_left_as_it_is() -> None:
+def test_simulated_clock_store_does_not_set_a_read_only_clock() -> None:
     store = ReadOnlyClock()
     simulated = SimulatedClockStore(store, START)
     assert not simulated.has_settable_clock

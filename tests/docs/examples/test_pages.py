@@ -197,7 +197,7 @@ def test_connection_revoked_during_a_hosted_page_post_gives_409(app: App, point:
 
 
 @pytest.mark.slow
-def test_hosted_page_event_shows_status_authorized_if_configured(app: App) -> None:
+def test_response_and_event_use_the_configured_status_spelling(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.status_of(created) == "AUTHORIZED"

@@ -203,7 +203,7 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_binding_functions_accept_no_input_of_unreachable_cells(state: str) -> None:
+def test_input_of_unreachable_binding_cell_is_absent_or_raises(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
     taken = list(inspect.signature(binding.tombstone).parameters)

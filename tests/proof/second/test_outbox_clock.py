@@ -127,7 +127,7 @@ def test_second_worker_gets_no_message_within_the_firsts_lease(
 
 
 @pytest.mark.parametrize("step", [LEASE + 2 * SECOND, -TOLERANCE - 2 * SECOND, -HOUR, -YEAR])
-def test_second_worker_gets_message_after_lease_or_clock_jump(
+def test_outbox_lease_ends_by_time_or_by_large_clock_step_back(
     sqlite: World, step: timedelta
 ) -> None:
     sqlite.create()

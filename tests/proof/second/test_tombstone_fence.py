@@ -375,7 +375,7 @@ def test_handoff_begun_before_tombstone_is_refused_for_any_user(world: World, us
     assert problem_of(answer) is ProblemCode.BINDING_CHANGED
 
 
-def test_session_created_during_a_tombstone_never_completes(world: World) -> None:
+def test_handoff_is_refused_if_tombstone_overtook_its_initiate(world: World) -> None:
     world.store.before_commit = world.tombstone
     session = waiting(world)
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED

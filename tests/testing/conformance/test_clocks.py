@@ -55,7 +55,7 @@ of_each_fact = pytest.mark.parametrize("fact", SHOWN)
 
 @of_each_fact
 @pytest.mark.parametrize(("lifetime", "waited"), LIFETIMES)
-def test_clock_ahead_check_passes_if_the_fact_is_dated_now(
+def test_check_passes_if_a_fact_from_the_future_is_dated_now(
     fact: str, lifetime: timedelta, waited: timedelta
 ) -> None:
     now = {SHOWN[fact]: MADE + MINUTE, "updatedAt": MADE + MINUTE}

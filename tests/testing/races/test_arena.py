@@ -240,7 +240,7 @@ class LoadsNoBinding(MemoryStore):
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
 
 
-def test_content_reads_the_binding_by_its_coordinate() -> None:
+def test_compared_content_loads_the_binding_by_its_coordinate() -> None:
     arena = StoreArena(LoadsNoBinding())
     content = arena.content(arena.set_up(SCENARIO), ())
     assert content["binding.user_id"] == "user-3"

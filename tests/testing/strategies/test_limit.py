@@ -133,7 +133,7 @@ def test_drawn_rate_limit_states_are_valid_and_often_different(
 
 
 @pytest.mark.slow
-def test_drawn_rate_limit_admission_is_a_day_after_the_start() -> None:
+def test_drawn_admitted_request_comes_one_day_after_start() -> None:
     answers = drawn_examples(draw.admissions())
     for each in answers:
         assert isinstance(each, Admitted)

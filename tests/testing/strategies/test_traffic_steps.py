@@ -105,7 +105,9 @@ def test_list_of_at_most_one_step_begins_with_any_kind() -> None:
 
 
 @pytest.mark.slow
-def test_runs_are_drawn_with_and_without_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traffic_runs_are_drawn_with_and_without_a_rate_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(traffic, "play_traffic", lambda buckets, steps: (buckets, steps))
     drawn = drawn_examples(draw.traffic_runs(max_steps=2), count=100)
     buckets, lists = zip(*drawn, strict=True)

@@ -144,7 +144,7 @@ def test_app_revocation_may_leave_the_successor_unrevoked() -> None:
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "APP", at(4))),), at(4))
 
 
-def test_revocation_after_tombstone_may_spare_the_successor() -> None:
+def test_watch_accepts_unrevoked_successor_after_a_tombstone() -> None:
     watch = stored(ConnectionWrite(None, NEEDY), ConnectionWrite(None, successor(at(3))))
     watch.observe_commit((BindingWrite(None, GONE),), at(4))
     watch.observe_commit((ConnectionWrite(NEEDY, apply_trigger(NEEDY, "PATIENT", at(5))),), at(5))
