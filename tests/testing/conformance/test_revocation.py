@@ -190,7 +190,7 @@ WRONG: list[tuple[str, int, Change, str]] = [
 
 
 @pytest.mark.parametrize("check", STEPS)
-def test_kit_check_sends_the_listed_requests_and_hook_calls(check: str) -> None:
+def test_kit_check_takes_exactly_the_steps_that_this_file_lists(check: str) -> None:
     assert steps_of(check) == written_steps(STEPS[check])
 
 
