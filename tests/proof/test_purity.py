@@ -166,7 +166,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     },
     "curae_lifecycle.stores.sql.clock": {
         "<module>": {"time"},
-        "now_parameter": {"time", "time_ns"},
+        "now_values": {"time", "time_ns"},
     },
     "curae_lifecycle.stores.sql.postgresql": {
         "<module>": {"monotonic", "time"},

@@ -22,13 +22,14 @@ SQLITE_CLOCK: Final[ContextVar[Callable[[], int] | None]] = ContextVar("SQLITE_C
 """The clock of SQLite in microseconds since 1970, which a simulation may set; this machine's if None."""
 
 
-def now_parameter(dialect: Dialect) -> int | None:
-    """Return the value for the `?` in `NOW_SQL`, in microseconds since 1970.
+def now_values(dialect: Dialect) -> tuple[int, ...]:
+    """Return the values for the `?` in `NOW_SQL`.
 
-    The value is this machine's clock for SQLite, or `SQLITE_CLOCK` if that is set. It is None for
-    the other databases, whose `NOW_SQL` has no `?` and reads the database's clock.
+    For SQLite that is one value, in microseconds since 1970: this machine's clock, or `SQLITE_CLOCK`
+    if that is set. For the other databases there is none: their `NOW_SQL` has no `?` and reads the
+    database's clock.
     """
     if dialect is not Dialect.SQLITE:
-        return None
+        return ()
     clock = SQLITE_CLOCK.get()
-    return time.time_ns() // 1000 if clock is None else clock()
+    return (time.time_ns() // 1000 if clock is None else clock(),)

@@ -26,7 +26,7 @@ from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.keys import coordinate_key, id_key, rate_key, record_key
-from curae_lifecycle.stores.sql.clock import NOW_SQL
+from curae_lifecycle.stores.sql.clock import NOW_SQL, now_values
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
 
@@ -119,7 +119,7 @@ class _UnionBuilder:
 
     def add_session(self, key: str) -> None:
         """Add a session and the binding of its coordinate."""
-        self.add("session", "curae_session", "id = ?", key)
+        self.add_row("session", "curae_session", key)
         self.add_binding_of("curae_session", key)
 
     def add_binding_of(self, table: str, key: str) -> None:
@@ -134,8 +134,9 @@ class _UnionBuilder:
 
     def add_page(self, page: ConnectionsPage) -> None:
         """Add the connections of a coordinate, or one page of them, and its binding."""
-        self.add("binding", "curae_binding", "id = ?", coordinate_key(page.coordinate))
-        where, values = "coordinate = ?", [coordinate_key(page.coordinate)]
+        key = coordinate_key(page.coordinate)
+        self.add_row("binding", "curae_binding", key)
+        where, values = "coordinate = ?", [key]
         if page.after is not None:
             where, values = f"{where} AND id > ?", [*values, id_key(page.after)]
         if page.limit is None:
@@ -156,34 +157,30 @@ class _UnionBuilder:
         return Statement(" UNION ALL ".join(self.selects), tuple(self.values))
 
 
-def _start_union(dialect: Dialect, clock: int | None) -> _UnionBuilder:
+def _start_union(dialect: Dialect) -> _UnionBuilder:
     # The first SELECT names the columns of the whole union.
     others = "0 AS second, '' AS document"
     first = f"SELECT 'now' AS part, '' AS id, {NOW_SQL[dialect]} AS version, {others}"
-    return _UnionBuilder([first], [] if clock is None else [clock])
+    return _UnionBuilder([first], [*now_values(dialect)])
 
 
-def load_statement(
-    dialect: Dialect, needs: Needs, *, key_digest: str | None, clock: int | None
-) -> Statement:
+def load_statement(dialect: Dialect, needs: Needs, key_digest: str | None) -> Statement:
     """Build the SELECT that loads everything in `needs` and the current instant.
 
     Args:
         dialect: The database's dialect.
         needs: The values to load.
         key_digest: The digest of the API key whose caller to load; `None` to load no caller.
-        clock: The result of `now_parameter`: the current instant in microseconds since 1970 for
-            SQLite, else `None`.
     """
-    union = _start_union(dialect, clock)
+    union = _start_union(dialect)
     union.add_row("caller", "curae_caller", key_digest)
     union.add_row("page", "curae_page", needs.page)
     if needs.record is not None:
-        union.add("record", "curae_record", "id = ?", record_key(needs.record))
+        union.add_row("record", "curae_record", record_key(needs.record))
     for bucket in needs.buckets:
         union.add_bucket(rate_key(bucket))
     if needs.limit is not None:
-        union.add("log", "curae_log", "id = ?", rate_key(needs.limit))
+        union.add_row("log", "curae_log", rate_key(needs.limit))
     # The first of these that finds a binding decides which one the snapshot holds.
     if needs.session is not None:
         union.add_session(id_key(needs.session))
@@ -196,31 +193,23 @@ def load_statement(
     if needs.connections is not None:
         union.add_page(needs.connections)
     if needs.binding is not None:
-        union.add("binding", "curae_binding", "id = ?", coordinate_key(needs.binding))
+        union.add_row("binding", "curae_binding", coordinate_key(needs.binding))
     return union.statement()
 
 
-def now_statement(dialect: Dialect, clock: int | None) -> Statement:
-    """Build the SELECT that reads the current instant.
-
-    Args:
-        dialect: The database's dialect.
-        clock: The result of `now_parameter`: the current instant in microseconds since 1970 for
-            SQLite, else `None`.
-    """
-    return _start_union(dialect, clock).statement()
+def now_statement(dialect: Dialect) -> Statement:
+    """Build the SELECT that reads the current instant of a database of this dialect."""
+    return _start_union(dialect).statement()
 
 
-def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statement:
+def page_statement(dialect: Dialect, digest: str) -> Statement:
     """Build the SELECT that loads a hosted page and the current instant.
 
     Args:
         dialect: The database's dialect.
         digest: The digest of the page's URL.
-        clock: The result of `now_parameter`: the current instant in microseconds since 1970 for
-            SQLite, else `None`.
     """
-    union = _start_union(dialect, clock)
+    union = _start_union(dialect)
     union.add_row("page", "curae_page", digest)
     return union.statement()
 
@@ -258,14 +247,6 @@ class _Result:
         by_place = part == "chain"
         rows = sorted(self.parts[part], key=lambda row: row.second if by_place else row.id)
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
-
-    def connection_in_chain(
-        self,
-    ) -> tuple[Connection | None, Connection | None, Connection | None]:
-        """Return a connection, its successor, and its chain's head if there is a successor."""
-        successor = self.one("successor", Connection)
-        head = None if successor is None else self.one("head", Connection)
-        return self.one("connection", Connection), successor, head
 
     def bucket(self, key: RateKey) -> RateState | None:
         """Return the state of a bucket, or None if it has no row."""
@@ -317,15 +298,15 @@ def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
         NewerFormatError: A newer release stored one of the documents.
     """
     result = _Result.of(rows)
-    connection, successor, head = result.connection_in_chain()
+    successor = result.one("successor", Connection)
     chain = result.connections("chain")
     snapshot = Snapshot(
         record=result.one("record", Record),
         buckets=tuple([result.bucket(key) for key in needs.buckets]),
         limit=result.one("log", LogState),
-        connection=chain[0] if chain else connection,
+        connection=chain[0] if chain else result.one("connection", Connection),
         successor=successor,
-        head=head,
+        head=None if successor is None else result.one("head", Connection),
         following=chain[1:],
         session=result.one("session", CuraeConnectSession),
         binding=result.one("binding", LimitedAccountAppBinding),

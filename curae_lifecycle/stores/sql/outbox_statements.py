@@ -35,7 +35,7 @@ from curae_lifecycle.stores.outbox import (
     MalformedDelivery,
     NewerDelivery,
 )
-from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
+from curae_lifecycle.stores.sql.clock import NOW_SQL, now_values
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value, placeholders
 from curae_lifecycle.web.json import MalformedError, parse_json
 
@@ -77,7 +77,7 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
         f"due_at > 0 AND due_at <= {now} {{first}} ORDER BY due_at, id",
         f"due_at > {now} AND waits_from > {now} {{first}} ORDER BY waits_from",
     )
-    clock = _clock_values(dialect)
+    clock = now_values(dialect)
     return Statement(
         " UNION ALL ".join(
             [
@@ -123,7 +123,7 @@ def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: flo
         claim: The token of the claim: random text.
         lease: How long the claim lasts, in seconds.
     """
-    now, clock = NOW_SQL[dialect], _clock_values(dialect)
+    now, clock = NOW_SQL[dialect], now_values(dialect)
     where, values = _still_due(dialect, due)
     text = (
         "UPDATE curae_outbox SET claim = ?, attempts = attempts + 1, "
@@ -141,7 +141,7 @@ def mark_expired_dead_statements(dialect: Dialect, due: Due) -> list[Statement]:
     """
     where, values = _still_due(dialect, [due])
     text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}"
-    return [Statement(text, values, 1), _wake_statement(dialect, [due.subject])]
+    return [Statement(text, values, 1), _wake_statement(dialect, due.subject)]
 
 
 _DUE_AT: Final = "due_at + 0"
@@ -157,7 +157,7 @@ def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, 
     # claimed it since it was read.
     claims = [each.claim for each in due if each.claim is not None]
     same = f" OR claim IN ({placeholders(len(claims))})" if claims else ""
-    now, clock = NOW_SQL[dialect], _clock_values(dialect)
+    now, clock = NOW_SQL[dialect], now_values(dialect)
     waits = f"{_DUE_AT} IS NOT NULL AND ({_DUE_AT} <= {now} OR waits_from > {now})"
     return (
         f"(claim IS NULL{same}) AND {waits} AND {_id_in(due)}",
@@ -165,13 +165,13 @@ def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, 
     )
 
 
-def _wake_statement(dialect: Dialect, subjects: Sequence[str]) -> Statement:
-    # Builds the UPDATE that makes the untried messages of subjects due as soon as they are first.
+def _wake_statement(dialect: Dialect, subject: str) -> Statement:
+    # Builds the UPDATE that makes the untried messages of a subject due as soon as they are first.
     # `failure_statements` delayed them.
     return Statement(
         f"UPDATE curae_outbox SET due_at = 0, waits_from = {NOW_SQL[dialect]} WHERE "
-        f"subject IN ({placeholders(len(subjects))}) AND claim IS NULL AND attempts = 0 AND {_DUE_AT} > 0",
-        (*_clock_values(dialect), *subjects),
+        f"subject = ? AND claim IS NULL AND attempts = 0 AND {_DUE_AT} > 0",
+        (*now_values(dialect), subject),
     )
 
 
@@ -215,7 +215,7 @@ def backlog_statement(dialect: Dialect) -> Statement:
         "MIN(CASE WHEN due_at = 0 THEN waits_from ELSE due_at END), "
         f"(SELECT {NOW_SQL[dialect]}) FROM curae_outbox"
     )
-    return Statement(text, _clock_values(dialect))
+    return Statement(text, now_values(dialect))
 
 
 def parse_backlog(rows: Sequence[Sequence[object]]) -> Backlog:
@@ -238,7 +238,7 @@ def dead_statement(after: int, limit: int) -> Statement:
 
 def messages_statement() -> Statement:
     """Build the SELECT of every message, dead ones included, in the order of their numbers."""
-    return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())
+    return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id")
 
 
 _COLUMNS: Final = "id, attempts, kind, subject, document"
@@ -304,7 +304,7 @@ def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> l
     if delivered.attempt == 1:
         # Only a failed attempt delays other messages.
         return [delete]
-    return [delete, _wake_statement(dialect, [delivered.subject])]
+    return [delete, _wake_statement(dialect, delivered.subject)]
 
 
 def failure_statements(
@@ -328,7 +328,7 @@ def failure_statements(
         pause: The delay in seconds.
         longest_pause: The longest delay in seconds, even if the clock is put back meanwhile.
     """
-    now, clock = NOW_SQL[dialect], _clock_values(dialect)
+    now, clock = NOW_SQL[dialect], now_values(dialect)
     waits = f"waits_from = {now} - ?, due_at = {now} + ?"
     until = int(pause * SECOND)
     values = (*clock, int(longest_pause * SECOND) - until, *clock, until)
@@ -361,7 +361,7 @@ def mark_dead_statements(
     """
     text = "UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE id = ? AND claim = ?"
     dead = Statement(text, (failed.number, claim), 1)
-    return [dead, _wake_statement(dialect, [failed.subject])]
+    return [dead, _wake_statement(dialect, failed.subject)]
 
 
 def release_claim_statement(
@@ -378,7 +378,7 @@ def release_claim_statement(
         "UPDATE curae_outbox SET claim = NULL, attempts = attempts - 1, due_at = 0, "
         f"waits_from = {NOW_SQL[dialect]} WHERE claim = ? AND id IN ({placeholders(len(untried))})"
     )
-    return Statement(text, (*_clock_values(dialect), claim, *[each.number for each in untried]))
+    return Statement(text, (*now_values(dialect), claim, *[each.number for each in untried]))
 
 
 def revival_statement(dialect: Dialect, number: int) -> Statement:
@@ -390,17 +390,12 @@ def revival_statement(dialect: Dialect, number: int) -> Statement:
         f"UPDATE curae_outbox SET attempts = 0, due_at = 0, waits_from = {NOW_SQL[dialect]} "
         "WHERE id = ? AND due_at IS NULL"
     )
-    return Statement(text, (*_clock_values(dialect), number))
+    return Statement(text, (*now_values(dialect), number))
 
 
 def discard_statement(number: int) -> Statement:
     """Build the DELETE of a dead message; it deletes no row if no dead message has the `number`."""
     return Statement("DELETE FROM curae_outbox WHERE id = ? AND due_at IS NULL", (number,))
-
-
-def _clock_values(dialect: Dialect) -> tuple[Value, ...]:
-    at = now_parameter(dialect)
-    return () if at is None else (at,)
 
 
 def _id_in(due: Sequence[Due]) -> str:

@@ -34,12 +34,15 @@ from curae_lifecycle.stores.sql.charging import (
     SharedCharges,
     request_charge_statements,
 )
-from curae_lifecycle.stores.sql.clock import now_parameter
 from curae_lifecycle.stores.sql.purging import purge_database
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.transactions import BlockingTransactions, run_until_committed
+from curae_lifecycle.stores.sql.transactions import (
+    AsyncTransactions,
+    BlockingTransactions,
+    run_until_committed,
+)
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
@@ -81,29 +84,11 @@ class Database(Protocol):
         ...
 
 
-class AsyncDatabase(Protocol):
+class AsyncDatabase(AsyncTransactions, Protocol):
     """An async database that runs statements: the methods of `Database` as coroutines."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The database's dialect."""
-        ...
-
-    async def rows(self, statement: Statement) -> Rows:
-        """Run one statement as a separate transaction and return its rows."""
-        ...
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run DDL statements, in one transaction if the database supports that."""
-        ...
-
-    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction.
-
-        Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
-        """
         ...
 
 
@@ -141,8 +126,7 @@ class _Statements:
 
     def load(self, needs: Needs, key_digest: str | None) -> Statement:
         """Build the statement that loads everything in `needs`."""
-        clock = now_parameter(self._dialect)
-        return loading.load_statement(self._dialect, needs, key_digest=key_digest, clock=clock)
+        return loading.load_statement(self._dialect, needs, key_digest)
 
     def loaded(self, needs: Needs, rows: Rows, key_digest: str | None) -> Loaded:
         """Parse the loaded rows and cache the caller."""
@@ -161,25 +145,17 @@ class _Statements:
             page=page,
         )
 
-    def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...]) -> list[Statement]:
-        """Build the statements that charge buckets ahead of a commit."""
-        return request_charge_statements(self._dialect, [RequestCharge.of(loaded, charges)])
-
     def flush(self) -> Statement | None:
         """Build the statement that makes earlier charges durable; None if they are already."""
         return Statement(CONFIRM) if self._dialect is Dialect.POSTGRESQL else None
 
     def page(self, url: str) -> Statement:
         """Build the statement that finds a hosted page by its URL."""
-        return loading.page_statement(self._dialect, url_digest(url), now_parameter(self._dialect))
+        return loading.page_statement(self._dialect, url_digest(url))
 
-    def instant(self) -> Statement:
-        """Build the statement that reads the database's instant."""
-        return loading.now_statement(self._dialect, now_parameter(self._dialect))
-
-    def register(self, digest: str, caller: Caller) -> Statement:
+    def register(self, api_key: ApiKey, caller: Caller) -> Statement:
         """Build the statement that registers an API key."""
-        return storing.save_caller_statement(self._dialect, digest, caller)
+        return storing.save_caller_statement(self._dialect, api_key.digest(), caller)
 
 
 class SqlStore:
@@ -225,7 +201,7 @@ class SqlStore:
         Raises:
             StoreUnavailableError: The database failed, or refused every attempt. Call again.
         """
-        self._run_until_committed(self._statements.register(api_key.digest(), caller))
+        self._run_until_committed(self._statements.register(api_key, caller))
 
     def withdraw(self, api_key: ApiKey) -> None:
         """Make an API key unknown from the next request on.
@@ -307,8 +283,11 @@ class SqlStore:
             True if all buckets were charged. False if a bucket no longer admits the request, after
             which none was charged: load again and decide again.
         """
-        if charges and not self._database.run_transaction(self._statements.charge(loaded, charges)):
-            return False
+        if charges:
+            charge = RequestCharge.of(loaded, charges)
+            statements = request_charge_statements(self._database.dialect, [charge])
+            if not self._database.run_transaction(statements):
+                return False
         flush = self._statements.flush() if durable else None
         if flush is not None:
             self._database.rows(flush)
@@ -342,7 +321,8 @@ class SqlStore:
             StoreUnavailableError: The database was unavailable at the start, or for a minute at one
                 batch. Call `purge` again.
         """
-        now = loading.loaded_now(self._database.rows(self._statements.instant()))
+        statement = loading.now_statement(self._database.dialect)
+        now = loading.loaded_now(self._database.rows(statement))
         run_sync(
             purge_database(
                 BlockingTransactions(self._database),
@@ -386,25 +366,11 @@ class AsyncSqlStore:
         await self._database.run_ddl(create_table_statements(self._database.dialect))
 
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Register an API key for a caller, or replace the caller of a registered key.
-
-        The next request is judged by that caller.
-
-        Args:
-            api_key: The key. Only its digest is stored.
-            caller: The caller of the key.
-
-        Raises:
-            StoreUnavailableError: The database failed, or refused every attempt. Call again.
-        """
-        await self._run_until_committed(self._statements.register(api_key.digest(), caller))
+        """Register an API key for a caller, as `SqlStore.register` does."""
+        await self._run_until_committed(self._statements.register(api_key, caller))
 
     async def withdraw(self, api_key: ApiKey) -> None:
-        """Make an API key unknown from the next request on.
-
-        Raises:
-            StoreUnavailableError: The database failed, or refused every attempt. Call again.
-        """
+        """Make an API key unknown from the next request on, as `SqlStore.withdraw` does."""
         await self._run_until_committed(storing.withdrawal_statement(api_key.digest()))
 
     async def _run_until_committed(self, statement: Statement) -> None:
@@ -412,13 +378,7 @@ class AsyncSqlStore:
         await run_until_committed(self._database, [statement], retrier)
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, or None for an unknown key.
-
-        A caller from the cache may be outdated; `load` returns the current one.
-
-        Args:
-            key_digest: The digest of the API key.
-        """
+        """Return the caller of an API key, as `SqlStore.caller_of` does."""
         known = self._statements.cached_caller(key_digest)
         return known or (await self.load(Needs(), key_digest)).caller
 
@@ -434,20 +394,7 @@ class AsyncSqlStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Store the changes and the page in one transaction.
-
-        Args:
-            loaded: The result of the load that the changes were decided from.
-            changes: The writes, and the effects and events for the outbox.
-            page: The hosted page to register, if any.
-
-        Returns:
-            True if everything was stored. False on a conflict, after which nothing was stored: load
-            again and decide again.
-
-        Raises:
-            ArgumentError: A write replaces a value that was not loaded.
-        """
+        """Store the changes and the page in one transaction, as `SqlStore.commit` does."""
         return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
     @property
@@ -467,32 +414,16 @@ class AsyncSqlStore:
         return True
 
     async def hosted_page(self, url: str) -> HostedPage | None:
-        """Return the hosted page of a URL, or None if the URL is unknown or has expired.
-
-        Raises the errors of `load`.
-        """
+        """Return the hosted page of a URL, as `SqlStore.hosted_page` does."""
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def outbox(self) -> list[dict[str, Json]]:
-        """Return the effects and events in the outbox as JSON, in the order of their numbers.
-
-        The method reads the whole outbox, so it is for tests; a server has an `AsyncOutbox` worker.
-        Raises the errors of `load`.
-        """
+        """Return the effects and events in the outbox, as `SqlStore.outbox` does."""
         rows = await self._database.rows(outbox_statements.messages_statement())
         return outbox_statements.documents(rows)
 
     async def purge(self) -> None:
-        """Delete expired values and the rows of erased app users, and finish interrupted sweeps.
-
-        A sweep revokes the connections that a tombstone ended.
-
-        Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
-        an erased app user are deleted once the messages about the user were delivered.
-
-        Raises:
-            StoreUnavailableError: The database was unavailable at the start, or for a minute at one
-                batch. Call `purge` again.
-        """
-        now = loading.loaded_now(await self._database.rows(self._statements.instant()))
+        """Delete expired values and erased users, and finish sweeps, as `SqlStore.purge` does."""
+        statement = loading.now_statement(self._database.dialect)
+        now = loading.loaded_now(await self._database.rows(statement))
         await purge_database(self._database, self, now=now, retrier=async_retrier(BATCH_POLICY))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
@@ -17,42 +17,31 @@ from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchange
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
-_Rows = Sequence[Sequence[object]]
+if TYPE_CHECKING:
+    from curae_lifecycle.stores.sql.store import Database, Rows
 
 _Result = TypeVar("_Result")
 
 
-class Transactions(Protocol):
-    """A blocking database that runs statements and transactions, for `BlockingTransactions`."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The database's dialect."""
-        ...
-
-    def rows(self, statement: Statement) -> _Rows:
-        """Run one statement as a separate transaction and return its rows."""
-        ...
-
-    def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction, and return whether it committed."""
-        ...
-
-
 class AsyncTransactions(Protocol):
-    """The part of an async database that a purge and an outbox worker need."""
+    """The part of an `AsyncDatabase` that a purge and an outbox worker need."""
 
     @property
     def dialect(self) -> Dialect:
         """The database's dialect."""
         ...
 
-    async def rows(self, statement: Statement) -> _Rows:
+    async def rows(self, statement: Statement) -> Rows:
         """Run one statement as a separate transaction and return its rows."""
         ...
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction, and return whether it committed."""
+        """Run statements in one transaction.
+
+        Returns:
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+        """
         ...
 
 
@@ -65,7 +54,7 @@ class BlockingTransactions:
         database: The blocking database.
     """
 
-    def __init__(self, database: Transactions) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     @property
@@ -73,7 +62,7 @@ class BlockingTransactions:
         """The database's dialect."""
         return self._database.dialect
 
-    async def rows(self, statement: Statement) -> _Rows:
+    async def rows(self, statement: Statement) -> Rows:
         """Run one statement as a separate transaction and return its rows."""
         return self._database.rows(statement)
 
@@ -103,7 +92,7 @@ class RetriedTransactions:
         """The database's dialect."""
         return self.database.dialect
 
-    async def rows(self, statement: Statement) -> _Rows:
+    async def rows(self, statement: Statement) -> Rows:
         """Run one statement as a separate transaction and return its rows.
 
         Raises:

@@ -150,7 +150,7 @@ class Shipped(RuleBasedStateMachine):
         self.begun_by: list[Process] = []
         self.broken: list[str] = []
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(outbox_statements, "now_parameter", lambda _: self.clock())
+        self.patched.setattr(outbox_statements, "now_values", lambda _: (self.clock(),))
         clocks = SimpleNamespace(monotonic=lambda: self.now)
         self.patched.setattr(outbox_worker, "time", clocks)
         self.patched.setattr(retry, "time", clocks)

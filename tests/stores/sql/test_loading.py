@@ -164,18 +164,17 @@ def test_snapshot_is_the_same_for_loaded_rows_in_any_order(
     is_reversed: bool,
 ) -> None:
     del store  # It has stored the values.
-    rows = sqlite_database.rows(load_statement(Dialect.SQLITE, needs, key_digest=None, clock=1))
+    rows = sqlite_database.rows(load_statement(Dialect.SQLITE, needs, None))
     snapshot = parse_loaded(needs, rows[::-1] if is_reversed else rows).snapshot
     first = () if snapshot.connection is None else (snapshot.connection,)
     assert [*first, *snapshot.following, *snapshot.connections] == expected
 
 
-@pytest.mark.parametrize("clock", [None, 7])
-def test_load_statements_have_one_placeholder_per_value(clock: int | None) -> None:
-    dialect = Dialect.MARIADB if clock is None else Dialect.SQLITE
+@pytest.mark.parametrize("dialect", Dialect)
+def test_load_statements_have_one_placeholder_per_value(dialect: Dialect) -> None:
     for statement in (
-        now_statement(dialect, clock),
-        page_statement(dialect, "digest", clock),
-        load_statement(dialect, Needs(), key_digest="digest", clock=clock),
+        now_statement(dialect),
+        page_statement(dialect, "digest"),
+        load_statement(dialect, Needs(), "digest"),
     ):
         assert statement.text.count("?") == len(statement.values)

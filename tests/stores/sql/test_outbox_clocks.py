@@ -16,7 +16,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.sql import outbox_statements
-from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
+from curae_lifecycle.stores.sql.clock import NOW_SQL, now_values
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import Due, due_messages
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
@@ -51,8 +51,8 @@ class World:
 
     def now(self) -> int:
         """Return what the clock shows, in microseconds since 1970."""
-        at = now_parameter(self.database.dialect)
-        clock = Statement(f"SELECT {self[self.database.dialect]}", () if at is None else (at,))
+        dialect = self.database.dialect
+        clock = Statement(f"SELECT {self[dialect]}", now_values(dialect))
         return int(str(self.database.rows(clock)[0][0]))
 
     def post(self, *subjects: str) -> None:

@@ -18,7 +18,7 @@ from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql import outbox_worker
-from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
+from curae_lifecycle.stores.sql.clock import NOW_SQL, now_values
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import (
     due_messages,
@@ -82,8 +82,8 @@ def test_invalid_outbox_worker_settings_raise_argument_error(name: str, wrong: f
 
 def instant(database: Database) -> int:
     """Return the database's clock, in microseconds."""
-    at = now_parameter(database.dialect)
-    statement = Statement(f"SELECT {NOW_SQL[database.dialect]}", () if at is None else (at,))
+    dialect = database.dialect
+    statement = Statement(f"SELECT {NOW_SQL[dialect]}", now_values(dialect))
     return int(str(database.rows(statement)[0][0]))
 
 

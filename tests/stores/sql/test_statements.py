@@ -354,7 +354,7 @@ def test_mariadb_statements_set_engine_and_collation() -> None:
     assert registered.text.endswith(
         "ON DUPLICATE KEY UPDATE version = VALUES(version), document = VALUES(document)"
     )
-    now = loading.now_statement(Dialect.MARIADB, None)
+    now = loading.now_statement(Dialect.MARIADB)
     assert "UTC_TIMESTAMP(6)" in now.text
 
 
