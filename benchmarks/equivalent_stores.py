@@ -284,11 +284,6 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         for other in ("key=None", "")
     },
     (
-        "stores.sql.outbox_statements.messages_statement",
-        'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())',
-        'return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", )',
-    ): "A statement has no values by default.",
-    (
         "stores.sql.outbox_worker._run",
         '_LOG.warning("%s", error)',
         "_LOG.warning(error)",
@@ -363,23 +358,15 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         )
     },
     (
-        "stores.sql.purging._purge_erasure",
-        "statements += [gone, _erasure_deletion(key, era)]",
-        "statements = [gone, _erasure_deletion(key, era)]",
-    ): "There is no statement before.",
-    (
         "stores.sql.engine_factory._forget_connections",
         "engine.dispose(close=False)",
         "engine.dispose(close=None)",
     ): "SQLAlchemy asks only whether it is true.",
-    **{
-        (
-            "stores.sql.purging._purge_erasures",
-            each,
-            "break",
-        ): "The next query begins after this row."
-        for each in ("continue", "continue (place 2)", "continue (place 3)")
-    },
+    (
+        "stores.sql.purging._purge_erasures",
+        "continue",
+        "break",
+    ): "The next query begins after this row.",
     (
         "stores.sql.schema._columns",
         '" ".join(types.get(word, word) for word in column.split(" ")) for column in columns',

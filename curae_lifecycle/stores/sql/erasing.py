@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import attrs
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.hosted_page import PageKind, user_subject
-from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import BindingWrite
 from curae_lifecycle.stores.keys import coordinate_key, key_of
 from curae_lifecycle.stores.retry import blocking_retrier
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import record
+from curae_lifecycle.stores.sql.loading import loaded_now, now_statement
 from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_statements
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.stores.sql.storing import erasure_statement, format_era
-from curae_lifecycle.stores.sql.transactions import BlockingTransactions, run_until_committed
+from curae_lifecycle.stores.sql.transactions import (
+    BlockingTransactions,
+    RetriedTransactions,
+    run_until_committed,
+)
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
 
 
@@ -61,35 +66,38 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
         coordinate: The app user. The same user id in another app is a different coordinate.
 
     Raises:
-        StoreUnavailableError: The database failed in every attempt. Call `erase` again.
+        StoreUnavailableError: The database failed for a minute. Call `erase` again.
         MalformedError: A stored value of the app user is not one that this library wrote.
         NewerFormatError: A newer release stored a value of the app user.
     """
-    store = SqlStore(database)
-    key = coordinate_key(coordinate)
-    answer = record(store, Tombstoned(coordinate), retry_policy=BATCH_POLICY)
+    answer = record(SqlStore(database), Tombstoned(coordinate), retry_policy=BATCH_POLICY)
     assert isinstance(answer, Done)  # noqa: S101 - a tombstone without `happened_at` is no copy
     write = next(each for each in answer.value.writes if isinstance(each, BindingWrite))
-    era = format_era(write.after.era)
-    loaded = store.load(Needs())
-    due_at = to_epoch_microseconds(loaded.now) + CLOCK_TOLERANCE
-    marks = [erasure_statement(database.dialect, key, era=era, due_at=due_at)]
-    user_id = write.after.user_id
-    if user_id is not None:
-        page = key_of(PageKind.USER, user_subject(coordinate, user_id))
+    retrier = blocking_retrier(BATCH_POLICY)
+    retried = RetriedTransactions(BlockingTransactions(database), retrier)
+    return run_sync(_mark_erased(retried, write.after))
+
+
+async def _mark_erased(
+    database: RetriedTransactions, tombstone: LimitedAccountAppBinding
+) -> Erasure:
+    dialect, coordinate = database.dialect, tombstone.coordinate
+    key, era = coordinate_key(coordinate), format_era(tombstone.era)
+    now = loaded_now(await database.rows(now_statement(dialect)))
+    due_at = to_epoch_microseconds(now) + CLOCK_TOLERANCE
+    marks = [erasure_statement(dialect, key, era=era, due_at=due_at)]
+    if tombstone.user_id is not None:
+        page = key_of(PageKind.USER, user_subject(coordinate, tombstone.user_id))
         marks.append(Statement("DELETE FROM curae_page WHERE subject = ?", (page,)))
-    run_sync(
-        run_until_committed(
-            BlockingTransactions(database), statements=marks, retrier=blocking_retrier(BATCH_POLICY)
-        )
-    )
+    await run_until_committed(database, marks, database.retrier)
     connections, sessions = [
-        tuple(str(id_) for (id_,) in database.rows(each)) for each in erased_statements(key, (era,))
+        tuple(str(id_) for (id_,) in await database.rows(each))
+        for each in erased_statements(key, (era,))
     ]
     erased = Erased(connections, sessions, coordinate)
     waiting = 0
-    for each in map(count_statement, erased.message_key_batches()):
-        ((found,),) = database.rows(each)
+    for batch in erased.message_key_batches():
+        ((found,),) = await database.rows(count_statement(batch))
         assert isinstance(found, int)  # noqa: S101 - COUNT returns an integer
         waiting += found
     return Erasure(len(connections), len(sessions), waiting)

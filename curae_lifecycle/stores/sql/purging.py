@@ -7,7 +7,8 @@ delivered**.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -82,25 +83,29 @@ async def _delete_expired(database: RetriedTransactions, purge: Purge) -> None:
 
 async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier: Retrier) -> None:
     after = ""
-    while True:
-        rows = await database.rows(
-            Statement(
-                "SELECT id, document FROM curae_binding WHERE unswept = 1 AND id > ? "
-                f"ORDER BY id LIMIT {_ROWS_PER_STATEMENT}",
-                (after,),
-            )
+    while rows := await database.rows(
+        Statement(
+            "SELECT id, document FROM curae_binding WHERE unswept = 1 AND id > ? "
+            f"ORDER BY id LIMIT {_ROWS_PER_STATEMENT}",
+            (after,),
         )
+    ):
         for id_, document in rows:
             after = str(id_)
-            try:
+            with _log_unreadable("a sweep"):
                 binding = _parse_binding(document)
                 await sweep(store, binding.coordinate, retrier=retrier)
-            except NewerFormatError as error:
-                _LOG.warning("a sweep is left to a newer release: %s", error)
-            except MalformedError as error:
-                _LOG.error("a sweep is left: a row is malformed: %s", error)
-        if not rows:
-            return
+
+
+@contextmanager
+def _log_unreadable(work: str) -> Generator[None]:
+    # Ends the block at a stored value that cannot be read, and logs which work is left.
+    try:
+        yield
+    except NewerFormatError as error:
+        _LOG.warning("%s is left to a newer release: %s", work, error)
+    except MalformedError as error:
+        _LOG.error("%s is left: a row is malformed: %s", work, error)
 
 
 def _parse_binding(document: object) -> LimitedAccountAppBinding:
@@ -173,33 +178,24 @@ def count_statement(subjects: tuple[str, ...]) -> Statement:
 
 async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
     after = ""
-    while True:
-        rows = await database.rows(
-            Statement(
-                "SELECT e.id, e.era, b.version, b.document FROM curae_erasure e "
-                "LEFT JOIN curae_binding b ON b.id = e.id "
-                f"WHERE e.due_at <= ? AND e.id > ? ORDER BY e.id LIMIT {_ROWS_PER_STATEMENT}",
-                (now, after),
-            )
+    while rows := await database.rows(
+        Statement(
+            "SELECT e.id, e.era, b.version, b.document FROM curae_erasure e "
+            "LEFT JOIN curae_binding b ON b.id = e.id "
+            f"WHERE e.due_at <= ? AND e.id > ? ORDER BY e.id LIMIT {_ROWS_PER_STATEMENT}",
+            (now, after),
         )
+    ):
         for id_, era, version, document in rows:
             after = str(id_)
             assert isinstance(era, int)  # noqa: S101 - the column holds integers
             if document is None:
                 await database.run_transaction([_erasure_deletion(after, era)])
                 continue
-            try:
-                binding = _parse_binding(document)
-            except NewerFormatError as error:
-                _LOG.warning("an erasure is left to a newer release: %s", error)
-                continue
-            except MalformedError as error:
-                _LOG.error("an erasure is left: its binding is malformed: %s", error)
-                continue
             assert isinstance(version, int)  # noqa: S101 - as `era`
-            await _purge_erasure(database, after, era=era, version=version, binding=binding)
-        if not rows:
-            return
+            with _log_unreadable("an erasure"):
+                binding = _parse_binding(document)
+                await _purge_erasure(database, after, era=era, version=version, binding=binding)
 
 
 async def _purge_erasure(
@@ -227,19 +223,20 @@ async def _purge_erasure(
         if not await database.run_transaction(deletion):
             # A concurrent transaction won. The mark stays, so the next purge deletes the rest.
             return
-    statements: list[Statement] = []
     if not is_tombstoned:
         # Another user is bound.
-        statements.append(_erasure_deletion(key, era))
+        statements = [_erasure_deletion(key, era)]
     elif not await _is_used(database, key, kept_eras):
         gone = Statement(
             "DELETE FROM curae_binding WHERE id = ? AND version = ?", (key, version), 1
         )
-        statements += [gone, _erasure_deletion(key, era)]
+        statements = [gone, _erasure_deletion(key, era)]
     elif binding.user_id is not None:
-        statements.append(
+        statements = [
             clear_user_statement(database.dialect, key=key, version=version, binding=binding)
-        )
+        ]
+    else:
+        return
     await database.run_transaction(statements)
 
 

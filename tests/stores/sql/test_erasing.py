@@ -20,7 +20,8 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.stores.sql.mariadb_on_sqlite import MariadbOnSqlite
 from tests.support.server import API_KEY, CALLER, request
-from tests.support.sql.databases import Clocked
+from tests.support.serving import fake_time
+from tests.support.sql.databases import Clocked, Failing
 from tests.support.strategies import COORDINATE, START, pending
 
 MINT = RandomIds("https://connect.example/")
@@ -70,3 +71,17 @@ def test_erasure_deletes_only_the_hosted_page_of_its_user(sqlite_database: SqlDa
         assert store.commit(store.load(Needs()), Changes(), page)
     erase(database, COORDINATE)
     assert [store.hosted_page(url) is None for url in users] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["INTO curae_erasure", "SELECT 'now'", "SELECT id FROM curae_session", "COUNT(*)"]
+)
+def test_erase_retries_each_step_while_the_database_is_down(
+    sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    fake_time(monkeypatch)
+    SqlStore(sqlite_database).create_tables()
+    bind(SqlStore(sqlite_database))
+    failing = Failing(sqlite_database, text, 3)
+    assert erase(failing, COORDINATE).sessions == 1
+    assert failing.times == 0

@@ -31,7 +31,7 @@ from tests.stores.formats import VALUES
 from tests.stores.sql.expiring import put_row
 from tests.stores.sql.posting import post
 from tests.support.serving import fake_time, run_async
-from tests.support.sql.databases import Clocked, Counted, Forwarding
+from tests.support.sql.databases import Clocked, Counted, Failing
 from tests.support.strategies import COORDINATE, START, pending, uuid
 
 USERS = [attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")) for number in range(5)]
@@ -109,33 +109,6 @@ def test_purge_begins_each_batch_where_the_last_one_ended(
     assert begun == [EARLIEST, 1, 3]
     deleted = [each for (each, *_) in counted.changed if "FROM curae_record" in each.text]
     assert [each.values[0] for each in deleted] == begun
-
-
-@attrs.define
-class Failing(Forwarding):
-    """A database that is unavailable for some statements on a table.
-
-    Attributes:
-        text: A part of these statements.
-        times: How many of them fail.
-    """
-
-    text: str = ""
-    times: int = 0
-
-    def rows(self, statement: Statement) -> Rows:
-        self._fail(statement)
-        return super().rows(statement)
-
-    def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        for each in statements:
-            self._fail(each)
-        return super().run_transaction(statements)
-
-    def _fail(self, statement: Statement) -> None:
-        if self.times and self.text in statement.text:
-            self.times -= 1
-            raise StoreUnavailableError("down")
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -282,7 +255,7 @@ def test_purge_logs_and_keeps_erased_user_with_malformed_binding(
     purge_later(database)
     assert [count(database, f"curae_{each}") for each in ("erasure", "binding")] == [1, 1]
     (message,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
-    assert message == "an erasure is left: its binding is malformed: the document: NOT_JSON"
+    assert message == "an erasure is left: a row is malformed: the document: NOT_JSON"
 
 
 def test_purge_deletes_erasure_rows_of_users_without_a_binding(database: Deleting) -> None:

@@ -10,6 +10,7 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 from tests.support.strategies import START
@@ -69,6 +70,33 @@ class AsyncClocked:
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         return await self.database.run_transaction(statements)
+
+
+@attrs.define
+class Failing(Forwarding):
+    """A database that is unavailable for some statements on a table.
+
+    Attributes:
+        text: A part of these statements.
+        times: How many of them fail.
+    """
+
+    text: str = ""
+    times: int = 0
+
+    def rows(self, statement: Statement) -> Rows:
+        self._fail(statement)
+        return super().rows(statement)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        for each in statements:
+            self._fail(each)
+        return super().run_transaction(statements)
+
+    def _fail(self, statement: Statement) -> None:
+        if self.times and self.text in statement.text:
+            self.times -= 1
+            raise StoreUnavailableError("down")
 
 
 def with_driver(url: str, driver: str) -> str:
