@@ -49,7 +49,7 @@ from curae_lifecycle.rules.values import (
     from_epoch_microseconds,
     to_epoch_microseconds,
 )
-from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
@@ -68,6 +68,8 @@ from curae_lifecycle.stores.formats import Document, NewerFormatError, number_do
 from curae_lifecycle.stores.keys import key_of, rate_key
 from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.stores.wiring import check_async_store, check_store
 from curae_lifecycle.web.json import MalformedError
 
@@ -110,12 +112,11 @@ class RedisLimitsStore:
 
     def __init__(self, store: Store, client: Redis) -> None:
         check_store(store, "AsyncRedisLimitsStore")
-        self._store = store
-        self._client = client
+        self._store = AsyncRedisLimitsStore(as_async_store(store), _AsyncClient(client))
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key from the other store, or None for an unknown key."""
-        return self._store.caller_of(key_digest)
+        return run_sync(self._store.caller_of(key_digest))
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         """Load the rate limits from Redis, and all other values and `now` from the other store.
@@ -125,13 +126,7 @@ class RedisLimitsStore:
             NewerFormatError: A newer release stored a limit in a form that this one cannot read.
             MalformedError: The text of a limit is not one that this library wrote.
         """
-        loaded = self._store.load(_without_limits(needs), key_digest)
-        keys = _rate_keys(needs)
-        if not keys:
-            return _with_limits(needs, loaded, ())
-        with _store_errors():
-            held = self._client.execute_command("MGET", *map(_name, keys))
-        return _with_limits(needs, loaded, _states(keys, held))
+        return run_sync(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Charge the limits in Redis, then commit everything else to the other store.
@@ -149,30 +144,7 @@ class RedisLimitsStore:
             StoreUnavailableError: Redis or the other store failed. The charge may stay.
             ArgumentError: `loaded` is not a result of this store's `load`.
         """
-        inner, others, charge = _split(loaded, changes)
-        if charge is None:
-            return self._store.commit(inner, others, page)
-        result = self._run(CHARGE, charge.names, charge.charge_arguments())
-        if result is None:
-            return False
-        if _is_nothing(others, page):
-            return True
-        try:
-            stored = self._store.commit(inner, others, page)
-        except (StoreFullError, StoreUnchangedError, ArgumentError):
-            self._run(GIVE_BACK, charge.names, charge.give_back_arguments(result))
-            raise
-        if not stored:
-            self._run(GIVE_BACK, charge.names, charge.give_back_arguments(result))
-        return stored
-
-    def _run(self, script: Script, names: Sequence[str], arguments: Sequence[Value]) -> object:
-        parameters = (len(names), *names, *arguments)
-        with _store_errors():
-            try:
-                return self._client.execute_command("EVALSHA", script.digest, *parameters)
-            except NoScriptError:
-                return self._client.execute_command("EVAL", script.text, *parameters)
+        return run_sync(self._store.commit(loaded, changes, page))
 
 
 class AsyncRedisLimitsStore:
@@ -193,17 +165,11 @@ class AsyncRedisLimitsStore:
         self._client = client
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the other store, or None for an unknown key."""
+        """Return the caller of an API key, as `RedisLimitsStore.caller_of` does."""
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load the rate limits from Redis, and all other values and `now` from the other store.
-
-        Raises:
-            StoreUnavailableError: Redis or the other store failed.
-            NewerFormatError: A newer release stored a limit in a form that this one cannot read.
-            MalformedError: The text of a limit is not one that this library wrote.
-        """
+        """Load the limits and all other values, as `RedisLimitsStore.load` does."""
         loaded = await self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
         if not keys:
@@ -215,28 +181,14 @@ class AsyncRedisLimitsStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Charge the limits in Redis, then commit everything else to the other store.
-
-        The charge is given back if it is certain that the other store stored nothing.
-
-        Returns:
-            True if everything was stored. False on a conflict, or if a limit no longer admits the
-            request: load again and decide again.
-
-        Raises:
-            StoreFullError: The other store is full. The charge was given back.
-            StoreUnchangedError: The other store failed and stored nothing. The charge was given
-                back.
-            StoreUnavailableError: Redis or the other store failed. The charge may stay.
-            ArgumentError: `loaded` is not a result of this store's `load`.
-        """
+        """Charge the limits in Redis, then commit the rest, as `RedisLimitsStore.commit` does."""
         inner, others, charge = _split(loaded, changes)
         if charge is None:
             return await self._store.commit(inner, others, page)
         result = await self._run(CHARGE, charge.names, charge.charge_arguments())
         if result is None:
             return False
-        if _is_nothing(others, page):
+        if page is None and others == NO_CHANGES:
             return True
         try:
             stored = await self._store.commit(inner, others, page)
@@ -256,6 +208,16 @@ class AsyncRedisLimitsStore:
                 return await self._client.execute_command("EVALSHA", script.digest, *parameters)
             except NoScriptError:
                 return await self._client.execute_command("EVAL", script.text, *parameters)
+
+
+@attrs.frozen
+class _AsyncClient:
+    """A blocking client as an async one; its commands block and never suspend."""
+
+    client: Redis = attrs.field(repr=False)
+
+    async def execute_command(self, *command: Value) -> object:
+        return self.client.execute_command(*command)
 
 
 # --- Loading ----------------------------------------------------------------------------------
@@ -326,10 +288,6 @@ def _split(loaded: Loaded, changes: Changes) -> tuple[Loaded, Changes, _Charge |
         raise ArgumentError("loaded", "a result of this store's load")
     charge = _Charge.of(rates, to_epoch_microseconds(loaded.now)) if rates else None
     return loaded.seen, attrs.evolve(changes, writes=others), charge
-
-
-def _is_nothing(changes: Changes, page: HostedPage | None) -> bool:
-    return page is None and not (changes.writes or changes.effects or changes.events)
 
 
 @attrs.frozen

@@ -25,9 +25,9 @@ SQLITE_CLOCK: Final[ContextVar[Callable[[], int] | None]] = ContextVar("SQLITE_C
 def now_values(dialect: Dialect) -> tuple[int, ...]:
     """Return the values for the `?` in `NOW_SQL`.
 
-    For SQLite that is one value, in microseconds since 1970: this machine's clock, or `SQLITE_CLOCK`
-    if that is set. For the other databases there is none: their `NOW_SQL` has no `?` and reads the
-    database's clock.
+    For SQLite that is one value, in microseconds since 1970: this machine's clock, or
+    `SQLITE_CLOCK` if that is set. For the other databases there is none: their `NOW_SQL` has no `?`
+    and reads the database's clock.
     """
     if dialect is not Dialect.SQLITE:
         return ()
