@@ -14,7 +14,6 @@ _ANY_CASE: Final = "Python reads the name of infinity in either case."
 _FALSY: Final = "It is only asked whether it is true."
 _NOT_NONE: Final = "The callers that can get it only ask whether it is None."
 _DROPPED: Final = "`ObjectCodec` names the member at fault, and drops this error with its words."
-_SET_LATER: Final = "`create_engine` sets the options before it reads them."
 _NEWEST: Final = "A document of the newest form is read the same after its upgrades: it has none."
 _SETS: Final = (
     'sets = ", ".join(["version = version + 1", *(f"{name} = {new[name]}" for name in names)])'
@@ -252,16 +251,6 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         'dialect = Dialect(driver.partition("+")[0])',
         'dialect = Dialect(driver.rpartition("+")[0])',
     ): "The name of a driver has one plus sign.",
-    (
-        "stores.sql.engine_factory._settings",
-        "execution_options={},",
-        "execution_options=None,",
-    ): _SET_LATER,
-    (
-        "stores.sql.engine_factory._settings",
-        "execution_options={}, )",
-        ")",
-    ): _SET_LATER,
     (
         "stores.sql.engine_factory._count_until_closed",
         "if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import PoolProxiedConnection
@@ -30,7 +30,6 @@ from curae_lifecycle.stores.sql.engine_factory import (
     bounds_of,
     create_engine,
     create_engine_async,
-    dialect_of,
 )
 from curae_lifecycle.stores.sql.failures import (
     has_connect_error_code,
@@ -64,8 +63,8 @@ class SqlDatabase:
         allowed = f"an engine from create_engine: {_fix_of(engine)}"
         check_type("engine", engine, sa.Engine, allowed=allowed)
         self._engine = engine
-        self._dialect = dialect_of(engine)
         self._bounds = bounds_of(engine)
+        self._dialect = Dialect(engine.dialect.name)
         self._error = _error_of(engine)
 
     @property
@@ -107,42 +106,39 @@ class SqlDatabase:
         bounds = self._bounds
         if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
             raise StoreUnchangedError("no connection was free in time")
-        closing: list[socket.socket] = []
+        closing: socket.socket | None = None
         try:
-            return self._with_pooled_connection(act, closing)
+            pool = self._engine.pool
+            pooled = self._connect()
+            connection = connection_of(self._dialect, pooled.driver_connection)
+            try:
+                connection.set_lock_timeout(seconds_left(bounds.wait))
+                return act(connection)
+            except BaseException:
+                with suppress(self._error):
+                    connection.rollback()
+                if not connection.is_idle:
+                    # The connection is lost, and others of the pool may be too: drop them all.
+                    closing = _invalidate(pooled, connection)
+                    self._engine.dispose()
+                raise
+            finally:
+                if self._engine.pool is not pool and pooled.is_valid:
+                    # The pool was replaced meanwhile. The old one would keep this connection open
+                    # and never use it again.
+                    closing = _invalidate(pooled, connection)
+                pooled.close()
         finally:
-            bounds.release_when_closed(closing.pop() if closing else None)
+            bounds.release_when_closed(closing)
 
-    def _with_pooled_connection(
-        self, act: Callable[[DriverConnection], _Result], closing: list[socket.socket]
-    ) -> _Result:
-        # If it closes the connection, it adds the connection's socket to `closing`.
-        pool = self._engine.pool
+    def _connect(self) -> PoolProxiedConnection:
         try:
-            pooled = self._engine.raw_connection()
+            return self._engine.raw_connection()
         except (self._error, PoolTimeoutError, OSError) as error:
             _reraise_unconnected(self._dialect, error)
         except DBAPIError as error:
             # SQLAlchemy asks the server for its version on the first connection, and wraps errors.
             _reraise_unconnected(self._dialect, cast("Exception", error.orig))
-        connection = connection_of(self._dialect, pooled.driver_connection)
-        try:
-            connection.set_lock_timeout(seconds_left(self._bounds.wait))
-            return act(connection)
-        except BaseException:
-            with suppress(self._error):
-                connection.rollback()
-            if not connection.is_idle:
-                # The connection is lost, and others of the pool may be too: drop them all.
-                _invalidate(pooled, connection, closing)
-                self._engine.dispose()
-            raise
-        finally:
-            if self._engine.pool is not pool and pooled.is_valid:
-                # The pool was replaced meanwhile. The old one would keep this connection open
-                # and never use it again.
-                _invalidate(pooled, connection, closing)
-            pooled.close()
 
 
 class AsyncSqlDatabase:
@@ -234,31 +230,23 @@ def _fix_of(value: object) -> str:
     return f"{type(value).__name__} is no engine"
 
 
-_BEGIN: Final = Statement("BEGIN")
-_COMMIT: Final = Statement("COMMIT")
+def _transaction_steps(dialect: Dialect, statements: Sequence[Statement]) -> Sequence[Statement]:
+    if dialect is Dialect.POSTGRESQL:
+        statements = combine_in_batches(statements)
+        if len(statements) == 1:
+            return statements
+    return _in_transaction(dialect, statements)
 
 
-def _transaction_steps(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement]:
-    match dialect:
-        case Dialect.SQLITE:
-            # A plain BEGIN would fail if the transaction read first and another one wrote since.
-            return [Statement("BEGIN IMMEDIATE"), *statements, _COMMIT]
-        case Dialect.MARIADB:
-            return [_BEGIN, *statements, _COMMIT]
-        case Dialect.POSTGRESQL:
-            joined = combine_in_batches(statements)
-            return joined if len(joined) == 1 else [_BEGIN, *joined, _COMMIT]
+def _ddl_steps(dialect: Dialect, statements: Sequence[Statement]) -> Sequence[Statement]:
+    # MariaDB commits each DDL statement by itself.
+    return statements if dialect is Dialect.MARIADB else _in_transaction(dialect, statements)
 
 
-def _ddl_steps(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement]:
-    match dialect:
-        case Dialect.SQLITE:
-            return _transaction_steps(dialect, statements)
-        case Dialect.MARIADB:
-            # MariaDB commits each DDL statement by itself.
-            return [*statements]
-        case Dialect.POSTGRESQL:
-            return [_BEGIN, *statements, _COMMIT]
+def _in_transaction(dialect: Dialect, statements: Sequence[Statement]) -> Sequence[Statement]:
+    # On SQLite, a plain BEGIN would fail if the transaction read first and another one wrote since.
+    begin = "BEGIN IMMEDIATE" if dialect is Dialect.SQLITE else "BEGIN"
+    return [Statement(begin), *statements, Statement("COMMIT")]
 
 
 def _run_all(connection: DriverConnection, statements: Sequence[Statement]) -> bool:
@@ -271,13 +259,13 @@ def _run_all(connection: DriverConnection, statements: Sequence[Statement]) -> b
 
 
 def _invalidate(
-    pooled: PoolProxiedConnection, connection: DriverConnection, closing: list[socket.socket]
-) -> None:
+    pooled: PoolProxiedConnection, connection: DriverConnection
+) -> socket.socket | None:
+    # Closes a connection, and returns a second handle of its socket, which the server closes later.
     handle = connection.duplicate_socket()
-    if handle is not None:
-        closing.append(handle)
     pooled.info[COUNTED] = True
     pooled.invalidate()
+    return handle
 
 
 def _error_of(engine: sa.Engine) -> type[Exception]:

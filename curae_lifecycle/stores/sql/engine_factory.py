@@ -10,7 +10,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Mapping
 from threading import BoundedSemaphore, Thread
-from typing import TYPE_CHECKING, Final, NotRequired, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 from urllib.parse import unquote
 
 import attrs
@@ -112,10 +112,18 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
         ModuleNotFoundError: The driver is not installed.
     """
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
-    settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
     bounds = Bounds(timeout, pool_size)
-    settings["execution_options"] = {_BOUNDS_OPTION: bounds}
-    engine = sa.create_engine(parsed, **settings)
+    engine = sa.create_engine(
+        parsed,
+        connect_args=_connect_args(parsed, dialect, timeout),
+        pool_timeout=timeout,
+        pool_size=pool_size,
+        max_overflow=0,
+        # `SqlDatabase` ends every transaction itself, so the pool has nothing to reset.
+        pool_reset_on_return=None,
+        execution_options={_BOUNDS_OPTION: bounds},
+        **_dialect_options(dialect),
+    )
     match dialect:
         case Dialect.SQLITE:
             event.listen(engine, "connect", _enable_wal)
@@ -180,22 +188,12 @@ def create_engine_async(
     return AsyncEngine(dialect, pool, connector.errors)
 
 
-def dialect_of(engine: sa.Engine) -> Dialect:
-    """Return the dialect of an engine from `create_engine`.
-
-    Raises:
-        ArgumentError: Another function made the engine, so nothing ensures that its connections
-            autocommit.
-    """
-    bounds_of(engine)
-    return Dialect(engine.dialect.name)
-
-
 def bounds_of(engine: sa.Engine) -> Bounds:
     """Return the `Bounds` of an engine from `create_engine`.
 
     Raises:
-        ArgumentError: Another function made the engine.
+        ArgumentError: Another function made the engine, so nothing ensures that its connections
+            autocommit.
     """
     found = engine.get_execution_options().get(_BOUNDS_OPTION)
     if found is None:
@@ -271,30 +269,13 @@ def _refusal(name: str, drivers: Mapping[str, str]) -> str:
     return f"the URL of a database with {kind} driver ({listed}); {name} {reason}"
 
 
-class _Settings(TypedDict):
-    connect_args: dict[str, object]
-    pool_timeout: float
-    pool_size: int
-    max_overflow: int
-    pool_reset_on_return: None
-    execution_options: dict[str, object]
-    use_native_hstore: NotRequired[bool]
+class _DialectOptions(TypedDict, total=False):
+    use_native_hstore: bool
 
 
-def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Settings:
-    settings = _Settings(
-        connect_args=_connect_args(url, dialect, wait),
-        pool_timeout=wait,
-        pool_size=pool_size,
-        max_overflow=0,
-        # `SqlDatabase` ends every transaction itself, so the pool has nothing to reset.
-        pool_reset_on_return=None,
-        execution_options={},
-    )
-    if dialect is Dialect.POSTGRESQL:
-        # Each new connection would query the type hstore otherwise, which no table uses.
-        settings["use_native_hstore"] = False
-    return settings
+def _dialect_options(dialect: Dialect) -> _DialectOptions:
+    # Each new connection would query the type hstore otherwise, which no table uses.
+    return {"use_native_hstore": False} if dialect is Dialect.POSTGRESQL else {}
 
 
 def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, object]:
@@ -322,20 +303,19 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
             }
 
 
-class _Connect(Protocol):
-    def __call__(
-        self, dialect: object, record: object, args: object, named: dict[str, object], /
-    ) -> object: ...
-
-
-def _connect_with_timeout(seconds: float) -> _Connect:
+def _connect_with_timeout(
+    seconds: float,
+) -> Callable[[object, object, object, dict[str, object]], object]:
     # Imported here because psycopg is needed for PostgreSQL alone.
     from curae_lifecycle.stores.sql.postgresql import BoundedConnection  # noqa: PLC0415
 
     replication = Replication()
 
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
-        parameters = _connection_parameters(named)
+        # The other arguments concern statements that SQLAlchemy builds.
+        parameters = {
+            name: str(value) for name, value in named.items() if isinstance(value, str | int)
+        }
         return BoundedConnection.connect_with_timeout(seconds, parameters, replication)
 
     return connect
@@ -355,11 +335,6 @@ def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, Connecti
             bounds.release_when_closed(socket_of(connection))
 
     return close
-
-
-def _connection_parameters(named: dict[str, object]) -> dict[str, str]:
-    # The other arguments concern statements that SQLAlchemy builds.
-    return {name: str(value) for name, value in named.items() if isinstance(value, str | int)}
 
 
 def _enable_wal(connection: sqlite3.Connection, _: object) -> None:

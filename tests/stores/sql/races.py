@@ -14,7 +14,6 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.sql.drivers import connection_of
 from curae_lifecycle.stores.sql.engine import SqlDatabase, _run_all, _transaction_steps
-from curae_lifecycle.stores.sql.engine_factory import dialect_of
 from curae_lifecycle.stores.sql.failures import is_conflict
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
@@ -137,7 +136,7 @@ def overlapping(engine: sa.Engine) -> Interleaving[SqlStore]:
 @contextmanager
 def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callable[[], bool]]:
     """Run a transaction up to its end; yield a function that ends it and says if it committed."""
-    dialect = dialect_of(engine)
+    dialect = Dialect(engine.dialect.name)
     pooled = engine.raw_connection()
     connection = connection_of(dialect, pooled.driver_connection)
     steps = [step for step in _transaction_steps(dialect, statements) if step.text not in _ENDS]

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.stores.sql.engine import create_engine, create_engine_async
-from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of, dialect_of
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
+from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.session_settings import mariadb_limits
@@ -109,15 +109,14 @@ def test_engine_decodes_the_name_of_a_database_once(
 def test_engine_uses_the_driver_of_its_url(begins: str, driver: str) -> None:
     engine = create_engine(f"{begins}:///file:kept?mode=rwc&uri=true")
     assert engine.url.drivername == driver
-    assert dialect_of(engine) is Dialect(driver.partition("+")[0])
+    assert SqlDatabase(engine).dialect is Dialect(driver.partition("+")[0])
 
 
 def test_engine_not_made_by_create_engine_raises() -> None:
-    for ask in (bounds_of, dialect_of):
-        with pytest.raises(ArgumentError) as raised:
-            ask(sa.create_engine("sqlite:///never-opened.db"))
-        allowed = "an engine from create_engine of stores.sql.engine"
-        assert (raised.value.argument, raised.value.allowed) == ("engine", allowed)
+    with pytest.raises(ArgumentError) as raised:
+        SqlDatabase(sa.create_engine("sqlite:///never-opened.db"))
+    allowed = "an engine from create_engine of stores.sql.engine"
+    assert (raised.value.argument, raised.value.allowed) == ("engine", allowed)
 
 
 # --- Pools --------------------------------------------------------------------------------------
