@@ -203,10 +203,8 @@ class DjangoDatabase:
         driver.add_notice_handler(replication.handle_notice)
         try:
             if replication.is_in_doubt and connection.get_autocommit():
-                doubts = replication.cancelled_waits
-                with connection.cursor() as cursor:
+                with replication.confirm_earlier_commits(), connection.cursor() as cursor:
                     cursor.execute(CONFIRM)
-                replication.confirm_earlier_commits(doubts)
             yield
             replication.check()
         finally:

@@ -79,9 +79,8 @@ class PsycopgConnection:
 
         replication = self._driver.replication
         if replication.is_in_doubt:
-            doubts = replication.cancelled_waits
-            await self._driver.execute(CONFIRM)
-            replication.confirm_earlier_commits(doubts)
+            with replication.confirm_earlier_commits():
+                await self._driver.execute(CONFIRM)
         cursor = AsyncRawCursor(self._driver)
         for statement in statements:
             await cursor.execute(statement.as_numbered.encode(), statement.values)
@@ -190,9 +189,8 @@ class AsyncpgConnection:
         replication, rows = self.replication, cast("Rows", ())
         try:
             if replication.is_in_doubt:
-                doubts = replication.cancelled_waits
-                await self.driver.execute(CONFIRM, timeout=self.seconds)
-                replication.confirm_earlier_commits(doubts)
+                with replication.confirm_earlier_commits():
+                    await self.driver.execute(CONFIRM, timeout=self.seconds)
             for statement in statements:
                 rows = await self.driver.fetch(
                     statement.as_numbered, *statement.values, timeout=self.seconds

@@ -88,7 +88,8 @@ class _Postgresql:
 
     @property
     def is_idle(self) -> bool:
-        return _is_idle(self._connection)
+        connection = self._connection
+        return not connection.closed and connection.pgconn.transaction_status == 0
 
     def set_lock_timeout(self, seconds: float) -> None:
         """Do nothing: the server limits locks, and `BoundedConnection` limits every response."""
@@ -98,9 +99,8 @@ class _Postgresql:
 
         replication = self._connection.replication
         if replication.is_in_doubt and self.is_idle:
-            doubts = replication.cancelled_waits
-            self._connection.execute(CONFIRM)
-            replication.confirm_earlier_commits(doubts)
+            with replication.confirm_earlier_commits():
+                self._connection.execute(CONFIRM)
         cursor = RawCursor(self._connection)
         cursor.execute(statement.as_numbered.encode(), statement.values)
         replication.check()
@@ -171,7 +171,3 @@ def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
             return _Postgresql(cast("BoundedConnection", connection))
         case Dialect.MARIADB:
             return _Mariadb(cast("_PymysqlConnection", connection))
-
-
-def _is_idle(connection: BoundedConnection) -> bool:
-    return not connection.closed and connection.pgconn.transaction_status == 0

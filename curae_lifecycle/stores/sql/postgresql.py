@@ -48,7 +48,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
 
     @classmethod
     def connect_with_timeout(
-        cls, seconds: float, named: dict[str, str], replication: Replication | None = None
+        cls, seconds: float, named: dict[str, str], replication: Replication
     ) -> BoundedConnection:
         """Open a connection in autocommit mode within a time limit.
 
@@ -59,7 +59,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
             seconds: The longest wait for the connection, and then for each response.
             named: psycopg's connection parameters, by name.
             replication: The record of commits that a failover might lose, shared by all connections
-                to the database. `None` makes a new one.
+                to the database.
 
         Raises:
             OperationalError: There was no connection in time.
@@ -75,8 +75,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
                 return
             if made.set_running_or_notify_cancel():
                 connected.seconds = seconds
-                connected.replication = replication or Replication()
-                connected.add_notice_handler(connected.replication.handle_notice)
+                connected.replication = replication
+                connected.add_notice_handler(replication.handle_notice)
                 made.set_result(connected)
             else:
                 connected.close()

@@ -14,6 +14,8 @@ have arrived. Each process records only the warnings that it received itself.
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
@@ -58,11 +60,6 @@ class Replication:
                 self._doubts += 1
 
     @property
-    def cancelled_waits(self) -> int:
-        """The number of waits for a standby that were cancelled so far."""
-        return self._doubts
-
-    @property
     def is_in_doubt(self) -> bool:
         """True if a failover might lose a commit, otherwise False."""
         return self._doubts > self._confirmed
@@ -76,16 +73,19 @@ class Replication:
         if self.is_in_doubt:
             raise StoreUnavailableError("a wait for a standby was cancelled")
 
-    def confirm_earlier_commits(self, cancelled_before: int) -> None:
-        """Record that the caller's commit reached the standby, and so did all earlier commits.
+    @contextmanager
+    def confirm_earlier_commits(self) -> Generator[None]:
+        """Record that all commits before a `with` block reached the standby.
 
-        Args:
-            cancelled_before: The value of `cancelled_waits` before the caller's commit began.
+        The block runs `CONFIRM`, whose commit reaches the standby after them. If it raises, nothing
+        is recorded.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after
-                the caller's commit began. The cancelled wait may be that of this very commit.
+                the block began. The cancelled wait may be that of `CONFIRM` itself.
         """
+        doubts = self._doubts
+        yield
         with self._lock:
-            self._confirmed = max(self._confirmed, cancelled_before)
+            self._confirmed = max(self._confirmed, doubts)
         self.check()

@@ -15,7 +15,7 @@ The server's own error comes first that way, and it says more.
 """
 
 
-def postgresql_options(wait: float, given: Iterable[str] = ()) -> str:
+def postgresql_options(wait: float, given: Iterable[str]) -> str:
     """Return the command-line options of a session of PostgreSQL.
 
     A commit waits for the disk, and for a synchronous standby, even if the role or the database is

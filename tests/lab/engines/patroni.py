@@ -21,6 +21,7 @@ import attrs
 import psycopg
 
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
+from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.web.request import Request
 from tests.lab.crash.load import CUT
 from tests.lab.crash.place import Place
@@ -250,7 +251,7 @@ def _writes(url: str, database: str = "postgres") -> bool:
     plain = url.replace("+psycopg", "").rsplit("/", 1)[0] + f"/{database}"
     try:
         with BoundedConnection.connect_with_timeout(
-            2.0, {"conninfo": plain, "connect_timeout": "2"}
+            2.0, {"conninfo": plain, "connect_timeout": "2"}, Replication()
         ) as made:
             made.execute("SELECT pg_logical_emit_message(true, 'tests', '')")
     except psycopg.Error:
@@ -273,7 +274,7 @@ class _Copy:
         asked = f"SELECT pg_is_in_recovery(), stored.* FROM {rows}"  # noqa: S608 - a constant
         try:
             if self._made is None or self._made.closed:
-                self._made = BoundedConnection.connect_with_timeout(0.5, self._named)
+                self._made = BoundedConnection.connect_with_timeout(0.5, self._named, Replication())
             found = self._made.execute(asked, (connection,)).fetchone()
         except psycopg.Error:
             if self._made is not None:

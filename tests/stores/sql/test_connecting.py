@@ -22,6 +22,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
+from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Statement
 
 ONE = Statement("SELECT 1")
@@ -70,7 +71,7 @@ def test_db_connection_opened_after_the_timeout_is_closed(monkeypatch: pytest.Mo
     made = Late()
     begins, _ = late(monkeypatch, lambda: made)
     with pytest.raises(psycopg.OperationalError, match="no connection in time"):
-        BoundedConnection.connect_with_timeout(0.01, {})
+        BoundedConnection.connect_with_timeout(0.01, {}, Replication())
     begins.set()
     assert made.closed.wait(60)
 
@@ -83,12 +84,12 @@ def test_late_connect_error_is_replaced_by_the_timeout_error(
 
     begins, ended = late(monkeypatch, fails)
     with pytest.raises(psycopg.OperationalError, match="no connection in time"):
-        BoundedConnection.connect_with_timeout(0.01, {})
+        BoundedConnection.connect_with_timeout(0.01, {}, Replication())
     begins.set()
     assert ended.wait(60)
     # An error in time is raised.
     with pytest.raises(psycopg.OperationalError, match="a-secret"):
-        BoundedConnection.connect_with_timeout(60, {})
+        BoundedConnection.connect_with_timeout(60, {}, Replication())
 
 
 def test_request_deadline_aborts_a_running_sql_statement(postgres_url: str) -> None:

@@ -56,9 +56,9 @@ def check_opened(found: object, replication: Replication) -> None:
     assert isinstance(found, Opened)
     assert found.opened_with == ("host=db.example connect_timeout=2", True)
     assert (found.seconds, found.replication) == (7.0, replication)
-    for handle in found.handlers:
-        handle(FakeNotice())
-    assert replication.cancelled_waits == 1
+    (handle,) = found.handlers
+    handle(FakeNotice())
+    assert replication.is_in_doubt
 
 
 def test_postgresql_connection_is_opened_in_autocommit_mode(
@@ -71,15 +71,6 @@ def test_postgresql_connection_is_opened_in_autocommit_mode(
     # A connect that hangs must not keep the process from ending.
     assert isinstance(found, Opened)
     assert found.in_daemon
-
-
-def test_postgresql_connections_do_not_share_replication_state(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(BoundedConnection, "connect", opened)
-    first, second = [BoundedConnection.connect_with_timeout(7.0, NAMED) for _ in range(2)]
-    assert isinstance(first.replication, Replication)
-    assert first.replication is not second.replication
 
 
 def test_async_postgresql_connection_is_in_autocommit_mode(
@@ -106,7 +97,7 @@ def test_connect_ends_at_the_earlier_of_timeout_and_deadline(
         deadline_scope(within),
         pytest.raises(psycopg.OperationalError, match="no connection in time"),
     ):
-        BoundedConnection.connect_with_timeout(given, {})
+        BoundedConnection.connect_with_timeout(given, {}, Replication())
     goes_on.set()
 
 

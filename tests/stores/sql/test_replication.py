@@ -196,25 +196,36 @@ def test_notice_unrelated_to_replication_puts_no_commit_in_doubt() -> None:
     for function in (None, WARNS):
         made.handle_notice(FakeNotice(function))
     made.check()
-    assert (made.is_in_doubt, made.cancelled_waits) == (False, 0)
+    assert not made.is_in_doubt
 
 
 def test_replication_check_raises_if_a_commit_wait_was_cancelled() -> None:
     made = in_doubts(1)
-    assert (made.is_in_doubt, made.cancelled_waits) == (True, 1)
+    assert made.is_in_doubt
     with pytest.raises(StoreUnavailableError, match=CLOSED):
         made.check()
 
 
 def test_replicated_commit_confirms_only_commits_before_it() -> None:
-    made = in_doubts(3)
-    with pytest.raises(StoreUnavailableError, match=CLOSED):
-        made.confirm_earlier_commits(2)
-    assert made.is_in_doubt
-    made.confirm_earlier_commits(3)
+    made = in_doubts(2)
+    with pytest.raises(StoreUnavailableError, match=CLOSED), made.confirm_earlier_commits():
+        made.handle_notice(FakeNotice())
+    doubtful = [made.is_in_doubt]
     # An older commit that is confirmed later makes none doubtful again.
-    made.confirm_earlier_commits(1)
-    assert (made.is_in_doubt, made.cancelled_waits) == (False, 3)
+    with made.confirm_earlier_commits():
+        made.handle_notice(FakeNotice())
+        with made.confirm_earlier_commits():
+            pass
+        doubtful.append(made.is_in_doubt)
+    doubtful.append(made.is_in_doubt)
+    assert doubtful == [True, False, False]
+
+
+def test_failed_confirmation_leaves_its_commits_in_doubt() -> None:
+    made = in_doubts(1)
+    with pytest.raises(ConnectionError), made.confirm_earlier_commits():
+        raise ConnectionError
+    assert made.is_in_doubt
 
 
 # --- A server that waits for a standby which does not exist --------------------------------

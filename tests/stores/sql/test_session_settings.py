@@ -83,15 +83,17 @@ def test_engine_applies_pgoptions_unless_the_url_has_options(
 def test_django_settings_turn_synchronous_commit_on() -> None:
     options = database_settings("postgresql://host/curae", timeout=60)["OPTIONS"]
     assert isinstance(options, dict)
-    assert options["options"] == postgresql_options(60)
-    assert postgresql_options(60).startswith("-c synchronous_commit=on -c statement_timeout=60000")
+    assert options["options"] == postgresql_options(60, ())
+    assert postgresql_options(60, ()).startswith(
+        "-c synchronous_commit=on -c statement_timeout=60000"
+    )
 
 
 @pytest.mark.parametrize(("wait", "milliseconds"), [(0, 1), (0.0004, 1), (0.001, 1), (1.5, 1500)])
 def test_postgresql_timeouts_are_at_least_a_millisecond(wait: float, milliseconds: int) -> None:
     # PostgreSQL reads a timeout of 0 as no limit.
     limits = f" -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-    assert postgresql_options(wait).endswith(limits)
+    assert postgresql_options(wait, ()).endswith(limits)
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0.2, 1), (1, 1), (1.4, 1), (2.6, 3), (60, 60)])
