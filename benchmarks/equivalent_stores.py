@@ -84,19 +84,6 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         ): "No such text names a timeout."
         for other in ("None", "", '"XXXX"')
     },
-    **{
-        (
-            f"stores.django.socket_watchdog.SocketWatchdog.{function}",
-            f'{line} float("inf")',
-            f'{line} float("INF")',
-        ): _ANY_CASE
-        for function, line in (
-            ("__init__", "self._wakes_at ="),
-            ("_run", "self._wakes_at ="),
-            ("_run", "each.until ="),
-            ("_run", "forever = self._wakes_at =="),
-        )
-    },
     (
         "stores.external_call.ExternalCall.__attrs_post_init__",
         'if not 1 <= self.lease * SECOND < float("inf"):',

@@ -16,9 +16,10 @@ from curae_lifecycle.cli.database import _missing_package
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql import engine
-from curae_lifecycle.stores.sql.engine_factory import DEFAULT_TIMEOUT, create_engine
+from curae_lifecycle.stores.sql.engine_factory import create_engine
 from curae_lifecycle.stores.sql.erasing import Erasure
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
+from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.cli.operating import NAMED, Platform
 from tests.support.commands import Command

@@ -28,6 +28,7 @@ from curae_lifecycle.stores.deadline import current_deadline, seconds_left
 from curae_lifecycle.stores.django.socket_watchdog import WATCHDOG
 from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, to_store_error
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
+from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, GRACE
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
 from curae_lifecycle.stores.sql.store import Rows
 
@@ -36,15 +37,6 @@ SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 
 DIALECTS: Final = {"sqlite": Dialect.SQLITE, "postgresql": Dialect.POSTGRESQL}
 """The dialect of each supported database, by Django's name of the vendor."""
-
-DEFAULT_TIMEOUT: Final = 2.0
-"""The timeout for PostgreSQL if OPTIONS has no `statement_timeout`, in seconds."""
-
-GRACE: Final = 0.25
-"""Extra seconds that the client waits beyond PostgreSQL's own timeout.
-
-So PostgreSQL's error comes first, which says more than a closed connection.
-"""
 
 _SESSION_TIMEOUT: Final = re.compile(
     r"(?:(?<![\w.])|-c)(statement|lock)[_-]timeout="
@@ -189,12 +181,11 @@ class DjangoDatabase:
             yield
 
     def _watched(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
-        if self._dialect is Dialect.SQLITE or connection.connection is None:
-            return nullcontext()
-        if connection.connection.closed:
+        driver = connection.connection
+        if self._dialect is Dialect.SQLITE or driver is None or driver.closed:
             return nullcontext()
         until = min(monotonic() + self._wait + GRACE, current_deadline())
-        return WATCHDOG.watch(connection.connection.fileno(), until)
+        return WATCHDOG.watch(driver.fileno(), until)
 
     @contextmanager
     def _replication_checked(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:

@@ -11,10 +11,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.stores.sql.session_settings import postgresql_options
-
-DEFAULT_TIMEOUT: Final = 2.0
-"""The default timeout for a connection, a lock or a statement, in seconds."""
+from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, postgresql_options
 
 MAX_AGE_SECONDS: Final = 600
 """The value of CONN_MAX_AGE: how long Django reuses a connection, in seconds."""

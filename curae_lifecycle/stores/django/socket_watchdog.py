@@ -20,6 +20,10 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.stores.sql.forks import forget_after_fork
+
+_NEVER: Final = float("inf")
+
 
 @attrs.define
 class _Watched:
@@ -36,8 +40,21 @@ class SocketWatchdog:
         self._changed = Condition()
         self._watched: dict[int, _Watched] = {}
         self._numbers = count()
-        self._wakes_at = float("inf")
+        self._wakes_at = _NEVER
         self._thread: Thread | None = None
+        forget_after_fork(self, SocketWatchdog.forget)
+
+    def forget(self) -> object:
+        """Forget the thread and the sockets, as in a forked process, which has neither.
+
+        Returns:
+            The lock and the sockets. Another thread may have held the lock during the fork, and the
+            parent's thread would be woken in place of this process's own.
+        """
+        held = self._changed, self._watched
+        self._changed, self._watched = Condition(), {}
+        self._wakes_at, self._thread = _NEVER, None
+        return held
 
     @contextmanager
     def watch(self, file: int, until: float) -> Generator[None, None, None]:
@@ -52,11 +69,10 @@ class SocketWatchdog:
         held = socket(fileno=os.dup(file))
         number = next(self._numbers)
         with self._changed:
-            # A forked process inherits neither the parent's thread nor the waits of its threads.
-            if self._thread is None or not self._thread.is_alive():
-                self._watched.clear()
-                self._thread = Thread(target=self._run, daemon=True)
-                self._thread.start()
+            if self._thread is None:
+                thread = Thread(target=self._run, daemon=True)
+                thread.start()
+                self._thread = thread
             self._watched[number] = _Watched(held, until)
             if until < self._wakes_at:
                 self._changed.notify()
@@ -71,14 +87,14 @@ class SocketWatchdog:
         with self._changed:
             while True:
                 now = monotonic()
-                self._wakes_at = float("inf")
+                self._wakes_at = _NEVER
                 for each in self._watched.values():
                     if each.until <= now:
                         with suppress(OSError):
                             each.held.shutdown(SHUT_RDWR)
-                        each.until = float("inf")
+                        each.until = _NEVER
                     self._wakes_at = min(self._wakes_at, each.until)
-                forever = self._wakes_at == float("inf")
+                forever = self._wakes_at == _NEVER
                 self._changed.wait(None if forever else self._wakes_at - now)
 
 

@@ -27,6 +27,7 @@ from curae_lifecycle.stores.sql.forks import forget_after_fork
 from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.session_settings import (
+    DEFAULT_TIMEOUT,
     GRACE,
     MARIADB_SQL_MODE,
     mariadb_limits,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
     from curae_lifecycle.stores.sql.postgresql import BoundedConnection
-
-DEFAULT_TIMEOUT: Final = 2.0
-"""The default timeout for a connection, a lock or a statement, in seconds."""
 
 _BOUNDS_OPTION: Final = "curae_lifecycle"
 """The execution option in which an engine of this module carries its `Bounds`."""

@@ -92,20 +92,20 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
     ):
         for id_, document in rows:
             after = str(id_)
-            with _log_unreadable("a sweep"):
+            with _log_unreadable("a sweep is left"):
                 binding = _parse_binding(document)
                 await sweep(store, binding.coordinate, retrier=retrier)
 
 
 @contextmanager
-def _log_unreadable(work: str) -> Generator[None]:
-    # Ends the block at a stored value that cannot be read, and logs which work is left.
+def _log_unreadable(what: str) -> Generator[None]:
+    # Ends the block at a stored value that cannot be read, and logs what that left undone.
     try:
         yield
     except NewerFormatError as error:
-        _LOG.warning("%s is left to a newer release: %s", work, error)
+        _LOG.warning("%s to a newer release: %s", what, error)
     except MalformedError as error:
-        _LOG.error("%s is left: a row is malformed: %s", work, error)
+        _LOG.error("%s: a row is malformed: %s", what, error)
 
 
 def _parse_binding(document: object) -> LimitedAccountAppBinding:
@@ -193,7 +193,7 @@ async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
                 await database.run_transaction([_erasure_deletion(after, era)])
                 continue
             assert isinstance(version, int)  # noqa: S101 - as `era`
-            with _log_unreadable("an erasure"):
+            with _log_unreadable("an erasure is left"):
                 binding = _parse_binding(document)
                 await _purge_erasure(database, after, era=era, version=version, binding=binding)
 

@@ -8,6 +8,9 @@ from typing import Final
 
 import attrs
 
+DEFAULT_TIMEOUT: Final = 2.0
+"""The default timeout for a connection, a lock or a statement, in seconds."""
+
 GRACE: Final = 0.25
 """Extra seconds that the client waits beyond the server's timeout.
 

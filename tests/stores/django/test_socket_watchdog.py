@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from threading import Thread
 from time import monotonic, sleep
 
 import pytest
@@ -22,6 +21,7 @@ from curae_lifecycle.stores.django.database import (
 from curae_lifecycle.stores.django.socket_watchdog import SocketWatchdog
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from tests.support.django_project import CONNECT, database
+from tests.support.forking import run_in_fork
 
 SOON = 0.05
 LONG = 20.0
@@ -45,14 +45,21 @@ def test_socket_is_shut_down_at_its_deadline(pair: tuple[socket.socket, socket.s
     assert watch._wakes_at == float("inf")
 
 
+def wait_until_asleep(watch: SocketWatchdog) -> None:
+    """Wait until the watchdog sleeps until the latest deadline of its sockets."""
+    while True:
+        with watch._changed:
+            if watch._wakes_at == max(each.until for each in watch._watched.values()):
+                return
+        sleep(0.001)
+
+
 def test_earlier_socket_deadline_fires_before_a_later_one(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, long = SocketWatchdog(), socket.socketpair()
     with watch.watch(long[0].fileno(), monotonic() + 2 * LONG):
-        # Wait until the watchdog sleeps until that deadline.
-        while watch._wakes_at == float("inf"):
-            sleep(0.001)
+        wait_until_asleep(watch)
         with watch.watch(pair[0].fileno(), monotonic() + SOON):
             assert pair[0].recv(1) == b""
         long[1].send(b"x")
@@ -108,20 +115,39 @@ def test_watching_an_unconnected_socket_raises_no_error(
     plain.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_process_watches_only_its_own_sockets(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, parents = SocketWatchdog(), socket.socketpair()
-    ended = Thread(target=lambda: None)
-    ended.start()
-    ended.join()
-    # Simulate a fork: the parent waits, and its thread does not exist here.
-    with watch.watch(parents[0].fileno(), monotonic() + LONG):
-        watch._thread = ended
+
+    def check() -> bool:
         with watch.watch(pair[0].fileno(), monotonic() + SOON):
-            assert len(watch._watched) == 1
-            assert pair[0].recv(1) == b""
+            return len(watch._watched) == 1 and pair[0].recv(1) == b""
+
+    with watch.watch(parents[0].fileno(), monotonic() + LONG):
+        assert run_in_fork(check)
     for each in parents:
+        each.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_watchdog_wakes_for_an_earlier_deadline(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch, parents, long = SocketWatchdog(), socket.socketpair(), socket.socketpair()
+
+    def check() -> bool:
+        with watch.watch(long[0].fileno(), monotonic() + 3 * LONG):
+            wait_until_asleep(watch)
+            with watch.watch(pair[0].fileno(), monotonic() + SOON):
+                return pair[0].recv(1) == b""
+
+    # The parent's thread waits, too, and must not be woken in place of the child's.
+    with watch.watch(parents[0].fileno(), monotonic() + 2 * LONG):
+        wait_until_asleep(watch)
+        assert run_in_fork(check)
+    for each in (*parents, *long):
         each.close()
 
 

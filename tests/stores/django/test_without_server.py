@@ -16,8 +16,9 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 from curae_lifecycle.stores.django import database as module
-from curae_lifecycle.stores.django.database import GRACE, DjangoDatabase, database_alias
+from curae_lifecycle.stores.django.database import DjangoDatabase, database_alias
 from curae_lifecycle.stores.sql.replication import CONFIRM
+from curae_lifecycle.stores.sql.session_settings import GRACE
 from curae_lifecycle.stores.sql.statement import Statement, combine
 from tests.stores.sql.fake_psycopg import FakeNotice
 from tests.support.django_project import database

@@ -7,7 +7,6 @@ import gc
 import os
 import subprocess
 import sys
-import warnings
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -20,6 +19,7 @@ from curae_lifecycle.stores.sql.forks import forget_after_fork
 from curae_lifecycle.stores.sql.pool import AsyncPool
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.stores.sql.fake_server import FakeConnection, FakeServer
+from tests.support.forking import run_in_fork
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -78,19 +78,6 @@ class Owner:
     def forget(self) -> object:
         self.forgot.append("all")
         return self
-
-
-def run_in_fork(check: object) -> bool:
-    """Return whether a check is true in a forked process."""
-    assert callable(check)
-    with warnings.catch_warnings():
-        # Other threads of the tests run nothing that the child needs.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if not child:
-        # Nothing else of the tests may run in this process.
-        os._exit(0 if check() else 1)
-    return os.waitpid(child, 0)[1] == 0
 
 
 def test_forget_callback_runs_only_in_the_forked_process() -> None:
