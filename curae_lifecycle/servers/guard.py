@@ -26,11 +26,10 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Never, Protocol, cast
 
-from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, health
 from curae_lifecycle.servers.slots import Names, Slots
 from curae_lifecycle.stores.request_loop import log_error
+from curae_lifecycle.stores.wiring import check_count
 from curae_lifecycle.web.asgi_wsgi import asgi_headers
 from curae_lifecycle.web.request import BODY_MAX
 
@@ -167,12 +166,13 @@ class Guard:
     ) -> None:
         self._app = cast("AsgiApp", app)
         self._drain = drain
-        _check_count("max_concurrent", max_concurrent)
+        # A guard without slots would refuse every request.
+        check_count("max_concurrent", max_concurrent, least=1)
         if max_per_key is None:
             # The one that is left lets another key in at once, and then the lower bound holds.
             shared, alone = max(1, max_concurrent * 3 // 4), max(1, max_concurrent - 1)
         else:
-            _check_count("max_per_key", max_per_key)
+            check_count("max_per_key", max_per_key, least=1)
             shared = alone = max_per_key
         self._slots = Slots(
             max_concurrent,
@@ -317,14 +317,6 @@ def _names(scope: AsgiMessage) -> Names:
     return (key, b"connection " + id_)
 
 
-def _check_count(argument: str, count: int) -> None:
-    # A guard without slots would refuse every request.
-    allowed = "an integer of at least 1"
-    check_type(argument, count, int, allowed=allowed)
-    if isinstance(count, bool) or count < 1:
-        raise ArgumentError(argument, allowed, str(count))
-
-
 async def _wait_for_disconnect(receive: Receive) -> AsgiMessage:
     # Drops the rest of a body that is too long.
     while True:
@@ -351,12 +343,12 @@ async def _read_body(receive: Receive) -> tuple[bytes | None, bool]:
     return bytes(body[: BODY_MAX + 1]), more
 
 
-def _with_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> Headers:
+def _with_length(headers: Headers, size: int) -> Headers:
     # Frameworks compare the body with its declared length. They take a shorter one for a client
     # that disconnected.
     framing = {b"content-length", b"transfer-encoding"}
     kept = [each for each in headers if each[0].lower() not in framing]
-    framed = len(kept) < len(list(headers))
+    framed = len(kept) < len(headers)
     return [*kept, (b"content-length", str(size).encode())] if framed else kept
 
 

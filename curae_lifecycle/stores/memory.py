@@ -54,6 +54,7 @@ from curae_lifecycle.stores.memory_tables import (
     Sessions,
 )
 from curae_lifecycle.stores.serve import sweep_now
+from curae_lifecycle.stores.wiring import check_count
 
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, unless the server sets another [O]."""
@@ -105,10 +106,7 @@ class MemoryStore:
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
-        allowed = "an integer, at least 0"
-        check_type("capacity", capacity, int, allowed=allowed)
-        if isinstance(capacity, bool) or capacity < 0:
-            raise ArgumentError("capacity", allowed, str(capacity))
+        check_count("capacity", capacity, least=0)
         self._settings = settings
         self.clock = clock
         self.deliver = deliver

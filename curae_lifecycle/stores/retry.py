@@ -20,6 +20,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
+from curae_lifecycle.stores.wiring import check_count
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -64,10 +65,7 @@ class RetryPolicy:
 
     def __attrs_post_init__(self) -> None:
         """Refuse a policy without an attempt, and seconds that are not positive and finite."""
-        allowed = "an integer, at least 1"
-        check_type("attempts", self.attempts, int, allowed=allowed)
-        if self.attempts < 1:
-            raise ArgumentError("attempts", allowed)
+        check_count("attempts", self.attempts, least=1)
         allowed = "a finite number of seconds, more than 0"
         for name in ("seconds", "attempt_seconds", "pause", "longest_pause"):
             check_type(name, getattr(self, name), (int, float), allowed=allowed)

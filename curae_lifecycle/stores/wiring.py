@@ -164,6 +164,23 @@ def check_async_function(argument: str, value: object, wanted: str) -> None:
         raise ArgumentError(argument, f"{wanted}: this one is not async")
 
 
+def check_count(argument: str, count: int, least: int) -> None:
+    """Check that a count is an integer of at least `least`. A boolean fails the check.
+
+    Args:
+        argument: The name of the argument, for the error.
+        count: The count to check.
+        least: The smallest allowed count.
+
+    Raises:
+        ArgumentError: The count is smaller, or no integer.
+    """
+    allowed = f"an integer of at least {least}"
+    check_type(argument, count, int, allowed=allowed)
+    if isinstance(count, bool) or count < least:
+        raise ArgumentError(argument, allowed, str(count))
+
+
 def is_engine(value: object) -> bool:
     """Return True for a blocking engine of SQLAlchemy; SQLAlchemy need not be installed."""
     return hasattr(value, "raw_connection") and not is_async_engine(value)

@@ -64,7 +64,7 @@ def test_retry_policy_of_non_positive_or_infinite_seconds_raises(name: str, valu
 
 
 def test_retry_policy_with_fewer_than_one_attempt_raises() -> None:
-    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer, at least 1$"):
+    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer of at least 1, not 0$"):
         RetryPolicy(attempts=0)
     assert RetryPolicy(attempts=1).attempts == 1
 
@@ -72,7 +72,7 @@ def test_retry_policy_with_fewer_than_one_attempt_raises() -> None:
 @pytest.mark.parametrize("given", ["3", None, timedelta(seconds=3)])
 def test_retry_policy_field_of_a_wrong_type_raises(given: object) -> None:
     value, kind = cast("int", given), re.escape(describe(given))
-    with pytest.raises(ArgumentError, match=rf"^attempts: must be an integer, .* not {kind}$"):
+    with pytest.raises(ArgumentError, match=rf"^attempts: must be an integer .* not {kind}$"):
         RetryPolicy(attempts=value)
     for name, policy in SECONDS.items():
         with pytest.raises(ArgumentError, match=rf"^{name}: must be a finite .* not {kind}$"):
@@ -80,8 +80,13 @@ def test_retry_policy_field_of_a_wrong_type_raises(given: object) -> None:
 
 
 def test_retry_policy_of_a_fraction_of_an_attempt_raises() -> None:
-    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer, .* not a float$"):
+    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer .* not a float$"):
         RetryPolicy(attempts=cast("int", 1.5))
+
+
+def test_retry_policy_with_a_boolean_as_attempts_raises() -> None:
+    with pytest.raises(ArgumentError, match=r"^attempts: must be an integer .* not True$"):
+        RetryPolicy(attempts=True)
 
 
 def test_retry_pauses_double_up_to_the_longest_pause() -> None:

@@ -23,6 +23,7 @@ from redis.cluster import ClusterNode
 from redis.retry import Retry
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.wiring import check_count
 
 DEFAULT_TIMEOUT: Final = 1.0
 """The default timeout for a connection or a response, in seconds.
@@ -73,8 +74,9 @@ def create_client(
         pool_size: The largest number of connections.
 
     Raises:
-        ArgumentError: The URL is malformed.
+        ArgumentError: The URL is malformed, or `pool_size` is no integer of at least 1.
     """
+    check_count("pool_size", pool_size, least=1)
     with _refuse_malformed_url():
         pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
             url,
@@ -99,8 +101,9 @@ def create_client_async(
         pool_size: The largest number of connections.
 
     Raises:
-        ArgumentError: The URL is malformed.
+        ArgumentError: The URL is malformed, or `pool_size` is no integer of at least 1.
     """
+    check_count("pool_size", pool_size, least=1)
     with _refuse_malformed_url():
         pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
             url,
@@ -136,7 +139,7 @@ class ClusterClient:
 
     Raises:
         ArgumentError: `urls` is empty or a single text, or a URL is malformed, has a query or is
-            not a Redis URL.
+            not a Redis URL. Or `pool_size` is no integer of at least 1.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class ClusterClient:
         timeout: float = DEFAULT_TIMEOUT,
         pool_size: int = NODE_CONNECTIONS,
     ) -> None:
+        check_count("pool_size", pool_size, least=1)
         self._nodes = _Nodes.of(urls)
         self._timeout = timeout
         self._pool_size = pool_size
@@ -204,8 +208,9 @@ def create_cluster_client_async(
 
     Raises:
         ArgumentError: `urls` is empty or a single text, or a URL is malformed, has a query or is
-            not a Redis URL.
+            not a Redis URL. Or `pool_size` is no integer of at least 1.
     """
+    check_count("pool_size", pool_size, least=1)
     nodes = _Nodes.of(urls)
     return redis.asyncio.RedisCluster(
         startup_nodes=[AsyncClusterNode(host, port) for host, port in nodes.addresses],

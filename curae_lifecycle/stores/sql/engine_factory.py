@@ -34,6 +34,7 @@ from curae_lifecycle.stores.sql.session_settings import (
     postgresql_options,
 )
 from curae_lifecycle.stores.sql.statement import Dialect
+from curae_lifecycle.stores.wiring import check_count
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
@@ -106,9 +107,11 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver. Or it names an
-            in-memory SQLite database, which would be a separate one for each connection.
+            in-memory SQLite database, which would be a separate one for each connection. Or
+            `pool_size` is no integer of at least 1.
         ModuleNotFoundError: The driver is not installed.
     """
+    check_count("pool_size", pool_size, least=1)
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     bounds = Bounds(timeout, pool_size)
     engine = sa.create_engine(
@@ -176,9 +179,11 @@ def create_engine_async(
 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver. Or it names an
-            in-memory SQLite database, which would be a separate one for each connection.
+            in-memory SQLite database, which would be a separate one for each connection. Or
+            `pool_size` is no integer of at least 1.
         ModuleNotFoundError: The driver is not installed.
     """
+    check_count("pool_size", pool_size, least=1)
     parsed, dialect = _parse_url(url, ASYNC_DRIVERS)
     connector = async_connector(parsed, timeout)
     pool = AsyncPool(connector.connect, pool_size, timeout)

@@ -28,6 +28,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import AnyDelivery, Delivery, MalformedDelivery, NewerDelivery
 from curae_lifecycle.stores.retry import (
@@ -70,7 +71,8 @@ class DeliverySettings:
         poll_seconds: How many seconds a worker waits after it found no due message.
 
     Raises:
-        ArgumentError: A number is out of range, or a duration is not above 0 or exceeds a year.
+        ArgumentError: A number is out of range or of another type, or a duration is not above 0 or
+            exceeds a year.
     """
 
     batch: int = 100
@@ -84,14 +86,18 @@ class DeliverySettings:
         """Check that the worker can deliver, and that it pauses.
 
         Raises:
-            ArgumentError: A value is out of range. The error names it.
+            ArgumentError: A value is out of range or of another type. The error names it.
         """
+        allowed = f"an integer from 1 to {_MAX_COUNT}"
         for name in ("batch", "attempts"):
+            check_type(name, getattr(self, name), int, allowed=allowed)
             if not 1 <= getattr(self, name) <= _MAX_COUNT:
-                raise ArgumentError(name, f"a number from 1 to {_MAX_COUNT}")
+                raise ArgumentError(name, allowed)
+        allowed = "a number of seconds, more than 0 and at most a year"
         for name in ("lease", "pause", "longest_pause", "poll_seconds"):
+            check_type(name, getattr(self, name), (int, float), allowed=allowed)
             if not 0 < getattr(self, name) <= _MAX_SECONDS:
-                raise ArgumentError(name, "a number of seconds, more than 0 and at most a year")
+                raise ArgumentError(name, allowed)
 
     def pause_after(self, attempt: int) -> float:
         """Return the longest pause after failed attempt number `attempt`, from 1, in seconds."""

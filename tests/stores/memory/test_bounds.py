@@ -52,7 +52,7 @@ def test_store_full_error_names_value_kind_and_capacity(kind: str) -> None:
 
 @pytest.mark.parametrize("capacity", [-1, None, True, False, 0.5, "100"])
 def test_negative_or_non_integer_memory_store_capacity_raises(capacity: int) -> None:
-    with pytest.raises(ArgumentError, match=r"^capacity: must be an integer, at least 0"):
+    with pytest.raises(ArgumentError, match=r"^capacity: must be an integer of at least 0, not "):
         curae.MemoryStore(capacity=capacity)
 
 

@@ -71,6 +71,16 @@ def test_redis_clients_apply_their_timeout_and_pool_size() -> None:
         assert pool.connection_kwargs["socket_timeout"] == DEFAULT_TIMEOUT
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_redis_client_without_a_connection_raises(size: int) -> None:
+    for make in (create_client, create_client_async):
+        with pytest.raises(ArgumentError, match=rf"^pool_size: .* at least 1, not {size}$"):
+            make(URL, pool_size=size)
+    for make_cluster in (ClusterClient, create_cluster_client_async):
+        with pytest.raises(ArgumentError, match=rf"^pool_size: .* at least 1, not {size}$"):
+            make_cluster([URL], pool_size=size)
+
+
 def test_redis_clients_send_a_failing_command_once() -> None:
     assert blocking_sends(create_client(URL).connection_pool.connection_kwargs["retry"]) == 1
     assert async_sends(create_client_async(URL).connection_pool.connection_kwargs["retry"]) == 1

@@ -132,6 +132,13 @@ def test_engines_have_10_connections_and_2_s_timeout_by_default() -> None:
     assert made.errors == (psycopg.Error, OSError)
 
 
+def test_engine_without_a_connection_raises() -> None:
+    # SQLAlchemy takes 0 for no limit.
+    for make in (create_engine, create_engine_async):
+        with pytest.raises(ArgumentError, match=r"^pool_size: .* at least 1, not 0$"):
+            make("sqlite:///never-opened.db", pool_size=0)
+
+
 def test_engine_opens_no_more_connections_than_its_size(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url, timeout=0.01, pool_size=2)
     assert isinstance(engine.pool, sa.QueuePool)

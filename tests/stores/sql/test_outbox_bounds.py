@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import attrs
 import pytest
 
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql import outbox_worker
 from curae_lifecycle.stores.sql.engine import SqlDatabase
@@ -48,7 +48,14 @@ def test_outbox_worker_setting_out_of_range_raises_with_its_name(name: str) -> N
             # mypy cannot know that the name is one of a number.
             attrs.evolve(DeliverySettings(), **{name: wrong})  # type: ignore[arg-type]
         assert raised.value.argument == name
-        assert raised.value.allowed == ("a number from 1 to 1000" if name in COUNTS else seconds)
+        assert raised.value.allowed == ("an integer from 1 to 1000" if name in COUNTS else seconds)
+
+
+@pytest.mark.parametrize("name", [*COUNTS, *DURATIONS])
+def test_outbox_worker_setting_of_a_wrong_type_raises(name: str) -> None:
+    for wrong in ("1", None, *([2.5] if name in COUNTS else [])):
+        with pytest.raises(ArgumentError, match=rf"^{name}: must be .*, not {describe(wrong)}$"):
+            attrs.evolve(DeliverySettings(), **{name: wrong})  # type: ignore[arg-type]  # as above
 
 
 @pytest.mark.parametrize("attempt", [65, 66, 10_000])
