@@ -458,22 +458,21 @@ _METHODS: Final = frozenset(
 def _request_line(
     request: Request, answered: _EndpointAnswer | None, stats: RetryStats, seconds: float
 ) -> RequestLine:
-    method = request.method if request.method in _METHODS else "OTHER"
-    attempts, waited = stats.attempts, stats.seconds_waited
+    line = RequestLine(
+        operation=None,
+        method=request.method if request.method in _METHODS else "OTHER",
+        status=None,
+        rules=(),
+        replayed=False,
+        seconds=seconds,
+        attempts=stats.attempts,
+        waited=stats.seconds_waited,
+        code=None,
+        retry_after=None,
+        limit=None,
+    )
     if answered is None:
-        return RequestLine(
-            operation=None,
-            method=method,
-            status=None,
-            rules=(),
-            replayed=False,
-            seconds=seconds,
-            attempts=attempts,
-            waited=waited,
-            code=None,
-            retry_after=None,
-            limit=None,
-        )
+        return line
     response = answered.response
     headers = dict(response.headers)
     retry_after = headers.get("retry-after", "")
@@ -485,15 +484,12 @@ def _request_line(
         code = str(problem["code"])
         details = cast("dict[str, object]", problem["details"])
         limit = None if details.get("policy") is None else str(details["policy"])
-    return RequestLine(
+    return attrs.evolve(
+        line,
         operation=answered.operation,
-        method=method,
         status=response.status,
         rules=answered.rules,
         replayed=answered.replayed,
-        seconds=seconds,
-        attempts=attempts,
-        waited=waited,
         code=code,
         retry_after=int(retry_after) if retry_after.isdecimal() else None,
         limit=limit,

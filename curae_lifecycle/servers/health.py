@@ -37,7 +37,6 @@ _PROBE_ID: Final = "readiness"
 """A value that is the digest of no API key and the id of no stored value."""
 
 _PROBE_NEEDS: Final = Needs(
-    record=None,
     # The rate limits can be in another store than the rest. It must answer, too.
     buckets=(
         BucketKey(
@@ -50,9 +49,6 @@ _PROBE_NEEDS: Final = Needs(
             Bucket(name=_PROBE_ID, capacity=1, refill=1, seconds=1),
         ),
     ),
-    limit=None,
-    connection=None,
-    binding=None,
 )
 
 

@@ -80,9 +80,9 @@ def dump(value: Storable) -> dict[str, Json]:
         ArgumentError: The value is of no class that `Storable` lists.
     """
     kind = type(value)
-    if kind not in _WRITERS:
+    if kind not in _CODECS:
         raise ArgumentError("value", _show_classes(), describe(value))
-    members = cast("dict[str, Json]", _WRITERS[kind](value))
+    members = cast("dict[str, Json]", _CODECS[kind].write(value))
     return number_document(kind.__name__, members)
 
 
@@ -101,7 +101,7 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         NewerFormatError: A newer release stored the document.
         ArgumentError: `kind` is no class that `Storable` lists.
     """
-    if kind not in _READERS:
+    if kind not in _CODECS:
         raise ArgumentError("kind", _show_classes())
     name = kind.__name__
     newest = newest_format(name)
@@ -113,7 +113,7 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
             raise MalformedError(None, Fault.INVALID)
         document = {FORMAT: newest, **upgrade_document(name, document)}
     try:
-        return cast("_Stored", _READERS[kind](cast("Document", document)))
+        return cast("_Stored", _CODECS[kind].read(cast("Document", document)))
     except MalformedError:
         # A repeated member makes the whole document ambiguous, so no single member is named.
         if has_duplicate_keys(document):
@@ -122,7 +122,7 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
 
 
 def _show_classes() -> str:
-    return f"one of {', '.join(kind.__name__ for kind in _READERS)}"
+    return f"one of {', '.join(kind.__name__ for kind in _CODECS)}"
 
 
 def _enum_field(kind: type[StrEnum]) -> FieldCodec:
@@ -350,23 +350,21 @@ def _read_bucket(document: Document) -> BucketState:
     raise MalformedError(None, Fault.INVALID)
 
 
-_READERS: Final[dict[type, Callable[[Document], object]]] = {
-    Connection: _CONNECTION.read,
-    CuraeConnectSession: _SESSION.read,
-    LimitedAccountAppBinding: _BINDING.read,
-    Record: _RECORD.read,
-    LogState: _read_log,
-    BucketState: _read_bucket,
-    Caller: _CALLER.read,
-    HostedPage: _PAGE.read,
-}
-_WRITERS: Final[dict[type, Callable[[object], Document]]] = {
-    Connection: _CONNECTION.write,
-    CuraeConnectSession: _SESSION.write,
-    LimitedAccountAppBinding: _BINDING.write,
-    Record: _RECORD.write,
-    LogState: _write_log,
-    BucketState: _BUCKET.write,
-    Caller: _CALLER.write,
-    HostedPage: _PAGE.write,
+@attrs.frozen
+class _Codec:
+    """The functions that read and write the values of a class."""
+
+    read: Callable[[Document], object]
+    write: Callable[[object], Document]
+
+
+_CODECS: Final[dict[type, _Codec]] = {
+    Connection: _Codec(_CONNECTION.read, _CONNECTION.write),
+    CuraeConnectSession: _Codec(_SESSION.read, _SESSION.write),
+    LimitedAccountAppBinding: _Codec(_BINDING.read, _BINDING.write),
+    Record: _Codec(_RECORD.read, _RECORD.write),
+    LogState: _Codec(_read_log, _write_log),
+    BucketState: _Codec(_read_bucket, _BUCKET.write),
+    Caller: _Codec(_CALLER.read, _CALLER.write),
+    HostedPage: _Codec(_PAGE.read, _PAGE.write),
 }

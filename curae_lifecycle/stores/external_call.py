@@ -7,7 +7,7 @@ its key, so that the next retry runs at once, unless a second call must not be m
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from functools import partial
 
@@ -49,7 +49,7 @@ Renew = Callable[[], bool]
 """A function that extends the lease of an external call and returns True. It returns False if the
 lease could not be extended; the external call should then end."""
 
-AsyncRenew = Callable[[], Awaitable[bool]]
+AsyncRenew = Callable[[], Coroutine[None, None, bool]]
 """An async `Renew`."""
 
 

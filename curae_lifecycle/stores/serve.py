@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
@@ -49,8 +49,6 @@ from curae_lifecycle.stores.wiring import (
 )
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
-
-_Result = TypeVar("_Result")
 
 
 class ServeFunction(Protocol):
@@ -205,7 +203,7 @@ def serve_with_external_call(
     check_function("make_next_action", make_next_action, "a function that returns a NextAction")
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
-        return make_next_action(new_ids, lambda: run_sync(_await(renew())))
+        return make_next_action(new_ids, lambda: run_sync(renew()))
 
     return run_sync(
         answer_with_external_call(
@@ -358,8 +356,3 @@ class _BlockingStoreAdapter:
     ) -> bool:
         assert is_charging_store(self._store)  # noqa: S101 - `charges_apart` says so
         return self._store.charge(loaded, charges, durable=durable)
-
-
-async def _await(awaitable: Awaitable[_Result]) -> _Result:
-    # `run_sync` needs a coroutine, and an awaitable need not be one.
-    return await awaitable

@@ -40,7 +40,6 @@ def check_store(store: object, instead: str) -> None:
     Raises:
         ArgumentError: `store` is an async store, or no store.
     """
-    _check_methods("store", store, STORE_METHODS)
     _check_blocking("store", store, STORE_METHODS, fix=f"so use {instead}")
 
 
@@ -54,7 +53,6 @@ def check_async_store(store: object, instead: str) -> None:
     Raises:
         ArgumentError: `store` is a blocking store, or no store.
     """
-    _check_methods("store", store, STORE_METHODS)
     _check_async("store", store, STORE_METHODS, fix=f"so use {instead}")
 
 
@@ -68,7 +66,6 @@ def check_database(database: object, instead: str) -> None:
     Raises:
         ArgumentError: `database` is an async database, or no database.
     """
-    _check_methods("database", database, DATABASE_METHODS)
     _check_blocking("database", database, DATABASE_METHODS, fix=f"so use {instead}")
 
 
@@ -82,7 +79,6 @@ def check_async_database(database: object, instead: str) -> None:
     Raises:
         ArgumentError: `database` is a blocking database, or no database.
     """
-    _check_methods("database", database, DATABASE_METHODS)
     fix = f"so use {instead}, or wrap it in a ThreadedDatabase"
     _check_async("database", database, DATABASE_METHODS, fix=fix)
 
@@ -242,6 +238,7 @@ def _is_async_database(value: object) -> bool:
 
 
 def _check_blocking(argument: str, value: object, methods: tuple[str, ...], fix: str) -> None:
+    _check_methods(argument, value, methods)
     for name in methods:
         if inspect.iscoroutinefunction(getattr(value, name)):
             method = f"{type(value).__name__}.{name}"
@@ -249,6 +246,7 @@ def _check_blocking(argument: str, value: object, methods: tuple[str, ...], fix:
 
 
 def _check_async(argument: str, value: object, methods: tuple[str, ...], fix: str) -> None:
+    _check_methods(argument, value, methods)
     for name in methods:
         if _is_blocking(getattr(value, name)):
             method = f"{type(value).__name__}.{name}"
