@@ -36,10 +36,9 @@ from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory, random_microseconds
 from curae_lifecycle.stores.request_loop import (
     RequestAttempts,
-    answer_or_internal_error,
+    answer_request,
     internal_error_answer,
     log_error,
-    start_request,
 )
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.web.request import Request
@@ -116,15 +115,17 @@ async def answer_with_external_call(
         AssertionError: A check inside the library found a mistake of the program.
     """
 
-    async def answer() -> Answer:
-        started = start_request(
-            store, request=request, id_factory=id_factory, settings=settings, stats=retrier.stats
-        )
-        if isinstance(started, Answer):
-            return started
-        return await _RequestWithExternalCall(started, external_call, retrier).answer()
+    async def answer(attempts: RequestAttempts, retrier: Retrier) -> Answer | None:
+        return await _RequestWithExternalCall(attempts, external_call, retrier).answer()
 
-    return await answer_or_internal_error(answer(), settings, retrier.stats)
+    return await answer_request(
+        store,
+        request=request,
+        id_factory=id_factory,
+        settings=settings,
+        retrier=retrier,
+        answer=answer,
+    )
 
 
 @attrs.frozen
@@ -164,8 +165,12 @@ class _RequestWithExternalCall:
     claims: list[_Claim] = attrs.field(factory=list[_Claim])
     claim: _Claim | None = None
 
-    async def answer(self) -> Answer:
-        """Claim the key, make the call and commit its result; release the key if that fails."""
+    async def answer(self) -> Answer | None:
+        """Claim the key, make the call and commit its result; release the key if that fails.
+
+        Returns:
+            The answer; `None` if no attempt at a transaction succeeded.
+        """
         try:
             answer = await self._answer()
         except GeneratorExit:
@@ -178,7 +183,7 @@ class _RequestWithExternalCall:
             # The retries are used up already, or the request was decided otherwise after a claim
             # that may be stored yet. So the release is tried once.
             await self._try_to_release(self.retrier.single_attempt())
-        return answer or internal_error_answer(self.request.settings)
+        return answer
 
     async def _try_to_release(self, retrier: Retrier) -> None:
         try:

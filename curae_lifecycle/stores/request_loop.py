@@ -13,7 +13,7 @@ The loop runs on an `AsyncStore`; `serve` adapts a blocking `Store` to one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from time import monotonic
 from traceback import walk_tb
@@ -95,30 +95,6 @@ def format_frames(error: BaseException) -> str:
         f"{frame.f_globals.get('__name__', '?')}:{line}"
         for frame, line in walk_tb(error.__traceback__)
     )
-
-
-async def answer_or_internal_error(
-    answering: Awaitable[Answer], settings: Settings, stats: RetryStats
-) -> Answer:
-    """Await an answer; after an unexpected error, log the error and answer `INTERNAL`.
-
-    Args:
-        answering: The answer to await.
-        settings: The settings of the server.
-        stats: The counts of attempts and errors, to update.
-
-    Raises:
-        ArgumentError: An argument is invalid, which is a mistake of the program.
-        AssertionError: A check inside the library found a mistake of the program.
-    """
-    try:
-        return await answering
-    except (ArgumentError, AssertionError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the client gets an answer after any error
-        stats.unexpected_errors += 1
-        log_error("a request failed", error)
-        return internal_error_answer(settings)
 
 
 @attrs.frozen
@@ -291,50 +267,24 @@ def split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
     return tuple(charges), Changes(tuple(others), changes.effects, changes.events)
 
 
-def start_request(
+async def answer_in_attempts(attempts: RequestAttempts, retrier: Retrier) -> Answer | None:
+    """Answer a request in one transaction; `retrier` repeats the `attempts`.
+
+    Returns:
+        The answer; `None` if no attempt succeeded.
+    """
+    return await retrier.run(attempts.attempt)
+
+
+async def answer_request(
     store: AsyncStore,
     request: Request,
     id_factory: IdFactory,
     settings: Settings,
-    stats: RetryStats,
-) -> RequestAttempts | Answer:
-    """Begin to answer a request: find its API key, or refuse a request without one.
-
-    Args:
-        store: The store.
-        request: The request as it came in.
-        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
-        settings: The settings of the server.
-        stats: The counts to update.
-
-    Returns:
-        The attempts at the request, of which none was made yet. If the request has no API key: the
-        answer that refuses the request.
-
-    Raises:
-        ArgumentError: `request`, `id_factory` or `settings` is of a wrong type.
-    """
-    check_serve_arguments(request, id_factory, settings)
-    api_key = bearer(request)
-    if api_key is not None:
-        return RequestAttempts(
-            store=store,
-            request=request,
-            digest=api_key.digest(),
-            id_factory=id_factory,
-            settings=settings,
-            stats=stats,
-        )
-    # This refusal does not need the store, so its instant is from this machine's clock.
-    refusal = read(request, caller=None, now=utc_now(), settings=settings)
-    assert isinstance(refusal, Decision)  # noqa: S101 - a request without a caller is refused
-    return respond(refusal)
-
-
-async def answer_request(
-    store: AsyncStore, request: Request, id_factory: IdFactory, settings: Settings, retrier: Retrier
+    retrier: Retrier,
+    answer: Callable[[RequestAttempts, Retrier], Awaitable[Answer | None]] = answer_in_attempts,
 ) -> Answer:
-    """Answer a request; `retrier` repeats the attempts.
+    """Answer a request: find its API key, or refuse a request without one, and run the attempts.
 
     Args:
         store: The store.
@@ -342,25 +292,43 @@ async def answer_request(
         id_factory: Makes the ids and the next action of a mutation, again for each attempt.
         settings: The settings of the server.
         retrier: Runs the attempts.
+        answer: Answers a request that has an API key, or returns `None` if no attempt succeeded.
 
     Returns:
         The answer, whose changes are committed. It is `INTERNAL` if no attempt succeeded, or after
-        an unexpected error.
+        an unexpected error, which is logged.
 
     Raises:
         ArgumentError: An argument is invalid, which is a mistake of the program.
         AssertionError: A check inside the library found a mistake of the program.
     """
-
-    async def answer() -> Answer:
-        started = start_request(
-            store, request=request, id_factory=id_factory, settings=settings, stats=retrier.stats
+    try:
+        check_serve_arguments(request, id_factory, settings)
+        api_key = bearer(request)
+        if api_key is None:
+            return _answer_without_key(request, settings)
+        attempts = RequestAttempts(
+            store=store,
+            request=request,
+            digest=api_key.digest(),
+            id_factory=id_factory,
+            settings=settings,
+            stats=retrier.stats,
         )
-        if isinstance(started, Answer):
-            return started
-        return await retrier.run(started.attempt) or internal_error_answer(settings)
+        return await answer(attempts, retrier) or internal_error_answer(settings)
+    except (ArgumentError, AssertionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the client gets an answer after any error
+        retrier.stats.unexpected_errors += 1
+        log_error("a request failed", error)
+        return internal_error_answer(settings)
 
-    return await answer_or_internal_error(answer(), settings, retrier.stats)
+
+def _answer_without_key(request: Request, settings: Settings) -> Answer:
+    # This refusal does not need the store, so its instant is from this machine's clock.
+    refusal = read(request, caller=None, now=utc_now(), settings=settings)
+    assert isinstance(refusal, Decision)  # noqa: S101 - a request without a caller is refused
+    return respond(refusal)
 
 
 async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAnswer:
