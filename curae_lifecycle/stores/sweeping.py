@@ -100,20 +100,20 @@ class _Sweep:
         if await self._sweep_all(active_first=True):
             await self._sweep_all(active_first=False)
 
-        async def finish() -> Changes | bool | None:
-            # False if another tombstone was recorded meanwhile, None on a conflict.
+        async def finish() -> tuple[bool, Changes] | None:
             loaded = await self.store.load(Needs(binding=self.coordinate))
             found = loaded.snapshot.binding
-            if found is None or found.swept or found.era != binding.era:
-                return found is None or found.swept
+            if found is None or found.swept:
+                return True, NO_CHANGES
+            if found.era != binding.era:
+                return False, NO_CHANGES
             changes = swept_changes(found)
-            return changes if check_stored(await self.store.commit(loaded, changes)) else None
+            stored = check_stored(await self.store.commit(loaded, changes))
+            return (True, changes) if stored else None
 
-        finished: Changes | bool = await self._run(finish)
-        if isinstance(finished, Changes):
-            self.changes += finished
-            return True
-        return finished
+        is_finished, changes = await self._run(finish)
+        self.changes += changes
+        return is_finished
 
     async def _sweep_all(self, *, active_first: bool) -> bool:
         # Returns whether connections were passed over.

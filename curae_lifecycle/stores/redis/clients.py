@@ -92,17 +92,7 @@ def create_client(
 def create_client_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """Create a client for `AsyncRedisLimitsStore`, with all timeouts set and without retries.
-
-    Args:
-        url: The server, such as `redis://host:6379` or `unix:///path`.
-        timeout: Seconds to wait for a connection, for a free connection of the pool, or for a
-            response.
-        pool_size: The largest number of connections.
-
-    Raises:
-        ArgumentError: The URL is malformed, or `pool_size` is no integer of at least 1.
-    """
+    """Create an async client for `AsyncRedisLimitsStore`, as `create_client` does."""
     check_count("pool_size", pool_size, least=1)
     with _refuse_malformed_url():
         pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
@@ -197,18 +187,7 @@ def create_cluster_client_async(
 ) -> redis.asyncio.RedisCluster:
     """Create an async client of a Redis cluster for `AsyncRedisLimitsStore`, without retries.
 
-    The client connects on the first command.
-
-    Args:
-        urls: The URLs of one or more nodes, such as `redis://host:6379`; the client finds the other
-            nodes. The user name, the password and the use of TLS are taken from the first URL.
-        timeout: Seconds to wait for a connection to a node, or for a response.
-        pool_size: The largest number of connections to each node; a command that needs one more
-            fails.
-
-    Raises:
-        ArgumentError: `urls` is empty or a single text, or a URL is malformed, has a query or is
-            not a Redis URL. Or `pool_size` is no integer of at least 1.
+    It takes the same arguments as `ClusterClient` does, and connects on the first command, too.
     """
     check_count("pool_size", pool_size, least=1)
     nodes = _Nodes.of(urls)

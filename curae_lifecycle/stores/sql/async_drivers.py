@@ -177,11 +177,7 @@ class AsyncpgConnection:
         return await self._run([statement])
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, and always return True.
-
-        The drivers of SQLite and MariaDB return False if a statement did not change its
-        `expected_rows`. On PostgreSQL, the SQL from `statement.combine` raises an error instead.
-        """
+        """Run statements in order, and return True, as `PsycopgConnection.run_all` does."""
         await self._run(statements)
         return True
 
@@ -394,12 +390,7 @@ class AsyncmyConnection:
         return rows
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order.
-
-        Returns:
-            True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
-            rollback.
-        """
+        """Run statements in order, as `AiosqliteConnection.run_all` does."""
         for statement in statements:
             changed, _ = await self._run(statement)
             if statement.expected_rows not in {None, changed}:

@@ -276,18 +276,7 @@ class AsyncOutbox:
         await _run(self._worker(handle, stopped.is_set), wait)
 
     async def deliver_batch(self, handle: Callable[[Delivery], Awaitable[None]]) -> int:
-        """Deliver one batch of due messages.
-
-        Args:
-            handle: Delivers a message, as for `run`.
-
-        Returns:
-            The number of messages that the call tried to deliver, failed ones included; 0 if no
-            message was due.
-
-        Raises:
-            StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
-        """
+        """Deliver one batch of due messages, as `Outbox.deliver_batch` does."""
         return await self._worker(handle, _never).batch()
 
     async def list_dead(
