@@ -120,7 +120,7 @@ def serve(
     check_store_kind(store, "serve_async", is_async=False)
     return run_sync(
         answer_request(
-            _BlockingStoreAdapter(store),
+            _AsyncStoreAdapter(store),
             request=request,
             id_factory=id_factory,
             settings=settings,
@@ -207,7 +207,7 @@ def serve_with_external_call(
 
     return run_sync(
         answer_with_external_call(
-            _BlockingStoreAdapter(store),
+            _AsyncStoreAdapter(store),
             request=request,
             id_factory=id_factory,
             external_call=ExternalCall(call, lease, lost_lease),
@@ -294,7 +294,7 @@ def record(
         NewerFormatError: A newer release stored a value that the fact needs.
     """
     check_store_kind(store, "record_async", is_async=False)
-    return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))
+    return run_sync(answer_fact(_AsyncStoreAdapter(store), fact, blocking_retrier(retry_policy)))
 
 
 async def record_async(
@@ -322,15 +322,15 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
         StoreUnavailableError: No attempt at a batch succeeded, or the caller's deadline passed.
     """
     retrier = blocking_retrier(BATCH_POLICY)
-    return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier))
+    return run_sync(sweep(_AsyncStoreAdapter(store), coordinate, retrier=retrier))
 
 
 def as_async_store(store: Store) -> AsyncStore:
     """Wrap a blocking store as an `AsyncStore`; its calls block instead of suspending."""
-    return _BlockingStoreAdapter(store)
+    return _AsyncStoreAdapter(store)
 
 
-class _BlockingStoreAdapter:
+class _AsyncStoreAdapter:
     """A blocking store as an `AsyncStore`; its calls block and never suspend."""
 
     def __init__(self, store: Store) -> None:
