@@ -31,13 +31,22 @@ async def list_dead(database: AsyncTransactions, after: int, limit: int) -> tupl
 
 
 async def revive(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
-    """Make a dead message due now, as if it were new; return whether there was one."""
+    """Make a dead message due now, as if it were new; return whether there was one.
+
+    Args:
+        database: The database of the outbox.
+        number: The number of the message; any integer is allowed.
+        retrier: Gives the number of attempts and the pauses if concurrent transactions win.
+
+    Raises:
+        StoreUnavailableError: The database failed, or concurrent transactions won every attempt.
+    """
     revival = outbox_statements.revival_statement(database.dialect, number)
     return await _change(database, number, revival, retrier=retrier)
 
 
 async def discard(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
-    """Delete a dead message; return whether there was one."""
+    """Delete a dead message, as `revive` revives one; return whether there was one."""
     deletion = outbox_statements.discard_statement(number)
     return await _change(database, number, deletion, retrier=retrier)
 
