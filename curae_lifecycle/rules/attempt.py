@@ -22,7 +22,6 @@ from curae_lifecycle.rules.idempotency import (
     RecordStanding,
     RecordState,
     StoredResponse,
-    build_record,
     compute_lease_end,
     record_standing,
 )
@@ -176,7 +175,7 @@ def renew(
     Raises:
         ArgumentError: `now` is not UTC, or `lease` is below 1.
     """
-    return _act(RENEW, record=record, attempt=attempt, now=now, lease=lease, response=None)
+    return _act(RENEW, record=record, attempt=attempt, now=now, lease=lease)
 
 
 def complete(
@@ -196,14 +195,8 @@ def complete(
     Raises:
         ArgumentError: `now` is not UTC, or `response` has a status that must not be stored.
     """
-    return _act(
-        COMPLETE,
-        record=record,
-        attempt=attempt,
-        now=now,
-        lease=None,
-        response=response.to_storable(),
-    )
+    kept = response.to_storable()
+    return _act(COMPLETE, record=record, attempt=attempt, now=now, response=kept)
 
 
 def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Record] | LeaseLost:
@@ -220,7 +213,7 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
     Raises:
         ArgumentError: `now` is not UTC.
     """
-    return _act(RELEASE, record=record, attempt=attempt, now=now, lease=None, response=None)
+    return _act(RELEASE, record=record, attempt=attempt, now=now)
 
 
 def resolve(
@@ -243,8 +236,8 @@ def resolve(
         ArgumentError: `now` is not UTC, or `response` has a status that must not be stored.
     """
     if response is None:
-        return _upkeep(NOTHING, record=record, now=now, response=None)
-    return _upkeep(ANSWERED, record=record, now=now, response=response.to_storable())
+        return _upkeep(NOTHING, record, now)
+    return _upkeep(ANSWERED, record, now, response=response.to_storable())
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
@@ -264,7 +257,7 @@ def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Recor
     Raises:
         ArgumentError: `now` is not UTC.
     """
-    return _upkeep(FORGET, record=record, now=now, response=None)
+    return _upkeep(FORGET, record, now)
 
 
 def _act(
@@ -272,8 +265,9 @@ def _act(
     record: Record | None,
     attempt: Attempt,
     now: datetime,
-    lease: int | None,
-    response: StoredResponse | None,
+    *,
+    lease: int | None = None,
+    response: StoredResponse | None = None,
 ) -> Done[Record] | LeaseLost:
     check_instant("now", now)
     holder = MINE if record is not None and _holds(attempt, record) else OTHERS
@@ -281,12 +275,11 @@ def _act(
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
     now = max(now, record.seen_at)
-    updated = build_record(
+    updated = attrs.evolve(
         record,
         state=row.outcome.to,
         seen_at=now,
         lease_until=None if lease is None else compute_lease_end(now, lease),
-        lost_lease=record.lost_lease,
         response=response,
     )
     return Done(updated, row.rules)
@@ -302,18 +295,21 @@ def _holds(attempt: Attempt, record: Record) -> bool:
 
 
 def _upkeep(
-    act: UpkeepAction, record: Record | None, now: datetime, response: StoredResponse | None
+    act: UpkeepAction,
+    record: Record | None,
+    now: datetime,
+    *,
+    response: StoredResponse | None = None,
 ) -> Done[Record] | Ignored[Record | None]:
     check_instant("now", now)
     row = UPKEEP[act, record_standing(record, now)]
     if record is None or isinstance(row.outcome, Ignore):
         return Ignored(record, row.rules)
-    updated = build_record(
+    updated = attrs.evolve(
         record,
         state=row.outcome.to,
         seen_at=max(now, record.seen_at),
         lease_until=None,
-        lost_lease=record.lost_lease,
         response=response,
     )
     return Done(updated, row.rules)

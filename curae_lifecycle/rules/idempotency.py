@@ -418,12 +418,16 @@ def in_flight_record(
     Raises:
         ArgumentError: `lease` is below 1.
     """
-    return build_record(
-        attempt,
+    return Record(
+        key=attempt.key,
+        fingerprint=attempt.fingerprint,
         state=RecordState.IN_FLIGHT,
+        token=attempt.token,
+        first_used_at=attempt.first_used_at,
         seen_at=attempt.started_at,
         lease_until=compute_lease_end(attempt.started_at, lease),
         lost_lease=lost_lease,
+        response=None,
     )
 
 
@@ -437,44 +441,16 @@ def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
     Raises:
         ArgumentError: `response` has a status that must not be stored.
     """
-    return build_record(
-        attempt,
+    return Record(
+        key=attempt.key,
+        fingerprint=attempt.fingerprint,
         state=RecordState.COMPLETED,
+        token=attempt.token,
+        first_used_at=attempt.first_used_at,
         seen_at=attempt.started_at,
         lease_until=None,
         lost_lease=LostLeaseAction.EXECUTE,
         response=response.to_storable(),
-    )
-
-
-def build_record(
-    source: Attempt | Record,
-    state: RecordState,
-    seen_at: datetime,
-    lease_until: datetime | None,
-    lost_lease: LostLeaseAction,
-    response: StoredResponse | None = None,
-) -> Record:
-    """Return a new record with the key, fingerprint, token and time of first use of `source`.
-
-    Args:
-        source: The attempt, or the earlier record.
-        state: The new stored state.
-        seen_at: When the new record is written.
-        lease_until: When the lease expires (exclusive); `None` if no attempt runs.
-        lost_lease: The answer to a retry if the lease expires.
-        response: The response that retries get; `None` unless completed.
-    """
-    return Record(
-        key=source.key,
-        fingerprint=source.fingerprint,
-        state=state,
-        token=source.token,
-        first_used_at=source.first_used_at,
-        seen_at=seen_at,
-        lease_until=lease_until,
-        lost_lease=lost_lease,
-        response=response,
     )
 
 

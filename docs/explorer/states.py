@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import (
     Actor,
@@ -28,7 +30,6 @@ from curae_lifecycle.rules.idempotency import (
     RecordStanding,
     RecordState,
     begin_attempt,
-    build_record,
     completed_record,
     in_flight_record,
 )
@@ -220,15 +221,13 @@ def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
     of, rule = fingerprint(operation), operation.rule
     if state["request"] == FingerprintMatch.OTHER:
         of = Fingerprint.of(rule.name, ["another request"])
-    at, lost = NOW - HOUR / 2, LostLeaseAction.EXECUTE
-    used = _begun(key, of, at)
+    used = _begun(key, of, NOW - HOUR / 2)
+    over = attrs.evolve(in_flight_record(used), lease_until=None)
     match RecordStanding(state["record"]):
         case RecordStanding.ABSENT:
             return None
         case RecordStanding.RELEASED:
-            return build_record(
-                used, state=RecordState.RELEASED, seen_at=at, lease_until=None, lost_lease=lost
-            )
+            return attrs.evolve(over, state=RecordState.RELEASED)
         case RecordStanding.IN_FLIGHT:
             return in_flight_record(_begun(key, of, NOW))
         case RecordStanding.LEASE_OVER:
@@ -238,9 +237,7 @@ def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
         case RecordStanding.COMPLETED:
             return completed_record(used, Response(rule.status, (), b""))
         case RecordStanding.FORGOTTEN:
-            return build_record(
-                used, state=RecordState.FORGOTTEN, seen_at=at, lease_until=None, lost_lease=lost
-            )
+            return attrs.evolve(over, state=RecordState.FORGOTTEN)
 
 
 def _begun(key: RecordKey, of: Fingerprint, at: datetime) -> Attempt:
