@@ -209,9 +209,6 @@ FULL_BUCKET: Final = BucketState(to_epoch_microseconds(datetime.min.replace(tzin
 It is full since the first instant that a datetime can hold.
 """
 
-DAY: Final = 86_400
-"""One day in seconds."""
-
 _INSTANT: Final = Struct(">q")
 _SIZE: Final = _INSTANT.size
 _NEWEST: Final = -_SIZE
@@ -350,14 +347,10 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
     Returns:
         The instant; `None` for a state that was never charged.
     """
-    if isinstance(state, BucketState):
-        return (
-            None
-            if state == FULL_BUCKET
-            else from_epoch_microseconds(state.full_at + (state.part > 0))
-        )
-    if not state:
+    if state in (FULL_BUCKET, FRESH_LOG):
         return None
+    if isinstance(state, BucketState):
+        return from_epoch_microseconds(state.full_at + (state.part > 0))
     last: int = _unpack_from(state, _NEWEST)[0]
     return from_epoch_microseconds(last + policy.seconds * SECOND)
 

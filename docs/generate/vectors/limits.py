@@ -12,7 +12,6 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
-    DAY,
     FRESH_LOG,
     FULL_BUCKET,
     INITIATE_LIMIT,
@@ -33,7 +32,7 @@ from curae_lifecycle.rules.ratelimit import (
 )
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
-    MINUTE,
+    HOUR,
     SECOND,
     add_microseconds,
     ceil_seconds,
@@ -52,6 +51,7 @@ from docs.generate.vectors.cases import (
     time_or_null,
 )
 
+_YEAR: Final = 365 * 24 * HOUR
 _WINDOW: Final = INITIATE_LIMIT.seconds * SECOND
 _FULL: Final = LogState.of(add_microseconds(START, second * SECOND) for second in range(10))
 _BURST: Final = LogState.of((START,) * 10)
@@ -182,8 +182,8 @@ def _clock_put_right(bucket: Bucket) -> Iterator[Case]:
         ("window", most),
         ("believed", most + tolerance),
         ("not-believed", most + tolerance + 1),
-        ("an-hour", most + 60 * MINUTE * bucket.refill),
-        ("a-year", most + 365 * DAY * SECOND * bucket.refill),
+        ("an-hour", most + HOUR * bucket.refill),
+        ("a-year", most + _YEAR * bucket.refill),
     ):
         whole, part = divmod(parts, bucket.refill)
         state = BucketState(to_epoch_microseconds(START) + whole, part)
@@ -226,7 +226,7 @@ def several() -> Iterator[Case]:
         ("bucket-first", ((slow, empty[slow]), (slow_log, full_log))),
     ):
         yield _admit(f"several-limits/equal-waits/{name}", charges, START)
-    far = BucketState(to_epoch_microseconds(START) + 365 * DAY * SECOND)
+    far = BucketState(to_epoch_microseconds(START) + _YEAR)
     charges = ((quick, far), (odd, FULL_BUCKET))
     comment = "The first bucket admits by a clock that was put right, and is left empty."
     yield _admit("several-limits/clock-put-right/all-admit", charges, START, comment=comment)
