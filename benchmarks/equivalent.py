@@ -163,14 +163,17 @@ EQUIVALENT: Final[dict[Key, str]] = {
     **{
         (f"rules.{where}", line, line.replace("era=era", "era=None")): _NO_STANDING
         for where, line in (
-            ("triggers.authorize", "era=era,"),
+            (
+                "triggers.authorize",
+                "chain.outcome, connection, at, era=era, successor=successor, head=head",
+            ),
             (
                 "chain.reconnect",
                 "return Refused(build_problem(asked.outcome, connection, at, era=era), asked.rules)",
             ),
             (
                 "chain.reconnect",
-                ("refuse, connection=connection, at=at, era=era, successor=successor, head=head"),
+                "problem = build_problem(refuse, connection, at, era=era, successor=successor, head=head)",
             ),
         )
     },
@@ -192,31 +195,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "if happened_at <= now:",
         "if happened_at < now:",
     ): _SAME_INSTANT,
-    **{
-        (where, line, line.replace("happened_at is None", "(happened_at is None) and False")): (
-            "`clamp_happened_at` answers the same where nothing says when it happened, and no "
-            "connection was made after it was last written."
-        )
-        for where, line in (
-            *(
-                (
-                    f"rules.triggers.{trigger}",
-                    (
-                        "happened = "
-                        "at if happened_at is None else _happened(connection, happened_at, at)"
-                    ),
-                )
-                for trigger in ("authorize", "require_action", "expire")
-            ),
-            (
-                "rules.triggers.revoke",
-                (
-                    "revoked_at = "
-                    "at if happened_at is None else _happened(connection, happened_at, at)"
-                ),
-            ),
-        )
-    },
     **{
         (where, line, line.replace(*replaced)): _NEVER_REFUSED
         for replaced in (("happened=happened", "happened=None"), ("era=era", "era=None"))

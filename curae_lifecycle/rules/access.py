@@ -17,7 +17,6 @@ from curae_lifecycle.rules.connection import Connection, Standing, next_deadline
 from curae_lifecycle.rules.outcomes import Reason
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import check_instant
 
 
 class PackageGrant(StrEnum):
@@ -139,9 +138,8 @@ def decide_access(
     Raises:
         ArgumentError: `now` is not a UTC instant.
     """
-    check_instant("now", now)
-    held = package in connection.identity.data_packages
-    row = ACCESS[standing(connection, now, era=era), GRANTED if held else NOT_GRANTED]
+    held = GRANTED if package in connection.identity.data_packages else NOT_GRANTED
+    row = ACCESS[standing(connection, now, era=era), held]
     if isinstance(row.outcome, Grant):
         return Granted(next_deadline(connection, era=era), row.rule)
     reason = row.outcome.reason

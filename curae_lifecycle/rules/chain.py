@@ -99,7 +99,9 @@ PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 
 MINT: Final = Mint()
 REISSUE: Final = Reissue()
-RECOVERABLE: Final = (LAPSED, ACTION_REQUIRED, EXPIRED, REVOKED)
+RECOVERABLE: Final = tuple(
+    [each for each in Standing if isinstance(TRIGGERS[Trigger.RECONNECT, each].outcome, Recover)]
+)
 """The standings that a reconnect recovers; the table `connection` refuses the others."""
 
 # fmt: off
@@ -275,12 +277,8 @@ def reconnect(
             again = evolve_connection(successor, successor.status, asked_at, handoff_deadline=ends)
             return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
-            return Refused(
-                build_problem(
-                    refuse, connection=connection, at=at, era=era, successor=successor, head=head
-                ),
-                rules,
-            )
+            problem = build_problem(refuse, connection, at, era=era, successor=successor, head=head)
+            return Refused(problem, rules)
 
 
 def _raise_deadline(next_action: NextAction, *, now: datetime, at: datetime) -> datetime:
@@ -297,22 +295,18 @@ def _successor(
     deadline: datetime,
 ) -> Connection:
     old = recovered.identity
-    coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
     identity = ConnectionIdentity(
         id=connection_id,
-        coordinate=coordinate,
-        data_packages=packages,
+        coordinate=old.coordinate,
+        data_packages=old.data_packages,
         created_at=at,
         predecessor_id=old.id,
         root_id=old.root_id,
-        position=position,
+        position=old.position + 1,
         era=era,
     )
     return Connection(
-        identity=identity,
-        status=INITIAL_STATUS,
-        updated_at=at,
-        handoff_deadline=deadline,
+        identity=identity, status=INITIAL_STATUS, updated_at=at, handoff_deadline=deadline
     )
 
 

@@ -246,21 +246,14 @@ def authorize(
             `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
-    happened = at if happened_at is None else _happened(connection, happened_at, at)
+    happened = _happened(connection, happened_at, at)
     check_expires_at(expires_at, happened)
     chain = AUTHORIZATION[successor_state(successor, at, era=era)]
     if not isinstance(chain.outcome, Proceed):
-        return Refused(
-            build_problem(
-                chain.outcome,
-                connection=connection,
-                at=at,
-                era=era,
-                successor=successor,
-                head=head,
-            ),
-            chain.rules,
+        problem = build_problem(
+            chain.outcome, connection, at, era=era, successor=successor, head=head
         )
+        return Refused(problem, chain.rules)
     row = TRIGGERS[AUTHORIZE, standing(connection, happened, era=era)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
@@ -313,7 +306,7 @@ def require_action(
             (or after the connection's `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
-    happened = at if happened_at is None else _happened(connection, happened_at, at)
+    happened = _happened(connection, happened_at, at)
     row = TRIGGERS[REQUIRE_ACTION, standing(connection, happened, era=era)]
     if isinstance(row.outcome, MoveTo):
         return Done(evolve_connection(connection, row.outcome.to, at, reason=reason), row.rules)
@@ -344,7 +337,7 @@ def expire(
             (or after the connection's `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
-    happened = at if happened_at is None else _happened(connection, happened_at, at)
+    happened = _happened(connection, happened_at, at)
     row = TRIGGERS[EXPIRE, standing(connection, happened, era=era)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
@@ -383,7 +376,7 @@ def revoke(
             (or after the connection's `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
-    revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
+    revoked_at = _happened(connection, happened_at, at)
     return _revoke(connection, at, revoked_at=revoked_at, actor=actor, era=era)
 
 
@@ -432,7 +425,9 @@ def _revoke(
     return Ignored(connection, row.rules)
 
 
-def _happened(connection: Connection, happened_at: datetime, at: datetime) -> datetime:
+def _happened(connection: Connection, happened_at: datetime | None, at: datetime) -> datetime:
+    if happened_at is None:
+        return at
     # At the earliest when the connection was made [O].
     return max(clamp_happened_at(happened_at, at), connection.identity.created_at)
 

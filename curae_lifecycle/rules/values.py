@@ -13,7 +13,7 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NewType, TypeGuard, cast
+from typing import Final, NewType, cast
 
 import attrs
 
@@ -393,7 +393,7 @@ def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
         ArgumentError: The value is not a list, tuple or set of 1 to 64 different names
             `[a-z][a-z0-9_]*` of at most 64 characters.
     """
-    if isinstance(value, _COLLECTIONS):
+    if isinstance(value, (list, tuple, set, frozenset)):
         tokens = cast("Collection[object]", value)
         if all(map(_is_package, tokens)):
             packages = cast("set[DataPackage]", set(tokens))
@@ -404,8 +404,5 @@ def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
     )
 
 
-_COLLECTIONS: Final = (list, tuple, set, frozenset)
-
-
-def _is_package(value: object) -> TypeGuard[str]:
+def _is_package(value: object) -> bool:
     return isinstance(value, str) and _PACKAGE.fullmatch(value) is not None
