@@ -395,11 +395,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         r'place = rule.method, re.sub(r"\{\w+\}", "XX{}XX", rule.path)',
     ): "It is only compared, and a path has no braces but those of its ids.",
     (
-        "service.facts.tombstoned.Tombstoned.judge",
-        "return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, now))",
-        "return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, None))",
-    ): "A tombstoned binding has an era, which dates its event.",
-    (
         "service.facts.graduated.Graduated.judge",
         'user_id = self.user_id or bound or UserId("")',
         "user_id = self.user_id or bound or UserId(None)",

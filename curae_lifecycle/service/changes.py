@@ -110,7 +110,8 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
 def revocation_changes(
     reached: tuple[Connection, ...],
     answers: tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...],
-    heads: tuple[Connection, ...] = (),
+    *,
+    has_head: bool,
 ) -> Changes:
     """Return the changes of a revocation: the revoked connections, with their effects and events.
 
@@ -118,18 +119,19 @@ def revocation_changes(
         reached: The connections that the revocation revokes, as they are stored: one, or several
             that follow one another in a chain.
         answers: The answer of `revoke` for each of `reached`, in the same order.
-        heads: The connections in `reached` at the end of a chain. Their versions are raised even if
-            they were revoked before. Otherwise a reconnect at the same time could add a successor
-            that this revocation does not revoke.
+        has_head: Whether the last of `reached` is the last of its chain. If so, its version is
+            raised even if it was revoked before. Otherwise a reconnect at the same time could add a
+            successor that this revocation does not revoke.
     """
     moved = [
         ending_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
         for before, answer in zip(reached, answers, strict=True)
         if isinstance(answer, outcomes.Done)
     ]
-    unmoved = {answer.value.id for answer in answers if isinstance(answer, outcomes.Ignored)}
-    held = [ConnectionWrite(head, bump_version(head)) for head in heads if head.id in unmoved]
-    return sum(moved, NO_CHANGES) + Changes(tuple(held))
+    changes = sum(moved, NO_CHANGES)
+    if has_head and isinstance(answers[-1], outcomes.Ignored):
+        changes += Changes((ConnectionWrite(reached[-1], bump_version(reached[-1])),))
+    return changes
 
 
 def live_head_changes(
@@ -221,20 +223,20 @@ def _bump_binding_if_landed(
 
 
 def tombstone_changes(
-    before: LimitedAccountAppBinding | None, after: LimitedAccountAppBinding, now: datetime
+    before: LimitedAccountAppBinding | None, after: LimitedAccountAppBinding
 ) -> Changes:
     """Return the changes of a tombstone: the binding, and its event if the state changed.
 
     Args:
         before: The binding as it is stored; `None` for a new one.
         after: The tombstoned binding to store.
-        now: When the tombstone is recorded, in UTC.
     """
     if account_state(before) is AccountState.TOMBSTONED:
         return Changes((BindingWrite(before, after),))
     # Eras never repeat, so two tombstones at one instant have events with different ids.
-    at = after.era or now
-    return binding_changes(EventKind.BINDING_TOMBSTONED, before=before, after=after, now=at)
+    era = after.era
+    assert era is not None  # noqa: S101 - a tombstone sets it
+    return binding_changes(EventKind.BINDING_TOMBSTONED, before=before, after=after, now=era)
 
 
 def binding_changes(

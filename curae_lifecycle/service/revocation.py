@@ -9,15 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from curae_lifecycle.rules import chain, outcomes
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     Changes,
+    ending_changes,
     live_head_changes,
     revocation_changes,
 )
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
@@ -65,11 +66,12 @@ def revoke_by_actor(
     if reaches_chain(actor):
         reached = (connection, *snapshot.following)
         return revoke_part(reached, snapshot, now, actor=actor, happened_at=happened_at)
-    era = present_era(snapshot.binding)
+    era = snapshot.era
     answers = chain.revoke_chain(connection, (), now, era=era, actor=actor, happened_at=happened_at)
-    if not isinstance(answers[0], outcomes.Done):
+    answer = answers[0]
+    if not isinstance(answer, outcomes.Done):
         return answers, NO_CHANGES
-    changes = revocation_changes((connection,), answers)
+    changes = ending_changes(EventKind.CONNECTION_REVOKED, connection, answer.value)
     return answers, changes + live_head_changes(connection, snapshot.head, now, era=era)
 
 
@@ -100,13 +102,13 @@ def revoke_part(
         reached[0],
         reached[1:],
         now,
-        era=present_era(snapshot.binding),
+        era=snapshot.era,
         actor=actor,
         happened_at=happened_at,
     )
     if not any(isinstance(answer, outcomes.Done) for answer in answers):
         return answers, NO_CHANGES
-    return answers, revocation_changes(reached, answers, heads=reached[-1:] if has_head else ())
+    return answers, revocation_changes(reached, answers, has_head=has_head)
 
 
 def join_rules(answers: Answers) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import attrs
 
 from curae_lifecycle.rules import idempotency, ratelimit, values
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate, present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -156,6 +156,11 @@ class Snapshot:
     connections: tuple[Connection, ...] = ()
     page: HostedPage | None = None
     landed_handoff: LandedHandoff | None = None
+
+    @property
+    def era(self) -> datetime | None:
+        """The present era of the coordinate, which `binding` holds; `None` if there is none."""
+        return present_era(self.binding)
 
 
 @attrs.frozen

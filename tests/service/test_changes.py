@@ -131,11 +131,11 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
 
 def test_revocation_changes_raises_for_too_few_or_many_answers() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
-    assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
+    assert len(changes.revocation_changes((pending(),), (answer,), has_head=True).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
-        changes.revocation_changes((pending(), pending(number=2)), (answer,))
+        changes.revocation_changes((pending(), pending(number=2)), (answer,), has_head=True)
     with pytest.raises(ValueError, match="longer"):
-        changes.revocation_changes((pending(),), (answer, answer))
+        changes.revocation_changes((pending(),), (answer, answer), has_head=True)
 
 
 # --- Live successors --------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from curae_lifecycle.service import changes as changes_module
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import tombstoned as tombstoned_module
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, record_fact
@@ -283,7 +284,10 @@ def _tombstone(change: Wrapped, patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_the_era(patch: pytest.MonkeyPatch) -> None:
-    _tombstone(lambda before, after: attrs.evolve(after, era=present_era(before)), patch)
+    def change(before: LimitedAccountAppBinding | None, after: LimitedAccountAppBinding) -> object:
+        return attrs.evolve(after, era=present_era(before) or after.era)
+
+    _tombstone(change, patch)
 
 
 def repeats_an_era(patch: pytest.MonkeyPatch) -> None:
@@ -349,7 +353,13 @@ def lands_without_the_binding(patch: pytest.MonkeyPatch) -> None:
 
 
 def creates_under_no_era(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(create_connection, "present_era", lambda _: None)
+    real = changes_module.connection_write_changes
+
+    def wrong(kind: EventKind, before: Connection | None, after: Connection) -> object:
+        identity = attrs.evolve(after.identity, era=None)
+        return real(kind, before, attrs.evolve(after, identity=identity))
+
+    patch.setattr(create_connection, "connection_write_changes", wrong)
 
 
 class LoadsNoBinding(MemoryStore):

@@ -1,4 +1,4 @@
-"""The patient must act."""
+"""The fact that the patient must act."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.triggers import Trigger, require_action
 from curae_lifecycle.rules.values import ConnectionId, parse_opaque
 from curae_lifecycle.service.events import EventKind
@@ -49,9 +48,8 @@ class ActionRequired(fact.ConnectionFact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Move the connection to ACTION_REQUIRED if its standing at `happened_at` is ACTIVE."""
         connection = fact.require_connection(snapshot)
-        era = present_era(snapshot.binding)
         answer = require_action(
-            connection, now, era=era, reason=self.reason, happened_at=self.happened_at
+            connection, now, era=snapshot.era, reason=self.reason, happened_at=self.happened_at
         )
         return fact.to_connection_fact_answer(
             EventKind.CONNECTION_ACTION_REQUIRED, connection, answer

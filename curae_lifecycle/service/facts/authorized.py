@@ -1,4 +1,4 @@
-"""The patient authorized."""
+"""The fact that the patient authorized a connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.triggers import Trigger, authorize, check_expires_at
 from curae_lifecycle.rules.values import ConnectionId, check_instant, clamp_happened_at
 from curae_lifecycle.service.changes import connection_write_changes
@@ -68,7 +67,7 @@ class Authorized(fact.ConnectionFact):
         answer = authorize(
             connection,
             now,
-            era=present_era(snapshot.binding),
+            era=snapshot.era,
             expires_at=self.expires_at,
             happened_at=self.happened_at,
             successor=snapshot.successor,

@@ -1,4 +1,4 @@
-"""The authorization ended."""
+"""The fact that an authorization ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.triggers import Trigger, expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
@@ -40,6 +39,5 @@ class Expired(fact.ConnectionFact):
         If a tombstone ended the connection, which is then REVOKED, the fact is ignored, too.
         """
         connection = fact.require_connection(snapshot)
-        era = present_era(snapshot.binding)
-        answer = expire(connection, now, era=era, happened_at=self.happened_at)
+        answer = expire(connection, now, era=snapshot.era, happened_at=self.happened_at)
         return fact.to_connection_fact_answer(EventKind.CONNECTION_EXPIRED, connection, answer)

@@ -83,4 +83,4 @@ class Tombstoned(fact.Fact):
         """
         binding = snapshot.binding
         answer = tombstone(binding, self.coordinate, now, happened_at=self.happened_at)
-        return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after, now))
+        return fact.to_fact_answer(answer, lambda after: tombstone_changes(binding, after))

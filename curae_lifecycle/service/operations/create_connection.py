@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import attrs
 
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Connection, create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import AppUserId, DataPackage, NextAction
@@ -56,7 +55,7 @@ class CreateConnection(operation.UserOperation):
             data_packages=self.data_packages,
             now=context.now,
             next_action=new_ids.next_action,
-            era=present_era(context.snapshot.binding),
+            era=context.snapshot.era,
         )
         changes = connection_write_changes(EventKind.CONNECTION_CREATED, None, made)
         return operation.Ruling(ConnectionCreated(made, new_ids.next_action), (), changes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.rules import outcomes, triggers, values
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
@@ -63,7 +62,7 @@ class GetConnection(operation.ConnectionOperation):
         healed = triggers.authorize(
             connection,
             context.now,
-            era=present_era(context.snapshot.binding),
+            era=context.snapshot.era,
             expires_at=landed.expires_at,
             happened_at=landed.happened_at,
             successor=context.snapshot.successor,

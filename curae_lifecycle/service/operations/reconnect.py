@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.rules import chain, credentials, outcomes, values
-from curae_lifecycle.rules.binding import present_era
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import connection_write_changes, recovery_changes
@@ -71,7 +70,7 @@ class Reconnect(operation.ConnectionOperation):
             connection,
             context.snapshot.successor,
             context.now,
-            era=present_era(context.snapshot.binding),
+            era=context.snapshot.era,
             id=new_ids.connection_id,
             next_action=new_ids.next_action,
             head=context.snapshot.head,

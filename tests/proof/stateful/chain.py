@@ -239,7 +239,7 @@ class ChainMoves(CountedMachine):
         answers = record()
         reached = (before, *following)[: len(answers)]
         whole = actor in {Actor.PATIENT, Actor.PLATFORM}
-        changes = revocation_changes(reached, answers, heads=reached[-1:] if whole else ())
+        changes = revocation_changes(reached, answers, has_head=whole)
         if not whole and isinstance(answers[0], Done):
             changes += live_head_changes(before, head, now, era=None)
         ended = any(isinstance(answer, Done) for answer in answers)
