@@ -1,4 +1,4 @@
-"""The tie between a coordinate and a platform user.
+"""Bindings: the tie between a coordinate and a platform user.
 
 The laws of this module: **for one user a binding only rises** (LIMITED < ACTIVE <
 TOMBSTONED); **a coordinate is never silently rebound**: another user comes only after a

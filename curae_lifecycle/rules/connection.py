@@ -1,4 +1,4 @@
-"""A patient's authorization for data packages to flow to one coordinate, and its standing.
+"""Connections: a patient's authorization for data to flow to one coordinate, and its standing.
 
 Every rule asks for the *standing*. It follows from the stored connection and an instant, and is
 never stored. `DEADLINE` names the instant at which the standing of a stored status changes by

@@ -1,4 +1,4 @@
-"""One run of the hosted entry flow: its path, and the landing of its hand-off.
+"""Connect sessions: one run of the hosted entry flow, its path and the landing of its hand-off.
 
 The laws of this module: **the path is a function of the account's state and the app's
 preference alone** (`ENTRY_PATHS`), and **a hand-off lands once**, together with its binding or not

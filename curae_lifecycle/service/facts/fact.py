@@ -21,6 +21,8 @@ from curae_lifecycle.rules.session import raise_to_session
 from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import (
     ConnectionId,
+    Coordinate,
+    check_coordinate_members,
     check_instant,
     check_type,
     clamp_happened_at,
@@ -162,6 +164,40 @@ class ConnectionFact(Fact):
     def page_key(self) -> tuple[PageKind, str]:
         """Return the key of the connection's hosted pages: their kind and the connection's id."""
         return PageKind.CONNECTION, self.connection_id
+
+
+class UserFact(Fact):
+    """The base class of facts about the user of one coordinate, `coordinate`."""
+
+    __slots__ = ()
+    coordinate: Coordinate
+
+    def __attrs_post_init__(self) -> None:
+        """Check the coordinate and the members that every fact has.
+
+        Raises:
+            ArgumentError: The coordinate is no `Coordinate` or has a malformed member, `page_url`
+                is empty, no text or holds a surrogate, or `happened_at` is no UTC instant.
+        """
+        check_coordinate_members("coordinate", self.coordinate)
+        super().__attrs_post_init__()
+
+    def needs(self) -> Needs:
+        """Return needs that name the binding of the coordinate."""
+        return Needs(binding=self.coordinate, page=self.page_digest())
+
+    def check(self, now: datetime) -> None:
+        """Check `now` alone: a repeated fact is ignored, whatever its `happened_at`.
+
+        `judge` raises the error of a `happened_at` that is too far ahead.
+
+        Args:
+            now: When the fact is recorded, in UTC.
+
+        Raises:
+            ArgumentError: `now` is not UTC.
+        """
+        check_instant("now", now)
 
 
 def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:

@@ -1,4 +1,4 @@
-"""The LIMITED user became ACTIVE."""
+"""The fact that a LIMITED user became ACTIVE."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import graduate
 from curae_lifecycle.rules.outcomes import Ignored
-from curae_lifecycle.rules.values import (
-    Coordinate,
-    UserId,
-    check_coordinate_members,
-    check_instant,
-    clamp_happened_at,
-    parse_opaque,
-)
+from curae_lifecycle.rules.values import Coordinate, UserId, clamp_happened_at, parse_opaque
 from curae_lifecycle.service.changes import binding_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
@@ -27,11 +20,11 @@ from curae_lifecycle.service.members import (
     PAGE_URL,
     ParsedMembers,
 )
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
-class Graduated(fact.Fact):
+class Graduated(fact.UserFact):
     """The fact that the bound LIMITED user became ACTIVE: the account graduated.
 
     Attributes:
@@ -52,14 +45,13 @@ class Graduated(fact.Fact):
     members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT, PAGE_URL)
 
     def __attrs_post_init__(self) -> None:
-        """Check the coordinate, the user, and the members that every fact has.
+        """Check the user and the members that every fact about a user has.
 
         Raises:
             ArgumentError: The coordinate is no `Coordinate` or has a malformed member, the user's
                 id or `page_url` is empty, no text or holds a surrogate, or `happened_at` is no UTC
                 instant.
         """
-        check_coordinate_members("coordinate", self.coordinate)
         if self.user_id is not None:
             parse_opaque("user_id", self.user_id)
         super().__attrs_post_init__()
@@ -73,23 +65,6 @@ class Graduated(fact.Fact):
             happened_at=parsed[HAPPENED_AT],
             page_url=parsed[PAGE_URL],
         )
-
-    def check(self, now: datetime) -> None:
-        """Check `now` alone: a repeated graduation is ignored, whatever its `happened_at`.
-
-        `judge` raises the error of a `happened_at` that is too far ahead.
-
-        Args:
-            now: When the fact is recorded, in UTC.
-
-        Raises:
-            ArgumentError: `now` is not UTC.
-        """
-        check_instant("now", now)
-
-    def needs(self) -> Needs:
-        """Return needs that name the binding of the coordinate."""
-        return Needs(binding=self.coordinate, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str] | None:
         """Return the key of the user's hosted pages: their kind and subject.

@@ -1,4 +1,4 @@
-"""The hosted page gave the user over to the app."""
+"""The fact that the hosted page returned its user to the app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection was revoked outside the API."""
+"""The fact that a connection was revoked outside the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from curae_lifecycle.service.revocation import join_rules, revocation_needs, rev
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
-def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
+def _check_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
     if not isinstance(value, Actor):
         allowed = f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}"
         raise ArgumentError("actor", allowed, describe(value))
@@ -37,7 +37,7 @@ class Revoked(fact.ConnectionFact):
     """
 
     connection_id: values.ConnectionId
-    actor: Actor = attrs.field(validator=_is_actor)
+    actor: Actor = attrs.field(validator=_check_actor)
     happened_at: datetime | None = None
     page_url: str | None = attrs.field(default=None, repr=False)
 

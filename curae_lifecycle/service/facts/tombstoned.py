@@ -1,4 +1,4 @@
-"""The user of a coordinate is gone: all earlier connections and sessions of it have ended."""
+"""The fact that the user of a coordinate is gone, which ends its connections and sessions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import tombstone
-from curae_lifecycle.rules.values import Coordinate, check_coordinate_members, check_instant
+from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import tombstone_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import (
@@ -16,11 +16,11 @@ from curae_lifecycle.service.members import (
     OPTIONAL_USER_ID,
     ParsedMembers,
 )
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
-class Tombstoned(fact.Fact):
+class Tombstoned(fact.UserFact):
     """The fact that the user of a coordinate no longer exists, also if no user is bound [O].
 
     Once the fact is recorded, no earlier connection or session of the coordinate is valid.
@@ -40,37 +40,10 @@ class Tombstoned(fact.Fact):
     # A user id is read and ignored: the fact is about the coordinate.
     members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
 
-    def __attrs_post_init__(self) -> None:
-        """Check the coordinate and `happened_at`.
-
-        Raises:
-            ArgumentError: The coordinate is no `Coordinate` or has a malformed member, or
-                `happened_at` is no UTC instant.
-        """
-        check_coordinate_members("coordinate", self.coordinate)
-        super().__attrs_post_init__()
-
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
         """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
-
-    def check(self, now: datetime) -> None:
-        """Check `now` alone: a copy of the last tombstone is ignored, whatever its `happened_at`.
-
-        `judge` raises the error of a `happened_at` that is too far ahead.
-
-        Args:
-            now: When the fact is recorded, in UTC.
-
-        Raises:
-            ArgumentError: `now` is not UTC.
-        """
-        check_instant("now", now)
-
-    def needs(self) -> Needs:
-        """Return needs that name the binding of the coordinate."""
-        return Needs(binding=self.coordinate)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Record the tombstone, which begins a new era of the coordinate, or ignore a copy.
