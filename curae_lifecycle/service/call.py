@@ -25,9 +25,10 @@ from curae_lifecycle.service.status import status_of
 def _needs(call: Call) -> Needs:
     own = call.operation.needs(call.caller)
     owner = call.caller.key_owner
+    buckets = () if call.charged else call.settings.buckets
     return Needs(
         record=None if call.key is None else idempotency.RecordKey(owner, call.key),
-        buckets=() if call.charged else _bucket_keys(owner, call.settings),
+        buckets=tuple([BucketKey(owner, bucket) for bucket in buckets]),
         limit=_limit_key(call.operation, own),
         connection=own.connection,
         chain=own.chain,
@@ -37,10 +38,6 @@ def _needs(call: Call) -> Needs:
         connections=own.connections,
         page=own.page,
     )
-
-
-def _bucket_keys(owner: credentials.KeyOwner, settings: Settings) -> tuple[BucketKey, ...]:
-    return tuple([BucketKey(owner, bucket) for bucket in settings.buckets])
 
 
 def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
@@ -129,10 +126,9 @@ def decision_from_refusal(
         changes: The charges of rate limits to commit despite the refusal.
         limited: The answer of the rate limit that refused; `None` if another gate refused.
     """
-    reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
     return Decision(
-        reply=reply,
-        status=status,
+        reply=ProblemReply(answer.problem, limited),
+        status=status_of(answer.problem),
         decided_at=now,
         changes=changes,
         rules=answer.rules,

@@ -72,7 +72,7 @@ def decide(
     """
     check_instant("now", now)
     coordinates = _coordinates(call.needs, snapshot)
-    if not _are_one_user(coordinates):
+    if len(coordinates - {None}) > 1:
         # The binding may be that of either user. The gate of ownership refuses the request.
         snapshot = attrs.evolve(snapshot, binding=None)
     check_snapshot(call.needs, snapshot)
@@ -102,7 +102,7 @@ class _Request(OperationContext):
     needs: Needs
     new_ids_or_none: NewIds | None
     call: Call
-    coordinates: list[Coordinate | None]
+    coordinates: set[Coordinate | None]
     charges: tuple[RateWrite, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
@@ -114,8 +114,8 @@ class _Request(OperationContext):
 
     def to_decision(self, ruling: Ruling) -> Decision:
         """Return the decision of the rule itself, or of the gate of ownership."""
-        reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
-        attempt = self.attempt
+        reply, changes = ruling.reply, ruling.changes
+        rule, attempt = self.call.operation.rule, self.attempt
         if isinstance(reply, ProblemReply):
             status = status_of(reply.problem)
             if not is_answer_kept(reply.problem):
@@ -131,17 +131,15 @@ class _Request(OperationContext):
             status = rule.status
         if self.charges:
             changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
-        rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
-        settings = self.call.settings
         return Decision(
             reply=reply,
             status=status,
             decided_at=self.now,
             changes=changes,
-            rules=rules,
+            rules=self.rules + rule.rules + ruling.rules,
             attempt=attempt,
-            record=record,
-            settings=settings,
+            record=self.snapshot.record,
+            settings=self.call.settings,
             binding=self.snapshot.binding,
         )
 
@@ -177,10 +175,9 @@ def _idempotency(request: _Request) -> Decision | None:
         return None
     changes = Changes(request.charges) if request.charges else NO_CHANGES
     if isinstance(begun, KnownResponse):
-        reply, status = Replayed(begun.response), status_of_stored(begun.response)
         return Decision(
-            reply=reply,
-            status=status,
+            reply=Replayed(begun.response),
+            status=status_of_stored(begun.response),
             decided_at=now,
             changes=changes,
             rules=begun.rules,
@@ -205,33 +202,28 @@ def _limit(request: _Request) -> Decision | None:
 
 def _ownership(request: _Request) -> Decision | None:
     # An operation of the server may load a user whose account or app a request names.
-    are_owned = all(
+    is_owned = all(
         coordinate is not None and request.caller.owns(coordinate)
         for coordinate in request.coordinates
     )
-    if are_owned and _are_one_user(request.coordinates):
+    if is_owned and len(request.coordinates) <= 1:
         return None
     return request.to_decision(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
 
 
-def _are_one_user(coordinates: list[Coordinate | None]) -> bool:
-    # An unknown id, which is None here, may be that of any user.
-    known = [coordinate for coordinate in coordinates if coordinate is not None]
-    return all(coordinate == known[0] for coordinate in known[1:])
-
-
-def _coordinates(needs: Needs, snapshot: Snapshot) -> list[Coordinate | None]:
-    # The coordinates of all that the request names; None for an unknown connection or session.
-    coordinates: list[Coordinate | None] = []
+def _coordinates(needs: Needs, snapshot: Snapshot) -> set[Coordinate | None]:
+    # The coordinates of all that the request names; None for an unknown connection or session,
+    # which may be that of any user.
+    coordinates: set[Coordinate | None] = set()
     if needs.connection is not None or needs.chain is not None:
         connection = snapshot.connection
-        coordinates.append(None if connection is None else connection.identity.coordinate)
+        coordinates.add(None if connection is None else connection.identity.coordinate)
     if needs.session is not None:
-        coordinates.append(None if snapshot.session is None else snapshot.session.coordinate)
+        coordinates.add(None if snapshot.session is None else snapshot.session.coordinate)
     if needs.binding is not None:
-        coordinates.append(needs.binding)
+        coordinates.add(needs.binding)
     if needs.connections is not None:
-        coordinates.append(needs.connections.coordinate)
+        coordinates.add(needs.connections.coordinate)
     return coordinates
 
 
