@@ -7,9 +7,9 @@ id, such as two reissues while the clock is behind `updated_at`. Their JSON is t
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
-from json import dumps as _json_text
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -51,9 +51,16 @@ def coordinate_text(coordinate: values.Coordinate) -> str:
 
     The form never changes, since the ids of events are computed from it.
     """
-    environment, app_id = _json_text(coordinate.environment), _json_text(coordinate.app_id)
-    account_id = _json_text(coordinate.customer_account_id)
-    return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"
+    return json.dumps(_coordinate_members(coordinate))
+
+
+def _coordinate_members(coordinate: values.Coordinate) -> list[str]:
+    return [
+        coordinate.environment,
+        coordinate.app_id,
+        coordinate.customer_account_id,
+        coordinate.app_user_id,
+    ]
 
 
 @attrs.frozen
@@ -73,10 +80,9 @@ class Event:
     @property
     def id(self) -> str:
         """The event's id: the same kind, subject and instant always make the same UUID [P, O]."""
-        subject_id = self.subject_id
-        subject = coordinate_text(self.coordinate) if subject_id is None else _json_text(subject_id)
-        at = values.format_time(self.at)
-        return str(uuid5(_EVENTS, f"[{_json_text(self.kind)}, {subject}, {_json_text(at)}]"))
+        subject = self.subject_id or _coordinate_members(self.coordinate)
+        parts = (self.kind, subject, values.format_time(self.at))
+        return str(uuid5(_EVENTS, json.dumps(parts)))
 
     @property
     def subject_id(self) -> values.ConnectionId | values.SessionId | None:
