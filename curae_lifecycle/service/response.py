@@ -75,13 +75,9 @@ def status_of_stored(response: StoredResponse) -> int:
     Raises:
         ArgumentError: `response` is neither a `Response` nor a `ResponseReference`.
     """
-    if isinstance(response, _OWN_KINDS):
+    if isinstance(response, (Response, ResponseReference)):
         return response.status
     raise ArgumentError("response", "a Response or a ResponseReference")
-
-
-# A union would be built again for each check.
-_OWN_KINDS: Final = (Response, ResponseReference)
 
 
 def _check_kept(status: int) -> None:

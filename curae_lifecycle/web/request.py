@@ -38,9 +38,6 @@ class ParsedBody:
     value: Json = attrs.field(repr=False)
 
 
-_BODIES: Final = (bytes, ParsedBody)
-
-
 def _without_origin(target: str) -> str:
     allowed = "a str: decode bytes, as raw_path.decode('latin-1')"
     check_type("target", target, str, allowed=allowed)
@@ -81,7 +78,7 @@ class Request:
             allowed = "pairs of str: decode bytes, as value.decode('latin-1')"
             raise ArgumentError("headers", allowed)
         allowed = "bytes, or ParsedBody(value) for JSON that is parsed already"
-        check_type("body", self.body, _BODIES, allowed=allowed)
+        check_type("body", self.body, (bytes, ParsedBody), allowed=allowed)
 
 
 def _is_text_pair(pair: object) -> bool:

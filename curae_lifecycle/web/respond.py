@@ -23,7 +23,7 @@ from curae_lifecycle.service.operations.operation import NotModified, ProblemRep
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.service.writes import RateWrite, RecordWrite
 from curae_lifecycle.web.json import format_json
-from curae_lifecycle.web.wire_format import format_problem, format_reply, has_next_action
+from curae_lifecycle.web.wire_format import find_next_action, format_problem, format_reply
 
 
 @attrs.frozen
@@ -169,7 +169,7 @@ def _format_response(decision: Decision, reply: Reply, instance: str | None) -> 
     body = format_json(
         format_reply(reply, decision.decided_at, settings.active_spelling, binding=decision.binding)
     )
-    headers: Headers = (_JSON, _NO_STORE) if has_next_action(reply) else (_JSON,)
+    headers: Headers = (_JSON,) if find_next_action(reply) is None else (_JSON, _NO_STORE)
     tag = reply.etag
     if tag is not None:
         headers = (*headers, _REVALIDATE, ("etag", tag))

@@ -154,11 +154,6 @@ def format_reply(
     }
 
 
-def has_next_action(reply: Reply) -> bool:
-    """Return whether a reply holds the URL of a hosted page, so that it must not be cached."""
-    return find_next_action(reply) is not None
-
-
 def find_next_action(reply: Reply) -> NextAction | None:
     """Return the first next action of a reply, which may be within a tuple; None without one."""
     return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))

@@ -25,7 +25,7 @@ from curae_lifecycle.service.json_schema import (
 )
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web.openapi.schemas import SHARED, reference, reply_schema
-from curae_lifecycle.web.wire_format import format_connection, format_reply, has_next_action
+from curae_lifecycle.web.wire_format import find_next_action, format_connection, format_reply
 from tests.support.strategies import START, apply_trigger, at, next_action, pending, uuid
 from tests.support.subjects import TOMBSTONED
 
@@ -127,13 +127,15 @@ def test_connections_in_a_reply_are_formatted_like_a_single_one(
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (Many(), False),
-        (Many(connections=(pending(),)), False),
-        (Many(pages=(next_action(START),)), True),
+        (Many(), None),
+        (Many(connections=(pending(),)), None),
+        (Many(pages=(next_action(START),)), next_action(START)),
     ],
 )
-def test_has_next_action_looks_into_tuples_of_a_reply(reply: Many, *, expected: bool) -> None:
-    assert has_next_action(reply) is expected
+def test_next_action_is_found_within_tuples_of_a_reply(
+    reply: Many, expected: NextAction | None
+) -> None:
+    assert find_next_action(reply) == expected
 
 
 @pytest.mark.parametrize(

@@ -354,5 +354,5 @@ def test_each_reply_field_is_formatted_by_its_type(since: datetime | None, spell
     assert printed["connection"] == format_connection(connection, at(2), binding=None) | {
         "status": spelling
     }
-    assert wire_format.has_next_action(reply)
-    assert not wire_format.has_next_action(Unprintable({"a"}))
+    assert wire_format.find_next_action(reply) is action
+    assert wire_format.find_next_action(Unprintable({"a"})) is None
