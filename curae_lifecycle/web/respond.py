@@ -79,23 +79,21 @@ def respond(
         ArgumentError: The stored response to replay is neither a `Response` nor a
             `ResponseReference`, or it is a reference and `fetch` is missing.
     """
-    reply = decision.reply
+    reply, changes, attempt = decision.reply, decision.changes, decision.attempt
     if isinstance(reply, Replayed):
         response = _stored_response(reply, fetch)
-        return Answer(
-            response,
-            decision.changes,
-            decision.rules,
-            replayed=True,
-            decided_at=decision.decided_at,
-        )
-    response = _format_response(decision, reply, instance)
-    changes = decision.changes
-    attempt = decision.attempt
+    else:
+        response = _format_response(decision, reply, instance)
     if attempt is not None:
         write = RecordWrite(attempt.key, decision.record, completed_record(attempt, response))
         changes = Changes((*changes.writes, write), changes.effects, changes.events)
-    return Answer(response, changes, decision.rules, replayed=False, decided_at=decision.decided_at)
+    return Answer(
+        response=response,
+        changes=changes,
+        rules=decision.rules,
+        replayed=decision.replayed,
+        decided_at=decision.decided_at,
+    )
 
 
 def format_rate_limit_policy(policy: Policy) -> str:

@@ -146,10 +146,9 @@ def format_reply(
         ArgumentError: A field has a type that cannot be formatted as JSON, or an instant that is
             not UTC.
     """
+    show = partial(format_connection, now=now, active_spelling=active_spelling, binding=binding)
     return {
-        to_camel_case(name): _format_field(
-            name, getattr(reply, name), now=now, active_spelling=active_spelling, binding=binding
-        )
+        to_camel_case(name): _format_field(name, getattr(reply, name), show)
         for name in reply.__match_args__
     }
 
@@ -170,23 +169,13 @@ def _find_next_action(values: tuple[object, ...]) -> NextAction | None:
     return None
 
 
-def _format_field(
-    name: str,
-    value: object,
-    *,
-    now: datetime,
-    active_spelling: str,
-    binding: LimitedAccountAppBinding | None,
-) -> Json:
+def _format_field(name: str, value: object, show: Callable[[Connection], Json]) -> Json:
     if isinstance(value, tuple):
         items = cast("tuple[object, ...]", value)
-        return [
-            _format_field(name, each, now=now, active_spelling=active_spelling, binding=binding)
-            for each in items
-        ]
+        return [_format_field(name, each, show) for each in items]
     match value:
         case Connection():
-            return format_connection(value, now, active_spelling, binding=binding)
+            return show(value)
         case CuraeConnectSession():
             return format_session(value)
         case NextAction():
@@ -212,7 +201,6 @@ def format_problem(
         instance: A URI that identifies this occurrence of the problem, for the member `instance`;
             `None` leaves the member out. A 404 never shows it [O].
     """
-    kind = problem.problem_type
     document: dict[str, Json] = {
         "type": type_uri(problem.code, type_base),
         "title": problem.title,
@@ -223,7 +211,7 @@ def format_problem(
             name: format_time(value) if isinstance(value, datetime) else value
             for name, value in problem.details.items()
         },
-        "retryable": kind.retryable,
+        "retryable": problem.problem_type.retryable,
     }
     if instance is not None and problem.code is not ProblemCode.NOT_FOUND:
         document["instance"] = instance
