@@ -14,10 +14,12 @@ def positive(text: str) -> int:
     """Parse the text of an option as a whole number of 1 or more.
 
     Raises:
-        ArgumentTypeError: The number is less than 1.
-        ValueError: The text is not a whole number.
+        ArgumentTypeError: The text is not a whole number, or the number is less than 1.
     """
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number

@@ -246,7 +246,7 @@ def test_simulate_writes_a_replayable_log_when_a_law_breaks(
         (["--seed", "1", "--hours", "0"], "must be 1 or more"),
         (["--seed", "1", "--hours", "99999999"], "must be 1,000,000 or less"),
         (["--seed", "1", "--clients", "1001"], "must be 1,000 or less"),
-        (["--seed", "1", "--clients", "x"], "invalid"),
+        (["--seed", "1", "--clients", "x"], "must be a whole number"),
         (["--seed", "1", "--log", "/nowhere/at/all"], "its directory does not exist"),
         ([], "--seed"),
     ],

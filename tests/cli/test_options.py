@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.cli.options import open_input, positive, read_line, read_lines
+from curae_lifecycle.cli.options import (
+    open_input,
+    positive,
+    positive_up_to,
+    read_line,
+    read_lines,
+)
 
 PARSER = argparse.ArgumentParser(prog="program")
 
@@ -18,8 +25,15 @@ def test_positive_option_accepts_only_numbers_from_1() -> None:
     for text in ("0", "-1"):
         with pytest.raises(argparse.ArgumentTypeError, match=r"^must be 1 or more$"):
             positive(text)
-    with pytest.raises(ValueError, match="invalid literal"):
-        positive("x")
+
+
+@pytest.mark.parametrize("parse", [positive, positive_up_to(9)])
+def test_option_that_is_no_number_says_what_it_must_be(parse: Callable[[str], int]) -> None:
+    parser = argparse.ArgumentParser(prog="program", exit_on_error=False)
+    parser.add_argument("--seeds", type=parse)
+    with pytest.raises(argparse.ArgumentError) as caught:
+        parser.parse_args(["--seeds", "x"])
+    assert str(caught.value) == "argument --seeds: must be a whole number, not 'x'"
 
 
 @pytest.mark.parametrize("text", [" mary \t", "maryX"])
