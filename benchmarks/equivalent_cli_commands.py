@@ -16,7 +16,6 @@ _JUSTIFIED: Final = (
 )
 _SAME_CODEC: Final = "Python finds a codec by its name in either case."
 _ASCII: Final = "The text is ASCII, whose bytes are the same in each encoding that a locale names."
-_HAS_NAME: Final = "No engine is made of a SQLite URL without a file, and others name no file."
 _NOT_SHOWN: Final = "The tour shows no id of an app, an API key or a platform's user."
 _HEADER: Final = "The names of headers are compared without their case."
 _ONLY_AFTER: Final = "The tour asks for an id only after an answer that has the member."
@@ -89,15 +88,17 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         for after in ('"XXplatform-user-benXX"', '"PLATFORM-USER-BEN"')
     },
     **{
-        ("cli.documents.run", line, line.replace(encoding, after)): _ASCII
-        for line, encoding, others in (
+        (f"cli.documents.{function}", line, line.replace(encoding, after)): _ASCII
+        for function, line, encoding, others in (
             (
+                "run",
                 'file.write_text(text, encoding="utf-8")',
                 'encoding="utf-8"',
                 ("encoding=None", "", 'encoding="UTF-8"'),
             ),
             (
-                'elif not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:',
+                "_read",
+                'return file.read_text(encoding="utf-8", errors="replace")',
                 'encoding="utf-8", ',
                 ("encoding=None, ", "", 'encoding="UTF-8", '),
             ),
@@ -160,14 +161,6 @@ EQUIVALENT_CLI_COMMANDS: Final[dict[Key, str]] = {
         ): "These steps are not shown, so neither are their titles."
         for after in ("None", '"XXXX"')
     },
-    ("cli.database._is_missing_file", 'file = Path(name or "")', 'file = Path(name or "XXXX")'): (
-        _HAS_NAME
-    ),
-    (
-        "cli.database._is_missing_file",
-        'is_uri = (name or "").startswith("file:")',
-        'is_uri = (name or "XXXX").startswith("file:")',
-    ): _HAS_NAME,
     (
         "cli.database._missing_package",
         'name = (error.name or "").partition(".")[0]',

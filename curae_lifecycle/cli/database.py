@@ -134,10 +134,14 @@ def open_database(
 
 def _is_missing_file(driver: str, name: str | None) -> bool:
     # SQLite would create the file. A URI decides that itself, and names a missing directory itself.
-    file = Path(name or "")
-    is_uri = (name or "").startswith("file:")
-    is_sqlite = driver.startswith("sqlite") and not is_uri
-    return is_sqlite and file.parent.is_dir() and not file.exists()
+    if not driver.startswith("sqlite") or name is None or name.startswith("file:"):
+        return False
+    try:
+        file = Path(name)
+        return file.parent.is_dir() and not file.exists()
+    except OSError:
+        # SQLite says why the file cannot be opened.
+        return False
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:

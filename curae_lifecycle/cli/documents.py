@@ -78,14 +78,16 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             file.write_text(text, encoding="utf-8")
         except OSError as error:
             parser.error(f"cannot write {file}: {error.strerror}")
-    elif not file.is_file() or _read(parser, file) != text:
+    elif _read(parser, file) != text:
         sys.stderr.write(f"{file.name} is stale; run again without --check\n")
         return 1
     return 0
 
 
-def _read(parser: argparse.ArgumentParser, file: Path) -> str:
+def _read(parser: argparse.ArgumentParser, file: Path) -> str | None:
     try:
         return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
     except OSError as error:
         parser.error(f"cannot read {file}: {error.strerror}")

@@ -61,6 +61,25 @@ def test_unreadable_file_to_check_exits_2_and_is_named(
     assert capsys.readouterr().err.endswith(f"error: cannot read {file}: Permission denied\n")
 
 
+def test_missing_document_is_reported_as_stale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["openapi", "--write", str(tmp_path / "none.json"), "--check"]) == 1
+    assert capsys.readouterr().err == "none.json is stale; run again without --check\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("", "Is a directory"), ("x" * 300, "File name too long")]
+)
+def test_check_of_a_path_that_no_file_can_have_says_why(
+    name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    with pytest.raises(SystemExit, match="2"):
+        main(["openapi", "--write", str(file), "--check"])
+    assert capsys.readouterr().err.endswith(f"error: cannot read {file}: {why}\n")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_check_option_without_write_exits_2_and_asks_for_write(
     command: str, capsys: pytest.CaptureFixture[str]

@@ -49,6 +49,13 @@ def test_only_database_create_creates_a_missing_sqlite_file(
     assert main(["keys", "list", "--database", url]) == 0
 
 
+def test_sqlite_file_that_cannot_be_opened_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/{'x' * 300}.db"
+    assert "unable to open database file" in error_of(capsys, "keys", "list", "--database", url)
+
+
 def test_error_on_missing_tables_advises_database_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
