@@ -11,7 +11,7 @@ import inspect
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
@@ -37,9 +37,7 @@ from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, check_store
 from curae_lifecycle.testing.races import (
     SCENARIOS,
     THREE_WAY_RACES,
-    RaceResult,
     StoreArena,
-    ThreeWayResult,
     race_all,
     race_three,
 )
@@ -241,40 +239,30 @@ def _families(report: Report) -> list[str]:
 def _races(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
     del options
     arena = StoreArena(make_store())
-    pairs, wrong = 0, list[tuple[str, RaceResult]]()
+    pairs, wrong = 0, list[tuple[str, tuple[str, ...]]]()
     for name in track_progress("races", items=SCENARIOS, total=len(SCENARIOS), size=lambda _: 1):
-        for result in race_all(arena, SCENARIOS[name]):
+        for each in race_all(arena, SCENARIOS[name]):
             pairs += 1
-            if result.differences:
-                wrong.append((name, result))
+            if each.differences:
+                steps = f"{each.first} commits before {each.second}, which had loaded already"
+                wrong.append((f"{name}: {steps}", each.differences))
     say(f"races: {pairs:,} pairs run, {len(wrong):,} failed", "title")
     _say_run("; ".join(SCENARIOS))
-    for name, result in wrong[:_MAX_SHOWN]:
-        say(
-            f"{name}: {result.first} commits before {result.second}, which had loaded already",
-            "rule",
-        )
-        for difference in result.differences[:_MAX_SHOWN]:
-            say(f"  {difference}", "asked")
-    _say_rest(len(wrong))
+    _say_differences(wrong)
     return PartResult(findings=len(wrong) + _three_way_races(arena) + _outbox_of_races(arena))
 
 
 def _three_way_races(arena: StoreArena) -> int:
     # Returns the number of findings.
-    run, wrong = 0, list[ThreeWayResult]()
+    schedules, wrong = 0, list[tuple[str, tuple[str, ...]]]()
     for name, actions in THREE_WAY_RACES:
-        for result in race_three(arena, name, actions):
-            run += 1
-            if result.differences:
-                wrong.append(result)
-    say(f"three-way races: {run:,} schedules run, {len(wrong):,} failed", "title")
+        for each in race_three(arena, name, actions):
+            schedules += 1
+            if each.differences:
+                wrong.append((f"{name}: {each}", each.differences))
+    say(f"three-way races: {schedules:,} schedules run, {len(wrong):,} failed", "title")
     _say_run("; ".join([", ".join(actions) for _, actions in THREE_WAY_RACES]))
-    for result in wrong[:_MAX_SHOWN]:
-        say(f"{result.scenario}: {result}", "rule")
-        for difference in result.differences[:_MAX_SHOWN]:
-            say(f"  {difference}", "asked")
-    _say_rest(len(wrong))
+    _say_differences(wrong)
     return len(wrong)
 
 
@@ -290,19 +278,27 @@ def _outbox_of_races(arena: StoreArena) -> int:
 
 
 def _simulation(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
-    store = make_store()
+    findings, not_run = 0, _purges_not_run(make_store())
     for seed in range(options.seeds):
         summary = run_seed(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make_store())
         say(f"simulation: {summary.headline()}", "title")
         if summary.violation is not None:
-            return PartResult(findings=say_violation(seed, summary.violation, None))
-    reason = None if has_clock(store) else NO_CLOCK
+            say_violation(seed, summary.violation, None)
+            findings = 1
+            if seed < options.seeds - 1:
+                not_run["the simulation of later seeds"] = f"a law was broken with seed {seed}"
+            break
+    for what, reason in not_run.items():
+        _say_not_run(what, reason)
+    return PartResult(findings, len(not_run))
+
+
+def _purges_not_run(store: StoreWithApiKeys) -> dict[str, str]:
+    # Returns what is not run, with the reason; nothing if the simulation purges the store.
+    purges = "purges in the simulation"
     if method_of(store, "purge") is None:
-        reason = "the store has no method purge"
-    if reason is None:
-        return PartResult(findings=0)
-    _say_not_run("purges in the simulation", reason)
-    return PartResult(findings=0, not_run=1)
+        return {purges: "the store has no method purge"}
+    return {} if has_clock(store) else {purges: NO_CLOCK}
 
 
 def _say_run(what: str) -> None:
@@ -313,6 +309,14 @@ def _say_run(what: str) -> None:
 def _say_not_run(what: str, reason: str) -> None:
     for line in wrap_line(f"  not run: {what}: {reason}", _WIDTH):
         say(line, "rule")
+
+
+def _say_differences(wrong: Sequence[tuple[str, Sequence[str]]]) -> None:
+    for race, differences in wrong[:_MAX_SHOWN]:
+        say(race, "rule")
+        for difference in differences[:_MAX_SHOWN]:
+            say(f"  {difference}", "asked")
+    _say_rest(len(wrong))
 
 
 def _say_rest(number: int) -> None:

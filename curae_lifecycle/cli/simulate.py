@@ -87,7 +87,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             summary = run_seed(seed, clients=clients, hours=hours, store=MemoryStore)
             say(summary.headline(), "title")
             if summary.violation is not None:
-                return say_violation(seed, summary.violation, log)
+                say_violation(seed, summary.violation, log)
+                return 1
             total.add(summary)
     for line in total.lines():
         say(line, "asked" if line.startswith(" ") else "title")
@@ -116,7 +117,7 @@ def run_seed(
     return simulation.summary
 
 
-def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
+def say_violation(seed: int, violation: Violation, log: Path | None) -> None:
     """Print which law was violated, and write the log that led to the violation.
 
     If the file cannot be written, the log is printed, so that a long simulation was not in vain.
@@ -125,9 +126,6 @@ def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
         seed: The seed of the simulation.
         violation: The violation, with its time and the log that led to it.
         log: The file to write the log to; None for standard output.
-
-    Returns:
-        The exit status, 1.
     """
     say(f"seed {seed} at {format_time(violation.at)}: {violation.message}", "rule")
     environment = violation.environment
@@ -142,7 +140,6 @@ def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
     say(f"to replay the log: {program_name()} replay {log or '-'}{option}", "title")
     if log is None:
         sys.stdout.write(text)
-    return 1
 
 
 def _say_cells(counts: Mapping[Cell, int]) -> None:

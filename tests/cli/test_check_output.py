@@ -254,7 +254,8 @@ def test_check_prints_each_simulation_until_a_law_is_broken(
         *map(headline, range(3)),
         (RULE, "seed 2 at 2026-01-05T00:00:00Z: law 1 is broken"),
         (TITLE, f"to replay the log: {replay}"),
-        (TITLE, "findings: 1"),
+        (RULE, "  not run: the simulation of later seeds: a law was broken with seed 2"),
+        (TITLE, "findings: 1, not run: 1"),
     ]
     assert capsys.readouterr().out == "{}\n"
 
