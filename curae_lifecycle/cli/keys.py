@@ -34,6 +34,7 @@ from curae_lifecycle.stores.sql.callers import (
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.web.json import MalformedError
 
+_Given = TypeVar("_Given")
 _Parsed = TypeVar("_Parsed")
 
 _STDIN: Final = "read the key from standard input"
@@ -195,37 +196,23 @@ def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 def _list(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with open_database(parser, options) as database:
-        stored = _load_callers(database)
-        readable = _readable(parser, stored)
-        for each in readable:
-            _print_caller(each.caller)
-    return 0 if len(readable) == len(stored) else 1
+        return _print_callers(parser, _load_callers(database))
 
 
 def _load_callers(database: Database) -> list[StoredCaller]:
     return [StoredCaller(str(id_), str(text)) for id_, text in database.rows(callers_statement())]
 
 
-def _readable(
-    parser: argparse.ArgumentParser, stored: Iterable[StoredCaller]
-) -> list[StoredCaller]:
-    """Return the callers that this release can read; report each other one on standard error."""
-    readable: list[StoredCaller] = []
+def _print_callers(parser: argparse.ArgumentParser, stored: Iterable[StoredCaller]) -> int:
+    """Print the callers, and report those that cannot be read; return the exit status."""
+    status = 0
     for each in stored:
-        error = _reading_error(each)
-        if error is None:
-            readable.append(each)
-        else:
+        try:
+            _print_caller(each.caller)
+        except (NewerFormatError, MalformedError) as error:
             sys.stderr.write(_describe_unreadable(parser, each, error))
-    return readable
-
-
-def _reading_error(stored: StoredCaller) -> Exception | None:
-    try:
-        stored.caller  # noqa: B018 - reads the document
-    except (NewerFormatError, MalformedError) as error:
-        return error
-    return None
+            status = 1
+    return status
 
 
 def _describe_unreadable(
@@ -241,10 +228,15 @@ def _callers_of_id(
 
     The others are changed at once all the same, since their keys may have leaked.
     """
-    stored = _load_callers(database)
-    readable = [each for each in stored if _reading_error(each) is None]
-    unreadable = [each for each in stored if _reading_error(each) is not None]
-    return [each for each in readable if each.caller.api_key_id == api_key_id], unreadable
+    found: list[StoredCaller] = []
+    unreadable: list[StoredCaller] = []
+    for each in _load_callers(database):
+        try:
+            if each.caller.api_key_id == api_key_id:
+                found.append(each)
+        except (NewerFormatError, MalformedError):
+            unreadable.append(each)
+    return found, unreadable
 
 
 def _report(
@@ -253,13 +245,10 @@ def _report(
     unreadable: Sequence[StoredCaller],
 ) -> int:
     # A caller that cannot be read keeps its rights, so the status is 1.
-    _readable(parser, unreadable)
+    status = _print_callers(parser, [*unreadable, *found])
     if not found:
         parser.exit(1, f"{parser.prog}: error: no such key is registered\n")
-    readable = _readable(parser, found)
-    for each in readable:
-        _print_caller(each.caller)
-    return 1 if unreadable or len(readable) < len(found) else 0
+    return status
 
 
 def _print_caller(caller: Caller, minted: str | None = None) -> None:
@@ -274,7 +263,7 @@ def _print_caller(caller: Caller, minted: str | None = None) -> None:
 
 
 def _read_key(parser: argparse.ArgumentParser) -> ApiKey:
-    return _parse_or_exit(parser, lambda value: ApiKey(str(value)), read_line(parser))
+    return _parse_or_exit(parser, ApiKey, read_line(parser))
 
 
 def _parse_name(argument: str, value: object) -> str:
@@ -304,7 +293,7 @@ def _scopes(parser: argparse.ArgumentParser, scopes: list[str]) -> frozenset[str
 
 
 def _parse_or_exit(
-    parser: argparse.ArgumentParser, parse: Callable[[object], _Parsed], value: object
+    parser: argparse.ArgumentParser, parse: Callable[[_Given], _Parsed], value: _Given
 ) -> _Parsed:
     try:
         return parse(value)
