@@ -37,7 +37,9 @@ _BOUND_STATES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Draw bindings of generation 1 to 4; none is UNLINKED, since that state means no binding.
+    """Draw bindings of generation 0 to 4; none is UNLINKED, since that state means no binding.
+
+    Those of generation 0 have no user: their coordinate was tombstoned before any user was bound.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
@@ -46,19 +48,24 @@ def bindings(
     """
     coordinate = draw(values.coordinates()) if coordinate is None else coordinate
     state = draw(st.sampled_from(_BOUND_STATES)) if state is None else state
-    generation = draw(st.integers(1, 4))
+    tombstoned = state is AccountState.TOMBSTONED
+    happened_at = draw(st.sampled_from((None, START))) if tombstoned else None
+    generation = draw(st.integers(0 if tombstoned else 1, 4))
+    if generation == 0:
+        return _binding_of(rules.tombstone(None, coordinate, START, happened_at=happened_at))
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _bind_next(binding, coordinate, number, graduated=draw(st.booleans()))
         binding = _binding_of(rules.tombstone(binding, coordinate, START))
-    tombstoned = state is AccountState.TOMBSTONED
     graduated = state is AccountState.ACTIVE or (tombstoned and draw(st.booleans()))
     if binding is None and graduated and draw(st.booleans()):
         # A sign-up on the hosted page makes an ACTIVE user without a LIMITED one before.
         binding = _binding_of(rules.complete_sign_up(None, coordinate, values.user_of(1)))
     else:
         binding = _bind_next(binding, coordinate, generation, graduated=graduated)
-    return _binding_of(rules.tombstone(binding, coordinate, START)) if tombstoned else binding
+    if not tombstoned:
+        return binding
+    return _binding_of(rules.tombstone(binding, coordinate, START, happened_at=happened_at))
 
 
 def _bind_next(

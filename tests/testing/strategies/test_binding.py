@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
@@ -61,11 +61,12 @@ def test_drawn_binding_has_the_requested_state_and_coordinate(state: AccountStat
     drawn = drawn_examples(draw.bindings(COORDINATE, state), count=40)
     assert {each.coordinate for each in drawn} == {COORDINATE}
     assert {each.state for each in drawn} == {state}
-    assert {each.generation for each in drawn} == {1, 2, 3, 4}
+    assert {each.generation for each in drawn} - {0} == {1, 2, 3, 4}
     for each in drawn:
-        assert each.user_id == f"u-{each.generation}"
+        assert each.user_id == (f"u-{each.generation}" if each.generation else None)
+        assert each.generation > 0 or state is TOMBSTONED
         # Each generation was provisioned, perhaps graduated, and tombstoned but for the last.
-        fewest = 2 * each.generation - (state is not TOMBSTONED)
+        fewest = max(1, 2 * each.generation - (state is not TOMBSTONED))
         assert each.version >= fewest
         assert each.version <= fewest + each.generation - (state is LIMITED)
         assert each.era is None or each.era >= START
@@ -82,6 +83,19 @@ def test_active_bindings_are_drawn_new_and_changed_from_limited() -> None:
     assert graduated.user_id == "u-1"
 
 
+@pytest.mark.parametrize(("generation", "user_id"), [(0, None), (1, "u-1")])
+@pytest.mark.parametrize("reported_at", [None, START])
+def test_tombstone_is_drawn_with_and_without_user_and_report(
+    generation: int, user_id: str | None, reported_at: datetime | None
+) -> None:
+    found = reached(
+        draw.bindings(COORDINATE, TOMBSTONED),
+        lambda each: (each.generation, each.tombstone_reported_at) == (generation, reported_at),
+    )
+    assert (found.user_id, found.state) == (user_id, TOMBSTONED)
+    assert (found.era, found.tombstoned_at) == (START, START)
+
+
 @pytest.mark.slow
 def test_bindings_are_drawn_of_several_coordinates_and_states() -> None:
     drawn = drawn_examples(draw.bindings(), count=40)
@@ -95,7 +109,7 @@ def test_bindings_are_drawn_of_several_coordinates_and_states() -> None:
 def drawn_sessions(path: EntryPath) -> list[CuraeConnectSession]:
     """Return drawn sessions, after checking that they are of all cells of a path and have ids."""
     with count_cell_lookups([ENTRY_PATHS]) as counts:
-        drawn = drawn_examples(draw.sessions(path), count=80)
+        drawn = drawn_examples(draw.sessions(path), count=120)
     of_path = {key for key, row in ENTRY_PATHS.items() if row.outcome.path is path}
     assert {cell[1:] for cell in counts} == of_path
     assert {each.path for each in drawn} == {path}
@@ -136,7 +150,7 @@ def test_drawn_silent_limited_session_has_one_of_5_user_ids() -> None:
     # The fifth user follows one of the fourth generation, who was tombstoned.
     users = {each.user_id for each in drawn}
     assert users == {"u-1", "u-2", "u-3", "u-4", "u-5"}
-    # A user of the first generation has no era, whether LIMITED before or new.
+    # Only a user of the first generation can have no era, whether LIMITED before or new.
     assert {each.user_id for each in drawn if each.era is None} == {"u-1"}
 
 
