@@ -63,6 +63,7 @@ class BrokenRequest:
 
 
 _BEARER: Final = "Bearer cae_live_k1"
+_API_KEY: Final = "Authorization"
 _KEY: Final = "Idempotency-Key"
 
 
@@ -71,101 +72,48 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
 
     Without the defect, each request is one that `requests` could draw.
     """
+    anything = operations()
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
-    graduations = st.builds(StartGraduation, values.app_user_ids())
-
-    def broken(
-        defect: str,
-        code: ProblemCode,
-        operation: st.SearchStrategy[Operation],
-        change: Callable[[Request], Request],
-    ) -> st.SearchStrategy[BrokenRequest]:
-        return st.builds(
-            call_of, callers_with_write_scope(), operation, values.idempotency_keys()
-        ).map(lambda call: BrokenRequest(change(format_request(call, _BEARER)), defect, code))
-
+    graduation = st.builds(StartGraduation, values.app_user_ids())
+    get = st.builds(GetConnection, values.connection_ids())
     bad, not_found = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
     invalid, required = ProblemCode.IDEMPOTENCY_KEY_INVALID, ProblemCode.IDEMPOTENCY_KEY_REQUIRED
     not_allowed = ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED
-    unauthenticated = ProblemCode.UNAUTHENTICATED
-    get = st.builds(GetConnection, values.connection_ids())
-    return st.one_of(
-        broken(
-            "no credentials",
-            code=unauthenticated,
-            operation=operations(),
-            change=_with_header("Authorization"),
-        ),
-        broken(
-            "two credentials",
-            code=unauthenticated,
-            operation=operations(),
-            change=_with_header("Authorization", _BEARER, _BEARER),
-        ),
-        broken(
-            "unknown method",
-            code=not_found,
-            operation=operations(),
-            change=lambda r: attrs.evolve(r, method="PUT"),
-        ),
-        broken(
-            "unknown path",
-            code=not_found,
-            operation=operations(),
-            change=lambda r: attrs.evolve(r, target="/nowhere"),
-        ),
-        broken(
-            "malformed id",
-            code=bad,
-            operation=get,
-            change=lambda r: attrs.evolve(r, target=r.target[:-1]),
-        ),
-        broken(
-            "no JSON",
-            code=bad,
-            operation=creates,
-            change=lambda r: attrs.evolve(r, body=body_bytes(r) + b"}"),
-        ),
-        broken(
-            "no object", code=bad, operation=creates, change=lambda r: attrs.evolve(r, body=b"[]")
-        ),
-        broken(
-            "unknown member",
-            code=bad,
-            operation=creates,
-            change=lambda r: _with_member(r, b'"preferSignUp":true'),
-        ),
-        broken(
-            "repeated member",
-            code=bad,
-            operation=creates,
-            change=lambda r: _with_member(r, b'"appUserId":"user-1"'),
-        ),
-        broken(
-            "null member",
-            code=bad,
-            operation=creates,
-            change=lambda r: attrs.evolve(r, body=b'{"appUserId":null}'),
-        ),
-        broken(
-            "missing member",
-            code=bad,
-            operation=creates,
-            change=lambda r: attrs.evolve(r, body=b"{}"),
-        ),
-        broken("no key", code=required, operation=creates, change=_with_header(_KEY)),
-        broken(
-            "two keys", code=invalid, operation=creates, change=_with_header(_KEY, "k-1", "k-1")
-        ),
-        broken(
-            "an unclosed key", code=invalid, operation=creates, change=_with_header(_KEY, '"k-1')
-        ),
-        broken(
+    no_caller = ProblemCode.UNAUTHENTICATED
+    breakages: tuple[_Breakage, ...] = (
+        (anything, "no credentials", _with_header(_API_KEY), no_caller),
+        (anything, "two credentials", _with_header(_API_KEY, _BEARER, _BEARER), no_caller),
+        (anything, "unknown method", lambda r: attrs.evolve(r, method="PUT"), not_found),
+        (anything, "unknown path", lambda r: attrs.evolve(r, target="/nowhere"), not_found),
+        (get, "malformed id", lambda r: attrs.evolve(r, target=r.target[:-1]), bad),
+        (creates, "no JSON", lambda r: attrs.evolve(r, body=body_bytes(r) + b"}"), bad),
+        (creates, "no object", lambda r: attrs.evolve(r, body=b"[]"), bad),
+        (creates, "unknown member", lambda r: _with_member(r, b'"preferSignUp":true'), bad),
+        (creates, "repeated member", lambda r: _with_member(r, b'"appUserId":"user-1"'), bad),
+        (creates, "null member", lambda r: attrs.evolve(r, body=b'{"appUserId":null}'), bad),
+        (creates, "missing member", lambda r: attrs.evolve(r, body=b"{}"), bad),
+        (creates, "no key", _with_header(_KEY), required),
+        (creates, "two keys", _with_header(_KEY, "k-1", "k-1"), invalid),
+        (creates, "an unclosed key", _with_header(_KEY, '"k-1'), invalid),
+        (
+            graduation,
             "a key for an operation that takes none",
-            code=not_allowed,
-            operation=graduations,
-            change=_with_header(_KEY, "k-1"),
+            _with_header(_KEY, "k-1"),
+            not_allowed,
         ),
+    )
+    return st.one_of(*map(_broken_request, breakages))
+
+
+_Breakage = tuple[st.SearchStrategy[Operation], str, Callable[[Request], Request], ProblemCode]
+"""The operations of valid requests, the defect, the change that makes it, and the expected code."""
+
+
+def _broken_request(breakage: _Breakage) -> st.SearchStrategy[BrokenRequest]:
+    operation, defect, change, code = breakage
+    calls = st.builds(call_of, callers_with_write_scope(), operation, values.idempotency_keys())
+    return calls.map(
+        lambda call: BrokenRequest(change(format_request(call, _BEARER)), defect, code)
     )
 
 
