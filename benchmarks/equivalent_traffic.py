@@ -27,7 +27,7 @@ _EMPTY_CASE: Final = "A value that no case fits changes nothing."
 
 _PREVIEWS: Final = "previews = preview_triggers(connection, now, era=None, successor=successor, {})"
 _PARSED_BODY: Final = "lambda call: ParsedBody(parse_json(body_bytes(format_request(call, {}))))"
-_LISTS: Final = "drawn = st.lists(_turns(values.offsets(), _WHAT), {})"
+_LISTS: Final = "drawn = st.lists(_drawn_steps(values.offsets(), _DRAWN_KINDS), {})"
 _BUCKETS: Final = "st.lists(buckets(), {}unique_by=lambda bucket: bucket.name).map(tuple),"
 
 EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
@@ -98,11 +98,6 @@ EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
         "Rules take an instant before the last write as that of the write, and the attempt that is "
         "drawn shows only the first of these instants."
     ),
-    (
-        "testing.strategies.record._play",
-        "case _: pass",
-        "",
-    ): _EMPTY_CASE,
     **{
         (
             "testing.strategies.traffic.traffic_steps",

@@ -238,18 +238,18 @@ _VALUES: Final = (
     *("connection_id", "session_id", "app_user_id", "coordinate", "user_id"),
     *("data_packages", "prefer_signup", "cached_states"),
 )
-_DEED_KINDS: Final = frozenset(deed.kind for deed in FACT_TEMPLATES)
+_TEMPLATE_KINDS: Final = frozenset(template.kind for template in FACT_TEMPLATES)
 # A counterexample shrinks towards the first kind.
 _REQUESTS: Final[tuple[StepKind, ...]] = (
     *(each for each in OPERATIONS if can_build(each, _VALUES)),
     *_OPERATION,
 )
 _FACTS: Final[tuple[StepKind, ...]] = tuple(
-    each for each in FACTS if each not in _DEED_KINDS and can_build(each, _VALUES)
+    each for each in FACTS if each not in _TEMPLATE_KINDS and can_build(each, _VALUES)
 )
 # There are many more fact templates than other kinds, so the other kinds are listed twice. Hardly
 # any run would draw the steps of a graduation one by one, so they are drawn together, and often.
-_WHAT: Final[tuple[tuple[StepKind, ...], ...]] = (
+_DRAWN_KINDS: Final[tuple[tuple[StepKind, ...], ...]] = (
     *((kind,) for kind in (*_REQUESTS, *_FACTS, SpecialStep.ACCESS) * 2),
     *((Initiate, StartGraduation, Graduated),) * 6,
     *((template,) for template in FACT_TEMPLATES),
@@ -262,7 +262,7 @@ class TrafficStep:
 
     Attributes:
         offset: The time from `START` to the step. For a step in the argument `last` of
-            `play_traffic`, the time from the last step in `turns`.
+            `play_traffic`, the time from the last step in `steps`.
         kind: The request, fact or access question of the step.
         nth_newest: The connection, session or (for a graduation) LIMITED user that the step is
             about: 0 is the newest, 1 the one before. A number that is too large means the oldest.
@@ -296,25 +296,23 @@ def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     Args:
         max_steps: The largest number of steps.
     """
-    drawn = st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
-    steps = drawn.map(lambda turns: [*chain.from_iterable(turns)][:max_steps])
+    drawn = st.lists(_drawn_steps(values.offsets(), _DRAWN_KINDS), max_size=max_steps)
+    flat = drawn.map(lambda groups: [*chain.from_iterable(groups)][:max_steps])
     create = TrafficStep(timedelta(0), CreateConnection)
-    return steps.map(
-        lambda turns: turns if len(turns) < max(2, max_steps) else [create, *turns[1:]]
-    )
+    return flat.map(lambda steps: steps if len(steps) < max(2, max_steps) else [create, *steps[1:]])
 
 
-def _turns(
-    offsets: st.SearchStrategy[timedelta], whats: tuple[tuple[StepKind, ...], ...]
+def _drawn_steps(
+    offsets: st.SearchStrategy[timedelta], kinds: tuple[tuple[StepKind, ...], ...]
 ) -> st.SearchStrategy[tuple[TrafficStep, ...]]:
-    return st.builds(_turn, offsets, st.sampled_from(whats), st.sampled_from(_HOWS))
+    return st.builds(_make_steps, offsets, st.sampled_from(kinds), st.sampled_from(_HOWS))
 
 
-def _turn(
-    offset: timedelta, what: tuple[StepKind, ...], how: tuple[int, int, int, int]
+def _make_steps(
+    offset: timedelta, kinds: tuple[StepKind, ...], how: tuple[int, int, int, int]
 ) -> tuple[TrafficStep, ...]:
     caller, user, back, key = how
-    *earlier, last = what
+    *earlier, last = kinds
     # Two requests with one key would be refused, so the drawn key is that of the last step.
     return (
         *(TrafficStep(offset=offset, kind=each, user=user, caller=caller) for each in earlier),
@@ -334,7 +332,7 @@ def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
 def exchanges() -> st.SearchStrategy[Exchange]:
     """Draw an `Exchange`: the last of up to six steps, a request with all that was computed for it."""
     requests = tuple((each,) for each in _REQUESTS)
-    last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), requests)
+    last = _drawn_steps(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), requests)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), last)
     return runs.map(lambda run: run.exchanges[-1])
 
@@ -360,7 +358,7 @@ class _Play:
         self._page_urls: dict[tuple[PageKind, str], list[str]] = {}
         self._count = 0
 
-    def turn(self, turn: TrafficStep, now: datetime) -> Interaction | None:
+    def play(self, step: TrafficStep, now: datetime) -> Interaction | None:
         """Play one step; return `None` if it needs a connection and there is none."""
         self._count += 1
         self._now = now
@@ -368,39 +366,39 @@ class _Play:
         # sweep of a tombstone.
         self._store.purge(self._last)
         self._last = now
-        what = turn.kind
-        if what is SpecialStep.ACCESS:
-            return self._question(turn, now)
-        if isinstance(what, FactTemplate):
-            connection = self._store.connection(self._connection_id(turn))
-            return None if connection is None else self._record(turn, what.fact(connection, now))
-        if isinstance(what, type) and issubclass(what, Fact):
-            return self._record(turn, build(what, self._values(turn)))
-        kind = _OPERATION[what] if isinstance(what, SpecialStep) else what
-        return self._exchange(turn, build(kind, self._values(turn)), now)
+        kind = step.kind
+        if kind is SpecialStep.ACCESS:
+            return self._question(step, now)
+        if isinstance(kind, FactTemplate):
+            connection = self._store.connection(self._connection_id(step))
+            return None if connection is None else self._record(step, kind.fact(connection, now))
+        if isinstance(kind, type) and issubclass(kind, Fact):
+            return self._record(step, build(kind, self._values(step)))
+        operation = _OPERATION[kind] if isinstance(kind, SpecialStep) else kind
+        return self._exchange(step, build(operation, self._values(step)), now)
 
-    def _values(self, turn: TrafficStep) -> dict[str, object]:
+    def _values(self, step: TrafficStep) -> dict[str, object]:
         # The values of an operation's or a fact's fields, by the name of the field.
-        app_user = AppUserId(f"user-{turn.user}")
-        user = CALLERS[turn.caller][1].coordinate(app_user), values.user_of(turn.user)
-        if turn.kind is Graduated:
-            user = _newest(self._users, turn.nth_newest, user)
+        app_user = AppUserId(f"user-{step.user}")
+        user = CALLERS[step.caller][1].coordinate(app_user), values.user_of(step.user)
+        if step.kind is Graduated:
+            user = _newest(self._users, step.nth_newest, user)
         return {
-            "connection_id": self._connection_id(turn),
-            "session_id": _newest(self._sessions, turn.nth_newest, SessionId(values.uuid_of(9999))),
+            "connection_id": self._connection_id(step),
+            "session_id": _newest(self._sessions, step.nth_newest, SessionId(values.uuid_of(9999))),
             "app_user_id": app_user,
             "coordinate": user[0],
             "user_id": user[1],
             "data_packages": PACKAGES,
-            "prefer_signup": turn.kind is SpecialStep.SIGN_UP,
-            "cached_states": frozenset(AccountState if turn.kind is SpecialStep.ALL_KNOWN else ()),
+            "prefer_signup": step.kind is SpecialStep.SIGN_UP,
+            "cached_states": frozenset(AccountState if step.kind is SpecialStep.ALL_KNOWN else ()),
         }
 
-    def _connection_id(self, turn: TrafficStep) -> ConnectionId:
-        return _newest(self._connections, turn.nth_newest, ConnectionId(values.uuid_of(9999)))
+    def _connection_id(self, step: TrafficStep) -> ConnectionId:
+        return _newest(self._connections, step.nth_newest, ConnectionId(values.uuid_of(9999)))
 
-    def _record(self, turn: TrafficStep, unnamed: Fact) -> RecordedFact:
-        fact, now = self._with_page(turn, unnamed), self._now
+    def _record(self, step: TrafficStep, unnamed: Fact) -> RecordedFact:
+        fact, now = self._with_page(step, unnamed), self._now
         loaded = self._store.load(fact.needs())
         answer = record_fact(fact, loaded.snapshot, now)
         if isinstance(answer, Done):
@@ -409,30 +407,30 @@ class _Play:
             now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
         )
 
-    def _with_page(self, turn: TrafficStep, fact: Fact) -> Fact:
+    def _with_page(self, step: TrafficStep, fact: Fact) -> Fact:
         subject = fact.page_key()
         urls = [] if subject is None else self._page_urls.get(subject, [])
-        if "page_url" not in fact.__match_args__ or not 0 < turn.key <= len(urls):
+        if "page_url" not in fact.__match_args__ or not 0 < step.key <= len(urls):
             return fact
         # Every fact is an attrs class, which the type of the base does not show.
-        return attrs.evolve(cast("Authorized", fact), page_url=urls[-turn.key])
+        return attrs.evolve(cast("Authorized", fact), page_url=urls[-step.key])
 
-    def _question(self, turn: TrafficStep, now: datetime) -> AccessQuestion | None:
-        connection = self._store.connection(self._connection_id(turn))
-        package = (*PACKAGES, DataPackage("imaging"))[turn.user]
+    def _question(self, step: TrafficStep, now: datetime) -> AccessQuestion | None:
+        connection = self._store.connection(self._connection_id(step))
+        package = (*PACKAGES, DataPackage("imaging"))[step.user]
         if connection is None:
             return None
         era = present_era(self._store.binding(connection.identity.coordinate))
         answer = decide_access(connection, package, now, era=era)
         return AccessQuestion(now=now, connection=connection, package=package, answer=answer)
 
-    def _exchange(self, turn: TrafficStep, operation: Operation, now: datetime) -> Exchange:
-        secret, caller = CALLERS[turn.caller]
-        key = IdempotencyKey(f"k-{turn.key}" if turn.key else f"k-of-turn-{self._count}")
+    def _exchange(self, step: TrafficStep, operation: Operation, now: datetime) -> Exchange:
+        secret, caller = CALLERS[step.caller]
+        key = IdempotencyKey(f"k-{step.key}" if step.key else f"k-of-turn-{self._count}")
         call = attrs.evolve(call_of(caller, operation, key), settings=self._settings)
         loaded = self._store.load(call.needs)
         snapshot = loaded.snapshot
-        if turn.kind is SpecialStep.LANDED and snapshot.connection is not None:
+        if step.kind is SpecialStep.LANDED and snapshot.connection is not None:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed_handoff=landed)
         new_ids = NewIds(
@@ -479,21 +477,21 @@ class _Play:
 
 
 def play_traffic(
-    buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
+    buckets: tuple[Bucket, ...], steps: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
     """Send drawn requests and facts to a new store, in time order, and return all answers.
 
-    The steps of `last` come after those of `turns`. The result leaves out a fact template or access
+    The steps of `last` come after those of `steps`. The result leaves out a fact template or access
     question that comes before any connection.
 
     Args:
         buckets: The buckets of the server's settings.
-        turns: The steps, in any order; each has its time after `START`.
-        last: The final steps, in time order; their offsets count from the last of `turns`.
+        steps: The steps, in any order; each has its time after `START`.
+        last: The final steps, in time order; their offsets count from the last of `steps`.
     """
     play = _Play(buckets)
-    ordered = sorted(turns, key=lambda turn: turn.offset)
+    ordered = sorted(steps, key=lambda step: step.offset)
     end = ordered[-1].offset if ordered else timedelta(0)
-    ending = (attrs.evolve(turn, offset=end + turn.offset) for turn in last)
-    happened = [play.turn(turn, START + turn.offset) for turn in (*ordered, *ending)]
+    ending = (attrs.evolve(step, offset=end + step.offset) for step in last)
+    happened = [play.play(step, START + step.offset) for step in (*ordered, *ending)]
     return Traffic(buckets, tuple(each for each in happened if each is not None))
