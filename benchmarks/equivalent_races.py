@@ -10,7 +10,6 @@ from typing import Final
 
 from benchmarks.equivalent import Key
 
-_EMPTY_CASE: Final = "A value that no case fits changes nothing."
 _FIVE: Final = "There are five titles and five counters, whatever the world."
 _ONE_CONNECTION: Final = (
     "The database is in memory and has this connection alone, so no lock waits."
@@ -82,7 +81,6 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
         "loaded=Loaded(Snapshot(), clock),",
         "loaded=Loaded(None, clock),",
     ): "Only the instant and the versions of the loaded values are read.",
-    ("testing.simulation.journal.Journal.add_answer", "case _: pass", ""): _EMPTY_CASE,
     (
         "testing.simulation.journal.Journal.lines",
         "entries = [] if user is None else self._entries.get(user, [])",

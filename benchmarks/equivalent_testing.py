@@ -82,7 +82,6 @@ EQUIVALENT_TESTING: Final[dict[Key, str]] = {
         "laws.check_tombstone((held,), now, era=era, decide=decide)",
         "laws.check_tombstone((held,), now, era=None, decide=decide)",
     ): "`decide` always gives the observed decision, whatever the era.",
-    ("testing.watch.Watch.observe_fact", "case _: pass", ""): _EMPTY_CASE,
     ("testing.watch.Watch._check_write", "case _: pass", ""): _EMPTY_CASE,
     (
         "testing.watch.Watch._check_replay",

@@ -208,13 +208,10 @@ class Watch:
         Raises:
             LawBrokenError: One of these laws is broken.
         """
-        match answer:
-            case Done(changes):
-                self.observe_commit(changes.writes, now)
-            case Ignored(changes):
-                laws.check_nothing_changed(None, None, changes)
-            case _:
-                pass
+        if isinstance(answer, Done):
+            self.observe_commit(answer.value.writes, now)
+        elif isinstance(answer, Ignored):
+            laws.check_nothing_changed(None, None, answer.value)
 
     def observe_access_decision(
         self, connection_id: ConnectionId, package: str, now: datetime, decision: AccessDecision

@@ -13,8 +13,10 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap
 
 _WORKERS: Final = 4
-_TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
 _SPANS: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=365))
+TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
+"""The span by which two clocks may disagree."""
+
 STEPS: Final = tuple(sign * span for sign in (1, -1) for span in _SPANS)
 """The spans by which all clocks may be wrong after a step; a negative one puts them back."""
 
@@ -52,7 +54,7 @@ class Clocks:
             self._errors[worker] = timedelta(milliseconds=chance.randint(-1500, 1500))
         if self._dice.strikes(Mishap.CLOCKS_APART):
             # Half of the tolerance, so that no two clocks are further apart than all of it.
-            self._errors[worker] = chance.choice((-1, 1)) * _TOLERANCE / 2
+            self._errors[worker] = chance.choice((-1, 1)) * TOLERANCE / 2
         return self.shown(now) + self._errors[worker]
 
     def may_step(self) -> bool:

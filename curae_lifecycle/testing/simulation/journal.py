@@ -9,27 +9,26 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, AppUser, format_time
+from curae_lifecycle.rules.values import AppUser, format_time
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
+from curae_lifecycle.testing.simulation.clocks import TOLERANCE
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
 Line = dict[str, Json]
 _Entry = tuple[datetime, Request | Fact, Response | None]
 
-_TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
 _NOT_REPLAYABLE: Final = (
     *("request.buckets", "idempotency.released.", "idempotency.in-flight."),
     *("idempotency.lease-over.", "idempotency.unknown.", "idempotency.forgotten."),
@@ -85,12 +84,11 @@ class Journal:
             answer: The answer.
         """
         for write in answer.changes.writes:
-            match write:
-                case ConnectionWrite(Connection(status="PENDING"), Connection(status="ACTIVE")):
-                    after = write.after
-                    self.add(user, at, Authorized(after.id, after.expires_at, after.authorized_at))
-                case _:
-                    pass
+            if not isinstance(write, ConnectionWrite) or write.before is None:
+                continue
+            after = write.after
+            if (write.before.status, after.status) == ("PENDING", "ACTIVE"):
+                self.add(user, at, Authorized(after.id, after.expires_at, after.authorized_at))
         if not answer.rules[-1].startswith(_NOT_REPLAYABLE):
             self.add(user, at, request, response=answer.response)
 
@@ -113,7 +111,7 @@ class Journal:
         for at, entry, response in entries:
             # Workers' clocks disagree, but the times of a log must not run backwards.
             latest = at if latest is None else max(latest, at)
-            put_back = latest - at > _TOLERANCE
+            put_back = latest - at > TOLERANCE
             shown = _authorized_at(entry, latest) if put_back else entry
             yield _to_json({"at": format_time(latest), **_format_entry(shown, response)})
 

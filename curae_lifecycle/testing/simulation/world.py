@@ -45,7 +45,7 @@ from curae_lifecycle.testing.simulation.clients import (
     Population,
     User,
 )
-from curae_lifecycle.testing.simulation.clocks import Clocks
+from curae_lifecycle.testing.simulation.clocks import TOLERANCE, Clocks
 from curae_lifecycle.testing.simulation.hosted_pages import DelayedFact, FactSource
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap, WorldProfile
@@ -69,7 +69,6 @@ _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 _PURGE_MARGIN: Final = timedelta(hours=3)
-_CLOCK_TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
 _STEP_SECONDS: Final = 600
 _MEAN_SECONDS_WRONG: Final = 1200
 _MEAN_SECONDS_TO_SHIP: Final = 60
@@ -318,12 +317,9 @@ class Simulation:
         self._server.current_user = sent.user.app_user
         answer = self._server.commit(transaction, self._pages.new_ids(transaction.now))
         if answer is None:
-            self._start_over(sent, transaction)
+            self._load(sent, transaction.store)
         else:
             self._handle_answer(sent, answer)
-
-    def _start_over(self, sent: ClientRequest, transaction: OpenRequest) -> None:
-        self._load(sent, transaction.store)
 
     def _begin_external_call(self, sent: ClientRequest, transaction: OpenRequest) -> None:
         self._server.current_user = sent.user.app_user
@@ -338,7 +334,7 @@ class Simulation:
         if answer is not None:
             self._handle_answer(sent, answer)
         elif transaction.attempt is None:
-            self._start_over(sent, transaction)
+            self._load(sent, transaction.store)
         elif self._dice.strikes(Mishap.DIED_DURING_CALL):
             self._retry(sent)
             delay = 60 + self._dice.around(120)
@@ -395,13 +391,10 @@ class Simulation:
         self.summary.answers[f"{response.status}{code}"] += 1
         self.summary.replays += answer.replayed
         for write in answer.changes.writes:
-            match write:
-                case ConnectionWrite(None, after):
-                    known = sent.user.ids_known_by(sent.client)
-                    known.append(after.id)
-                    del known[:-_KNOWN_IDS]
-                case _:
-                    pass
+            if isinstance(write, ConnectionWrite) and write.before is None:
+                known = sent.user.ids_known_by(sent.client)
+                known.append(write.after.id)
+                del known[:-_KNOWN_IDS]
         self._follow_page(sent, answer)
         strikes = self._dice.strikes
         lost = strikes(Mishap.CRASH_AFTER_STORE) or strikes(Mishap.ANSWER_LOST)
@@ -456,7 +449,7 @@ class Simulation:
 
     def _load_fact(self, user: User, fact: Fact) -> None:
         now = self._clocks.draw_worker(self._now)
-        if fact.happened_at is not None and fact.happened_at > now + _CLOCK_TOLERANCE:
+        if fact.happened_at is not None and fact.happened_at > now + TOLERANCE:
             # A clock that ran ahead reported this instant, and has been put right since.
             fact = with_happened_at(fact, now)
         transaction = self._server.load_fact(fact, now)
