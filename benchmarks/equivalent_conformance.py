@@ -68,10 +68,8 @@ EQUIVALENT_CONFORMANCE: Final[dict[Key, str]] = {
             f"{start}secrets.token_hex({other})",
         ): (_RANDOM)
         for function, start in (
-            ("pytest_plugin._CheckTests._run_one", "seed = "),
-            ("pytest_plugin._CheckTests._run_one_async", "seed = "),
-            ("suite.async_conformance_tests", "made, seed = make_server(), "),
-            ("suite.conformance_tests", "made, seed = make_server(), "),
+            ("suite.run_repeatable", "seed = "),
+            ("suite.run_repeatable_async", "seed = "),
         )
         for other in ("None", "9")
     },

@@ -11,10 +11,10 @@ The law of this module: **one check is one test**, whose name is the name of the
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Protocol
@@ -27,10 +27,13 @@ from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.probe import PROBE, down_failure, reason_not_run
 from curae_lifecycle.testing.conformance.results import Failure, NotRun, Result
-from curae_lifecycle.testing.conformance.runner import run_check, run_check_async
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import Operations
-from curae_lifecycle.testing.conformance.suite import pass_fail_or_skip, with_seed
+from curae_lifecycle.testing.conformance.suite import (
+    pass_fail_or_skip,
+    run_repeatable,
+    run_repeatable_async,
+)
 from curae_lifecycle.testing.conformance.timeout import DEFAULT_TIMEOUT
 
 AnyServer = (
@@ -144,17 +147,21 @@ class _CheckTests:
     def _judge(self, check: Check, server: Server) -> Result:
         if self.down is not None and self.down[0] is server:
             return NotRun(check.name, reason_not_run(self.down[1]))
-        result = self._run_one(server, check)
+        run = partial(run_repeatable, server, operations=self.operations, timeout=self.timeout)
+        result = run(check)
         if isinstance(result, Failure) and result.may_be_down:
-            return self._judge_probe(server, result, self._run_one(server, PROBE))
+            return self._judge_probe(server, result, run(PROBE))
         return result
 
     async def _judge_async(self, check: Check, server: AsyncServer) -> Result:
         if self.down is not None and self.down[0] is server:
             return NotRun(check.name, reason_not_run(self.down[1]))
-        result = await self._run_one_async(server, check)
+        run = partial(
+            run_repeatable_async, server, operations=self.operations, timeout=self.timeout
+        )
+        result = await run(check)
         if isinstance(result, Failure) and result.may_be_down:
-            return self._judge_probe(server, result, await self._run_one_async(server, PROBE))
+            return self._judge_probe(server, result, await run(PROBE))
         return result
 
     def _judge_probe(self, server: object, failure: Failure, probe: Result) -> Failure:
@@ -163,17 +170,3 @@ class _CheckTests:
         down = down_failure(failure, probe)
         self.down = server, down
         return down
-
-    def _run_one(self, server: Server, check: Check) -> Result:
-        seed = secrets.token_hex(8)
-        result = run_check(
-            server, check=check, seed=seed, operations=self.operations, timeout=self.timeout
-        )
-        return with_seed(result, seed)
-
-    async def _run_one_async(self, server: AsyncServer, check: Check) -> Result:
-        seed = secrets.token_hex(8)
-        result = await run_check_async(
-            server, check=check, seed=seed, operations=self.operations, timeout=self.timeout
-        )
-        return with_seed(result, seed)

@@ -44,12 +44,10 @@ def conformance_tests(
     """
 
     def test(check: Check) -> None:
-        made, seed = make_server(), secrets.token_hex(8)
+        made = make_server()
         with nullcontext(made) if isinstance(made, Server) else made as server:
-            result = run_check(
-                server, check=check, seed=seed, operations=operations, timeout=timeout
-            )
-        pass_fail_or_skip(with_seed(result, seed))
+            result = run_repeatable(server, check, operations=operations, timeout=timeout)
+        pass_fail_or_skip(result)
 
     return _parametrize(test, operations)
 
@@ -73,12 +71,9 @@ def async_conformance_tests(
     """
 
     async def run(check: Check) -> Result:
-        made, seed = make_server(), secrets.token_hex(8)
+        made = make_server()
         async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
-            result = await run_check_async(
-                server, check=check, seed=seed, operations=operations, timeout=timeout
-            )
-        return with_seed(result, seed)
+            return await run_repeatable_async(server, check, operations=operations, timeout=timeout)
 
     def test(check: Check) -> None:
         pass_fail_or_skip(asyncio.run(run(check)))
@@ -93,13 +88,41 @@ def _parametrize(test: Callable[[Check], None], operations: Operations) -> Calla
     return pytest.mark.parametrize("check", kit, ids=[check.name for check in kit])(test)
 
 
-def with_seed(result: Result, seed: str) -> Result:
-    """Return the result of a check; the message of a failure also says how to repeat the check.
+def run_repeatable(
+    server: Server, check: Check, *, operations: Operations, timeout: timedelta | None
+) -> Result:
+    """Run one check with a random seed, and say in the message of a failure how to repeat it.
 
     Args:
-        result: The result.
-        seed: The seed that the check ran with.
+        server: The server.
+        check: The check.
+        operations: The classes of the operations that the server serves.
+        timeout: How long the check may take, as in `run`.
     """
+    seed = secrets.token_hex(8)
+    result = run_check(server, check=check, seed=seed, operations=operations, timeout=timeout)
+    return _with_seed(result, seed)
+
+
+async def run_repeatable_async(
+    server: AsyncServer, check: Check, *, operations: Operations, timeout: timedelta | None
+) -> Result:
+    """Run one check against an async server, as `run_repeatable` does.
+
+    Args:
+        server: The server.
+        check: The check.
+        operations: The classes of the operations that the server serves.
+        timeout: How long the check may take, as in `run_async`.
+    """
+    seed = secrets.token_hex(8)
+    result = await run_check_async(
+        server, check=check, seed=seed, operations=operations, timeout=timeout
+    )
+    return _with_seed(result, seed)
+
+
+def _with_seed(result: Result, seed: str) -> Result:
     if not isinstance(result, Failure):
         return result
     call = f"run(server, only=[{result.check!r}], seed={seed!r})"

@@ -21,7 +21,6 @@ from curae_lifecycle.testing.conformance import (
     async_conformance_tests,
     checks,
     conformance_tests,
-    pytest_plugin,
     run,
     run_async,
     runner,
@@ -72,7 +71,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     ) -> None:
         note(server, check=check, seed=seed, operations=operations, timeout=timeout)
 
-    for module in (runner, suite, pytest_plugin):
+    for module in (runner, suite):
         monkeypatch.setattr(module, "run_check", note)
         monkeypatch.setattr(module, "run_check_async", note_async)
     return noted
