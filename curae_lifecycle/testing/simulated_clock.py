@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import attrs
 
@@ -68,15 +68,16 @@ class SimulatedClockStore:
 
     Attributes:
         now: The simulated instant, which the test sets.
+        has_settable_clock: Whether the store's clock can follow the simulated one.
     """
 
     def __init__(self, store: StoreWithApiKeys, now: datetime) -> None:
         self.now = now
         self._store = store
         self._purged_at = now
-        self._has_clock = has_clock(store)
-        self._purge = method_of(store, "purge") if self._has_clock else None
-        if self._has_clock:
+        self.has_settable_clock: Final = has_clock(store)
+        self._purge = method_of(store, "purge") if self.has_settable_clock else None
+        if self.has_settable_clock:
             # Transactions overlap and workers' clocks differ. If the store's clock showed the
             # latest `now`, the store could drop values that a slower worker still needs.
             replace_clock(store, lambda: self._purged_at)
@@ -96,11 +97,6 @@ class SimulatedClockStore:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._store.commit(loaded, changes, page)
-
-    @property
-    def has_settable_clock(self) -> bool:
-        """True if the store's clock can follow the simulated one."""
-        return self._has_clock
 
     def limit_purge_to(self, now: datetime) -> None:
         """Set the store's clock to `now` without a purge, if that clock can be set.

@@ -197,7 +197,7 @@ _ANY_TIME: Final = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def _all_operations_refuse(slug: str, app: App) -> Steps[None]:
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     for kind in operations_where(app, lambda rule: rule.body is not None):
         yield from _expect_bodies_refused(app, kind, connection_id, slug)
 
@@ -218,7 +218,7 @@ def _refuses_all_bodies(kind: Kind, app: App) -> Steps[None]:
 @CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
 def _bad_empty_bodies(app: App) -> Steps[None]:
     """Reconnect and revoke refuse bodies that have members or are not JSON objects."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     for kind in operations_where(app, lambda rule: rule.body == ()):
         yield from _expect_bodies_refused(app, kind, connection_id, *BAD_BODIES)
     yield from app.shows(connection_id, "PENDING")
@@ -330,22 +330,10 @@ CHECKS.extend(
 )
 CHECKS.extend(
     Check(
-        f"request.body.{name}",
-        shows,
-        partial(_refuses_all_bodies, kind),
-        laws=(16,),
-        rules=_BODY,
+        f"request.body.{name}", shows, partial(_refuses_all_bodies, kind), laws=(16,), rules=_BODY
     )
     for name, kind, shows in (
-        (
-            "initiate",
-            Initiate,
-            "Initiates with an invalid body are refused and provision no user.",
-        ),
-        (
-            "graduation",
-            StartGraduation,
-            "Graduation hand-offs with an invalid body are refused.",
-        ),
+        ("initiate", Initiate, "Initiates with an invalid body are refused and provision no user."),
+        ("graduation", StartGraduation, "Graduation hand-offs with an invalid body are refused."),
     )
 )

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, success
@@ -31,16 +32,19 @@ def use_up_bucket(app: App, count: int = SMALL.capacity) -> Steps[None]:
         yield from success(app.account_state("user"), client.OK)
 
 
-def _expect_empty(app: App, turned_back: timedelta = NO_TIME) -> Steps[int]:
-    # The seconds of the Retry-After.
-    answer = yield from send(app.account_state("user"))
+def _limited_by(bucket: Bucket, answer: Response, turned_back: timedelta = NO_TIME) -> int:
+    # Returns the seconds of the `Retry-After`.
     return limited(
         answer,
-        policy=SMALL.name,
-        window=SMALL.window,
-        quota=SMALL.capacity,
+        policy=bucket.name,
+        window=bucket.window,
+        quota=bucket.capacity,
         turned_back=turned_back.seconds,
     )
+
+
+def _expect_empty(app: App, turned_back: timedelta = NO_TIME) -> Steps[int]:
+    return _limited_by(SMALL, (yield from send(app.account_state("user"))), turned_back)
 
 
 CHECKS: Final = Checks()
@@ -60,8 +64,7 @@ def _one_bucket_per_key(app: App) -> Steps[None]:
     yield from success(other.account_state("user"), client.OK)
     yield from use("replace_buckets", (_SLOW,))
     yield from use_up_bucket(app, _SLOW.capacity)
-    answer = yield from send(app.account_state("user"))
-    longer = limited(answer, policy=_SLOW.name, window=_SLOW.window, quota=_SLOW.capacity)
+    longer = _limited_by(_SLOW, (yield from send(app.account_state("user"))))
     for bucket, wait_time in ((SMALL, seconds), (_SLOW, longer)):
         least, most = bucket.seconds - FEW.seconds, bucket.seconds
         require(
@@ -133,7 +136,7 @@ def _clock_corrected_slightly(app: App) -> Steps[None]:
 def _charged_requests(app: App) -> Steps[None]:
     """Buckets charge all requests except 400, 401, 403, and 404 for an unknown path."""
     reader = yield from app.second_key(frozenset())
-    pending = client.id_of((yield from app.created()))
+    pending = yield from app.created_id()
     key = app.new_key()
     replayed = app.revoke(pending, key=key)
     yield from send(replayed)
@@ -224,5 +227,4 @@ def _bucket_order(app: App) -> Steps[None]:
     yield from refusal(app.request("GET", "/x"), 404, "NOT_FOUND")
     yield from refusal(app.get("x"), 400, "BAD_REQUEST")
     for each in (request, app.initiate("user"), app.get(app.names.uuid())):
-        answer = yield from send(each)
-        limited(answer, policy=SMALL.name, window=SMALL.window, quota=SMALL.capacity)
+        _limited_by(SMALL, (yield from send(each)))

@@ -28,7 +28,7 @@ _HOOKS: Final = ("authorize", "require_action", "expire")
 
 def _build_chain(app: App, user: str, count: int) -> Steps[list[str]]:
     # The ids of the chain in order. The head is PENDING.
-    ids = [client.id_of((yield from app.created(user)))]
+    ids = [(yield from app.created_id(user))]
     while len(ids) < count:
         standing = _STANDINGS[len(ids) % len(_STANDINGS)]
         yield from connections.move(

@@ -111,10 +111,7 @@ class App:
     def create(
         self, user: str, packages: Iterable[str] = PACKAGES, *, key: str | None = None
     ) -> Request:
-        """Build a request that creates a connection of an app user to data packages.
-
-        `key` is the idempotency key; a fresh one by default.
-        """
+        """Build a request to create a connection; the idempotency `key` is fresh by default."""
         body = {"appUserId": user, "dataPackages": list(packages)}
         return self.request("POST", "/connections", body, key=key or self.new_key())
 
@@ -188,6 +185,10 @@ class App:
         """
         request = self.create(user or self.names.word("user"))
         return (yield from _connection(request, CREATED))
+
+    def created_id(self, user: str | None = None) -> Steps[str]:
+        """Create a connection as `created` does, and return its id."""
+        return id_of((yield from self.created(user)))
 
     def seen(self, connection_id: str) -> Steps[Document]:
         """Read a connection, raise unless that succeeds, and return its JSON object."""
@@ -307,10 +308,9 @@ def expect_problem(response: Response, status: int, code: str) -> Document:
         NotConformingError: The response has another status or code, or its `details` are not a
             JSON object.
     """
-    if in_short(response) != f"{status} {code}":
-        raise NotConformingError(
-            f"the server answered {in_short(response)} instead of {status} {code}"
-        )
+    answered, expected = in_short(response), f"{status} {code}"
+    if answered != expected:
+        raise NotConformingError(f"the server answered {answered} instead of {expected}")
     details = document(response).get("details")
     if not isinstance(details, dict):
         raise NotConformingError(f"the details of {code} are not a JSON object")

@@ -10,7 +10,7 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import App, record_by_hook, require, same
-from curae_lifecycle.testing.conformance.connections import HOUR, MINUTE
+from curae_lifecycle.testing.conformance.connections import HOUR, MINUTE, create_pending
 from curae_lifecycle.testing.conformance.recovery import create_recovered
 from curae_lifecycle.testing.conformance.standings import ALMOST
 from curae_lifecycle.testing.conformance.steps import Steps, later, wait
@@ -30,8 +30,7 @@ Each has the member that shows this time, the rule, and the hook's other argumen
 
 def _is_clamped(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None]:
     member, _, more = _FACTS[hook]
-    made = yield from client.success(app.create("user"), client.CREATED)
-    connection_id = client.text(made, "connection.id")
+    connection_id, made = yield from create_pending(app, "user")
     yield from later(app.context, min(MINUTE, client.lifetime(made) / 2))
     yield from record_by_hook(hook, connection_id, *more, ago)
     seen = yield from app.seen(connection_id)

@@ -62,12 +62,22 @@ def create_in_standing(
         standing: The standing to reach.
         user: The app user of the connection; a fresh one by default.
     """
-    made = yield from success(app.create(user or app.names.word("user")), client.CREATED)
-    connection_id = str(client.member(made, "connection.id"))
+    connection_id, made = yield from create_pending(app, user)
     yield from move(
         app, connection_id=connection_id, standing=standing, lapse=client.lifetime(made)
     )
     return connection_id
+
+
+def create_pending(app: App, user: str | None = None) -> Steps[tuple[str, Document]]:
+    """Create a connection, raise unless that succeeds, and return its id and the response's body.
+
+    Args:
+        app: The app that creates the connection.
+        user: The app user of the connection; a fresh one by default.
+    """
+    made = yield from success(app.create(user or app.names.word("user")), client.CREATED)
+    return client.text(made, "connection.id"), made
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
@@ -107,8 +117,8 @@ def time_needed(*standings: Standing) -> timedelta:
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
-def outcome_name(outcome: object) -> str:
-    """Return the outcome of a table row as a hook of the kit returns it.
+def expected_outcome(outcome: object) -> str:
+    """Return the outcome of a table row as a hook of the kit must return it.
 
     Returns:
         `done`, `ignored` or a problem code.
@@ -140,7 +150,7 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
     if trigger in OPERATION_BY_TRIGGER:
         yield from _ask(trigger, connection_id, outcome, app=app)
     else:
-        client.expect_outcome((yield from fire(trigger, connection_id)), outcome_name(outcome))
+        client.expect_outcome((yield from fire(trigger, connection_id)), expected_outcome(outcome))
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
         same(client.status_of(after), outcome.to, "the status")

@@ -12,7 +12,7 @@ import attrs
 
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import App, id_of, new_app, refusal
+from curae_lifecycle.testing.conformance.client import App, new_app, refusal
 from curae_lifecycle.testing.conformance.gates import without
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
@@ -133,8 +133,8 @@ def _build_scene(app: App) -> Steps[_Scene]:
     stranger = yield from new_app(app.context)
     key = app.new_key()
     yield from send(app.create("somebody", key=key))
-    pending = id_of((yield from app.created()))
-    foreign_id = id_of((yield from stranger.created()))
+    pending = yield from app.created_id()
+    foreign_id = yield from stranger.created_id()
     for kind in app.context.operations:
         limit = kind.rule.limit
         for _ in range(0 if limit is None else limit.limit):

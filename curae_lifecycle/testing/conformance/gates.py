@@ -89,7 +89,7 @@ def _scheme_in_any_case(app: App) -> Steps[None]:
 @CHECKS.add("request.route", rules=("request.route", "problem.not-found"))
 def _unknown_routes(app: App) -> Steps[None]:
     """Requests with an unknown path or method get a 404."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     served = {(kind.rule.method, kind.rule.path) for kind in app.context.operations}
     paths = {path: None for _, path in sorted(served)}
     unknown = [("GET", f"{BASE_PATH}/nothing"), ("POST", f"{BASE_PATH}/connections/{{id}}:delete")]
@@ -129,7 +129,7 @@ def _capitalize(path: str) -> str:
 )
 def _scope_missing(app: App) -> Steps[None]:
     """Mutations need the scope connection:write."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     scoped = operations_where(app, lambda rule: rule.scope)
     unneeded = {"connection:read", "connection"} - {kind.rule.scope for kind in scoped}
     reader = yield from app.second_key(frozenset())
@@ -171,7 +171,7 @@ def _wrong_environment(app: App) -> Steps[None]:
 @CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
 def _foreign_ids(app: App) -> Steps[None]:
     """Ids of another owner get the 404 of an unknown id, byte for byte, and nothing changes."""
-    pending = client.id_of((yield from app.created()))
+    pending = yield from app.created_id()
     revoked = yield from create_in_standing(app, Standing.REVOKED)
     sibling = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     cousin = yield from client.new_app(app.context, app_id=app.key_request.app_id)
@@ -187,7 +187,7 @@ def _foreign_ids(app: App) -> Steps[None]:
 def _ids_of_another_environment(app: App) -> Steps[None]:
     """In the test environment, live connections and accounts do not exist."""
     test = yield from app.in_test()
-    pending = client.id_of((yield from app.created()))
+    pending = yield from app.created_id()
     yield from _expect_hidden(app, test, pending)
     yield from send(app.initiate("user"))
     same((yield from test.state("user")), "UNLINKED", "lifecycleState")

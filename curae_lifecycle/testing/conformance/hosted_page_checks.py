@@ -34,11 +34,6 @@ def url_of(answer: Document) -> str:
     return client.text(answer, "nextAction.url")
 
 
-def _created(app: App) -> Steps[tuple[str, Document]]:
-    made = yield from client.success(app.create(app.names.word("user")), client.CREATED)
-    return client.text(made, "connection.id"), made
-
-
 def _expect_no_effect(hook: str, answer: Document) -> Steps[None]:
     outcome = yield from use(hook, url_of(answer))
     require(outcome != "done", f"{hook} returned done although the page must have no effect")
@@ -54,14 +49,14 @@ def _expect_unchanged(app: App, hook: str, answer: Document, connection_id: str)
 @CHECKS.add("page.finish", rules=("connection.authorize.pending",), hooks=("finish",))
 def _finish_authorizes(app: App) -> Steps[None]:
     """Finishing the page of a connection authorizes the connection, once."""
-    connection_id, answer = yield from _created(app)
+    connection_id, answer = yield from connections.create_pending(app)
     yield from record_by_hook("finish", url_of(answer))
     yield from app.shows(connection_id, "ACTIVE")
     yield from _expect_unchanged(app, hook="finish", answer=answer, connection_id=connection_id)
 
 
 def _expired_page(hook: str, app: App) -> Steps[None]:
-    connection_id, answer = yield from _created(app)
+    connection_id, answer = yield from connections.create_pending(app)
     yield from wait(client.lifetime(answer))
     yield from _expect_no_effect(hook, answer)
     yield from app.shows(connection_id, "EXPIRED")
@@ -88,7 +83,7 @@ CHECKS.extend(
 )
 def _replaced_page(app: App) -> Steps[None]:
     """Pages that a reissue replaced do nothing; the page of the reissue works."""
-    old = client.id_of((yield from app.created()))
+    old = yield from app.created_id()
     yield from app.revoked(old)
     earlier = yield from app.reconnected(old)
     newest = yield from app.reconnected(old)
@@ -107,8 +102,8 @@ def _replaced_page(app: App) -> Steps[None]:
 )
 def _fact_of_replaced_page(app: App) -> Steps[None]:
     """Facts that name a replaced, unknown or other page are refused; the newest page's fact acts."""
-    _, other = yield from _created(app)
-    old = client.id_of((yield from app.created()))
+    _, other = yield from connections.create_pending(app)
+    old = yield from app.created_id()
     yield from app.revoked(old)
     earlier = yield from app.reconnected(old)
     newest = yield from app.reconnected(old)
@@ -165,7 +160,7 @@ def _replaced_graduation(app: App) -> Steps[None]:
 )
 def _finish_of_revoked(app: App) -> Steps[None]:
     """Finishing the page of a connection that was revoked meanwhile changes nothing."""
-    connection_id, answer = yield from _created(app)
+    connection_id, answer = yield from connections.create_pending(app)
     yield from app.revoked(connection_id)
     yield from _expect_unchanged(app, hook="finish", answer=answer, connection_id=connection_id)
 
@@ -231,7 +226,7 @@ def _sign_up_after_binding(app: App) -> Steps[None]:
 @CHECKS.add("page.cancel", laws=(2,), rules=("connection.revoke.pending",), hooks=("cancel",))
 def _cancel_revokes(app: App) -> Steps[None]:
     """Cancelling the page of a connection revokes the connection, once and for ever."""
-    connection_id, answer = yield from _created(app)
+    connection_id, answer = yield from connections.create_pending(app)
     yield from record_by_hook("cancel", url_of(answer))
     yield from app.shows(connection_id, "REVOKED")
     for hook in sorted(app.context.hooks & {"cancel", "finish"}):
@@ -241,7 +236,7 @@ def _cancel_revokes(app: App) -> Steps[None]:
 @CHECKS.add("page.cancel.finished", hooks=("finish", "cancel"))
 def _cancel_after_finish(app: App) -> Steps[None]:
     """Cancelling a page that was finished changes nothing."""
-    connection_id, answer = yield from _created(app)
+    connection_id, answer = yield from connections.create_pending(app)
     yield from record_by_hook("finish", url_of(answer))
     yield from _expect_unchanged(app, hook="cancel", answer=answer, connection_id=connection_id)
 

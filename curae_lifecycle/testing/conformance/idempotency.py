@@ -79,12 +79,12 @@ def _replayed_after_changes(app: App) -> Steps[None]:
     """Replays repeat the first response even after everything in it has changed."""
     made = app.create("user")
     created = yield from send(made)
-    connection_id = str(client.member(client.expect(created, client.CREATED), "connection.id"))
+    connection_id = client.text(client.expect(created, client.CREATED), "connection.id")
     revoking = app.revoke(connection_id)
     revoked = yield from send(revoking)
     recovering = app.reconnect(connection_id)
     recovered = yield from send(recovering)
-    successor = str(client.member(client.expect(recovered, client.CREATED), "connection.id"))
+    successor = client.text(client.expect(recovered, client.CREATED), "connection.id")
     yield from app.revoked(successor)
     yield from later(app.context, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
@@ -112,7 +112,7 @@ def _equal_bodies_are_replayed(first: bytes, again: bytes, path: str, app: App) 
 @CHECKS.add("idempotency.same-request.id-in-upper-case", rules=REPLAY_RULES)
 def _id_in_upper_case(app: App) -> Steps[None]:
     """Retries that spell the connection's id in upper case get the first response."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     key = app.new_key()
     first = yield from client.expect_answer(app.revoke(connection_id, key=key), client.OK)
     expect_replay(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
@@ -176,8 +176,8 @@ def _another_preference(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.other-request.path", laws=(12,), rules=REUSE_RULES)
 def _another_path(app: App) -> Steps[None]:
     """Reusing a key for another operation or another connection is refused and not executed."""
-    one = client.id_of((yield from app.created()))
-    two = client.id_of((yield from app.created()))
+    one = yield from app.created_id()
+    two = yield from app.created_id()
     key = app.new_key()
     yield from success(app.revoke(one, key=key), client.OK)
     expect_key_reused((yield from send(app.revoke(two, key=key))), "values")

@@ -6,7 +6,7 @@ from typing import Final
 
 from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import CREATED, App, id_of, success
+from curae_lifecycle.testing.conformance.client import CREATED, App, success
 from curae_lifecycle.testing.conformance.gates import expect_documented_refusal, having, without
 from curae_lifecycle.testing.conformance.operation_requests import (
     build_request,
@@ -23,7 +23,7 @@ CHECKS: Final = Checks()
 @CHECKS.add("request.key-required", rules=("request.key-required", "problem.key-required"))
 def _key_missing(app: App) -> Steps[None]:
     """Mutations other than graduation need an idempotency key."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     for kind in operations_where(app, needs_key):
         request = without(build_request(app, kind, member_values(connection_id)), "idempotency-key")
         yield from expect_documented_refusal(request, 400, "IDEMPOTENCY_KEY_REQUIRED")
@@ -48,7 +48,7 @@ BAD_KEYS: Final = {
 @CHECKS.add("request.key-invalid", rules=("request.key-invalid", "problem.key-invalid"))
 def _key_invalid(app: App) -> Steps[None]:
     """Invalid keys, and keys in more than one header, are refused."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     headers = [[("Idempotency-Key", value) for value in values] for values in BAD_KEYS.values()]
     headers.append([("Idempotency-Key", "k-1"), ("idempotency-key", "k-1")])
     for kind in operations_where(app, needs_key):
@@ -71,7 +71,7 @@ def _key_valid(app: App) -> Steps[None]:
 @CHECKS.add("request.key-not-allowed", rules=("request.key-not-allowed", "problem.key-not-allowed"))
 def _key_not_allowed(app: App) -> Steps[None]:
     """Graduation hand-offs reject an idempotency key."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from send(app.initiate("user"))
     for kind in operations_where(app, lambda rule: rule.key is KeyUse.NOT_ALLOWED):
         plain = build_request(app, kind, member_values(connection_id))

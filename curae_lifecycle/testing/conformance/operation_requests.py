@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation, OperationRule
-from curae_lifecycle.testing.conformance.client import PACKAGES, App, id_of, in_short, member
+from curae_lifecycle.testing.conformance.client import PACKAGES, App, in_short, member
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send
 from curae_lifecycle.testing.factories import query_text
 from curae_lifecycle.web.request import Request
@@ -185,7 +185,7 @@ def _new_subject(app: App, kind: Kind, *, refused: bool = False) -> Steps[dict[s
         session = yield from app.initiated(user)
         values["sessionId"] = member(session, "session.id")
     if "connectionId" in needed:
-        connection_id = values["connectionId"] = id_of((yield from app.created(user)))
+        connection_id = values["connectionId"] = yield from app.created_id(user)
         if refused:
             yield from app.revoked(connection_id)
     return values

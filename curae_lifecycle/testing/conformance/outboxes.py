@@ -78,7 +78,7 @@ def _expect_newest_event(app: App, kind: str, connection_id: str) -> Steps[None]
 )
 def _connection_events(app: App) -> Steps[None]:
     """Transitions of a connection leave one event each, which shows the connection afterwards."""
-    connection_id = client.id_of((yield from app.created("user")))
+    connection_id = yield from app.created_id("user")
     yield from _expect_newest_event(app, "connection.created", connection_id)
     for hook, more, kind in (
         ("authorize", (connections.HOUR,), "connection.authorized"),
@@ -192,10 +192,10 @@ def _tombstone_events(app: App) -> Steps[None]:
     """Tombstones leave an event and an effect for each connection that they revoke."""
     yield from app.initiated("user")
     active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
-    pending = client.id_of((yield from app.created("user")))
+    pending = yield from app.created_id("user")
     others: list[str] = []
     for _ in range(_MANY):
-        others += [client.id_of((yield from app.created("user")))]
+        others += [(yield from app.created_id("user"))]
     yield from record_by_hook("tombstone", app.coordinate("user"))
     events = yield from _events(app, "user")
     revocations = [each for each in events if each["kind"] == "connection.revoked"]
@@ -210,7 +210,7 @@ def _tombstone_events(app: App) -> Steps[None]:
 @CHECKS.add("outbox.reissue", laws=(7,), rules=("recovery.revoked.pending",), hooks=("outbox",))
 def _reissue_effect(app: App) -> Steps[None]:
     """Reissues leave an effect that cancels the earlier hosted page."""
-    old = client.id_of((yield from app.created("user")))
+    old = yield from app.created_id("user")
     yield from app.revoked(old)
     successor = successor_of((yield from app.reconnected(old)))
     yield from app.reconnected(old)

@@ -27,10 +27,10 @@ _ALMOST_A_DAY: Final = timedelta(hours=23)
 @CHECKS.add("purge.live", laws=(9, 10), hooks=("purge",))
 def _live_values(app: App) -> Steps[None]:
     """Connections, stored responses, limits and chains are the same after a purge."""
-    old = client.id_of((yield from app.created("user")))
+    old = yield from app.created_id("user")
     yield from app.revoked(old)
     ids = [old, (yield from client.created_id(app.reconnect(old)))]
-    ids += [client.id_of((yield from app.created("user")))]
+    ids += [(yield from app.created_id("user"))]
     request = app.create("user")
     first = yield from client.expect_answer(request, client.CREATED)
     yield from app.use_up_initiates("full")
@@ -73,7 +73,7 @@ def _within_a_day(app: App) -> Steps[None]:
 )
 def _expired_values(app: App) -> Steps[None]:
     """Purges may drop expired values, but the ids of dropped values are never used again."""
-    lapsed = client.id_of((yield from app.created("user")))
+    lapsed = yield from app.created_id("user")
     revoked = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     before = yield from app.all_seen([active, revoked])

@@ -176,7 +176,7 @@ def _revoke_chain_or_reissue(app: App, number: int) -> Steps[None]:
 @_race("authorize.revoke", "authorize", laws=(1, 2), rules=("connection.revoke.pending",))
 def _authorize_or_revoke(app: App, number: int) -> Steps[None]:
     """Racing an authorization with an app's revocation: the connection ends REVOKED."""
-    connection_id = client.id_of((yield from app.created("user")))
+    connection_id = yield from app.created_id("user")
     authorize = _fact("authorize", connection_id, None)
     _, answer = yield from _run_pair(number, authorize, app.revoke(connection_id))
     same(client.expect(cast("Response", answer), 200).get("revokedNow"), True, "revokedNow")
@@ -212,7 +212,7 @@ def _tombstone_or_authorize(app: App, number: int) -> Steps[None]:
     """Racing a tombstone with an authorization: the earlier connection ends REVOKED."""
     user = f"user-{number}"
     yield from app.initiated(user)
-    connection_id = client.id_of((yield from app.created(user)))
+    connection_id = yield from app.created_id(user)
     tombstone = _fact("tombstone", app.coordinate(user))
     yield from _run_pair(number, tombstone, _fact("authorize", connection_id, None))
     yield from app.shows(connection_id, "REVOKED")

@@ -205,7 +205,7 @@ def create_long_chain(app: App) -> Steps[list[str]]:
 
     The last connection, the head, is pending. The others are revoked.
     """
-    ids = [client.id_of((yield from app.created()))]
+    ids = [(yield from app.created_id())]
     while len(ids) < LONG_CHAIN:
         yield from app.revoked(ids[-1])
         ids.append((yield from client.created_id(app.reconnect(ids[-1]))))

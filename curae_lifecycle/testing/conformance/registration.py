@@ -25,7 +25,7 @@ CHECKS: Final = Checks()
 @CHECKS.add("registration.scopes", rules=("permission.scope-missing",), hooks=("register_again",))
 def _scopes_change(app: App) -> Steps[None]:
     """Changes of an API key's scopes take effect with the next request."""
-    connection_id = client.id_of((yield from app.created("user")))
+    connection_id = yield from app.created_id("user")
     yield from use("register_again", app.api_key, attrs.evolve(app.key_request, scopes=frozenset()))
     for kind in operations_where(app, lambda rule: rule.scope):
         request = build_request(app, kind, member_values(connection_id))
@@ -40,7 +40,7 @@ def _scopes_change(app: App) -> Steps[None]:
 )
 def _app_changes(app: App) -> Steps[None]:
     """Registering an API key for another app hides the first app's data until it is undone."""
-    connection_id = client.id_of((yield from app.created("user")))
+    connection_id = yield from app.created_id("user")
     yield from app.initiated("user")
     other = attrs.evolve(app.key_request, app_id=app.names.word("app"))
     yield from use("register_again", app.api_key, other)

@@ -180,7 +180,7 @@ def _nothing_internal(app: App) -> Steps[None]:
     unknown = attrs.evolve(app, api_key=app.api_key + "-more")
     answer = yield from send(unknown.get(app.names.uuid()))
     require(app.api_key.encode() not in _shown(answer), "the response contains the unknown API key")
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     key = app.new_key()
     yield from send(app.create("user", key=key))
     for refused in (

@@ -38,7 +38,7 @@ CHECKS: Final = Checks()
 )
 def _revoked_once(app: App) -> Steps[None]:
     """Revoking repeatedly reports `revokedNow` once, and `revokedAt` never changes."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     seen: list[RevocationAnswer] = []
     for _ in range(3):
         response = yield from client.expect_answer(app.revoke(connection_id), client.OK)
@@ -50,7 +50,7 @@ def _revoked_once(app: App) -> Steps[None]:
 @CHECKS.add("law-02.at-once", laws=(2,))
 def _concurrent_revocations(app: App) -> Steps[None]:
     """Exactly one of many concurrent revocations reports `revokedNow`."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     requests = tuple([app.revoke(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     answers = yield from send_concurrently(requests)
     for answer in answers:
@@ -68,7 +68,7 @@ def _concurrent_revocations(app: App) -> Steps[None]:
 )
 def _revocation_survives(app: App) -> Steps[None]:
     """Facts that arrive after a revocation change nothing."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
     yield from later(app.context, connections.MINUTE)
@@ -81,7 +81,7 @@ def _revocation_survives(app: App) -> Steps[None]:
 @CHECKS.add("law-01.rank-never-falls", laws=(1,), hooks=OWN_HOOK_NAMES)
 def _rank_never_falls(app: App) -> Steps[None]:
     """Statuses of one id never fall in rank, in whatever order facts arrive."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
     earlier = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION)

@@ -117,7 +117,7 @@ def _environments_share_no_limit(app: App) -> Steps[None]:
 )
 def _revocation_ends_access(app: App) -> Steps[None]:
     """Revoking a connection ends access, even if the server granted access before."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from use("authorize", connection_id, None)
     yield from expect_readable(connection_id, True)
     yield from app.revoked(connection_id)

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.session import (
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, Checks, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, require, same, success
-from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME, outcome_name
+from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME, expected_outcome
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
 USER: Final = "platform-user-1"
@@ -205,29 +205,29 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: A
         pending_session = session_id((yield from app.initiated(name, prefer_signup=True)))
     yield from bring_account_to(app, name, state)
     outcome = BINDING[trigger, state, user].outcome
-    expected = outcome_name(outcome)
+    expected = expected_outcome(outcome)
+    is_same = user is UserMatch.SAME
+    is_invisible = state == "ACTIVE" and not is_same
     match trigger:
         case BindingTrigger.PROVISION:
             yield from app.initiated(name)
         case BindingTrigger.COMPLETE_SIGN_UP:
             # A second session of the bound user lands although the binding ignores it.
             expected = "done" if isinstance(outcome, Ignore) else expected
-            user_id = USER if user is UserMatch.SAME else OTHER_USER
-            reported = yield from use("complete_handoff", pending_session, user_id)
-            _judge(
-                reported,
+            yield from _record(
+                "complete_handoff",
+                pending_session,
+                USER if is_same else OTHER_USER,
                 expected=expected,
-                hook="complete_handoff",
-                is_invisible=state == "ACTIVE" and user_id == OTHER_USER,
+                is_invisible=is_invisible,
             )
         case BindingTrigger.GRADUATE:
-            graduated = None if user is UserMatch.SAME else OTHER_USER
-            reported = yield from use("graduate", app.coordinate(name), graduated)
-            _judge(
-                reported,
+            yield from _record(
+                "graduate",
+                app.coordinate(name),
+                None if is_same else OTHER_USER,
                 expected=expected,
-                hook="graduate",
-                is_invisible=state == "ACTIVE" and graduated == OTHER_USER,
+                is_invisible=is_invisible,
             )
         case BindingTrigger.TOMBSTONE:
             yield from client.record_by_hook("tombstone", app.coordinate(name), expected=expected)
@@ -235,8 +235,9 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: A
     yield from expect_state(app, name, after)
 
 
-def _judge(reported: str | None, *, expected: str, hook: str, is_invisible: bool) -> None:
+def _record(hook: str, *arguments: object, expected: str, is_invisible: bool) -> Steps[None]:
     # `is_invisible`: no later request shows the outcome, so the hook must report it.
+    reported = yield from use(hook, *arguments)
     if reported is None and is_invisible:
         raise NotSeenError(f"the hook {hook} does not report the outcome of the fact")
     client.expect_outcome(reported, expected)
@@ -296,12 +297,12 @@ def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[
         yield from client.record_by_hook("tombstone", app.coordinate(name))
     before = yield from app.state(name)
     user_id = OTHER_USER if completion is SessionStanding.LANDED_OTHER else USER
-    reported = yield from use("complete_handoff", session, user_id)
     outcome = COMPLETION[path, completion].outcome
-    _judge(
-        reported,
-        expected=outcome_name(outcome),
-        hook="complete_handoff",
+    yield from _record(
+        "complete_handoff",
+        session,
+        user_id,
+        expected=expected_outcome(outcome),
         is_invisible=isinstance(outcome, RefuseWith) and before == "ACTIVE",
     )
     after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"

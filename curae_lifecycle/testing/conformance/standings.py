@@ -23,8 +23,7 @@ CHECKS: Final = Checks()
 @CHECKS.add("standing.pending", rules=("standing.pending", "wire-status.pending"))
 def _pending(app: App) -> Steps[None]:
     """New connections are PENDING, without authorizedAt, expiresAt, revokedAt and reason."""
-    made = yield from success(app.create("user"), client.CREATED)
-    connection_id = str(client.member(made, "connection.id"))
+    connection_id, made = yield from connections.create_pending(app, "user")
     seen = yield from app.seen(connection_id)
     same(client.member(made, "connection"), seen, "the connection in the response of the create")
     for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
@@ -42,8 +41,7 @@ def _pending(app: App) -> Steps[None]:
 )
 def _pending_until_it_lapses(app: App) -> Steps[None]:
     """Pending connections show EXPIRED at the deadline of their hand-off, and not earlier."""
-    made = yield from success(app.create("user"), client.CREATED)
-    connection_id = client.text(made, "connection.id")
+    connection_id, made = yield from connections.create_pending(app, "user")
     yield from _ends_after(
         app, connection_id=connection_id, span=client.lifetime(made), live=Standing.PENDING
     )
@@ -54,7 +52,7 @@ def _pending_until_it_lapses(app: App) -> Steps[None]:
 )
 def _authorized_connection(app: App) -> Steps[None]:
     """Authorized connections are ACTIVE and show authorizedAt and expiresAt."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from use("authorize", connection_id, connections.HOUR)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
@@ -65,7 +63,7 @@ def _authorized_connection(app: App) -> Steps[None]:
     )
     made, authorized = (client.instant(seen, name) for name in ("createdAt", "authorizedAt"))
     require(authorized >= made, "authorizedAt is before createdAt")
-    unending = client.id_of((yield from app.created()))
+    unending = yield from app.created_id()
     yield from use("authorize", unending, None)
     seen = yield from app.seen(unending)
     same(client.status_of(seen), "ACTIVE", "the status")
@@ -73,7 +71,7 @@ def _authorized_connection(app: App) -> Steps[None]:
 
 
 def _for_an_hour(app: App, live: Standing) -> Steps[str]:
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from use("authorize", connection_id, connections.HOUR)
     if live is Standing.ACTION_REQUIRED:
         yield from use("require_action", connection_id, connections.REASON)
@@ -119,7 +117,7 @@ def _does_not_change(standing: Standing, app: App) -> Steps[None]:
 @CHECKS.add("wire-status.revoked", rules=("standing.revoked-at", "wire-status.revoked"))
 def _revoke_response(app: App) -> Steps[None]:
     """Revocations return the connection as later reads show it."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     answer = yield from app.revoked(connection_id)
     shown = client.as_document(client.member(answer, "connection"))
     same(client.status_of(shown), "REVOKED", "the status")
@@ -147,8 +145,8 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
 )
 def _authorized_late(app: App) -> Steps[None]:
     """Authorizing in time makes a lapsed connection ACTIVE, even if it is recorded late."""
-    made = yield from success(app.create("user"), client.CREATED)
-    connection_id, span = client.text(made, "connection.id"), client.lifetime(made)
+    connection_id, made = yield from connections.create_pending(app, "user")
+    span = client.lifetime(made)
     yield from connections.move(
         app, connection_id=connection_id, standing=Standing.LAPSED, lapse=span
     )
@@ -162,8 +160,7 @@ def _authorized_late(app: App) -> Steps[None]:
 
 
 def _authorized_too_late(standing: Standing, app: App) -> Steps[None]:
-    made = yield from success(app.create("user"), client.CREATED)
-    connection_id = client.text(made, "connection.id")
+    connection_id, made = yield from connections.create_pending(app, "user")
     span = min(10 * connections.MINUTE, client.lifetime(made) / 2)
     yield from wait(span)
     yield from connections.move(
@@ -242,7 +239,6 @@ CHECKS.extend(
             name="expiry-record.active",
             shows="Recording the expiry of an ACTIVE connection changes only updatedAt, once.",
             steps=partial(_expiry_recorded, Standing.ACTIVE),
-            laws=(),
             rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
             hooks=("authorize", "expire", "pass_time"),
             time_needed=connections.HOUR + 2 * connections.MOMENT,
@@ -251,7 +247,6 @@ CHECKS.extend(
             name="expiry-record.action-required",
             shows="Recording the expiry of an ACTION_REQUIRED connection changes only updatedAt.",
             steps=partial(_expiry_recorded, Standing.ACTION_REQUIRED),
-            laws=(),
             rules=("expiry-record.action-required", "expiry-record.expired"),
             hooks=("authorize", "require_action", "expire", "pass_time"),
             time_needed=connections.HOUR + 2 * connections.MOMENT,
@@ -331,7 +326,7 @@ def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None
 )
 def _access_ends(app: App) -> Steps[None]:
     """Access ends at expiresAt, whether or not the expiry was recorded."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from use("authorize", connection_id, connections.HOUR)
     for end, expected in ((connections.HOUR - ALMOST, True), (ALMOST, False)):
         yield from wait(end)

@@ -65,17 +65,12 @@ def check_store(
     selected = select_checks(only)
     reasons = {each.name: _reason_not_run(each, server, store) for each in selected}
     not_run = [NotRun(name, reason) for name, reason in reasons.items() if reason is not None]
-    names: dict[bool, list[str]] = {False: [], True: []}
-    for each in selected:
-        if reasons[each.name] is None:
-            names["environment" in each.hooks].append(each.name)
-    both, one = (
-        run(each, only=only, seed=seed, timeout=timeout, progress=progress)
-        for each, only in (
-            (server, names[False]),
-            (hooks.server(Environment.LIVE), names[True]),
-        )
-    )
+    runnable = [each for each in selected if reasons[each.name] is None]
+    of_one = [each.name for each in runnable if "environment" in each.hooks]
+    of_both = [each.name for each in runnable if "environment" not in each.hooks]
+    live = hooks.server(Environment.LIVE)
+    both = run(server, only=of_both, seed=seed, timeout=timeout, progress=progress)
+    one = run(live, only=of_one, seed=seed, timeout=timeout, progress=progress)
     return Report(
         passed=both.passed + one.passed,
         failed=both.failed + one.failed,

@@ -74,8 +74,7 @@ class StoreHooks(FactHooks):
     """
 
     def __init__(self, store: StoreWithApiKeys) -> None:
-        self._has_clock = has_clock(store)
-        start = START if self._has_clock else store.load(Needs()).now
+        start = START if has_clock(store) else store.load(Needs()).now
         self._store = _RenamedBuckets(store, start)
         self._settings = Settings()
         self._numbers = count(1)
@@ -135,7 +134,7 @@ class StoreHooks(FactHooks):
         If the store's clock can follow, it follows, and a store with `purge` is then purged.
         """
         self._store.now += span
-        if self._has_clock:
+        if self._store.has_settable_clock:
             self.purge()
 
     def turn_clock_back(self, span: timedelta) -> None:
@@ -148,7 +147,7 @@ class StoreHooks(FactHooks):
         The retention is judged at the simulated instant, or by the store's own clock if a test
         cannot replace that clock.
         """
-        if self._has_clock:
+        if self._store.has_settable_clock:
             _call(lambda: self._store.purge(self._store.now), "purge")
         else:
             _call(cast("Method", self._purge), "purge")

@@ -75,11 +75,11 @@ def _nobody_bound(app: App) -> Steps[None]:
     """Tombstones of a coordinate without a living user end what was made before, nothing else."""
     connection_id = ""
     for _ in range(2):
-        connection_id = client.id_of((yield from app.created("user")))
+        connection_id = yield from app.created_id("user")
         yield from record_by_hook("tombstone", app.coordinate("user"))
         yield from app.shows(connection_id, "REVOKED")
         yield from expect_state(app, "user", "TOMBSTONED")
-    new = client.id_of((yield from app.created("user")))
+    new = yield from app.created_id("user")
     recovered = yield from client.created_id(app.reconnect(connection_id))
     for each in (new, recovered):
         yield from app.shows(each, "PENDING")

@@ -50,7 +50,7 @@ def _every_standing(app: App) -> Steps[None]:
 )
 def _every_problem(app: App) -> Steps[None]:
     """Problems have all their members, the right status and the right `retryable`."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     key = app.new_key()
     yield from send(app.create("user", key=key))
     yield from app.use_up_initiates("busy")
@@ -111,7 +111,7 @@ def _no_user_id(app: App) -> Steps[None]:
 )
 def _reason_survives(app: App) -> Steps[None]:
     """Revoking a connection keeps its reason and its earlier timestamps."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
     before = yield from app.seen(connection_id)
@@ -124,7 +124,7 @@ def _reason_survives(app: App) -> Steps[None]:
 @CHECKS.add("law-14.reads-agree", laws=(14,))
 def _reads_agree(app: App) -> Steps[None]:
     """Reads that are repeated with nothing in between get the same response."""
-    connection_id = client.id_of((yield from app.created()))
+    connection_id = yield from app.created_id()
     for request in (app.get(connection_id), app.account_state("user")):
         one = client.lasting((yield from send(request)), app.context.varying)
         for _ in range(2):

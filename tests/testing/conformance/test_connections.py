@@ -392,8 +392,8 @@ def test_check_needs_half_an_hour_more_per_lapsed_connection() -> None:
         (RefuseWith(ProblemCode.HANDOFF_LAPSED), "HANDOFF_LAPSED"),
     ],
 )
-def test_outcome_name_of_a_row_is_done_ignored_or_problem_code(outcome: object, name: str) -> None:
-    assert connections.outcome_name(outcome) == name
+def test_expected_outcome_of_a_row_is_done_ignored_or_a_code(outcome: object, name: str) -> None:
+    assert connections.expected_outcome(outcome) == name
 
 
 def test_changed_members_include_added_and_removed_ones() -> None:
