@@ -251,7 +251,11 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
     ("account-state.not-modified", "instead of one strong entity tag", header("etag", 'W/"x"')),
     ("account-state.not-modified", "instead of 304", always_modified),
     ("account-state.moved", "has not changed", header("etag", '"x"')),
-    ("account-state.tags-differ", "share a tag", header("etag", '"x"')),
+    (
+        "account-state.tags-differ",
+        'the states UNLINKED and LIMITED share a tag: "x"',
+        header("etag", '"x"'),
+    ),
     ("bucket.charges", "charged more than once", lambda *it: charged(404, *it)),
     ("idempotency.at-once.other-bodies", "8 requests were executed instead of 1", never_refused),
     ("law-16.problems", "answered 400 NOT_FOUND instead of BAD_REQUEST", members(code="NOT_FOUND")),
