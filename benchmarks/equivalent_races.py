@@ -124,8 +124,8 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
     ),
     (
         "testing.races.three_way._race",
-        "ended_at[later] > loaded_at[earlier]",
-        "ended_at[later] >= loaded_at[earlier]",
+        "if all(ended_at[later] > loaded_at[earlier] for earlier, later in combinations(order, 2))",
+        "if all(ended_at[later] >= loaded_at[earlier] for earlier, later in combinations(order, 2))",
     ): "They are two actions, and each step is of one action.",
     (
         "testing.races.arena._written",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain, product
 from typing import TypeVar
 
@@ -20,6 +20,9 @@ from curae_lifecycle.testing.races.scenarios import (
 )
 
 AnyStore = TypeVar("AnyStore", bound=Store)
+
+Order = tuple[str, ...]
+"""Names of actions, in the order in which they run."""
 
 Interleaving = Callable[[AnyStore, PendingCommit, AnyStore, PendingCommit], tuple[bool, bool]]
 """A function that commits one pending commit through each of two stores.
@@ -91,53 +94,42 @@ def race_all(
     names = [name for name, action in tenant.actions().items() if not action(store).is_empty]
 
     @cache
-    def content_after(first: str, second: str) -> Content:
-        return run_in_sequence(reference, scenario, (first, second))
+    def content_after(order: Order) -> Content:
+        return run_in_sequence(reference, scenario, order)
 
     for first, second in product(names, repeat=2):
-        differences = _find_differences(
-            arena,
-            scenario=scenario,
-            names=(first, second),
-            interleave=interleave,
-            content_after=content_after,
-        )
-        yield RaceResult(first, second, differences)
+        race = partial(_race, arena, scenario, (first, second), interleave=interleave)
+        yield RaceResult(first, second, find_differences(race, content_after))
 
 
-def _find_differences(
-    arena: Arena[AnyStore],
-    scenario: Scenario,
-    names: tuple[str, str],
-    interleave: Interleaving[AnyStore],
-    content_after: Callable[[str, str], Content],
+def find_differences(
+    race: Callable[[], tuple[Sequence[Order], Content]], content_after: Callable[[Order], Content]
 ) -> tuple[str, ...]:
-    first, second = names
+    """Run a race and return how the contents differ from those after the actions in sequence.
+
+    Args:
+        race: Runs the race. It returns the allowed orders of the actions, and the contents.
+        content_after: Returns the contents after the actions in an order.
+
+    Returns:
+        The differences from the order with the fewest. If the race raised, one line with the error.
+    """
     try:
-        accepted, actual, meets_page = _race(
-            arena, scenario=scenario, names=names, interleave=interleave
-        )
-        # If one commit alone was accepted, its action comes first. If both were, the first opened
-        # a hosted page and the second names one, then the second found its page not replaced.
-        # Otherwise either order is right.
-        expected: list[Content] = []
-        if accepted != (False, True):
-            expected.append(content_after(first, second))
-        if accepted != (True, False) and not (accepted == (True, True) and meets_page):
-            expected.append(content_after(second, first))
+        orders, actual = race()
+        found = [compare_contents(actual, content_after(order)) for order in orders]
     except Exception as error:  # noqa: BLE001 - any error of a store is a result
         return (f"raised {type(error).__name__}: {error}",)
-    return min([compare_contents(actual, each) for each in expected], key=len)
+    return min(found, key=len)
 
 
 def _race(
     arena: Arena[AnyStore],
     scenario: Scenario,
     names: tuple[str, str],
+    *,
     interleave: Interleaving[AnyStore],
-) -> tuple[tuple[bool, bool], Content, bool]:
-    # Returns which commits were accepted, the contents, and whether the first opened a hosted page
-    # and the second names one.
+) -> tuple[list[Order], Content]:
+    # Returns the orders that are allowed, and the contents.
     tenant, stores = arena.set_up(scenario), arena.stores()
     of_tenant = tenant.actions()
     actions = [of_tenant[name] for name in names]
@@ -147,22 +139,29 @@ def _race(
     for store, action, was_accepted in zip(stores, actions, accepted, strict=True):
         if not was_accepted:
             decided += commit_with_retries(store, action)
+    # The first opened a hosted page and the second names one: if both commits were accepted, the
+    # second found its page not replaced.
     names_page = any(isinstance(write, PageWrite) for write in two.changes.writes)
     meets_page = names_page and one.page is not None
-    return accepted, arena.content(tenant, _touched_by(decided)), meets_page
+    orders: list[Order] = [names, names[::-1]]
+    if accepted == (True, False) or (accepted == (True, True) and meets_page):
+        orders = [names]
+    elif accepted == (False, True):
+        orders = [names[::-1]]
+    return orders, arena.content(tenant, _touched_by(decided))
 
 
-def run_in_sequence(arena: Arena[Store], scenario: Scenario, names: Sequence[str]) -> Content:
+def run_in_sequence(arena: Arena[Store], scenario: Scenario, order: Order) -> Content:
     """Run actions one after the other in a scenario, and return the contents afterwards.
 
     Args:
         arena: The arena with the store to use.
         scenario: The scenario, set up for a new tenant.
-        names: The names of the tenant's actions, in the order in which they run.
+        order: The names of the tenant's actions, in the order in which they run.
     """
     tenant = arena.set_up(scenario)
     actions, decided = tenant.actions(), list[PendingCommit]()
-    for name in names:
+    for name in order:
         decided += commit_with_retries(arena.stores()[0], actions[name])
     return arena.content(tenant, _touched_by(decided))
 

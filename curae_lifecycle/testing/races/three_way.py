@@ -7,14 +7,14 @@ another made before a third makes or binds something new.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from itertools import groupby, permutations
+from functools import cache, partial
+from itertools import combinations, groupby, permutations
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.testing.races.arena import Arena, Content
-from curae_lifecycle.testing.races.runner import AnyStore, compare_contents, run_in_sequence
+from curae_lifecycle.testing.races.runner import AnyStore, Order, find_differences, run_in_sequence
 from curae_lifecycle.testing.races.scenarios import (
     SCENARIOS,
     PendingCommit,
@@ -94,17 +94,12 @@ def race_three(
     begin, reference = scenarios[scenario], arena.reference()
 
     @cache
-    def content_after(order: Schedule) -> Content:
+    def content_after(order: Order) -> Content:
         return run_in_sequence(reference, begin, order)
 
     for schedule in schedules_of(actions):
-        try:
-            orders, actual = _race(arena, begin, schedule)
-            found = [compare_contents(actual, content_after(order)) for order in orders]
-            differences = min(found, key=len)
-        except Exception as error:  # noqa: BLE001 - any error of a store is a result
-            differences = (f"raised {type(error).__name__}: {error}",)
-        yield ThreeWayResult(scenario, schedule, differences)
+        race = partial(_race, arena, begin, schedule)
+        yield ThreeWayResult(scenario, schedule, find_differences(race, content_after))
 
 
 def schedules_of(actions: Sequence[str]) -> list[Schedule]:
@@ -126,8 +121,8 @@ def schedules_of(actions: Sequence[str]) -> list[Schedule]:
 
 def _race(
     arena: Arena[AnyStore], scenario: Scenario, schedule: Schedule
-) -> tuple[tuple[Schedule, ...], Content]:
-    # Returns the sequences that are allowed, and the contents.
+) -> tuple[list[Order], Content]:
+    # Returns the orders that are allowed, and the contents.
     tenant = arena.set_up(scenario)
     stores = {name: arena.stores()[0] for name in dict.fromkeys(schedule)}
     actions, decided = tenant.actions(), dict[str, list[PendingCommit]]()
@@ -142,17 +137,11 @@ def _race(
             decided[name] += commit_with_retries(stores[name], actions[name])
             loaded_at[name] = step
         ended_at[name] = step
-    orders = tuple(
-        [
-            order
-            for order in permutations(decided)
-            # What ended before another action loaded comes before it.
-            if all(
-                ended_at[later] > loaded_at[earlier]
-                for place, earlier in enumerate(order)
-                for later in order[place + 1 :]
-            )
-        ]
-    )
+    # What ended before another action loaded comes before it.
+    orders: list[Order] = [
+        order
+        for order in permutations(decided)
+        if all(ended_at[later] > loaded_at[earlier] for earlier, later in combinations(order, 2))
+    ]
     touched = [write for each in decided.values() for tried in each for write in tried.touched]
     return orders, arena.content(tenant, touched)
