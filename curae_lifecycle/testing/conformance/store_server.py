@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from typing import Final, cast
 
@@ -76,7 +76,7 @@ class StoreHooks(FactHooks):
     def __init__(self, store: StoreWithApiKeys) -> None:
         start = START if has_clock(store) else store.load(Needs()).now
         self._store = _RenamedBuckets(store, start)
-        self._settings = Settings()
+        self._buckets: tuple[Bucket, ...] = ()
         self._numbers = count(1)
         self._page = method_of(store, "hosted_page")
         self._withdraw = method_of(store, "withdraw")
@@ -103,7 +103,7 @@ class StoreHooks(FactHooks):
         )
 
     def _send(self, environment: Environment | None, request: Request) -> Response:
-        settings = attrs.evolve(self._settings, environment=environment)
+        settings = _settings_of(environment, self._buckets)
         answer = serve(self._store, request=request, id_factory=_IDS, settings=settings)
         # A web server adds the date to every response, also to a replayed one.
         date = ("date", format_datetime(self._store.now, usegmt=True))
@@ -168,7 +168,7 @@ class StoreHooks(FactHooks):
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         """Replace the buckets of every API key with `buckets`, all full; `None` leaves none."""
-        self._settings = Settings(buckets=buckets or ())
+        self._buckets = buckets or ()
         self._store.generation += 1
 
     def clock(self) -> datetime:
@@ -207,6 +207,12 @@ class StoreHooks(FactHooks):
     def _find_page(self, url: str) -> HostedPage | None:
         find = cast("Method", self._page)
         return cast("HostedPage | None", _call(lambda: find(url), "hosted_page"))
+
+
+@cache
+def _settings_of(environment: Environment | None, buckets: tuple[Bucket, ...]) -> Settings:
+    # Each `Settings` checks all operations, and every request needs one.
+    return Settings(environment, buckets)
 
 
 @attrs.frozen

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import count
 from typing import Protocol, TypeVar
 
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
@@ -109,7 +111,7 @@ class StoreArena:
 
         Preparing a tenant runs the earlier actions of the scenario.
         """
-        settings = Settings(buckets=scenario.buckets)
+        settings = _settings_with(scenario.buckets)
         tenant = RaceTenant.of(next(self._numbers), settings)
         # Another arena may have used the store before.
         while self._store.caller_of(tenant.digest) is not None:
@@ -186,6 +188,12 @@ class StoreArena:
             name.replace(tenant.id_prefix, blank): text.replace(tenant.id_prefix, blank)
             for name, text in parts.items()
         }
+
+
+@cache
+def _settings_with(buckets: tuple[Bucket, ...]) -> Settings:
+    # Each `Settings` checks all operations, and every race needs one.
+    return Settings(buckets=buckets)
 
 
 def _load_values(

@@ -43,8 +43,9 @@ class OutboxRecorder(SimulatedClockStore):
             # The commit may have taken effect.
             self._is_certain = False
             raise
-        for message in messages(changes):
-            self._accepted[message.kind, _text(message.document)] += accepted
+        if self._outbox is not None:
+            for message in messages(changes):
+                self._accepted[message.kind, _text(message.document)] += accepted
         return accepted
 
     def outbox_differences(self) -> tuple[str, ...]:
