@@ -11,7 +11,6 @@ from benchmarks.equivalent import Key
 
 _KIT: Final = "testing.conformance"
 
-_NOT_LAPSED: Final = "`move` reads it for LAPSED alone, and the connection never gets there."
 _SAME_LENGTH: Final = "Both have three values."
 _IN_AN_ID: Final = (
     "A second match is a part of an id, in whose place the id of a connection is sent."
@@ -19,11 +18,6 @@ _IN_AN_ID: Final = (
 _NOT_READ: Final = "It is read for a sign-up alone, which sets it."
 
 EQUIVALENT_CHECKS: Final[dict[Key, str]] = {
-    (
-        f"{_KIT}.chains._build_chain",
-        "app, connection_id=ids[-1], standing=standing, lapse=connections.HALF_AN_HOUR",
-        "app, connection_id=ids[-1], standing=standing, lapse=None",
-    ): _NOT_LAPSED,
     **{
         (
             f"{_KIT}.gates._capitalize",
@@ -68,12 +62,4 @@ EQUIVALENT_CHECKS: Final[dict[Key, str]] = {
         'yield from client.record_by_hook("tombstone", app.coordinate(name), expected=expected)',
         'yield from client.record_by_hook("tombstone", app.coordinate(name), )',
     ): "The table says that every tombstone is done, and that is the default.",
-    **{
-        (
-            f"{_KIT}.standings._authorized_too_late",
-            "app, connection_id=connection_id, standing=standing, lapse=timedelta(0)",
-            f"app, connection_id=connection_id, standing=standing, lapse={lapse}",
-        ): _NOT_LAPSED
-        for lapse in ("None", "timedelta(1)")
-    },
 }

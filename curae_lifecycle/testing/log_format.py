@@ -9,6 +9,7 @@ from curae_lifecycle.rules.values import Coordinate, format_time
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.events import format_coordinate
 from curae_lifecycle.web.wire_format import to_camel_case
 
 
@@ -24,9 +25,7 @@ def format_fact(fact: Fact) -> dict[str, Json]:
     for name in fact.__match_args__:
         value: object = getattr(fact, name)
         if isinstance(value, Coordinate):
-            line |= {
-                to_camel_case(part): str(getattr(value, part)) for part in Coordinate.__match_args__
-            }
+            line |= format_coordinate(value)
         elif isinstance(value, datetime):
             line[to_camel_case(name)] = format_time(value)
         elif isinstance(value, str | bool | int):

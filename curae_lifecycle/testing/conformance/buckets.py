@@ -8,7 +8,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, success
@@ -32,10 +31,10 @@ def use_up_bucket(app: App, count: int = SMALL.capacity) -> Steps[None]:
         yield from success(app.account_state("user"), client.OK)
 
 
-def _limited_by(bucket: Bucket, answer: Response, turned_back: timedelta = NO_TIME) -> int:
+def _refused_by(bucket: Bucket, request: Request, turned_back: timedelta = NO_TIME) -> Steps[int]:
     # Returns the seconds of the `Retry-After`.
     return limited(
-        answer,
+        (yield from send(request)),
         policy=bucket.name,
         window=bucket.window,
         quota=bucket.capacity,
@@ -44,7 +43,7 @@ def _limited_by(bucket: Bucket, answer: Response, turned_back: timedelta = NO_TI
 
 
 def _expect_empty(app: App, turned_back: timedelta = NO_TIME) -> Steps[int]:
-    return _limited_by(SMALL, (yield from send(app.account_state("user"))), turned_back)
+    return _refused_by(SMALL, app.account_state("user"), turned_back)
 
 
 CHECKS: Final = Checks()
@@ -64,7 +63,7 @@ def _one_bucket_per_key(app: App) -> Steps[None]:
     yield from success(other.account_state("user"), client.OK)
     yield from use("replace_buckets", (_SLOW,))
     yield from use_up_bucket(app, _SLOW.capacity)
-    longer = _limited_by(_SLOW, (yield from send(app.account_state("user"))))
+    longer = yield from _refused_by(_SLOW, app.account_state("user"))
     for bucket, wait_time in ((SMALL, seconds), (_SLOW, longer)):
         least, most = bucket.seconds - FEW.seconds, bucket.seconds
         require(
@@ -227,4 +226,4 @@ def _bucket_order(app: App) -> Steps[None]:
     yield from refusal(app.request("GET", "/x"), 404, "NOT_FOUND")
     yield from refusal(app.get("x"), 400, "BAD_REQUEST")
     for each in (request, app.initiate("user"), app.get(app.names.uuid())):
-        _limited_by(SMALL, (yield from send(each)))
+        yield from _refused_by(SMALL, each)

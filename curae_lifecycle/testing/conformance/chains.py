@@ -26,14 +26,12 @@ _STANDINGS: Final = (Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKE
 _HOOKS: Final = ("authorize", "require_action", "expire")
 
 
-def _build_chain(app: App, user: str, count: int) -> Steps[list[str]]:
+def _build_chain(app: App, count: int) -> Steps[list[str]]:
     # The ids of the chain in order. The head is PENDING.
-    ids = [(yield from app.created_id(user))]
+    ids = [(yield from app.created_id("user"))]
     while len(ids) < count:
         standing = _STANDINGS[len(ids) % len(_STANDINGS)]
-        yield from connections.move(
-            app, connection_id=ids[-1], standing=standing, lapse=connections.HALF_AN_HOUR
-        )
+        yield from connections.move(app, ids[-1], standing)
         ids.append((yield from client.created_id(app.reconnect(ids[-1]))))
     return ids
 
@@ -42,7 +40,7 @@ def _build_chain(app: App, user: str, count: int) -> Steps[list[str]]:
 def _one_head(app: App) -> Steps[None]:
     """In a chain of connections in several standings, reconnect reissues the head alone."""
     for count in (5, LONG):
-        ids = yield from _build_chain(app, "user", count)
+        ids = yield from _build_chain(app, count)
         require(len(set(ids)) == count, "an id occurs twice in the chain")
         for place in (0, count // 2, count - 3):
             yield from superseded_by(
@@ -63,7 +61,7 @@ def _one_head(app: App) -> Steps[None]:
 )
 def _only_head_is_authorized(app: App) -> Steps[None]:
     """In a long chain, only the head can be authorized."""
-    ids = yield from _build_chain(app, "user", LONG)
+    ids = yield from _build_chain(app, LONG)
     before = yield from app.all_seen(ids)
     for each in ids[:-1]:
         yield from record_by_hook("authorize", each, None, expected="CONNECTION_SUPERSEDED")
@@ -80,7 +78,7 @@ def _only_head_is_authorized(app: App) -> Steps[None]:
 def _patient_revokes_the_middle(app: App) -> Steps[None]:
     """Revocations by a patient end that connection and every later one, and no earlier one."""
     for count in (5, LONG):
-        ids = yield from _build_chain(app, "user", count)
+        ids = yield from _build_chain(app, count)
         middle = count // 2
         earlier = yield from app.all_seen(ids[:middle])
         seen = yield from app.all_seen(ids[middle:])
@@ -100,7 +98,7 @@ def _patient_revokes_the_middle(app: App) -> Steps[None]:
 def _tombstone_ends_the_chain(app: App) -> Steps[None]:
     """Tombstones revoke every connection of a long chain and change no earlier revokedAt."""
     yield from app.initiated("user")
-    ids = yield from _build_chain(app, "user", LONG)
+    ids = yield from _build_chain(app, LONG)
     before = yield from app.all_seen(ids)
     alive = [client.id_of(each) for each in before if client.status_of(each) != "REVOKED"]
     revoked = [each for each in before if client.id_of(each) not in alive]
@@ -119,7 +117,7 @@ def _tombstone_ends_the_chain(app: App) -> Steps[None]:
 )
 def _head_grants_access(app: App) -> Steps[None]:
     """Access is granted over the head of a long chain alone, until an app revokes the head."""
-    ids = yield from _build_chain(app, "user", LONG)
+    ids = yield from _build_chain(app, LONG)
     yield from use("authorize", ids[-1], None)
     for each in ids:
         yield from expect_readable(each, each == ids[-1])

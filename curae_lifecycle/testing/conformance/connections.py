@@ -63,9 +63,7 @@ def create_in_standing(
         user: The app user of the connection; a fresh one by default.
     """
     connection_id, made = yield from create_pending(app, user)
-    yield from move(
-        app, connection_id=connection_id, standing=standing, lapse=client.lifetime(made)
-    )
+    yield from move(app, connection_id, standing, lapse=client.lifetime(made))
     return connection_id
 
 
@@ -80,7 +78,9 @@ def create_pending(app: App, user: str | None = None) -> Steps[tuple[str, Docume
     return client.text(made, "connection.id"), made
 
 
-def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
+def move(
+    app: App, connection_id: str, standing: Standing, *, lapse: timedelta = HALF_AN_HOUR
+) -> Steps[None]:
     """Bring a pending connection into a standing, by facts, requests or waiting.
 
     Raises `NotConformingError` if the server then shows another status than that of the standing.

@@ -8,7 +8,7 @@ from typing import Final
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import App, require, same, success
+from curae_lifecycle.testing.conformance.client import App, refusal, require, same, success
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
@@ -16,44 +16,46 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     needs_key,
     short_name,
 )
-from curae_lifecycle.testing.conformance.steps import CheckContext, Operations, Steps, later, send
+from curae_lifecycle.testing.conformance.steps import Operations, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
+from curae_lifecycle.web.request import Request
 
 KEY_REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
 """The status and the code of the refusal of a reused idempotency key."""
 
 
-def expect_replay(kit: CheckContext, first: Response, again: Response) -> None:
-    """Raise unless the response to a retry repeats the first response.
+def expect_replay(app: App, request: Request, first: Response) -> Steps[None]:
+    """Send a request again, and raise unless the response repeats the first response.
 
     Args:
-        kit: The context of the check. Headers in its `varying` may differ.
-        first: The first response.
-        again: The response to the retry.
+        app: The app. Headers in the `varying` of its context may differ.
+        request: The request.
+        first: The first response to the request, or to another one that must count as the same.
 
     Raises:
         NotConformingError: The statuses differ.
         LawBrokenError: The bodies differ, or headers that must be the same.
     """
+    again, varying = (yield from send(request)), app.context.varying
     require(
         first.status == again.status,
         f"the retry got {client.in_short(again)} instead of the first response, "
         f"{client.in_short(first)}",
     )
-    check_replay(client.lasting(first, kit.varying), client.lasting(again, kit.varying))
+    check_replay(client.lasting(first, varying), client.lasting(again, varying))
 
 
-def expect_key_reused(answer: Response, differs: str) -> None:
-    """Raise unless a response is the refusal of an idempotency key that another request used.
+def expect_key_reused(request: Request, differs: str) -> Steps[None]:
+    """Send a request, and raise unless it is refused because another request used its key.
 
     Args:
-        answer: The response.
+        request: The request.
         differs: What differs between the two requests: `operation` or `values`.
 
     Raises:
         NotConformingError: The response is anything else.
     """
-    details = client.expect_problem(answer, *KEY_REUSED)
+    details = yield from refusal(request, *KEY_REUSED)
     same(dict(details), {"differs": differs}, "details")
 
 
@@ -62,7 +64,7 @@ def _retry_is_replayed(kind: Kind, app: App) -> Steps[None]:
     first = yield from client.expect_answer(request, kind.rule.status)
     for _ in range(2):
         yield from later(app.context, MOMENT)
-        expect_replay(app.context, first, (yield from send(request)))
+        yield from expect_replay(app, request, first)
 
 
 CHECKS: Final = Checks()
@@ -88,7 +90,7 @@ def _replayed_after_changes(app: App) -> Steps[None]:
     yield from app.revoked(successor)
     yield from later(app.context, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
-        expect_replay(app.context, first, (yield from send(request)))
+        yield from expect_replay(app, request, first)
 
 
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
@@ -104,9 +106,7 @@ def _equal_bodies_are_replayed(first: bytes, again: bytes, path: str, app: App) 
     original = yield from client.expect_answer(
         app.request("POST", path, first, key=key), client.CREATED
     )
-    expect_replay(
-        app.context, original, (yield from send(app.request("POST", path, again, key=key)))
-    )
+    yield from expect_replay(app, app.request("POST", path, again, key=key), original)
 
 
 @CHECKS.add("idempotency.same-request.id-in-upper-case", rules=REPLAY_RULES)
@@ -115,7 +115,7 @@ def _id_in_upper_case(app: App) -> Steps[None]:
     connection_id = yield from app.created_id()
     key = app.new_key()
     first = yield from client.expect_answer(app.revoke(connection_id, key=key), client.OK)
-    expect_replay(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
+    yield from expect_replay(app, app.revoke(connection_id.upper(), key=key), first)
 
 
 @CHECKS.add("idempotency.same-key.quoted", rules=REPLAY_RULES)
@@ -124,12 +124,12 @@ def _quoted_key(app: App) -> Steps[None]:
     key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from client.expect_answer(bare, client.CREATED)
-    expect_replay(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
+    yield from expect_replay(app, app.create("user", key=f'"{key}"'), first)
     escaped = app.new_key()
     odd = yield from client.expect_answer(
         app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED
     )
-    expect_replay(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
+    yield from expect_replay(app, app.create("user", key=f'{escaped}"\\'), odd)
 
 
 @CHECKS.add("idempotency.other-key.case", rules=("idempotency.absent",))
@@ -160,8 +160,8 @@ def _another_body(app: App) -> Steps[None]:
         app.create("user", client.PACKAGES[:1], key=key),
         app.create("user", (*client.PACKAGES, "more"), key=key),
     ):
-        expect_key_reused((yield from send(other)), "values")
-    expect_replay(app.context, first, (yield from send(request)))
+        yield from expect_key_reused(other, "values")
+    yield from expect_replay(app, request, first)
 
 
 @CHECKS.add("idempotency.other-request.preference", rules=REUSE_RULES)
@@ -169,8 +169,7 @@ def _another_preference(app: App) -> Steps[None]:
     """Reusing a key for an initiate with the other `preferSignup` is refused."""
     key = app.new_key()
     yield from success(app.initiate("user", key=key), client.CREATED)
-    other = yield from send(app.initiate("user", prefer_signup=True, key=key))
-    expect_key_reused(other, "values")
+    yield from expect_key_reused(app.initiate("user", prefer_signup=True, key=key), "values")
 
 
 @CHECKS.add("idempotency.other-request.path", laws=(12,), rules=REUSE_RULES)
@@ -180,11 +179,9 @@ def _another_path(app: App) -> Steps[None]:
     two = yield from app.created_id()
     key = app.new_key()
     yield from success(app.revoke(one, key=key), client.OK)
-    expect_key_reused((yield from send(app.revoke(two, key=key))), "values")
-    other = yield from send(app.reconnect(one, key=key))
-    expect_key_reused(other, "operation")
-    other = yield from send(app.create("user", key=key))
-    expect_key_reused(other, "operation")
+    yield from expect_key_reused(app.revoke(two, key=key), "values")
+    yield from expect_key_reused(app.reconnect(one, key=key), "operation")
+    yield from expect_key_reused(app.create("user", key=key), "operation")
     yield from app.shows(two, "PENDING")
 
 

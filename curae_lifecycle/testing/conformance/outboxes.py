@@ -24,6 +24,7 @@ from curae_lifecycle.testing.conformance.steps import (
     send,
     send_concurrently,
 )
+from curae_lifecycle.web.events import format_coordinate
 
 CHECKS: Final = Checks()
 _Message = Mapping[str, object]
@@ -38,13 +39,7 @@ def _messages() -> Steps[list[_Message]]:
 
 
 def _events(app: App, user: str) -> Steps[list[_Message]]:
-    wanted = app.key_request
-    coordinate = {
-        "environment": str(wanted.environment),
-        "appId": wanted.app_id,
-        "customerAccountId": wanted.customer_account_id,
-        "appUserId": user,
-    }
+    coordinate = format_coordinate(app.coordinate(user))
     messages = yield from _messages()
     return [each for each in messages if each.get("coordinate") == coordinate and "id" in each]
 

@@ -37,7 +37,7 @@ def _live_values(app: App) -> Steps[None]:
     before = yield from app.all_seen(ids)
     yield from use("purge")
     same((yield from app.all_seen(ids)), before, "the list of connections after the purge")
-    expect_replay(app.context, first, (yield from send(request)))
+    yield from expect_replay(app, request, first)
     yield from limits.expect_initiate_limited(app, "full")
     same((yield from app.state("full")), "LIMITED", "the account state")
     again = yield from client.created_id(app.reconnect(old))
@@ -62,7 +62,7 @@ def _within_a_day(app: App) -> Steps[None]:
     if can_turn_back:
         # The purge must keep what has just expired, since a clock may be up to five minutes behind.
         yield from use("turn_clock_back", connections.MINUTE)
-    expect_replay(app.context, first, (yield from send(request)))
+    yield from expect_replay(app, request, first)
 
 
 @CHECKS.add(

@@ -17,7 +17,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     member_values,
     operations_where,
 )
-from curae_lifecycle.testing.conformance.steps import Steps, send, use
+from curae_lifecycle.testing.conformance.steps import Steps, use
 
 CHECKS: Final = Checks()
 
@@ -74,5 +74,5 @@ def _withdrawn(app: App) -> Steps[None]:
     sibling = yield from app.second_key()
     yield from use("withdraw", app.api_key)
     for each in (request, app.get(connection_id), app.revoke(connection_id)):
-        client.expect_problem((yield from send(each)), 401, "UNAUTHENTICATED")
+        yield from refusal(each, 401, "UNAUTHENTICATED")
     yield from sibling.shows(connection_id, "PENDING")

@@ -48,7 +48,7 @@ def _conflict_is_stored(app: App) -> Steps[None]:
     first = yield from send(request)
     client.expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE")
     yield from app.revoked(connection_id)
-    expect_replay(app.context, first, (yield from send(request)))
+    yield from expect_replay(app, request, first)
     yield from success(app.reconnect(connection_id), client.CREATED)
 
 
@@ -59,9 +59,8 @@ def _not_found_is_stored(app: App) -> Steps[None]:
     key, unknown = app.new_key(), app.names.uuid()
     first = yield from send(app.revoke(unknown, key=key))
     client.expect_problem(first, 404, "NOT_FOUND")
-    expect_replay(app.context, first, (yield from send(app.revoke(unknown, key=key))))
-    other = yield from send(app.revoke(connection_id, key=key))
-    expect_key_reused(other, "values")
+    yield from expect_replay(app, app.revoke(unknown, key=key), first)
+    yield from expect_key_reused(app.revoke(connection_id, key=key), "values")
 
 
 @CHECKS.add("idempotency.not-kept.400", rules=("problem-status.invalid", "idempotency.absent"))
@@ -95,7 +94,7 @@ def _limited_request_is_retried(app: App) -> Steps[None]:
     yield from refusal(request, 429, "RATE_LIMITED")
     yield from wait(MINUTE)
     first = yield from client.expect_answer(request, client.CREATED)
-    expect_replay(app.context, first, (yield from send(request)))
+    yield from expect_replay(app, request, first)
 
 
 @CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*REUSE_RULES, "problem-status.mismatch"))
@@ -105,9 +104,8 @@ def _reuse_changes_nothing(app: App) -> Steps[None]:
     first = yield from client.expect_answer(request, client.CREATED)
     key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
     for _ in range(2):
-        other = yield from send(app.create("another", key=key))
-        expect_key_reused(other, "values")
-    expect_replay(app.context, first, (yield from send(request)))
+        yield from expect_key_reused(app.create("another", key=key), "values")
+    yield from expect_replay(app, request, first)
 
 
 @CHECKS.add(
@@ -127,9 +125,9 @@ def _retention(app: App) -> Steps[None]:
     client.expect_problem(refused, 409, "CONNECTION_NOT_RECONNECTABLE")
     for span in (RETENTION / 2, RETENTION / 2 - MINUTE):
         yield from wait(span)
-        expect_replay(app.context, first, (yield from send(request)))
+        yield from expect_replay(app, request, first)
         # The conflict ended with the hosted page: only its stored response is still the same.
-        expect_replay(app.context, refused, (yield from send(conflict)))
+        yield from expect_replay(app, conflict, refused)
     yield from wait(MINUTE)
     again = yield from client.created_id(request)
     require(again != made, "the response was stored longer than 24 hours")
@@ -148,9 +146,8 @@ def _key_is_free_after_retention(app: App) -> Steps[None]:
     yield from refusal(app.revoke(app.names.uuid(), key=of_unknown), 404, "NOT_FOUND")
     yield from wait(RETENTION - MINUTE)
     other = app.create("another", key=key)
-    expect_key_reused((yield from send(other)), "values")
-    other_unknown = app.revoke(app.names.uuid(), key=of_unknown)
-    expect_key_reused((yield from send(other_unknown)), "values")
+    yield from expect_key_reused(other, "values")
+    yield from expect_key_reused(app.revoke(app.names.uuid(), key=of_unknown), "values")
     yield from wait(MINUTE)
     yield from success(other, client.CREATED)
 
@@ -175,10 +172,10 @@ def _replay_is_free(app: App) -> Steps[None]:
     request = app.initiate("user")
     first = yield from client.expect_answer(request, client.CREATED)
     for _ in range(client.INITIATES_PER_MINUTE):
-        expect_replay(app.context, first, (yield from send(request)))
+        yield from expect_replay(app, request, first)
     yield from app.use_up_initiates("user", client.INITIATES_PER_MINUTE - 1)
     yield from refusal(app.initiate("user"), 429, "RATE_LIMITED")
-    expect_replay(app.context, first, (yield from send(request)))
+    yield from expect_replay(app, request, first)
 
 
 def _concurrent_retries(kind: Kind, app: App) -> Steps[None]:
@@ -191,7 +188,7 @@ def _concurrent_retries(kind: Kind, app: App) -> Steps[None]:
             client.expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
     require(len(done) > 0, "no request was executed")
     check_one_execution(done, 1)
-    expect_replay(app.context, done[0], (yield from send(request)))
+    yield from expect_replay(app, request, done[0])
 
 
 @CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))

@@ -147,9 +147,7 @@ def _authorized_late(app: App) -> Steps[None]:
     """Authorizing in time makes a lapsed connection ACTIVE, even if it is recorded late."""
     connection_id, made = yield from connections.create_pending(app, "user")
     span = client.lifetime(made)
-    yield from connections.move(
-        app, connection_id=connection_id, standing=Standing.LAPSED, lapse=span
-    )
+    yield from connections.move(app, connection_id, Standing.LAPSED, lapse=span)
     ago = min(5 * connections.MINUTE, span / 2 + connections.MOMENT)
     yield from client.record_by_hook("authorize_late", connection_id, ago)
     seen = yield from app.seen(connection_id)
@@ -163,9 +161,7 @@ def _authorized_too_late(standing: Standing, app: App) -> Steps[None]:
     connection_id, made = yield from connections.create_pending(app, "user")
     span = min(10 * connections.MINUTE, client.lifetime(made) / 2)
     yield from wait(span)
-    yield from connections.move(
-        app, connection_id=connection_id, standing=standing, lapse=timedelta(0)
-    )
+    yield from connections.move(app, connection_id, standing)
     before = yield from app.seen(connection_id)
     yield from client.record_by_hook(
         "authorize_late", connection_id, span / 2, expected="CONNECTION_NOT_PENDING"
