@@ -48,7 +48,9 @@ class RetryPolicy:
             and a running attempt at an `AsyncStore` is cancelled. A blocking call cannot be
             cancelled, so a `Store` must ask `stores.deadline` how long a call may take: for the
             rest of this time and `ATTEMPT_GRACE_SECONDS` more.
-        attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds.
+        attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds. Make it longer than
+            the store's own timeouts: their errors say why an attempt failed, and whether it stored
+            nothing.
         pause: The limit of the first pause, in seconds.
         longest_pause: The limit of every pause, in seconds.
 
@@ -59,7 +61,7 @@ class RetryPolicy:
 
     attempts: int = 20
     seconds: float = 4.0
-    attempt_seconds: float = 2.0
+    attempt_seconds: float = 2.5
     pause: float = 0.005
     longest_pause: float = 0.25
 
@@ -110,6 +112,25 @@ class RetryStats:
     seconds_waited: float = 0.0
 
 
+_ALWAYS_LOGGED: Final = 20
+"""How many attempts log every failure. Later ones log a failure only if it differs from the last.
+
+A job that no request waits for makes hundreds of attempts while a database restarts.
+"""
+
+
+@attrs.define
+class _AttemptLog:
+    # The number of the current attempt of one run, and the last failure.
+    number: int = 0
+    last_failure: str = ""
+
+    def add(self, failure: str) -> None:
+        if self.number <= _ALWAYS_LOGGED or failure != self.last_failure:
+            _LOG.warning("attempt %d: %s", self.number, failure)
+        self.last_failure = failure
+
+
 @attrs.frozen
 class Retrier:
     """A runner of attempts: it repeats an attempt until the attempt succeeds or a limit is reached.
@@ -149,17 +170,17 @@ class Retrier:
         policy, start = self.policy, time.monotonic()
         # After the caller's own deadline the result of a further attempt would not be used.
         end = min(start + policy.seconds, current_deadline())
-        number = 0
+        log = _AttemptLog()
         with deadline_scope(policy.seconds + ATTEMPT_GRACE_SECONDS):
             while True:
-                number += 1
-                left = end - time.monotonic()
-                result = await self._run_once(attempt, number, min(policy.attempt_seconds, left))
+                log.number += 1
+                seconds = min(policy.attempt_seconds, end - time.monotonic())
+                result = await self._run_once(attempt, seconds, log)
                 if result is not None:
                     return result
-                pause = policy.pause_after(number) * random.random()  # noqa: S311 - no secret
-                if time.monotonic() + pause >= end or number == policy.attempts:
-                    _LOG.warning("gave up after attempt %d", number)
+                pause = policy.pause_after(log.number) * random.random()  # noqa: S311 - no secret
+                if time.monotonic() + pause >= end or log.number == policy.attempts:
+                    _LOG.warning("gave up after attempt %d", log.number)
                     return None
                 self.stats.seconds_waited += pause
                 await self.sleep(pause)
@@ -169,7 +190,7 @@ class Retrier:
         return attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
 
     async def _run_once(
-        self, attempt: Callable[[], Awaitable[_Result | None]], number: int, seconds: float
+        self, attempt: Callable[[], Awaitable[_Result | None]], seconds: float, log: _AttemptLog
     ) -> _Result | None:
         stats = self.stats
         stats.attempts += 1
@@ -181,10 +202,10 @@ class Retrier:
                     result = await attempt()
         except StoreUnavailableError as error:
             stats.unavailable += 1
-            _LOG.warning("attempt %d: %s", number, error)
+            log.add(str(error))
         except TimeoutError:
             stats.timeouts += 1
-            _LOG.warning("attempt %d: no answer within %.3f seconds", number, seconds)
+            log.add(f"no answer within {seconds:.3f} seconds")
         except asyncio.CancelledError:
             stats.cancelled += 1
             raise

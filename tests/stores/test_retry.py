@@ -262,8 +262,27 @@ def test_retrier_logs_each_failed_attempt_and_giving_up(
         )
     assert [record.getMessage() for record in caplog.records] == [
         "attempt 1: the store cannot be used now: a deadlock",
-        "attempt 2: no answer within 2.000 seconds",
+        "attempt 2: no answer within 2.500 seconds",
         "gave up after attempt 3",
+    ]
+
+
+def test_retrier_logs_20_equal_failures_and_each_other_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_time(monkeypatch)
+    down, starting = StoreUnavailableError("no connection"), StoreUnavailableError("code 57P03")
+    failures = [*[down] * 438, *[starting] * 20, TimeoutError(), TimeoutError(), down]
+    patience = RetryPolicy(attempts=1000, seconds=1000.0)
+    assert until_done(Tried(*failures, "done"), patience) == "done"
+    lines = [record.getMessage().partition(":") for record in caplog.records]
+    assert [line[0] for line in lines] == [
+        f"attempt {number}" for number in (*range(1, 21), 439, 459, 461)
+    ]
+    assert [line[2].rpartition(": ")[2] for line in lines[19:]] == [
+        *("no connection", "code 57P03"),
+        " no answer within 2.500 seconds",
+        "no connection",
     ]
 
 
