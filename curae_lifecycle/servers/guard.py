@@ -11,7 +11,7 @@ The laws of this module:
 - **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
   long.
 - **Every request that the guard refuses, cuts off or drops is a log line and is counted.** The line
-  holds nothing of the request.
+  holds nothing of the request. An exception of the app is a line, too, without its text.
 
 The server software bounds the headers and idle connections.
 """
@@ -248,6 +248,10 @@ class Guard:
             if failure is None:
                 try:
                     await self._app(scope, receive, send)
+                except Exception as error:
+                    # `configure_logging` hides what the server software says of it: the text.
+                    log_error("the app failed", error)
+                    raise
                 finally:
                     self._slots.give_back(names)
                 return

@@ -146,13 +146,14 @@ _PATH_MESSAGES: Final = re.compile(
     r"|Error handling request %s"  # gunicorn
     r"|Exception occurred while handling uri: %s"  # Sanic
     r'|Exception raised in exception handler "%s" for uri: %s'  # Sanic
-    r"|Uncaught exception \(connection_type=%s, path=%r\):",  # Litestar
+    r"|Uncaught exception \(connection_type=%s, path=%r\):"  # Litestar
+    r"|Application callable raised an exception\n.+",  # granian, with the traceback
     re.DOTALL,
 )
-"""Messages of other loggers that report a failure with the path of its request."""
+"""Messages of other loggers that report a failure with the path of its request, or its text."""
 
-_OWN_HANDLER_LOGGERS: Final = ("sanic.error", "litestar")
-"""Loggers with such messages and with handlers that the framework adds."""
+_OWN_HANDLER_LOGGERS: Final = ("sanic.error", "litestar", "_granian.utils")
+"""Loggers with such messages and with handlers that the framework or the server software adds."""
 
 _HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not logged"
 

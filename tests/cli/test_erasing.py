@@ -29,8 +29,9 @@ from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery, coordinate_subject
 from curae_lifecycle.stores.serve import record
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import MARY, NAMED, Platform
 from tests.support.commands import Command

@@ -56,8 +56,9 @@ from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql import outbox_statements, outbox_worker, store
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request

@@ -20,6 +20,7 @@ from curae_lifecycle.servers.guard import (
 from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from curae_lifecycle.web.request import BODY_MAX
 from tests.servers.asgi import GONE, Client, Seen, answer, lifespan, part, refusal, run, scope_of
+from tests.support.asking import logged
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -219,6 +220,20 @@ def test_app_that_raises_in_its_response_leaves_it_incomplete(sent: int) -> None
     closing = {**start, "headers": [(b"connection", b"close")]}
     assert client.heard == [closing, half][:sent]
     assert client.sends == [GONE]
+
+
+def test_guard_logs_the_place_of_an_apps_exception_not_its_text() -> None:
+    async def app(_: AsgiMessage, __: Receive, ___: Send) -> None:
+        raise RuntimeError("a secret")
+
+    with logged() as log, pytest.raises(RuntimeError):
+        guarded(app, Client([part(b"", more=False)]))
+    (line,) = log.lines
+    assert line["level"] == "ERROR"
+    said = str(line["message"])
+    assert said.startswith("the app failed: RuntimeError at curae_lifecycle.servers.guard:")
+    assert f" > {__name__}:" in said
+    assert "a secret" not in log.text
 
 
 def test_client_leaving_while_its_body_is_discarded_is_no_error() -> None:

@@ -175,6 +175,7 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
         ("Exception occurred while handling uri: %s", ("'http://x/pages/a-secret'",)),
         ('Exception raised in exception handler "%s" for uri: %s', ("f", "/pages/a-secret")),
         ("Uncaught exception (connection_type=%s, path=%r):", ("http", "/pages/a-secret")),
+        ("Application callable raised an exception\nTraceback\nValueError: a-secret", ()),
     ],
 )
 def test_server_error_messages_are_logged_without_the_path(
@@ -187,7 +188,7 @@ def test_server_error_messages_are_logged_without_the_path(
     assert "a-secret" not in log.text
 
 
-@pytest.mark.parametrize("name", ["sanic.error", "litestar"])
+@pytest.mark.parametrize("name", ["sanic.error", "litestar", "_granian.utils"])
 def test_log_handlers_of_a_framework_get_errors_without_path(name: str) -> None:
     own = io.StringIO()
     handler = logging.StreamHandler(own)

@@ -126,11 +126,11 @@ curae_request_seconds_bucket{le="0.1",operation="create-connection"} 7.0
 curae_request_seconds_bucket{le="0.25",operation="create-connection"} 7.0
 curae_request_seconds_bucket{le="0.5",operation="create-connection"} 7.0
 curae_request_seconds_bucket{le="1.0",operation="create-connection"} 7.0
-curae_request_seconds_bucket{le="2.5",operation="create-connection"} 8.0
+curae_request_seconds_bucket{le="2.5",operation="create-connection"} 7.0
 curae_request_seconds_bucket{le="5.0",operation="create-connection"} 8.0
 curae_request_seconds_bucket{le="+Inf",operation="create-connection"} 9.0
 curae_request_seconds_count{operation="create-connection"} 9.0
-curae_request_seconds_sum{operation="create-connection"} 8.08203125
+curae_request_seconds_sum{operation="create-connection"} 8.58203125
 curae_request_seconds_bucket{le="0.005",operation="none"} 1.0
 curae_request_seconds_bucket{le="0.01",operation="none"} 1.0
 curae_request_seconds_bucket{le="0.025",operation="none"} 1.0

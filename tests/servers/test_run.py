@@ -145,6 +145,49 @@ def test_sigterm_while_a_worker_still_imports_ends_the_server(tmp_path: Path) ->
     assert (output, process.returncode) == ("", 0)
 
 
+FAILING = """
+import sys
+from curae_lifecycle.servers.guard import Guard
+from curae_lifecycle.servers.log import configure_logging
+from curae_lifecycle.servers.run import run
+
+async def app(scope, receive, send):
+    raise ValueError("a secret")
+
+configure_logging()
+served = Guard(app, max_concurrent=1)
+if __name__ == "__main__":
+    run("failing:served", host="127.0.0.1", port=int(sys.argv[1]), workers=1)
+"""
+
+
+@pytest.mark.slow
+def test_run_hides_the_text_of_an_apps_exception(tmp_path: Path) -> None:
+    program, port = tmp_path / "failing.py", free_port()
+    program.write_text(FAILING)
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(port)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        wait_for(port, lambda: process.poll() is None)
+        assert send(("127.0.0.1", port), Request("GET", "/")).status == 500
+        process.terminate()
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "the app failed: ValueError at " in output
+    assert "failing:8" in output
+    assert "a request failed outside of the endpoint" in output
+    assert "a secret" not in output
+
+
 SLOW_RESTART = """
 import os, sys
 from pathlib import Path

@@ -24,13 +24,14 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.serve import serve, serve_async
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.web.request import Request

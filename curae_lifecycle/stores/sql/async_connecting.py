@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import attrs
@@ -40,6 +41,7 @@ class _Module(Protocol):
     Error: type[Exception]
     InterfaceError: type[Exception]
     PostgresError: type[Exception]
+    TargetServerAttributeNotMatched: type[Exception]
 
     def connect(self, *places: object, **named: object) -> Awaitable[object]: ...
 
@@ -93,19 +95,21 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
         AsyncBoundedConnection,
     )
 
-    options = _pop_options(named)
-    parameters = {name: str(value) for name, value in named.items()}
+    named["options"] = postgresql_options(wait, _pop_options(named))
     # In a database of the encoding SQL_ASCII, psycopg would return texts as bytes.
-    parameters["client_encoding"] = "utf8"
-    parameters["options"] = postgresql_options(wait, options)
+    named["client_encoding"] = "utf8"
+    # For each address of a host, so that a silent one leaves some time. psycopg's minimum is 2.
+    named["connect_timeout"] = max(2, round(wait))
     replication = Replication()
 
-    async def connect() -> AsyncConnection:
+    async def connect(arguments: _Named) -> AsyncConnection:
+        parameters = {name: str(value) for name, value in arguments.items()}
         return PsycopgConnection(
             await AsyncBoundedConnection.connect_with_timeout(wait + GRACE, parameters, replication)
         )
 
-    return Connector(connect, (psycopg.Error,))
+    errors = (psycopg.Error,)
+    return Connector(_connect_to_one(_hosts(named), connect, errors=errors, wait=wait), errors)
 
 
 def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
@@ -113,11 +117,47 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     settings = {"options": postgresql_options(wait, _pop_options(named))}
     replication = Replication()
 
-    async def connect() -> AsyncConnection:
-        driver = await asyncpg.connect(**named, server_settings=settings)
+    errors = (asyncpg.PostgresError, asyncpg.InterfaceError)
+
+    async def connect(arguments: _Named) -> AsyncConnection:
+        try:
+            driver = await asyncpg.connect(**arguments, server_settings=settings)
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            # The host may become the primary later.
+            raise ConnectionError("the host lacks the target_session_attrs") from error
         return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
 
-    return Connector(connect, (asyncpg.PostgresError, asyncpg.InterfaceError))
+    return Connector(_connect_to_one(_hosts(named), connect, errors=errors, wait=wait), errors)
+
+
+def _hosts(named: _Named) -> list[_Named]:
+    # Returns the arguments for each host of a URL: lists of asyncpg, texts with commas of psycopg.
+    hosts, ports = named.get("host"), named.get("port")
+    if isinstance(hosts, str) and not {"hostaddr", "load_balance_hosts"} & {*named}:
+        hosts, ports = hosts.split(","), str(named.get("port", "")).split(",")
+    if not isinstance(hosts, list) or len(hosts) == 1:
+        return [named]
+    pairs = zip(cast("list[object]", hosts), cast("list[object]", ports), strict=True)
+    return [{**named, "host": host, "port": port} for host, port in pairs]
+
+
+def _connect_to_one(
+    hosts: Sequence[_Named],
+    connect_to: Callable[[_Named], Awaitable[AsyncConnection]],
+    errors: tuple[type[Exception], ...],
+    wait: float,
+) -> Connect:
+    # Each host gets an equal part of the time. Otherwise a silent one would use all of it up.
+    seconds = (wait + GRACE) / len(hosts)
+
+    async def connect() -> AsyncConnection:
+        for host in hosts[:-1]:
+            with suppress(*errors, OSError):
+                async with asyncio.timeout(seconds):
+                    return await connect_to(host)
+        return await connect_to(hosts[-1])
+
+    return connect
 
 
 def _pop_options(named: _Named) -> list[str]:

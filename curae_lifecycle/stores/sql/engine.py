@@ -40,6 +40,7 @@ from curae_lifecycle.stores.sql.failures import (
 )
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
 from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.wiring import is_async_engine
 
 __all__ = ["AsyncSqlDatabase", "SqlDatabase", "create_engine", "create_engine_async"]
 
@@ -223,6 +224,8 @@ def _fix_of(value: object) -> str:
     # The fix for a value that was passed instead of an engine.
     if isinstance(value, AsyncEngine):
         return "this one is async, so use AsyncSqlDatabase"
+    if is_async_engine(value):
+        return "this one is SQLAlchemy's, so pass its URL to that function"
     if isinstance(value, sa.Engine):
         return "this one is blocking, so use ThreadedDatabase(SqlDatabase(engine))"
     if isinstance(value, str):

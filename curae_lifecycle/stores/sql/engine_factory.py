@@ -9,8 +9,10 @@ from __future__ import annotations
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
 from threading import BoundedSemaphore, Thread
-from typing import TYPE_CHECKING, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict, cast
 from urllib.parse import unquote
 
 import attrs
@@ -19,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError as MalformedUrlError
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.sql.async_connecting import async_connector
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.drivers import socket_of
@@ -106,12 +109,12 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
         pool_size: The number of connections that the pool keeps, which is also the maximum.
 
     Raises:
-        ArgumentError: The URL is malformed or for another database or driver. Or it names an
-            in-memory SQLite database, which would be a separate one for each connection. Or
-            `pool_size` is no integer of at least 1.
+        ArgumentError: The URL is malformed or for another database or driver, or has a parameter
+            that the driver does not know. Or it names an in-memory SQLite database, which would be
+            a separate one for each connection. Or a limit is out of range.
         ModuleNotFoundError: The driver is not installed.
     """
-    check_count("pool_size", pool_size, least=1)
+    _check_limits(timeout, pool_size)
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     bounds = Bounds(timeout, pool_size)
     engine = sa.create_engine(
@@ -178,12 +181,12 @@ def create_engine_async(
         pool_size: The largest number of connections.
 
     Raises:
-        ArgumentError: The URL is malformed or for another database or driver. Or it names an
-            in-memory SQLite database, which would be a separate one for each connection. Or
-            `pool_size` is no integer of at least 1.
+        ArgumentError: The URL is malformed or for another database or driver, or has a parameter
+            that the driver does not know. Or it names an in-memory SQLite database, which would be
+            a separate one for each connection. Or a limit is out of range.
         ModuleNotFoundError: The driver is not installed.
     """
-    check_count("pool_size", pool_size, least=1)
+    _check_limits(timeout, pool_size)
     parsed, dialect = _parse_url(url, ASYNC_DRIVERS)
     connector = async_connector(parsed, timeout)
     pool = AsyncPool(connector.connect, pool_size, timeout)
@@ -228,6 +231,15 @@ ASYNC_DRIVERS: Final = {
 _ALLOWED: Final = "the URL of a SQLite, PostgreSQL or MariaDB database"
 
 
+def _check_limits(timeout: float, pool_size: int) -> None:
+    # With such limits every request would fail.
+    check_count("pool_size", pool_size, least=1)
+    allowed = "a finite number of seconds, more than 0"
+    check_type("timeout", timeout, (int, float), allowed=allowed)
+    if not 0 < timeout < float("inf"):
+        raise ArgumentError("timeout", allowed, str(timeout))
+
+
 def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     try:
         parsed = _with_decoded_name(sa.make_url(url))
@@ -243,10 +255,56 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
         raise ArgumentError("url", allowed)
     parsed = parsed.set(drivername=driver)
     try:
-        parsed.get_dialect()().create_connect_args(parsed)
+        _, named = parsed.get_dialect()().create_connect_args(parsed)
     except (MalformedUrlError, ValueError):
         raise ArgumentError("url", _ALLOWED) from None
+    if dialect is not Dialect.SQLITE:
+        _check_parameters(parsed.get_driver_name(), dict(named))
     return parsed, dialect
+
+
+class _Driver(Protocol):
+    # The module of a driver; only the names of the arguments of `connect` are of interest.
+    @property
+    def connect(self) -> Callable[[], object]: ...
+
+
+_TLS_EXAMPLES: Final = {
+    "psycopg": ", such as sslmode=verify-full",
+    "asyncpg": ", such as ssl=verify-full",
+}
+"""The parameter that asks for TLS, by driver."""
+
+
+def _check_parameters(name: str, named: dict[str, object]) -> None:
+    # Otherwise each connection would fail, and no log line holds the text that says why.
+    is_known = _is_known_to_psycopg if name == "psycopg" else _is_known
+    if not is_known(name, named):
+        # The unknown name may be a part of a password.
+        allowed = f"a URL whose parameters {name} knows{_TLS_EXAMPLES.get(name, '')}"
+        raise ArgumentError("url", allowed)
+
+
+def _is_known_to_psycopg(_: str, named: dict[str, object]) -> bool:
+    from psycopg import ProgrammingError  # noqa: PLC0415 - needed for PostgreSQL alone
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - as above
+
+    try:
+        make_conninfo(**_connection_parameters(named))
+    except ProgrammingError:
+        return False
+    return True
+
+
+def _is_known(name: str, named: dict[str, object]) -> bool:
+    connect = cast("_Driver", import_module(name)).connect
+    # asyncpg gets the options as one of its `server_settings`.
+    others = {key: value for key, value in named.items() if (name, key) != ("asyncpg", "options")}
+    try:
+        signature(connect).bind(**others)
+    except TypeError:
+        return False
+    return True
 
 
 def _with_decoded_name(url: sa.URL) -> sa.URL:
@@ -315,10 +373,7 @@ def _connect_with_timeout(
     replication = Replication()
 
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
-        # The other arguments concern statements that SQLAlchemy builds.
-        parameters = {
-            name: str(value) for name, value in named.items() if isinstance(value, str | int)
-        }
+        parameters = _connection_parameters(named)
         return BoundedConnection.connect_with_timeout(seconds, parameters, replication)
 
     return connect
@@ -338,6 +393,11 @@ def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, Connecti
             bounds.release_when_closed(socket_of(connection))
 
     return close
+
+
+def _connection_parameters(named: dict[str, object]) -> dict[str, str]:
+    # The other arguments concern statements that SQLAlchemy builds.
+    return {name: str(value) for name, value in named.items() if isinstance(value, str | int)}
 
 
 def _enable_wal(connection: sqlite3.Connection, _: object) -> None:

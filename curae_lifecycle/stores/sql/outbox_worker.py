@@ -22,13 +22,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from secrets import token_hex
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import AnyDelivery, Delivery, MalformedDelivery, NewerDelivery
 from curae_lifecycle.stores.retry import (
@@ -39,78 +39,22 @@ from curae_lifecycle.stores.retry import (
 )
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql import dead_messages, outbox_statements
+from curae_lifecycle.stores.sql.delivery_settings import DEFAULT_DELIVERY_SETTINGS, DeliverySettings
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
-from curae_lifecycle.stores.sql.transactions import (
-    AsyncTransactions,
-    BlockingTransactions,
+from curae_lifecycle.stores.sql.transactions import AsyncTransactions, BlockingTransactions
+from curae_lifecycle.stores.wiring import (
+    check_async_database,
+    check_async_function,
+    check_database,
+    check_function,
 )
-from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 _LOG: Final = logging.getLogger(__name__)
 
 DEFAULT_DEAD_LIMIT: Final = 100
 """The default number of dead messages that `list_dead` returns."""
-
-
-@attrs.frozen(kw_only=True)
-class DeliverySettings:
-    """The settings of an outbox worker.
-
-    Attributes:
-        batch: How many messages a worker claims at once, from 1 to 1,000.
-        lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
-            handler should return within half the lease. The message of a slower handler may be
-            delivered a second time while that handler still runs.
-        attempts: How many attempts a message has before it is dead, from 1 to 1,000. With the
-            default pauses, the default number takes about five hours.
-        pause: The longest pause before the second attempt, in seconds. Each further attempt
-            doubles the pause.
-        longest_pause: The limit of that doubling, in seconds.
-        poll_seconds: How many seconds a worker waits after it found no due message.
-
-    Raises:
-        ArgumentError: A number is out of range or of another type, or a duration is not above 0 or
-            exceeds a year.
-    """
-
-    batch: int = 100
-    lease: float = 60.0
-    attempts: int = 50
-    pause: float = 1.0
-    longest_pause: float = 600.0
-    poll_seconds: float = 1.0
-
-    def __attrs_post_init__(self) -> None:
-        """Check that the worker can deliver, and that it pauses.
-
-        Raises:
-            ArgumentError: A value is out of range or of another type. The error names it.
-        """
-        allowed = f"an integer from 1 to {_MAX_COUNT}"
-        for name in ("batch", "attempts"):
-            check_type(name, getattr(self, name), int, allowed=allowed)
-            if not 1 <= getattr(self, name) <= _MAX_COUNT:
-                raise ArgumentError(name, allowed)
-        allowed = "a number of seconds, more than 0 and at most a year"
-        for name in ("lease", "pause", "longest_pause", "poll_seconds"):
-            check_type(name, getattr(self, name), (int, float), allowed=allowed)
-            if not 0 < getattr(self, name) <= _MAX_SECONDS:
-                raise ArgumentError(name, allowed)
-
-    def pause_after(self, attempt: int) -> float:
-        """Return the longest pause after failed attempt number `attempt`, from 1, in seconds."""
-        return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
-
-
-_MAX_COUNT: Final = 1000
-"""The limit of `batch` and `attempts`. Every database takes a statement with so many values."""
-
-_MAX_SECONDS: Final = 366 * 24 * 3600.0
-
-DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
-"""The default settings of a worker."""
 
 
 class Outbox:
@@ -144,7 +88,11 @@ class Outbox:
                 exception counts as a failed attempt. Only the exception's class is logged.
             stop: Stops the worker after the current message. The worker releases the other
                 messages of its batch. `None` runs for ever.
+
+        Raises:
+            ArgumentError: `handle` or `stop` is async.
         """
+        _check_stop(stop, "a threading.Event or None", is_async=False)
         stopped = stop or threading.Event()
 
         async def wait(seconds: float) -> None:
@@ -219,8 +167,15 @@ class Outbox:
         return run_sync(dead_messages.discard(self._database, number, retrier))
 
     def _worker(self, handle: Callable[[Delivery], None], stopped: Callable[[], bool]) -> _Worker:
+        check_function("handle", handle, _HANDLER)
+
         async def handle_blocking(delivery: Delivery) -> None:
-            handle(delivery)
+            result = cast("object", handle(delivery))
+            if isawaitable(result):
+                # Nothing was delivered, so the message must stay.
+                if iscoroutine(result):
+                    result.close()
+                raise ArgumentError("handle", f"{_HANDLER}: this one is async")
 
         return _Worker(
             database=self._database,
@@ -265,7 +220,12 @@ class AsyncOutbox:
                 attempt. Only the exception's class is logged.
             stop: Stops the worker after the current message. The worker releases the other
                 messages of its batch. `None` runs for ever.
+
+        Raises:
+            ArgumentError: `handle` or `stop` is blocking.
         """
+        # The wait for an event of threads would block the event loop.
+        _check_stop(stop, "an asyncio.Event or None", is_async=True)
         stopped = stop or asyncio.Event()
 
         async def wait(seconds: float) -> None:
@@ -304,6 +264,8 @@ class AsyncOutbox:
     def _worker(
         self, handle: Callable[[Delivery], Awaitable[None]], stopped: Callable[[], bool]
     ) -> _Worker:
+        check_async_function("handle", handle, f"an async {_HANDLER.removeprefix('a ')}")
+
         async def handle_in_time(delivery: Delivery) -> None:
             async with asyncio.timeout(self._settings.lease / 2):
                 await handle(delivery)
@@ -315,6 +277,14 @@ class AsyncOutbox:
             stopped=stopped,
             retrier=async_retrier(DEFAULT_RETRY_POLICY),
         )
+
+
+_HANDLER: Final = "a function that takes a Delivery"
+
+
+def _check_stop(stop: object, allowed: str, *, is_async: bool) -> None:
+    if stop is not None and iscoroutinefunction(getattr(stop, "wait", None)) is not is_async:
+        raise ArgumentError("stop", allowed)
 
 
 def _never() -> bool:

@@ -24,7 +24,8 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import Delivery, messages
 from curae_lifecycle.stores.sql.clock import SQLITE_CLOCK
-from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DELIVERY_SETTINGS, Outbox
+from curae_lifecycle.stores.sql.delivery_settings import DEFAULT_DELIVERY_SETTINGS
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows

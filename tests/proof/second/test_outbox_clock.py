@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from tests.proof.second.client import HOUR, MINUTE, SECOND, TOLERANCE, YEAR, World, id_of
 
 LEASE = 60 * SECOND

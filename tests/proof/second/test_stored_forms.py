@@ -23,7 +23,8 @@ from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from tests.proof.second.client import (
     CALLER,
     CONNECT,

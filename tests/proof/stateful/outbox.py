@@ -28,7 +28,7 @@ from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.sql import outbox_statements, outbox_worker
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows

@@ -24,11 +24,12 @@ from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
 from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import (
     SqlDatabase,
     create_engine,
 )
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.json import MalformedError

@@ -13,8 +13,9 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.outbox import AnyDelivery, Delivery
 from curae_lifecycle.stores.serve import record, record_async
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
 from tests.support.patiently import PATIENCE, PATIENT

@@ -20,9 +20,11 @@ from curae_lifecycle.stores.sql.async_drivers import (
     SqliteWriteLock,
 )
 from curae_lifecycle.stores.sql.engine import create_engine_async
+from curae_lifecycle.stores.sql.failures import is_transient
 from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.session_settings import mariadb_limits
+from curae_lifecycle.stores.sql.statement import Dialect
 from tests.support.serving import FakeTime, run_async
 
 Named = dict[str, object]
@@ -69,7 +71,8 @@ def test_async_psycopg_connect_passes_timeouts_and_url_options(
     first, second = asked
     named = {"host": "db.example", "port": "5433", "dbname": "kept", "user": "ada"}
     login = {"password": "pw", "client_encoding": "utf8", "options": options}
-    assert first[:2] == (60.25, {**named, **login})
+    # The time for each host, so that a silent one leaves some for the next.
+    assert first[:2] == (60.25, {**named, **login, "connect_timeout": "60"})
     # All connections share one record of the commits in doubt.
     assert isinstance(first[2], Replication)
     assert second == first
@@ -120,6 +123,80 @@ def test_asyncpg_connect_passes_timeouts_and_url_options(
     named = {"host": "db.example", "port": 5433, "database": "kept", "user": "ada"}
     settings = {"options": options}
     assert asked == [{**named, "password": "pw", "server_settings": settings}] * 2
+
+
+TWO_HOSTS: Final = (
+    "postgresql+asyncpg://ada:pw@/kept?host=a:1&host=b:2&target_session_attrs=read-write"
+)
+
+
+def test_asyncpg_connects_to_another_host_than_a_silent_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[object, object]] = []
+    driver, time = Listening(), FakeTime()
+
+    async def connect(host: object, port: object, **_: object) -> object:
+        asked.append((host, port))
+        if host == "a":
+            await asyncio.Event().wait()
+        return driver
+
+    monkeypatch.setattr(importlib.import_module("asyncpg"), "connect", connect)
+    engine = create_engine_async(TWO_HOSTS, timeout=1.75)
+    connection = run_async(connecting(engine.pool.connect), time)
+    assert isinstance(connection, AsyncpgConnection)
+    used: object = connection.driver
+    assert (used, asked, time.passed) == (driver, [("a", 1), ("b", 2)], 1.0)
+
+
+def test_psycopg_connects_to_another_host_than_a_silent_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+    driver, time = object(), FakeTime()
+
+    async def connect(_: float, named: dict[str, str], __: Replication) -> object:
+        asked.append((named["host"], named["port"]))
+        if named["host"] == "a":
+            await asyncio.Event().wait()
+        return driver
+
+    monkeypatch.setattr(AsyncBoundedConnection, "connect_with_timeout", connect)
+    url = "postgresql://ada:pw@/kept?host=a:1&host=b:2"
+    engine = create_engine_async(url, timeout=1.75)
+    assert isinstance(run_async(connecting(engine.pool.connect), time), PsycopgConnection)
+    assert (asked, time.passed) == ([("a", "1"), ("b", "2")], 1.0)
+    asked.clear()
+    # libpq itself goes through the hosts then, in random order.
+    engine = create_engine_async(f"{url}&load_balance_hosts=random", timeout=1.75)
+    assert isinstance(run_async(connecting(engine.pool.connect), time), PsycopgConnection)
+    assert asked == [("a,b", "1,2")]
+
+
+def test_asyncpg_error_of_the_last_host_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect(host: object, **_: object) -> object:
+        raise ConnectionRefusedError(host)
+
+    monkeypatch.setattr(importlib.import_module("asyncpg"), "connect", connect)
+    with pytest.raises(ConnectionRefusedError, match=r"^b$"):
+        run_async(connecting(create_engine_async(TWO_HOSTS).pool.connect))
+
+
+@pytest.mark.parametrize("url", [TWO_HOSTS, "postgresql+asyncpg://ada:pw@a/kept"])
+def test_asyncpg_without_a_primary_raises_a_transient_error(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    asyncpg = importlib.import_module("asyncpg")
+    error: type[Exception] = asyncpg.TargetServerAttributeNotMatched
+
+    async def connect(**_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    with pytest.raises(ConnectionError) as raised:
+        run_async(connecting(create_engine_async(url).pool.connect))
+    assert is_transient(Dialect.POSTGRESQL, raised.value)
 
 
 def test_asyncmy_connect_passes_login_timeouts_and_strict_mode(

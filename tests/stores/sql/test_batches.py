@@ -23,9 +23,9 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite, Write
 from curae_lifecycle.stores.keys import coordinate_key, key_of
 from curae_lifecycle.stores.outbox import Delivery, coordinate_subject
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from tests.stores.sql.expiring import EXPIRING_TABLES, put_row

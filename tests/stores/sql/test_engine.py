@@ -42,9 +42,24 @@ UNUSED: Final = "sqlite:///never-opened.db"
 NOT_FREE: Final = "no connection was free in time"
 
 
+class SqlAlchemyAsyncEngine:
+    """Looks like the `AsyncEngine` of SQLAlchemy, which needs a package of C code."""
+
+    async def dispose(self) -> None:
+        """Close all connections."""
+
+
 @pytest.mark.parametrize(
     ("is_async", "engine", "fix"),
     [
+        *[
+            (
+                each,
+                SqlAlchemyAsyncEngine(),
+                "this one is SQLAlchemy's, so pass its URL to that function",
+            )
+            for each in (False, True)
+        ],
         (False, create_engine_async(UNUSED), "this one is async, so use AsyncSqlDatabase"),
         (
             True,

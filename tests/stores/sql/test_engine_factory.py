@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
 from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.stores.sql.replication import Replication
-from curae_lifecycle.stores.sql.session_settings import mariadb_limits
+from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, GRACE, mariadb_limits
 from curae_lifecycle.stores.sql.statement import Dialect
 from tests.stores.sql.fake_psycopg import FakePgconn, FakePsycopg
 
@@ -76,6 +77,62 @@ def test_url_of_no_supported_database_raises_argument_error(
     assert (raised.value.argument, raised.value.allowed) == ("url", allowed)
 
 
+COUNT: Final = "an integer of at least 1"
+SECONDS: Final = "a finite number of seconds, more than 0"
+
+
+@pytest.mark.parametrize("make", [create_engine, create_engine_async])
+@pytest.mark.parametrize(
+    ("argument", "value", "allowed"),
+    [
+        *[("pool_size", value, COUNT) for value in (0, -1, True, "10", 2.0, None)],
+        *[
+            ("timeout", value, SECONDS)
+            for value in (0, -1.0, float("inf"), float("nan"), "2", None)
+        ],
+    ],
+)
+def test_engine_with_an_impossible_limit_raises(
+    make: object, argument: str, value: object, allowed: str
+) -> None:
+    assert callable(make)
+    with pytest.raises(ArgumentError) as raised:
+        make("sqlite:///never-opened.db", **{argument: value})
+    assert (raised.value.argument, raised.value.allowed) == (argument, allowed)
+
+
+PSYCOPG: Final = "psycopg knows, such as sslmode=verify-full"
+ASYNCPG: Final = "asyncpg knows, such as ssl=verify-full"
+
+
+@pytest.mark.parametrize(
+    ("make", "driver", "known", "unknown", "allowed"),
+    [
+        *[
+            (make, "postgresql+psycopg", "sslmode=require&host=a:1&host=b:2", "ssl=on", PSYCOPG)
+            for make in (create_engine, create_engine_async)
+        ],
+        (
+            create_engine_async,
+            "postgresql+asyncpg",
+            "ssl=on&options=-cx%3Dy",
+            "sslmode=on",
+            ASYNCPG,
+        ),
+        (create_engine, "mariadb+pymysql", "ssl_ca=/ca.pem", "sslmode=require", "pymysql knows"),
+        (create_engine_async, "mariadb+asyncmy", "ssl_ca=/ca", "sslmode=require", "asyncmy knows"),
+    ],
+)
+def test_engine_url_with_an_unknown_parameter_raises(
+    make: Callable[[str], object], driver: str, known: str, unknown: str, allowed: str
+) -> None:
+    assert make(f"{driver}://ada:secret@/kept?{known}")
+    with pytest.raises(ArgumentError) as raised:
+        make(f"{driver}://ada:secret@host/kept?{known}&{unknown}")
+    assert raised.value.argument == "url"
+    assert raised.value.allowed == f"a URL whose parameters {allowed}"
+
+
 @pytest.mark.parametrize("is_old", [False, True])
 @pytest.mark.parametrize(
     ("written", "name"),
@@ -107,7 +164,7 @@ def test_engine_decodes_the_name_of_a_database_once(
     ],
 )
 def test_engine_uses_the_driver_of_its_url(begins: str, driver: str) -> None:
-    engine = create_engine(f"{begins}:///file:kept?mode=rwc&uri=true")
+    engine = create_engine(f"{begins}:///kept")
     assert engine.url.drivername == driver
     assert SqlDatabase(engine).dialect is Dialect(driver.partition("+")[0])
 
@@ -132,11 +189,9 @@ def test_engines_have_10_connections_and_2_s_timeout_by_default() -> None:
     assert made.errors == (psycopg.Error, OSError)
 
 
-def test_engine_without_a_connection_raises() -> None:
-    # SQLAlchemy takes 0 for no limit.
-    for make in (create_engine, create_engine_async):
-        with pytest.raises(ArgumentError, match=r"^pool_size: .* at least 1, not 0$"):
-            make("sqlite:///never-opened.db", pool_size=0)
+def test_default_async_attempt_outlasts_an_engines_timeouts() -> None:
+    # Otherwise no line of the log would say why an attempt failed.
+    assert DEFAULT_RETRY_POLICY.attempt_seconds > DEFAULT_TIMEOUT + GRACE
 
 
 def test_engine_opens_no_more_connections_than_its_size(sqlite_url: str) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from curae_lifecycle.stores.outbox import AnyDelivery, Delivery, MalformedDelivery
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

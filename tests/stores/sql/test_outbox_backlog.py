@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import Backlog, parse_backlog
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.posting import database, post, raising, url

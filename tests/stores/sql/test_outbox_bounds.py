@@ -11,9 +11,10 @@ import pytest
 from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql import outbox_worker
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import discard_statement
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

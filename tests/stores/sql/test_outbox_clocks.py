@@ -17,9 +17,10 @@ from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_values
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import Due, due_messages
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.storing import commit_statements

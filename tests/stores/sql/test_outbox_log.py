@@ -14,8 +14,9 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql import outbox_worker
 from curae_lifecycle.stores.sql.clock import SQLITE_CLOCK
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.stores.sql.posting import pass_time, post, raising

@@ -12,8 +12,9 @@ import pytest
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

@@ -11,9 +11,10 @@ from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.outbox import MESSAGE, Delivery, MalformedDelivery, NewerDelivery
 from curae_lifecycle.stores.sql import outbox_statements as statements
 from curae_lifecycle.stores.sql.clock import NOW_SQL
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import Due
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.json import MalformedError

@@ -19,13 +19,14 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql import outbox_worker
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_values
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import (
     due_messages,
     due_statement,
     mark_expired_dead_statements,
 )
-from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
 from tests.stores.sql.posting import database, left, pass_time, post, raising, url

@@ -10,8 +10,9 @@ import pytest
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

@@ -18,9 +18,10 @@ from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase

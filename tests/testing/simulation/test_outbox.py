@@ -14,7 +14,7 @@ import pytest
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, ConnectionId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.effects import HandoffCancelled
-from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DELIVERY_SETTINGS
+from curae_lifecycle.stores.sql.delivery_settings import DEFAULT_DELIVERY_SETTINGS
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.testing.simulation.outbox import SimulatedOutbox, _Database
 from curae_lifecycle.testing.simulation.summary import RuleBrokenError

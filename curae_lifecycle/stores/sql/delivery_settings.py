@@ -1,0 +1,69 @@
+"""The settings of an outbox worker: its batches, its lease, its attempts and its pauses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
+
+
+@attrs.frozen(kw_only=True)
+class DeliverySettings:
+    """The settings of an outbox worker.
+
+    Attributes:
+        batch: How many messages a worker claims at once, from 1 to 1,000.
+        lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
+            handler should return within half the lease. The message of a slower handler may be
+            delivered a second time while that handler still runs.
+        attempts: How many attempts a message has before it is dead, from 1 to 1,000. With the
+            default pauses, the default number takes about five hours.
+        pause: The longest pause before the second attempt, in seconds. Each further attempt
+            doubles the pause.
+        longest_pause: The limit of that doubling, in seconds.
+        poll_seconds: How many seconds a worker waits after it found no due message.
+
+    Raises:
+        ArgumentError: A number is out of range or of another type, or a duration is not above 0 or
+            exceeds a year.
+    """
+
+    batch: int = 100
+    lease: float = 60.0
+    attempts: int = 50
+    pause: float = 1.0
+    longest_pause: float = 600.0
+    poll_seconds: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        """Check that the worker can deliver, and that it pauses.
+
+        Raises:
+            ArgumentError: A value is out of range or of another type. The error names it.
+        """
+        allowed = f"an integer from 1 to {_MAX_COUNT}"
+        for name in ("batch", "attempts"):
+            check_type(name, getattr(self, name), int, allowed=allowed)
+            if not 1 <= getattr(self, name) <= _MAX_COUNT:
+                raise ArgumentError(name, allowed)
+        allowed = "a number of seconds, more than 0 and at most a year"
+        for name in ("lease", "pause", "longest_pause", "poll_seconds"):
+            check_type(name, getattr(self, name), (int, float), allowed=allowed)
+            if not 0 < getattr(self, name) <= _MAX_SECONDS:
+                raise ArgumentError(name, allowed)
+
+    def pause_after(self, attempt: int) -> float:
+        """Return the longest pause after failed attempt number `attempt`, from 1, in seconds."""
+        return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
+
+
+_MAX_COUNT: Final = 1000
+"""The limit of `batch` and `attempts`. Every database takes a statement with so many values."""
+
+_MAX_SECONDS: Final = 366 * 24 * 3600.0
+
+DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
+"""The default settings of a worker."""
