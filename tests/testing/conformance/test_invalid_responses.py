@@ -23,7 +23,6 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|T
     [
         (1.0, 1, 200),
         (0.3, 1, 150),
-        pytest.param(0.05, 1, 40, marks=pytest.mark.heavy),
         pytest.param(1.0, 2, 220, marks=pytest.mark.heavy),
         pytest.param(0.3, 3, 210, marks=pytest.mark.heavy),
         pytest.param(0.05, 12, 200, marks=pytest.mark.heavy),
