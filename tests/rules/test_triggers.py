@@ -107,8 +107,10 @@ def test_authorize_of_a_connection_with_a_successor_is_refused(
                 assert expected == "proceed"
                 assert answer.rules[0].startswith("connection.authorize.")
                 continue
-            for head in (None, successor, pending(number=9)):
-                answer = authorize(connection, NOW, successor=successor, head=head)
+            for head, happened_at in ((None, None), (successor, at(10)), (pending(number=9), None)):
+                answer = authorize(
+                    connection, NOW, happened_at=happened_at, successor=successor, head=head
+                )
                 assert isinstance(answer, Refused)
                 assert specimens.refusal(answer) == expected
                 assert answer.rules == (rule,)
@@ -370,9 +372,7 @@ def test_now_not_in_utc_raises_argument_error(trigger: str, now: datetime) -> No
 @pytest.mark.parametrize(
     "expires_at", [at(10), at(10) - TICK, specimens.NAIVE, specimens.ELSEWHERE]
 )
-def test_expires_at_not_after_authorization_raises(
-    expires_at: datetime,
-) -> None:
+def test_expires_at_not_after_authorization_raises(expires_at: datetime) -> None:
     for connection in specimens.EVERY_CONNECTION:
         for successor in (None, specimens.successor_of(connection, pending())):
             with pytest.raises(ArgumentError, match=r"^expires_at: "):

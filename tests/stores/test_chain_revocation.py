@@ -175,6 +175,16 @@ def test_chain_is_revoked_newest_first_in_bounded_commits(
     laws.check_chain(place.all(), NOW, era=None)
 
 
+@pytest.mark.parametrize(("length", "sizes"), [(17, [17]), (18, [16, 2]), (40, [16, 16, 8])])
+def test_commit_of_a_revocation_holds_at_most_17_connections(
+    length: int, sizes: list[int]
+) -> None:
+    store = Stepped(MemoryStore(clock=lambda: NOW))
+    chain = store_chain(store.store, length)
+    assert isinstance(revoke(store, chain[0]), Done)
+    assert [len(ids_of(each)) for each in store.commits] == sizes
+
+
 def batches(ids: list[ConnectionId]) -> list[list[ConnectionId]]:
     """Divide ids by hand: three at a time from the end, and the first one with its last batch."""
     first, later = ids[0], ids[1:]

@@ -31,7 +31,7 @@ from tests.proof.reference.traffic import traffic
 from tests.support import subjects
 from tests.support.paths import ROOT
 from tests.support.server import ID
-from tests.support.strategies import COORDINATE, START, apply_trigger, at, pending
+from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending
 
 COMMITTED = ROOT / "docs" / "asyncapi.json"
 DOCUMENT = cast("dict[str, Json]", json.loads(json.dumps(asyncapi())))
@@ -208,6 +208,12 @@ def test_no_two_events_share_an_id() -> None:
             first["coordinate"],
             subject_id(first),
         ), "two events have one id"
+
+
+def test_events_a_microsecond_apart_have_different_ids() -> None:
+    kind, connection = EventKind.CONNECTION_REISSUED, pending()
+    ids = {Event(kind, connection, START + by * TICK).id for by in (0, 1, 2)}
+    assert len(ids) == 3
 
 
 def subject_id(document: dict[str, Json]) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Final
 
 import attrs
@@ -11,6 +12,7 @@ import pytest
 from curae_lifecycle import ApiKey, MemoryStore, ProblemCode, Settings, serve
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.rules.values import parse_uuid
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations import operation
@@ -18,7 +20,7 @@ from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.web.request import ParsedBody, Request
-from tests.support.server import API_KEY, CALLER
+from tests.support.server import API_KEY, CALLER, ID
 from tests.support.serving import Numbered
 from tests.support.strategies import START
 
@@ -61,14 +63,41 @@ class Note(operation.Operation):
         return [json.dumps(self.note, ensure_ascii=False)]
 
 
-SETTINGS: Final = Settings(operations=(*OPERATIONS, Note))
+def uuid_member(name: str) -> Member[object]:
+    return Member(name, partial(parse_uuid, name))
 
 
-def answer(body: bytes | ParsedBody) -> tuple[int, dict[str, Json]]:
+@attrs.frozen
+class FiledNote(Note):
+    """File a note, which a request names in its path, its query and its body."""
+
+    folder: object
+    place: object
+    note: object
+
+    rule = operation.OperationRule(
+        name="filed-note",
+        why="[O] For a test.",
+        summary="File a note",
+        method="POST",
+        path=f"{BASE_PATH}/folders/{{folder}}/notes",
+        scope=None,
+        key=KeyUse.NEEDED,
+        status=200,
+        ids=(uuid_member("folder"),),
+        query=(uuid_member("place"),),
+        body=(uuid_member("note"),),
+    )
+
+
+SETTINGS: Final = Settings(operations=(*OPERATIONS, Note, FiledNote))
+
+
+def answer(body: bytes | ParsedBody, path: str = "notes") -> tuple[int, dict[str, Json]]:
     store = MemoryStore(SETTINGS, clock=lambda: START)
     store.register(ApiKey(API_KEY), CALLER)
     headers = (("Authorization", f"Bearer {API_KEY}"), ("Idempotency-Key", "k"))
-    request = Request(method="POST", target=f"{BASE_PATH}/notes", headers=headers, body=body)
+    request = Request(method="POST", target=f"{BASE_PATH}/{path}", headers=headers, body=body)
     response = serve(store, request, Numbered(), settings=SETTINGS).response
     return response.status, json.loads(response.body)
 
@@ -97,3 +126,28 @@ def test_repeated_name_in_a_custom_operations_member_is_refused(note: str) -> No
 @pytest.mark.parametrize("note", ['"\\ud83d\\ude00"', '"é"', '{"a": [{"b": null}, 1.5, true]}'])
 def test_valid_member_of_a_custom_operation_is_read_unchanged(note: str) -> None:
     assert answer(f'{{"note": {note}}}'.encode()) == (200, {"note": json.dumps(json.loads(note))})
+
+
+@pytest.mark.parametrize(
+    ("folder", "place", "note", "named"),
+    [
+        ("x", "x", "x", "note"),
+        ("x", "x", ID, "place"),
+        ("x", ID, "x", "note"),
+        ("x", ID, ID, "folder"),
+        (ID, "x", "x", "note"),
+        (ID, "x", ID, "place"),
+    ],
+)
+def test_first_fault_is_that_of_body_then_query_then_path_id(
+    folder: str, place: str, note: str, named: str
+) -> None:
+    path = f"folders/{folder}/notes?place={place}"
+    status, problem = answer(json.dumps({"note": note}).encode(), path)
+    assert status == 400
+    assert problem["details"] == {"member": named, "fault": Fault.INVALID}
+
+
+def test_members_of_body_query_and_path_reach_the_operation() -> None:
+    body = json.dumps({"note": ID}).encode()
+    assert answer(body, f"folders/{ID}/notes?place={ID}") == (200, {"note": f'"{ID}"'})
