@@ -1,7 +1,8 @@
-"""Runs of the conformance kit against each example, over sockets, on both databases."""
+"""Runs of the conformance kit against each example, over sockets, half of it on each database."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,6 @@ from curae_lifecycle.testing.conformance import CHECKS, run
 from tests.support.wire.running import Behind, conformance_server, engine_of, running_server, said
 from tests.support.wire.serve import Control, read_control
 
-APPS = ("fastapi", "flask", "asgi", "django")
 ONE_ENVIRONMENT = "permission.wrong-environment"
 """The check that needs a server of one environment."""
 
@@ -36,9 +36,33 @@ AT_ONCE = [
 """The checks with concurrent requests."""
 
 
-def part_of_checks(number: int, parts: int, *always: str) -> list[str]:
-    """Return one of several parts of the checks, with those that are in each part."""
-    return sorted({*NAMES[number::parts], *AT_ONCE, *always})
+LIMITS = [check.name for check in CHECKS if re.search("limit|bucket", check.name)]
+"""The checks of what Redis may store."""
+
+HALVES = {
+    ("fastapi", "postgres"): 1,
+    ("fastapi", "redis"): 0,
+    ("flask", "postgres"): 0,
+    ("flask", "redis"): 1,
+    ("asgi", "postgres"): 0,
+    ("asgi", "sqlite"): 1,
+    ("django", "postgres"): 1,
+    ("django", "sqlite"): 0,
+}
+"""The half of the checks that each example passes on each database; Redis is beside SQLite.
+
+`tests/stores/redis/test_servers.py` runs those with Redis.
+"""
+
+
+def half_of_checks(app: str, kind: str) -> list[str]:
+    """Return the half of the checks for an example on a database, with those for each half."""
+    always = [*AT_ONCE]
+    if (app, "redis") in HALVES:
+        always += LIMITS
+    if kind == "postgres":
+        always.append(ONE_ENVIRONMENT)
+    return sorted({*NAMES[HALVES[app, kind] :: 2], *always})
 
 
 def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
@@ -65,21 +89,21 @@ def test_example_server_passes_every_24th_conformance_check(
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("app", APPS)
-def test_example_servers_pass_conformance_checks_on_postgresql(
-    app: str, postgres_url: str, tmp_path: Path
+@pytest.mark.parametrize(
+    "place", [place for place in HALVES if "redis" not in place], ids=" on ".join
+)
+def test_example_server_passes_half_of_the_conformance_checks(
+    place: tuple[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    check(app, url=postgres_url, directory=tmp_path, names=NAMES)
+    app, kind = place
+    url = request.getfixturevalue(f"{kind}_url")
+    check(app, url=url, directory=tmp_path, names=half_of_checks(app, kind))
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("app", APPS)
-def test_example_servers_pass_conformance_checks_on_sqlite(
-    app: str, sqlite_url: str, tmp_path: Path
-) -> None:
-    # Together they run every check; each has passed all of them on PostgreSQL.
-    names = part_of_checks(APPS.index(app), len(APPS))
-    check(app, url=sqlite_url, directory=tmp_path, names=names)
+@pytest.mark.parametrize("each", ["fastapi", "flask", "asgi", "django", "postgres"])
+def test_example_and_postgresql_run_both_halves_of_the_checks(each: str) -> None:
+    assert {half for place, half in HALVES.items() if each in place} == {0, 1}
+    assert {half for (_, kind), half in HALVES.items() if kind != "postgres"} == {0, 1}
 
 
 @pytest.mark.heavy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -16,8 +15,8 @@ import pytest
 import redis
 
 from curae_lifecycle import Bucket, Request
-from curae_lifecycle.testing.conformance import CHECKS, ApiKeyRequest, run
-from tests.docs.examples.test_conformance import NOT_HERE, PER_CHECK, part_of_checks
+from curae_lifecycle.testing.conformance import ApiKeyRequest, run
+from tests.docs.examples.test_conformance import NOT_HERE, PER_CHECK, half_of_checks
 from tests.support.databases.valkey import valkey
 from tests.support.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
 
@@ -74,9 +73,6 @@ def initiate(api_key: str, number: int) -> Request:
     )
 
 
-LIMITS: Final = [check.name for check in CHECKS if re.search("limit|bucket", check.name)]
-"""The checks of what is in Redis here."""
-
 WITH_REDIS: Final = ("fastapi", "flask")
 """The examples with each kind of client; together they run every check."""
 
@@ -108,7 +104,7 @@ def test_example_server_with_redis_limits_passes_conformance(
         behind = Behind(server.control, engine)
         whole = conformance_server(server, behind)
         hooked = attrs.evolve(whole, replace_buckets=BehindRedis(behind, client).replace_buckets)
-        names = part_of_checks(WITH_REDIS.index(app), len(WITH_REDIS), *LIMITS)
+        names = half_of_checks(app, "redis")
         seen = run(hooked, only=names, seed="1", timeout=PER_CHECK)
         assert not seen.failed, str(seen)
         # One needs a server of one environment, the other a clock that no test moves.
