@@ -176,9 +176,7 @@ def test_chain_is_revoked_newest_first_in_bounded_commits(
 
 
 @pytest.mark.parametrize(("length", "sizes"), [(17, [17]), (18, [16, 2]), (40, [16, 16, 8])])
-def test_commit_of_a_revocation_holds_at_most_17_connections(
-    length: int, sizes: list[int]
-) -> None:
+def test_commit_of_a_revocation_holds_at_most_17_connections(length: int, sizes: list[int]) -> None:
     store = Stepped(MemoryStore(clock=lambda: NOW))
     chain = store_chain(store.store, length)
     assert isinstance(revoke(store, chain[0]), Done)

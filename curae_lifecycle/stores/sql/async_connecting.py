@@ -135,9 +135,12 @@ def _hosts(named: _Named) -> list[_Named]:
     hosts, ports = named.get("host"), named.get("port")
     if isinstance(hosts, str) and not {"hostaddr", "load_balance_hosts"} & {*named}:
         hosts, ports = hosts.split(","), str(named.get("port", "")).split(",")
-    if not isinstance(hosts, list) or len(hosts) == 1:
+    if not isinstance(hosts, list):
         return [named]
-    pairs = zip(cast("list[object]", hosts), cast("list[object]", ports), strict=True)
+    several = cast("list[object]", hosts)
+    if len(several) == 1:
+        return [named]
+    pairs = zip(several, cast("list[object]", ports), strict=True)
     return [{**named, "host": host, "port": port} for host, port in pairs]
 
 

@@ -468,6 +468,9 @@ def _differs(theirs: Response, body: object, ours: Response, rule: str) -> str |
 
 
 def _difference(path: str, theirs: object, ours: object) -> str | None:
+    def differs() -> str:
+        return f"{path} is {format_value(theirs)} instead of {format_value(ours)}"
+
     name = path.rpartition(".")[2]
     if isinstance(theirs, dict) and isinstance(ours, dict):
         left, right = cast("dict[str, object]", theirs), cast("dict[str, object]", ours)
@@ -484,7 +487,7 @@ def _difference(path: str, theirs: object, ours: object) -> str | None:
         is_same = _same_text(name, theirs, ours)
     else:
         is_same = theirs == ours
-    return None if is_same else f"{path} is {format_value(theirs)} instead of {format_value(ours)}"
+    return None if is_same else differs()
 
 
 def _same_text(name: str, theirs: str, ours: str) -> bool:

@@ -271,8 +271,11 @@ def _play(
                 answer = _act_of_attempt(
                     record, act=act, attempt=attempt, response=response, now=now
                 )
-        if isinstance(answer, Done):
-            record = answer.value
+        match answer:
+            case Done(value=Record() as after):
+                record = after
+            case _:
+                pass
         steps.append(RecordStep(now=now, act=act, attempt=attempt, answer=answer, record=record))
     return RecordHistory(
         key=key, fingerprint=fingerprint_pair[0], other=fingerprint_pair[1], steps=tuple(steps)
