@@ -140,7 +140,11 @@ def _hosts(named: _Named) -> list[_Named]:
     several = cast("list[object]", hosts)
     if len(several) == 1:
         return [named]
-    pairs = zip(several, cast("list[object]", ports), strict=True)
+    each_port = cast("list[object]", ports)
+    if len(each_port) == 1:
+        # One port, or none, is that of every host.
+        each_port *= len(several)
+    pairs = zip(several, each_port, strict=True)
     return [{**named, "host": host, "port": port} for host, port in pairs]
 
 

@@ -12,6 +12,7 @@ from typing import Final, cast
 import attrs
 import pytest
 
+from curae_lifecycle.stores.sql import async_connecting
 from curae_lifecycle.stores.sql.async_drivers import (
     AiosqliteConnection,
     AsyncmyConnection,
@@ -304,3 +305,24 @@ def test_connection_thread_of_an_old_aiosqlite_is_a_daemon(
     used: object = connection.driver
     assert used is older
     assert older.ran == ["PRAGMA journal_mode = WAL", "PRAGMA busy_timeout = 3000"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ports", "pairs"),
+    [
+        ("a", None, [("a", None)]),
+        ("a", 1, [("a", 1)]),
+        (["a"], [1], [(["a"], [1])]),
+        ("a,b", None, [("a", ""), ("b", "")]),
+        ("a,b", 7, [("a", "7"), ("b", "7")]),
+        ("a,b", "1,", [("a", "1"), ("b", "")]),
+        (["a", "b"], [5, 6], [("a", 5), ("b", 6)]),
+    ],
+)
+def test_each_host_of_an_async_url_is_tried_with_its_own_port(
+    hosts: object, ports: object, pairs: list[tuple[object, object]]
+) -> None:
+    named: Named = {"host": hosts, "user": "u"} | ({} if ports is None else {"port": ports})
+    tried = async_connecting._hosts(named)
+    assert [(each["host"], each.get("port")) for each in tried] == pairs
+    assert {each["user"] for each in tried} == {"u"}
