@@ -167,7 +167,7 @@ def test_races_report_each_store_that_ignores_a_facts_page(name: str) -> None:
     ("name", "part"),
     [(BY_THREE, "kit"), ("MovesNoPage", "kit"), *((name, "simulation") for name in FOUND_BY)],
 )
-def test_kit_and_simulation_exit_1_only_for_bugs_they_should_find(name: str, part: str) -> None:
+def test_kit_or_simulation_exits_1_only_for_bugs_it_should_find(name: str, part: str) -> None:
     # The tests above show what the races find, and the kit by its checks of pages and replays. The
     # first seed finds each store that a simulation finds.
     status = main(["check", wrong(name), "--only", part, "--seeds", "1"])
