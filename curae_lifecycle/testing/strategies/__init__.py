@@ -68,6 +68,7 @@ from curae_lifecycle.testing.strategies.log import broken_logs as broken_logs
 from curae_lifecycle.testing.strategies.log import format_log as format_log
 from curae_lifecycle.testing.strategies.log import logs as logs
 from curae_lifecycle.testing.strategies.outcome import access_decisions as access_decisions
+from curae_lifecycle.testing.strategies.outcome import connection_views as connection_views
 from curae_lifecycle.testing.strategies.outcome import denials as denials
 from curae_lifecycle.testing.strategies.outcome import done_transitions as done_transitions
 from curae_lifecycle.testing.strategies.outcome import grants as grants

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionView
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.preview import (
@@ -138,6 +138,23 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
     return reconnect(
         ended, successor, _AFTER_HISTORIES, era=None, id=new_id, next_action=next_action
     )
+
+
+def connection_views() -> st.SearchStrategy[ConnectionView]:
+    """Draw connections, each with an instant; some with an era, some with a successor."""
+    return st.builds(
+        _view, connections(), values.instants(), st.none() | values.instants(), st.booleans()
+    )
+
+
+def _view(
+    connection: Connection,
+    now: datetime,
+    era: datetime | None,
+    recovered: bool,  # noqa: FBT001 - `st.builds` passes it
+) -> ConnectionView:
+    successor = _mint(connection).connection if recovered else None
+    return ConnectionView(connection=connection, now=now, era=era, successor=successor, head=None)
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:

@@ -70,7 +70,8 @@ _WITH_HISTORY: Final = (
     *(record.attempts, record.records, record.record_histories),
     *(outcome.denials, outcome.grants, outcome.initiations, outcome.landings),
     *(outcome.lost_leases, outcome.minted, outcome.reissued, outcome.replays),
-    *(outcome.notices, outcome.trigger_previews, outcome.refused_transitions),
+    *(outcome.connection_views, outcome.notices, outcome.trigger_previews),
+    outcome.refused_transitions,
     *(traffic.exchanges, traffic.traffic_runs, log.logs),
 )
 _BROKEN: Final = (

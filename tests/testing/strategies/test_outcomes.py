@@ -157,6 +157,20 @@ def test_previews_are_drawn_for_every_trigger_and_recovery(
     assert recovered == {True, False}
 
 
+def test_views_are_drawn_with_and_without_era_and_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcome, "connections", lambda: st.just(PENDING))
+    views = drawn_examples(draw.connection_views(), count=40)
+    assert {view.connection for view in views} == {PENDING}
+    assert {(view.era is None, view.successor) for view in views} == {
+        (without_era, successor)
+        for without_era in (True, False)
+        for successor in (None, outcome._mint(PENDING).connection)
+    }
+    assert {view.head for view in views} == {None}
+
+
 @pytest.mark.parametrize("trigger", Trigger)
 @pytest.mark.parametrize("recovered", [True, False])
 def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bool) -> None:

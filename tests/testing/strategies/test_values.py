@@ -165,7 +165,8 @@ def test_drawn_chain_links_its_connections(chain: tuple[Connection, ...]) -> Non
 @given(draw.bindings())
 def test_drawn_binding_is_consistent(bound: LimitedAccountAppBinding) -> None:
     assert bound.state is not AccountState.UNLINKED
-    assert bound.user_id == f"u-{bound.generation}"
+    assert bound.user_id == (f"u-{bound.generation}" if bound.generation else None)
+    assert bound.generation or bound.state is AccountState.TOMBSTONED
 
 
 @pytest.mark.slow
