@@ -212,6 +212,7 @@ def test_every_law_has_a_test_and_a_row_on_the_correctness_page() -> None:
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_programs_of_the_testing_docs_page_run() -> None:
     text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     programs = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

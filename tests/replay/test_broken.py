@@ -267,6 +267,7 @@ BROKEN: Final[dict[str, list[bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [pytest.param(line, id=f"{why}-{n}") for why in BROKEN for n, line in enumerate(BROKEN[why])],

@@ -222,6 +222,7 @@ def subject_id(document: dict[str, Json]) -> Json:
     return subject.get("id")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_connection_events_merge_to_the_latest_in_any_order(seed: int) -> None:
     latest: dict[str, Connection] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from page_html import show
@@ -104,6 +105,7 @@ STEPS: Final = (
 )
 
 
+@pytest.mark.slow
 # Cases that every run must include: a finish before a cancel, and a later user.
 @example([("create", 0), ("finish", 0), ("cancel", 0)])
 @example([("enter", 0), ("graduate", 0), ("tombstone", 0), ("enter", 0)])

@@ -96,6 +96,7 @@ NOT_CHANGED: Final = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "operation"])
 def test_worked_example_changes_if_its_rule_changes(name: str) -> None:
     table = TABLES[name]

@@ -288,6 +288,7 @@ def test_every_docs_page_with_python_has_a_test_that_runs_it() -> None:
         assert re.search(r"\b(?:exec|compile)\(", tests)
 
 
+@pytest.mark.slow
 def test_programs_of_the_docs_page_on_library_tests_run() -> None:
     text = (DOCS / "testing-the-library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

@@ -413,6 +413,7 @@ def follow(world: World, numbers: tuple[int, int, int], steps: Iterable[timedelt
     assert admitted <= most
 
 
+@pytest.mark.slow
 @given(NUMBERS, st.lists(STEPS, max_size=25))
 def test_bucket_in_memory_over_clock_steps_agrees_with_its_model(
     numbers: tuple[int, int, int], steps: list[timedelta]
@@ -420,6 +421,7 @@ def test_bucket_in_memory_over_clock_steps_agrees_with_its_model(
     follow(in_memory(), numbers, steps)
 
 
+@pytest.mark.slow
 def test_bucket_on_sqlite_over_clock_steps_agrees_with_its_model(sqlite: World) -> None:
     @settings(max_examples=15)
     @given(NUMBERS, st.lists(STEPS, max_size=15))

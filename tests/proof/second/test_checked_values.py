@@ -154,6 +154,7 @@ HEADERS = st.lists(
 ).map(tuple)
 
 
+@pytest.mark.slow
 @given(TARGETS | st.text(), HEADERS, BODIES)
 def test_any_request_of_a_client_is_answered_without_a_500(
     target: str, headers: tuple[tuple[str, str], ...], body: bytes

@@ -146,6 +146,7 @@ def snake(value: Json) -> Json:
     return [snake(part) for part in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 def test_stored_values_in_vectors_load_and_dump_back_unchanged() -> None:
     kinds: dict[str, type[Storable]] = {
         "connection": Connection,

@@ -36,11 +36,13 @@ def test_each_check_of_a_module_has_a_transcript(module: str) -> None:
     assert list(load(module)) == [each.name for each in checks_of(module)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 def test_check_sends_exactly_the_steps_of_its_transcript(name: str) -> None:
     assert right_run(BY_NAME[name]).lines == TRANSCRIPTS[name]["steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_OPTIONAL_HOOKS)
 def test_check_without_optional_hooks_sends_its_listed_steps(name: str) -> None:
     assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")

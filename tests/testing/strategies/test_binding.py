@@ -56,6 +56,7 @@ def users_of(past: CoordinateHistory) -> list[tuple[str | None, str]]:
 # --- Bindings -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [LIMITED, ACTIVE, TOMBSTONED])
 def test_drawn_binding_has_the_requested_state_and_coordinate(state: AccountState) -> None:
     drawn = drawn_examples(draw.bindings(COORDINATE, state), count=40)

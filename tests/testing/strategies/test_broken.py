@@ -216,6 +216,7 @@ def test_broken_document_swaps_1_for_true_and_true_for_1() -> None:
     assert repr(broken._with_other_type(document, "swept")) == repr(booleans)
 
 
+@pytest.mark.slow
 def test_drawn_broken_documents_have_every_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broken, "connections", draw.callers)
     drawn = drawn_examples(draw.broken_documents(), count=30)

@@ -195,6 +195,7 @@ def test_drawn_history_has_up_to_5_facts_within_three_hours(
     assert (min(lengths), max(lengths)) == (0, 5)
 
 
+@pytest.mark.slow
 def test_drawn_histories_vary_the_connection_and_obey_max_steps() -> None:
     drawn = drawn_examples(draw.connection_histories(max_steps=1), count=20)
     assert len({each.created.id for each in drawn}) > 1

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import attrs
+import pytest
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.values import ConnectionId, parse_opaque, parse_time, parse_uuid
@@ -60,6 +61,7 @@ def test_operation_of_an_extension_is_drawn_from_its_fields() -> None:
     assert len({each.connection_id for each in drawn}) > 1
 
 
+@pytest.mark.slow
 def test_only_optional_fields_are_none_in_some_draws() -> None:
     drawn = drawn_examples(fields.build_from_fields(Revoked), count=60)
     assert {each.actor for each in drawn} == {*Actor}
@@ -67,6 +69,7 @@ def test_only_optional_fields_are_none_in_some_draws() -> None:
     assert {each.page_url for each in drawn} == {None, "https://connect.example/1"}
 
 
+@pytest.mark.slow
 def test_each_fact_and_operation_is_built_from_its_fields() -> None:
     assert {*draw.FACT_STRATEGIES} == {*FACTS}
     assert {*draw.OPERATION_STRATEGIES} == {*OPERATIONS}

@@ -30,12 +30,14 @@ MOST_DRAWN: Final = 4
 """The largest number of drawn steps before the final ones."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", draw.FINAL_STEPS, ids=lambda kind: kind.__name__)
 def test_value_drawn_from_traffic_has_the_requested_type(kind: type[object]) -> None:
     for each in drawn_examples(draw.values_from_traffic(kind), count=3):
         assert isinstance(each, kind)
 
 
+@pytest.mark.slow
 def test_final_step_has_a_user_and_key_that_no_drawn_step_has() -> None:
     made = from_traffic._step(CreateConnection)
     assert made == TrafficStep(timedelta(0), CreateConnection, nth_newest=0, key=0, user=3)

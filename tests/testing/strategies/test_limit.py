@@ -79,6 +79,7 @@ def test_drawn_bucket_sizes_are_one_to_ten() -> None:
     }
 
 
+@pytest.mark.slow
 def test_rate_limit_policies_are_drawn_as_logs_and_buckets() -> None:
     assert set(map(type, drawn_examples(draw.policies()))) == {ExactLog, Bucket}
 
@@ -97,6 +98,7 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
     assert any(run and run[-1] > HOUR for run in runs)
 
 
+@pytest.mark.slow
 def test_no_drawn_run_is_longer_than_the_request_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     # Runs of more than twelve requests would rarely be drawn, even without a bound.
     monkeypatch.setattr(limit, "_MOST_REQUESTS", 2)

@@ -300,6 +300,7 @@ def test_logs_are_drawn_with_and_without_responses(monkeypatch: pytest.MonkeyPat
     assert asked == [10, 3]
 
 
+@pytest.mark.slow
 def test_drawn_log_is_broken_at_any_line_but_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -325,6 +326,7 @@ def test_drawn_log_is_broken_at_any_line_but_the_first(
 LOG: Final = Log(draw.format_log(RUN, with_responses=True), RUN, with_responses=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 4, 8, 99])
 @pytest.mark.parametrize("breakage", log._BREAKAGES, ids=[each[1] for each in log._BREAKAGES])
 def test_broken_log_names_its_broken_line_and_the_error(

@@ -231,6 +231,7 @@ def test_drawn_initiate_creates_a_session_at_the_start_instant() -> None:
     assert any(each.binding is None for each in drawn)
 
 
+@pytest.mark.slow
 def test_initiate_session_has_coordinate_and_user_of_its_binding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -313,6 +314,7 @@ def test_drawn_replay_has_the_stored_response() -> None:
     assert {type(each.response) for each in replays} == {Response, ResponseReference}
 
 
+@pytest.mark.slow
 def test_drawn_lost_lease_has_a_record_in_state_forgotten() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)
@@ -376,6 +378,7 @@ def test_drawn_problem_detail_is_an_id_a_time_or_a_listed_value(name: str) -> No
         assert drawn == FIXED_DETAILS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ProblemCode)
 def test_each_reason_of_a_problem_code_in_the_tables_is_drawn(code: ProblemCode) -> None:
     drawn = drawn_examples(outcome._detail(code, "reason"))

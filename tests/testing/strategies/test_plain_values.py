@@ -57,6 +57,7 @@ def test_strategy_of_a_few_values_draws_each_of_them(
     assert set(drawn_examples(strategy())) == domain
 
 
+@pytest.mark.slow
 def test_drawn_offsets_include_all_deadlines_within_3_hours() -> None:
     drawn = drawn_examples(draw.offsets(), count=100)
     assert all(timedelta(0) <= each <= 3 * HOUR for each in drawn)
@@ -64,12 +65,14 @@ def test_drawn_offsets_include_all_deadlines_within_3_hours() -> None:
     assert len(set(drawn)) > 30
 
 
+@pytest.mark.slow
 def test_drawn_instants_are_those_of_three_hours_from_the_start() -> None:
     drawn = drawn_examples(draw.instants(), count=100)
     assert {each - START for each in drawn} >= EDGES_OF_TIME
     assert all(START <= each <= START + 3 * HOUR for each in drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [draw.uuids, draw.connection_ids, draw.session_ids])
 def test_drawn_uuid_is_parsed_to_itself(strategy: Callable[[], st.SearchStrategy[str]]) -> None:
     drawn = drawn_examples(strategy())

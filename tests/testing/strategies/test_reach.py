@@ -74,12 +74,14 @@ def test_strategies_draw_every_binding_state_and_generation(
     assert bound.state is wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", EntryPath)
 def test_strategies_draw_every_entry_path(wanted: EntryPath) -> None:
     assert among(draw.sessions, lambda session: session.path is wanted).path is wanted
     assert reached(draw.sessions(wanted), lambda _: True).path is wanted
 
 
+@pytest.mark.slow
 def test_strategies_draw_completed_and_awaited_sign_up_sessions() -> None:
     path_b = draw.sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     assert reached(path_b, lambda each: each.handoff is HandoffState.AWAITED).user_id is None
@@ -92,6 +94,7 @@ def test_strategies_draw_every_idempotency_record_state(wanted: RecordState) -> 
     assert among(draw.records, lambda record: record.state is wanted).state is wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", OPERATIONS)
 def test_strategies_draw_every_operation(wanted: type[Operation]) -> None:
     assert isinstance(
@@ -100,6 +103,7 @@ def test_strategies_draw_every_operation(wanted: type[Operation]) -> None:
     assert wanted in draw.OPERATION_STRATEGIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", FACTS)
 def test_strategies_draw_every_fact_type(wanted: type[Fact]) -> None:
     assert isinstance(among(draw.facts, lambda fact: type(fact) is wanted), wanted)
@@ -230,6 +234,7 @@ def test_strategies_draw_every_write_type(wanted: type[Write]) -> None:
     assert isinstance(among(draw.writes, lambda write: type(write) is wanted), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", get_args(Effect))
 def test_strategies_draw_every_effect_type(wanted: type[Effect]) -> None:
     assert isinstance(among(draw.effects, lambda effect: type(effect) is wanted), wanted)
@@ -256,11 +261,13 @@ def test_strategies_draw_a_broken_document_of_every_kind(wanted: type[Storable])
     assert among(draw.broken_documents, lambda each: each.kind is wanted).kind is wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [Done, Ignored, Refused])
 def test_strategies_draw_every_outcome_of_a_transition(wanted: type[object]) -> None:
     assert isinstance(among(draw.transitions, lambda each: isinstance(each, wanted)), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [Minted, Reissued])
 def test_strategies_draw_every_recovery_of_a_connection(wanted: type[object]) -> None:
     assert isinstance(among(draw.recoveries, lambda each: isinstance(each, wanted)), wanted)
@@ -272,6 +279,7 @@ def test_strategies_draw_every_denial_reason(reason: DenialReason) -> None:
     assert among(draw.denials, lambda denied: denied.reason is reason).reason is reason
 
 
+@pytest.mark.slow
 def test_strategies_draw_states_of_rate_limit_logs_and_buckets() -> None:
     state = reached(draw.log_states(), lambda each: len(each) > 8)
     assert state.instants == tuple(sorted(state.instants))

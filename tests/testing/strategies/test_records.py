@@ -60,6 +60,7 @@ def play_moves(*moves: Move) -> RecordHistory:
 # --- Domains --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_fingerprints_have_names_of_known_operations() -> None:
     drawn = drawn_examples(draw.fingerprints())
     assert set(map(type, drawn)) == {Fingerprint}
@@ -75,6 +76,7 @@ def test_drawn_record_key_has_an_owner_and_an_idempotency_key() -> None:
     assert all(parse_idempotency_key(each.key) == each.key for each in keys)
 
 
+@pytest.mark.slow
 def test_responses_are_drawn_with_every_status_kept_for_replay() -> None:
     responses = drawn_examples(draw.responses(), count=100)
     assert set(map(type, responses)) == {Response}

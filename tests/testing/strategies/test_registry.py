@@ -216,6 +216,7 @@ def strategy_of(registered: dict[object, object], kind: type[Drawn]) -> st.Searc
     return cast("st.SearchStrategy[Drawn]", strategy)
 
 
+@pytest.mark.slow
 def test_every_registration_is_a_type_with_a_strategy(registered: dict[object, object]) -> None:
     functions = {registered.pop(Done), registered.pop(Ignored)}
     assert functions == {registry._done, registry._ignored}
@@ -224,6 +225,7 @@ def test_every_registration_is_a_type_with_a_strategy(registered: dict[object, o
         assert isinstance(strategy, st.SearchStrategy)
 
 
+@pytest.mark.slow
 def test_registered_reasons_are_those_of_denials_and_refusals(
     registered: dict[object, object],
 ) -> None:
@@ -231,6 +233,7 @@ def test_registered_reasons_are_those_of_denials_and_refusals(
     assert set(drawn) == {*DenialReason, *RefusalReason}
 
 
+@pytest.mark.slow
 def test_wording_and_detail_strategies_draw_all_listed_values(
     registered: dict[object, object],
 ) -> None:
@@ -250,6 +253,7 @@ def test_connection_identity_strategy_draws_only_that_type(
     assert set(map(type, identities)) == {ConnectionIdentity}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

@@ -86,6 +86,7 @@ def test_entity_tags_of_every_set_of_states_are_drawn() -> None:
     assert {len(each.tags) for each in drawn} == set(range(len(TAGS) + 1))
 
 
+@pytest.mark.slow
 def test_callers_are_drawn_with_and_without_the_write_scope() -> None:
     assert set(drawn_examples(draw.scopes())) == {WRITE, frozenset()}
     callers = drawn_examples(draw.callers())
@@ -112,6 +113,7 @@ def test_drawn_call_is_read_back_from_its_request() -> None:
     assert {each.key for each in calls} > {None, "k-1", "k-2"}
 
 
+@pytest.mark.slow
 def test_drawn_new_ids_have_valid_uuids_and_a_next_action() -> None:
     drawn = drawn_examples(draw.new_ids())
     assert set(map(type, drawn)) == {NewIds}

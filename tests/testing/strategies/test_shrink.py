@@ -150,6 +150,7 @@ def test_drawn_replay_shrinks_to_the_same_request_twice() -> None:
     assert first.answer.response == again.answer.response
 
 
+@pytest.mark.slow
 def test_drawn_exchange_shrinks_to_a_create_request() -> None:
     exchange = smallest(draw.exchanges(), lambda _: True)
     assert isinstance(exchange.call.operation, CreateConnection)
@@ -157,6 +158,7 @@ def test_drawn_exchange_shrinks_to_a_create_request() -> None:
     assert exchange.answer.response.status == 201
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "operation"),
     [(SuccessorsLive, Revoke), (NextActionReplaced, Reconnect), (Replayed, CreateConnection)],

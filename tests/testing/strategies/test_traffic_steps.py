@@ -128,6 +128,7 @@ def test_drawn_run_has_at_most_ten_steps_unless_asked(monkeypatch: pytest.Monkey
     assert len(drawn_examples(draw.traffic_runs(max_steps=3))) == asked.count(3)
 
 
+@pytest.mark.slow
 def test_drawn_exchange_is_the_last_step_after_up_to_5_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

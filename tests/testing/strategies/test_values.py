@@ -212,6 +212,7 @@ def test_drawn_expiry_notice_is_due_before_the_connections_end(notice: ExpiryNot
     assert ".ends-in." in notice.id
 
 
+@pytest.mark.slow
 @given(draw.charges())
 def test_drawn_charge_is_within_its_policy(charge: Charge) -> None:
     matches = {ExactLog: LogState, Bucket: BucketState}
@@ -219,6 +220,7 @@ def test_drawn_charge_is_within_its_policy(charge: Charge) -> None:
     assert 0 <= count_remaining(charge.policy, charge.state, START) <= charge.policy.limit
 
 
+@pytest.mark.slow
 @given(draw.calls())
 def test_drawn_call_equals_its_parsed_request(call: Call) -> None:
     request = draw.format_request(call, "Bearer cae_live_k1")
@@ -229,6 +231,7 @@ def test_drawn_call_equals_its_parsed_request(call: Call) -> None:
     assert (asked.record is not None) == (call.key is not None) == (used is KeyUse.NEEDED)
 
 
+@pytest.mark.slow
 @given(draw.requests(), draw.callers_with_write_scope())
 def test_drawn_request_is_parsed_to_a_call(request: Request, caller: Caller) -> None:
     assert isinstance(read(request, caller, START), Call)
@@ -247,6 +250,7 @@ def test_drawn_broken_request_is_refused_with_its_expected_code(
     assert not answer.changes.writes
 
 
+@pytest.mark.slow
 @given(draw.facts())
 def test_fact_on_an_empty_store_changes_no_connection(fact: Fact) -> None:
     asked = fact.needs()
@@ -256,6 +260,7 @@ def test_fact_on_an_empty_store_changes_no_connection(fact: Fact) -> None:
     assert isinstance(answer, Ignored | Refused) or isinstance(fact, Tombstoned)
 
 
+@pytest.mark.slow
 @given(draw.problems())
 def test_drawn_problem_has_the_details_of_its_code(problem: Problem) -> None:
     assert problem.detail
@@ -269,6 +274,7 @@ def test_drawn_response_can_be_stored(response: Response | ResponseReference) ->
         assert kept_headers(response.headers) == response.headers
 
 
+@pytest.mark.slow
 @given(draw.app_user_ids(), draw.instants(), draw.app_users())
 def test_drawn_ids_and_instants_are_valid(user: AppUserId, now: datetime, whose: AppUser) -> None:
     assert parse_app_user_id(user) == user
@@ -306,6 +312,7 @@ def test_strategy_for_an_unreachable_value_raises_type_error() -> None:
         from_traffic._fact_answer(Done, run)
 
 
+@pytest.mark.slow
 @given(draw.coordinate_histories())
 def test_drawn_coordinate_history_is_consistent(past: CoordinateHistory) -> None:
     # A user is never bound again, and the state of a user never falls.
@@ -348,6 +355,7 @@ def test_drawn_record_history_ends_with_record_of_its_last_step(past: RecordHist
         before = step.record
 
 
+@pytest.mark.slow
 @given(draw.traffic_runs())
 def test_drawn_traffic_equals_the_decisions_of_a_server(run: Traffic) -> None:
     times = [each.now for each in run.interactions]
@@ -424,6 +432,7 @@ def test_drawn_broken_document_is_malformed(broken: BrokenDocument) -> None:
     assert broken.defect
 
 
+@pytest.mark.slow
 @given(fields.build_from_fields(Relabel), draw.callers_with_write_scope(), draw.idempotency_keys())
 def test_request_printed_for_a_custom_operation_reads_back_equal(
     operation: Relabel, caller: Caller, key: IdempotencyKey

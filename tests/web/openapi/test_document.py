@@ -336,6 +336,7 @@ def is_valid(place: tuple[str, ...], request: Request) -> bool:
     return validator(*place, "requestBody", "content", "application/json", "schema").is_valid(value)
 
 
+@pytest.mark.slow
 @given(draw.requests())
 def test_well_formed_request_bodies_are_valid_by_their_schema(request: Request) -> None:
     kind = route(request.method, request.target)
@@ -343,6 +344,7 @@ def test_well_formed_request_bodies_are_valid_by_their_schema(request: Request) 
     assert "requestBody" not in at(*where(kind)) or is_valid(where(kind), request)
 
 
+@pytest.mark.slow
 @given(draw.broken_requests())
 def test_broken_request_bodies_are_invalid_by_their_schema(broken: draw.BrokenRequest) -> None:
     kind = route(broken.request.method, broken.request.target)

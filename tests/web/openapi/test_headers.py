@@ -84,6 +84,7 @@ UNSENT: Final = 500
 """The status that no traffic of these tests gets."""
 
 
+@pytest.mark.slow
 def test_sent_headers_equal_the_documented_ones_of_each_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -66,6 +66,7 @@ def test_operation_without_body_may_share_the_name_of_its_reply() -> None:
     assert schemas["schemas"]["Look"]["properties"] == {"word": TEXT}
 
 
+@pytest.mark.slow
 def test_two_operations_may_have_the_same_reply() -> None:
     again = peek(name="PeekAgain", word="again")
     schemas = cast("dict[str, dict[str, Json]]", document_of(peek(), again)["components"])
