@@ -396,9 +396,9 @@ async def _record_step(store: AsyncStore, fact: Fact, retrier: Retrier) -> _Step
         return _Step(answer, fact.rest(loaded.snapshot, loaded.now))
 
     while True:
-        step: _Step | Coordinate | None = await retrier.run(attempt)
-        if step is None:
-            raise StoreUnavailableError("no attempt succeeded in time")
+        step: _Step | Coordinate = await retrier.run_or_raise(
+            attempt, "no attempt succeeded in time"
+        )
         if isinstance(step, _Step):
             return step
         await sweep(store, step, retrier=retrier)

@@ -119,6 +119,14 @@ A job that no request waits for makes hundreds of attempts while a database rest
 """
 
 
+@attrs.frozen
+class _Failure:
+    """The reason why an attempt failed, in words that hold no stored value, and its error if any."""
+
+    reason: str
+    error: Exception | None = None
+
+
 @attrs.define
 class _AttemptLog:
     # The number of the current attempt of one run, and the last failure.
@@ -167,6 +175,28 @@ class Retrier:
         Returns:
             The result of the attempt that succeeded; None if a limit was reached first.
         """
+        result = await self._repeat(attempt)
+        return None if isinstance(result, _Failure) else result
+
+    async def run_or_raise(
+        self, attempt: Callable[[], Awaitable[_Result | None]], message: str
+    ) -> _Result:
+        """Repeat an attempt as `run` does, but raise if a limit is reached before it succeeds.
+
+        Args:
+            attempt: The attempt, as for `run`.
+            message: What did not succeed, for the reason of the error.
+
+        Raises:
+            StoreUnavailableError: A limit was reached first. The reason is the message and the
+                reason of the last failure, whose error is the cause.
+        """
+        result = await self._repeat(attempt)
+        if isinstance(result, _Failure):
+            raise StoreUnavailableError(f"{message}: {result.reason}") from result.error
+        return result
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[_Result | None]]) -> _Result | _Failure:
         policy, start = self.policy, time.monotonic()
         # After the caller's own deadline the result of a further attempt would not be used.
         end = min(start + policy.seconds, current_deadline())
@@ -176,12 +206,12 @@ class Retrier:
                 log.number += 1
                 seconds = min(policy.attempt_seconds, end - time.monotonic())
                 result = await self._run_once(attempt, seconds, log)
-                if result is not None:
+                if not isinstance(result, _Failure):
                     return result
                 pause = policy.pause_after(log.number) * random.random()  # noqa: S311 - no secret
                 if time.monotonic() + pause >= end or log.number == policy.attempts:
-                    _LOG.warning("gave up after attempt %d", log.number)
-                    return None
+                    _LOG.warning("gave up after attempt %d: %s", log.number, result.reason)
+                    return result
                 self.stats.seconds_waited += pause
                 await self.sleep(pause)
 
@@ -191,7 +221,7 @@ class Retrier:
 
     async def _run_once(
         self, attempt: Callable[[], Awaitable[_Result | None]], seconds: float, log: _AttemptLog
-    ) -> _Result | None:
+    ) -> _Result | _Failure:
         stats = self.stats
         stats.attempts += 1
         try:
@@ -203,16 +233,19 @@ class Retrier:
         except StoreUnavailableError as error:
             stats.unavailable += 1
             log.add(str(error))
-        except TimeoutError:
+            return _Failure(error.reason, error)
+        except TimeoutError as error:
             stats.timeouts += 1
-            log.add(f"no answer within {seconds:.3f} seconds")
+            reason = f"no answer within {seconds:.3f} seconds"
+            log.add(reason)
+            return _Failure(reason, error)
         except asyncio.CancelledError:
             stats.cancelled += 1
             raise
-        else:
-            stats.conflicts += result is None
-            return result
-        return None
+        if result is None:
+            stats.conflicts += 1
+            return _Failure("a conflict")
+        return result
 
 
 def blocking_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Retrier:

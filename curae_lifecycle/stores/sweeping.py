@@ -150,10 +150,7 @@ class _Sweep:
     async def _run(self, attempt: Callable[[], Awaitable[_Result | None]]) -> _Result:
         if monotonic() >= current_deadline():
             raise StoreUnavailableError("the sweep after a tombstone was cut off")
-        result = await self.retrier.run(attempt)
-        if result is None:
-            raise StoreUnavailableError("no attempt at a sweep succeeded in time")
-        return result
+        return await self.retrier.run_or_raise(attempt, "no attempt at a sweep succeeded in time")
 
 
 def _is_active(connection: Connection) -> bool:

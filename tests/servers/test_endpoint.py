@@ -158,7 +158,7 @@ def test_failing_store_gives_retryable_500_after_20_attempts(
     assert (answer.status, header(answer, "retry-after")) == (500, "1")
     (line,) = log.requests
     assert (line["attempts"], line["code"], line["retryAfter"]) == (20, "INTERNAL", 1)
-    assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
+    assert log.lines[-2]["message"] == "gave up after attempt 20: it failed before"
 
 
 def test_failing_store_gives_500_after_attempts_of_retry_policy(kind: str) -> None:

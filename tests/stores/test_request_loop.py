@@ -110,7 +110,7 @@ def test_giving_up_after_conflicts_logs_no_unexpected_error(
     stats = RetryStats()
     ask(conflicting(), request("create"), stats)
     assert stats == RetryStats(attempts=1, conflicts=1)
-    assert caplog.messages == ["gave up after attempt 1"]
+    assert caplog.messages == ["gave up after attempt 1: a conflict"]
 
 
 def test_unexpected_error_is_added_to_the_retry_stats() -> None:

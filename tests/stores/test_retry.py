@@ -263,8 +263,32 @@ def test_retrier_logs_each_failed_attempt_and_giving_up(
     assert [record.getMessage() for record in caplog.records] == [
         "attempt 1: the store cannot be used now: a deadlock",
         "attempt 2: no answer within 2.500 seconds",
-        "gave up after attempt 3",
+        "gave up after attempt 3: a conflict",
     ]
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (StoreUnavailableError("a deadlock"), "a deadlock"),
+        (TimeoutError(), "no answer within 2.500 seconds"),
+        (None, "a conflict"),
+    ],
+)
+def test_giving_up_names_the_last_failure_as_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    last: Exception | None,
+    reason: str,
+) -> None:
+    fake_time(monkeypatch)
+    retrier = blocking_retrier(RetryPolicy(attempts=2))
+    attempt = Tried(StoreUnavailableError("no connection"), last)
+    with pytest.raises(StoreUnavailableError) as raised:
+        asyncio.run(retrier.run_or_raise(attempt, "nothing was stored"))
+    assert raised.value.reason == f"nothing was stored: {reason}"
+    assert raised.value.__cause__ is last
+    assert caplog.messages[-1] == f"gave up after attempt 2: {reason}"
 
 
 def test_retrier_logs_20_equal_failures_and_each_other_failure(

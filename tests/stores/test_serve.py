@@ -418,7 +418,7 @@ def test_fact_whose_lost_commit_succeeded_is_ignored_on_retry() -> None:
 
 def test_fact_that_cannot_be_committed_raises_unavailable(time: FakeTime) -> None:
     made = faulty([LOST] * 100, pending())
-    with pytest.raises(StoreUnavailableError, match="no attempt succeeded in time"):
+    with pytest.raises(StoreUnavailableError, match="no attempt succeeded in time: a conflict"):
         record(made, curae.Authorized(ID), retry_policy=RetryPolicy(attempts=4))
     assert len(time.pauses) == 3
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)

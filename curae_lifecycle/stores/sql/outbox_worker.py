@@ -427,10 +427,8 @@ class _Worker:
             held = outbox_statements.held_claim_statement(delivery.number, claim)
             return None if await self.database.rows(held) else False
 
-        was_claimed = await self.retrier.run(end)
-        if was_claimed is None:
-            raise StoreUnavailableError("the result of a delivery could not be stored in time")
-        if not was_claimed:
+        message = "the result of a delivery could not be stored in time"
+        if not await self.retrier.run_or_raise(end, message):
             _LOG.warning(
                 "message %d: the claim was lost before the result was stored; "
                 "the message may be delivered twice",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
-from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
@@ -109,10 +109,7 @@ class RetriedTransactions:
         return await self._run(partial(self.database.run_transaction, statements))
 
     async def _run(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
-        result = await self.retrier.run(attempt)
-        if result is None:
-            raise StoreUnavailableError("no attempt at a batch succeeded in time")
-        return result
+        return await self.retrier.run_or_raise(attempt, "no attempt at a batch succeeded in time")
 
 
 async def run_until_committed(

@@ -199,7 +199,7 @@ def test_no_external_call_if_the_idempotency_key_cannot_be_taken(
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
     assert (called.times, state(made)) == (0, None)
-    assert caplog.messages == ["gave up after attempt 20"]
+    assert caplog.messages == ["gave up after attempt 20: a conflict"]
 
 
 def test_idempotency_key_that_cannot_be_taken_leaves_no_record() -> None:

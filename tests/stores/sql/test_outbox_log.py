@@ -104,7 +104,8 @@ def test_outbox_worker_raises_if_it_cannot_store_a_result(
 
     with pytest.raises(StoreUnavailableError) as raised:
         outbox.deliver_batch(handle)
-    assert "the result of a delivery could not be stored in time" in str(raised.value)
+    message = "the result of a delivery could not be stored in time: a conflict"
+    assert message in str(raised.value)
 
 
 @pytest.mark.usefixtures("_stopped_clock")
