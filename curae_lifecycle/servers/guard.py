@@ -7,7 +7,7 @@ The laws of this module:
 - **A liveness check needs no free slot**, so that a supervisor does not restart a worker whose
   requests all wait for the database.
 - **No API key, no connection and no health check takes all slots**, so that the others are served
-  beside it.
+  beside it. A read of the metrics counts as a health check.
 - **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
   long.
 - **Every request that the guard refuses, cuts off or drops is a log line and is counted.** The line
@@ -26,6 +26,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Never, Protocol, cast
 
+from curae_lifecycle.servers.endpoint import METRICS_PATH
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, health
 from curae_lifecycle.servers.slots import Names, Slots
 from curae_lifecycle.stores.request_loop import log_error
@@ -122,10 +123,10 @@ class Guard:
     database. So each key and each connection gets at most `max_per_key` slots. Its further requests
     wait, and those of others pass them.
 
-    A health check, a GET or HEAD of `LIVE_PATH` or `READY_PATH`, gets the next free slot, ahead of
-    other requests. Health checks together hold at most a quarter of the slots, rounded down, but at
-    least 1. A liveness check never waits. If it gets no slot at once, the guard itself responds
-    with 200, as an `Endpoint` does.
+    A health check, a GET or HEAD of `LIVE_PATH`, `READY_PATH` or `METRICS_PATH`, gets the next free
+    slot, ahead of other requests. Health checks together hold at most a quarter of the slots,
+    rounded down, but at least 1. A liveness check never waits. If it gets no slot at once, the
+    guard itself responds with 200, as an `Endpoint` does.
 
     A request whose client disconnects while the request waits for a slot is dropped, unless its
     body is too long. A request that has a slot keeps it until the app returns: the app may be in
@@ -240,7 +241,7 @@ class Guard:
         names = _names(scope)
         # A free slot is taken without waiting, so it needs no timer.
         has_slot = self._slots.take_free(names)
-        if not has_slot and _is_health_check(scope, LIVE_PATH):
+        if not has_slot and _is_read_of(scope, LIVE_PATH):
             await _send_live(send)
             return
         try:
@@ -299,15 +300,15 @@ _CLOSE: Final = (b"connection", b"close")
 _CONNECTION: Final = re.compile(r"/connections/([^/:]+)")
 
 
-def _is_health_check(scope: AsgiMessage, *paths: str) -> bool:
+def _is_read_of(scope: AsgiMessage, *paths: str) -> bool:
     # A server that runs below a prefix, such as uvicorn with `--root-path`, puts it in the path.
     path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
     return scope["method"] in {"GET", "HEAD"} and path in paths
 
 
 def _names(scope: AsgiMessage) -> Names:
-    # The health checks have no name, so that they are next.
-    if _is_health_check(scope, LIVE_PATH, READY_PATH):
+    # These have no name, so that they are next. The metrics say most while every slot is taken.
+    if _is_read_of(scope, LIVE_PATH, READY_PATH, METRICS_PATH):
         return ()
     headers = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
     # The scheme and its spaces can be spelled in several ways, the key itself in one.

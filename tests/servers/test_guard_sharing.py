@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.servers.endpoint import METRICS_PATH
 from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH
 from tests.servers.asgi import Client, answer, part, run
@@ -103,9 +104,9 @@ def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
     run(scenario())
 
 
-@pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH])
+@pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH, METRICS_PATH])
 @pytest.mark.parametrize(("method", "reached"), [("GET", 4), ("HEAD", 4), ("POST", 3), ("PUT", 3)])
-def test_only_get_and_head_health_checks_bypass_the_slot_bound(
+def test_only_get_and_head_of_a_check_bypass_the_slot_bound(
     path: str, method: str, reached: int
 ) -> None:
     async def scenario() -> None:
@@ -117,13 +118,16 @@ def test_only_get_and_head_health_checks_bypass_the_slot_bound(
     run(scenario())
 
 
-@pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH])
+@pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH, METRICS_PATH])
 @pytest.mark.parametrize(("size", "most"), [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2)])
-def test_health_checks_get_at_most_a_quarter_of_the_slots(path: str, size: int, most: int) -> None:
+def test_checks_and_metrics_get_at_most_a_quarter_of_the_slots(
+    path: str, size: int, most: int
+) -> None:
     # They are next, so a stranger who sends many would keep every other request out.
     async def scenario() -> None:
         app = Holding()
-        asked = [(b"", path)] * size + [(b"a", CREATE)] * (size > 1)
+        paths = (path, READY_PATH)
+        asked = [(b"", paths[n % 2]) for n in range(size)] + [(b"a", CREATE)] * (size > 1)
         got = await inside(Guard(app, max_concurrent=size), app, *asked, method="GET")
         assert got == [*asked[:most], *asked[size:]]
 
