@@ -87,7 +87,7 @@ def _check_postgresql(where: str, options: Mapping[str, object]) -> Iterator[che
         message = f"{where} may block for ever: {', '.join(missing)} not set."
         hint = (
             'Set OPTIONS to {"connect_timeout": 2, '
-            '"options": "-c statement_timeout=2000 -c lock_timeout=2000"}. If they are set '
+            '"options": "-c statement_timeout=2000 -c lock_timeout=1875"}. If they are set '
             "elsewhere, silence this check."
         )
         yield checks.Warning(message, hint, id="curae_lifecycle.W002")

@@ -154,7 +154,7 @@ def test_each_message_of_django_system_check_says_what_to_change(
         "W001": "Mark the API's views with `transaction.non_atomic_requests`.",
         "W002": (
             'Set OPTIONS to {"connect_timeout": 2, '
-            '"options": "-c statement_timeout=2000 -c lock_timeout=2000"}. If they are set '
+            '"options": "-c statement_timeout=2000 -c lock_timeout=1875"}. If they are set '
             "elsewhere, silence this check."
         ),
     }

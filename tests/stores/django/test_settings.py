@@ -42,7 +42,7 @@ def test_django_settings_have_all_url_parts_and_default_timeouts() -> None:
         "OPTIONS": {
             "sslmode": "require",
             "connect_timeout": 2,
-            "options": ("-c synchronous_commit=on -c statement_timeout=2000 -c lock_timeout=2000"),
+            "options": ("-c synchronous_commit=on -c statement_timeout=2000 -c lock_timeout=1875"),
         },
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
@@ -54,7 +54,7 @@ def test_django_settings_add_timeouts_to_options_of_the_url() -> None:
         "postgresql:///curae?host=/run&port=1&options=-c%20a%3Db&options=-c%20c%3Dd", timeout=0.5
     )
     assert (seen["HOST"], seen["PORT"], seen["USER"]) == ("/run", "1", "")
-    limits = "-c statement_timeout=500 -c lock_timeout=500"
+    limits = "-c statement_timeout=500 -c lock_timeout=469"
     assert seen["OPTIONS"] == {
         "connect_timeout": 2,
         "options": f"-c synchronous_commit=on -c a=b -c c=d {limits}",

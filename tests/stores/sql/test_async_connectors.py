@@ -30,7 +30,7 @@ from tests.support.serving import FakeTime, run_async
 
 Named = dict[str, object]
 
-LIMITS: Final = "-c statement_timeout=60000 -c lock_timeout=60000"
+LIMITS: Final = "-c statement_timeout=60000 -c lock_timeout=59875"
 OPTIONS: Final = pytest.mark.parametrize(
     ("query", "options"),
     [

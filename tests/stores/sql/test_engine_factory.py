@@ -234,19 +234,19 @@ def test_sqlite_connection_autocommits_in_write_ahead_mode(sqlite_url: str) -> N
 
 # --- Servers ------------------------------------------------------------------------------------
 
-OPTIONS: Final = "-c statement_timeout={0} -c lock_timeout={0}"
+OPTIONS: Final = "-c statement_timeout={} -c lock_timeout={}"
 
 
 @pytest.mark.parametrize(
     ("timeout", "query", "connect_timeout", "options"),
     [
-        (60.0, "", "60", "-c synchronous_commit=on " + OPTIONS.format(60_000)),
-        (0.5, "", "2", "-c synchronous_commit=on " + OPTIONS.format(500)),
+        (60.0, "", "60", "-c synchronous_commit=on " + OPTIONS.format(60_000, 59_875)),
+        (0.5, "", "2", "-c synchronous_commit=on " + OPTIONS.format(500, 469)),
         (
             2.6,
             "?options=-c%20a%3Db&options=-c%20c%3Dd",
             "3",
-            "-c synchronous_commit=on -c a=b -c c=d " + OPTIONS.format(2600),
+            "-c synchronous_commit=on -c a=b -c c=d " + OPTIONS.format(2600, 2475),
         ),
     ],
 )

@@ -60,13 +60,13 @@ def test_postgresql_engine_turns_synchronous_commit_back_on(postgres_url: str, r
     name = database.rows(Statement("SELECT current_database()"))[0][0]
     database.run_ddl([Statement(f"ALTER DATABASE {name} SET synchronous_commit = off")])
     engine.dispose()
-    assert READERS[reader](postgres_url) == ["on", "1min", "1min"]
+    assert READERS[reader](postgres_url) == ["on", "1min", "59875ms"]
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_url_option_overrides_an_engines_synchronous_commit(postgres_url: str, reader: str) -> None:
     url = f"{postgres_url}&options=-c%20synchronous_commit%3Dremote_apply"
-    assert READERS[reader](url) == ["remote_apply", "1min", "1min"]
+    assert READERS[reader](url) == ["remote_apply", "1min", "59875ms"]
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -75,9 +75,9 @@ def test_engine_applies_pgoptions_unless_the_url_has_options(
 ) -> None:
     given = "-c synchronous_commit=remote_write -c statement_timeout=0"
     monkeypatch.setenv("PGOPTIONS", given)
-    assert READERS[reader](postgres_url) == ["remote_write", "1min", "1min"]
+    assert READERS[reader](postgres_url) == ["remote_write", "1min", "59875ms"]
     url = f"{postgres_url}&options=-c%20synchronous_commit%3Dremote_apply"
-    assert READERS[reader](url) == ["remote_apply", "1min", "1min"]
+    assert READERS[reader](url) == ["remote_apply", "1min", "59875ms"]
 
 
 def test_django_settings_turn_synchronous_commit_on() -> None:
@@ -89,10 +89,18 @@ def test_django_settings_turn_synchronous_commit_on() -> None:
     )
 
 
-@pytest.mark.parametrize(("wait", "milliseconds"), [(0, 1), (0.0004, 1), (0.001, 1), (1.5, 1500)])
-def test_postgresql_timeouts_are_at_least_a_millisecond(wait: float, milliseconds: int) -> None:
+@pytest.mark.parametrize(
+    ("wait", "milliseconds", "lock"),
+    [
+        *[(0, 1, 1), (0.0004, 1, 1), (0.001, 1, 1), (0.016, 16, 15)],
+        *[(1.5, 1500, 1407), (2.0, 2000, 1875), (60, 60_000, 59_875)],
+    ],
+)
+def test_postgresql_lock_timeout_is_shorter_and_none_is_0(
+    wait: float, milliseconds: int, lock: int
+) -> None:
     # PostgreSQL reads a timeout of 0 as no limit.
-    limits = f" -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+    limits = f" -c statement_timeout={milliseconds} -c lock_timeout={lock}"
     assert postgresql_options(wait, ()).endswith(limits)
 
 
