@@ -134,7 +134,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     },
     "curae_lifecycle.stores.retry": {
         "<module>": {"random", "time"},
-        "Retrier.run": {"monotonic", "random", "sleep", "time"},
+        "Retrier._repeat": {"monotonic", "random", "sleep", "time"},
         "_wait": {"sleep", "time"},
         "async_retrier": {"sleep"},
     },
