@@ -109,7 +109,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
         )
 
     errors = (psycopg.Error,)
-    return Connector(_connect_to_one(_hosts(named), connect, errors=errors, wait=wait), errors)
+    return Connector(_connect_to_one(split_hosts(named), connect, errors=errors, wait=wait), errors)
 
 
 def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
@@ -127,11 +127,18 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
             raise ConnectionError("the host lacks the target_session_attrs") from error
         return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
 
-    return Connector(_connect_to_one(_hosts(named), connect, errors=errors, wait=wait), errors)
+    return Connector(_connect_to_one(split_hosts(named), connect, errors=errors, wait=wait), errors)
 
 
-def _hosts(named: _Named) -> list[_Named]:
-    # Returns the arguments for each host of a URL: lists of asyncpg, texts with commas of psycopg.
+def split_hosts(named: _Named) -> list[_Named]:
+    """Return the arguments of a connection to PostgreSQL for each host, in the order of the URL.
+
+    For psycopg there is one set of arguments for all hosts if libpq itself has to choose among them.
+
+    Args:
+        named: The arguments of the driver. The hosts are a list for asyncpg, and a text with commas
+            for psycopg.
+    """
     hosts, ports = named.get("host"), named.get("port")
     if isinstance(hosts, str) and not {"hostaddr", "load_balance_hosts"} & {*named}:
         hosts, ports = hosts.split(","), str(named.get("port", "")).split(",")

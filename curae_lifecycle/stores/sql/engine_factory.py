@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from threading import BoundedSemaphore, Thread
@@ -22,7 +23,8 @@ from sqlalchemy.exc import ArgumentError as MalformedUrlError
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import check_type
-from curae_lifecycle.stores.sql.async_connecting import async_connector
+from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
+from curae_lifecycle.stores.sql.async_connecting import async_connector, split_hosts
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
@@ -367,14 +369,23 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
 def _connect_with_timeout(
     seconds: float,
 ) -> Callable[[object, object, object, dict[str, object]], object]:
-    # Imported here because psycopg is needed for PostgreSQL alone.
-    from curae_lifecycle.stores.sql.postgresql import BoundedConnection  # noqa: PLC0415
+    from psycopg import Error  # noqa: PLC0415 - needed for PostgreSQL alone
+
+    from curae_lifecycle.stores.sql.postgresql import (  # noqa: PLC0415 - as above
+        BoundedConnection,
+    )
 
     replication = Replication()
 
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
-        parameters = _connection_parameters(named)
-        return BoundedConnection.connect_with_timeout(seconds, parameters, replication)
+        *others, last = [_connection_parameters(each) for each in split_hosts(named)]
+        with deadline_scope(seconds):
+            # Each host gets an equal part of the time. Otherwise a silent one would use all of it up.
+            part = seconds_left(seconds) / (len(others) + 1)
+            for host in others:
+                with suppress(Error), deadline_scope(part):
+                    return BoundedConnection.connect_with_timeout(seconds, host, replication)
+            return BoundedConnection.connect_with_timeout(seconds, last, replication)
 
     return connect
 

@@ -323,6 +323,6 @@ def test_each_host_of_an_async_url_is_tried_with_its_own_port(
     hosts: object, ports: object, pairs: list[tuple[object, object]]
 ) -> None:
     named: Named = {"host": hosts, "user": "u"} | ({} if ports is None else {"port": ports})
-    tried = async_connecting._hosts(named)
+    tried = async_connecting.split_hosts(named)
     assert [(each["host"], each.get("port")) for each in tried] == pairs
     assert {each["user"] for each in tried} == {"u"}

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
 from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of
@@ -280,6 +281,35 @@ def test_postgresql_engine_connects_with_timeouts_and_options(
     assert isinstance(replication, Replication)
     assert second == (first, named, replication)
     assert vars(engine.dialect)["use_native_hstore"] is False
+
+
+def test_postgresql_engine_gives_each_host_an_equal_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    most: list[float] = []
+
+    def connect(seconds: float, named: dict[str, str], _: Replication) -> NoReturn:
+        asked.append((named["host"], named["port"]))
+        most.append(seconds_left(seconds))
+        raise psycopg.OperationalError(named["host"])
+
+    monkeypatch.setattr(BoundedConnection, "connect_with_timeout", connect)
+    url = "postgresql://ada:pw@/kept?host=a:1&host=b:2"
+    with pytest.raises(psycopg.OperationalError, match=r"^b$"):
+        create_engine(url, timeout=59.75).raw_connection()
+    assert asked == [("a", "1"), ("b", "2")]
+    first, last = most
+    assert first <= 30.0 < last <= 60.0
+    # A request that has less time divides that.
+    most.clear()
+    with deadline_scope(20.0), pytest.raises(psycopg.OperationalError, match=r"^b$"):
+        create_engine(url, timeout=59.75).raw_connection()
+    first, last = most
+    assert first <= 10.0 < last <= 20.0
+    asked.clear()
+    # libpq itself goes through the hosts then, in random order.
+    with pytest.raises(psycopg.OperationalError, match=r"^a,b$"):
+        create_engine(f"{url}&load_balance_hosts=random").raw_connection()
+    assert asked == [("a,b", "1,2")]
 
 
 def test_mariadb_engine_connects_with_login_and_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
