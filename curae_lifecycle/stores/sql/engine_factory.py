@@ -112,8 +112,8 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver, or has a parameter
-            that the driver does not know. Or it names an in-memory SQLite database, which would be
-            a separate one for each connection. Or a limit is out of range.
+            that the driver does not know or that is repeated. Or it names an in-memory SQLite
+            database, which would be a separate one for each connection. Or a limit is out of range.
         ModuleNotFoundError: The driver is not installed.
     """
     _check_limits(timeout, pool_size)
@@ -184,8 +184,8 @@ def create_engine_async(
 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver, or has a parameter
-            that the driver does not know. Or it names an in-memory SQLite database, which would be
-            a separate one for each connection. Or a limit is out of range.
+            that the driver does not know or that is repeated. Or it names an in-memory SQLite
+            database, which would be a separate one for each connection. Or a limit is out of range.
         ModuleNotFoundError: The driver is not installed.
     """
     _check_limits(timeout, pool_size)
@@ -261,7 +261,7 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     except (MalformedUrlError, ValueError):
         raise ArgumentError("url", _ALLOWED) from None
     if dialect is not Dialect.SQLITE:
-        _check_parameters(parsed.get_driver_name(), dict(named))
+        _check_parameters(parsed, dialect, dict(named))
     return parsed, dialect
 
 
@@ -278,8 +278,17 @@ _TLS_EXAMPLES: Final = {
 """The parameter that asks for TLS, by driver."""
 
 
-def _check_parameters(name: str, named: dict[str, object]) -> None:
-    # Otherwise each connection would fail, and no log line holds the text that says why.
+_REPEATABLE: Final = {"host", "options"}
+"""The parameters that a URL of PostgreSQL may repeat."""
+
+
+def _check_parameters(url: sa.URL, dialect: Dialect, named: dict[str, object]) -> None:
+    # Otherwise each connection would fail, and no log line holds the text that says why. psycopg
+    # would connect without a repeated parameter, such as one that asks for TLS.
+    name = url.get_driver_name()
+    repeated = {key for key, values in url.query.items() if isinstance(values, tuple)}
+    if repeated - (_REPEATABLE if dialect is Dialect.POSTGRESQL else set()):
+        raise ArgumentError("url", "a URL that repeats no parameter")
     is_known = _is_known_to_psycopg if name == "psycopg" else _is_known
     if not is_known(name, named):
         # The unknown name may be a part of a password.

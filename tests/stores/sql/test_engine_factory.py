@@ -134,6 +134,24 @@ def test_engine_url_with_an_unknown_parameter_raises(
     assert raised.value.allowed == f"a URL whose parameters {allowed}"
 
 
+@pytest.mark.parametrize(
+    ("make", "driver", "repeated"),
+    [
+        (create_engine, "postgresql+psycopg", "sslmode=require&sslmode=verify-full"),
+        (create_engine_async, "postgresql+psycopg", "sslmode=require&sslmode=require"),
+        (create_engine_async, "postgresql+asyncpg", "ssl=require&ssl=verify-full"),
+        (create_engine, "mariadb+pymysql", "ssl_ca=a&ssl_ca=b"),
+        (create_engine_async, "mariadb+asyncmy", "host=a&host=b"),
+    ],
+)
+def test_engine_url_with_a_repeated_parameter_raises(
+    make: Callable[[str], object], driver: str, repeated: str
+) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        make(f"{driver}://ada:secret@host/kept?{repeated}")
+    assert str(raised.value) == "url: must be a URL that repeats no parameter"
+
+
 @pytest.mark.parametrize("is_old", [False, True])
 @pytest.mark.parametrize(
     ("written", "name"),
