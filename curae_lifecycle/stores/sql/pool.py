@@ -301,11 +301,12 @@ def wait_for_server_blocking(handle: socket.socket) -> None:
     end = monotonic() + CLOSING_SECONDS
     with handle, suppress(OSError):
         _end_sending(handle)
-        more = True
-        while more:
-            # Raises a TimeoutError, which is an OSError, at the end.
-            handle.settimeout(max(0.001, end - monotonic()))
-            more = bool(handle.recv(_READ_SIZE))
+        # A server that goes on sending is not waited for after the end, either.
+        while (left := end - monotonic()) > 0:
+            # The read raises a TimeoutError, which is an OSError, at the end.
+            handle.settimeout(left)
+            if not handle.recv(_READ_SIZE):
+                return
 
 
 def _end_sending(handle: socket.socket) -> None:
