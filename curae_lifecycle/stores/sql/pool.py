@@ -94,7 +94,7 @@ class AsyncPool(Generic[_Connection]):
         """Take a connection; give it back with `release` or `discard`.
 
         Raises:
-            StoreUnchangedError: No connection was free in time.
+            StoreUnchangedError: No connection was free or opened in time.
             Exception: The error of `connect`, if no connection can be opened.
         """
         self._leave_ended_loop()
@@ -178,7 +178,9 @@ class AsyncPool(Generic[_Connection]):
         if waiter.done():
             return waiter.result()
         waiter.cancel()
-        raise StoreUnchangedError("no connection was free in time")
+        # While connections are being opened, the server is at fault and not the size of the pool.
+        state = "opened" if self._opening else "free"
+        raise StoreUnchangedError(f"no connection was {state} in time")
 
     def _open_for_waiters(self) -> None:
         # Connections are opened in tasks, which a cancelled request does not cancel.

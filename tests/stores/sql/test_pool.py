@@ -91,6 +91,17 @@ def test_exhausted_pool_raises_after_its_timeout() -> None:
     run(act, timeout=0.01)
 
 
+def test_pool_of_a_silent_server_says_that_no_connection_opened() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        server.opens.clear()
+        with pytest.raises(StoreUnchangedError, match="no connection was opened in time"):
+            await pool.acquire()
+        server.opens.set()
+        assert await pool.acquire() in server.opened
+
+    run(act, timeout=0.01)
+
+
 def test_failed_connect_raises_and_frees_its_pool_slot() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.error = OSError("refused")
