@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from threading import BoundedSemaphore, Thread
@@ -387,14 +386,21 @@ def _connect_with_timeout(
     replication = Replication()
 
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
-        *others, last = [_connection_parameters(each) for each in split_hosts(named)]
+        hosts = [_connection_parameters(each) for each in split_hosts(named)]
+        failures: list[Error] = []
         with deadline_scope(seconds):
-            # Each host gets an equal part of the time. Otherwise a silent one would use all of it up.
-            part = seconds_left(seconds) / (len(others) + 1)
-            for host in others:
-                with suppress(Error), deadline_scope(part):
-                    return BoundedConnection.connect_with_timeout(seconds, host, replication)
-            return BoundedConnection.connect_with_timeout(seconds, last, replication)
+            for number, host in enumerate(hosts):
+                # Each host gets an equal part of the time. Otherwise a silent one would use it up.
+                part = seconds_left(seconds) / (len(hosts) - number)
+                try:
+                    with deadline_scope(part):
+                        return BoundedConnection.connect_with_timeout(seconds, host, replication)
+                except Error as error:
+                    failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        # Operators need the text of each to see why there is no connection.
+        raise type(failures[-1])("; ".join(map(str, failures)))
 
     return connect
 
