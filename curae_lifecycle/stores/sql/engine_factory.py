@@ -92,7 +92,12 @@ class Bounds:
             finally:
                 self.free.release()
 
-        Thread(target=wait, daemon=True).start()
+        try:
+            Thread(target=wait, daemon=True).start()
+        except RuntimeError:
+            # The machine has no thread left, or Python is ending. Nothing would free the slot later.
+            handle.close()
+            self.free.release()
 
 
 def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10) -> sa.Engine:

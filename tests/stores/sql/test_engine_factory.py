@@ -432,3 +432,19 @@ def test_connection_without_a_socket_frees_its_slot_at_once() -> None:
     assert closing.bounds.free.acquire(blocking=False)
     closing.bounds.release_when_closed(None)
     assert closing.is_free()
+
+
+def test_closed_connection_frees_its_slot_if_no_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    closing = Closing()
+    closing.close()
+    assert closing.is_free()
+    # The last handle is closed, so the server sees that the client is gone.
+    assert closing.server is not None
+    assert closing.server.recv(1) == b""
+    closing.close_server()
