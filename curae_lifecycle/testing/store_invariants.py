@@ -58,7 +58,7 @@ def _check_landing(session: CuraeConnectSession, binding: LimitedAccountAppBindi
     if session.handoff != "LANDED":
         return
     where = f"session {session.id}"
-    if binding is None:
+    if binding is None or binding.generation == 0:
         raise LawBrokenError(12, "partial landing: the session landed, and no user is bound", where)
     same_user = binding.user_id == session.user_id
     if same_user and binding.state == "LIMITED":

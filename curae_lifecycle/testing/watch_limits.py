@@ -31,6 +31,9 @@ _LIMITS: Final = (ExactLog("initiate", 10, 60), ExactLog("graduation", 10, 60))
 _WHOLE_SECONDS: Final = re.compile("[0-9]{1,15}")
 """A whole number; HTTP's structured fields allow no more digits."""
 
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+"""A string of HTTP's structured fields, in which a backslash escapes the next character."""
+
 _SECOND: Final = timedelta(seconds=1)
 _TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
 
@@ -191,7 +194,7 @@ class LimitHistory:
         if needs is None:
             return
         where = f"a 429 at {now.isoformat()}"
-        policy = limit_header(response, "ratelimit", where).partition(";")[0].strip('"')
+        policy = _limit_name(limit_header(response, "ratelimit", where))
         for bucket in needs.buckets:
             if bucket.bucket.name == policy:
                 self._check_bucket(response, bucket, now, commits_before_load=commits_before_load)
@@ -221,6 +224,12 @@ class LimitHistory:
         if last is not None and last.commit > commits_before_load:
             return
         check_bucket_refusal(response, key.bucket, now, last=None if last is None else last.at)
+
+
+def _limit_name(header: str) -> str:
+    # Returns the name in a `RateLimit`; empty, as no limit's name is, if it begins with none.
+    quoted = _QUOTED.match(header)
+    return "" if quoted is None else re.sub(r"\\(.)", r"\1", quoted[1])
 
 
 def check_bucket_refusal(

@@ -19,6 +19,8 @@ from tests.support.server import ID, LIMITED, request, successor
 from tests.support.strategies import COORDINATE, START, at, pending, uuid
 from tests.testing.watched import REVOKED, Watched, another, broken, session
 
+TOMBSTONED = AccountState.TOMBSTONED
+
 
 def test_consistent_store_passes_every_invariant() -> None:
     made = Watched(REVOKED, successor())
@@ -45,6 +47,12 @@ def test_consistent_store_passes_every_invariant() -> None:
         (12, [], [session()], []),
         (12, [], [session()], [LIMITED]),
         (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
+        (
+            12,
+            [],
+            [session()],
+            [attrs.evolve(LIMITED, user_id=None, state=TOMBSTONED, generation=0)],
+        ),
     ],
 )
 def test_invariants_of_an_inconsistent_store_name_the_broken_law(
@@ -58,7 +66,7 @@ def test_invariants_of_an_inconsistent_store_name_the_broken_law(
 
 
 ACTIVE = attrs.evolve(pending(), status=Status.ACTIVE)
-GONE = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED, era=at(1), tombstoned_at=at(1))
+GONE = attrs.evolve(LIMITED, state=TOMBSTONED, era=at(1), tombstoned_at=at(1))
 
 
 @pytest.mark.parametrize("era", [None, at(1)])

@@ -16,6 +16,7 @@ from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.testing.watch_limits import FullInstants, LimitHistory, check_bucket_refusal
+from curae_lifecycle.web.respond import format_rate_limit_policy
 from tests.support.server import CALLER, request
 from tests.support.strategies import COORDINATE, START
 from tests.testing.watched import broken, call_of, limited
@@ -76,12 +77,16 @@ def test_law_10_watch_reports_a_refusal_by_an_uncharged_bucket() -> None:
     watch.observe_response(refused, full_again, needs=asking, loaded_at_commit=0)
 
 
-def test_law_10_watch_matches_a_refusal_by_the_whole_bucket_name() -> None:
-    bucket = attrs.evolve(BUCKET, name="XL")
-    key = BucketKey(CALLER.key_owner, bucket)
-    needs = attrs.evolve(call_of(request("initiate")).needs, buckets=(key,))
-    with broken(10, "refused although its last charge was at None", where=f"bucket XL at {NOW}"):
-        Watch().observe_response(limited(1, "XL"), START, needs=needs)
+@pytest.mark.parametrize("name", ["XL", "a;b", 'the "small" one', "a\\b"])
+def test_law_10_watch_matches_a_refusal_by_the_whole_bucket_name(name: str) -> None:
+    bucket = attrs.evolve(BUCKET, name=name)
+    needs = attrs.evolve(
+        call_of(request("initiate")).needs, buckets=(BucketKey(CALLER.key_owner, bucket),)
+    )
+    # The name as `RateLimit` shows it, within its quotes.
+    quoted = format_rate_limit_policy(bucket).removeprefix('"').partition('";q=')[0]
+    with broken(10, "refused although its last charge was at None", f"bucket {name} at {NOW}"):
+        Watch().observe_response(limited(1, quoted), START, needs=needs)
 
 
 def admit(watch: Watch, since: timedelta = timedelta(0), count: int = 1) -> None:

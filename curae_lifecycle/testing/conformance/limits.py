@@ -51,7 +51,8 @@ def limited(answer: Response, policy: str, *, window: int, quota: int, turned_ba
     """
     details = client.expect_problem(answer, 429, "RATE_LIMITED")
     retry_after = _only_header(answer, "retry-after")
-    if re.fullmatch(r"[1-9][0-9]*", retry_after) is None:
+    # Python refuses to read thousands of digits; HTTP's structured fields allow 15.
+    if re.fullmatch(r"[1-9][0-9]{0,14}", retry_after) is None:
         raise NotConformingError(
             f"Retry-After is {format_value(retry_after)}, not whole seconds of at least 1"
         )
