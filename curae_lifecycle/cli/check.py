@@ -249,7 +249,9 @@ def _races(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
     say(f"races: {pairs:,} pairs run, {len(wrong):,} failed", "title")
     _say_run("; ".join(SCENARIOS))
     _say_differences(wrong)
-    return PartResult(findings=len(wrong) + _three_way_races(arena) + _outbox_of_races(arena))
+    findings = len(wrong) + _three_way_races(arena)
+    outbox = _outbox_of_races(arena)
+    return PartResult(findings + outbox.findings, outbox.not_run)
 
 
 def _three_way_races(arena: StoreArena) -> int:
@@ -266,15 +268,18 @@ def _three_way_races(arena: StoreArena) -> int:
     return len(wrong)
 
 
-def _outbox_of_races(arena: StoreArena) -> int:
-    # Returns the number of findings.
+def _outbox_of_races(arena: StoreArena) -> PartResult:
+    reason = arena.reason_outbox_not_compared()
+    if reason is not None:
+        _say_not_run("messages of the races", reason)
+        return PartResult(findings=0, not_run=1)
     differences = arena.outbox_differences()
     if differences:
         say(f"outbox after the races: {len(differences):,} messages differ", "title")
     for difference in differences[:_MAX_SHOWN]:
         say(difference, "asked")
     _say_rest(len(differences))
-    return len(differences)
+    return PartResult(findings=len(differences))
 
 
 def _simulation(make_store: MakeStore, options: argparse.Namespace) -> PartResult:

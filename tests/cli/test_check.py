@@ -54,7 +54,7 @@ def wrong(name: str) -> str:
 @pytest.mark.usefixtures("_small")
 def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
-    kit, replays, races, lapsed, three_way, trios, *worlds, last = (
+    kit, replays, races, lapsed, three_way, trios, outbox, *worlds, last = (
         capsys.readouterr().out.splitlines()
     )
     assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed, 0 not run"
@@ -67,8 +67,9 @@ def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFi
     # Three commits have six orders, and each allows several places of the loads.
     assert three_way == "three-way races: 72 schedules run, 0 failed"
     assert trios == f"  run: {'; '.join(', '.join(actions) for _, actions in FEW)}"
+    assert outbox == "  not run: messages of the races: the store has no method outbox"
     assert [line[:19] for line in worlds] == ["simulation: seed 0:", "simulation: seed 1:"]
-    assert last == "findings: 0"
+    assert last == "findings: 0, not run: 1"
 
 
 FOUND_BY = {
@@ -111,7 +112,7 @@ def test_three_way_races_find_a_store_bug_that_pairs_miss(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", wrong(BY_THREE), "--only", "races"]) == 1
-    pairs, _, three_way, _, first, part, *_, rest, last = capsys.readouterr().out.splitlines()
+    pairs, _, three_way, _, first, part, *_, rest, _, last = capsys.readouterr().out.splitlines()
     assert pairs.endswith(" pairs run, 0 failed")
     found = re.fullmatch(r"three-way races: \d+ schedules run, (\d+) failed", three_way)
     assert found is not None
@@ -122,7 +123,7 @@ def test_three_way_races_find_a_store_bug_that_pairs_miss(
         f"{second} loads, {second} commits"
     )
     assert part.startswith("  ")
-    assert last == f"findings: {count}"
+    assert last == f"findings: {count}, not run: 1"
     assert rest == f"and {int(count) - 5} more"
 
 

@@ -186,7 +186,8 @@ def test_check_styles_race_results_on_a_terminal_with_colours(
         *(three("three", "abc") * 4),
         *three("four", "def"),
         (RULE, "and 3 more"),
-        (TITLE, "findings: 14"),
+        (RULE, "  not run: messages of the races: the store has no method outbox"),
+        (TITLE, "findings: 14, not run: 1"),
     ]
 
 
@@ -197,13 +198,29 @@ def test_check_prints_only_five_outbox_messages_that_differ(
     monkeypatch.setattr(check, "race_all", same_races(0, 1))
     monkeypatch.setattr(check, "race_three", same_three_way_races(0, 1))
     monkeypatch.setattr(StoreArena, "outbox_differences", lambda _: SIX)
-    assert main(["check", STORE, "--only", "races"]) == 1
+    assert main(["check", "tests.cli.planted_stores:WithOutbox", "--only", "races"]) == 1
     assert lines[-8:] == [
         (TITLE, "outbox after the races: 6 messages differ"),
         *[(DETAIL, each) for each in SIX[:5]],
         (RULE, "and 1 more"),
         (TITLE, "findings: 6"),
     ]
+
+
+@pytest.mark.usefixtures("_four_races")
+def test_strict_races_exit_1_if_no_message_was_compared(
+    lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "race_all", same_races(0, 1))
+    monkeypatch.setattr(check, "race_three", same_three_way_races(0, 1))
+    assert main(["check", STORE, "--only", "races", "--strict"]) == 1
+    assert lines[-2:] == [
+        (RULE, "  not run: messages of the races: the store has no method outbox"),
+        (TITLE, "findings: 0, not run: 1"),
+    ]
+    assert (
+        main(["check", "tests.cli.planted_stores:WithOutbox", "--only", "races", "--strict"]) == 0
+    )
 
 
 @pytest.mark.usefixtures("_four_races")

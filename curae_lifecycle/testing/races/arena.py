@@ -137,10 +137,14 @@ class StoreArena:
         """Return how the store's outbox differs from the messages of all accepted commits.
 
         Returns:
-            The differences, each as "message: count, not expected count". Empty if the store has no
-            method `outbox`, or if it is unknown which commits took effect.
+            The differences, each as "message: count, not expected count". Empty if
+            `reason_outbox_not_compared` returns a reason.
         """
         return self._store.outbox_differences()
+
+    def reason_outbox_not_compared(self) -> str | None:
+        """Return why `outbox_differences` compares no message; None if it compares some."""
+        return self._store.reason_not_compared()
 
     def reference(self) -> Arena[Store]:
         """Return an arena with a new `MemoryStore`, to run a race's two actions in sequence.

@@ -52,12 +52,10 @@ class OutboxRecorder(SimulatedClockStore):
         """Return each message that the outbox holds more or less often than it was committed.
 
         Returns:
-            The differences, each as "message: count, not expected count". Empty if the store has no
-            method `outbox`, or if it is unknown which commits took effect.
+            The differences, each as "message: count, not expected count". Empty if
+            `reason_not_compared` returns a reason.
         """
-        if self._outbox is None or not self._is_certain:
-            return ()
-        found = Counter(map(_text, cast("Iterable[object]", self._outbox())))
+        found = self._found()
         kinds = {kind for kind, text in self._accepted if found[text]}
         return tuple(
             [
@@ -66,6 +64,23 @@ class OutboxRecorder(SimulatedClockStore):
                 if kind in kinds and found[text] != number
             ]
         )
+
+    def reason_not_compared(self) -> str | None:
+        """Return why `outbox_differences` compares no message; None if it compares some."""
+        if self._outbox is None:
+            return "the store has no method outbox"
+        if not self._is_certain:
+            return "it is unknown which commits took effect"
+        found = self._found()
+        if self._accepted and not any(found[text] for _, text in self._accepted):
+            return "the outbox holds none of them in the form of stores.outbox.messages"
+        return None
+
+    def _found(self) -> Counter[str]:
+        # Returns how often the outbox holds each message; nothing if it cannot be compared.
+        if self._outbox is None or not self._is_certain:
+            return Counter()
+        return Counter(map(_text, cast("Iterable[object]", self._outbox())))
 
 
 def _text(document: object) -> str:
