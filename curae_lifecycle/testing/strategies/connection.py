@@ -225,7 +225,7 @@ def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
     """Draw chains: a connection and its successors, if any, oldest first.
 
     Each connection is as stored after all facts and reconnects of the chain. With six steps or
-    more, about one chain in twelve has seven connections, and all but the last have lapsed.
+    more, a few chains in a hundred have seven connections, of which all but the last have lapsed.
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.

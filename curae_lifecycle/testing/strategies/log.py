@@ -69,7 +69,7 @@ class BrokenLog:
 
 
 def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
-    """Draw logs that `replay` accepts; about half of them hold the recorded responses.
+    """Draw logs that `replay` accepts; some of them hold the recorded responses.
 
     The first lines register the API keys. The next line sets the buckets, if there are any.
 

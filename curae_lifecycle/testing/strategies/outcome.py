@@ -160,7 +160,7 @@ def _view(
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
     """Draw previews: what one trigger would do to a connection at an instant.
 
-    The trigger is any of `Trigger`. The connection has a successor in about half of the draws.
+    The trigger is any of `Trigger`. Some of the connections have a successor.
     """
     return st.builds(
         _preview, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()

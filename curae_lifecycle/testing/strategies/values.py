@@ -184,7 +184,7 @@ def reasons() -> st.SearchStrategy[str]:
 def mostly(
     usual: st.SearchStrategy[Drawn], edge: st.SearchStrategy[Drawn]
 ) -> st.SearchStrategy[Drawn]:
-    """Draw from one strategy, and about one time in eight from another one.
+    """Draw from one strategy, and at most about one time in eight from another one.
 
     Args:
         usual: The strategy that a counterexample shrinks towards.
