@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import attrs
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.sql.async_drivers import (
     AiosqliteConnection,
     AsyncConnection,
@@ -72,6 +75,7 @@ def async_connector(url: sa.URL, wait: float) -> Connector:
             in seconds.
 
     Raises:
+        ArgumentError: A parameter of the URL must be a whole number and is not.
         ModuleNotFoundError: The driver is not installed.
     """
     places, named = url.get_dialect()().create_connect_args(url)
@@ -114,6 +118,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
 
 def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     asyncpg = cast("_Module", importlib.import_module("asyncpg"))
+    named = _read_numbers(asyncpg, named)
     settings = {"options": postgresql_options(wait, _pop_options(named))}
     replication = Replication()
 
@@ -174,6 +179,20 @@ def _connect_to_one(
     return connect
 
 
+def _read_numbers(driver: _Module, named: _Named) -> _Named:
+    # A URL holds texts. With a text for a number, a driver would fail at each connection.
+    defaults = {name: each.default for name, each in signature(driver.connect).parameters.items()}
+    read: _Named = {}
+    for name, value in named.items():
+        if isinstance(value, str) and type(defaults.get(name)) is int:
+            if not re.fullmatch("[0-9]{1,15}", value):
+                raise ArgumentError("url", f"a URL whose {name} is a whole number")
+            read[name] = int(value)
+        else:
+            read[name] = value
+    return read
+
+
 def _pop_options(named: _Named) -> list[str]:
     # A URL may repeat the parameter; then its value is a tuple.
     options = named.pop("options", ())
@@ -207,7 +226,7 @@ def _asyncmy(_: _Places, named: _Named, wait: float) -> Connector:
     errors = cast("_Module", importlib.import_module("asyncmy.errors"))
     limits = mariadb_limits(wait)
     arguments = {
-        **named,
+        **_read_numbers(asyncmy, named),
         "autocommit": True,
         "charset": "utf8mb4",
         "init_command": limits.init_command,

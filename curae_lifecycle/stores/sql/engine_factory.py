@@ -188,8 +188,9 @@ def create_engine_async(
 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver, or has a parameter
-            that the driver does not know or that is repeated. Or it names an in-memory SQLite
-            database, which would be a separate one for each connection. Or a limit is out of range.
+            that the driver does not know, that is repeated, or that must be a whole number and is
+            not. Or it names an in-memory SQLite database, which would be a separate one for each
+            connection. Or a limit is out of range.
         ModuleNotFoundError: The driver is not installed.
     """
     _check_limits(timeout, pool_size)

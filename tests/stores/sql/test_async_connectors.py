@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Awaitable, Callable, Generator
+from inspect import signature
 from threading import Thread
 from types import ModuleType
 from typing import Final, cast
@@ -12,6 +13,7 @@ from typing import Final, cast
 import attrs
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.sql import async_connecting
 from curae_lifecycle.stores.sql.async_drivers import (
     AiosqliteConnection,
@@ -124,6 +126,30 @@ def test_asyncpg_connect_passes_timeouts_and_url_options(
     named = {"host": "db.example", "port": 5433, "database": "kept", "user": "ada"}
     settings = {"options": options}
     assert asked == [{**named, "password": "pw", "server_settings": settings}] * 2
+
+
+@pytest.mark.parametrize(
+    ("driver", "name"),
+    [
+        ("postgresql+asyncpg", "statement_cache_size"),
+        ("postgresql+asyncpg", "timeout"),
+        ("mariadb+asyncmy", "max_allowed_packet"),
+    ],
+)
+def test_number_of_a_url_reaches_the_driver_as_a_number(
+    monkeypatch: pytest.MonkeyPatch, driver: str, name: str
+) -> None:
+    module = importlib.import_module(driver.partition("+")[2])
+    known = signature(module.connect)
+    asked = record_connect(monkeypatch, module.__name__, Listening())
+    vars(module.connect)["__signature__"] = known
+    engine = create_engine_async(f"{driver}://ada:pw@db.example/kept?{name}=0")
+    run_async(connecting(engine.pool.connect))
+    assert asked[0][name] == 0
+    for wrong in ("soon", "-1", "1.5", "9" * 5_000):
+        with pytest.raises(ArgumentError) as raised:
+            create_engine_async(f"{driver}://ada:pw@db.example/kept?{name}={wrong}")
+        assert str(raised.value) == f"url: must be a URL whose {name} is a whole number"
 
 
 TWO_HOSTS: Final = (
