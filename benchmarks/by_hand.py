@@ -23,11 +23,12 @@ import attrs
 
 from curae_lifecycle.stores.sql.statement import (
     Dialect,
+    Rows,
     Statement,
     Value,
     combine_in_batches,
 )
-from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.stores.sql.store import Database
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

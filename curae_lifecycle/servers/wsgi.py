@@ -18,13 +18,10 @@ import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, cast
+from typing import cast
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Headers, Receive, Send
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
@@ -73,9 +70,7 @@ def _response_of(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, H
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
-    def start(
-        status: str, headers: list[tuple[str, str]], _: OptExcInfo | None = None, /
-    ) -> object:
+    def start(status: str, headers: list[tuple[str, str]], _: object = None, /) -> object:
         # An app may call this again with an error status; the last call counts.
         started.append((status, headers))
         return written.append

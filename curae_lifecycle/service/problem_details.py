@@ -22,6 +22,7 @@ from curae_lifecycle.service.json_schema import (
     TEXT,
     TIME,
     UUID,
+    Json,  # noqa: F401 - `Schema` names it in quotes
     Schema,
     enum_of,
     or_null,

@@ -19,8 +19,7 @@ from benchmarks.rates import (
     processor_ratio,
     processor_time,
 )
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 
 FAST = [
     Turn(requests=2000, seconds=1.0, server=0.5, database=0.2),

@@ -23,8 +23,7 @@ from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record, serve
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.testing.conformance import ApiKeyRequest, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.request import Request

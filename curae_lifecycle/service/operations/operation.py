@@ -233,21 +233,6 @@ class OperationContext:
         return self.new_ids_or_none
 
 
-@attrs.frozen
-class Example:
-    """An example of an operation's success, for the API's document and for tests.
-
-    Attributes:
-        title: The title of the example in the document.
-        operation: The operation.
-        snapshot: The values that are loaded for the operation.
-    """
-
-    title: str
-    operation: Operation
-    snapshot: Snapshot = attrs.field(factory=Snapshot)
-
-
 class Operation(ABC):
     """The base class of operations: a parsed request, and the rules that decide it.
 
@@ -317,6 +302,21 @@ class Operation(ABC):
             else:
                 values.append(_fingerprint_text(name, value))
         return values
+
+
+@attrs.frozen
+class Example:
+    """An example of an operation's success, for the API's document and for tests.
+
+    Attributes:
+        title: The title of the example in the document.
+        operation: The operation.
+        snapshot: The values that are loaded for the operation.
+    """
+
+    title: str
+    operation: Operation
+    snapshot: Snapshot = attrs.field(factory=Snapshot)
 
 
 _MARK: Final = "\0"

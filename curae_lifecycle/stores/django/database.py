@@ -29,8 +29,7 @@ from curae_lifecycle.stores.django.socket_watchdog import WATCHDOG
 from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, to_store_error
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, GRACE
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement, combine_in_batches
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 """The Django setting that holds the key of the database in DATABASES; by default `default`."""

@@ -15,6 +15,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import attrs
+import sqlalchemy as sa
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.sql.async_drivers import (
@@ -35,8 +36,6 @@ from curae_lifecycle.stores.sql.session_settings import (
 
 if TYPE_CHECKING:
     from threading import Thread
-
-    import sqlalchemy as sa
 
 
 class _Module(Protocol):

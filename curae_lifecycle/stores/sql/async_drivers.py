@@ -21,8 +21,7 @@ from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.sql.failures import is_transient
 from curae_lifecycle.stores.sql.pool import Closable, duplicate_socket, wait_for_server
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection

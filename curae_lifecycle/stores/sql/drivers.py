@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from curae_lifecycle.stores.sql.pool import duplicate_socket
 from curae_lifecycle.stores.sql.replication import CONFIRM
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.postgresql import BoundedConnection

@@ -38,8 +38,7 @@ from curae_lifecycle.stores.sql.failures import (
     reason,
     to_store_error,
 )
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement, combine_in_batches
 from curae_lifecycle.stores.wiring import is_async_engine
 
 __all__ = ["AsyncSqlDatabase", "SqlDatabase", "create_engine", "create_engine_async"]

@@ -14,6 +14,9 @@ from typing import Final, NamedTuple
 Value = str | int | None
 """A value for a `?` of a statement."""
 
+Rows = Sequence[Sequence[object]]
+"""The rows of a query's result, each a sequence of the values of its columns."""
+
 TEXT_CACHE_SIZE: Final = 1024
 """The number of converted texts that are cached."""
 

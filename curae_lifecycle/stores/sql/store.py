@@ -37,10 +37,11 @@ from curae_lifecycle.stores.sql.charging import (
 from curae_lifecycle.stores.sql.purging import purge_database
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.stores.sql.transactions import (
     AsyncTransactions,
     BlockingTransactions,
+    Transactions,
     run_until_committed,
 )
 from curae_lifecycle.stores.sweeping import BATCH_POLICY
@@ -50,37 +51,15 @@ CALLER_CACHE_SIZE: Final = 10_000
 """The number of callers that a store caches."""
 
 
-Rows = Sequence[Sequence[object]]
-"""The rows of a query's result, each a sequence of the values of its columns."""
-
-
-class Database(Protocol):
+class Database(Transactions, Protocol):
     """A blocking database that runs statements.
 
     Every method raises `StoreUnavailableError` for a transient failure, such as a lock that was not
     free in time, a deadlock or a lost connection.
     """
 
-    @property
-    def dialect(self) -> Dialect:
-        """The database's dialect."""
-        ...
-
-    def rows(self, statement: Statement) -> Rows:
-        """Run one statement as a separate transaction and return its rows."""
-        ...
-
     def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run DDL statements, in one transaction if the database supports that."""
-        ...
-
-    def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction.
-
-        Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
-        """
         ...
 
 

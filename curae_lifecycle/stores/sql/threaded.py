@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import Database
 from curae_lifecycle.stores.wiring import check_database
 
 

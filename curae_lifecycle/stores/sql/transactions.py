@@ -9,18 +9,37 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.retry import Retrier
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-
-if TYPE_CHECKING:
-    from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 
 _Result = TypeVar("_Result")
+
+
+class Transactions(Protocol):
+    """The part of a `Database` that a purge and an outbox worker need."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's dialect."""
+        ...
+
+    def rows(self, statement: Statement) -> Rows:
+        """Run one statement as a separate transaction and return its rows."""
+        ...
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in one transaction.
+
+        Returns:
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+        """
+        ...
 
 
 class AsyncTransactions(Protocol):
@@ -54,7 +73,7 @@ class BlockingTransactions:
         database: The blocking database.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Transactions) -> None:
         self._database = database
 
     @property

@@ -27,8 +27,7 @@ from curae_lifecycle.stores.sql.clock import SQLITE_CLOCK
 from curae_lifecycle.stores.sql.delivery_settings import DEFAULT_DELIVERY_SETTINGS
 from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.schema import create_table_statements
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.stores.sql.storing import commit_statements
 from curae_lifecycle.testing.simulation.summary import RuleBrokenError
 

@@ -33,19 +33,24 @@ from curae_lifecycle.testing.strategies.values import START
 _BOUND_STATES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
 
 
-@st.composite
 def bindings(
-    draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
-) -> LimitedAccountAppBinding:
+    coordinate: Coordinate | None = None, state: AccountState | None = None
+) -> st.SearchStrategy[LimitedAccountAppBinding]:
     """Draw bindings of generation 0 to 4; none is UNLINKED, since that state means no binding.
 
     Those of generation 0 have no user: their coordinate was tombstoned before any user was bound.
 
     Args:
-        draw: Passed by Hypothesis; callers leave it out.
         coordinate: The coordinate of the bindings; `None` draws one.
         state: The state of the bindings: LIMITED, ACTIVE or TOMBSTONED; `None` draws one of these.
     """
+    return _bindings(coordinate, state)
+
+
+@st.composite
+def _bindings(
+    draw: st.DrawFn, coordinate: Coordinate | None, state: AccountState | None
+) -> LimitedAccountAppBinding:
     coordinate = draw(values.coordinates()) if coordinate is None else coordinate
     state = draw(st.sampled_from(_BOUND_STATES)) if state is None else state
     tombstoned = state is AccountState.TOMBSTONED
@@ -86,8 +91,7 @@ def _binding_of(answer: BindingTransition) -> LimitedAccountAppBinding:
     return expect_done(LimitedAccountAppBinding, answer)
 
 
-@st.composite
-def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
+def sessions(path: EntryPath | None = None) -> st.SearchStrategy[CuraeConnectSession]:
     """Draw connect sessions with a hand-off in every state that the entry path allows.
 
     - `EXISTING_ACTIVE_HANDOFF` (Path A): the hand-off was complete when the session was created.
@@ -95,9 +99,13 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
     - `SILENT_LIMITED` (Path C): no hand-off is required.
 
     Args:
-        draw: Passed by Hypothesis; callers leave it out.
         path: The entry path of the sessions; `None` draws one.
     """
+    return _sessions(path)
+
+
+@st.composite
+def _sessions(draw: st.DrawFn, path: EntryPath | None) -> CuraeConnectSession:
     coordinate = draw(values.coordinates())
     path = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None

@@ -61,14 +61,17 @@ def attempts() -> st.SearchStrategy[Attempt]:
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
-@st.composite
-def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
+def records_in_standing(standing: RecordStanding) -> st.SearchStrategy[tuple[Record, datetime]]:
     """Draw a record, and an instant at which the record has a given standing.
 
     Args:
-        draw: Passed by Hypothesis; callers leave it out.
         standing: The standing; for ABSENT, the record's retention of 24 hours has ended.
     """
+    return _records_in_standing(standing)
+
+
+@st.composite
+def _records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
     attempt = draw(attempts())
     lost_lease = draw(st.sampled_from(idempotency.LostLeaseAction))
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:

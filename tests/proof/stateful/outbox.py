@@ -30,8 +30,7 @@ from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.sql import outbox_statements, outbox_worker
 from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.schema import create_table_statements
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.stores.sql.storing import commit_statements
 
 SHIPPING: Final = DeliverySettings(batch=3, lease=60.0, attempts=2, pause=5.0, longest_pause=8.0)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import attrs
 
 from curae_lifecycle.stores.sql.clock import NOW_SQL
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from tests.support.sql.databases import Clocked
 
 

@@ -26,8 +26,8 @@ from curae_lifecycle.stores.outbox import Delivery, coordinate_subject
 from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Rows, Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from tests.stores.sql.expiring import EXPIRING_TABLES, put_row
 from tests.stores.sql.kinds import Async, Blocking, Kind
 from tests.stores.sql.posting import post

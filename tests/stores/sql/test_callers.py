@@ -22,8 +22,8 @@ from curae_lifecycle.stores.sql.callers import (
     removal_statement,
 )
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.web.request import Request
 from tests.support.asking import MINT

@@ -33,8 +33,8 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.replication import CONFIRM
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from curae_lifecycle.testing.conformance.store_kit import check_store
 from curae_lifecycle.web.request import Request

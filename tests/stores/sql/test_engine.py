@@ -30,8 +30,7 @@ from curae_lifecycle.stores.sql.engine import (
 )
 from curae_lifecycle.stores.sql.engine_factory import COUNTED, AsyncEngine, bounds_of
 from curae_lifecycle.stores.sql.pool import AsyncPool
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from tests.stores.sql.fake_psycopg import FakeCursor, FakePgconn, FakePsycopg
 from tests.support.serving import run_async
 

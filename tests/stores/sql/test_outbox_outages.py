@@ -15,8 +15,8 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.posting import left, pass_time, post
 from tests.support.outages import DOWN_SECONDS, FAILED, PAUSES, Outage

@@ -27,8 +27,8 @@ from curae_lifecycle.stores.sql.outbox_statements import (
     mark_expired_dead_statements,
 )
 from curae_lifecycle.stores.sql.outbox_worker import Outbox
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.stores.sql.statement import Rows, Statement
+from curae_lifecycle.stores.sql.store import Database
 from tests.stores.sql.posting import database, left, pass_time, post, raising, url
 from tests.support.sql.databases import Forwarding
 

@@ -13,8 +13,8 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
+from curae_lifecycle.stores.sql.statement import Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.posting import database, left, post, url
 

@@ -23,8 +23,8 @@ from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.sql import purging, storing
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.storing import EARLIEST
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.formats import VALUES

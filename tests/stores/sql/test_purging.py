@@ -27,8 +27,8 @@ from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_PO
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.expiring import EXPIRING_TABLES, put_row
 from tests.support.chains import store_chain

@@ -29,8 +29,8 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.replication import Replication
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import Database, SqlStore
 from tests.stores.sql.fake_psycopg import FakeNotice
 from tests.support.databases.postgres import cluster, database
 from tests.support.django_project import database as django

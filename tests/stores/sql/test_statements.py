@@ -43,11 +43,12 @@ from curae_lifecycle.stores.sql.schema import (
 )
 from curae_lifecycle.stores.sql.statement import (
     Dialect,
+    Rows,
     Statement,
     combine,
     combine_in_batches,
 )
-from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.stores.sql.store import SqlStore
 from tests.stores.sql.races import content
 from tests.support.paths import ROOT
 from tests.support.patiently import PATIENCE, PATIENT

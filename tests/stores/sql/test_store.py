@@ -23,8 +23,8 @@ from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.schema import create_table_statements
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.sql.works import FIRST, minted

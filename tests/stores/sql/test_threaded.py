@@ -7,8 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 
 ASKED = Statement("SELECT ?", (1,))

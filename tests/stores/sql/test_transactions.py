@@ -11,8 +11,7 @@ import pytest
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.retry import Retrier, RetryPolicy, RetryStats
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.stores.sql.transactions import run_until_committed
 
 POLICY = RetryPolicy(attempts=4, pause=1, longest_pause=3)

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
 from tests.support.strategies import START
 
 

@@ -15,8 +15,8 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.sql import loading, replication, storing
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
 from tests.support.wrong_stores import only_counts
 
 Ahead = Callable[[], int]
