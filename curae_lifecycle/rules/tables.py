@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from functools import partial
 from itertools import product
 from typing import Final, Generic, NoReturn, Self, TypeVar, cast
 
@@ -127,7 +128,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
     """
 
-    __slots__ = ("axes", "law", "name", "rows", "state")
+    __slots__ = ("_prefix", "axes", "law", "name", "rows", "state")
 
     def __init__(
         self,
@@ -158,8 +159,9 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         self.name: Final = name
         self.law: Final = law
         self.axes: Final = axes if isinstance(axes, tuple) else (axes,)
+        self._prefix: Final = prefix or name
         self.rows: Final = tuple(
-            attrs.evolve(row, rule=f"{prefix or name}.{row.name or _name_of(row)}") for row in rows
+            attrs.evolve(row, rule=f"{self._prefix}.{row.name or _name_of(row)}") for row in rows
         )
         self.state: Final = state
         super().__init__(cast("dict[Key, Row[Outcome]]", _cells(name, self.axes, self.rows)))
@@ -179,6 +181,11 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
     def __deepcopy__(self, _: object) -> Self:
         return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A pickled dict is loaded cell by cell, and a table is read-only: it is built again.
+        build = partial(type(self), prefix=self._prefix, state=self.state)
+        return build, (self.name, self.law, self.axes, *self.rows)
 
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
         """Yield the key and row of every cell, in the order of the axes; each key is a tuple."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import pickle
 import pkgutil
 import re
 from collections.abc import Callable
@@ -415,6 +416,17 @@ def every_table() -> list[AnyTable]:
 
 TABLES = every_table()
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+
+
+@each_table
+@pytest.mark.parametrize("protocol", [0, pickle.HIGHEST_PROTOCOL])
+def test_unpickled_table_equals_the_table(table: AnyTable, protocol: int) -> None:
+    again: object = pickle.loads(pickle.dumps(table, protocol))  # noqa: S301 - the bytes are from this test
+    assert isinstance(again, Table)
+    assert again == table
+    assert (again.name, again.law, again.axes) == (table.name, table.law, table.axes)
+    assert (again.rows, again.state) == (table.rows, table.state)
+    assert [row.rules for row in again.rows] == [row.rules for row in table.rows]
 
 
 def test_table_names_are_unique_in_the_whole_package() -> None:

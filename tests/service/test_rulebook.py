@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 
 import pytest
@@ -19,6 +20,11 @@ def test_find_rule_returns_none_unless_the_name_is_exact() -> None:
     assert (found.table.name, found.row.rule) == ("recovery", "recovery.expired.none")
     assert find_rule("recovery") is None
     assert find_rule("recovery.expired.never") is None
+
+
+def test_unpickled_rule_equals_the_rule_with_its_table() -> None:
+    found = find_rule("recovery.expired.none")
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - the bytes are from this test
 
 
 @pytest.mark.parametrize(
