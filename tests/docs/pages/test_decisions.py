@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import pytest
 
+from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
 from curae_lifecycle.rules.ratelimit import ExactLog
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
@@ -94,6 +95,13 @@ def anchors(text: str) -> set[str]:
 
 def test_decisions_page_has_each_rule_beyond_the_reference_once() -> None:
     assert faults(PAGE) == []
+
+
+def test_rules_page_names_the_problem_codes_of_the_platform() -> None:
+    sentence = re.search(r"Only ([^.]*) are \[P\]; the others are \[O\]", RULES)
+    assert sentence is not None
+    named = re.findall(r"`([A-Z_]+)`", sentence[1])
+    assert named == [code for code in ProblemCode if CATALOGUE[code].why.startswith("[P]")]
 
 
 def test_decisions_docs_have_the_expected_count_of_unique_titles() -> None:
