@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, tombstone
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, create
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -27,6 +28,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.factories import build, can_build
 from curae_lifecycle.testing.strategies import values
+from curae_lifecycle.testing.strategies.expect import expect_done
 from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, START, TICK
 
 
@@ -150,6 +152,8 @@ def apply_fact(
 ) -> Transition:
     """Apply a fact to one connection, and return the answer; no other connection changes.
 
+    The present era of the coordinate is the one under which the connection was made.
+
     Args:
         connection: The connection.
         fact: The fact about it.
@@ -164,9 +168,7 @@ def apply_fact(
             than five minutes after `now`.
     """
     following = () if successor is None else (successor,)
-    snapshot = Snapshot(
-        connection=connection, successor=successor, head=successor, following=following
-    )
+    snapshot = _snapshot(connection, following)
     answer = record_fact(fact, snapshot, now)
     match answer:
         case Done(changes, rules):
@@ -177,13 +179,38 @@ def apply_fact(
             return answer
 
 
+def _snapshot(connection: Connection, following: tuple[Connection, ...]) -> Snapshot:
+    successor, head = (following[0], following[-1]) if following else (None, None)
+    return Snapshot(
+        connection=connection,
+        successor=successor,
+        head=head,
+        following=following,
+        binding=_tombstoned_binding(connection),
+    )
+
+
+def _tombstoned_binding(connection: Connection) -> LimitedAccountAppBinding | None:
+    # The tombstone that began the connection's era is the last one of its coordinate.
+    identity = connection.identity
+    if identity.era is None:
+        return None
+    answer = tombstone(None, identity.coordinate, identity.era)
+    return expect_done(LimitedAccountAppBinding, answer)
+
+
 def _connections_after(changes: Changes) -> dict[ConnectionId, Connection]:
     writes = (write for write in changes.writes if isinstance(write, ConnectionWrite))
     return {write.after.id: write.after for write in writes}
 
 
-def new_connections() -> st.SearchStrategy[Connection]:
-    """Draw PENDING connections, created at `START` with a hand-off deadline half an hour later."""
+def new_connections(*, era: datetime | None = None) -> st.SearchStrategy[Connection]:
+    """Draw PENDING connections, created at `START` with a hand-off deadline half an hour later.
+
+    Args:
+        era: The era under which the connection is made, no later than `START`; `None` for no
+            tombstone before.
+    """
     return st.builds(
         create,
         id=values.connection_ids(),
@@ -191,7 +218,7 @@ def new_connections() -> st.SearchStrategy[Connection]:
         data_packages=values.data_packages(),
         now=st.just(START),
         next_action=st.just(values.next_action_at(START)),
-        era=st.none(),
+        era=st.just(era),
     )
 
 
@@ -208,20 +235,23 @@ def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact
 
 
 def connection_histories(
-    created: Connection | None = None, *, max_steps: int = 5
+    created: Connection | None = None, *, max_steps: int = 5, era: datetime | None = None
 ) -> st.SearchStrategy[ConnectionHistory]:
     """Draw a connection with its history, which holds facts but no reconnect.
 
     Args:
         created: The connection at the start of the history, created at `START`; `None` draws one.
         max_steps: The largest number of facts.
+        era: The era of a drawn connection, no later than `START`; `None` for no tombstone before.
     """
-    first = new_connections() if created is None else st.just(created)
+    first = new_connections(era=era) if created is None else st.just(created)
     move = st.tuples(values.offsets(), st.sampled_from(FACT_TEMPLATES))
     return st.builds(_play, first, st.lists(move, max_size=max_steps))
 
 
-def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
+def chains(
+    *, max_steps: int = 8, era: datetime | None = None
+) -> st.SearchStrategy[tuple[Connection, ...]]:
     """Draw chains: a connection and its successors, if any, oldest first.
 
     Each connection is as stored after all facts and reconnects of the chain. With six steps or
@@ -229,6 +259,8 @@ def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.
+        era: The era under which the connections are made, no later than `START`; `None` for no
+            tombstone before.
     """
     templates = st.sampled_from((*_RECONNECTS, *FACT_TEMPLATES))
     move = st.tuples(values.offsets(), templates, st.integers(0, 3))
@@ -238,14 +270,22 @@ def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
         lambda length: _LONGEST_CHAIN[:length]
     )
     moves = values.mostly(st.lists(move, max_size=max_steps), lapses)
-    return st.builds(_play_chain, new_connections(), moves)
+    return st.builds(_play_chain, new_connections(era=era), moves)
 
 
-def connections() -> st.SearchStrategy[Connection]:
-    """Draw connections, each after a history; some are the last connection of a chain."""
+def connections(*, era: datetime | None = None) -> st.SearchStrategy[Connection]:
+    """Draw connections, each after a history; some are the last connection of a chain.
+
+    A history has no tombstone. But under any era except `era`, each drawn connection is one that a
+    tombstone ended: pass that era to `standing` or `decide_access`.
+
+    Args:
+        era: The era under which the connections are made, no later than `START`; `None` for no
+            tombstone before.
+    """
     return st.one_of(
-        connection_histories().map(lambda history: history.connection),
-        chains().map(lambda chain: chain[-1]),
+        connection_histories(era=era).map(lambda history: history.connection),
+        chains(era=era).map(lambda chain: chain[-1]),
     )
 
 
@@ -280,7 +320,7 @@ def _reconnect(chain: list[Connection], index: int, now: datetime) -> None:
         chain[index],
         successor,
         now,
-        era=None,
+        era=chain[0].identity.era,
         id=new_id,
         next_action=action,
         head=chain[-1],
@@ -294,9 +334,8 @@ def _reconnect(chain: list[Connection], index: int, now: datetime) -> None:
 
 
 def _record(chain: list[Connection], index: int, template: FactTemplate, now: datetime) -> None:
-    connection, following = chain[index], tuple(chain[index + 1 :])
-    successor, head = (following[0], following[-1]) if following else (None, None)
-    snapshot = Snapshot(connection=connection, successor=successor, head=head, following=following)
+    connection = chain[index]
+    snapshot = _snapshot(connection, tuple(chain[index + 1 :]))
     answer = record_fact(template.fact(connection, now), snapshot, now)
     if isinstance(answer, Done):
         after = _connections_after(answer.value)

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import ConnectionId, parse_app_user_id, parse_uuid
@@ -155,6 +155,15 @@ def test_revoking_a_successor_leaves_its_predecessor_unchanged() -> None:
     assert answer.value is gone
 
 
+def test_apply_fact_judges_a_connection_under_its_own_era() -> None:
+    identity = attrs.evolve(pending().identity, era=START)
+    answer = draw.apply_fact(
+        attrs.evolve(pending(), identity=identity), Authorized(identity.id), START
+    )
+    assert isinstance(answer, Done)
+    assert (answer.value.status, answer.value.identity.era) == (Status.ACTIVE, START)
+
+
 # --- Connections ----------------------------------------------------------------------------
 
 
@@ -232,7 +241,7 @@ def test_connection_history_applies_its_facts_in_time_order() -> None:
 @pytest.mark.slow
 def test_drawn_chain_has_up_to_8_facts_and_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pending()
-    monkeypatch.setattr(connection, "new_connections", lambda: st.just(first))
+    monkeypatch.setattr(connection, "new_connections", lambda **_: st.just(first))
     monkeypatch.setattr(connection, "_play_chain", lambda *played: played)
     drawn: list[object] = [*drawn_examples(draw.chains(), count=110)]
     lengths, places, kinds = set[int](), set[int](), set[object]()
@@ -287,11 +296,21 @@ def test_drawn_connections_are_valid_and_include_successors() -> None:
     assert changed.status is not Status.PENDING or changed.identity.predecessor_id
 
 
+@pytest.mark.slow
+def test_connections_of_an_era_are_over_under_another_era() -> None:
+    last = START + 3 * HOUR
+    drawn = drawn_examples(draw.connections(era=START), count=100)
+    assert {each.identity.era for each in drawn} == {START}
+    assert {standing(each, last, era=START) for each in drawn} >= {Standing.ACTIVE, Standing.LAPSED}
+    assert {standing(each, last, era=last) for each in drawn} == {Standing.REVOKED}
+    assert any(each.identity.position > 1 for each in drawn)
+
+
 def test_drawn_connection_is_the_last_of_its_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = play_chain(*((number * HALF_HOUR, RECONNECT, 0) for number in range(1, 4)))
     history = play((MINUTE, AUTHORIZE))
-    monkeypatch.setattr(connection, "chains", lambda: st.just(chain))
-    monkeypatch.setattr(connection, "connection_histories", lambda: st.just(history))
+    monkeypatch.setattr(connection, "chains", lambda **_: st.just(chain))
+    monkeypatch.setattr(connection, "connection_histories", lambda **_: st.just(history))
     drawn = drawn_examples(draw.connections(), count=10)
     assert sorted(each.version for each in drawn) == [1, 2]
     assert {each.id for each in drawn} == {chain[-1].id, history.created.id}
