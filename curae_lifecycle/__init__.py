@@ -1,7 +1,8 @@
 """The lifecycle of patient-data connections, as pure rules.
 
-Most servers use only the names below. Import them from here. For help on
-one of them, use help(curae_lifecycle.serve). The subpackages hold the rest.
+Most servers use only the names below. Import them from here, by name: each
+is loaded at its first use, and `import *` loads none. For help on one of
+them, use help(curae_lifecycle.serve). The subpackages hold the rest.
 
 Requests
     `serve` answers a `Request` with a `Response`: it loads, decides and
