@@ -72,17 +72,19 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
         limit: The largest number of messages to select for each case.
     """
     now = f"(SELECT {NOW_SQL[dialect]})"
+    is_postgresql = dialect is Dialect.POSTGRESQL
     parts = (
-        "due_at = 0 {first} ORDER BY id",
+        _UNTRIED_ON_POSTGRESQL if is_postgresql else "due_at = 0 {first} ORDER BY id",
         f"due_at > 0 AND due_at <= {now} {{first}} ORDER BY due_at, id",
-        f"due_at > {now} AND waits_from > {now} {{first}} ORDER BY waits_from",
+        f"{_DUE_AT} > {now} AND waits_from > {now} {{first}} ORDER BY waits_from",
     )
+    first = _IS_FIRST_ON_POSTGRESQL if is_postgresql else _IS_FIRST
     clock = now_values(dialect)
     return Statement(
         " UNION ALL ".join(
             [
                 f"SELECT * FROM (SELECT id, due_at, attempts, claim, subject FROM curae_outbox AS later "
-                f"WHERE {part.format(first=_IS_FIRST)} LIMIT ?) AS part_{number}"
+                f"WHERE {part.format(first=first)} LIMIT ?) AS part_{number}"
                 for number, part in enumerate(parts)
             ]
         ),
@@ -95,6 +97,25 @@ _IS_FIRST: Final = (
     "earlier.subject = later.subject AND earlier.id < later.id "
     "AND earlier.due_at IS NOT NULL)"
 )
+
+_UNTRIED_ON_POSTGRESQL: Final = "due_at <= 0 {first} ORDER BY due_at, id"
+"""The condition and order of messages that were never tried; only the index on `due_at` serves both.
+
+PostgreSQL takes an outbox that was last analyzed while it was empty for one row, however many
+messages or deleted rows it has now. By that estimate, a plan that reads every row for each due message
+costs as little as any other. So each search leaves PostgreSQL one index to choose from.
+"""
+
+_IS_FIRST_ON_POSTGRESQL: Final = (
+    "AND NOT EXISTS (SELECT 1 FROM curae_outbox AS earlier WHERE "
+    "earlier.subject >= later.subject "
+    "AND (earlier.subject, earlier.id) < (later.subject, later.id) "
+    "AND earlier.due_at + 0 IS NOT NULL ORDER BY earlier.subject, earlier.id OFFSET 0)"
+)
+"""The same condition as `_IS_FIRST`; only the index on `subject` and `id` serves its order.
+
+`OFFSET 0` keeps PostgreSQL from a join, which may compare all messages with each other.
+"""
 
 
 def due_messages(rows: Iterable[Sequence[object]], limit: int) -> list[Due]:
@@ -145,7 +166,7 @@ def mark_expired_dead_statements(dialect: Dialect, due: Due) -> list[Statement]:
 
 
 _DUE_AT: Final = "due_at + 0"
-"""`due_at`, so that no index on it is used; the statement finds its rows by number or subject.
+"""`due_at`, so that no index on it is used; the statement finds its rows by another column.
 
 While a transaction is open elsewhere, such as that of a dump, PostgreSQL and MariaDB keep all rows
 that were delivered meanwhile. A search of that index would read each of them.

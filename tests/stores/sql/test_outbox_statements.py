@@ -25,7 +25,7 @@ NAMES: Final = {"curae_outbox", "earlier", "later", "part_0", "part_1", "part_2"
 }
 KEYWORDS: Final = {
     *("SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "EXISTS", "IS", "NULL"),
-    *("IN", "AS", "UNION", "ALL", "ORDER", "BY", "LIMIT", "COUNT", "MIN"),
+    *("IN", "AS", "UNION", "ALL", "ORDER", "BY", "LIMIT", "OFFSET", "COUNT", "MIN"),
     *("CASE", "WHEN", "THEN", "ELSE", "END", "UPDATE", "SET", "DELETE", "NOW"),
 }
 DELIVERY: Final = Delivery(number=7, attempt=2, kind="k", subject="s", document={})
