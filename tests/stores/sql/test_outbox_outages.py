@@ -1,4 +1,4 @@
-"""Tests of an outbox worker whose handler or database is down for half a second."""
+"""Tests of an outbox worker whose handler or database is down for a time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from typing import Literal
 
 import attrs
 import pytest
+import sqlalchemy as sa
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
-from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
-from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.lab.failover.pair import DATABASE, Pair, pair
 from tests.stores.sql.posting import left, pass_time, post
 from tests.support.outages import DOWN_SECONDS, FAILED, PAUSES, Outage
 from tests.support.serving import FakeTime, fake_time
@@ -142,3 +150,57 @@ def test_async_outbox_database_down_for_a_while_delivers_once(
     asyncio.run(worker.run(handle, stop))
     assert (outage.failed, outage.succeeded, time.pauses) == (4, 4, POLLS)
     assert (handled, left(database)) == ([1], 0)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("wanted", ["primary", "read-write"])
+def test_async_outbox_worker_outlives_a_time_without_a_primary(
+    wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pair(is_synchronous=False) as servers:
+        hosts = [f"{each.directory / 'door'}:5432" for each in (servers.primary, servers.standby)]
+        url = servers.primary.url.set(
+            drivername="postgresql+asyncpg",
+            database=DATABASE,
+            query={"host": hosts, "target_session_attrs": wanted},
+        )
+        asyncio.run(
+            deliver_across_failover(url.render_as_string(hide_password=False), servers, caplog)
+        )
+
+
+async def deliver_across_failover(
+    url: str, servers: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deliver a message of the primary, and one of its standby after a time as a standby."""
+    engine = create_engine_async(url)
+    await AsyncSqlStore(AsyncSqlDatabase(engine)).create_tables()
+    stop, delivered = asyncio.Event(), asyncio.Queue[str]()
+
+    async def handle(delivery: Delivery) -> None:
+        await delivered.put(delivery.subject)
+
+    worker = AsyncOutbox(AsyncSqlDatabase(engine), DeliverySettings(poll_seconds=0.01))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(worker.run(handle, stop))
+        await asyncio.to_thread(post_on, servers.primary.url, "before")
+        assert await delivered.get() == key_of("before")
+        await asyncio.to_thread(servers.primary.stop)
+        while len(caplog.messages) < 5:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        # The last host of the URL, the standby, was reached and is not the primary.
+        assert caplog.messages[-1].endswith("no connection (ConnectionError of postgresql)")
+        await asyncio.to_thread(servers.standby.run, "pg_ctl", "--wait", "promote")
+        await asyncio.to_thread(post_on, servers.standby.url, "after")
+        # The new primary may still hold the first message, whose deletion it had not yet received.
+        while await delivered.get() != key_of("after"):
+            pass
+        stop.set()
+    await engine.dispose()
+
+
+def post_on(server: sa.URL, subject: str) -> None:
+    engine = create_engine(server.set(database=DATABASE).render_as_string(hide_password=False))
+    post(SqlDatabase(engine), subject)
+    engine.dispose()
