@@ -99,11 +99,11 @@ _IS_FIRST: Final = (
 )
 
 _UNTRIED_ON_POSTGRESQL: Final = "due_at <= 0 {first} ORDER BY due_at, id"
-"""The condition and order of messages that were never tried; only the index on `due_at` serves both.
+"""The condition and order of untried messages; only the index on `due_at` serves them.
 
 PostgreSQL takes an outbox that was last analyzed while it was empty for one row, however many
-messages or deleted rows it has now. By that estimate, a plan that reads every row for each due message
-costs as little as any other. So each search leaves PostgreSQL one index to choose from.
+messages or deleted rows it has now. By that estimate, a plan that reads every row for each due
+message costs as little as any other. So each search leaves PostgreSQL one index to choose from.
 """
 
 _IS_FIRST_ON_POSTGRESQL: Final = (
