@@ -22,7 +22,7 @@ from curae_lifecycle.service.json_schema import (
     TEXT,
     TIME,
     UUID,
-    Json,  # noqa: F401 - `Schema` names it in quotes
+    Json,
     Schema,
     enum_of,
     or_null,
@@ -40,7 +40,8 @@ class Detail:
     """
 
     meaning: str
-    schema: Schema
+    # Not `Schema`: with that alias `typing.get_type_hints` fails.
+    schema: dict[str, Json]
     example: DetailValue
 
 
