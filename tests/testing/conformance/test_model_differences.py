@@ -201,12 +201,18 @@ def test_repeated_read_may_get_another_response(compare: Compare) -> None:
     compare(("get", 0), ("app-revoke", 0), ("again", 1))
 
 
-def test_retry_sent_as_a_new_request_may_get_other_headers(compare: Compare) -> None:
+def test_retry_sent_as_a_new_request_must_get_the_first_response(compare: Compare) -> None:
     # App 2 uses the key of app 1 anew, and then retries with a request that it built anew.
-    steps = ("reuse", 1), ("reuse", 1), ("create", 0), ("again", 1)
+    steps = ("reuse", 1), ("reuse", 1)
+    assert len({*compare(*steps).lines[1:]}) == 1
     served = Served(change=with_header(3, "X-Name", "value"))
-    compare(*steps[:2], served=served)
-    assert served.lines[1] == served.lines[2]
+    what, _ = failure(compare, *steps, served=served)
+    assert what == "the retry got 201, which differs from the first response"
+
+
+def test_retry_is_compared_with_the_request_that_used_the_key(compare: Compare) -> None:
+    # The first reuse is refused. A day later an equal one creates, and the first is sent again.
+    compare(("create", 0), ("reuse", 0), ("pass_time", 5), ("reuse", 0), ("again", 1))
 
 
 # --- The log -------------------------------------------------------------------------------------
