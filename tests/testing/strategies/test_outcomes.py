@@ -314,7 +314,6 @@ def test_drawn_replay_has_the_stored_response() -> None:
     assert {type(each.response) for each in replays} == {Response, ResponseReference}
 
 
-@pytest.mark.slow
 def test_drawn_lost_lease_has_a_record_in_state_forgotten() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)

@@ -74,7 +74,6 @@ def test_strategies_draw_every_binding_state_and_generation(
     assert bound.state is wanted
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("wanted", EntryPath)
 def test_strategies_draw_every_entry_path(wanted: EntryPath) -> None:
     assert among(draw.sessions, lambda session: session.path is wanted).path is wanted
@@ -267,7 +266,6 @@ def test_strategies_draw_every_outcome_of_a_transition(wanted: type[object]) -> 
     assert isinstance(among(draw.transitions, lambda each: isinstance(each, wanted)), wanted)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [Minted, Reissued])
 def test_strategies_draw_every_recovery_of_a_connection(wanted: type[object]) -> None:
     assert isinstance(among(draw.recoveries, lambda each: isinstance(each, wanted)), wanted)

@@ -216,7 +216,6 @@ def strategy_of(registered: dict[object, object], kind: type[Drawn]) -> st.Searc
     return cast("st.SearchStrategy[Drawn]", strategy)
 
 
-@pytest.mark.slow
 def test_every_registration_is_a_type_with_a_strategy(registered: dict[object, object]) -> None:
     functions = {registered.pop(Done), registered.pop(Ignored)}
     assert functions == {registry._done, registry._ignored}
