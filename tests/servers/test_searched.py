@@ -166,7 +166,7 @@ def wrong(ask: Watched) -> None:
 def failing(ask: Watched, engine: sa.Engine, url: str) -> None:
     """Send requests that fail: locks, connections, tables, programs, pages."""
     create = request("create", key=key_of("failing"), user="ada-of-the-hill")
-    with hasty(ask, url), locked(url):
+    with short_timeouts(ask, url), locked(url):
         ask(create, "the store cannot be used now")
         ask(attrs.evolve(create, method="POST"), "gave up after attempt")
     if engine.dialect.name == "postgresql":
@@ -208,7 +208,7 @@ def broken_page(_: Request) -> Response | None:
 
 
 @contextmanager
-def hasty(ask: Watched, url: str) -> Iterator[None]:
+def short_timeouts(ask: Watched, url: str) -> Iterator[None]:
     """Use short timeouts within the block."""
     patient, engine = ask.store, create_engine(url, timeout=0.1)
     ask.store, ask.patience = SqlStore(SqlDatabase(engine)), SHORT

@@ -62,7 +62,7 @@ def on(url: str, *, wait: float = PATIENCE, pool_size: int = 10) -> Iterator[Sql
 
 
 @contextmanager
-def hasty(url: str, wait: float = SHORT) -> Iterator[SqlDatabase]:
+def short_timeout_database(url: str, wait: float = SHORT) -> Iterator[SqlDatabase]:
     """Yield the same database with a short server-side timeout."""
     with pytest.MonkeyPatch.context() as patched:
         # The server must time out first, even if it pauses.
@@ -75,7 +75,7 @@ def hasty(url: str, wait: float = SHORT) -> Iterator[SqlDatabase]:
 
 
 @contextmanager
-def somebody(url: str) -> Iterator[Callable[[str], object]]:
+def other_application(url: str) -> Iterator[Callable[[str], object]]:
     """Yield a function that runs statements as another application."""
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -102,7 +102,11 @@ def test_update_that_changes_no_row_rolls_back_the_commit(url: str) -> None:
 def test_lock_timeout_raises_store_unchanged_then_retry_succeeds(url: str) -> None:
     # On PostgreSQL the statement's own timeout must not come first, even if the server pauses.
     wait = 2.0 if url.startswith("postgresql") else SHORT
-    with on(url) as database, hasty(url, wait) as waits, somebody(url) as runs:
+    with (
+        on(url) as database,
+        short_timeout_database(url, wait) as waits,
+        other_application(url) as runs,
+    ):
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
         # The error says that nothing was stored, and that a lock was not free.
@@ -143,7 +147,7 @@ def server_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.slow
 def test_slow_statement_is_aborted_by_the_server(server_url: str) -> None:
-    with hasty(server_url) as database:
+    with short_timeout_database(server_url) as database:
         with pytest.raises(StoreUnavailableError, match=r"code (57014|1969)"):
             database.rows(SLOW[database.dialect])
         assert patiently.run(lambda: database.rows(ONE), SHORT)
@@ -151,7 +155,7 @@ def test_slow_statement_is_aborted_by_the_server(server_url: str) -> None:
 
 @pytest.mark.slow
 def test_deadlock_raises_unavailable_and_a_retry_succeeds(server_url: str) -> None:
-    with on(server_url, wait=20) as database, somebody(server_url) as runs:
+    with on(server_url, wait=20) as database, other_application(server_url) as runs:
         assert database.run_transaction([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
         if database.dialect is Dialect.POSTGRESQL:
             # The side that detects the deadlock first is rolled back; this one waits longer.
@@ -177,7 +181,7 @@ def test_postgresql_serialization_failure_is_a_commit_conflict(
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
     with (
         on(f"{postgres_url}&options={option}", wait=20) as database,
-        somebody(postgres_url) as runs,
+        other_application(postgres_url) as runs,
     ):
         runs("BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
@@ -204,7 +208,7 @@ def test_connection_lost_during_a_statement_is_replaced(postgres_url: str) -> No
 
 
 def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str) -> None:
-    with on(postgres_url) as database, somebody(postgres_url) as runs:
+    with on(postgres_url) as database, other_application(postgres_url) as runs:
         for each in [database._engine.raw_connection() for _ in range(4)]:
             each.close()
         pool = database._engine.pool
@@ -302,8 +306,8 @@ def test_sql_store_logs_hold_no_values_keys_or_urls(
 ) -> None:
     with (
         on(url) as database,
-        hasty(url) as waits,
-        somebody(url) as runs,
+        short_timeout_database(url) as waits,
+        other_application(url) as runs,
         caplog.at_level(logging.DEBUG),
     ):
         store, once = SqlStore(database), RetryPolicy(attempts=1, seconds=PATIENCE)
