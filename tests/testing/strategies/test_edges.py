@@ -306,18 +306,9 @@ WITHOUT_EDGES: Final[dict[str, tuple[str, ...]]] = {
     OUTCOMES: (
         *("access_decisions", "admissions", "connection_views", "denials", "done_facts"),
         *("done_transitions", "effects", "grants", "ignored_facts", "ignored_transitions"),
-        *(
-            "initiations",
-            "landings",
-            "limit_refusals",
-            "lost_leases",
-            "minted",
-            "outbox_events",
-            "rate_keys",
-            "recoveries",
-        ),
-        *("refused_transitions", "reissued", "replays", "replies", "transitions"),
-        *("trigger_previews", "values_from_traffic", "writes"),
+        *("initiations", "landings", "limit_refusals", "lost_leases", "minted", "outbox_events"),
+        *("rate_keys", "recoveries", "refused_transitions", "reissued", "replays", "replies"),
+        *("transitions", "trigger_previews", "values_from_traffic", "writes"),
     ),
     UNSOUND: ("broken_arguments", "broken_documents", "broken_logs", "broken_requests"),
     NO_STRATEGY: (
