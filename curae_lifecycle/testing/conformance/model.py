@@ -320,8 +320,7 @@ class _Comparison:
         response = {"status": theirs.status, "body": body}
         self._log(request=self._describe(sender, request), response=response)
         sent = self.sent if ours.replayed else []
-        # The key may have been used by an equal request that was built anew. Requests of two apps
-        # differ by their API keys.
+        # An equal request, built anew, may have used the key. Those of two apps are never equal.
         earlier = [answer for _, each, answer in sent if each == request]
         if earlier and lasting(theirs, self.kit.varying) != lasting(earlier[-1], self.kit.varying):
             got = client.in_short(theirs)
