@@ -31,6 +31,9 @@ settings.register_profile("curae", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")
 
+# argparse translates its texts, and would look for the files of a language in each run of a command.
+os.environ["LANGUAGE"] = "C"
+
 
 LEFT_OUT: Final = " or postgres or slow)"
 """The end of the default expression of markers."""

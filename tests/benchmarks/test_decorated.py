@@ -45,7 +45,7 @@ def test_source_to_mutate_keeps_only_hypothesis_given_decorators() -> None:
     assert kept == ["@given(st.none())"]
 
 
-def test_conformance_check_has_its_undecorated_function_as_steps() -> None:
+def test_conformance_check_steps_is_its_undecorated_function() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 

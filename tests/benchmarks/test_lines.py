@@ -42,7 +42,7 @@ def test_one_key_benchmark_line_divides_rates_by_unlimited_rate() -> None:
     ]
 
 
-def test_noisy_tenant_line_divides_p99_and_rate_by_other_setups() -> None:
+def test_noisy_tenant_line_has_its_ratios_to_three_other_setups() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line

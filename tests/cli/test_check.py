@@ -52,7 +52,9 @@ def wrong(name: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_a_correct_store_exits_0_without_findings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
     kit, replays, races, lapsed, three_way, trios, outbox, *worlds, last = (
         capsys.readouterr().out.splitlines()
@@ -148,7 +150,7 @@ def test_check_races_exits_1_if_outbox_and_commits_differ(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
-def test_races_report_each_store_that_ignores_a_facts_page(name: str) -> None:
+def test_races_report_each_store_ignoring_a_facts_hosted_page(name: str) -> None:
     kind = getattr(wrong_stores, name)
     failed = {each.check for each in check_store(kind(), only=PAGES).failed}
     found = {
@@ -168,13 +170,14 @@ def test_races_report_each_store_that_ignores_a_facts_page(name: str) -> None:
     ("name", "part"),
     [(BY_THREE, "kit"), ("MovesNoPage", "kit"), *((name, "simulation") for name in FOUND_BY)],
 )
-def test_kit_or_simulation_exits_1_only_for_bugs_it_should_find(name: str, part: str) -> None:
+def test_kit_or_simulation_exits_1_only_for_its_listed_bugs(name: str, part: str) -> None:
     # The tests above show what the races find, and the kit by its checks of pages and replays. The
     # first seed finds each store that a simulation finds.
     status = main(["check", wrong(name), "--only", part, "--seeds", "1"])
     assert status == (part in FOUND_BY[name])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small")
 def test_check_groups_equal_findings_and_counts_hidden_groups(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -380,7 +383,7 @@ def test_check_with_a_bad_option_exits_2(options: list[str]) -> None:
     assert stopped.value.code == 2
 
 
-def test_each_broken_store_class_has_check_parts_that_find_it() -> None:
+def test_races_are_listed_as_finding_every_broken_store_class() -> None:
     text = (ROOT / "tests/support/wrong_stores.py").read_text(encoding="utf-8")
     assert re.findall(r"^class (\w+)", text, re.MULTILINE) == [*FOUND_BY]
     assert all("races" in parts for parts in FOUND_BY.values())

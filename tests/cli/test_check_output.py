@@ -59,7 +59,7 @@ def bar(name: str, *parts: int) -> str:
 # --- The kit ----------------------------------------------------------------------------------
 
 
-def test_check_prints_kit_results_in_title_detail_and_rule_style(
+def test_check_prints_kit_counts_not_run_and_first_five_failures(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(7)])

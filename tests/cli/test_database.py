@@ -72,7 +72,7 @@ def test_database_subcommand_without_url_exits_2_with_its_usage(act: str, comman
 
 
 @pytest.mark.parametrize("url", ["oracle://user:a-secret@host/name", "user:a-secret@host"])
-def test_url_of_no_known_database_exits_2_without_its_password(
+def test_unknown_database_url_exits_2_and_hides_its_password(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = purge_error(2, capsys, "--database", url)
@@ -166,7 +166,7 @@ def test_refused_connection_exits_1_with_the_drivers_reason(
 # --- The command ------------------------------------------------------------------------------
 
 
-def test_database_purge_says_which_values_it_deletes(
+def test_purge_prints_that_it_deleted_expired_and_erased_values(
     platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["database", "purge", "--database", platform.url]) == 0

@@ -24,6 +24,7 @@ def test_openapi_or_asyncapi_output_equals_the_committed_file(
     assert document_text(command) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_document_is_written_into_a_new_folder(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -71,7 +72,7 @@ def test_missing_document_is_reported_as_stale(
 @pytest.mark.parametrize(
     ("name", "why"), [("", "Is a directory"), ("x" * 300, "File name too long")]
 )
-def test_check_of_a_path_that_no_file_can_have_says_why(
+def test_check_of_a_folder_or_too_long_path_exits_2_and_says_why(
     name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / name

@@ -48,7 +48,7 @@ def test_wrong_instant_exits_2_and_names_the_option(command: Command) -> None:
     assert "error: --ends-since: INSTANT: must be " in error
 
 
-def test_line_that_is_not_json_gets_an_answer_with_its_number(
+def test_line_that_is_not_json_gets_an_error_with_line_number(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -184,7 +184,7 @@ def test_ignored_interrupt_stays_ignored_while_facts_run() -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_second_signal_ends_facts_at_once() -> None:
+def test_second_signal_ends_the_facts_command_at_once() -> None:
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     held = facts.hold_signals()
     held.__enter__()
@@ -196,7 +196,7 @@ def test_second_signal_ends_facts_at_once() -> None:
     assert {each: signal.getsignal(each) for each in handlers} == handlers
 
 
-def test_fact_is_recorded_after_half_a_minute_without_a_database(
+def test_fact_is_recorded_although_database_is_down_for_30_s(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = platform.connect()

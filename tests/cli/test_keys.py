@@ -128,7 +128,7 @@ def test_unprinted_key_that_stays_registered_is_reported(
     assert {each["apiKeyId"] for each in command("keys", "list")[1]} == {"key-1", "key-2"}
 
 
-def test_key_with_a_malformed_row_is_registered_only_with_its_id(
+def test_registering_key_with_a_malformed_row_needs_api_key_id(
     platform: Platform, command: Command
 ) -> None:
     platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
@@ -145,7 +145,7 @@ def test_key_with_a_malformed_row_is_registered_only_with_its_id(
     assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 200
 
 
-def test_key_with_a_malformed_row_is_withdrawn_by_its_text(
+def test_withdraw_deletes_a_key_with_malformed_row_and_exits_1(
     platform: Platform, command: Command
 ) -> None:
     platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
@@ -172,7 +172,7 @@ def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
     assert len(ids) == 2
 
 
-def test_registering_each_of_3_keys_again_prints_its_first_id(command: Command) -> None:
+def test_registering_3_known_keys_again_prints_their_first_ids(command: Command) -> None:
     register = ("keys", "register", *NAMED, "--stdin")
     for text in "abc":
         assert command(*register, "--api-key-id", f"id-{text}", given=text)[0] == 0

@@ -136,7 +136,8 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
 
-def test_facts_command_repeats_revocations_lost_in_a_restore(
+@pytest.mark.slow
+def test_facts_command_revokes_again_after_a_backup_is_restored(
     tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -265,7 +266,7 @@ def test_ends_since_ends_a_connection_despite_a_lost_successor(
         assert platform.status(ended) == status
 
 
-def test_ends_since_skips_a_day_old_revocation_but_no_bad_line(
+def test_ends_since_ignores_old_revocation_but_reports_bad_lines(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -290,7 +291,7 @@ def test_ends_since_skips_a_day_old_revocation_but_no_bad_line(
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_changed_bucket_settings_admit_old_plus_new_capacity(
+def test_bucket_with_a_new_capacity_or_name_starts_full(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}

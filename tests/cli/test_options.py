@@ -28,7 +28,7 @@ def test_positive_option_accepts_only_numbers_from_1() -> None:
 
 
 @pytest.mark.parametrize("parse", [positive, positive_up_to(9)])
-def test_option_that_is_no_number_says_what_it_must_be(parse: Callable[[str], int]) -> None:
+def test_non_numeric_option_error_asks_for_a_whole_number(parse: Callable[[str], int]) -> None:
     parser = argparse.ArgumentParser(prog="program", exit_on_error=False)
     parser.add_argument("--seeds", type=parse)
     with pytest.raises(argparse.ArgumentError) as caught:

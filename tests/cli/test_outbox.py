@@ -289,7 +289,7 @@ def test_outbox_ends_after_the_message_that_a_signal_interrupts(
     assert platform.database.rows(COUNT) == [(int(str(before)) - 1,)]
 
 
-def test_second_signal_ends_the_outbox_at_once() -> None:
+def test_second_signal_ends_the_outbox_command_at_once() -> None:
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         stop = _stop_at_signal()

@@ -60,7 +60,7 @@ def test_repeated_patient_or_platform_revocation_ends_successor(
     ("happened", "status"),
     [({}, "REVOKED"), ({"happenedAt": "2026-01-01T00:00:00Z"}, "ACTIVE")],
 )
-def test_repeated_tombstone_revokes_access_only_if_undated(
+def test_only_a_tombstone_without_happened_at_revokes_again(
     happened: dict[str, object], status: str, platform: Platform, command: Command
 ) -> None:
     given = lines({"type": "binding.tombstone", **COORDINATE, **happened})
@@ -70,7 +70,7 @@ def test_repeated_tombstone_revokes_access_only_if_undated(
     assert platform.status(later) == status
 
 
-def test_ignored_expire_fact_is_done_if_repeated_once_active(
+def test_expire_fact_ignored_while_pending_is_done_once_active(
     platform: Platform, command: Command
 ) -> None:
     pending = platform.connect(authorized=False)
@@ -81,7 +81,7 @@ def test_ignored_expire_fact_is_done_if_repeated_once_active(
     assert (first["outcome"], second["outcome"]) == ("ignored", "done")
 
 
-def test_graduation_fact_lacking_user_id_is_done_for_next_user(
+def test_graduation_without_user_id_is_done_again_for_next_user(
     platform: Platform, command: Command
 ) -> None:
     graduate = lines({"type": "binding.graduate", **COORDINATE})

@@ -37,7 +37,7 @@ def test_tour_step_of_a_refused_fact_shows_its_problem_code() -> None:
     assert step.is_refused
 
 
-def test_each_line_of_a_tour_step_has_the_expected_kind() -> None:
+def test_tour_step_has_title_time_request_answer_and_rule_lines() -> None:
     assert [*lines(3, STEP)] == [
         ("3. A step.", "title"),
         ("   at 2026-01-05T09:00:00Z", "time"),

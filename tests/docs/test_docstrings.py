@@ -126,7 +126,7 @@ def test_docstring_check_reports_an_undocumented_error(source: str, unsaid: set[
         ("It knows.", "now", False),
     ],
 )
-def test_docstring_check_finds_a_parameter_as_code_or_in_words(
+def test_docstring_check_accepts_parameter_name_as_code_or_words(
     said: str, part: str, *, told: bool
 ) -> None:
     assert tells_of(said, part) is told

@@ -93,7 +93,7 @@ def test_every_docs_page_starts_with_its_title() -> None:
         assert re.fullmatch(r"# [^#].*[^.]", first), path
 
 
-def test_every_table_of_the_docs_starts_with_its_heading() -> None:
+def test_every_table_of_the_docs_begins_with_a_heading_row() -> None:
     # A blank line within a table ends it, and the rows below are shown as text.
     for page in PAGES:
         text = re.sub(

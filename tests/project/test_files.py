@@ -52,6 +52,7 @@ def long_names(text: str) -> list[str]:
     return [name for name in names if len(name) > LONGEST_NAME]
 
 
+@pytest.mark.slow
 def test_no_test_name_is_longer_than_sixty_characters() -> None:
     files = [*(ROOT / "tests").rglob("test_*.py")]
     assert files

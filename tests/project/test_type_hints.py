@@ -83,7 +83,7 @@ def has_readable_hints(value: object) -> bool:
 
 
 @pytest.mark.slow
-def test_hints_can_be_read_of_all_public_names_but_listed_ones() -> None:
+def test_type_hints_resolve_for_all_public_names_but_listed_ones() -> None:
     found = dict(everything())
     unreadable = {name for name, value in found.items() if not has_readable_hints(value)}
     # Other releases of psycopg and attrs may have readable ones.

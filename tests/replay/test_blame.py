@@ -159,7 +159,7 @@ def test_divergences_of_one_answer_name_a_rule_for_each_member() -> None:
     ]
 
 
-def test_divergence_from_a_decided_304_names_its_last_rule() -> None:
+def test_divergences_from_decided_304_name_last_rule_of_decision() -> None:
     unchanged = account(2, unless="{a1.headers.etag}", response={"status": 200, "code": "GONE"})
     found = checked(account(1), unchanged)
     assert [(each.member, each.rule) for each in found] == [
@@ -215,7 +215,7 @@ def explained(deciders: Deciders, body: Json, member: str, request: Request = RO
         ({"code": "BAD_REQUEST"}, "body.status", "problem-status.invalid"),
     ],
 )
-def test_divergence_without_a_write_blames_a_rule_of_the_answer(
+def test_without_a_write_divergence_names_a_rule_of_the_answer(
     body: Json, member: str, rule: str
 ) -> None:
     assert explained(deciders_of(), body, member) == rule
@@ -228,7 +228,7 @@ def test_divergence_without_a_write_blames_a_rule_of_the_answer(
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_connection_divergence_names_last_connection_rule_if_any(
+def test_connection_divergence_names_connection_rule_else_last(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((ConnectionWrite(None, PENDING), rules))
@@ -275,7 +275,7 @@ def linked(user: str) -> LimitedAccountAppBinding:
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_account_state_divergence_names_last_binding_rule_if_any(
+def test_account_state_divergence_names_binding_rule_else_last(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))
@@ -294,7 +294,7 @@ def test_account_state_divergence_names_last_binding_rule_if_any(
         Request("GET", f"{ACCOUNT_STATE}?appUserId=user"),
     ],
 )
-def test_divergence_of_an_unknown_account_names_the_last_rule(request_: Request) -> None:
+def test_account_divergence_without_a_known_user_names_last_rule(request_: Request) -> None:
     deciders = deciders_of((BindingWrite(None, linked("user")), ("binding.linked",)))
     body: Json = {"lifecycleState": "LIMITED"}
     assert explained(deciders, body, "body.lifecycleState", request=request_) == "another.last"

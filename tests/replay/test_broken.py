@@ -52,7 +52,7 @@ def test_unbroken_sample_log_lines_have_no_error() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
-def test_authorization_line_that_expires_at_once_gives_an_error(
+def test_authorization_expiring_at_its_own_time_gets_an_error(
     lines: list[bytes],
 ) -> None:
     for connection in ["{c1.connection.id}", UNKNOWN]:
@@ -366,7 +366,7 @@ ERRORS: Final[list[tuple[bytes, str]]] = [
 ]
 
 
-def test_second_tombstone_at_the_last_instant_is_a_broken_line() -> None:
+def test_second_tombstone_at_end_of_year_9999_gets_an_error() -> None:
     gone = with_(with_(BINDING, "fact", type="binding.tombstone"), at=format_time(LAST_INSTANT))
     first, second, third = answers(*STORY, gone, gone, with_(ASK, at=format_time(LAST_INSTANT)))[
         -3:

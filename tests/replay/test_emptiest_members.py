@@ -83,7 +83,7 @@ def test_hosted_page_with_a_url_of_one_character_is_found() -> None:
     assert told(last(created_by, other)) == ("refused", "NOT_FOUND")
 
 
-def test_one_character_user_id_and_another_give_binding_conflict() -> None:
+def test_one_character_user_id_conflicts_with_another_user_id() -> None:
     landed = fact(2, "handoff.complete", userId="0")
     assert told(last(B, landed)) == ("done", None)
     assert told(last(B, landed, landed)) == ("ignored", None)

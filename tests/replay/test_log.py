@@ -44,7 +44,7 @@ from tests.support.logs import (
 )
 
 
-def test_answer_to_each_log_line_kind_has_exactly_its_members() -> None:
+def test_answer_to_each_kind_of_log_line_has_expected_members() -> None:
     buckets: Json = [{"name": "platform", "capacity": 100, "refill": 50, "seconds": 1}]
     lines = [
         K1,
@@ -117,7 +117,7 @@ def test_registering_an_api_key_again_replaces_its_caller() -> None:
 @pytest.mark.parametrize(
     ("ids", "is_replayed"), [(("a", "a"), True), (("a", "b"), False), ((), False)]
 )
-def test_api_keys_with_one_id_share_idempotency_records(
+def test_only_api_keys_of_the_same_id_share_idempotency_records(
     ids: tuple[str, ...], *, is_replayed: bool
 ) -> None:
     keys = ("cae_live_k1", "cae_live_k2")
@@ -228,7 +228,7 @@ def test_replayed_is_true_only_for_a_retry_of_the_same_request() -> None:
     assert told(other) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-def test_every_post_uses_up_three_id_numbers_even_if_refused() -> None:
+def test_every_post_even_if_refused_uses_up_a_url_and_two_ids() -> None:
     refused = sent(2, "POST", "connections", body={"appUserId": "user-1"})
     lines = [K1, created(1), got(2), got(2), refused, created(3)]
     first, *others, second = answers(*lines)[1:]
@@ -255,7 +255,7 @@ def test_two_interleaved_replays_of_a_log_give_the_same_answers() -> None:
     assert all(a == b for a, b in zip(one, two, strict=True))
 
 
-def test_replay_reads_a_log_line_only_when_its_answer_is_taken() -> None:
+def test_replay_reads_log_lines_lazily_one_for_each_answer() -> None:
     read = count()
     lines = (line for line in WHOLE if next(read) >= 0)
     found = replay(lines)

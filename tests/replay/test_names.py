@@ -130,6 +130,7 @@ def test_references_inserting_over_65536_chars_give_an_error() -> None:
     assert last(created(1, response=page("u" * 70_000)))["status"] == 201
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
 def test_log_line_repeating_a_long_reference_gets_an_error(*, together: bool) -> None:
     def page(url: str) -> Json:

@@ -95,7 +95,7 @@ def rule_of(*lines: bytes) -> Json:
         ("body.nextAction.expiresAt", time(1), "body.nextAction.expiresAt", time(31)),
     ],
 )
-def test_divergence_names_the_member_and_the_rule(
+def test_divergence_has_member_both_values_and_deciding_rule(
     path: str, value: Json, at: str | None, decided: Json | Absent
 ) -> None:
     response = changed(answered(created(1)), path, value)
@@ -131,7 +131,7 @@ def test_divergence_document_has_recorded_and_decided_value() -> None:
     }
 
 
-def test_recorded_201_with_a_null_code_has_its_body_compared() -> None:
+def test_recorded_201_with_code_null_still_compares_its_body() -> None:
     right = answered(created(1)) | {"code": None}
     assert checked(created(1, response=right)) == []
     wrong = changed(right, "body.connection.appUserId", "user-2")
@@ -149,7 +149,9 @@ def test_recorded_body_without_a_member_diverges() -> None:
 
 
 @pytest.mark.parametrize(("spelling", "diverges"), [("AUTHORIZED", False), ("EXPIRED", True)])
-def test_recorded_authorized_agrees_with_a_decided_active(spelling: str, *, diverges: bool) -> None:
+def test_recorded_status_authorized_equals_a_decided_active(
+    spelling: str, *, diverges: bool
+) -> None:
     lines = [A, fact(2, "connection.authorize")]
     response = changed(answered(*lines, got(3)), "body.connection.status", spelling)
     found = [each.member for each in checked(*lines, got(3, response=response))]

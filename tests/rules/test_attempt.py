@@ -192,6 +192,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(steps)
 def test_idempotency_record_token_and_seen_at_never_decrease(
     history: list[tuple[str, datetime, LostLeaseAction]],

@@ -141,7 +141,7 @@ def test_tombstone_is_recorded_unless_its_happened_at_repeats(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_tombstone_era_timestamp_is_later_than_the_previous_one(
+def test_tombstone_sets_field_era_later_than_the_previous_one(
     last: datetime, era: datetime
 ) -> None:
     held = binding_in("ACTIVE")
@@ -152,7 +152,7 @@ def test_tombstone_era_timestamp_is_later_than_the_previous_one(
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_raises_if_era_timestamp_cannot_increase() -> None:
+def test_tombstone_after_one_at_the_last_instant_of_9999_raises() -> None:
     last_era = rules.tombstone(None, COORDINATE, LAST_INSTANT).value
     assert last_era is not None
     assert last_era.era == LAST_INSTANT

@@ -261,6 +261,7 @@ def test_two_workers_with_skewed_clocks_admit_no_extra_request(bucket: Bucket, a
         check_schedule(bucket, apart, schedule)
 
 
+@pytest.mark.slow
 @given(
     buckets,
     st.sampled_from(APART) | st.integers(0, CLOCK_TOLERANCE),

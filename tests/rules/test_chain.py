@@ -256,7 +256,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
 
 @pytest.mark.parametrize("successor", ["none", "pending"])
 @pytest.mark.parametrize("lifetime", [TICK, NEXT_ACTION_LIFETIME])
-def test_reconnect_by_a_slow_clock_keeps_the_whole_page_lifetime(
+def test_reconnect_by_a_slow_clock_gives_page_its_whole_lifetime(
     successor: str, lifetime: timedelta
 ) -> None:
     seen = NOW + 2 * NEXT_ACTION_LIFETIME
@@ -296,7 +296,7 @@ def test_reissue_succeeds_with_predecessor_updated_in_the_future() -> None:
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissue_is_the_same_if_predecessor_ends_concurrently(to: str) -> None:
+def test_reissue_is_equal_before_and_after_predecessor_ends(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -315,7 +315,7 @@ def test_reissue_is_the_same_if_predecessor_ends_concurrently(to: str) -> None:
 # --- Eras --------------------------------------------------------------------------------------
 
 
-def test_reconnect_reissues_no_successor_from_before_a_tombstone() -> None:
+def test_reconnect_is_refused_if_a_tombstone_ended_the_successor() -> None:
     old = stored("ACTION_REQUIRED")
     waiting = specimens.successor_of(old, stored("PENDING"))
     before, after = [
@@ -354,7 +354,9 @@ def test_reconnect_is_refused_if_the_successor_has_revoked_at(
 
 
 @pytest.mark.parametrize(("cell", "reach"), REVOCATION_REACH.items())
-def test_each_actor_revokes_as_far_as_revocation_reach_says(cell: tuple[str], reach: str) -> None:
+def test_each_actor_revokes_as_the_revocation_reach_table_says(
+    cell: tuple[str], reach: str
+) -> None:
     (actor,) = cell
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
@@ -431,7 +433,7 @@ MINUTES = st.integers(0, 12).map(at)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES)
-def test_later_chain_connections_never_make_a_revocation_raise(
+def test_revoke_chain_raises_only_if_its_first_connection_would(
     first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
 ) -> None:
     # The first connection may have seen a later instant than the others, and later than `now`.

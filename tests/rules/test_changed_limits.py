@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,21 +122,23 @@ def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
         assert ratelimit.count_remaining(rule, state, now) == free
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
-def test_rate_limit_log_with_a_changed_limit_keeps_its_history(
+def test_rate_limit_log_of_changed_limit_counts_all_admissions(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(sorted(history, key=lambda turn: turn[1]))
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 5).flatmap(
         lambda limit: turns(logs(st.just(limit), st.sampled_from([1, 2, 3, DECADE, 7 * DECADE])))
     )
 )
-def test_rate_limit_log_with_a_changed_window_keeps_its_history(
+def test_rate_limit_log_of_changed_window_counts_all_admissions(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(history)
@@ -144,6 +147,7 @@ def test_rate_limit_log_with_a_changed_window_keeps_its_history(
 any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
 
 
+@pytest.mark.slow
 @given(turns(any_logs))
 def test_rate_limit_log_keeps_as_many_instants_as_largest_limit(
     history: list[Turn[ExactLog]],
@@ -163,6 +167,7 @@ def test_rate_limit_log_keeps_as_many_instants_as_largest_limit(
             assert counted(remembered, now, rule.seconds) + cost > rule.limit
 
 
+@pytest.mark.slow
 @given(turns(any_logs))
 def test_changed_rate_limit_never_admits_over_the_largest_limit(
     history: list[Turn[ExactLog]],

@@ -70,7 +70,7 @@ def test_next_deadline_of_each_status_matches_the_table(
         assert rules.next_deadline(both, era=era) == instants[waits_for]
 
 
-def test_connection_made_after_tombstone_is_revoked_by_erasure() -> None:
+def test_connection_after_tombstone_is_revoked_if_user_is_erased() -> None:
     # Only a coordinate that was erased forgets its era.
     made = pending()
     made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
@@ -142,7 +142,7 @@ def test_connection_without_expiry_is_active_at_datetime_max() -> None:
 # --- Clock skew --------------------------------------------------------------------------------
 
 
-def test_now_before_updated_at_is_raised_to_updated_at() -> None:
+def test_now_before_updated_at_is_clamped_to_updated_at() -> None:
     connection = stored("ACTIVE")
     assert connection.updated_at == START
     assert rules.clamp_to_updated_at(connection, NOW) == NOW

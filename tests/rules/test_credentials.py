@@ -80,7 +80,7 @@ def test_api_key_outside_visible_ascii_raises_without_showing_it(bad: str) -> No
 
 
 @given(st.text([chr(number) for number in range(0x21, 0x7F)], min_size=1, max_size=300))
-def test_api_keys_of_equal_text_are_equal_and_hidden(text: str) -> None:
+def test_equal_api_key_texts_compare_equal_and_repr_hides_them(text: str) -> None:
     assert ApiKey(text) == ApiKey(text)
     assert hash(ApiKey(text)) == hash(ApiKey(text))
     assert ApiKey(text) != ApiKey(text + "x")

@@ -80,7 +80,7 @@ def test_merge_keeps_the_first_revocation_and_its_actor() -> None:
 
 
 @each_status
-def test_merge_with_a_wire_snapshot_keeps_deadline_and_actor(status: Status) -> None:
+def test_merge_keeps_deadline_and_actor_that_one_snapshot_lacks(status: Status) -> None:
     """Merge with a snapshot from the wire, which has no hand-off deadline and no actor."""
     known = stored(status, NOW)
     known = attrs.evolve(known, revoked_at=at(10) if status is Status.REVOKED else None)

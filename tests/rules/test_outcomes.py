@@ -16,7 +16,7 @@ from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.triggers import RefusalReason
 
 
-def test_done_ignored_and_refused_with_one_value_are_unequal() -> None:
+def test_done_ignored_and_refused_of_the_same_value_are_unequal() -> None:
     problem = Problem(ProblemCode.NOT_FOUND)
     rules = ("request.ownership",)
     answers = {Done(problem, rules), Ignored(problem, rules), Refused(problem, rules)}
@@ -43,7 +43,7 @@ def test_str_of_a_table_outcome_is_its_text_in_the_tables(words: str, verdict: o
     assert [other for other in VERDICTS.values() if other == verdict] == [verdict]
 
 
-def test_move_to_and_value_outcomes_with_one_status_are_unequal() -> None:
+def test_move_to_outcome_is_unequal_to_value_of_the_same_status() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
 
 

@@ -110,6 +110,7 @@ def check_preview(
     assert [each.trigger for each in found] == list(Trigger)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_now", STANDS)
 @pytest.mark.parametrize("now", [NOW, NOW - TICK, NOW + TICK, START - TICK])
 def test_trigger_preview_matches_the_real_call_in_each_standing(at_now: str, now: datetime) -> None:
@@ -143,6 +144,7 @@ def heads_of(like: Connection) -> Connection:
     )
 
 
+@pytest.mark.slow
 @given(
     connections() | snapshots,
     instants,
@@ -303,7 +305,7 @@ def test_expiry_notice_centuries_ahead_is_due_to_the_microsecond(years: int) -> 
         )
 
 
-def test_notices_accept_no_lead_times_and_one_of_a_second() -> None:
+def test_due_notices_allow_empty_and_one_second_lead_times() -> None:
     assert find_due_notices(ending(), END - TICK, (), era=None) == ()
     assert find_due_notices(ending(), END - SECOND, (SECOND,), era=None) == (notice(SECOND),)
     assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,), era=None) == ()

@@ -124,6 +124,7 @@ def test_law_10_any_60_seconds_admit_at_most_10_initiates(history: list[Call]) -
     laws.check_rate_limit(at for at, _ in admitted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("seconds", [1, 2])
 def test_law_10_limit_is_never_exceeded_in_histories_of_6_calls(limit: int, seconds: int) -> None:
@@ -224,8 +225,9 @@ def test_bucket_starts_full_and_refills_evenly() -> None:
 several = st.lists(st.tuples(policies, calls), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(several, instants)
-def test_several_limits_charge_all_or_none_and_name_longest_wait(
+def test_limits_charge_all_or_none_and_report_the_longest_wait(
     rules: list[tuple[Policy, list[Call]]], now: datetime
 ) -> None:
     charges = tuple(Charge(policy, play(policy, history)[0]) for policy, history in rules)
@@ -421,6 +423,7 @@ names = st.text([chr(number) for number in range(0x20, 0x7F)], min_size=1, max_s
 sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 
 
+@pytest.mark.slow
 @given(names, sizes, sizes)
 def test_policy_header_of_a_rate_limit_log_has_limit_and_window(
     name: str, limit: int, seconds: int

@@ -73,7 +73,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         )
 
 
-def test_path_b_session_of_a_tombstoned_account_has_no_user() -> None:
+def test_signup_session_of_a_tombstoned_account_has_no_user() -> None:
     cell = (AccountState.TOMBSTONED, rules.PREFERRED)
     with outcome_of("entry-path", cell, rules.PATH_B):
         minted = mint("TOMBSTONED", prefer_signup=True)
@@ -119,7 +119,7 @@ users = st.integers(0, 99).map(lambda number: UserId(f"u-{number}"))
 @given(
     calls=st.lists(st.tuples(instants, users, st.integers(0, 99), users), min_size=2, max_size=4)
 )
-def test_law_08_only_account_state_and_preference_decide_path(
+def test_law_08_entry_path_depends_only_on_state_and_preference(
     calls: list[tuple[datetime, UserId, int, UserId]],
 ) -> None:
     everything_else = cycle(calls)
@@ -333,7 +333,7 @@ def test_handoff_time_far_ahead_or_naive_raises_argument_error(
         (at(11), at(10), at(11)),
     ],
 )
-def test_now_is_raised_to_session_creation_and_handoff_time(
+def test_now_before_session_creation_or_handoff_is_clamped_to_it(
     now: datetime, landed_at: datetime | None, raised: datetime
 ) -> None:
     session = attrs.evolve(waiting(), landed_at=landed_at)

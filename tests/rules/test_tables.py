@@ -230,7 +230,7 @@ def test_mermaid_arrow_of_a_one_axis_table_has_no_label() -> None:
     assert "    ACTIVE --> EXPIRED\n" in to_mermaid(EXPIRY_RECORD)
 
 
-def test_table_whose_state_is_not_an_axis_raises() -> None:
+def test_table_whose_state_names_none_of_its_axes_raises() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
 
@@ -468,7 +468,7 @@ def test_every_table_renders_all_rules_and_cells(table: AnyTable) -> None:
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if table.state], ids=lambda table: table.name
 )
-def test_arrows_of_a_state_diagram_join_its_own_states(table: AnyTable) -> None:
+def test_state_diagram_arrows_link_only_states_of_their_table(table: AnyTable) -> None:
     (state,) = (axis for axis in table.axes if axis.name == table.state)
     head, *arrows = to_mermaid(table).splitlines()
     assert head == "stateDiagram-v2"

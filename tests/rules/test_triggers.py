@@ -442,7 +442,7 @@ def test_law_02_second_revoke_keeps_the_first_revoked_at(
 
 
 @given(happenings, st.sampled_from([timedelta(), TICK, NEXT_ACTION_LIFETIME, timedelta(days=1)]))
-def test_each_write_adds_one_version_and_no_time_goes_back(
+def test_each_write_adds_1_to_version_and_updated_at_never_falls(
     happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta
 ) -> None:
     for before, _, answer in histories(happened, behind):
@@ -491,7 +491,7 @@ def test_triggers_see_connection_ended_by_tombstone_as_revoked(at_now: str) -> N
             assert answer == Ignored(connection, (f"connection.{trigger}.revoked",))
 
 
-def test_successor_ended_by_a_tombstone_is_not_seen_as_pending() -> None:
+def test_authorize_refusal_sees_tombstoned_successor_as_ended() -> None:
     waiting = specimens.successor_of(pending(), pending(number=2))
     for era, rule in ((None, "successor-pending"), (ERA, "successor-other")):
         answer = triggers.authorize(pending(), NOW, era=era, successor=waiting)

@@ -204,7 +204,7 @@ ENDS = [None, KeyboardInterrupt, asyncio.CancelledError, ValueError]
 
 @pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("kind", ["blocking", "async"])
-def test_endpoint_restores_callers_request_id_and_debug_flag(
+def test_endpoint_restores_outer_request_id_and_debug_flag(
     kind: str, ends: type[BaseException] | None
 ) -> None:
     inner = "0" * 32

@@ -90,7 +90,7 @@ def test_debug_mode_logs_the_traceback_with_any_log_formatter() -> None:
     assert "LookupError: a-secret\n" in stream.getvalue()
 
 
-def test_debug_mode_logs_the_wrong_type_of_a_page_result() -> None:
+def test_debug_mode_logs_the_type_of_a_wrong_hosted_page_result() -> None:
     with logged() as log:
         Endpoint(faulty(), MINT, hosted_pages=lambda _: cast("Response", 1), debug=True)(CREATE)
     (failed,) = [line for line in log.lines if "error" in line]

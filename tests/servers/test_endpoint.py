@@ -257,7 +257,7 @@ def test_hosted_page_request_is_answered_without_the_store(kind: str) -> None:
     assert (line["operation"], line["status"], line["rules"]) == ("page", 200, [])
 
 
-def test_request_for_no_hosted_page_goes_to_the_api(kind: str) -> None:
+def test_request_goes_to_the_api_if_hosted_pages_returns_none(kind: str) -> None:
     assert Asking(kind=kind, store=faulty(), pages=lambda _: None)(CREATE).status == 201
 
 
@@ -275,7 +275,7 @@ def test_exception_of_a_hosted_page_gives_503_and_is_logged(kind: str) -> None:
     assert "a-secret" not in log.text
 
 
-def test_hosted_page_that_is_no_response_gives_503(kind: str) -> None:
+def test_hosted_page_handler_that_returns_text_gives_503(kind: str) -> None:
     with logged() as log:
         answer = Asking(kind=kind, store=faulty(), pages=lambda _: cast("Response", "<p>"))(PAGE)
     failed, line = log.lines

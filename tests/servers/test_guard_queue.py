@@ -248,7 +248,7 @@ def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
         (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
     ],
 )
-def test_waits_for_body_and_slot_and_discard_have_own_timeouts(
+def test_body_queue_and_discard_waits_have_separate_timeouts(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
 ) -> None:
     client = Client([part(sent, more=bool(sent)), GONE])

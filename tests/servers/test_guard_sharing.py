@@ -92,7 +92,7 @@ async def inside(
         ([(b" ", CREATE), (b"", CREATE), (b"a", CREATE), (b"b", CREATE)], []),
     ],
 )
-def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
+def test_one_api_key_or_connection_id_gets_at_most_3_of_4_slots(
     asked: list[tuple[bytes, str]], left_out: list[int]
 ) -> None:
     async def scenario() -> None:
@@ -106,7 +106,7 @@ def test_one_api_key_or_connection_gets_at_most_3_of_4_slots(
 
 @pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH, METRICS_PATH])
 @pytest.mark.parametrize(("method", "reached"), [("GET", 4), ("HEAD", 4), ("POST", 3), ("PUT", 3)])
-def test_only_get_and_head_of_a_check_bypass_the_slot_bound(
+def test_only_get_or_head_of_health_or_metrics_skips_slot_limit(
     path: str, method: str, reached: int
 ) -> None:
     async def scenario() -> None:
@@ -120,7 +120,7 @@ def test_only_get_and_head_of_a_check_bypass_the_slot_bound(
 
 @pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH, METRICS_PATH])
 @pytest.mark.parametrize(("size", "most"), [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2)])
-def test_checks_and_metrics_get_at_most_a_quarter_of_the_slots(
+def test_health_checks_and_metrics_get_at_most_quarter_of_slots(
     path: str, size: int, most: int
 ) -> None:
     # They are next, so a stranger who sends many would keep every other request out.

@@ -87,7 +87,7 @@ def test_requests_are_counted_by_http_status_and_problem_code(kind: str) -> None
     assert counted(asking)[ready] == 1
 
 
-def test_refusal_counts_once_under_the_table_of_its_last_rule() -> None:
+def test_refusal_metric_is_labelled_with_table_of_its_last_rule() -> None:
     metrics = Metrics()
     asking = Asking(kind="waits", store=faulty(), counters=metrics)
     made = json.loads(asking(CREATE).body)["connection"]["id"]

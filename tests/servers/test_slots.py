@@ -36,7 +36,7 @@ async def taken(slots: Slots, *requests: Names) -> list[int]:
         ([(A,), (B,), (C,), ()], [0, 1, 2]),
     ],
 )
-def test_slots_of_one_api_key_or_connection_are_limited(
+def test_slots_per_api_key_and_per_connection_id_are_limited(
     requests: list[Names], got: list[int]
 ) -> None:
     async def scenario() -> None:
@@ -45,7 +45,7 @@ def test_slots_of_one_api_key_or_connection_are_limited(
     run(scenario())
 
 
-def test_slot_of_a_request_without_a_key_can_be_taken_again() -> None:
+def test_slot_freed_by_a_request_without_key_is_available_again() -> None:
     slots = Slots(4, max_per_name=2, max_alone=2, max_nameless=1)
     for _ in range(3):
         assert slots.take_free(())
@@ -93,7 +93,7 @@ async def served_in_order(slots: Slots, holding: list[Names], waiting: list[Name
         ([(A,), (A,)], [(A,), (B,), ()], [(), (A,), (B,)]),
     ],
 )
-def test_waiter_at_the_limit_of_its_key_is_passed_by_others(
+def test_waiter_at_its_key_limit_is_overtaken_by_later_waiters(
     holding: list[Names], waiting: list[Names], order: list[Names]
 ) -> None:
     async def scenario() -> None:
@@ -103,7 +103,7 @@ def test_waiter_at_the_limit_of_its_key_is_passed_by_others(
     run(scenario())
 
 
-def test_freed_slot_admits_waiters_for_its_key_and_connection() -> None:
+def test_freed_slot_admits_waiters_of_its_key_and_connection_id() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))
@@ -116,7 +116,7 @@ def test_freed_slot_admits_waiters_for_its_key_and_connection() -> None:
     run(scenario())
 
 
-def test_key_that_gives_back_one_of_two_slots_gets_one_again() -> None:
+def test_api_key_that_frees_one_of_two_slots_gets_one_again() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=2, max_alone=2, max_nameless=1)
         for _ in range(2):
@@ -252,7 +252,7 @@ moves = st.lists(
 
 
 @given(moves, st.integers(1, 4), st.integers(1, 4))
-def test_request_waits_only_if_slots_or_its_bound_are_exhausted(
+def test_request_waits_only_if_all_or_its_own_slots_are_taken(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:

@@ -88,7 +88,7 @@ def test_event_ids_equal_the_ones_already_published() -> None:
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_binding_event_id_hides_and_differs_by_app_user(one: str, other: str) -> None:
+def test_binding_event_id_is_a_digest_that_differs_by_app_user(one: str, other: str) -> None:
     ids = []
     for text in (one, other):
         coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(text))
@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revocation_changes_raises_for_too_few_or_many_answers() -> None:
+def test_revocation_without_one_answer_per_connection_raises() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,), has_head=True).writes) == 1
     with pytest.raises(ValueError, match="shorter"):

@@ -49,7 +49,7 @@ LIMITED_BY_BUCKET = Settings(buckets=(BUCKET,))
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_each_operations_needs_equal_expected_values_to_load(operation: Operation) -> None:
+def test_each_operation_declares_the_expected_values_to_load(operation: Operation) -> None:
     needed = NEEDED[operation.rule.name]
     key = "k-1" if operation in server.MUTATIONS else None
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)
@@ -152,6 +152,7 @@ def test_fingerprints_are_equal_only_for_equal_operations(one: Operation, other:
     assert (fingerprint(one) == fingerprint(other)) is (one == other)
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_fingerprint_of_two_values_differs_from_both_joined(one: str, other: str) -> None:
     mark = idempotency.Fingerprint.of("x", [one, other])

@@ -35,20 +35,20 @@ def test_active_spelling_not_active_or_authorized_raises(spelling: str) -> None:
     assert raised.value.argument == "active_spelling"
 
 
-def test_settings_with_two_buckets_of_one_name_raise() -> None:
+def test_settings_with_two_buckets_of_the_same_name_raise() -> None:
     with pytest.raises(ArgumentError, match="of different names") as raised:
         Settings(buckets=(BUCKET, attrs.evolve(BUCKET, capacity=2)))
     assert raised.value.argument == "buckets"
 
 
-def test_settings_with_two_operations_of_one_name_raise() -> None:
+def test_settings_with_two_operations_of_the_same_name_raise() -> None:
     with pytest.raises(ArgumentError, match="of different names") as raised:
         Settings(operations=(*OPERATIONS, Revoke))
     assert raised.value.argument == "operations"
 
 
 @pytest.mark.parametrize("path", [GetConnection.rule.path, f"{BASE_PATH}/connections/{{id}}"])
-def test_settings_with_two_operations_of_one_path_raise(path: str) -> None:
+def test_settings_with_two_operations_of_the_same_path_raise(path: str) -> None:
     class Peek(GetConnection):
         rule = attrs.evolve(GetConnection.rule, name="peek", path=path)
 

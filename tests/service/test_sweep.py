@@ -88,7 +88,7 @@ def test_slow_clock_dates_tombstone_revocation_at_the_tombstone() -> None:
     assert (write.after.revoked_at, write.after.updated_at) == (at(59), at(59))
 
 
-def test_swept_changes_only_mark_the_tombstoned_binding_as_swept() -> None:
+def test_finishing_a_tombstone_only_sets_swept_on_its_binding() -> None:
     after = attrs.evolve(with_next_version(GONE), swept=True)
     assert swept_changes(GONE) == Changes((BindingWrite(GONE, after),))
     assert after.state is AccountState.TOMBSTONED

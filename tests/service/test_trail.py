@@ -184,7 +184,7 @@ def test_trail_of_a_fact_has_the_rules_of_each_deciding_table(case: str) -> None
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_trail_of_a_revoked_fact_begins_with_revocation_reach(actor: Actor) -> None:
+def test_revoked_fact_trail_begins_with_revocation_reach_rule(actor: Actor) -> None:
     fact = Revoked(ID, actor)
     chain = fact.needs().chain is not None
     snapshot = Snapshot(connection=REVOKED, following=(NEXT,)) if chain else FOLLOWED

@@ -104,6 +104,7 @@ CHANGES: Sequence[tuple[Caller | None, int, int]] = (
 )
 
 
+@pytest.mark.slow
 def test_api_key_change_applies_to_next_request_on_every_worker(
     database: SqlDatabase,
 ) -> None:
@@ -281,7 +282,7 @@ def test_keys_command_withdraws_an_api_key_by_its_text(ask: Command) -> None:
         ),
     ],
 )
-def test_keys_command_reads_a_concurrently_changed_key_again(
+def test_keys_command_sees_a_key_changed_while_it_runs(
     act: str,
     changed: Caller,
     status: int,
@@ -355,7 +356,7 @@ def test_keys_command_with_invalid_input_exits_2_with_a_message(
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", 1, "the store cannot be used now"),
     ],
 )
-def test_command_reports_an_unusable_database_without_its_url(
+def test_keys_list_reports_unusable_database_without_its_url(
     url: str, status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -365,7 +366,7 @@ def test_command_reports_an_unusable_database_without_its_url(
     assert "secret" not in error
 
 
-def test_command_reports_missing_tables_with_the_fix(
+def test_keys_list_without_tables_says_how_to_create_them(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -388,7 +389,9 @@ def test_command_reports_missing_tables_with_the_fix(
         ("psycopg", "postgresql+psycopg://x", "needs psycopg: python -m pip install 'curae-lif"),
     ],
 )
-def test_command_reports_a_missing_package_with_its_extra(module: str, url: str, said: str) -> None:
+def test_keys_list_with_a_missing_package_names_the_pip_extra(
+    module: str, url: str, said: str
+) -> None:
     program = (
         f"import sys; sys.modules[{module!r}] = None; from curae_lifecycle.cli.main import main; "
         f"main(['keys', 'list', '--database', {url!r}])"
@@ -451,7 +454,7 @@ def test_outbox_command_lists_and_revives_dead_messages(
     assert len(ask("outbox", "--dead")[1]) == 2
 
 
-def test_outbox_command_lists_more_dead_messages_than_one_query(
+def test_outbox_dead_lists_more_messages_than_one_query_returns(
     ask: Command, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provision(database)

@@ -408,6 +408,7 @@ class LoadsTheStart(MemoryStore):
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, following=following))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [MemoryStore, LoadsTheStart])
 def test_conformance_kit_fails_store_loading_start_of_long_chain(kind: type[MemoryStore]) -> None:
     failed = {each.check for each in check_store(kind(), only=[OVER_A_LONG_CHAIN]).failed}

@@ -134,6 +134,7 @@ def loaded(kind: type[Storable], document: Json) -> Storable:
     return load(kind, document)
 
 
+@pytest.mark.slow
 @given(connections() | sessions | bindings | records | logs | buckets)
 def test_dump_then_load_returns_an_equal_value_and_types(value: Storable) -> None:
     document = stored(value)

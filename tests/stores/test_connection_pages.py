@@ -133,6 +133,7 @@ def check_pages_of(store: Store, count: int, limit: int) -> None:
     assert page_of(store, after=count, limit=limit) == []
 
 
+@pytest.mark.slow
 def test_list_pages_of_2000_connections_miss_and_repeat_none(store: Store) -> None:
     check_pages_of(store, 2000, 10)
 
@@ -164,6 +165,7 @@ def explain(statement: Statement) -> Statement:
     return Statement(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
 
 
+@pytest.mark.slow
 def test_sqlite_reads_only_the_list_page_out_of_2000_rows(sql: tuple[SqlStore, Counted]) -> None:
     check_rows_of(sql, 2000)
 

@@ -115,7 +115,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_replys_hosted_page_has_kind_user_and_no_user_id() -> None:
+def test_custom_reply_hosted_page_has_kind_user_but_no_user_id() -> None:
     page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
     assert page is not None
     assert page.kind is USER_PAGE
@@ -267,7 +267,7 @@ def test_hosted_page_is_found_by_its_digest_even_if_expired() -> None:
     assert pages.get(url_digest("second")) is None
 
 
-def test_dropping_a_replaced_hosted_page_keeps_its_successor() -> None:
+def test_dropping_a_replaced_hosted_page_keeps_the_new_one() -> None:
     pages = HostedPageCollection()
     pages.add(page("first"))
     pages.add(page("second", minutes=60))

@@ -98,6 +98,7 @@ def test_outbox_messages_list_effects_before_events() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(strategies.outbox_events())
 def test_outbox_message_is_json_and_its_repr_shows_only_its_kind(event: Event) -> None:
     (message,) = messages(Changes(events=(event,)))

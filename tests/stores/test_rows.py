@@ -65,6 +65,7 @@ from tests.support.strategies import COORDINATE, START, at, pending, uuid
 # --- Callers --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(strategies.coordinates())
 def test_caller_survives_format_and_parse(coordinate: Coordinate) -> None:
     scopes = frozenset({"b", "a", coordinate.app_user_id})

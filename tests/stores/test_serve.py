@@ -126,7 +126,7 @@ def test_unknown_api_key_gives_401_after_one_store_load() -> None:
     assert made.asked == {"caller_of": 1, "load": 1}
 
 
-def test_refusal_of_malformed_body_is_timed_by_the_store_clock() -> None:
+def test_refusal_of_malformed_body_has_the_time_of_store_clock() -> None:
     made = faulty()
     answer = ask(made, request("create", body=b"no JSON"))
     assert (answer.response.status, answer.decided_at, made.asked["commit"]) == (400, START, 0)
@@ -185,7 +185,7 @@ def minted_by_1(now: datetime) -> curae.NewIds:
     return Numbered(1)(now)
 
 
-def test_new_ids_already_in_use_conflict_until_attempts_end(time: FakeTime) -> None:
+def test_new_ids_already_in_use_give_500_after_20_attempts(time: FakeTime) -> None:
     made = faulty((), pending())
     check_given_up(serve(made, request("create"), minted_by_1))
     assert len(time.pauses) == 19
@@ -251,7 +251,7 @@ def test_serve_gives_500_in_time_if_the_store_keeps_failing(call: str, time: Fak
     assert time.passed < curae.RetryPolicy().seconds
 
 
-def test_retry_of_unknown_outcome_replays_at_an_exhausted_limit() -> None:
+def test_retry_after_uncertain_commit_replays_at_exhausted_limit() -> None:
     # The execution itself reaches the limit; its retry is a replay.
     made = faulty([None] * 9 + [AFTER])
     answers = [
@@ -261,7 +261,7 @@ def test_retry_of_unknown_outcome_replays_at_an_exhausted_limit() -> None:
     assert answers[-1].replayed
 
 
-def test_keyless_retry_of_unknown_outcome_leaves_one_hosted_page() -> None:
+def test_graduation_retried_after_uncertain_commit_has_one_page() -> None:
     made = prepared("graduation", AFTER)
     assert ask(made, request("initiate"), Numbered(5)).response.status == 201
     made.commits = iter([AFTER])
@@ -408,7 +408,7 @@ def test_fact_is_decided_again_after_a_failed_commit(fault: Fault, time: FakeTim
     assert len(time.pauses) == 2
 
 
-def test_fact_whose_lost_commit_succeeded_is_ignored_on_retry() -> None:
+def test_fact_stored_by_a_commit_that_raised_is_ignored_on_retry() -> None:
     made = faulty([AFTER], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Ignored)
     stored = made.store.connection(ID)

@@ -222,7 +222,7 @@ def test_redis_down_for_half_a_second_gives_201_and_one_charge(
 # --- Hosted pages -----------------------------------------------------------------------------
 
 
-def test_request_gives_up_if_its_external_call_fails_once(time: FakeTime) -> None:
+def test_failed_external_call_gives_500_without_a_second_call(time: FakeTime) -> None:
     made, outage = faulty(), Outage(time, OSError)
     called = Called(made, lambda _: outage.call(lambda: None))
     check_given_up(ask(made, CREATE, called))
@@ -234,7 +234,7 @@ def test_request_gives_up_if_its_external_call_fails_once(time: FakeTime) -> Non
     assert state(made) is RecordState.COMPLETED
 
 
-def test_async_request_gives_up_if_its_external_call_fails_once(time: FakeTime) -> None:
+def test_failed_async_external_call_gives_500_and_no_second_call(time: FakeTime) -> None:
     made, outage = faulty(), Outage(time, OSError)
 
     async def make(_: NewIds, __: AsyncRenew) -> NextAction:
@@ -259,7 +259,7 @@ def test_async_request_gives_up_if_its_external_call_fails_once(time: FakeTime) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_readiness_asks_once_and_is_503_until_the_store_is_up(kind: str, time: FakeTime) -> None:
+def test_readiness_check_loads_once_and_is_503_until_store_is_up(kind: str, time: FakeTime) -> None:
     made, outage = faulty(), Outage(time, lambda: StoreUnavailableError("it is down"))
     made.before_load = lambda: outage.call(lambda: None)
     check = Asking(kind=kind, store=made)

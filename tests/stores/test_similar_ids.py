@@ -48,6 +48,7 @@ from tests.support.server import new_ids
 from tests.support.strategies import START, next_action, uuid
 
 
+@pytest.mark.slow
 def test_similar_app_user_ids_are_valid_and_equal_if_case_folded() -> None:
     assert len(set(TWINS)) == len(TWINS) > 30
     assert len({folded(each) for each in TWINS}) == 1

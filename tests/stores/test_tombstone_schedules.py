@@ -249,6 +249,7 @@ def run_schedules(seeds: int, store: Callable[[], MemoryStore] = MemoryStore) ->
         Schedule(seed, store()).run(60)
 
 
+@pytest.mark.slow
 def test_law_17_tombstone_ends_access_in_100_concurrent_runs() -> None:
     run_schedules(100)
 
@@ -372,6 +373,7 @@ class LoadsNoBinding(MemoryStore):
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leave_out",
     [

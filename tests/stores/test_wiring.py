@@ -248,7 +248,7 @@ def test_proxy_that_forwards_calls_to_a_store_is_accepted() -> None:
         wiring.check_store_kind(Proxy(ASYNC_STORE), "serve_async", is_async=False)
 
 
-def test_store_kind_check_looks_only_at_the_load_method() -> None:
+def test_store_is_blocking_or_async_by_its_load_method_alone() -> None:
     class Mixed:
         caller_of = commit = STORE.caller_of
 

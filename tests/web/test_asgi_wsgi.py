@@ -51,7 +51,7 @@ def test_wsgi_path_query_and_headers_are_passed_on_undecoded() -> None:
     assert wsgi_request(gunicorn, b"{}") == asked
 
 
-def test_whole_url_is_passed_on_without_its_scheme_and_host() -> None:
+def test_absolute_request_url_is_passed_on_as_path_and_query() -> None:
     # uvicorn with h11, hypercorn, gunicorn and waitress leave it as it is.
     scope = {**SCOPE, "raw_path": b"http://h.example/a%2fb", "query_string": b"q"}
     assert asgi_request(scope, b"").target == "/a%2fb?q"

@@ -71,7 +71,7 @@ def test_event_json_has_id_kind_time_owner_and_subject() -> None:
     }
 
 
-def test_connection_in_an_event_has_its_status_at_that_instant() -> None:
+def test_connection_in_an_event_has_its_status_at_event_time() -> None:
     kind = EventKind.CONNECTION_CREATED
     for now, status in ((at(29), "PENDING"), (at(30), "EXPIRED")):
         assert format_event(Event(kind, pending(), now))["subject"] == {**WIRE, "status": status}
@@ -83,7 +83,7 @@ def test_connection_in_an_event_has_its_status_at_that_instant() -> None:
         assert subject["status"] == spelling
 
 
-def test_event_shows_a_connection_after_a_tombstone_as_stored() -> None:
+def test_connection_made_after_tombstone_is_pending_in_its_event() -> None:
     identity = attrs.evolve(pending().identity, era=START)
     made = attrs.evolve(pending(), identity=identity)
     assert format_event(Event(EventKind.CONNECTION_CREATED, made, START))["subject"] == WIRE
@@ -362,6 +362,7 @@ def references(value: object) -> Iterator[str]:
             yield from references(each)
 
 
+@pytest.mark.slow
 def test_every_asyncapi_schema_is_valid() -> None:
     components = part(DOCUMENT, "components")
     for name in part(components, "schemas"):

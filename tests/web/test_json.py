@@ -88,6 +88,7 @@ def test_valid_json_is_parsed(text: bytes | str, value: Json) -> None:
     assert parse_json(text) == value
 
 
+@pytest.mark.slow
 def test_json_on_a_deep_call_stack_never_raises_recursion_error() -> None:
     def sink(frames: int) -> tuple[str | None, Fault] | None:
         if frames:
@@ -124,6 +125,7 @@ def test_json_integer_limit_of_4300_digits_ignores_pythons_limit(sign: str) -> N
     assert raised.value.fault is Fault.NOT_JSON
 
 
+@pytest.mark.slow
 def test_large_json_is_parsed_in_one_pass() -> None:
     # Each of these takes minutes if a scan restarts at every character.
     escapes = b'"' + b'\\"' * 200_000

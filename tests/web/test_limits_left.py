@@ -48,7 +48,7 @@ def test_admitted_request_reports_what_each_rate_limit_has_left(made: curae.Memo
     )
 
 
-def test_replay_reports_buckets_left_now_but_no_app_user_limit(made: curae.MemoryStore) -> None:
+def test_replayed_request_reports_buckets_but_no_app_user_limit(made: curae.MemoryStore) -> None:
     first = ask(made, "initiate", START)
     again = ask(made, "initiate", START)
     assert again.replayed

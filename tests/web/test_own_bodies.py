@@ -139,7 +139,7 @@ def test_valid_member_of_a_custom_operation_is_read_unchanged(note: str) -> None
         (ID, "x", ID, "place"),
     ],
 )
-def test_first_fault_is_that_of_body_then_query_then_path_id(
+def test_body_fault_is_reported_before_query_and_path_id_faults(
     folder: str, place: str, note: str, named: str
 ) -> None:
     path = f"folders/{folder}/notes?place={place}"

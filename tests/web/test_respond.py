@@ -186,7 +186,7 @@ def test_problem_body_has_the_servers_type_uri_and_instance() -> None:
     assert "instance" not in document(respond(unknown, instance="/logs/1"))
 
 
-def test_problem_type_may_have_a_base_of_one_character() -> None:
+def test_problem_type_base_of_one_character_is_used_in_the_type() -> None:
     unknown = read(curae.Request("GET", "/"), CALLER, START, settings=curae.Settings(type_base="/"))
     assert isinstance(unknown, Decision)
     assert document(respond(unknown))["type"] == "/not-found"

@@ -77,6 +77,7 @@ def read_back(document: Json) -> Connection:
     return parse_connection(document, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
 
 
+@pytest.mark.slow
 @given(connections(), instants, st.sampled_from(["ACTIVE", "AUTHORIZED"]))
 def test_connection_json_shows_its_standing_and_parses_back(
     connection: Connection, now: datetime, spelling: str
@@ -197,6 +198,7 @@ def test_connection_json_may_lack_only_members_that_may_be_null(member: str) -> 
         assert fault(lambda: read_back({**document, member: None})) == (member, "NULL")
 
 
+@pytest.mark.slow
 @given(st.dictionaries(any_text.filter(lambda name: name not in MEMBERS), jsons, max_size=3))
 @example({"tenantId": "t-1"})
 @example({"ID": 7, "Status": None, "revoked_at": "2026-01-01T00:00:00Z"})

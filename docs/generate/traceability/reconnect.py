@@ -172,7 +172,7 @@ REQUEST: Final = Part(
             rules=("#api-key-opaque", "#sdk-app"),
             code=("rules.credentials:ApiKey",),
             tests=(
-                "rules/test_credentials::test_api_keys_of_equal_text_are_equal_and_hidden",
+                "rules/test_credentials::test_equal_api_key_texts_compare_equal_and_repr_hides_them",
                 "rules/test_credentials::test_formatting_an_api_key_hides_its_text",
                 "web/test_sample::test_api_key_of_any_form_even_a_jwt_is_accepted_unparsed",
             ),

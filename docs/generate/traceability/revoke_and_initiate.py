@@ -131,7 +131,7 @@ INITIATE: Final = Part(
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
             code=("rules.session:ENTRY_PATHS",),
             tests=(
-                "rules/test_session::test_law_08_only_account_state_and_preference_decide_path",
+                "rules/test_session::test_law_08_entry_path_depends_only_on_state_and_preference",
             ),
         ),
         Statement(

@@ -204,7 +204,7 @@ def test_replay_command_runs_the_custom_operation_and_fact() -> None:
     assert "must be one of" in str(without[3]["error"])
 
 
-def test_custom_fact_of_the_patient_ends_the_chains_access() -> None:
+def test_custom_patient_fact_revokes_the_whole_chain() -> None:
     store, watch = SimulatedClockStore(MemoryStore(), races.START), Watch()
     tenant = RaceTenant.of(1, Settings())
     store.register(ApiKey(tenant.api_key), tenant.caller)

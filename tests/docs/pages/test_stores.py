@@ -315,6 +315,7 @@ def test_example_store_purges_rows_five_minutes_after_expiry(
     assert kinds(one) == ["Caller", "Connection", "CuraeConnectSession", "LimitedAccountAppBinding"]
 
 
+@pytest.mark.slow
 def test_replaced_hosted_page_on_example_store_changes_nothing(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:

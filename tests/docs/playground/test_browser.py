@@ -257,7 +257,9 @@ def described(page: str) -> str:
     return (DOCS / page).with_suffix(".md").read_text(encoding="utf-8")
 
 
-def test_playground_requests_no_other_host(browser: webdriver.Chrome, served: Served) -> None:
+def test_playground_loads_nothing_from_another_host(
+    browser: webdriver.Chrome, served: Served
+) -> None:
     answer(browser, EXAMPLE.decode())
     items = browser.find_elements(By.CSS_SELECTOR, "#playground-loaded li")
     told = [str(item.get_property("textContent")) for item in items]

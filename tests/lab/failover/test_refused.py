@@ -47,7 +47,7 @@ ADMITTED: Final = asked(Response(201, (), b""), 0)
         (60, 1, 62, False),
     ],
 )
-def test_429_later_or_longer_than_refill_plus_step_is_reported(
+def test_too_late_429_or_too_long_retry_after_is_reported(
     stepped: int, seconds: float, wait: int, *, is_allowed: bool
 ) -> None:
     refusals = Refusals(BUCKETS, stepped=stepped * SECOND)

@@ -55,7 +55,7 @@ SENDING: Final = (
 )
 
 
-def test_each_assertion_has_a_listed_wrong_server_or_exemption() -> None:
+def test_each_kit_assertion_has_a_wrong_server_or_an_exemption() -> None:
     covered = COVERED.keys() - OTHERS.keys()
     listed = WITNESSES.keys() | covered
     assert listed == OF_THE_KIT.keys(), "run python -m tests.proof.assertions.search"

@@ -63,6 +63,7 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
         yield domain.walk.__name__, domain.walk(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
 def test_rules_equal_an_independent_calculation_on_small_inputs(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers

@@ -123,7 +123,7 @@ def test_exploration_docs_page_lists_every_run_and_state_count() -> None:
     assert long > 10_000_000
 
 
-def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
+def test_connection_has_1096_possible_sequences_of_three_steps() -> None:
     assert [count_sequences(Single(), length) for length in (0, 1, 2, 3)] == [1, 10, 103, 1096]
 
 
@@ -265,7 +265,7 @@ UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("what", UNCOUNTED)
-def test_store_without_version_bumps_fails_in_documented_steps(what: str) -> None:
+def test_missing_version_bump_breaks_a_law_in_documented_steps(what: str) -> None:
     (root, *tasks), says, trace = UNCOUNTED[what]
     violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
     assert violation.what.startswith(says)

@@ -231,7 +231,7 @@ def test_every_rule_table_has_one_oracle_in_the_same_order() -> None:
     assert [of.name for of in SUBJECTS] == list(TABLES)
 
 
-def test_operation_table_outcomes_equal_served_rules_in_order() -> None:
+def test_operation_table_has_each_operations_rule_in_order() -> None:
     assert [row.outcome for row in OPERATION_TABLE.values()] == [
         kind.rule for kind in requests.SERVED
     ]

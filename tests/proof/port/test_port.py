@@ -93,7 +93,7 @@ def test_javascript_port_prints_a_changed_vector_as_difference(tmp_path: Path) -
 
 
 @pytest.mark.node
-def test_javascript_port_exits_on_an_unknown_vector_document(tmp_path: Path) -> None:
+def test_javascript_port_exits_1_on_an_unknown_vector_document(tmp_path: Path) -> None:
     document = {"name": "other", "version": 1, "law": "", "cases": []}
     (tmp_path / "other.json").write_text(json.dumps(document), encoding="utf-8")
     done = run(PORT, "node", "vectors.mjs", str(tmp_path))

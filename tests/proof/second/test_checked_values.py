@@ -114,7 +114,7 @@ def test_replayed_graduation_fact_with_empty_user_id_is_an_error() -> None:
     assert answers[1]["code"] == "BINDING_CHANGED"
 
 
-def test_hosted_page_opened_for_no_bound_user_has_no_user_id() -> None:
+def test_hosted_page_for_a_user_not_bound_has_no_user_id() -> None:
     page = HostedPage(
         "0" * 64, PageKind.USER, subject=user_subject(coordinate(), None), expires_at=START
     )

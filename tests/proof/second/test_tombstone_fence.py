@@ -108,7 +108,7 @@ def test_tombstone_after_clock_step_back_is_stored_as_later(world: World) -> Non
         (START + 5 * MINUTE, START),
     ],
 )
-def test_tombstone_stores_reported_time_and_that_capped_at_now(
+def test_tombstone_stores_reported_time_as_is_and_capped_at_now(
     world: World, reported: datetime | None, counts_as: datetime
 ) -> None:
     world.tombstone(happened_at=reported)
@@ -315,7 +315,7 @@ def test_connection_older_than_a_tombstone_is_always_revoked(world: World, ended
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_is_revoked_unless_its_tombstone_time_matches(world: World) -> None:
+def test_standing_is_revoked_if_stored_and_last_tombstone_differ(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -388,7 +388,7 @@ def test_handoff_is_refused_if_a_tombstone_commits_before_it(world: World) -> No
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_initiate_overtaken_by_tombstone_has_silent_limited_path(world: World) -> None:
+def test_tombstone_during_initiate_gives_path_silent_limited(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone

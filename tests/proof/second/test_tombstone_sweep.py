@@ -91,7 +91,7 @@ def test_revoked_at_is_creation_if_tombstone_is_dated_earlier(world: World) -> N
     assert world.get(made)["revokedAt"] == wire(START + HOUR)
 
 
-def test_get_dates_unfinished_tombstone_revocation_at_creation(world: World) -> None:
+def test_get_shows_creation_as_revoked_at_if_tombstone_is_older(world: World) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.cut_tombstone(happened_at=START)
@@ -223,6 +223,7 @@ def test_tombstone_revokes_active_connections_in_first_batches(
     assert len(set(revocations(world))) == len(revocations(world)) == 10
 
 
+@pytest.mark.slow
 def test_tombstone_revokes_each_of_250_connections_exactly_once() -> None:
     world = in_memory()
     made = [id_of(world.create()) for _ in range(250)]

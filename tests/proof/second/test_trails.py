@@ -58,7 +58,7 @@ def recovered(world: World) -> str:
 # A revocation's reach
 
 
-def test_revoke_response_lists_the_revocation_reach_rule_of_app(world: World) -> None:
+def test_revoke_response_names_rule_revocation_reach_app(world: World) -> None:
     assert world.revoke(active(world)).rules == (
         ABSENT,
         "operation.revoke",
@@ -68,7 +68,7 @@ def test_revoke_response_lists_the_revocation_reach_rule_of_app(world: World) ->
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_revocation_fact_lists_the_reach_rule_of_its_actor(world: World, actor: Actor) -> None:
+def test_revocation_fact_names_its_actors_revocation_reach_rule(world: World, actor: Actor) -> None:
     made = ConnectionId(active(world))
     answer = world.record(Revoked(made, actor))
     assert answer.rules == (f"revocation-reach.{actor.value.lower()}", "connection.revoke.active")

@@ -93,11 +93,13 @@ def printed(cells: Counter[Cell], tables: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", FULL)
 def test_stateful_machine_agrees_with_the_reference_model(machine: type[CountedMachine]) -> None:
     run(machine, SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [30, pytest.param(300, marks=pytest.mark.heavy)])
 def test_law_06_chain_stays_linear_with_one_active_connection(runs: int) -> None:
     run(ChainMoves, Size(1, runs, 30))

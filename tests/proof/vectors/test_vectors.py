@@ -130,7 +130,7 @@ def test_vector_case_of_a_table_cell_is_decided_by_its_rule(cell: str) -> None:
     assert case["rule"] in trail
 
 
-def test_only_permission_idempotency_and_rule_gates_ask_a_table() -> None:
+def test_exactly_three_request_gates_delegate_to_another_table() -> None:
     asking = [row.rule for row in REQUEST_GATES.values() if isinstance(row.outcome, Ask)]
     assert asking == ["request.permission", "request.idempotency", "request.rule"]
 
@@ -373,7 +373,7 @@ def test_get_shows_active_if_handoff_was_done_before_deadline() -> None:
         assert member(shown, "connection.status") == status
 
 
-def test_another_apps_connection_is_answered_as_an_unknown_one() -> None:
+def test_another_apps_connection_gets_same_answer_as_unknown_id() -> None:
     foreign, unknown = (
         {**cast("Object", CASES[f"request/{word}"]["answer"]), "changes": None}
         for word in ("another-app", "ownership")

@@ -218,7 +218,7 @@ def test_revocation_of_revoked_chain_writes_only_its_live_head() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_upstream_revocation_reports_successor_until_it_lapses() -> None:
+def test_upstream_revocation_reports_only_unlapsed_successor() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)

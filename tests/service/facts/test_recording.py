@@ -52,7 +52,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
-def test_each_facts_needs_equal_the_expected_values_to_load(fact: Fact, needed: Needs) -> None:
+def test_each_fact_declares_the_expected_values_to_load(fact: Fact, needed: Needs) -> None:
     assert fact.needs() == needed
 
 
@@ -134,7 +134,7 @@ def test_repeated_handoff_is_ignored_after_a_clock_was_put_back() -> None:
             curae.record_fact(at_instant(fact, at(15) + TICK), snapshot, now)
 
 
-def test_repeated_account_graduation_is_ignored_by_a_slow_clock() -> None:
+def test_repeated_account_graduation_is_ignored_on_a_slow_clock() -> None:
     fact = curae.Graduated(COORDINATE, happened_at=at(10))
     (write,) = recorded(fact, at(10)).value.writes
     assert isinstance(write, BindingWrite)
@@ -150,7 +150,7 @@ def test_repeated_account_graduation_is_ignored_by_a_slow_clock() -> None:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_event_with_now_before_updated_at_is_dated_updated_at(fact: Fact) -> None:
+def test_only_binding_event_may_be_dated_before_updated_at(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
     for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
         now = START - behind

@@ -87,7 +87,7 @@ def test_repeated_tombstone_is_ignored_after_a_clock_step_back() -> None:
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
-def test_connection_ended_by_tombstone_is_revoked_in_every_call(standing: str) -> None:
+def test_every_function_treats_tombstoned_connection_as_revoked(standing: str) -> None:
     connection, now = STANDINGS[standing]
     assert curae.standing(connection, now, era=ERA) is curae.Standing.REVOKED
     assert next_deadline(connection, era=ERA) is None
@@ -124,7 +124,7 @@ def test_fact_changes_no_connection_that_a_tombstone_ended(fact: Fact, standing:
         assert answer.value == changes.NO_CHANGES
 
 
-def test_app_revocation_after_tombstone_reports_live_chain_head() -> None:
+def test_app_revocation_reports_live_head_made_after_a_tombstone() -> None:
     first = of_present_era(subjects.needing_action(pending(), at(1)))
     head = of_present_era(subjects.recovered(first, at(2), 2))
     snapshot = curae.Snapshot(connection=first, successor=head, head=head, binding=GONE)
@@ -137,7 +137,7 @@ def of_present_era(connection: Connection) -> Connection:
     return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=ERA))
 
 
-def test_get_shows_tombstone_or_later_creation_as_revoked_at() -> None:
+def test_get_shows_later_of_tombstone_and_creation_as_revoked_at() -> None:
     for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
         binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
         snapshot = curae.Snapshot(connection=OLD, binding=binding)
@@ -280,7 +280,7 @@ def test_connection_decided_before_tombstone_commits_as_revoked(race: str) -> No
     assert curae.standing(late.connection, at(2), era=era) is curae.Standing.REVOKED
 
 
-def test_authorizing_get_fails_to_commit_after_a_tombstone() -> None:
+def test_get_that_authorizes_conflicts_if_a_tombstone_came_first() -> None:
     made = world(curae.Settings(), pending())
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     asked = request("get")

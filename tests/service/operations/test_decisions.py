@@ -47,7 +47,7 @@ def event_names(decision: Decision) -> list[str]:
 
 
 @pytest.mark.parametrize("era", [None, at(-5)])
-def test_create_copies_bindings_era_field_and_writes_no_binding(era: datetime | None) -> None:
+def test_created_connection_copies_era_of_the_unchanged_binding(era: datetime | None) -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
         binding = attrs.evolve(LIMITED, state=state, era=era)
         snapshot = Snapshot(binding=binding)

@@ -253,7 +253,7 @@ class ShowPage(operation.Operation):
         (Needs(session=SESSION.id), PageKind.SESSION, SESSION.id),
     ],
 )
-def test_hosted_page_is_about_the_id_that_the_operation_loads(
+def test_hosted_page_subject_is_the_id_that_the_operation_loads(
     needed: Needs, kind: PageKind, subject: str
 ) -> None:
     page = hosted_page_for(call(ShowPage(needed), "k-1"), PageShown(new_ids().next_action), None)

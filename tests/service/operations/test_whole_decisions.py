@@ -247,7 +247,7 @@ def test_initiate_decision_writes_session_binding_and_limit() -> None:
         (AccountState.ACTIVE, AccountStateShown(AccountState.LIMITED), 200),
     ],
 )
-def test_account_state_is_304_if_the_client_holds_it_else_200(
+def test_account_state_is_304_if_client_has_that_state_else_200(
     held: AccountState, reply: Reply, status: int
 ) -> None:
     operation = GetAccountState(USER, frozenset({held}))

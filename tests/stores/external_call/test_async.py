@@ -85,7 +85,7 @@ def asking(made: Faulty | Awaited, page: Page, first: int = 2) -> Coroutine[None
     )
 
 
-def test_request_gets_key_in_flight_if_a_retry_took_its_lease(time: FakeTime) -> None:
+def test_request_whose_lease_a_retry_took_gets_key_in_flight(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:
@@ -213,7 +213,7 @@ def test_idempotency_key_stays_released_if_commit_follows_cancel(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_idempotency_key_stays_released_if_commit_ends_after_401(time: FakeTime) -> None:
+def test_commit_delayed_past_a_401_takes_no_idempotency_key(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.
@@ -238,7 +238,7 @@ def test_cancelled_request_keeps_the_stored_response_of_a_retry(hook: str, time:
     assert (again.replayed, again.response) == (True, answers[0].response)
 
 
-def test_async_external_call_cannot_renew_after_configured_lease(time: FakeTime) -> None:
+def test_async_external_call_cannot_renew_an_expired_30_s_lease(time: FakeTime) -> None:
     made = faulty()
 
     async def fails(_: NewIds, renew: AsyncRenew) -> NextAction:

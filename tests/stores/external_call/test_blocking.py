@@ -79,7 +79,7 @@ def test_connection_is_stored_under_id_given_to_external_call() -> None:
 
 
 @pytest.mark.parametrize("operation", KEYED)
-def test_retry_during_external_call_gets_in_flight_then_a_replay(
+def test_retry_during_external_call_is_refused_then_replayed(
     operation: str,
 ) -> None:
     made = prepared(operation)
@@ -155,7 +155,7 @@ def test_retried_commits_make_one_external_call_and_execute_once(
     assert record.token == 1, "a key that was taken unknown to the store is known again"
 
 
-def test_loser_of_a_tie_for_an_idempotency_key_gets_in_flight() -> None:
+def test_loser_of_race_for_idempotency_key_gets_key_in_flight() -> None:
     made = faulty([BEFORE])
     called = Called(made)
 

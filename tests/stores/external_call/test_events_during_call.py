@@ -196,7 +196,7 @@ def test_call_that_lost_its_lease_replays_response_of_the_retry() -> None:
     assert (len(delivered), other.times) == (1, 1)
 
 
-def test_idempotency_record_erased_in_call_gives_key_forgotten() -> None:
+def test_record_erased_during_external_call_gives_key_forgotten() -> None:
     made = faulty()
 
     def meanwhile(_: Renew) -> None:

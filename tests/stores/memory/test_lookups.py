@@ -116,7 +116,7 @@ def test_chain_head_is_the_last_connection_in_any_write_order() -> None:
     assert (loaded.successor, loaded.head) == (bump_version(chain[1]), bump_version(chain[2]))
 
 
-def test_revocation_loads_the_rest_of_the_chain() -> None:
+def test_patient_revocation_loads_every_later_chain_connection() -> None:
     chain = revoked_chain(300)
     for place in (0, 150, 299):
         made = world(curae.Settings(), *chain)

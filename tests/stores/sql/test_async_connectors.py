@@ -136,7 +136,7 @@ def test_asyncpg_connect_passes_timeouts_and_url_options(
         ("mariadb+asyncmy", "max_allowed_packet"),
     ],
 )
-def test_number_of_a_url_reaches_the_driver_as_a_number(
+def test_numeric_url_parameter_is_passed_to_the_driver_as_int(
     monkeypatch: pytest.MonkeyPatch, driver: str, name: str
 ) -> None:
     module = importlib.import_module(driver.partition("+")[2])

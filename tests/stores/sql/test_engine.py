@@ -121,7 +121,7 @@ def test_statements_reuse_one_connection_even_after_sql_errors(engine: sa.Engine
     assert counts == Counts(opened=1, closed=0)
 
 
-def test_lost_connection_closes_all_idle_ones(engine: sa.Engine) -> None:
+def test_losing_a_connection_also_closes_all_idle_connections(engine: sa.Engine) -> None:
     database, counts = SqlDatabase(engine), counts_of(engine)
     for each in [engine.raw_connection() for _ in range(2)]:
         each.close()

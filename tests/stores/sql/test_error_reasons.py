@@ -66,7 +66,7 @@ def test_postgresql_connection_error_without_code_is_transient(
         (Dialect.MARIADB, OperationalError(1146, "no table"), OperationalError(1054, "no column")),
     ],
 )
-def test_missing_table_is_told_from_other_errors(
+def test_is_missing_table_is_true_only_for_missing_table_errors(
     dialect: Dialect, missing: Exception, other: Exception
 ) -> None:
     assert [is_missing_table(dialect, each) for each in (missing, other)] == [True, False]

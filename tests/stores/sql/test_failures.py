@@ -443,7 +443,7 @@ def test_sql_error_code_tells_if_the_commit_stored_nothing(
 # --- A new file of SQLite -----------------------------------------------------------------------
 
 
-def test_sqlite_file_with_a_reader_keeps_its_journal_mode(tmp_path: Path) -> None:
+def test_sqlite_file_becomes_wal_only_after_its_reader_closes(tmp_path: Path) -> None:
     file = tmp_path / "new.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")

@@ -75,7 +75,7 @@ def test_async_outbox_with_a_blocking_handler_raises_at_once(database: SqlDataba
     assert left(database) == 1
 
 
-def test_outbox_with_the_event_of_the_other_kind_raises(database: SqlDatabase) -> None:
+def test_outbox_run_with_the_wrong_kind_of_stop_event_raises(database: SqlDatabase) -> None:
     with pytest.raises(ArgumentError, match=r"^stop: must be a threading\.Event or None"):
         Outbox(database).run(blocking, cast("threading.Event", asyncio.Event()))
 

@@ -60,7 +60,7 @@ def test_outbox_worker_setting_of_a_wrong_type_raises(name: str) -> None:
 
 
 @pytest.mark.parametrize("attempt", [65, 66, 10_000])
-def test_outbox_retry_pauses_double_64_times(attempt: int) -> None:
+def test_outbox_retry_pause_doubles_at_most_64_times(attempt: int) -> None:
     settings = DeliverySettings(pause=1e-12, longest_pause=YEAR)
     assert settings.pause_after(attempt) == 1e-12 * 2.0**64
 

@@ -154,7 +154,7 @@ def test_async_outbox_database_down_for_a_while_delivers_once(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("wanted", ["primary", "read-write"])
-def test_async_outbox_worker_outlives_a_time_without_a_primary(
+def test_async_outbox_worker_survives_a_time_without_a_primary(
     wanted: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pair(is_synchronous=False) as servers:

@@ -44,7 +44,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
     ids=["claim", "mark dead", "wake"],
 )
-def test_outbox_update_only_scans_an_index_on_an_instant_column(
+def test_outbox_update_forced_onto_a_time_index_scans_it_whole(
     connection: sqlite3.Connection, statement: Statement, index: str
 ) -> None:
     table = "UPDATE curae_outbox"
@@ -87,7 +87,7 @@ def count_blocks(server: psycopg.Connection, statement: Statement) -> int:
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
 
-def test_poll_with_outdated_statistics_reads_few_blocks(
+def test_outbox_poll_with_outdated_statistics_reads_few_blocks(
     server: psycopg.Connection,
 ) -> None:
     fill_and_empty(server)
@@ -95,7 +95,7 @@ def test_poll_with_outdated_statistics_reads_few_blocks(
     assert count_blocks(server, due_statement(Dialect.POSTGRESQL, 100)) < 2_000
 
 
-def test_poll_beside_a_long_transaction_reads_deleted_rows_once(
+def test_outbox_poll_beside_a_long_transaction_reads_few_blocks(
     server: psycopg.Connection, postgres_url: str
 ) -> None:
     url = sa.make_url(postgres_url).set(drivername="postgresql")

@@ -62,7 +62,9 @@ PROBES = {
 """The settings of a connection that is being closed, on Linux."""
 
 
-def test_wait_for_close_ends_where_keepalive_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_close_ends_even_if_keepalive_cannot_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in PROBES:
         monkeypatch.delattr(socket, name)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -143,7 +143,7 @@ def drop_connections(made: Database) -> None:
 
 
 @KINDS
-def test_new_connection_raises_while_a_commit_is_unreplicated(
+def test_new_db_connection_raises_while_commit_is_unreplicated(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:

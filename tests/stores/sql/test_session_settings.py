@@ -96,7 +96,7 @@ def test_django_settings_turn_synchronous_commit_on() -> None:
         *[(1.5, 1500, 1407), (2.0, 2000, 1875), (60, 60_000, 59_875)],
     ],
 )
-def test_postgresql_lock_timeout_is_shorter_and_none_is_0(
+def test_postgresql_timeout_is_never_0_and_lock_never_longer(
     wait: float, milliseconds: int, lock: int
 ) -> None:
     # PostgreSQL reads a timeout of 0 as no limit.
@@ -109,7 +109,7 @@ def test_mariadb_timeout_is_whole_seconds_and_at_least_one(wait: float, seconds:
     assert mariadb_limits(wait).seconds == seconds
 
 
-def test_mariadb_lock_timeout_comes_before_its_statement_timeout() -> None:
+def test_mariadb_lock_timeout_is_shorter_than_statement_timeout() -> None:
     command = mariadb_limits(3).init_command
     assert dict(re.findall(r"(\w+) = ('[^']*'|[\d.]+)", command)) == {
         "transaction_isolation": "'READ-COMMITTED'",

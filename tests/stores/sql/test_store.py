@@ -150,7 +150,9 @@ def test_refused_charge_returns_false_without_an_extra_query(build: Build) -> No
     assert database.read == []
 
 
-def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) -> None:
+def test_outbox_event_has_the_status_spelling_of_store_settings(
+    sqlite_database: SqlDatabase,
+) -> None:
     settings = Settings(active_spelling="AUTHORIZED")
     store = SqlStore(sqlite_database, settings)
     store.create_tables()
@@ -164,7 +166,7 @@ def test_sql_store_formats_events_by_its_settings(sqlite_database: SqlDatabase) 
     assert asyncio.run(waiting_store.outbox()) == store.outbox()
 
 
-def test_store_charges_before_commit_only_by_charge_apart_option() -> None:
+def test_store_charges_before_commit_only_if_charge_apart_is_set() -> None:
     database = Noting(Dialect.SQLITE)
     threaded = ThreadedDatabase(database)
     plain: list[AnyStore] = [SqlStore(database), AsyncSqlStore(threaded)]

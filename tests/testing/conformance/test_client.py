@@ -450,7 +450,7 @@ def test_hook_that_records_a_fact_must_return_done_by_default() -> None:
 
 
 @pytest.mark.parametrize(("part", "start"), [("session", "createdAt"), ("connection", "updatedAt")])
-def test_page_lives_from_session_creation_or_connection_update(part: str, start: str) -> None:
+def test_page_lifetime_starts_at_session_creation_or_last_update(part: str, start: str) -> None:
     answer = {
         "connection": {"updatedAt": "2026-01-05T07:00:00Z"},
         part: {start: "2026-01-05T09:00:00Z"},

@@ -392,7 +392,7 @@ def test_check_needs_half_an_hour_more_per_lapsed_connection() -> None:
         (RefuseWith(ProblemCode.HANDOFF_LAPSED), "HANDOFF_LAPSED"),
     ],
 )
-def test_expected_outcome_of_a_row_is_done_ignored_or_a_code(outcome: object, name: str) -> None:
+def test_expected_outcome_of_table_row_is_done_ignored_or_code(outcome: object, name: str) -> None:
     assert connections.expected_outcome(outcome) == name
 
 

@@ -93,13 +93,13 @@ def test_description_of_a_request_omits_a_parsed_body() -> None:
     assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
 
 
-def test_history_has_raw_request_and_response_but_text_of_a_hook() -> None:
+def test_history_has_requests_with_responses_and_hooks_as_text() -> None:
     assert list(history_of(GET, OK)) == [(GET, OK)]
     assert list(history_of(REVOKE, "done")) == ["revoke(c, 7): done"]
     assert list(history_of(Concurrently((GET,)), (OK,))) == ["concurrently, GET /x X-A: 1: 200"]
 
 
-def test_history_has_only_text_of_a_request_with_bad_response() -> None:
+def test_history_shows_request_as_text_if_response_is_malformed() -> None:
     text = Response(200, (), cast("bytes", "{}"))
     assert list(history_of(GET, text)) == ["GET /x X-A: 1: 200"]
     with pytest.raises(AttributeError):

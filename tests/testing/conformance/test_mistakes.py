@@ -315,6 +315,7 @@ def test_kit_fails_a_replay_that_repeats_the_first_date_header() -> None:
     )
 
 
+@pytest.mark.slow
 def test_kit_fails_a_fact_hook_with_an_incorrect_outcome() -> None:
     reference = Reference()
 
@@ -350,7 +351,7 @@ class ReadsEscapedColons(Reference):
         return super().send(attrs.evolve(request, target=request.target.replace("%3A", ":")))
 
 
-def test_kit_fails_a_server_that_reads_an_escaped_colon() -> None:
+def test_kit_fails_a_server_that_reads_percent_3a_as_a_colon() -> None:
     assert run(Reference().server(), seed="1", only=["request.route"]).passed
     (failure,) = run(ReadsEscapedColons().server(), seed="1", only=["request.route"]).failed
     assert "%3A" in failure.message

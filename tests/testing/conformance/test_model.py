@@ -301,7 +301,7 @@ def test_passing_time_moves_the_model_store_as_far_as_the_server(compare: Compar
 
 
 @pytest.mark.parametrize("kind", ["create", "initiate"])
-def test_model_store_follows_a_server_clock_15_seconds_ahead(compare: Compare, kind: str) -> None:
+def test_model_check_accepts_clock_advancing_15_s_per_request(compare: Compare, kind: str) -> None:
     server = Reference(tick=timedelta(seconds=15))
     compare(*[(kind, pick) for pick in (0, 2, 4, 0, 2, 4)], served=Served(server))
 
@@ -309,7 +309,7 @@ def test_model_store_follows_a_server_clock_15_seconds_ahead(compare: Compare, k
 @pytest.mark.parametrize(
     ("kind", "name"), [("create", "connection.createdAt"), ("initiate", "session.createdAt")]
 )
-def test_model_store_does_not_follow_a_clock_16_seconds_ahead(
+def test_model_check_fails_on_clock_advancing_16_s_per_request(
     compare: Compare, kind: str, name: str
 ) -> None:
     server = Reference(tick=timedelta(seconds=16))
@@ -317,7 +317,7 @@ def test_model_store_does_not_follow_a_clock_16_seconds_ahead(
     assert what.startswith(f"body.{name} is ")
 
 
-def test_replayed_response_does_not_turn_the_clock_back(compare: Compare) -> None:
+def test_replayed_response_does_not_turn_the_model_clock_back(compare: Compare) -> None:
     served = Served(Reference(tick=timedelta(seconds=5)), change=at(4, status=500))
     steps = ("create", 0), ("again", 1), ("get", 0)
     _, log = failure(compare, *steps, served=served)

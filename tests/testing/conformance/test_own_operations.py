@@ -109,6 +109,7 @@ class ShowPart(ShowSession):
 ID: Final = "/{connectionId}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "added",
     [
@@ -129,7 +130,7 @@ ID: Final = "/{connectionId}"
         *("permission.granted", "permission.scope-missing", "request.key-unused"),
     ],
 )
-def test_correct_server_with_own_operations_passes_each_check(
+def test_correct_server_with_custom_operations_passes_each_check(
     check: str, added: tuple[type[Operation], ...]
 ) -> None:
     operations = (*OPERATIONS, *added)

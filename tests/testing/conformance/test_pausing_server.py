@@ -105,7 +105,7 @@ def test_server_paused_at_any_request_passes_every_kit_check(check: Check) -> No
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("number", range(model.ROUNDS))
-def test_server_paused_at_any_request_equals_the_model(
+def test_server_paused_at_any_request_passes_the_model_check(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each run makes new apps, so that a pause in one does not matter to the others.

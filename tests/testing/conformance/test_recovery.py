@@ -129,14 +129,14 @@ def test_check_fails_if_successor_changes_before_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
-def test_check_fails_if_reconnect_again_moves_times_too_little(name: str) -> None:
+def test_check_fails_if_second_reconnect_moves_times_too_little(name: str) -> None:
     still = Reference(tick=timedelta(0))
     path = name.replace(".", "__")
     message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
     assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
 
 
-def test_check_passes_if_reconnect_moves_times_as_the_clock_does() -> None:
+def test_check_passes_if_second_reconnect_moves_times_with_clock() -> None:
     assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
 
 

@@ -98,7 +98,7 @@ def test_cancelling_an_async_kit_run_ends_the_run() -> None:
         asyncio.run(run_and_cancel())
 
 
-def test_pytest_failure_of_a_hook_is_raised_in_a_race() -> None:
+def test_pytest_fail_in_a_hook_is_raised_out_of_a_race_check() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         del lifetime
         pytest.fail(f"cannot authorize {connection_id}")

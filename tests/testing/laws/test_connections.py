@@ -98,7 +98,7 @@ def test_law_6_check_accepts_a_pending_head_beside_an_active_one() -> None:
     check_chain(revoked_then(Status.ACTIVE, Status.PENDING), START, era=None)
 
 
-def test_law_6_error_lists_connections_after_a_missing_one() -> None:
+def test_law_6_error_for_a_gap_lists_the_connections_after_it() -> None:
     gap = revoked_then(Status.REVOKED, Status.REVOKED, Status.REVOKED)
     del gap[1]
     with broken(6, "a cycle or a gap", where=f"{uuid(3)}, {uuid(4)}"):
@@ -155,7 +155,7 @@ def test_law_3_check_reports_a_merge_that_is_not_associative() -> None:
     assert caught.value.what == what
 
 
-def test_law_4_5_17_checks_pass_time_and_tombstone_to_the_rule() -> None:
+def test_law_4_5_17_checks_call_rules_with_instant_and_tombstone() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:
@@ -253,7 +253,7 @@ def revocation(
     return Response(200, (), json.dumps(body).encode())
 
 
-def test_revocation_answer_of_a_response_ignores_bad_values() -> None:
+def test_revocation_answer_drops_members_of_a_wrong_type() -> None:
     at_once = RevocationAnswer(uuid(1), revoked_now=True, revoked_at="2026-01-01T00:00:00Z")
     assert RevocationAnswer.read(revocation()) == at_once
     assert not RevocationAnswer.read(revocation(revoked_now=False)).revoked_now

@@ -7,7 +7,7 @@ import pickle
 from curae_lifecycle.testing.laws import LAWS, LawBrokenError
 
 
-def test_law_error_has_the_same_text_and_parts_after_pickling() -> None:
+def test_pickled_law_error_loads_with_equal_text_and_attributes() -> None:
     error = LawBrokenError(4, "EXPIRED became ACTIVE", "connection 1")
     loaded: object = pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
     assert isinstance(loaded, LawBrokenError)

@@ -256,6 +256,7 @@ def test_problem_codes_match_the_list_and_laws_are_1_to_18() -> None:
     assert list(laws.LAWS) == list(range(1, 19))
 
 
+@pytest.mark.slow
 def test_laws_import_without_hypothesis() -> None:
     program = (
         "import sys; sys.modules['hypothesis'] = None; "
@@ -491,7 +492,7 @@ def test_law_error_never_shows_a_body() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_law_2_check_accepts_other_ids_with_other_revoked_at() -> None:
+def test_law_2_check_accepts_revoked_at_differing_between_ids() -> None:
     revoked = triggers.revoke(PENDING, at(1), actor=Actor.APP, era=None)
     assert isinstance(revoked, Done)
     again = triggers.revoke(revoked.value, at(2), actor=Actor.PATIENT, era=None)

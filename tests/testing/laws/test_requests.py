@@ -226,7 +226,7 @@ def test_law_14_check_finds_a_result_that_later_calls_change() -> None:
         check_deterministic(append, 1)
 
 
-def test_law_14_check_finds_a_change_within_a_result() -> None:
+def test_law_14_check_finds_a_change_deep_inside_a_result() -> None:
     result: list[list[int]] = [[]]
 
     def append() -> list[list[int]]:

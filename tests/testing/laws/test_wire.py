@@ -48,7 +48,7 @@ def test_law_16_check_raises_on_a_wrong_or_missing_media_type(
         check_documented(typed(response, *kinds))
 
 
-def test_law_16_check_finds_a_repeated_media_type() -> None:
+def test_law_16_check_reports_a_repeated_content_type_header() -> None:
     with pytest.raises(LawBrokenError, match="law 16 is broken"):
         check_documented(typed(SUCCESS, "application/json", "application/json"))
 
@@ -59,7 +59,7 @@ def test_law_13_check_accepts_an_empty_body(body: bytes | str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", "{}", {}])
-def test_law_13_check_finds_an_object_without_members(
+def test_law_13_check_reports_an_empty_json_object(
     body: bytes | str | dict[str, object],
 ) -> None:
     with pytest.raises(LawBrokenError, match="law 13 is broken: no response has these members"):
@@ -229,7 +229,7 @@ def test_law_16_error_describes_each_fault_of_a_response(
         check_documented(response)
 
 
-def test_law_13_custom_operation_of_builtin_name_adds_no_members() -> None:
+def test_law_13_check_ignores_custom_operation_of_builtin_name() -> None:
     class Renamed(ListConnections):
         rule: ClassVar = attrs.evolve(ListConnections.rule, name="get-connection")
 

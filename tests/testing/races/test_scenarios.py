@@ -110,7 +110,7 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 999])
-def test_page_digest_gives_its_number_only_to_its_own_tenant(number: int) -> None:
+def test_tenant_reads_the_number_of_only_its_own_page_digests(number: int) -> None:
     tenant, other = RaceTenant.of(27, Settings()), RaceTenant.of(28, Settings())
     digest = url_digest(tenant.page_url(number))
     assert tenant.page_number(digest) == number
@@ -232,7 +232,7 @@ PAGE: Final = HostedPage("d", kind=PageKind.CONNECTION, subject=TENANT.first, ex
         (PendingCommit(LOADED, CHANGES, PAGE), False),
     ],
 )
-def test_pending_commit_without_changes_and_page_is_empty(
+def test_pending_commit_is_empty_only_without_changes_and_page(
     decided: PendingCommit, *, is_empty: bool
 ) -> None:
     assert decided.is_empty is is_empty
@@ -494,5 +494,5 @@ def test_each_race_scenario_begins_with_its_listed_values(name: str) -> None:
     assert subset(numbered(arena.content(tenant, touched)), stored) == stored
 
 
-def test_table_of_beginnings_lists_every_race_scenario() -> None:
+def test_table_of_initial_values_lists_every_race_scenario() -> None:
     assert [*SCENARIOS] == [*BEGINNINGS]

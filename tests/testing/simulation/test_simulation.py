@@ -285,7 +285,7 @@ class Thin:
 
 
 @pytest.mark.slow
-def test_simulation_never_purges_or_steps_an_unsettable_clock() -> None:
+def test_unsettable_store_clock_means_no_purges_or_clock_steps() -> None:
     thin, usual = simulate(6, hours=8, make_store=Thin), simulate(6, hours=8)
     step = str(Mishap.CLOCKS_STEPPED)
     assert (thin.purged, usual.purged > 0) == (0, True)

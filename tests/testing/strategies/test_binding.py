@@ -86,7 +86,7 @@ def test_active_bindings_are_drawn_new_and_changed_from_limited() -> None:
 
 @pytest.mark.parametrize(("generation", "user_id"), [(0, None), (1, "u-1")])
 @pytest.mark.parametrize("reported_at", [None, START])
-def test_tombstone_is_drawn_with_and_without_user_and_report(
+def test_tombstones_are_drawn_with_and_without_user_and_date(
     generation: int, user_id: str | None, reported_at: datetime | None
 ) -> None:
     found = reached(

@@ -155,7 +155,7 @@ def test_revoking_a_successor_leaves_its_predecessor_unchanged() -> None:
     assert answer.value is gone
 
 
-def test_apply_fact_judges_a_connection_under_its_own_era() -> None:
+def test_apply_fact_accepts_a_connection_made_after_a_tombstone() -> None:
     identity = attrs.evolve(pending().identity, era=START)
     answer = draw.apply_fact(
         attrs.evolve(pending(), identity=identity), Authorized(identity.id), START
@@ -168,7 +168,7 @@ def test_apply_fact_judges_a_connection_under_its_own_era() -> None:
 
 
 @pytest.mark.slow
-def test_new_connections_are_pending_since_the_start() -> None:
+def test_new_connections_are_drawn_pending_at_the_start_instant() -> None:
     drawn = drawn_examples(draw.new_connections(), count=20)
     for each in drawn:
         check_connection(each)
@@ -297,7 +297,7 @@ def test_drawn_connections_are_valid_and_include_successors() -> None:
 
 
 @pytest.mark.slow
-def test_connections_of_an_era_are_over_under_another_era() -> None:
+def test_drawn_connections_are_revoked_by_a_later_tombstone() -> None:
     last = START + 3 * HOUR
     drawn = drawn_examples(draw.connections(era=START), count=100)
     assert {each.identity.era for each in drawn} == {START}

@@ -99,7 +99,9 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
 
 
 @pytest.mark.slow
-def test_no_drawn_run_is_longer_than_the_request_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_run_has_at_most_the_maximum_number_of_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Runs of more than twelve requests would rarely be drawn, even without a bound.
     monkeypatch.setattr(limit, "_MOST_REQUESTS", 2)
     charges = drawn_examples(draw.charges(RECORDER), count=40)

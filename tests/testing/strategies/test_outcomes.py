@@ -157,7 +157,7 @@ def test_previews_are_drawn_for_every_trigger_and_recovery(
     assert recovered == {True, False}
 
 
-def test_views_are_drawn_with_and_without_era_and_successor(
+def test_views_are_drawn_with_or_without_tombstone_and_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outcome, "connections", lambda: st.just(PENDING))
@@ -184,7 +184,7 @@ def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bo
     assert outcome._preview(PENDING, now=now, trigger=trigger, recovered=recovered) == expected
 
 
-def test_reconnect_preview_names_other_rules_with_a_successor() -> None:
+def test_lapsed_reconnect_preview_rules_differ_with_a_successor() -> None:
     alone = outcome._preview(ACTIVE, START, Trigger.RECONNECT, recovered=False)
     assert alone.outcome is PreviewOutcome.REFUSED
     lapsed = [
@@ -314,6 +314,7 @@ def test_drawn_replay_has_the_stored_response() -> None:
     assert {type(each.response) for each in replays} == {Response, ResponseReference}
 
 
+@pytest.mark.slow
 def test_drawn_lost_lease_has_a_record_in_state_forgotten() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)

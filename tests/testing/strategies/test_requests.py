@@ -78,7 +78,7 @@ def test_drawn_parsed_members_are_those_of_an_operation() -> None:
 
 
 @pytest.mark.slow
-def test_entity_tags_of_every_set_of_states_are_drawn() -> None:
+def test_entity_tags_are_drawn_in_every_number_and_as_a_wildcard() -> None:
     drawn = drawn_examples(draw.entity_tags(), count=100)
     assert set(map(type, drawn)) == {EntityTags}
     assert {tag for each in drawn for tag in each.tags} == TAGS

@@ -115,7 +115,7 @@ def test_request_repeating_a_nonzero_idempotency_key_replays() -> None:
     assert len({each.call.key for each in calls}) == 4
 
 
-def test_sixth_request_of_a_moment_finds_the_bucket_empty() -> None:
+def test_sixth_request_of_one_instant_gets_429_from_the_bucket() -> None:
     steps = [step(CreateConnection) for _ in range(6)]
     limited = traffic.play_traffic(BUCKETS, [*steps, step(CreateConnection, HOUR)])
     assert [status_of(each) for each in limited.interactions] == [*[201] * 5, 429, 201]
@@ -132,7 +132,7 @@ def test_step_is_about_the_nth_newest_connection(nth_newest: int, created_by: in
     assert status_of(shown) == 200
 
 
-def test_step_before_any_connection_asks_for_an_unknown_one() -> None:
+def test_get_step_before_any_connection_is_answered_with_404() -> None:
     [shown] = play(step(GetConnection))
     assert status_of(shown) == 404
 
@@ -199,7 +199,7 @@ def test_traffic_fact_is_recorded_as_by_a_server() -> None:
     assert connection.authorized_at == START + TICK
 
 
-def test_delayed_fact_happened_that_delay_before_its_step() -> None:
+def test_happened_at_of_delayed_fact_is_its_step_minus_the_delay() -> None:
     late = FactTemplate(Authorized, delay=TICK)
     _, recorded = play(step(CreateConnection), step(late, HOUR))
     assert fact_of(recorded).fact.happened_at == START + HOUR - TICK
@@ -246,7 +246,7 @@ def test_graduation_step_is_for_the_nth_newest_limited_user(
     assert isinstance(fact_of(graduated).answer, Done)
 
 
-def test_graduation_step_without_limited_users_is_for_own_user() -> None:
+def test_graduation_step_names_its_own_user_if_none_is_limited() -> None:
     [graduated] = play(step(Graduated, user=2, caller=1))
     coordinate = CALLERS[1][1].coordinate(USER_2)
     assert fact_of(graduated).fact == Graduated(coordinate, values.user_of(2))
@@ -340,7 +340,7 @@ def test_fact_of_a_subject_without_a_hosted_page_names_no_page() -> None:
     assert foreign.fact.page_url is None
 
 
-def test_expired_page_is_gone_from_the_second_later_step_on() -> None:
+def test_expired_page_is_dropped_one_step_after_its_expiry() -> None:
     late = 2 * NEXT_ACTION_LIFETIME
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, late, key=1))
     assert fact_of(recorded).snapshot.page is not None
@@ -371,7 +371,7 @@ def test_user_number_of_an_access_step_selects_its_data_package(user: int, packa
 # --- The run --------------------------------------------------------------------------------
 
 
-def test_final_steps_follow_the_last_of_the_other_steps() -> None:
+def test_delays_of_final_steps_count_from_latest_other_step() -> None:
     turns = [step(GetConnection, HOUR), step(CreateConnection, TICK)]
     last = (step(SpecialStep.ACCESS, TICK), step(AUTHORIZE, 2 * TICK))
     run = traffic.play_traffic((), turns, last)

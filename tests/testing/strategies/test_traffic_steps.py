@@ -66,7 +66,7 @@ def test_drawn_steps_are_of_many_kinds_and_choices() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_steps_include_graduation_after_its_two_requests() -> None:
+def test_drawn_steps_include_initiate_then_graduation_of_a_user() -> None:
     lists = drawn_examples(traffic.traffic_steps(20), count=150)
     threes = [each for drawn in lists for each in zip(drawn, drawn[1:], drawn[2:], strict=False)]
     graduations = [

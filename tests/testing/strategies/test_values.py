@@ -252,7 +252,7 @@ def test_drawn_broken_request_is_refused_with_its_expected_code(
 
 @pytest.mark.slow
 @given(draw.facts())
-def test_fact_on_an_empty_store_changes_no_connection(fact: Fact) -> None:
+def test_only_a_tombstone_can_be_done_on_an_empty_store(fact: Fact) -> None:
     asked = fact.needs()
     assert asked.connection or asked.chain or asked.session or asked.binding
     answer = record_fact(fact, Snapshot(), START)
@@ -267,6 +267,7 @@ def test_drawn_problem_has_the_details_of_its_code(problem: Problem) -> None:
     assert tuple(problem.details) == problem.problem_type.details
 
 
+@pytest.mark.slow
 @given(st.one_of(draw.responses(), draw.response_references()))
 def test_drawn_response_can_be_stored(response: Response | ResponseReference) -> None:
     assert is_kept(response.status)

@@ -40,7 +40,7 @@ def test_bad_request_example_has_the_first_possible_fault(
     assert problem_reply(ProblemCode.BAD_REQUEST, rule, Settings()) == expected
 
 
-def test_scope_example_names_the_scope_of_the_operation() -> None:
+def test_scope_problem_example_names_the_scope_of_its_operation() -> None:
     rule = attrs.evolve(Initiate.rule, scope="session:write")
     expected = ProblemReply(Problem(ProblemCode.SCOPE_INSUFFICIENT, ("session:write",)))
     assert problem_reply(ProblemCode.SCOPE_INSUFFICIENT, rule, Settings()) == expected

@@ -51,7 +51,7 @@ def document_of(*added: type[Operation]) -> dict[str, Json]:
         ((peek(name="NextAction"),), "NextAction"),
     ],
 )
-def test_two_schemas_or_operations_of_one_name_raise(
+def test_two_schemas_or_operations_of_the_same_name_raise(
     added: tuple[type[Operation], ...], name: str
 ) -> None:
     expected = f"^settings.operations: must be classes with replies of other names, not two {name}$"
