@@ -119,7 +119,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
-        options: The options as it parsed them.
+        options: The parsed options.
 
     Returns:
         The exit status: 1 if there are any findings, else 0. With `--strict` also 1 if any check

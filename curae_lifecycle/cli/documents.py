@@ -58,7 +58,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
-        options: The options as it parsed them.
+        options: The parsed options.
 
     Returns:
         The exit status: 1 if `--check` finds that the file is stale, else 0.

@@ -79,7 +79,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
-        options: The options as it parsed them: the file and the database.
+        options: The parsed options: the file and the database.
 
     Returns:
         The exit status: 1 if a line or a stored value could not be read, else 0.

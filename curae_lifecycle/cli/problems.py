@@ -100,7 +100,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
-        options: The options as it parsed them.
+        options: The parsed options.
     """
     code: str | None = options.code
     if code is None:

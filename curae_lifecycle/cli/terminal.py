@@ -62,7 +62,7 @@ def say(text: str, role: str, piped_width: int | None = None) -> None:
 
 
 def discard_output() -> None:
-    """Send what is left of standard output nowhere, after a write to it failed.
+    """Discard the buffered rest of standard output, after a write to it failed.
 
     Python would otherwise repeat the write, and report its error, when it flushes at exit.
     """
@@ -72,7 +72,7 @@ def discard_output() -> None:
 def replace_unencodable() -> None:
     """Print a question mark for each character that the encoding of standard output lacks.
 
-    By default Python raises an error for it, such as for an arrow in Latin-1.
+    By default Python raises an error for such a character, for example an arrow in Latin-1.
     """
     if sys.stdout.errors == "strict":
         cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="replace")

@@ -63,7 +63,7 @@ class Holder(StrEnum):
 
 
 class UpkeepAction(StrEnum):
-    """The actions of a server or its operator on an idempotency record without a running attempt.
+    """The actions on an idempotency record that a server or its operator takes, not an attempt.
 
     Attributes:
         RESOLVE_ANSWERED: Record that an attempt whose worker died took effect, with its response.

@@ -302,8 +302,8 @@ def tombstone(
 ) -> Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None]:
     """Record that the user of a coordinate no longer exists, and begin a new era [O].
 
-    This ends every connection and session of the coordinate that was made in an earlier era, even
-    one whose commit comes after that of the tombstone. It does so even if no user is bound.
+    An era begins when a tombstone is recorded. All connections and sessions of earlier eras have
+    ended, even those that are committed after the tombstone, and even if no user is bound.
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if there is none.

@@ -97,8 +97,8 @@ class EraState(StrEnum):
     """The two cases of a connection: made under the present era of its coordinate, or not.
 
     Attributes:
-        THIS: No tombstone of the coordinate was recorded since.
-        OTHER: A tombstone was recorded since, so the connection counts as REVOKED.
+        THIS: No tombstone of the coordinate was recorded since the connection was made.
+        OTHER: A tombstone was recorded since then, so the connection counts as REVOKED.
     """
 
     THIS = "made under the present era"

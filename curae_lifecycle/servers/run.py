@@ -87,7 +87,7 @@ def load(target: str) -> GracefulShutdown:
     """Import the guard that `target` names as `module:name`, and return it for granian to serve.
 
     The guard is wrapped in `GracefulShutdown`, so that a worker serves for a while after SIGTERM.
-    Until it serves, SIGTERM ends the worker at once.
+    Until the worker serves, SIGTERM ends it at once.
 
     Raises:
         ArgumentError: `target` names no module, or something else than a `Guard`.

@@ -138,7 +138,8 @@ class Snapshot:
         session: The session that `needs.session` names.
         binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
             `connections`.
-        connections: The connections that `needs.connections` selects; a page is sorted by id.
+        connections: The connections that `needs.connections` selects; sorted by their ids unless
+            its `after` and `limit` are both `None`.
         page: The hosted page that `needs.page` names; `None` if another page replaced it or its row
             is gone.
         landed_handoff: An authorization that the pending `connection` does not record yet.
@@ -159,7 +160,7 @@ class Snapshot:
 
     @property
     def era(self) -> datetime | None:
-        """The present era of the coordinate, which `binding` holds; `None` if there is none."""
+        """The coordinate's era: when its last tombstone was recorded; `None` before the first."""
         return present_era(self.binding)
 
 

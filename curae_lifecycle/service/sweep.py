@@ -30,8 +30,8 @@ def sweep_changes(
 
     Args:
         binding: The binding of the coordinate as it is stored, after a tombstone.
-        connections: Connections of the coordinate as they are stored. Those of the present era, and
-            those that are REVOKED already, are left alone.
+        connections: Connections of the coordinate as they are stored. Those that were made under
+            the binding's era, and those that are REVOKED already, are left alone.
         now: When the revocations are recorded, in UTC.
 
     Returns:
@@ -56,6 +56,8 @@ def sweep_changes(
 
 def swept_changes(binding: LimitedAccountAppBinding) -> Changes:
     """Return the changes that mark a binding's sweep as finished.
+
+    The sweep stores as REVOKED the connections that a tombstone ended.
 
     Args:
         binding: The binding as it is stored, with an unfinished sweep.

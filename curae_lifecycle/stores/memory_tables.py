@@ -129,7 +129,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
-        """Return the key of the limit, its stored state (None if new) and its customer account."""
+        """Return the key of a write's limit, its stored state (None if new) and its account."""
         key, name = write.key, rate_key_parts(write.key)
         whose: AppUser | KeyOwner = key.app_user if isinstance(key, LimitKey) else key.owner
         row = self.get(name)
@@ -172,7 +172,7 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         return self.get(record_key_parts(key))
 
     def locate(self, write: RecordWrite) -> tuple[KeyParts, Record | None, Owner]:
-        """Return the key of the record, the stored record (None if new) and its customer account."""
+        """Return the key of a write's record, the stored record (None if new) and its account."""
         name = record_key_parts(write.key)
         owner = write.key.owner
         return name, self.get(name), (owner.environment, owner.customer_account_id)
@@ -188,7 +188,7 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         return (record_expires_at(write.after), key) if write.before is None else None
 
     def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return when the record expires, 24 hours after the first use of its key.
+        """Return when an idempotency record expires, 24 hours after the first use of its key.
 
         Returns:
             The instant; `None` if it was at least five minutes ago, so that the record may be
@@ -212,7 +212,7 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         self._ended_retention = ended_retention
 
     def locate(self, write: SessionWrite) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
-        """Return the id of the session, the stored session (None if new) and its customer account."""
+        """Return the id of a write's session, the stored session (None if new) and its account."""
         key, coordinate = write.after.id, write.after.coordinate
         return key, self.get(key), (coordinate.environment, coordinate.customer_account_id)
 
@@ -317,8 +317,8 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
 
         Args:
             connection: The connection.
-            part: Return only the last `part.limit` of those whose position is below `part.before`,
-                if that is set. `None` returns all.
+            part: The part of them to return: the last `part.limit` before the position
+                `part.before`, or before the chain's end if that is None. `None` returns all.
         """
         following: list[Connection] = []
         for each in self._backwards(connection.identity.root_id):
@@ -341,7 +341,7 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return tuple([held[each] for each in first])
 
     def locate(self, write: ConnectionWrite) -> tuple[ConnectionId, Connection | None, Owner]:
-        """Return the id of the connection, the stored connection (None if new) and its account.
+        """Return the id of a write's connection, the stored one (None if new) and its account.
 
         If the connection is new and its predecessor has a successor already, that successor is
         returned as the stored one. So the commit of a second successor conflicts.

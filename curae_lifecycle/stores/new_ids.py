@@ -40,8 +40,8 @@ class RandomIds:
     Attributes:
         hosted_page_base_url: The beginning of every hosted page's URL, such as
             `https://connect.example/`.
-        lifetime: The lifetime of a next action, longer than 0. Its expiry is capped at the last
-            instant that a `datetime` can hold.
+        lifetime: How long each hosted page can be opened, longer than 0. The page expires at the
+            latest at the last instant that a `datetime` can hold.
 
     Raises:
         ArgumentError: The base URL is no text or has no path, or the lifetime is not above 0.

@@ -63,7 +63,8 @@ class Row:
             microseconds since 1970. The row may be dropped five minutes later, never before. An
             update keeps the later of the stored and the new instant, since another server may
             charge the same log with a longer window.
-        user: The key of the coordinate of a connection or session, which is also its binding's key.
+        user: The key of the coordinate of a connection or session; the coordinate's binding has the
+            same key.
         predecessor: The id of the connection that a connection recovers. The column must be unique,
             since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.

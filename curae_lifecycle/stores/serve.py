@@ -309,7 +309,7 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
     """Revoke all connections that the last tombstone of a coordinate ended: finish its sweep.
 
     `record` sweeps by itself. Use this function in a program that commits a tombstone in another
-    way, or in a store's `purge`. Each batch has a minute.
+    way, or in a store's `purge`. The attempts at each batch end after a minute.
 
     Args:
         store: The store.

@@ -43,7 +43,10 @@ _Result = TypeVar("_Result")
 
 
 def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
-    """Return the coordinate of the loaded binding if its sweep is not finished, else None."""
+    """Return the coordinate of the loaded binding if its sweep is not finished, else None.
+
+    The sweep stores as REVOKED the connections that a tombstone ended.
+    """
     binding = snapshot.binding
     return None if binding is None or binding.swept else binding.coordinate
 

@@ -31,7 +31,8 @@ def check_store(
     Raises:
         LawBrokenError: A connection is stored twice, a chain breaks law 6, a connection has two
             successors, or a coordinate has two bindings. Or a session's hand-off is complete, but
-            no user is bound, its user is LIMITED, or generation 1 has another user.
+            no user is bound, the session's user is LIMITED, or the coordinate's first user is
+            another one.
     """
     by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)

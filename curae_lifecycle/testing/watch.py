@@ -239,7 +239,8 @@ class Watch:
     def purge(self, now: datetime) -> None:
         """Forget the idempotency keys whose retention has ended.
 
-        Also note that the store may have dropped the states of rate limits that have no effect.
+        Later checks also allow for rate limits whose states the store may have dropped, since they
+        had no effect at `now`.
 
         Args:
             now: The instant to judge the retention at. No worker's clock may be behind `now`.

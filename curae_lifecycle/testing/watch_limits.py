@@ -103,7 +103,7 @@ class FullInstants:
         self._full_at[key] = full_at
 
     def purge(self, now: datetime) -> None:
-        """Note that the store may have dropped the buckets that are full at `now`."""
+        """Forget the buckets that are full at `now`, as the store may have done."""
         at = to_epoch_microseconds(now)
         for key in [
             each for each, full in self._full_at.items() if full <= at * each.bucket.refill
@@ -159,7 +159,7 @@ class LimitHistory:
         admissions.since_drop = since_drop[-(limit.limit + _EXTRA_INSTANTS) :]
 
     def purge(self, now: datetime) -> None:
-        """Note that the store may have dropped the states of limits that have no effect at `now`.
+        """Record that the store may have dropped the states of limits without effect at `now`.
 
         Args:
             now: The instant of the purge, by the slowest clock.

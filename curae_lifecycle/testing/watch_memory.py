@@ -18,7 +18,7 @@ class UsedKey:
         response: The stored response, which is kept after an erasure; `None` if the `Watch` saw
             only the erasure.
         erased_after: The value of `Watch.commit_count` just after the commit that erased the
-            response; `None` if none did.
+            response; `None` if no commit did.
     """
 
     first_used_at: datetime

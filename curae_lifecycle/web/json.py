@@ -65,7 +65,7 @@ def has_duplicate_keys(value: Json) -> bool:
 
 
 def has_surrogates(value: Json) -> bool:
-    """Return whether a name or a text anywhere in a value holds a surrogate, which UTF-8 cannot."""
+    """Return whether a name or a text in a value holds a surrogate, which UTF-8 cannot encode."""
     if isinstance(value, str):
         return not value.isascii() and _SURROGATE.search(value) is not None
     if isinstance(value, dict):

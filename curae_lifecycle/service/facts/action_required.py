@@ -46,7 +46,7 @@ class ActionRequired(fact.ConnectionFact):
         super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the connection to ACTION_REQUIRED if its standing at `happened_at` is ACTIVE."""
+        """Move the connection to ACTION_REQUIRED if it was ACTIVE at `happened_at`; else ignore."""
         connection = fact.require_connection(snapshot)
         answer = require_action(
             connection, now, era=snapshot.era, reason=self.reason, happened_at=self.happened_at

@@ -57,7 +57,11 @@ class HandoffCompleted(fact.Fact):
         return PageKind.SESSION, self.session_id
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Record the session's hand-off and bind the user who signed up: both or neither."""
+        """Record the session's hand-off and bind the user who signed up: both or neither.
+
+        The fact is ignored if the hand-off was recorded for this user before. `complete_handoff` of
+        `rules.session` lists the refusals.
+        """
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked
         answer = complete_handoff(

@@ -51,7 +51,10 @@ class Revoked(fact.ConnectionFact):
         return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke the connection and, for PATIENT and PLATFORM, the later ones of its chain."""
+        """Revoke the connection and, for PATIENT and PLATFORM, the later ones of its chain.
+
+        The fact is ignored if all of them were revoked before. It is never refused.
+        """
         answers, changes = revoke_by_actor(
             fact.require_connection(snapshot),
             snapshot,

@@ -38,7 +38,7 @@ class RevokedBatch(Revoked):
         return attrs.evolve(super().needs(), chain_part=ChainPart(self.size, self.before))
 
     def check(self, now: datetime) -> None:
-        """Check the fact's values in the first batch; later ones go on even if the clock goes back.
+        """Check the fact's values in the first batch; no later batch fails if the clock goes back.
 
         Raises:
             ArgumentError: In the first batch: `now` is not UTC, or `happened_at` is more than five

@@ -79,7 +79,7 @@ class GetAccountState(operation.UserOperation):
         )
 
     def fingerprint_values(self) -> list[str]:
-        """Return the app user's id alone, since requests with other entity tags are the same."""
+        """Return the app user's id alone: other entity tags do not make it another request."""
         return [self.app_user_id]
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:

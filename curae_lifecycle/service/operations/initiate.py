@@ -22,7 +22,7 @@ class SessionInitiated(operation.Reply):
 
 @attrs.frozen
 class Initiate(operation.UserOperation):
-    """The operation that mints a connect session [S].
+    """The operation that creates a connect session [S].
 
     Attributes:
         app_user_id: The app's own id of its user.

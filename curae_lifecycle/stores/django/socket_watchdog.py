@@ -45,11 +45,13 @@ class SocketWatchdog:
         forget_after_fork(self, SocketWatchdog.forget)
 
     def forget(self) -> object:
-        """Forget the thread and the sockets, as in a forked process, which has neither.
+        """Forget the parent's thread, lock and sockets, as in a process that was forked.
+
+        The lock is replaced, since another thread may have held it during the fork, and it would
+        wake the parent's thread instead of a new one.
 
         Returns:
-            The lock and the sockets. Another thread may have held the lock during the fork, and the
-            parent's thread would be woken in place of this process's own.
+            The old lock and sockets, for `forget_after_fork` to keep.
         """
         held = self._changed, self._watched
         self._changed, self._watched = Condition(), {}

@@ -216,7 +216,7 @@ class Backlog(NamedTuple):
     Attributes:
         messages: The number of messages to deliver, including those that workers have claimed.
         dead: The number of dead messages.
-        oldest_due_seconds: The seconds for which the oldest due message has been due; 0 if none is.
+        oldest_due_seconds: How many seconds the oldest due message has been due; 0 if none is due.
             If the database's clock was stepped meanwhile, the number is wrong by that step.
     """
 
@@ -311,7 +311,10 @@ def _parse_document(text: str) -> dict[str, Json]:
 
 
 def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> list[Statement]:
-    """Build the statements that delete a delivered message and end its delay of later messages.
+    """Build the statements that delete a delivered message.
+
+    If earlier attempts at the message failed, they also end the delay of later messages of its
+    subject.
 
     The first statement must delete one row. It deletes none if the claim was lost.
 

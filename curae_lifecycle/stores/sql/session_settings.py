@@ -27,8 +27,8 @@ def postgresql_options(wait: float, given: Iterable[str]) -> str:
 
     Args:
         wait: The longest duration of a statement, in seconds; at least a millisecond, since
-            PostgreSQL reads 0 as no limit. A wait for a lock gets a sixteenth less, or an eighth of
-            a second if that is shorter.
+            PostgreSQL reads 0 as no limit. The longest wait for a lock is shorter than that, by a
+            sixteenth of `wait` and at most by an eighth of a second.
         given: The options of the database's URL; without any, those of the environment's `PGOPTIONS`
             are used, as by libpq. They may set another `synchronous_commit`.
     """

@@ -171,7 +171,7 @@ class SqlStore:
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        The next request is judged by that caller.
+        From the next request on, the key belongs to that caller.
 
         Args:
             api_key: The key. Only its digest is stored.
@@ -238,6 +238,7 @@ class SqlStore:
 
         Raises:
             ArgumentError: A write replaces a value that was not loaded.
+            StoreUnavailableError: The database failed. The changes may have been stored.
         """
         return self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
@@ -261,6 +262,9 @@ class SqlStore:
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after
             which none was charged: load again and decide again.
+
+        Raises:
+            StoreUnavailableError: The database failed. The buckets may have been charged.
         """
         if charges:
             charge = RequestCharge.of(loaded, charges)

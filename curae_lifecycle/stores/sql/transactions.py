@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 
 class Transactions(Protocol):
-    """The part of a `Database` that a purge and an outbox worker need."""
+    """A blocking database that runs single statements and transactions; `Database` adds DDL."""
 
     @property
     def dialect(self) -> Dialect:
@@ -43,7 +43,7 @@ class Transactions(Protocol):
 
 
 class AsyncTransactions(Protocol):
-    """The part of an `AsyncDatabase` that a purge and an outbox worker need."""
+    """An async database that runs statements and transactions; `AsyncDatabase` adds DDL."""
 
     @property
     def dialect(self) -> Dialect:

@@ -123,7 +123,7 @@ def row_check(
     hooks: Iterable[str] = (),
     time_needed: timedelta = timedelta(0),
 ) -> Check:
-    """Return a check that shows one row of a table, and has the row's rule name.
+    """Return a check that a server keeps one row of a table; its name is the row's rule name.
 
     Args:
         row: The row. `Check.shows` consists of `doing` and the outcome of the row.

@@ -69,7 +69,7 @@ class App:
 
     @property
     def names(self) -> Names:
-        """The source of fresh names: that of `context`."""
+        """The source of fresh names that `context` holds."""
         return self.context.names
 
     def request(
@@ -243,7 +243,7 @@ def new_app(
     app_id: str | None = None,
     environment: values.Environment | None = None,
 ) -> Steps[App]:
-    """Make an API key that may call every operation, and return the app that it stands for.
+    """Make an API key that may call every operation, and return an app with that key.
 
     Args:
         context: The context of the check.

@@ -110,7 +110,7 @@ def move(
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return how much time must pass to bring one connection into each of some standings.
+    """Return how much time must pass to bring one connection into each of `standings`.
 
     Only LAPSED takes time: half an hour and a second for each, if pages are valid for half an hour.
     """
@@ -118,7 +118,7 @@ def time_needed(*standings: Standing) -> timedelta:
 
 
 def expected_outcome(outcome: object) -> str:
-    """Return the outcome of a table row as a hook of the kit must return it.
+    """Return the outcome that a hook of the kit must report for the outcome of a table row.
 
     Returns:
         `done`, `ignored` or a problem code.

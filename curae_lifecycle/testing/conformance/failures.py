@@ -102,7 +102,7 @@ def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
     """Return the entries of a step and its outcome for `failure_of`.
 
     A plain response is returned with its request, so that it is described only if the check fails.
-    Any other outcome is described while the check runs. If that raises, the check fails.
+    Any other outcome is described while the check runs; an exception then fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:

@@ -246,7 +246,7 @@ CHECKS.extend(
 
 
 def checks(operations: Operations) -> list[Check]:
-    """Return a check for each operation that needs an idempotency key: retries are replayed."""
+    """Return a check for each operation that needs a key: a retry gets the first response again."""
     return [
         Check(
             f"idempotency.replay.{short_name(kind)}",

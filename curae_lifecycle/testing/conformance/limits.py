@@ -40,7 +40,7 @@ def limited(answer: Response, policy: str, *, window: int, quota: int, turned_ba
         policy: The name of the limit that must have refused.
         window: The length of the limit's window in seconds.
         quota: How many requests the limit admits in a window.
-        turned_back: How far the server's clock was turned back since the charges, in seconds.
+        turned_back: How many seconds the server's clock was turned back after the last charge.
 
     Returns:
         The seconds of `Retry-After`.

@@ -119,7 +119,7 @@ class ModelStep:
     """One random step of a run that compares a server with `MemoryStore`; it holds no ids.
 
     Attributes:
-        kind: A key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
+        kind: The request or fact: a key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
         pick: A random number that selects a value for the step, such as one of the users.
     """
 

@@ -73,8 +73,9 @@ def check_reply(kind: type[Operation], answer: Response) -> None:
         answer: The response.
 
     Raises:
-        NotConformingError: The status, a value or a header is wrong.
-        LawBrokenError: A member of the body is missing or not listed.
+        NotConformingError: The status, a header or a member of the body is wrong or missing.
+        LawBrokenError: An object in the body, such as the connection, has other members than law 13
+            lists.
     """
     rule, reply = kind.rule, kind.reply
     body = client.expect(answer, rule.status)

@@ -191,7 +191,7 @@ class StoreHooks(FactHooks):
         return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
-        """Decline on the hosted page of a URL, which revokes a connection never authorized.
+        """Decline on the hosted page of a URL, which revokes a connection never authorized before.
 
         Returns:
             The outcome of the revocation; `ignored` for a page about a session or a user; `gone` if

@@ -112,7 +112,8 @@ def find_differences(
         content_after: Returns the contents after the actions in an order.
 
     Returns:
-        The differences from the order with the fewest. If the race raised, one line with the error.
+        The differences from the order that differs least. If the race raised, one line with the
+        error.
     """
     try:
         orders, actual = race()
@@ -171,7 +172,7 @@ def _touched_by(decided: list[PendingCommit]) -> Iterator[Write]:
 
 
 def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:
-    """Return how two contents differ, each part as "part: value, not expected value"."""
+    """Return the parts that differ, each as text: "part: value, not expected value"."""
     if actual == expected:
         return ()
     return tuple(

@@ -247,7 +247,7 @@ class RaceTenant:
         return f"{self.page_url_prefix}{number}"
 
     def page_number(self, digest: str) -> int:
-        """Return the number of the request whose hosted page this is.
+        """Return the number of the request that may open a hosted page; see `page_url`.
 
         Args:
             digest: The digest of the page's URL.

@@ -173,7 +173,7 @@ class Population:
     def pick_user(self, client: Client, now: datetime) -> User:
         """Draw a user of the client's account.
 
-        If the drawn user has stopped using the apps by `now`, a new user takes the place.
+        If the drawn user has stopped using the apps by `now`, a new user replaces that user.
         """
         users = self._users[client.caller.customer_account_id]
         place = self._dice.chance.randrange(len(users))

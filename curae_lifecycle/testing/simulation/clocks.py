@@ -30,7 +30,7 @@ class Clocks:
         dice: The source of chance.
 
     Attributes:
-        wrong_by: The error that all clocks share since `may_step` stepped them; zero if none.
+        wrong_by: The error that all clocks share since `maybe_step` stepped them; zero if none.
     """
 
     def __init__(self, dice: Dice) -> None:
@@ -57,7 +57,7 @@ class Clocks:
             self._errors[worker] = chance.choice((-1, 1)) * TOLERANCE / 2
         return self.shown(now) + self._errors[worker]
 
-    def may_step(self) -> bool:
+    def maybe_step(self) -> bool:
         """Draw whether the mishap of stepped clocks happens now; if so, step them all.
 
         Returns:

@@ -72,7 +72,7 @@ class Journal:
         self._entries[user].append((at, entry, response))
 
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
-        """Add a request with its answer; leave it out if the log cannot show why it was refused.
+        """Add a request with its answer, except a refusal for a reason that the log does not hold.
 
         A get may make a connection ACTIVE, because the server knows of a hand-off that no fact
         recorded. Then a fact about the hand-off is added before the request.

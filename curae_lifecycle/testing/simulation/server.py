@@ -211,7 +211,7 @@ class SimulatedServer:
                 attempt has begun.
             new_ids: The ids that the request may use.
             lease: The length of the attempt's lease in microseconds.
-            lost_lease: The meaning of an expired lease, which is stored with the attempt.
+            lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
 
         Returns:
             The answer if the request needs no attempt. `None` if the attempt has begun, or on a

@@ -219,7 +219,7 @@ class Simulation:
         self._schedule_in(_STEP_SECONDS, self._step_clocks)
         # A store whose clock cannot be set would not follow the step: while the others are a year
         # behind, it would drop idempotency records as old that were made just before.
-        if self._server.has_settable_clock and self._clocks.may_step():
+        if self._server.has_settable_clock and self._clocks.maybe_step():
             self._server.limit_purge_to(self._clocks.earliest(self._now) - _PURGE_MARGIN)
             self._schedule_in(self._dice.around(_MEAN_SECONDS_WRONG), self._clocks.put_right)
 

@@ -36,9 +36,10 @@ _BOUND_STATES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.
 def bindings(
     coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> st.SearchStrategy[LimitedAccountAppBinding]:
-    """Draw bindings of generation 0 to 4; none is UNLINKED, since that state means no binding.
+    """Draw bindings whose coordinates have had 0 to 4 users, as `generation` counts them.
 
-    Those of generation 0 have no user: their coordinate was tombstoned before any user was bound.
+    Those with 0 were tombstoned before any user was bound. None is UNLINKED, since that state means
+    no binding.
 
     Args:
         coordinate: The coordinate of the bindings; `None` draws one.

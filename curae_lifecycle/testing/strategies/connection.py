@@ -152,7 +152,7 @@ def apply_fact(
 ) -> Transition:
     """Apply a fact to one connection, and return the answer; no other connection changes.
 
-    The present era of the coordinate is the one under which the connection was made.
+    The answer is that of a coordinate without a tombstone since the connection was made.
 
     Args:
         connection: The connection.
@@ -208,8 +208,8 @@ def new_connections(*, era: datetime | None = None) -> st.SearchStrategy[Connect
     """Draw PENDING connections, created at `START` with a hand-off deadline half an hour later.
 
     Args:
-        era: The era under which the connection is made, no later than `START`; `None` for no
-            tombstone before.
+        era: When the last tombstone before the connection was recorded, no later than `START`;
+            `None` if there was none.
     """
     return st.builds(
         create,
@@ -242,7 +242,8 @@ def connection_histories(
     Args:
         created: The connection at the start of the history, created at `START`; `None` draws one.
         max_steps: The largest number of facts.
-        era: The era of a drawn connection, no later than `START`; `None` for no tombstone before.
+        era: When the last tombstone before a drawn connection was recorded, no later than `START`;
+            `None` if there was none.
     """
     first = new_connections(era=era) if created is None else st.just(created)
     move = st.tuples(values.offsets(), st.sampled_from(FACT_TEMPLATES))
@@ -259,8 +260,8 @@ def chains(
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.
-        era: The era under which the connections are made, no later than `START`; `None` for no
-            tombstone before.
+        era: When the last tombstone before the connections was recorded, no later than `START`;
+            `None` if there was none.
     """
     templates = st.sampled_from((*_RECONNECTS, *FACT_TEMPLATES))
     move = st.tuples(values.offsets(), templates, st.integers(0, 3))
@@ -276,12 +277,12 @@ def chains(
 def connections(*, era: datetime | None = None) -> st.SearchStrategy[Connection]:
     """Draw connections, each after a history; some are the last connection of a chain.
 
-    A history has no tombstone. But under any era except `era`, each drawn connection is one that a
-    tombstone ended: pass that era to `standing` or `decide_access`.
+    No tombstone is recorded in a history. For a connection that a tombstone has ended, pass an era
+    other than `era` to `standing` or `decide_access`.
 
     Args:
-        era: The era under which the connections are made, no later than `START`; `None` for no
-            tombstone before.
+        era: When the last tombstone before the connections was recorded, no later than `START`;
+            `None` if there was none.
     """
     return st.one_of(
         connection_histories(era=era).map(lambda history: history.connection),

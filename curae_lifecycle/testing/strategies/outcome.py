@@ -141,7 +141,7 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
 
 
 def connection_views() -> st.SearchStrategy[ConnectionView]:
-    """Draw connections, each with an instant; some with an era, some with a successor."""
+    """Draw connections, each with an instant; some have a successor or the era of a tombstone."""
     return st.builds(
         _view, connections(), values.instants(), st.none() | values.instants(), st.booleans()
     )

@@ -102,7 +102,7 @@ def _records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Rec
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Draw idempotency records of every state; what a record is depends on the instant, too."""
+    """Draw idempotency records of every state; their standing also depends on the instant."""
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
@@ -223,8 +223,8 @@ _OFFSETS: Final = (
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
     """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
 
-    The newest attempt, or the attempt before it, completes, releases or renews. Its lease may be
-    lost.
+    The attempt that completes, releases or renews is the newest one or the one before. It may have
+    lost its lease.
 
     Args:
         max_steps: The largest number of steps.

@@ -208,6 +208,6 @@ def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
 
 
 def body_bytes(request: Request) -> bytes:
-    """Return the body of a request from `format_request` as bytes, for a type checker."""
+    """Return the body of a request from `format_request`, which is always bytes."""
     # No such request has a `ParsedBody`.
     return request.body if isinstance(request.body, bytes) else b"{}"

@@ -96,7 +96,7 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request with its answer, and every value that was computed in between.
+    """A request with its answer, and the values from which the answer was decided.
 
     Attributes:
         now: The instant of the request.
@@ -330,7 +330,7 @@ def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """Draw an `Exchange`: the last of up to six steps, a request with all that was computed for it."""
+    """Draw an `Exchange`: a request with its answer, after at most five other steps of traffic."""
     requests = tuple((each,) for each in _REQUESTS)
     last = _drawn_steps(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), requests)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), last)

@@ -188,7 +188,7 @@ def mostly(
 
     Args:
         usual: The strategy that a counterexample shrinks towards.
-        edge: The strategy of an edge that `usual` rarely draws.
+        edge: The strategy of edge cases that `usual` rarely draws.
     """
     # The usual value is drawn in any case: of two examples, Hypothesis prefers the one of fewer draws.
     return st.tuples(usual, st.integers(0, 7)).flatmap(

@@ -36,7 +36,7 @@ def drawn(clocks: Clocks, now: datetime = START) -> set[timedelta]:
 
 def test_clocks_without_mishaps_show_the_exact_time() -> None:
     clocks = clocks_with()
-    assert not clocks.may_step()
+    assert not clocks.maybe_step()
     assert drawn(clocks) == {ZERO}
     assert clocks.shown(START) == clocks.earliest(START) == START
 
@@ -55,7 +55,7 @@ def test_moved_clocks_are_wrong_by_at_most_a_second_and_a_half() -> None:
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_clock_step_moves_all_clocks_until_they_are_corrected(step: timedelta) -> None:
     stepped = [clocks_with(Mishap.CLOCKS_STEPPED, seed=seed) for seed in range(40)]
-    assert all(clocks.may_step() for clocks in stepped)
+    assert all(clocks.maybe_step() for clocks in stepped)
     clocks = next(each for each in stepped if each.wrong_by == step)
     assert drawn(clocks) == {step}
     assert clocks.shown(START) == START + step
