@@ -78,7 +78,7 @@ class MemoryStore:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
             are counted apart. A commit that would exceed it raises `StoreFullError` and stores
-            nothing. Hosted pages and tombstones of new users are not limited.
+            nothing. Hosted pages, and tombstones while no user was ever bound, are not limited.
         ended_retention: How long to keep sessions that expired, and chains of which every
             connection is REVOKED, EXPIRED or LAPSED. At least 24 hours, so that a replayed response
             names no value that was dropped. `None` keeps them for ever.

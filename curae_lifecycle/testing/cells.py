@@ -22,7 +22,7 @@ Cell = tuple[str, ...]
 def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
     """Return the name of every cell of the given tables, in the order of the tables.
 
-    Each is a tuple: the name of the table, then the key of the cell.
+    Each name is a tuple: the name of the table, then the key of the cell.
     """
     return [(table.name, *map(str, key)) for table in tables for key, _ in table.cells()]
 

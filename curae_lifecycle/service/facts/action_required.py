@@ -46,7 +46,10 @@ class ActionRequired(fact.ConnectionFact):
         super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the connection to ACTION_REQUIRED if it was ACTIVE at `happened_at`; else ignore."""
+        """Move a connection that was ACTIVE at `happened_at` to ACTION_REQUIRED.
+
+        In any other standing the fact is ignored.
+        """
         connection = fact.require_connection(snapshot)
         answer = require_action(
             connection, now, era=snapshot.era, reason=self.reason, happened_at=self.happened_at

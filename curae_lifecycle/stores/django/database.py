@@ -120,7 +120,7 @@ class DjangoDatabase:
         return found
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that create or drop tables, in the transaction of the migration or a new one."""
+        """Run statements that create or drop tables, in the migration's transaction or a new one."""
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
             for statement in statements:
                 _run(cursor, statement)
@@ -247,10 +247,10 @@ def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float
 
 
 def session_timeout(kind: Literal["statement", "lock"], options: Mapping[str, object]) -> float:
-    """Return a timeout that OPTIONS sets for a session of PostgreSQL, in seconds; 0 if it sets none.
+    """Return a timeout that OPTIONS sets for a PostgreSQL session, in seconds; 0 if it sets none.
 
     Args:
-        kind: The kind of the timeout: `statement_timeout` or `lock_timeout`.
+        kind: `statement` for `statement_timeout`, or `lock` for `lock_timeout`.
         options: OPTIONS of the database in Django's settings.
     """
     found: list[tuple[str, str, str]] = _SESSION_TIMEOUT.findall(str(options.get("options", "")))

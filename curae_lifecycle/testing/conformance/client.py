@@ -318,7 +318,7 @@ def expect_problem(response: Response, status: int, code: str) -> Document:
 
 
 def expect_answer(request: Request, status: int) -> Steps[Response]:
-    """Send a request and return the response.
+    """Send a request and return the response, which must have the status `status`.
 
     Raises:
         NotConformingError: The response has another status, or its body is not a JSON object.

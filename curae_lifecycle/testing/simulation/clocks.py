@@ -61,7 +61,7 @@ class Clocks:
         """Draw whether the mishap of stepped clocks happens now; if so, step them all.
 
         Returns:
-            Whether they were stepped.
+            Whether the clocks were stepped.
         """
         if not self._dice.strikes(Mishap.CLOCKS_STEPPED):
             return False
