@@ -120,7 +120,7 @@ class DjangoDatabase:
         return found
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that create or drop tables, in the migration's transaction or a new one."""
+        """Run statements that create or drop tables, in the migration's or a new transaction."""
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
             for statement in statements:
                 _run(cursor, statement)
