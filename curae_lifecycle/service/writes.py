@@ -24,7 +24,7 @@ class ConnectionWrite:
 
     A database needs two unique constraints: on the id and on the predecessor's id. If a decision
     relied on a connection without changing it, `after` is `before` with the next version. So a late
-    authorization, the mint of a successor and the revocation of a chain conflict on one row [O].
+    authorization, a new successor and the revocation of a chain conflict on one row [O].
 
     Attributes:
         before: The connection as it is stored; `None` for a new one.
