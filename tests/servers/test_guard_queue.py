@@ -158,7 +158,7 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
-def test_disconnect_listener_of_queued_request_reports_no_error() -> None:
+def test_queued_request_that_is_then_served_causes_no_loop_error() -> None:
     errors = list[object]()
 
     async def scenario() -> None:

@@ -99,7 +99,7 @@ def test_binding_event_id_is_a_digest_that_differs_by_app_user(one: str, other: 
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_event_has_subject_id_and_coordinate(subject: Subject) -> None:
+def test_event_has_its_subjects_coordinate_and_id_if_any(subject: Subject) -> None:
     event = Event(EventKind.CONNECTION_CREATED, subject, START)
     if isinstance(subject, LimitedAccountAppBinding):
         assert (event.subject_id, event.coordinate) == (None, subject.coordinate)

@@ -280,7 +280,7 @@ FACTS: Final[list[Fact]] = [
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
-def test_sql_rows_of_a_request_give_snapshot_of_memory_store(
+def test_sql_rows_parse_to_the_snapshot_that_memory_store_loads(
     operation: Operation, order: int
 ) -> None:
     rows = Rows(*EVERY)

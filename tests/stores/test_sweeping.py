@@ -101,7 +101,7 @@ class RepeatsPages(MemoryStore):
         return super().load(needs, key_digest)
 
 
-def test_revocation_by_tombstone_raises_if_store_repeats_a_page() -> None:
+def test_revocation_by_tombstone_raises_if_store_repeats_a_batch() -> None:
     repeating = RepeatsPages(clock=lambda: START)
     made = [pending(number=number) for number in range(1, sweeping.REVOCATION_BATCH + 1)]
     assert commit_writes(repeating, tuple([ConnectionWrite(None, each) for each in made]))

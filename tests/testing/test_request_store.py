@@ -101,7 +101,7 @@ def test_nothing_is_charged_or_committed_without_changes() -> None:
     assert store.steps == []
 
 
-def test_commit_with_only_a_hosted_page_comes_after_the_charge() -> None:
+def test_rate_limit_is_charged_before_a_hosted_page_is_committed() -> None:
     store = Scripted(True, True)
     assert RequestStore(store).commit(LOADED, Changes((CHARGE,)), PAGE)
     assert store.steps == [

@@ -267,7 +267,7 @@ def test_get_of_tombstoned_users_active_connection_shows_revoked(world: World, e
     assert (shown["status"], shown["revokedAt"]) == ("REVOKED", wire(START + MINUTE))
 
 
-def test_revoke_after_a_tombstone_says_revoked_now_false(world: World, ended: str) -> None:
+def test_revoke_after_a_tombstone_replies_already_revoked(world: World, ended: str) -> None:
     answer = world.revoke(ended)
     assert answer.response.status == 200
     assert body_of(answer)["revokedNow"] is False
@@ -355,7 +355,7 @@ def test_handoff_of_a_session_older_than_a_tombstone_is_refused(world: World) ->
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
 
 
-def test_expired_session_after_a_tombstone_gets_session_expired(world: World) -> None:
+def test_handoff_after_tombstone_and_expiry_is_session_expired(world: World) -> None:
     session = waiting(world)
     world.tombstone()
     world.step(30 * MINUTE)

@@ -42,7 +42,7 @@ class Pair(operation.UserOperation):
         raise NotImplementedError  # only its fingerprint is made
 
 
-def test_text_resembling_a_list_length_forges_no_fingerprint() -> None:
+def test_fingerprints_differ_even_if_an_item_imitates_a_length() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
 
 

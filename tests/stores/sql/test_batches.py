@@ -269,7 +269,7 @@ def cancellations(number: int) -> Changes:
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_commit_stores_one_full_insert_of_messages_or_one_more(
+def test_commit_stores_messages_that_fill_or_exceed_one_insert(
     clocked: Clocked, kind: Kind, extra: int
 ) -> None:
     number = MESSAGES_PER_STATEMENT + extra

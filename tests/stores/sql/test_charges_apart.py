@@ -367,7 +367,7 @@ class Recording:
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("charged", [False, True])
-def test_only_a_durable_charge_runs_a_query_that_awaits_the_disk(
+def test_rate_limit_charge_awaits_the_disk_only_if_durable(
     *, durable: bool, charged: bool, is_async: bool
 ) -> None:
     recording = Recording()

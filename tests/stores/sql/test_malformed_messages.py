@@ -77,7 +77,7 @@ def test_malformed_message_is_dead_after_its_last_attempt(
     assert isinstance(malformed.error, MalformedError)
 
 
-def test_malformed_message_holds_back_its_subject_until_dead(database: SqlDatabase) -> None:
+def test_same_subject_messages_wait_until_malformed_one_is_dead(database: SqlDatabase) -> None:
     damage(database, "{")
     post(database, "b")
     outbox, seen = Outbox(database, DeliverySettings(attempts=1)), list[Delivery]()

@@ -130,7 +130,7 @@ def test_account_state_request_percent_encodes_the_user() -> None:
     assert sent == Request("GET", path, (BEARER, MORE, KEY), body=b"")
 
 
-def test_graduation_handoff_request_has_the_extra_headers() -> None:
+def test_client_graduate_request_includes_the_given_header() -> None:
     sent = app().graduate("u", MORE)
     path = f"{API}/curae-connect/graduation-handoff"
     assert sent == Request("POST", path, (BEARER, JSON, MORE), body=b'{"appUserId": "u"}')

@@ -414,7 +414,7 @@ def test_kit_skips_an_operation_with_a_member_without_example() -> None:
     assert report.not_run[0].reason == "the kit knows no value of the member password"
 
 
-def test_pytest_functions_of_the_kit_pass_a_custom_operation() -> None:
+def test_kits_pytest_function_of_a_custom_operation_succeeds() -> None:
     test = conformance_tests(
         lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
     )

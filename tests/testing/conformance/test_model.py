@@ -258,7 +258,7 @@ def test_model_records_a_connection_fact_on_server_and_in_log(
     assert facts == [logged | {"connectionId": "c5"}]
 
 
-def test_model_step_custom_fact_uses_the_record_fact_hook(
+def test_custom_fact_in_a_model_step_uses_the_record_fact_hook(
     compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(model.OTHER_FACTS, "other", Expired)

@@ -183,7 +183,7 @@ def test_sign_up_completes_an_awaited_hand_off(
     assert sign_ups(*draws) == [(seconds, landing("patient-user-1", page_url))]
 
 
-def test_sign_up_may_be_followed_by_a_sign_up_of_another_user() -> None:
+def test_simulated_session_may_be_completed_by_another_user_too() -> None:
     first = (305, landing("patient-user-1", URL))
     assert sign_ups(0.0, 0.0, 0.49, rate=0.5) == [first, (405, landing("patient-7"))]
     assert sign_ups(0.0, 0.0, 0.5, rate=0.5) == [first]

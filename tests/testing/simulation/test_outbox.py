@@ -84,7 +84,7 @@ def test_message_that_is_delivered_out_of_order_is_reported() -> None:
     assert found.value.where == "the outbox"
 
 
-def test_message_is_shipped_twice_if_its_worker_dies_afterwards() -> None:
+def test_message_is_shipped_again_if_worker_dies_after_shipping() -> None:
     with closing(posted(1)) as outbox:
         deaths = iter([False, True])
         outbox.ship(START, START, dies=lambda: next(deaths))

@@ -371,7 +371,7 @@ def test_user_number_of_an_access_step_selects_its_data_package(user: int, packa
 # --- The run --------------------------------------------------------------------------------
 
 
-def test_delays_of_final_steps_count_from_latest_other_step() -> None:
+def test_ending_of_traffic_is_timed_from_its_last_ordinary_step() -> None:
     turns = [step(GetConnection, HOUR), step(CreateConnection, TICK)]
     last = (step(SpecialStep.ACCESS, TICK), step(AUTHORIZE, 2 * TICK))
     run = traffic.play_traffic((), turns, last)

@@ -89,7 +89,7 @@ def test_law_watch_accepts_a_whole_connection_lifecycle() -> None:
     assert made.watch.commit_count > 9
 
 
-def test_law_12_watch_allows_a_second_execution_after_24_hours() -> None:
+def test_law_12_watch_lets_idempotency_key_run_again_after_24_h() -> None:
     made = Watched()
     made.ask(request("create"), START, 1)
     day = START + timedelta(hours=24)

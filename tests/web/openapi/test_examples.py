@@ -86,7 +86,7 @@ class ShownActive(GetConnection):
 
 
 @pytest.mark.parametrize("spelling", ["ACTIVE", "AUTHORIZED"])
-def test_success_example_shows_status_authorized_if_configured(spelling: str) -> None:
+def test_success_example_spells_active_status_as_configured(spelling: str) -> None:
     (title, response), *others = successes(ShownActive, Settings(active_spelling=spelling)).items()
     assert (title, response.status, others) == ("active", 200, [])
     assert json.loads(response.body)["connection"]["status"] == spelling
