@@ -89,7 +89,7 @@ class ParsedMembers:
         return cast("Wanted", self.values.get(member.name, member.default))
 
     def coordinate(self) -> Coordinate:
-        """Return the coordinate of the parsed members that `COORDINATE_MEMBERS` lists."""
+        """Build a coordinate from the values of the members in `COORDINATE_MEMBERS`."""
         return Coordinate(
             environment=self[ENVIRONMENT],
             app_id=self[APP_ID],

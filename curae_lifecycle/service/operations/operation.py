@@ -210,7 +210,7 @@ class OperationContext:
 
     @property
     def connection(self) -> Connection:
-        """The connection of the request; only for an operation whose needs name a connection."""
+        """The connection of the request, which the caller owns; only if the needs name one."""
         connection = self.snapshot.connection
         assert connection is not None  # noqa: S101 - the gate of ownership refused an unknown one
         return connection

@@ -95,8 +95,8 @@ class Server:
             that no other hook records.
         may_read: Returns whether the server would now let a data package be read. Takes the
             connection's id and the package.
-        replace_buckets: Replaces the standard buckets of every key with given full ones. `None`
-            restores the server's own buckets.
+        replace_buckets: Replaces every key's standard rate-limit buckets with the given ones, full.
+            `None` restores the server's own buckets.
         register_again: Registers an existing API key for another app, account or scopes. The key
             keeps its id. Takes the key's text and the new registration.
         change_key_id: Registers an existing API key again, under an id that no key had before.

@@ -191,11 +191,12 @@ class StoreHooks(FactHooks):
         return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
-        """Decline on the hosted page of a URL, which revokes a connection never authorized before.
+        """Decline on the hosted page of a URL; this revokes a connection that was never authorized.
 
         Returns:
-            The outcome of the revocation; `ignored` for a page about a session or a user; `gone` if
-            the URL leads to no page.
+            The outcome of the revocation; `ignored` if the connection or a successor was
+            authorized before, and for a page about a session or a user; `gone` if the URL leads to
+            no page.
         """
         page = self._find_page(url)
         if page is None:

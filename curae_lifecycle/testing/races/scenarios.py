@@ -243,17 +243,17 @@ class RaceTenant:
         return SessionId(self._uuid(_SESSIONS + _SIGN_UP))
 
     def page_url(self, number: int) -> str:
-        """Return the URL of the hosted page that the tenant's request with this number may open."""
+        """Return the URL of the hosted page of the tenant's request with this number."""
         return f"{self.page_url_prefix}{number}"
 
     def page_number(self, digest: str) -> int:
-        """Return the number of the request that may open a hosted page; see `page_url`.
+        """Return the number of the request whose hosted page has this digest; undoes `page_url`.
 
         Args:
             digest: The digest of the page's URL.
 
         Raises:
-            ValueError: No request of the tenant with a number below 1000 has that page.
+            ValueError: No page URL of the tenant's requests 0 to 999 has this digest.
         """
         digests = (url_digest(self.page_url(number)) for number in range(_SESSIONS))
         for number, each in enumerate(digests):

@@ -267,7 +267,7 @@ def replays() -> st.SearchStrategy[KnownResponse]:
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw `LeaseLost`: an attempt renews its lease after an operator erased its record."""
+    """Draw `LeaseLost`, the outcome of renewing a lease after an operator erased its record."""
     return attempts().map(_lost_lease)
 
 

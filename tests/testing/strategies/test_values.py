@@ -171,7 +171,9 @@ def test_drawn_binding_is_consistent(bound: LimitedAccountAppBinding) -> None:
 
 @pytest.mark.slow
 @given(draw.sessions())
-def test_drawn_session_has_times_and_user_that_fit_its_handoff(session: CuraeConnectSession) -> None:
+def test_drawn_session_has_times_and_user_that_fit_its_handoff(
+    session: CuraeConnectSession,
+) -> None:
     landed = session.handoff is HandoffState.LANDED
     assert (session.landed_at is not None) == landed
     assert session.created_at < session.expires_at
