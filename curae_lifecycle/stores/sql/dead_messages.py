@@ -11,7 +11,7 @@ from curae_lifecycle.stores.outbox import AnyDelivery
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.transactions import AsyncTransactions, run_until_committed
+from curae_lifecycle.stores.sql.transactions import AsyncTransactions, run_while
 
 _MAX_NUMBER: Final = 2**63 - 1
 """The largest number that a column of the outbox can hold; the drivers refuse a larger one."""
@@ -57,8 +57,9 @@ async def discard(database: AsyncTransactions, number: int, retrier: Retrier) ->
 async def _change(
     database: AsyncTransactions, number: int, change: Statement, *, retrier: Retrier
 ) -> bool:
-    dead = await list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()
-    if not dead or dead[0].number != number:
-        return False
-    await run_until_committed(database, [change], retrier)
-    return True
+    async def is_dead() -> bool:
+        dead = await list_dead(database, number - 1, 1) if 0 < number <= _MAX_NUMBER else ()
+        return bool(dead) and dead[0].number == number
+
+    # Between its two statements another operator may revive or discard the message.
+    return await run_while(is_dead, database, [change], retrier=retrier)

@@ -408,18 +408,18 @@ def release_claim_statement(
 def revival_statement(dialect: Dialect, number: int) -> Statement:
     """Build the UPDATE that makes a dead message due now, with no attempts counted.
 
-    The statement changes no row if no dead message has the `number`.
+    The statement is undone with its transaction if no dead message has the `number`.
     """
     text = (
         f"UPDATE curae_outbox SET attempts = 0, due_at = 0, waits_from = {NOW_SQL[dialect]} "
         "WHERE id = ? AND due_at IS NULL"
     )
-    return Statement(text, (*now_values(dialect), number))
+    return Statement(text, (*now_values(dialect), number), 1)
 
 
 def discard_statement(number: int) -> Statement:
-    """Build the DELETE of a dead message; it deletes no row if no dead message has the `number`."""
-    return Statement("DELETE FROM curae_outbox WHERE id = ? AND due_at IS NULL", (number,))
+    """Build the DELETE of a dead message; it is undone if no dead message has the `number`."""
+    return Statement("DELETE FROM curae_outbox WHERE id = ? AND due_at IS NULL", (number,), 1)
 
 
 def _id_in(due: Sequence[Due]) -> str:

@@ -136,8 +136,6 @@ async def run_until_committed(
 ) -> None:
     """Run statements in one transaction, and repeat it if a concurrent transaction wins.
 
-    A failure of the database is raised at once, because its error names the cause.
-
     Args:
         database: The database.
         statements: Statements that do not depend on earlier reads, such as an upsert.
@@ -146,8 +144,40 @@ async def run_until_committed(
     Raises:
         StoreUnavailableError: The database failed, or concurrent transactions won every attempt.
     """
+
+    async def always() -> bool:
+        return True
+
+    await run_while(always, database, statements, retrier=retrier)
+
+
+async def run_while(
+    needed: Callable[[], Awaitable[bool]],
+    database: AsyncTransactions,
+    statements: Sequence[Statement],
+    *,
+    retrier: Retrier,
+) -> bool:
+    """Run statements in one transaction, and repeat it while it is needed but does not commit.
+
+    A failure of the database is raised at once, because its error names the cause.
+
+    Args:
+        needed: Returns whether the transaction is still needed; called before each attempt.
+        database: The database.
+        statements: Statements that are right whenever `needed` returns True.
+        retrier: Gives the number of attempts and the pauses. Its time limits do not apply.
+
+    Returns:
+        Whether the transaction committed. If not, it was needed no longer.
+
+    Raises:
+        StoreUnavailableError: The database failed, or concurrent transactions won every attempt.
+    """
     for attempt in range(1, retrier.policy.attempts + 1):
+        if not await needed():
+            return False
         if await database.run_transaction(statements):
-            return
+            return True
         await retrier.sleep(retrier.policy.pause_after(attempt) * random.random())  # noqa: S311 - no secret
     raise StoreUnchangedError("concurrent transactions won every attempt")

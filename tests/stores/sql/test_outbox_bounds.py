@@ -94,7 +94,7 @@ def test_only_a_dead_message_with_the_given_number_is_discarded(
     outbox = Outbox(database)
     assert outbox.discard(1) is False, "it is not dead"
     # As if it had been revived since the look.
-    assert database.run_transaction([discard_statement(1)])
+    assert not database.run_transaction([discard_statement(1)])
     assert outbox.backlog().messages == 1
     kill = Statement("UPDATE curae_outbox SET due_at = NULL, id = ?", (number,), 1)
     assert database.run_transaction([kill])

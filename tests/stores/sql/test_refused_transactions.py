@@ -175,19 +175,19 @@ def test_delivery_result_is_stored_again_after_a_conflict(
     assert "claim was lost" not in caplog.text
 
 
-def revive(database: Refusing, number: int) -> bool:
+def revive(database: Forwarding, number: int) -> bool:
     return Outbox(database).revive(number)
 
 
-def revive_async(database: Refusing, number: int) -> bool:
+def revive_async(database: Forwarding, number: int) -> bool:
     return asyncio.run(AsyncOutbox(ThreadedDatabase(database)).revive(number))
 
 
-def discard(database: Refusing, number: int) -> bool:
+def discard(database: Forwarding, number: int) -> bool:
     return Outbox(database).discard(number)
 
 
-def discard_async(database: Refusing, number: int) -> bool:
+def discard_async(database: Forwarding, number: int) -> bool:
     return asyncio.run(AsyncOutbox(ThreadedDatabase(database)).discard(number))
 
 
@@ -236,3 +236,24 @@ def test_dead_message_change_raises_if_every_attempt_conflicts(
     with pytest.raises(StoreUnavailableError, match="concurrent transactions won"):
         change(refusing, dead.number)
     assert outbox.list_dead() == (dead,)
+
+
+@attrs.define
+class Beaten(Forwarding):
+    """A database in which another operator revives a dead message before the next transaction."""
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        self.database.run_transaction([Statement("UPDATE curae_outbox SET due_at = 0")])
+        return super().run_transaction(statements)
+
+
+@CHANGES
+def test_dead_message_change_returns_false_if_another_came_first(
+    refusing: Refusing, change: Callable[[Forwarding, int], bool], text: str
+) -> None:
+    post(refusing, "one")
+    outbox = Outbox(refusing, DeliverySettings(attempts=1))
+    outbox.deliver_batch(raising)
+    (dead,) = outbox.list_dead()
+    assert change(Beaten(refusing), dead.number) is False, text
+    assert outbox.backlog().messages == 1
