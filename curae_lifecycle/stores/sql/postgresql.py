@@ -62,7 +62,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
                 to the database.
 
         Raises:
-            OperationalError: There was no connection in time.
+            OperationalError: There was no connection in time, or no thread could be started.
         """
         made: Future[BoundedConnection] = Future()
 
@@ -81,7 +81,10 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
             else:
                 connected.close()
 
-        Thread(target=connect, daemon=True).start()
+        try:
+            Thread(target=connect, daemon=True).start()
+        except RuntimeError as error:
+            raise psycopg.OperationalError("no thread could be started to connect") from error
         with suppress(TimeoutError):
             made.exception(seconds_left(seconds))
         if made.cancel():

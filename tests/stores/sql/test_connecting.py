@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import cast
 
 import attrs
@@ -39,6 +39,20 @@ def test_connecting_to_a_silent_server_times_out_at_the_deadline(tmp_path: Path)
         # This side gave up; psycopg would raise an error of another name.
         assert "no connection (OperationalError of postgresql)" in str(raised.value)
         engine.dispose()
+
+
+def test_connecting_without_a_free_thread_is_store_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = create_engine("postgresql://curae@127.0.0.1:1/curae")
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", refuse)
+        with pytest.raises(StoreUnchangedError, match="no connection"):
+            SqlDatabase(engine).rows(ONE)
+    engine.dispose()
 
 
 @attrs.define
