@@ -236,6 +236,7 @@ ASYNC_DRIVERS: Final = {
 """The drivers of `create_engine_async`, by the beginning of a URL."""
 
 _ALLOWED: Final = "the URL of a SQLite, PostgreSQL or MariaDB database"
+_HOSTS_ALLOWED: Final = "a URL with a port for each host, such as host=a:5432&host=b:5432"
 
 
 def _check_limits(timeout: float, pool_size: int) -> None:
@@ -264,7 +265,8 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     try:
         _, named = parsed.get_dialect()().create_connect_args(parsed)
     except (MalformedUrlError, ValueError):
-        raise ArgumentError("url", _ALLOWED) from None
+        names_hosts = dialect is Dialect.POSTGRESQL and "host" in parsed.query
+        raise ArgumentError("url", _HOSTS_ALLOWED if names_hosts else _ALLOWED) from None
     if dialect is not Dialect.SQLITE:
         _check_parameters(parsed, dialect, dict(named))
     return parsed, dialect

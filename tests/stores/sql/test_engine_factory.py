@@ -152,6 +152,21 @@ def test_engine_url_with_a_repeated_parameter_raises(
     assert str(raised.value) == "url: must be a URL that repeats no parameter"
 
 
+@pytest.mark.parametrize(
+    ("make", "driver", "hosts"),
+    [
+        (create_engine, "postgresql", "host=a,b,c&port=1,2"),
+        (create_engine_async, "postgresql+asyncpg", "host=a&host=b"),
+        (create_engine_async, "postgresql+asyncpg", "host=a:5432&host=b"),
+    ],
+)
+def test_engine_url_with_fewer_ports_than_hosts_raises(
+    make: Callable[[str], object], driver: str, hosts: str
+) -> None:
+    with pytest.raises(ArgumentError, match="url: must be a URL with a port for each host"):
+        make(f"{driver}://ada:secret@/kept?{hosts}")
+
+
 @pytest.mark.parametrize("is_old", [False, True])
 @pytest.mark.parametrize(
     ("written", "name"),
