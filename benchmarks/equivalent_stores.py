@@ -251,14 +251,6 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         ): "SQLite reads the words of a PRAGMA in either case."
         for other in ("pragma journal_mode = wal", "PRAGMA JOURNAL_MODE = WAL")
     },
-    **{
-        (
-            "stores.sql.outbox_statements.due_messages",
-            "untried = sorted([due for due in found if not due.due_at], key=lambda due: due.number)",
-            f"untried = sorted([due for due in found if not due.due_at], {other})",
-        ): "The number is the first field of a message, and no two have the same."
-        for other in ("key=None", "")
-    },
     (
         "stores.sql.outbox_worker._run",
         '_LOG.warning("%s", error)',

@@ -6,6 +6,8 @@ The laws of this module:
   only if the message is still due, and has no claim or still the expired one that was read.
 - **Messages of one subject go in order.** A message is not due while an earlier message of its
   subject exists that is not dead.
+- **A due `AccessEnded` goes first**, after the earlier messages of its subject. It takes turns with
+  the usual order, so a flood of them at most doubles the wait of other messages.
 - **Only the worker that holds a claim can end it.**
 - **No clock holds a message up for long.** A message that was never tried is due once it is the first
   of its subject. A retry is due at most the longest pause from now. A claim is over at most its lease
@@ -22,10 +24,12 @@ message with a lower number may still be committed later.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple, cast
 
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND
+from curae_lifecycle.service.effects import AccessEnded
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores.formats import NewerFormatError, upgrade_document
 from curae_lifecycle.stores.outbox import (
@@ -51,6 +55,7 @@ class Due(NamedTuple):
         claim: The token of an earlier claim that has expired, or `None`. The message may have
             crashed the worker that held the claim.
         subject: The digest of the subject.
+        urgent: 1 in a row that was selected because an `AccessEnded` of the subject is due, else 0.
     """
 
     number: int
@@ -58,14 +63,16 @@ class Due(NamedTuple):
     attempts: int
     claim: str | None
     subject: str
+    urgent: int
 
 
 def due_statement(dialect: Dialect, limit: int) -> Statement:
-    """Build the SELECT of messages that a worker may claim: at most one of each subject.
+    """Build the SELECT of messages that a worker may claim, for `due_messages`.
 
     Of each subject, only the first message that is not dead is considered. There are three cases:
     the message waits for nothing, its wait or its claim has ended, or its wait begins in the
-    future, because the database's clock was set back.
+    future, because the database's clock was set back. A fourth case repeats the urgent messages of
+    the first two, so that no number of others hides them.
 
     Args:
         dialect: The database's dialect.
@@ -73,24 +80,32 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
     """
     now = f"(SELECT {NOW_SQL[dialect]})"
     is_postgresql = dialect is Dialect.POSTGRESQL
-    parts = (
+    cases = (
         _UNTRIED_ON_POSTGRESQL if is_postgresql else "due_at = 0 {first} ORDER BY id",
         f"due_at > 0 AND due_at <= {now} {{first}} ORDER BY due_at, id",
         f"{_DUE_AT} > {now} AND waits_from > {now} {{first}} ORDER BY waits_from",
     )
     first = _IS_FIRST_ON_POSTGRESQL if is_postgresql else _IS_FIRST
+    urgent = _URGENT_ON_POSTGRESQL if is_postgresql else _URGENT
+    parts = [
+        *[
+            f"SELECT {_DUE_COLUMNS}, 0 AS urgent FROM curae_outbox AS later "
+            f"WHERE {case.format(first=first)}"
+            for case in cases
+        ],
+        urgent.format(now=now, index=_INDEX_ON_MARIADB if dialect is Dialect.MARIADB else ""),
+    ]
     clock = now_values(dialect)
+    kinds = [AccessEnded.__name__] * (2 if is_postgresql else 1)
     return Statement(
         " UNION ALL ".join(
-            [
-                f"SELECT * FROM (SELECT id, due_at, attempts, claim, subject FROM curae_outbox AS later "
-                f"WHERE {part.format(first=first)} LIMIT ?) AS part_{number}"
-                for number, part in enumerate(parts)
-            ]
+            [f"SELECT * FROM ({part} LIMIT ?) AS part_{n}" for n, part in enumerate(parts)]
         ),
-        (limit, *clock, limit, *clock, *clock, limit),
+        (limit, *clock, limit, *clock, *clock, limit, *kinds, *clock, *clock, limit),
     )
 
+
+_DUE_COLUMNS: Final = "id, due_at, attempts, claim, subject"
 
 _IS_FIRST: Final = (
     "AND NOT EXISTS (SELECT 1 FROM curae_outbox AS earlier WHERE "
@@ -118,21 +133,63 @@ _IS_FIRST_ON_POSTGRESQL: Final = (
 """
 
 
-def due_messages(rows: Iterable[Sequence[object]], limit: int) -> list[Due]:
-    """Choose messages from the rows of a `due_statement`.
+_URGENT: Final = (
+    "SELECT head.id, head.due_at, head.attempts, head.claim, head.subject, 1 AS urgent "
+    "FROM curae_outbox AS ended CROSS JOIN curae_outbox AS head "
+    "WHERE ended.kind = ? AND ended.due_at <= {now} AND head.due_at <= {now} "
+    "AND head.id = (SELECT MIN(earlier.id) FROM curae_outbox AS earlier{index} WHERE "
+    "earlier.subject = ended.subject AND earlier.due_at IS NOT NULL) "
+    "ORDER BY ended.due_at, ended.id"
+)
+"""The first message of each subject that has a due message of one kind."""
 
-    Messages that are due for a retry get at least half of the places, the longest due first. The
-    other places are for messages that were never tried, in the order of their numbers.
+_INDEX_ON_MARIADB: Final = " FORCE INDEX (curae_outbox_subject)"
+"""Keeps MariaDB from reading every row for each due message if its statistics are old."""
+
+_URGENT_ON_POSTGRESQL: Final = (
+    "SELECT head.*, 1 AS urgent FROM curae_outbox AS ended CROSS JOIN LATERAL ("
+    f"SELECT {_DUE_COLUMNS} FROM curae_outbox AS earlier WHERE "
+    "earlier.subject >= ended.subject "
+    "AND (earlier.subject, earlier.id) <= (ended.subject, ended.id) "
+    "AND earlier.due_at + 0 IS NOT NULL ORDER BY earlier.subject, earlier.id LIMIT 1) AS head "
+    "WHERE ended.kind >= ? AND (ended.kind, ended.due_at) <= (?, {now}) AND head.due_at <= {now} "
+    "ORDER BY ended.kind, ended.due_at, ended.id"
+)
+"""The same as `_URGENT`; only one index serves each of its orders."""
+
+
+def due_messages(
+    rows: Iterable[Sequence[object]], limit: int, *, urgent_first: bool = True
+) -> list[Due]:
+    """Choose messages from the rows of a `due_statement`, and put them in the order of delivery.
+
+    Urgent messages take turns with the usual order, so each gets at least half of the places. In
+    the usual order, messages that are due for a retry, the longest due first, take turns with
+    messages that were never tried, in the order of their numbers.
 
     Args:
         rows: The rows.
         limit: The largest number of messages to return.
+        urgent_first: Whether an urgent message takes the first turn.
     """
-    found = [Due._make(cast("tuple[int, int, int, str | None, str]", tuple(row))) for row in rows]
-    untried = sorted([due for due in found if not due.due_at], key=lambda due: due.number)
-    tried = sorted([due for due in found if due.due_at], key=lambda due: (due.due_at, due.number))
-    tried = tried[: max((limit + 1) // 2, limit - len(untried))]
-    return [*tried, *untried[: limit - len(tried)]]
+    found = sorted(
+        [Due._make(cast("tuple[int, int, int, str | None, str, int]", tuple(row))) for row in rows],
+        key=lambda due: (due.due_at, due.number),
+    )
+    urgent = [due for due in found if due.urgent]
+    tried = [due for due in found if due.due_at and not due.urgent]
+    usual = _take_turns(tried, [due for due in found if not due.due_at and not due.urgent])
+    turns = _take_turns(urgent, usual) if urgent_first else _take_turns(usual, urgent)
+    return turns[:limit]
+
+
+def _take_turns(first: Iterable[Due], second: Iterable[Due]) -> list[Due]:
+    turns: dict[int, Due] = {}
+    for pair in zip_longest(first, second):
+        for due in pair:
+            if due is not None:
+                turns.setdefault(due.number, due)
+    return [*turns.values()]
 
 
 def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: float) -> Statement:
@@ -197,11 +254,8 @@ def _wake_statement(dialect: Dialect, subject: str) -> Statement:
 
 
 def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
-    """Build the SELECT of the messages of `due` that are claimed with the token `claim`.
-
-    They are in the order of their numbers.
-    """
-    text = f"SELECT {_COLUMNS} FROM curae_outbox WHERE claim = ? AND {_id_in(due)} ORDER BY id"
+    """Build the SELECT of the messages of `due` that are claimed with the token `claim`."""
+    text = f"SELECT {_COLUMNS} FROM curae_outbox WHERE claim = ? AND {_id_in(due)}"
     return Statement(text, (claim, *_numbers_of(due)))
 
 

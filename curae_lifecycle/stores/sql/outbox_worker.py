@@ -7,6 +7,7 @@ The laws of this module:
 - **No two workers deliver one message within its lease.** No worker starts a message in the second
   half of its lease.
 - **A message that cannot be delivered blocks its own subject until it is dead**, and nothing else.
+- **A due `AccessEnded` goes first.** It takes turns with the usual order.
 
 Any number of workers may run at once, in any number of processes. A worker that crashes repeats one
 message at most, because it deletes each message before it starts the next.
@@ -40,7 +41,7 @@ from curae_lifecycle.stores.retry import (
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql import dead_messages, outbox_statements
 from curae_lifecycle.stores.sql.delivery_settings import DEFAULT_DELIVERY_SETTINGS, DeliverySettings
-from curae_lifecycle.stores.sql.outbox_statements import Backlog
+from curae_lifecycle.stores.sql.outbox_statements import Backlog, Due
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
 from curae_lifecycle.stores.sql.transactions import AsyncTransactions, BlockingTransactions
@@ -61,7 +62,8 @@ class Outbox:
     """A worker that delivers the effects and events of a `SqlStore`, from a blocking database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
-    concurrent calls, in threads or processes.
+    concurrent calls, in threads or processes. A due `AccessEnded` goes first in each batch, in turn
+    with the usual order, so a flood of them at most doubles the wait of other messages.
 
     Args:
         database: The database of a `SqlStore`.
@@ -77,6 +79,7 @@ class Outbox:
         check_database(database, "AsyncOutbox")
         self._database = BlockingTransactions(database)
         self._settings = settings
+        self._turns = _Turns()
 
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
         """Deliver messages as they become due, until `stop` is set.
@@ -183,6 +186,7 @@ class Outbox:
             handle=handle_blocking,
             stopped=stopped,
             retrier=blocking_retrier(DEFAULT_RETRY_POLICY),
+            turns=self._turns,
         )
 
 
@@ -190,7 +194,7 @@ class AsyncOutbox:
     """A worker that delivers the effects and events of an `AsyncSqlStore`, from an async database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
-    concurrent calls, in tasks or processes.
+    concurrent calls, in tasks or processes. A due `AccessEnded` goes first, as in `Outbox`.
 
     Args:
         database: The database of an `AsyncSqlStore`.
@@ -206,6 +210,7 @@ class AsyncOutbox:
         check_async_database(database, "Outbox")
         self._database = database
         self._settings = settings
+        self._turns = _Turns()
 
     async def run(
         self, handle: Callable[[Delivery], Awaitable[None]], stop: asyncio.Event | None = None
@@ -276,6 +281,7 @@ class AsyncOutbox:
             handle=handle_in_time,
             stopped=stopped,
             retrier=async_retrier(DEFAULT_RETRY_POLICY),
+            turns=self._turns,
         )
 
 
@@ -316,6 +322,13 @@ async def _backlog(database: AsyncTransactions) -> Backlog:
     )
 
 
+@attrs.define
+class _Turns:
+    """The next turn: an urgent message's, or after one, the usual order's."""
+
+    urgent_first: bool = True
+
+
 @attrs.frozen
 class _Worker:
     """One worker. Its database is async, or a blocking one behind an adapter."""
@@ -325,6 +338,7 @@ class _Worker:
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
     retrier: Retrier
+    turns: _Turns = attrs.field(factory=_Turns)
     newer: set[int] = attrs.field(factory=set[int])
     """The numbers of due messages that only a newer release can read; they are not claimed again."""
 
@@ -335,17 +349,19 @@ class _Worker:
         tried = 0
         try:
             while left and not self.stopped() and self._has_time(started_at):
-                await self._try(left.popleft(), claim)
+                due, delivery = left.popleft()
+                self.turns.urgent_first = not due.urgent
+                await self._try(delivery, claim)
                 tried += 1
         finally:
             if left:
-                await self._release(left, claim)
+                await self._release([delivery for _, delivery in left], claim)
         return tried
 
     def _has_time(self, started_at: float) -> bool:
         return time.monotonic() - started_at < self.settings.lease / 2
 
-    async def _claim(self, claim: str) -> Sequence[Delivery | MalformedDelivery]:
+    async def _claim(self, claim: str) -> Sequence[tuple[Due, Delivery | MalformedDelivery]]:
         # Tries again if other workers claimed all due messages first. The loop ends, because some
         # worker claims messages or marks them dead, or this one learns that it cannot read them.
         dialect = self.database.dialect
@@ -358,9 +374,9 @@ class _Worker:
                         _LOG.error("message %d is dead: its last attempt did not end", each.number)
                 continue
             # A message that may have crashed its worker is claimed alone, so that another crash
-            # costs no other message an attempt.
+            # costs no other message an attempt. An urgent message whose turn it is precedes it.
             suspects = [each for each in due if each.claim is not None]
-            chosen = suspects[:1] or due
+            chosen = (due if due[0].urgent else suspects)[:1] if suspects else due
             await self._change(
                 outbox_statements.claim_statement(
                     dialect, due=chosen, claim=claim, lease=self.settings.lease
@@ -371,12 +387,12 @@ class _Worker:
             newer = [each for each in claimed if isinstance(each, NewerDelivery)]
             if newer:
                 await self._return_untried(newer, claim)
-            own = [each for each in claimed if not isinstance(each, NewerDelivery)]
+            own = {each.number: each for each in claimed if not isinstance(each, NewerDelivery)}
             if own:
-                return own
+                return [(each, own[each.number]) for each in chosen if each.number in own]
         return ()
 
-    async def _due(self) -> list[outbox_statements.Due]:
+    async def _due(self) -> list[Due]:
         # Messages that are known to be newer still count as due, so the limit makes room for them.
         limit = self.settings.batch + len(self.newer)
         rows = await self.database.rows(
@@ -389,7 +405,9 @@ class _Worker:
         readable = [
             row for row, number in zip(rows, numbers, strict=True) if number not in self.newer
         ]
-        return outbox_statements.due_messages(readable, self.settings.batch)
+        return outbox_statements.due_messages(
+            readable, self.settings.batch, urgent_first=self.turns.urgent_first
+        )
 
     async def _return_untried(self, newer: Sequence[NewerDelivery], claim: str) -> None:
         for each in newer:

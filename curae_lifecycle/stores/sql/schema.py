@@ -137,6 +137,7 @@ _INDEXES: Final = {
     "curae_page_expires_at":       "curae_page (expires_at)",
     "curae_outbox_subject":        "curae_outbox (subject, id)",
     "curae_outbox_due_at":         "curae_outbox (due_at, id)",
+    "curae_outbox_kind":           "curae_outbox (kind, due_at, id)",
     "curae_outbox_waits_from":     "curae_outbox (waits_from)",
 }
 # fmt: on

@@ -160,9 +160,12 @@ class Shipped(RuleBasedStateMachine):
 
     # --- Events -------------------------------------------------------------------------------
 
-    @rule(subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4))
-    def post(self, subjects: list[str]) -> None:
-        messages = [Message("k", subject, {"subject": subject}) for subject in subjects]
+    @rule(
+        subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4),
+        kind=st.sampled_from(["k", "AccessEnded"]),
+    )
+    def post(self, subjects: list[str], kind: str = "k") -> None:
+        messages = [Message(kind, subject, {"subject": subject}) for subject in subjects]
         loaded = Loaded(Snapshot(), from_epoch_microseconds(self.clock()))
         posted = commit_statements(
             Dialect.SQLITE, loaded=loaded, changes=NO_CHANGES, messages=messages, page=None

@@ -80,6 +80,13 @@ def without_order(patched: pytest.MonkeyPatch) -> None:
     changed(patched, name="due_statement", part="earlier.id < later.id", instead="earlier.id < 0")
 
 
+def ending_access_too_soon(patched: pytest.MonkeyPatch) -> None:
+    # An ended access overtakes the earlier messages of its subject.
+    head = "head.id, head.due_at, head.attempts, head.claim, head.subject"
+    ended = head.replace("head.", "ended.")
+    changed(patched, name="due_statement", part=head, instead=ended)
+
+
 def behind_the_dead(patched: pytest.MonkeyPatch) -> None:
     changed(patched, name="due_statement", part="AND earlier.due_at IS NOT NULL", instead="")
 
@@ -157,6 +164,7 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
     "mistake",
     [
         without_order,
+        ending_access_too_soon,
         behind_the_dead,
         without_comparing,
         believing,

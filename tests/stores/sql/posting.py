@@ -29,11 +29,11 @@ def database(url: str) -> Iterator[SqlDatabase]:
     engine.dispose()
 
 
-def post(database: Database, *subjects: str) -> None:
+def post(database: Database, *subjects: str, kind: str = "kind") -> None:
     """Post a message about each subject, one after another."""
     for number, subject in enumerate(subjects):
         text = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at, waits_from)"
-        values = (key_of(subject), "kind", json.dumps({"format": 1, "number": number}))
+        values = (key_of(subject), kind, json.dumps({"format": 1, "number": number}))
         assert database.run_transaction([Statement(f"{text} VALUES (?, ?, ?, 0, 0, 0)", values, 1)])
 
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import (
     Due,
     claim_statement,
@@ -22,8 +23,9 @@ from curae_lifecycle.stores.sql.outbox_statements import (
 )
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from tests.stores.sql.conftest import opened
 
-DUE = Due(number=7, due_at=5, attempts=1, claim="lost", subject="one")
+DUE = Due(number=7, due_at=5, attempts=1, claim="lost", subject="one", urgent=0)
 
 
 @pytest.fixture
@@ -65,16 +67,17 @@ def server(postgres_url: str) -> Iterator[psycopg.Connection]:
 
 def fill_and_empty(server: psycopg.Connection) -> None:
     """Deliver 2,000 messages, of which PostgreSQL's statistics and its pages are left."""
-    insert_untried(server, 2_000)
+    insert_untried(server, 1_000)
+    insert_untried(server, 1_000, "AccessEnded")
     server.execute("DELETE FROM curae_outbox")
     server.execute("VACUUM (ANALYZE, TRUNCATE off) curae_outbox")
 
 
-def insert_untried(server: psycopg.Connection, count: int) -> None:
+def insert_untried(server: psycopg.Connection, count: int, kind: str = "kind") -> None:
     server.execute(
         "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at, waits_from) "
-        "SELECT md5(number::text), 'kind', '{}', 0, 0, 0 FROM generate_series(1, %s) AS number",
-        (count,),
+        "SELECT md5(number::text), %s, '{}', 0, 0, 0 FROM generate_series(1, %s) AS number",
+        (kind, count),
     )
 
 
@@ -87,12 +90,27 @@ def count_blocks(server: psycopg.Connection, statement: Statement) -> int:
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
 
+@pytest.mark.parametrize("kinds", [("kind", "AccessEnded"), ("AccessEnded", "kind")])
 def test_outbox_poll_with_outdated_statistics_reads_few_blocks(
+    server: psycopg.Connection, kinds: tuple[str, str]
+) -> None:
+    fill_and_empty(server)
+    insert_untried(server, 2_000, kinds[0])
+    insert_untried(server, 50, kinds[1])
+    assert count_blocks(server, due_statement(Dialect.POSTGRESQL, 100)) < 2_000
+
+
+def test_outbox_poll_with_old_statistics_uses_index_on_kind(
     server: psycopg.Connection,
 ) -> None:
     fill_and_empty(server)
     insert_untried(server, 2_000)
-    assert count_blocks(server, due_statement(Dialect.POSTGRESQL, 100)) < 2_000
+    insert_untried(server, 1, "AccessEnded")
+    statement = due_statement(Dialect.POSTGRESQL, 100)
+    text = f"EXPLAIN {statement.text.replace('?', '%s')}"
+    steps = [str(row[0]) for row in server.execute(text.encode(), statement.values)]
+    assert any("Index Scan using curae_outbox_kind" in step for step in steps)
+    assert not any("Seq Scan" in step or "Sort" in step for step in steps)
 
 
 def test_outbox_poll_beside_a_long_transaction_reads_few_blocks(
@@ -105,3 +123,22 @@ def test_outbox_poll_beside_a_long_transaction_reads_few_blocks(
         fill_and_empty(server)
         insert_untried(server, 100)
         assert count_blocks(server, due_statement(Dialect.POSTGRESQL, 100)) < 2_000
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("kind", ["kind", "AccessEnded"])
+def test_poll_on_mariadb_reads_few_rows_for_each_message(mariadb_url: str, kind: str) -> None:
+    with opened(mariadb_url) as database:
+        database.run_ddl(create_table_statements(Dialect.MARIADB))
+        insert = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at, waits_from)"
+        rows = "SELECT MD5(seq), ?, '{}', 0, 0, 0 FROM seq_1_to_2000"
+        assert database.run_transaction([Statement(f"{insert} {rows}", (kind,))])
+        before = count_reads(database)
+        assert len(database.rows(due_statement(Dialect.MARIADB, 100))) >= 100
+        assert count_reads(database) - before < 2_000
+
+
+def count_reads(database: SqlDatabase) -> int:
+    """Return the number of rows that all sessions of a MariaDB server have read."""
+    found = database.rows(Statement("SHOW GLOBAL STATUS LIKE 'Handler_read%'"))
+    return sum(int(str(value)) for _, value in found)

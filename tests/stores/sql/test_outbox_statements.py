@@ -20,17 +20,19 @@ from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.json import MalformedError
 from tests.stores.sql.posting import post
 
-NAMES: Final = {"curae_outbox", "earlier", "later", "part_0", "part_1", "part_2"} | {
-    *("id", "subject", "kind", "document", "attempts", "due_at", "waits_from", "claim")
+NAMES: Final = {"curae_outbox", "earlier", "later", "ended", "head", "urgent"} | {
+    *("curae_outbox_subject", "part_0", "part_1", "part_2", "part_3"),
+    *("id", "subject", "kind", "document", "attempts", "due_at", "waits_from", "claim"),
 }
 KEYWORDS: Final = {
     *("SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "EXISTS", "IS", "NULL"),
     *("IN", "AS", "UNION", "ALL", "ORDER", "BY", "LIMIT", "OFFSET", "COUNT", "MIN"),
+    *("CROSS", "JOIN", "LATERAL", "FORCE", "INDEX"),
     *("CASE", "WHEN", "THEN", "ELSE", "END", "UPDATE", "SET", "DELETE", "NOW"),
 }
 DELIVERY: Final = Delivery(number=7, attempt=2, kind="k", subject="s", document={})
-FIRST: Final = Due(number=7, due_at=0, attempts=0, claim=None, subject="s")
-LATER: Final = Due(number=8, due_at=5, attempts=1, claim="an earlier claim", subject="t")
+FIRST: Final = Due(number=7, due_at=0, attempts=0, claim=None, subject="s", urgent=0)
+LATER: Final = Due(number=8, due_at=5, attempts=1, claim="an earlier claim", subject="t", urgent=0)
 
 
 def every_statement(dialect: Dialect) -> list[Statement]:

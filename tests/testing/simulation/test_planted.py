@@ -20,7 +20,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_statements import Due
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.testing.simulation import Violation, simulate
 from tests.support.wrong_stores import LooksForNoPage, only_counts
 
@@ -103,15 +103,14 @@ def believes_any_claim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ships_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the outbox claim the newest messages first, whatever their subject."""
-    claimed_statement = outbox_statements.claimed_statement
+    due_messages = outbox_statements.due_messages
 
-    def claimed(due: list[Due], claim: str) -> Statement:
-        found = claimed_statement(due, claim)
-        return Statement(f"{found.text} DESC", found.values)
+    def newest_first(rows: Rows, limit: int, *, urgent_first: bool) -> list[Due]:
+        return due_messages(rows, limit, urgent_first=urgent_first)[::-1]
 
     first = outbox_statements._IS_FIRST
     _due(monkeypatch, f"{first} ORDER BY id", "ORDER BY id DESC")
-    monkeypatch.setattr(outbox_statements, "claimed_statement", claimed)
+    monkeypatch.setattr(outbox_statements, "due_messages", newest_first)
 
 
 def keeps_shipped_messages(monkeypatch: pytest.MonkeyPatch) -> None:
