@@ -140,6 +140,9 @@ _PATH_LOGGERS: Final = (
 )
 """Loggers of server software whose lines can hold a path."""
 
+_DJANGO_LOGGERS: Final = ("django.request", "django.server")
+"""Those of them that log each response of 500 or more. Only an exception's line has `exc_info`."""
+
 _PATH_MESSAGES: Final = re.compile(
     r"Exception on .+ \[[^][]*\]"  # Flask, which fills in the path itself
     r"|Exception while serving %s"  # waitress
@@ -174,13 +177,18 @@ def _message(record: logging.LogRecord) -> str:
         return "a log record that cannot be formatted"
 
 
+def _is_returned_response(record: logging.LogRecord) -> bool:
+    return record.name in _DJANGO_LOGGERS and not record.exc_info
+
+
 def _has_path_message(record: logging.LogRecord) -> bool:
     return isinstance(record.msg, str) and _PATH_MESSAGES.fullmatch(record.msg) is not None
 
 
 def _hide_path(record: logging.LogRecord) -> bool:
-    # A filter: drops a record below ERROR, and keeps any other without its text.
-    if record.levelno < logging.ERROR:
+    # A filter: drops a record below ERROR, and keeps any other without its text. Django also logs a
+    # response of 500 or more that a view returned, such as the endpoint's, which has its own lines.
+    if record.levelno < logging.ERROR or _is_returned_response(record):
         return False
     record.msg, record.args = _HIDDEN_TEXT, ()
     return True

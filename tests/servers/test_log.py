@@ -141,8 +141,8 @@ def test_log_line_without_an_exception_has_no_error_member() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"),
-        *("aiohttp.access", "sanic.access"),
+        *("django.request", "django.server", "django.security.csrf", "uvicorn.access"),
+        *("gunicorn.access", "aiohttp.access", "sanic.access"),
     ],
 )
 def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
@@ -153,7 +153,8 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
         logger.addHandler(handler)
         try:
             logger.warning("Not Found: %s", "/pages/a-secret")
-            logger.error("Internal Server Error: %s", "/pages/a-secret")
+            failure = ValueError("it failed")
+            logger.error("Internal Server Error: %s", "/pages/a-secret", exc_info=failure)
         finally:
             logger.removeHandler(handler)
     (line,) = log.lines
@@ -162,6 +163,13 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
     for text in (log.text, own.getvalue()):
         assert "a-secret" not in text
     assert "outside of the endpoint" in own.getvalue()
+
+
+@pytest.mark.parametrize("name", ["django.request", "django.server"])
+def test_django_lines_of_returned_error_responses_are_dropped(name: str) -> None:
+    with logged() as log:
+        logging.getLogger(name).error("Service Unavailable: %s", "/readyz", exc_info=None)
+    assert log.lines == []
 
 
 @pytest.mark.parametrize(
