@@ -6,6 +6,7 @@ The law of this module: **no message holds an API key**.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from inspect import iscoroutine
 from typing import Final, cast
 
 from curae_lifecycle.rules.errors import LifecycleError
@@ -67,6 +68,20 @@ def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerR
             f"  sent at once: {at_once}; connections beyond the server's listen backlog may be reset"
         )
     return ServerRaisedError("\n".join(lines))
+
+
+def result_of_blocking(result: object) -> object:
+    """Return the result of a function of `Server` if the function is not async.
+
+    A coroutine that no one awaits does nothing, so a check could pass without the hook's work.
+
+    Raises:
+        TypeError: The result is a coroutine.
+    """
+    if not iscoroutine(result):
+        return result
+    result.close()
+    raise TypeError("the function is async: pass an AsyncServer to run_async")
 
 
 def failure_of(

@@ -28,6 +28,7 @@ from curae_lifecycle.testing.conformance.failures import (
     describe_step,
     failure_of,
     history_of,
+    result_of_blocking,
     server_raised,
 )
 from curae_lifecycle.testing.conformance.probe import PROBE, down_failure, reason_not_run
@@ -427,8 +428,8 @@ def _perform_one(server: Server, step: SingleStep, at_once: int = 1) -> object:
     try:
         if isinstance(step, HookCall):
             hook = cast("_Hook", getattr(server, step.hook))
-            return hook(*step.arguments)
-        return server.send(step)
+            return result_of_blocking(hook(*step.arguments))
+        return result_of_blocking(server.send(step))
     except NotSeenError:
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:

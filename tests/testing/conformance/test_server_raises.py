@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import cast
 
 import attrs
 import pytest
@@ -114,3 +115,24 @@ def test_races_are_not_run_with_less_than_one_round(rounds: int) -> None:
     report = run(server, only=[RACE, NEXT], seed="1")
     assert report.passed == (NEXT,)
     assert [(each.check, each.reason) for each in report.not_run] == [(RACE, "needs race_rounds")]
+
+
+def test_kit_check_fails_if_a_hook_of_server_is_async() -> None:
+    async def purge() -> None:
+        pass
+
+    server = attrs.evolve(Reference().server(), purge=purge)
+    (failure,) = run(server, only=["purge.live"], seed="1").failed
+    error = "TypeError('the function is async: pass an AsyncServer to run_async')"
+    assert failure.message.startswith(f"the hook purge raised {error}\n  where: purge\n")
+
+
+def test_kit_run_names_an_async_send_of_server() -> None:
+    async def send(request: Request) -> Response:
+        raise NotImplementedError(request)
+
+    blocking = cast("Callable[[Request], Response]", send)
+    report = run(attrs.evolve(Reference().server(), send=blocking), only=[ONE, NEXT], seed="1")
+    (failure,) = report.failed
+    assert failure.message.startswith("the server is down: send raised TypeError('the function is")
+    assert [each.check for each in report.not_run] == [NEXT]
