@@ -46,10 +46,7 @@ async def revive(database: AsyncTransactions, number: int, retrier: Retrier) -> 
 
 
 async def discard(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
-    """Delete a dead message; return whether there was one.
-
-    The arguments and the error are those of `revive`.
-    """
+    """Delete a dead message, as `revive` revives one; return whether there was one."""
     deletion = outbox_statements.discard_statement(number)
     return await _change(database, number, deletion, retrier=retrier)
 

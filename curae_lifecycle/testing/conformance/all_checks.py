@@ -6,9 +6,10 @@ to them. **Every rule of every table is shown by a check or listed in `UNSEEN`**
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.conformance import (
@@ -83,6 +84,28 @@ def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
         *races.CHECKS,
         *model.CHECKS,
     )
+
+
+def select_checks(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
+    """Return the checks with the given names, in the kit's own order.
+
+    Args:
+        only: The names; `None` selects all checks.
+        operations: The classes of the operations that the server serves.
+
+    Raises:
+        ArgumentError: `only` names no check, or is a text.
+        KeyError: A name in `only` is not the name of a check.
+    """
+    kit = checks(operations)
+    names = {check.name for check in kit}
+    if isinstance(only, str) or (only is not None and not only):
+        # A report of no check has no failure, and would look like a success.
+        raise ArgumentError("only", "None, or the names of one or more checks")
+    selected = names if only is None else set(only)
+    if selected - names:
+        raise KeyError(f"no such check: {', '.join(sorted(selected - names))}")
+    return [check for check in kit if check.name in selected]
 
 
 CHECKS: Final = checks()

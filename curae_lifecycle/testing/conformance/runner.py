@@ -20,7 +20,7 @@ from typing import Final, Protocol, cast
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.all_checks import checks
+from curae_lifecycle.testing.conformance.all_checks import select_checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.failures import (
     STEPS_IN_MESSAGE,
@@ -100,6 +100,7 @@ def run(
         answering, one check fails and the others are not run.
 
     Raises:
+        ArgumentError: `only` names no check, or is a text.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
@@ -139,6 +140,7 @@ async def run_async(
         progress: Called after each check with its outcome.
 
     Raises:
+        ArgumentError: `only` names no check, or is a text.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
@@ -219,24 +221,6 @@ class _Results:
             not_run=tuple([result for result in results if isinstance(result, NotRun)]),
             seed=seed,
         )
-
-
-def select_checks(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
-    """Return the checks with the given names, in the kit's own order.
-
-    Args:
-        only: The names; `None` selects all checks.
-        operations: The classes of the operations that the server serves.
-
-    Raises:
-        KeyError: A name in `only` is not the name of a check.
-    """
-    kit = checks(operations)
-    names = {check.name for check in kit}
-    selected = names if only is None else set(only)
-    if selected - names:
-        raise KeyError(f"no such check: {', '.join(sorted(selected - names))}")
-    return [check for check in kit if check.name in selected]
 
 
 class _CheckRun:

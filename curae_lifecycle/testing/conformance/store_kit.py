@@ -12,9 +12,10 @@ from typing import Final
 
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.testing.blocking import has_clock
+from curae_lifecycle.testing.conformance.all_checks import select_checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.results import NotRun, ProgressCallback, Report
-from curae_lifecycle.testing.conformance.runner import run, select_checks
+from curae_lifecycle.testing.conformance.runner import run
 from curae_lifecycle.testing.conformance.server import Server
 from curae_lifecycle.testing.conformance.store_server import StoreHooks
 from curae_lifecycle.testing.conformance.timeout import DEFAULT_TIMEOUT
@@ -57,6 +58,7 @@ def check_store(
         The result of every selected check.
 
     Raises:
+        ArgumentError: `only` names no check, or is a text.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
@@ -69,12 +71,15 @@ def check_store(
     of_one = [each.name for each in runnable if "environment" in each.hooks]
     of_both = [each.name for each in runnable if "environment" not in each.hooks]
     live = hooks.server(Environment.LIVE)
-    both = run(server, only=of_both, seed=seed, timeout=timeout, progress=progress)
-    one = run(live, only=of_one, seed=seed, timeout=timeout, progress=progress)
+    reports = [
+        run(each, only=names, seed=seed, timeout=timeout, progress=progress)
+        for each, names in ((server, of_both), (live, of_one))
+        if names
+    ]
     return Report(
-        passed=both.passed + one.passed,
-        failed=both.failed + one.failed,
-        not_run=(*both.not_run, *one.not_run, *not_run),
+        passed=tuple([name for each in reports for name in each.passed]),
+        failed=tuple([failure for each in reports for failure in each.failed]),
+        not_run=(*[check for each in reports for check in each.not_run], *not_run),
         seed=seed,
     )
 

@@ -9,9 +9,10 @@ import pytest
 
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance import CHECKS, Request, Response, model
+from curae_lifecycle.testing.conformance.all_checks import select_checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.results import Failure
-from curae_lifecycle.testing.conformance.runner import run_check, select_checks
+from curae_lifecycle.testing.conformance.runner import run_check
 from curae_lifecycle.testing.conformance.server import HOOKS
 from tests.support.kit import Reference
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
 
 import attrs
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
@@ -30,9 +31,10 @@ from curae_lifecycle.testing.conformance import (
     runner,
     timeout,
 )
+from curae_lifecycle.testing.conformance.all_checks import select_checks
 from curae_lifecycle.testing.conformance.client import App
 from curae_lifecycle.testing.conformance.results import Result
-from curae_lifecycle.testing.conformance.runner import run_check, run_check_async, select_checks
+from curae_lifecycle.testing.conformance.runner import run_check, run_check_async
 from curae_lifecycle.testing.conformance.server import UNLIMITED_TIME
 from curae_lifecycle.testing.conformance.steps import (
     HookCall,
@@ -402,9 +404,14 @@ def test_selected_checks_are_in_the_order_of_the_kit() -> None:
     names = [each.name for each in CHECKS]
     assert [each.name for each in select_checks(None)] == names
     assert [each.name for each in select_checks([names[7], names[2]])] == [names[2], names[7]]
-    assert select_checks([]) == []
     (relabel,) = select_checks(["operation.relabel"], EIGHT)
     assert relabel.name == "operation.relabel"
+
+
+@pytest.mark.parametrize("only", [[], (), "request.route"])
+def test_selecting_no_check_or_a_text_raises(only: Collection[str]) -> None:
+    with pytest.raises(ArgumentError, match="only: must be None, or the names of one or more"):
+        select_checks(only)
 
 
 def test_unknown_checks_are_named_in_order() -> None:
