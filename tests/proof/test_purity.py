@@ -176,7 +176,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     },
     "curae_lifecycle.stores.sql.transactions": {
         "<module>": {"random"},
-        "run_until_committed": {"random", "sleep"},
+        "run_while": {"random", "sleep"},
     },
     "curae_lifecycle.stores.sql.outbox_worker": {
         "<module>": {"random", "secrets", "time", "token_hex"},
