@@ -376,7 +376,9 @@ class _Worker:
             # A message that may have crashed its worker is claimed alone, so that another crash
             # costs no other message an attempt. An urgent message whose turn it is precedes it.
             suspects = [each for each in due if each.claim is not None]
-            chosen = (due if due[0].urgent else suspects)[:1] if suspects else due
+            chosen = due
+            if suspects:
+                chosen = [due[0] if due[0].urgent else suspects[0]]
             await self._change(
                 outbox_statements.claim_statement(
                     dialect, due=chosen, claim=claim, lease=self.settings.lease
