@@ -177,7 +177,6 @@ def test_kit_or_simulation_exits_1_only_for_its_listed_bugs(name: str, part: str
     assert status == (part in FOUND_BY[name])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_small")
 def test_check_groups_equal_findings_and_counts_hidden_groups(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

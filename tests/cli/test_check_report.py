@@ -146,7 +146,6 @@ def test_every_check_runs_on_a_store_with_all_optional_methods() -> None:
     assert set(report.passed) == {each.name for each in CHECKS}
 
 
-@pytest.mark.slow
 def test_report_of_a_skipped_check_names_the_missing_method() -> None:
     report = check_store(Bare(), only=of_families(*FAMILIES), seed="1")
     assert not report.failed, str(report)

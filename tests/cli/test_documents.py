@@ -24,7 +24,6 @@ def test_openapi_or_asyncapi_output_equals_the_committed_file(
     assert document_text(command) == text
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_document_is_written_into_a_new_folder(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -93,7 +93,6 @@ def test_erase_of_a_user_without_binding_deletes_the_connections(platform: Platf
     assert [*platform.database.rows(Statement("SELECT id FROM curae_binding"))] == []
 
 
-@pytest.mark.slow
 def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> None:
     made = [platform.connect(authorized=False) for _ in range(101)]
     assert erase(platform.database, MARY).connections == len(made)

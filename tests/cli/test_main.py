@@ -323,7 +323,6 @@ def test_missing_or_unknown_argument_exits_2_and_is_named(
 DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", DOCUMENTS)
 def test_openapi_and_asyncapi_check_exits_1_for_a_stale_file(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

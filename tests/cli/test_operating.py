@@ -136,7 +136,6 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
 
-@pytest.mark.slow
 def test_facts_command_revokes_again_after_a_backup_is_restored(
     tmp_path: Path, command: Command, platform: Platform
 ) -> None:

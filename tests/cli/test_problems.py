@@ -128,7 +128,6 @@ def test_denial_advises_reconnect_only_if_reconnect_is_allowed() -> None:
     assert denied - reasons == {"PENDING", "PACKAGE_NOT_GRANTED"}
 
 
-@pytest.mark.slow
 def test_problems_command_prints_all_codes_or_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["problems"]) == 0
     assert capsys.readouterr().out == "\n".join(map(to_markdown, ProblemCode))

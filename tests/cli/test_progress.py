@@ -23,7 +23,6 @@ def test_long_task_shows_its_elapsed_seconds_on_a_terminal() -> None:
     assert shown == "\rpurge: 0 s\rpurge: 1 s\r\n"
 
 
-@pytest.mark.slow
 def test_short_task_shows_no_progress() -> None:
     assert on_a_terminal(BUSY.format(before="", after=2, seconds=0.1)) == ""
 

@@ -101,7 +101,6 @@ def test_simulate_with_cells_lists_table_cells_never_reached(
     assert all(f"\nnever reached: {' × '.join(cell)}\n" in out for cell in others)
 
 
-@pytest.mark.slow
 def test_simulate_on_a_terminal_colours_titles_counts_and_cells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -112,7 +112,6 @@ def test_tables_diff_prints_changes_since_an_older_release(
     assert [table["name"] for table in document["changes"]] == ["connection"]
 
 
-@pytest.mark.slow
 def test_tables_diff_of_a_release_with_itself_is_empty(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,6 @@ PACKAGE = Path(curae_lifecycle.__file__).parent
 ARROWS = "\n".join([to_mermaid(table) for table in TABLES.values() if table.state is not None])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
@@ -49,7 +48,6 @@ def test_tables_are_printed_in_the_format_that_was_asked(
     assert capsys.readouterr().out == printed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "code"),
     [
@@ -90,7 +88,6 @@ def older(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_tables_diff_on_a_wide_terminal_wraps_no_text(
     older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +116,6 @@ def test_tables_diff_on_a_wide_terminal_wraps_no_text(
     ]
 
 
-@pytest.mark.slow
 def test_tables_diff_as_json_prints_one_document(
     older: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

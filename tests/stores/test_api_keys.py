@@ -104,7 +104,6 @@ CHANGES: Sequence[tuple[Caller | None, int, int]] = (
 )
 
 
-@pytest.mark.slow
 def test_api_key_change_applies_to_next_request_on_every_worker(
     database: SqlDatabase,
 ) -> None:

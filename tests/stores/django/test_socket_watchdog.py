@@ -115,7 +115,6 @@ def test_watching_an_unconnected_socket_raises_no_error(
     plain.close()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_process_watches_only_its_own_sockets(
     pair: tuple[socket.socket, socket.socket],
@@ -132,7 +131,6 @@ def test_forked_process_watches_only_its_own_sockets(
         each.close()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_watchdog_wakes_for_an_earlier_deadline(
     pair: tuple[socket.socket, socket.socket],

@@ -175,7 +175,6 @@ def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
     assert counts(clocked, *USER) == [0] * len(USER)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "subject",
     [session(1).id, coordinate_subject(COORDINATE)],

@@ -120,7 +120,6 @@ def test_recorded_statements_use_every_index(statements: list[Statement]) -> Non
     assert {name for name in _INDEXES if name not in text} == set()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", _INDEXES)
 def test_dropping_any_index_makes_a_statement_read_more_rows(
     name: str, statements: list[Statement]
@@ -132,7 +131,6 @@ def test_dropping_any_index_makes_a_statement_read_more_rows(
     assert any(map(reads_more, after, before))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", UNIQUE)
 def test_dropping_a_constraint_makes_a_statement_read_more_rows(
     name: str, statements: list[Statement]

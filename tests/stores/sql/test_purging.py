@@ -283,7 +283,6 @@ class Stopping(Clocked):
         return super().run_transaction(statements)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_purge_of_many_erased_rows_is_resumed_after_a_kill(

@@ -162,7 +162,6 @@ def test_ids_minted_by_the_server_are_stored_unchanged(database: SqlDatabase, te
     assert store.load(needed).snapshot.binding == bound
 
 
-@pytest.mark.slow
 def test_every_code_point_of_an_app_user_id_is_stored_unchanged(database: SqlDatabase) -> None:
     store = SqlStore(Clocked(database))
     store.create_tables()
@@ -369,7 +368,6 @@ def test_sql_store_purges_a_hosted_page_5_minutes_after_expiry(database: SqlData
     check_pages(store, set_clock, lambda: [str(row) for row in database.rows(kept)])
 
 
-@pytest.mark.slow
 def test_sql_store_refuses_a_fact_of_a_replaced_hosted_page(database: SqlDatabase) -> None:
     store = SqlStore(database)
     store.create_tables()

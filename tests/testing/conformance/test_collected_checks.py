@@ -128,7 +128,6 @@ def refuse(request: Request) -> Response:
 DOWN = "the server is down: send raised ConnectionRefusedError(111, "
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("convert", [lambda server: server, asynchronous])
 def test_server_that_is_down_fails_one_collected_test(
     convert: Callable[[Server], Server | AsyncServer], request: pytest.FixtureRequest
@@ -176,7 +175,6 @@ def apps_of(run: Callable[[Server], object]) -> list[str]:
     return seen
 
 
-@pytest.mark.slow
 @of_each_kind
 def test_collected_test_makes_fresh_names_in_each_run(
     wrap: Wrap, request: pytest.FixtureRequest

@@ -253,7 +253,6 @@ def test_kit_reports_a_model_difference_as_a_replayable_log() -> None:
     assert [bool(line.divergences) for line in answers] == [False] * (len(lines) - 1) + [True]
 
 
-@pytest.mark.slow
 def test_shrinking_a_failure_log_stops_at_the_trial_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
     report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
@@ -282,7 +281,6 @@ def test_conformance_docs_page_runs_and_names_every_hook() -> None:
         test(by_name["request.limit"])
 
 
-@pytest.mark.slow
 def test_pytest_kit_closes_the_server_after_pass_skip_or_fail() -> None:
     by_name = {check.name: check for check in CHECKS}
     ended: list[str] = []

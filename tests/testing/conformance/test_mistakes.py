@@ -315,7 +315,6 @@ def test_kit_fails_a_replay_that_repeats_the_first_date_header() -> None:
     )
 
 
-@pytest.mark.slow
 def test_kit_fails_a_fact_hook_with_an_incorrect_outcome() -> None:
     reference = Reference()
 

@@ -108,7 +108,6 @@ def test_kit_function_passes_operations_and_timeout_to_a_check(
     assert started == [Options(RELABEL.name, EIGHT, SPAN)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [make_server, make_async])
 def test_pytest_kit_passes_operations_and_timeout_to_each_check(
     make: Callable[[], Server] | Callable[[], AsyncServer],

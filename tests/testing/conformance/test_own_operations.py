@@ -109,7 +109,6 @@ class ShowPart(ShowSession):
 ID: Final = "/{connectionId}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "added",
     [

@@ -66,7 +66,6 @@ def test_server_that_always_answers_502_gives_one_kit_failure() -> None:
     assert second == "  first seen: the server answered 502 instead of 201"
 
 
-@pytest.mark.slow
 def test_kit_keeps_results_of_a_server_that_goes_down_in_the_run() -> None:
     reference, left = Reference(), iter(range(200))
 

@@ -94,7 +94,6 @@ class CommitsLate(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
-@pytest.mark.slow
 def test_race_of_three_fails_if_no_serial_order_ends_the_same() -> None:
     # What is committed first must be seen by what loads afterwards.
     create, landing, tombstone = LANDING
@@ -114,7 +113,6 @@ class LosesLandings(MemoryStore):
         return super()._store(tuple(kept))
 
 
-@pytest.mark.slow
 def test_race_of_three_detects_a_store_that_loses_a_handoff() -> None:
     assert failed(race(LosesLandings(), UNBOUND, LANDING))
 
@@ -193,7 +191,6 @@ class ClaimingArena:
         return ClaimingArena()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("refused", ["", "a", "ab", "abc"])
 @pytest.mark.parametrize("claimed", [*permutations("abc")])
 def test_race_of_three_passes_only_if_a_serial_order_is_possible(

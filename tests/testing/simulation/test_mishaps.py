@@ -77,7 +77,6 @@ def test_drawn_numbers_are_never_negative_and_average_the_mean(mean: float) -> N
     assert sum(numbers) / 2000 == pytest.approx(mean, rel=0.1)
 
 
-@pytest.mark.slow
 def test_profiles_differ_in_their_mishaps_and_mishap_rates() -> None:
     drawn = profiles()
     rates = [rate for profile in drawn for rate in profile.rates.values()]
@@ -96,7 +95,6 @@ def test_profile_has_a_mishap_only_if_its_draw_is_at_least_0_25(
     assert len(WorldProfile.draw(Fixed(number)).rates) == mishaps
 
 
-@pytest.mark.slow
 def test_drawn_profiles_cover_all_loads_users_and_settings() -> None:
     drawn = profiles()
     requests = [profile.requests_per_hour for profile in drawn]

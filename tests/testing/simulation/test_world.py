@@ -46,7 +46,6 @@ def draw_profile(
     monkeypatch.setattr(WorldProfile, "draw", lambda _: profile)
 
 
-@pytest.mark.slow
 def test_run_yields_the_number_of_hours_that_have_ended() -> None:
     simulation = Simulation(7, hours=3, make_store=MemoryStore)
     seen = [(hour, simulation.summary.hours) for hour in simulation.run()]
@@ -54,7 +53,6 @@ def test_run_yields_the_number_of_hours_that_have_ended() -> None:
     assert (simulation.summary.seed, simulation.summary.clients) == (7, 1)
 
 
-@pytest.mark.slow
 def test_simulation_has_one_client_and_24_hours_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_profile(monkeypatch, {}, requests_per_hour=1)
     simulation = Simulation(7, make_store=MemoryStore)
@@ -69,7 +67,6 @@ def test_step_at_the_end_of_the_last_hour_does_not_run(monkeypatch: pytest.Monke
     assert simulate(7, hours=2).mishaps[str(Mishap.CLOCKS_STEPPED)] == 11
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("hour", "busy"), [(5, False), (6, True), (21, True), (22, False)])
 def test_apps_send_more_requests_from_6_am_to_10_pm(
     hour: int, *, busy: bool, monkeypatch: pytest.MonkeyPatch
@@ -92,7 +89,6 @@ def test_store_is_made_once_for_the_settings_of_the_seed(seed: int) -> None:
     assert made == [settings_of(seed)]
 
 
-@pytest.mark.slow
 def test_simulation_of_the_most_clients_and_hours_is_created() -> None:
     simulation = Simulation(1, clients=MAX_CLIENTS, hours=MAX_HOURS, make_store=MemoryStore)
     assert simulation.summary.clients == MAX_CLIENTS
