@@ -7,6 +7,8 @@ import gc
 import io
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from traceback import format_exc
 
 import pytest
@@ -138,6 +140,18 @@ def test_log_line_without_an_exception_has_no_error_member() -> None:
     assert "error" not in json.loads(JsonFormatter().format(record))
 
 
+@contextmanager
+def handled(logger: logging.Logger) -> Iterator[io.StringIO]:
+    """Collect what a logger prints by a handler of its own."""
+    printed = io.StringIO()
+    handler = logging.StreamHandler(printed)
+    logger.addHandler(handler)
+    try:
+        yield printed
+    finally:
+        logger.removeHandler(handler)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -146,17 +160,11 @@ def test_log_line_without_an_exception_has_no_error_member() -> None:
     ],
 )
 def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
-    own = io.StringIO()
-    handler = logging.StreamHandler(own)
     logger = logging.getLogger(name)
-    with logged() as log:
-        logger.addHandler(handler)
-        try:
-            logger.warning("Not Found: %s", "/pages/a-secret")
-            failure = ValueError("it failed")
-            logger.error("Internal Server Error: %s", "/pages/a-secret", exc_info=failure)
-        finally:
-            logger.removeHandler(handler)
+    with logged() as log, handled(logger) as own:
+        logger.warning("Not Found: %s", "/pages/a-secret")
+        failure = ValueError("it failed")
+        logger.error("Internal Server Error: %s", "/pages/a-secret", exc_info=failure)
     (line,) = log.lines
     assert (line["level"], line["logger"]) == ("ERROR", name)
     assert "outside of the endpoint" in str(line["message"])
@@ -168,15 +176,9 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
 @pytest.mark.parametrize("name", ["django.request", "django.server"])
 def test_django_lines_of_returned_error_responses_are_dropped(name: str) -> None:
     # A handler of the logger's own, since Django's set-up keeps `django.server` from the root.
-    own = io.StringIO()
-    handler = logging.StreamHandler(own)
     logger = logging.getLogger(name)
-    with logged() as log:
-        logger.addHandler(handler)
-        try:
-            logger.error("Service Unavailable: %s", "/readyz", exc_info=None)
-        finally:
-            logger.removeHandler(handler)
+    with logged() as log, handled(logger) as own:
+        logger.error("Service Unavailable: %s", "/readyz", exc_info=None)
     assert (log.lines, own.getvalue()) == ([], "")
 
 
