@@ -73,12 +73,17 @@ def _one_bucket_per_key(app: App) -> Steps[None]:
 
 
 @CHECKS.add(
-    "bucket.refills", rules=_BUCKETS, hooks=("replace_buckets", "pass_time"), time_needed=9 * MINUTE
+    "bucket.refills",
+    rules=_BUCKETS,
+    hooks=("replace_buckets", "pass_time"),
+    time_needed=9 * MINUTE + MOMENT,
 )
 def _bucket_refills(app: App) -> Steps[None]:
     """Buckets refill with time alone, and never beyond their capacity."""
     yield from use("replace_buckets", (SMALL,))
     yield from use_up_bucket(app)
+    # A part of a second, so that `Retry-After` has to be rounded up also where the clock is simulated.
+    yield from wait(MOMENT / 2)
     seconds = 0
     for _ in range(3):
         seconds = yield from _expect_empty(app)

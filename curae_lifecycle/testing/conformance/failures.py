@@ -5,16 +5,23 @@ The law of this module: **no message holds an API key**.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from inspect import iscoroutine
+from types import NoneType
 from typing import Final, cast
 
-from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.errors import LifecycleError, describe
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import in_short
 from curae_lifecycle.testing.conformance.results import Failure
-from curae_lifecycle.testing.conformance.steps import Concurrently, HookCall, Step
+from curae_lifecycle.testing.conformance.steps import (
+    Concurrently,
+    HookCall,
+    NotConformingError,
+    SingleStep,
+    Step,
+)
 from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
 from curae_lifecycle.testing.conformance.wording import format_argument
 from curae_lifecycle.testing.laws import LAWS
@@ -39,6 +46,53 @@ _HIDDEN_HEADERS: Final = frozenset({"authorization", "content-type"})
 
 class ServerRaisedError(LifecycleError, AssertionError):
     """A function of `Server` or `AsyncServer`, such as `send`, raised an exception."""
+
+
+_OUTCOME: Final = ((str, NoneType), "None or the outcome as a text, such as 'done'")
+_RESULTS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "make_key": ((str,), "the text of the key"),
+    "may_read": ((bool,), "True or False"),
+    "outbox": ((Sequence,), "a sequence of JSON objects"),
+}
+"""The types that a hook may return, and in words what it returns. Other hooks return `_OUTCOME`."""
+
+_WITHOUT_RESULT: Final = frozenset(
+    {
+        "pass_time",
+        "turn_clock_back",
+        "replace_buckets",
+        "register_again",
+        "change_key_id",
+        "withdraw",
+        "purge",
+    }
+)
+"""Hooks whose result the kit does not look at."""
+
+
+def check_result(step: SingleStep, result: object) -> None:
+    """Check the type of the result of a function of the server.
+
+    Args:
+        step: The step that called the function.
+        result: The result.
+
+    Raises:
+        NotConformingError: The result has a wrong type. The message does not show the value, which
+            may be an API key.
+    """
+    if isinstance(step, HookCall):
+        if step.hook in _WITHOUT_RESULT:
+            return
+        function = f"the hook {step.hook}"
+        types, wanted = _RESULTS.get(step.hook, _OUTCOME)
+    else:
+        function, types, wanted = "send", (Response,), "a Response"
+    if not isinstance(result, types):
+        given = describe(result)
+        raise NotConformingError(
+            f"{function} returned {given} instead of {wanted}\n  where: {describe_step(step)}"
+        )
 
 
 def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerRaisedError:

@@ -25,6 +25,7 @@ from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.failures import (
     STEPS_IN_MESSAGE,
     HistoryEntry,
+    check_result,
     describe_step,
     failure_of,
     history_of,
@@ -55,6 +56,7 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.conformance.timeout import (
     DEFAULT_TIMEOUT,
     CheckTimeoutError,
+    check_timeout,
     run_with_timeout,
     run_with_timeout_async,
 )
@@ -100,7 +102,7 @@ def run(
         answering, one check fails and the others are not run.
 
     Raises:
-        ArgumentError: `only` names no check, or is a text.
+        ArgumentError: `only` names no check or is a text, or `timeout` is not above zero.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
@@ -140,7 +142,7 @@ async def run_async(
         progress: Called after each check with its outcome.
 
     Raises:
-        ArgumentError: `only` names no check, or is a text.
+        ArgumentError: `only` names no check or is a text, or `timeout` is not above zero.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
@@ -356,6 +358,7 @@ def _begin(
     operations: Operations,
     timeout: timedelta | None,
 ) -> _CheckRun | NotRun:
+    check_timeout(timeout)
     hooks = frozenset([hook for hook in HOOKS if _has_hook(server, hook)])
     missing = [hook for hook in check.hooks if hook not in hooks]
     if missing:
@@ -412,12 +415,15 @@ def _perform_one(server: Server, step: SingleStep, at_once: int = 1) -> object:
     try:
         if isinstance(step, HookCall):
             hook = cast("_Hook", getattr(server, step.hook))
-            return result_of_blocking(hook(*step.arguments))
-        return result_of_blocking(server.send(step))
+            result = result_of_blocking(hook(*step.arguments))
+        else:
+            result = result_of_blocking(server.send(step))
     except NotSeenError:
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         raise server_raised(step, error, at_once) from error
+    check_result(step, result)
+    return result
 
 
 def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tuple[object, ...]:
@@ -469,12 +475,15 @@ async def _perform_one_async(server: AsyncServer, step: SingleStep, at_once: int
     try:
         if isinstance(step, HookCall):
             hook = cast("_AsyncHook", getattr(server, step.hook))
-            return await hook(*step.arguments)
-        return await server.send(step)
+            result = await hook(*step.arguments)
+        else:
+            result = await server.send(step)
     except NotSeenError:
         raise
     except (Exception, SystemExit) as error:
         raise server_raised(step, error, at_once) from error
+    check_result(step, result)
+    return result
 
 
 def _raise_first_error(outcomes: Sequence[object]) -> tuple[object, ...]:

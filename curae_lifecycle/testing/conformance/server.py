@@ -14,8 +14,9 @@ import attrs
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import Coordinate, Environment
+from curae_lifecycle.rules.values import Coordinate, Environment, check_type
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import Request
@@ -51,7 +52,7 @@ Outbox = Sequence[Mapping[str, object]]
 
 def _lower_case(names: Iterable[str]) -> frozenset[str]:
     if isinstance(names, str):
-        raise TypeError(f"varying_headers is {names!r} instead of a set of names")
+        raise ArgumentError("varying_headers", "a set of names", describe(names))
     return frozenset([name.lower() for name in names])
 
 
@@ -147,6 +148,9 @@ class Server:
     max_time_per_check: timedelta = UNLIMITED_TIME
     varying_headers: frozenset[str] = attrs.field(default=frozenset(), converter=_lower_case)
 
+    def __attrs_post_init__(self) -> None:
+        _check_fields(self)
+
 
 @attrs.frozen
 class AsyncServer:
@@ -180,9 +184,34 @@ class AsyncServer:
     max_time_per_check: timedelta = UNLIMITED_TIME
     varying_headers: frozenset[str] = attrs.field(default=frozenset(), converter=_lower_case)
 
+    def __attrs_post_init__(self) -> None:
+        _check_fields(self)
+
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
 """The names of the hooks: the optional fields of `Server` that are `None` by default.
 
 They include `race_rounds` and `environment`, which are values and no functions.
 """
+
+_VALUES: Final = frozenset({"race_rounds", "environment", "max_time_per_check", "varying_headers"})
+"""The fields of `Server` that are no functions."""
+
+
+def _check_fields(server: Server | AsyncServer) -> None:
+    for field in attrs.fields(type(server)):
+        value: object = getattr(server, field.name)
+        is_absent_hook = value is None and field.name in HOOKS
+        if field.name not in _VALUES and not callable(value) and not is_absent_hook:
+            raise ArgumentError(field.name, "a function", describe(value))
+    if server.race_rounds is not None:
+        allowed = "None or an integer"
+        check_type("race_rounds", server.race_rounds, int, allowed=allowed)
+        if isinstance(server.race_rounds, bool):
+            raise ArgumentError("race_rounds", allowed, describe(server.race_rounds))
+    if server.environment is not None:
+        check_type("environment", server.environment, Environment, allowed="None or an Environment")
+    span, allowed = server.max_time_per_check, "a timedelta that is not negative"
+    check_type("max_time_per_check", span, timedelta, allowed=allowed)
+    if span < timedelta(0):
+        raise ArgumentError("max_time_per_check", allowed)

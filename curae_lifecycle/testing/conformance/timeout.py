@@ -16,7 +16,8 @@ from datetime import timedelta
 from threading import Thread
 from typing import Final, TypeVar
 
-from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
+from curae_lifecycle.rules.values import check_type
 
 Result = TypeVar("Result")
 
@@ -29,6 +30,20 @@ _GRACE: Final = 1.0
 
 class CheckTimeoutError(LifecycleError, AssertionError):
     """The error of a check that did not end before its timeout."""
+
+
+def check_timeout(timeout: timedelta | None) -> None:
+    """Check a timeout that a program passed to the kit.
+
+    Raises:
+        ArgumentError: It is neither `None` nor a `timedelta` above zero.
+    """
+    if timeout is None:
+        return
+    allowed = "None, or a timedelta above zero such as timedelta(seconds=30)"
+    check_type("timeout", timeout, timedelta, allowed=allowed)
+    if timeout <= timedelta(0):
+        raise ArgumentError("timeout", allowed)
 
 
 def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) -> Result:

@@ -8,7 +8,10 @@ from typing import cast
 import attrs
 import pytest
 
-from curae_lifecycle.testing.conformance import Response
+from curae_lifecycle.rules.values import SECOND
+from curae_lifecycle.service import decide
+from curae_lifecycle.testing.conformance import Response, run
+from tests.support.kit import Reference
 from tests.testing.conformance.scripted import (
     Change,
     failure_of,
@@ -152,3 +155,16 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
 def test_kit_reports_a_retry_after_too_long_for_an_integer() -> None:
     failure = failure_of(LIMIT, {12: header("retry-after", "9" * 5000)})
     assert failure.endswith('99", not whole seconds of at least 1')
+
+
+@pytest.mark.parametrize("check", ["limit.retry-after", "bucket.refills"])
+def test_kit_fails_a_server_that_rounds_its_retry_after_down(
+    check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def floor_seconds(span: int) -> int:
+        return max(1, span // SECOND)
+
+    monkeypatch.setattr(decide, "ceil_seconds", floor_seconds)
+    assert [each.check for each in run(Reference().server(), only=[check], seed="1").failed] == [
+        check
+    ]

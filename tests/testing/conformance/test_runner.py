@@ -127,10 +127,41 @@ def test_varying_headers_argument_accepts_names_in_capitals(
     assert context_seen(run_one, server).context.varying == {"x-id", "x-hop"}
 
 
-def test_text_for_varying_headers_raises() -> None:
-    full = Reference().server()
-    with pytest.raises(TypeError, match="varying_headers is 'x-id' instead of a set of names"):
-        Server(full.send, full.make_key, varying_headers="x-id")
+WRONG_FIELDS: list[tuple[str, object, str]] = [
+    ("send", None, "send: must be a function, not None"),
+    ("make_key", "cae_live_1", "make_key: must be a function, not a str"),
+    ("purge", 5, "purge: must be a function, not an int"),
+    ("race_rounds", "3", "race_rounds: must be None or an integer, not a str"),
+    ("race_rounds", True, "race_rounds: must be None or an integer, not True"),
+    ("environment", "live", "environment: must be None or an Environment, not a str"),
+    (
+        "max_time_per_check",
+        60,
+        "max_time_per_check: must be a timedelta that is not negative, not an int",
+    ),
+    (
+        "max_time_per_check",
+        timedelta(microseconds=-1),
+        "max_time_per_check: must be a timedelta that is not negative",
+    ),
+    ("varying_headers", "x-id", "varying_headers: must be a set of names, not a str"),
+]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(("field", "value", "message"), WRONG_FIELDS)
+def test_server_with_a_wrong_field_raises_an_error_that_names_it(
+    field: str, value: object, message: str, *, is_async: bool
+) -> None:
+    server = Reference().server()
+    with pytest.raises(ArgumentError) as raised:
+        attrs.evolve(asynchronous(server) if is_async else server, **{field: value})
+    assert str(raised.value) == message
+
+
+def test_server_that_lets_no_time_pass_and_has_no_races_is_valid() -> None:
+    server = attrs.evolve(Reference().server(), max_time_per_check=timedelta(0), race_rounds=0)
+    assert run(server, seed="1", only=["request.limit"]).passed
 
 
 @in_both_ways

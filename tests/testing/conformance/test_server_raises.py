@@ -1,4 +1,4 @@
-"""Tests that no exception of a server's functions ends a run, or is taken for a hook's result."""
+"""Tests of functions of a server that raise, or that return a value of a wrong type."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import cast
 import attrs
 import pytest
 
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.outcomes import Ignored
+from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.testing.conformance import Report, Request, Response, run, run_async
 from tests.support.kit import Reference, asynchronous
 
@@ -136,3 +139,49 @@ def test_kit_run_names_an_async_send_of_server() -> None:
     (failure,) = report.failed
     assert failure.message.startswith("the server is down: send raised TypeError('the function is")
     assert [each.check for each in report.not_run] == [NEXT]
+
+
+WRONG_RESULTS: list[tuple[str, object, str, str]] = [
+    ("send", (200, b""), "request.limit", "send returned a tuple instead of a Response"),
+    (
+        "make_key",
+        ApiKey("cae_live_secret"),
+        "request.limit",
+        "the hook make_key returned an ApiKey instead of the text of the key",
+    ),
+    (
+        "authorize",
+        Ignored(NO_CHANGES, ()),
+        "law-01.rank-never-falls",
+        "the hook authorize returned an Ignored instead of None or the outcome as a text",
+    ),
+    (
+        "may_read",
+        None,
+        "access.active",
+        "the hook may_read returned None instead of True or False",
+    ),
+    (
+        "outbox",
+        None,
+        "outbox.ids",
+        "the hook outbox returned None instead of a sequence of JSON objects",
+    ),
+]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("function", "result", "check", "message"), WRONG_RESULTS, ids=[it[0] for it in WRONG_RESULTS]
+)
+def test_check_names_a_function_that_returns_a_wrong_type(
+    function: str, result: object, check: str, message: str, *, is_async: bool
+) -> None:
+    wrong = attrs.evolve(Reference().server(), **{function: lambda *_: result})
+    if is_async:
+        report = asyncio.run(run_async(asynchronous(wrong), only=[check], seed="1"))
+    else:
+        report = run(wrong, only=[check], seed="1")
+    (failure,) = report.failed
+    assert failure.message.startswith(message)
+    assert "secret" not in failure.message

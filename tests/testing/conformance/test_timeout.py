@@ -16,6 +16,7 @@ from threading import Event
 import attrs
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.testing.conformance import (
     CHECKS,
@@ -125,10 +126,10 @@ def test_hanging_kit_check_does_not_stop_other_checks(hanging: Hanging) -> None:
 
 def test_slow_server_passes_kit_checks_within_max_time_per_check() -> None:
     patient = attrs.evolve(Reference().server(), max_time_per_check=LONG)
-    assert run(patient, only=[REVOKED], seed="1", timeout=timedelta(0)).passed == (REVOKED,)
+    assert run(patient, only=[REVOKED], seed="1", timeout=timedelta.resolution).passed == (REVOKED,)
     awaited = asynchronous(Reference().server())
     awaited = attrs.evolve(awaited, max_time_per_check=LONG)
-    report = asyncio.run(run_async(awaited, only=[REVOKED], seed="1", timeout=timedelta(0)))
+    report = asyncio.run(run_async(awaited, only=[REVOKED], seed="1", timeout=timedelta.resolution))
     assert report.passed == (REVOKED,)
 
 
@@ -336,3 +337,24 @@ def test_kit_progress_reports_each_finished_check() -> None:
     again = list[Progress]()
     asyncio.run(run_async(asynchronous(server), only=only, seed="1", progress=again.append))
     assert [each.outcome for each in again] == [each.outcome for each in told]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "given"),
+    [(30, ", not an int"), (timedelta(0), ""), (-LONG, "")],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_kit_timeout_that_is_no_positive_timedelta_raises(
+    wrong: timedelta, given: str, *, is_async: bool
+) -> None:
+    server = Reference().server()
+
+    def run_kit() -> object:
+        if is_async:
+            return asyncio.run(run_async(asynchronous(server), only=[REVOKED], timeout=wrong))
+        return run(server, only=[REVOKED], timeout=wrong)
+
+    with pytest.raises(ArgumentError) as raised:
+        run_kit()
+    allowed = "None, or a timedelta above zero such as timedelta(seconds=30)"
+    assert str(raised.value) == f"timeout: must be {allowed}{given}"
