@@ -22,6 +22,7 @@ from typing import Protocol
 import attrs
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
@@ -70,8 +71,13 @@ def collect_checks(
             test; or the name of a fixture whose value is the server, which may have any scope.
         operations: The classes of the operations that the server serves.
         timeout: How long a check may take, as in `run`.
+
+    Raises:
+        ArgumentError: `conftest` is no absolute path, so pytest would find no test.
     """
     path = Path(conftest)
+    if not path.is_absolute():
+        raise ArgumentError("conftest", "an absolute path: the __file__ of the conftest.py")
 
     def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if file_path != path:

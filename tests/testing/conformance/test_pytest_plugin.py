@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.testing.conformance import CHECKS
+from curae_lifecycle.testing.conformance.pytest_plugin import collect_checks
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
@@ -303,3 +305,10 @@ def test_kit_checks_run_in_several_pytest_processes(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert counts(ended.stdout)["passed"] == 4
+
+
+def test_collecting_checks_of_a_relative_conftest_path_raises() -> None:
+    with pytest.raises(ArgumentError) as raised:
+        collect_checks("tests/conftest.py", "server")
+    message = "conftest: must be an absolute path: the __file__ of the conftest.py"
+    assert str(raised.value) == message
