@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -20,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from curae_lifecycle import __version__
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers.guard import GuardEvent
 from curae_lifecycle.servers.log import RequestLine
 from curae_lifecycle.stores.retry import RetryStats
@@ -34,6 +36,8 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 No request takes longer than the last bound if the store keeps its limits.
 """
 
+_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+
 _NONE: Final = "none"
 """The label value for anything that has no name of the rules or settings."""
 
@@ -42,9 +46,15 @@ class Metrics:
     """The Prometheus counters of one process, to pass to an endpoint and a guard.
 
     Create one `Metrics` when the process starts.
+
+    Raises:
+        ArgumentError: `PROMETHEUS_MULTIPROC_DIR` is set, but not to an existing directory.
     """
 
     def __init__(self) -> None:
+        directory = os.environ.get(_DIRECTORY)
+        if directory is not None and not (directory and Path(directory).is_dir()):
+            raise ArgumentError(_DIRECTORY, "an existing directory, or not set")
         self._registry = CollectorRegistry()
 
         def counter(name: str, description: str, labels: tuple[str, ...] = ()) -> Counter:
@@ -119,7 +129,7 @@ class Metrics:
             backlog: The numbers of messages in the outbox; None leaves their metrics out.
         """
         registry = CollectorRegistry()
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if _DIRECTORY in os.environ:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no annotations
         else:
             registry.register(_FunctionCollector(self._registry.collect))

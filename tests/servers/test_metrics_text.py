@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from curae_lifecycle import Bucket, Request, RetryPolicy, Settings, __version__
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers import endpoint
 from curae_lifecycle.servers.endpoint import AsyncEndpoint
 from curae_lifecycle.servers.guard import GuardEvent
@@ -228,3 +229,14 @@ def test_metrics_of_several_workers_are_added_up(
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     _, text = Metrics().render()
     assert b'seen_total{operation="get"} 7.0\n' in text
+
+
+@pytest.mark.parametrize("directory", ["", "missing"])
+def test_metrics_with_a_multiprocess_directory_that_is_missing_raise(
+    directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = directory and str(tmp_path / directory)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", path)
+    message = "PROMETHEUS_MULTIPROC_DIR: must be an existing directory, or not set"
+    with pytest.raises(ArgumentError, match=f"^{message}$"):
+        Metrics()

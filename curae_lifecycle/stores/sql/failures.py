@@ -128,8 +128,11 @@ def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableEr
 
 
 def reason(dialect: Dialect, error: BaseException) -> str:
-    """Describe an error without its message: its class, the dialect and the error code."""
-    code = _code(dialect, error)
+    """Describe an error without its message: its class, the dialect and the error code.
+
+    SQLite's codes are given by name, such as `SQLITE_FULL` for a full disk.
+    """
+    code = getattr(error, "sqlite_errorname", _code(dialect, error))
     return f"{type(error).__name__} of {dialect}" + (f", code {code}" if code is not None else "")
 
 

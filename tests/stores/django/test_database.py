@@ -220,7 +220,7 @@ def test_locked_sqlite_file_raises_after_timeout(
         decided = asks(CREATE, 2)(store)
         with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreUnavailableError, match="code 5"):
+            with pytest.raises(StoreUnavailableError, match="code SQLITE_BUSY"):
                 store.commit(decided.loaded, decided.changes)
         assert store.commit(decided.loaded, decided.changes)
 

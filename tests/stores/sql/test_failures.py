@@ -110,7 +110,7 @@ def test_lock_timeout_raises_store_unchanged_then_retry_succeeds(url: str) -> No
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
         # The error says that nothing was stored, and that a lock was not free.
-        code = {Dialect.SQLITE: 5, Dialect.POSTGRESQL: "55P03", Dialect.MARIADB: 1205}
+        code = {Dialect.SQLITE: "SQLITE_BUSY", Dialect.POSTGRESQL: "55P03", Dialect.MARIADB: 1205}
         with pytest.raises(StoreUnchangedError, match=f"code {code[database.dialect]}$") as raised:
             waits.run_transaction([MOVE])
         assert "UPDATE" not in str(raised.value)
@@ -438,6 +438,17 @@ def test_sql_error_code_tells_if_the_commit_stored_nothing(
 ) -> None:
     assert isinstance(to_store_error(dialect, error), StoreUnchangedError) is unchanged
     assert not {*map(str, error.args)} & {*reason(dialect, error).split(": ")}
+
+
+def test_full_sqlite_database_is_unavailable_with_the_code_by_name(sqlite_url: str) -> None:
+    large = Statement("INSERT INTO large (item) VALUES (?)", ("x" * 100_000,), 1)
+    with on(sqlite_url, pool_size=1) as database:
+        database.run_ddl([Statement("CREATE TABLE large (item TEXT)")])
+        # A limit of the connection, which is the pool's only one.
+        database.rows(Statement("PRAGMA max_page_count = 4"))
+        with pytest.raises(StoreUnavailableError) as raised:
+            database.run_transaction([large])
+    assert str(raised.value).endswith(": OperationalError of sqlite, code SQLITE_FULL")
 
 
 # --- A new file of SQLite -----------------------------------------------------------------------
