@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import cast
 from uuid import uuid4  # noqa: TID251 - a planted bug draws it
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.facts.fact import Fact
@@ -86,6 +87,15 @@ class ForgetsKeys(MyServer):
         return super().send(attrs.evolve(request, headers=tuple(headers)))
 
 
+class ForgetsKeysTooEarly(MyServer):
+    """A server that executes a retry again after 23 hours."""
+
+    def send(self, request: Request) -> Response:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(idempotency, "_RETENTION_SPAN", timedelta(hours=23))
+            return super().send(request)
+
+
 class RevokesTwice(MyServer):
     """A server that reports each revocation as the first."""
 
@@ -148,6 +158,7 @@ def test_correct_server_passes_the_stateful_test_recipe(
 
 STEPS: dict[type[MyServer], list[str]] = {
     ForgetsKeys: ["create", "create"],
+    ForgetsKeysTooEarly: ["create", "wait", "create"],
     RevokesTwice: ["create", "change", "change"],
 }
 """The rules of the shortest failure of each planted bug."""
@@ -155,7 +166,11 @@ STEPS: dict[type[MyServer], list[str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "server", [ForgetsKeys, pytest.param(RevokesTwice, marks=pytest.mark.heavy)]
+    "server",
+    [
+        ForgetsKeys,
+        *[pytest.param(it, marks=pytest.mark.heavy) for it in (ForgetsKeysTooEarly, RevokesTwice)],
+    ],
 )
 def test_stateful_recipe_shrinks_a_planted_bug_to_expected_steps(
     server: type[MyServer], monkeypatch: pytest.MonkeyPatch
