@@ -100,6 +100,8 @@ def _connection_events(app: App) -> Steps[None]:
 def _account_events(app: App) -> Steps[None]:
     """Transitions of a session and of an account leave one event each, in order."""
     yield from app.initiated("user")
+    # The second one finds the user that the first one made.
+    yield from app.initiated("user")
     yield from record_by_hook("graduate", app.coordinate("user"), None)
     yield from app.initiated("user")
     yield from record_by_hook("tombstone", app.coordinate("user"))
@@ -114,9 +116,9 @@ def _account_events(app: App) -> Steps[None]:
     accounts = [each for each in events if str(each["kind"]).startswith("binding.")]
     states = [client.member(each, "subject.lifecycleState") for each in accounts]
     same(states, ["LIMITED", "ACTIVE", "TOMBSTONED"], "the list of account states in these events")
-    initiated = ["connect_session.initiated"] * 2
+    initiated = ["connect_session.initiated"] * 3
     same(
-        _kinds(events, prefix="connect_session.")[:2],
+        _kinds(events, prefix="connect_session.")[:3],
         initiated,
         "the list of events of the sessions",
     )

@@ -1,14 +1,21 @@
-"""Tests of what the checks of the outbox allow beside the events that they ask for."""
+"""Tests of what the checks of the outbox allow, and of a mistake that only they find."""
 
 from __future__ import annotations
 
 from typing import cast
 
 import attrs
+import pytest
 
+from curae_lifecycle.rules import session
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, account_state
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations import initiate
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.testing.conformance import CHECKS
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance import CHECKS, run
+from curae_lifecycle.testing.conformance.store_server import server_for_store
 from tests.proof.bugs.kit import server
 from tests.proof.bugs.service import Service
 from tests.testing.conformance.transcript import Run
@@ -26,3 +33,23 @@ def test_outbox_check_accepts_connect_session_landed_event() -> None:
         return [*events, initiated | {"kind": "connect_session.landed"}]
 
     assert Run(attrs.evolve(right, outbox=outbox)).play(ACCOUNT) is None
+
+
+def test_server_that_makes_a_user_at_each_initiate_fails_the_kit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = initiate.initiate
+
+    def make_user(
+        binding: LimitedAccountAppBinding | None, *arguments: object, **named: object
+    ) -> Done[session.Initiated]:
+        if account_state(binding) is AccountState.LIMITED:
+            binding = None
+        return right(binding, *arguments, **named)
+
+    monkeypatch.setattr(initiate, "initiate", make_user)
+    report = run(server_for_store(MemoryStore()), seed="1", only=["outbox.account"])
+    (failure,) = report.failed
+    assert failure.message.startswith(
+        'the list of events of the account is ["binding.provisioned", "binding.provisioned"'
+    )

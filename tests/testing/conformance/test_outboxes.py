@@ -60,7 +60,7 @@ STEPS = {
         outbox (3 times)
     """,
     "outbox.account": """
-        POST /initiate user
+        POST /initiate user (2 times)
         graduate app-1 id-1 live user null
         POST /initiate user
         tombstone app-1 id-1 live user
