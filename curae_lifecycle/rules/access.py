@@ -49,7 +49,7 @@ class DenialReason(Reason):
 
 @attrs.frozen
 class Grant:
-    """A verdict of the table `access`: the data package may be read."""
+    """A verdict (a cell's content) of the table `access`: the data package may be read."""
 
     def __str__(self) -> str:
         return "grant"
@@ -57,7 +57,7 @@ class Grant:
 
 @attrs.frozen
 class Deny:
-    """A verdict of the table `access`: reading the data package is denied, for `reason`."""
+    """A verdict (a cell's content) of the table `access`: reading is denied, for `reason`."""
 
     reason: DenialReason
 

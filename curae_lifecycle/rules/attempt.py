@@ -78,7 +78,10 @@ class UpkeepAction(StrEnum):
 
 @attrs.frozen
 class Lose:
-    """A verdict of the table `attempt`: the attempt lost its lease and can change nothing."""
+    """A verdict (a cell's content) of the table `attempt`: the attempt lost its lease.
+
+    It can no longer change the record.
+    """
 
     def __str__(self) -> str:
         return "lease lost"
@@ -161,7 +164,7 @@ class LeaseLost:
 def renew(
     record: Record | None, attempt: Attempt, now: datetime, *, lease: int = DEFAULT_LEASE
 ) -> Done[Record] | LeaseLost:
-    """Extend the lease of a running attempt [O].
+    """Extend the lease of a running attempt: the time in which it must renew or end [O].
 
     Args:
         record: The record as it is stored; `None` if there is none.

@@ -83,7 +83,7 @@ class UserMatch(StrEnum):
 
 
 class TombstoneNovelty(StrEnum):
-    """The two cases of a reported tombstone: a repetition of the coordinate's last one, or new.
+    """The two cases of a report that a coordinate's user is gone (tombstone): repeated, or new.
 
     Attributes:
         COPY: The report has the `happened_at` of the last tombstone, so it is ignored.
@@ -153,13 +153,13 @@ GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     Row(ACTIVE,     NOT_LIMITED, "[P] The user graduated before."),
     Row(TOMBSTONED, NOT_LIMITED, "[P] The user is gone."),
 )
-"""The table `graduation-handoff`: the account states in which a graduation hand-off may start."""
+"""The table `graduation-handoff`: whether a user may be sent to a page to become ACTIVE."""
 # fmt: on
 
 
 @attrs.frozen
 class LimitedAccountAppBinding:
-    """A binding: the tie of a coordinate to a platform user.
+    """A binding: the tie of a coordinate to a platform user, in any state, not only LIMITED.
 
     Attributes:
         coordinate: The coordinate; each coordinate has at most one binding.

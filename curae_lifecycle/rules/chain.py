@@ -68,7 +68,7 @@ class Reach(StrEnum):
 
 
 class Liveness(StrEnum):
-    """The two cases of a connection: live, or over.
+    """The two cases of a connection: it may give access now or later, or it is over.
 
     Attributes:
         LIVE: The connection is PENDING, ACTIVE or ACTION_REQUIRED.
@@ -81,7 +81,10 @@ class Liveness(StrEnum):
 
 @attrs.frozen
 class Mint:
-    """A verdict of the table `recovery`: make a successor, which recovers the connection."""
+    """A verdict (a cell's content) of the table `recovery`: make a successor.
+
+    The successor is a new connection that recovers the old one.
+    """
 
     def __str__(self) -> str:
         return "mint a successor"
@@ -89,7 +92,10 @@ class Mint:
 
 @attrs.frozen
 class Reissue:
-    """A verdict of the table `recovery`: give the successor a fresh next action and deadline."""
+    """A verdict (a cell's content) of the table `recovery`: renew the pending successor.
+
+    The successor gets a fresh next action (a hosted page) and its deadline.
+    """
 
     def __str__(self) -> str:
         return "reissue the successor"
@@ -146,7 +152,7 @@ LIFE: Final = Table[Standing, Value[Liveness]](
     Row(EXPIRED,         Value(Liveness.OVER), "[S] Over."),
     Row(REVOKED,         Value(Liveness.OVER), "[S] For ever."),
 )
-"""The table `life`: whether a later connection still lives when an earlier one is revoked alone."""
+"""The table `life`: whether a connection is live, so that a revocation of an earlier one warns."""
 # fmt: on
 
 
@@ -159,7 +165,7 @@ class Minted:
 
 @attrs.frozen
 class Reissued:
-    """The result of a reconnect that gave the pending successor a fresh next action.
+    """The result of a reconnect that gave the pending successor a fresh hosted page.
 
     The earlier URL of the successor no longer works.
 

@@ -57,7 +57,7 @@ RETENTION: Final = 24 * HOUR
 _RETENTION_SPAN: Final = RETENTION * TICK
 
 DEFAULT_LEASE: Final = MINUTE
-"""The time that an attempt may run before it must renew, in microseconds [O]."""
+"""The time that an attempt may run before it must renew its lease, in microseconds [O]."""
 
 
 class RecordState(StrEnum):
@@ -77,7 +77,7 @@ class RecordState(StrEnum):
 
 
 class LeaseState(StrEnum):
-    """The state of an attempt's lease at an instant: still running, or over."""
+    """The state of a lease, the time in which an attempt must renew or end: running, or over."""
 
     RUNNING = "lease running"
     OVER = "lease over"
@@ -125,7 +125,7 @@ class FingerprintMatch(StrEnum):
 
 @attrs.frozen
 class Execute:
-    """A verdict of the table `idempotency`: execute the operation, as a new attempt."""
+    """A verdict (a cell's content) of the table `idempotency`: execute, as a new attempt."""
 
     def __str__(self) -> str:
         return "execute"
@@ -133,7 +133,7 @@ class Execute:
 
 @attrs.frozen
 class Repeat:
-    """A verdict of the table `idempotency`: replay the stored response."""
+    """A verdict (a cell's content) of the table `idempotency`: replay the stored response."""
 
     def __str__(self) -> str:
         return "replay"
@@ -202,6 +202,7 @@ class RecordKey:
 class Fingerprint:
     """The identity of a request: two requests with equal fingerprints are the same request [O].
 
+    A record holds the fingerprint of its request, so that another request cannot use the same key.
     A fingerprint is made of the parsed operation, never of the request's text.
 
     Attributes:
@@ -250,7 +251,8 @@ class Record:
         key: The key of the record; a store has at most one record for each key.
         fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: The latest attempt's token; grows while the record is stored, even past retention.
+        token: The number of the latest attempt, by which an earlier one that still runs is detected;
+            it grows while the record is stored, even past retention.
         first_used_at: When the key was first used, which began its retention. No two attempts with
             `key` have both the same `first_used_at` and the same `token`.
         seen_at: When the record was last written. If `now` is earlier, rules use `seen_at` instead.

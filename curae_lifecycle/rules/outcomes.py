@@ -56,7 +56,7 @@ class Refused:
 
 @attrs.frozen
 class Value(Generic[To]):
-    """A verdict that is only a value of an enumeration: it neither moves nor refuses anything."""
+    """The verdict of a table's cell that is only a value of an enumeration, such as a standing."""
 
     value: To
 

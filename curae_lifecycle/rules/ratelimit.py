@@ -146,7 +146,7 @@ class Bucket:
 
 
 Policy = ExactLog | Bucket
-"""A rate limit of either kind."""
+"""A rate limit of either kind: an exact log or a bucket."""
 
 
 class LogState(bytes):

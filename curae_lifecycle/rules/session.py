@@ -119,7 +119,7 @@ class SessionStanding(StrEnum):
 
 @attrs.frozen
 class Enter:
-    """A verdict of the table `entry-path`: the path, hand-off and user of a new session.
+    """A verdict (a cell's content) of `entry-path`: the path, hand-off and user of a session.
 
     Attributes:
         path: The path of the session.

@@ -86,7 +86,7 @@ class Row(Generic[Outcome]):
 
     Attributes:
         key: One value for each axis, a bare value if there is one axis; `ANY` covers a whole axis.
-        outcome: The verdict.
+        outcome: The verdict: the decision for these cells, such as a `MoveTo` or a `RefuseWith`.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
         name: The name within the table; if it is empty, the words of `key` make the name.
@@ -118,14 +118,15 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
     dict[Key, Row[Outcome]],  # pyright: ignore[reportInvalidTypeArguments] - the same
     Generic[Key, Outcome],
 ):
-    """A total mapping from the cells of finite axes to rows.
+    """A total mapping from cells to rows: a cell is one combination of the values of all axes.
 
     Attributes:
         name: The table's name, as `python -m curae_lifecycle tables NAME` takes it.
         law: One sentence that says what the table decides; not a numbered law of the rules.
         axes: The table's dimensions.
         rows: The table's rules, in the order in which they are printed.
-        state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
+        state: The name of the axis that `MoveTo` outcomes change, for a state diagram; `None` if
+            the outcomes change none.
     """
 
     __slots__ = ("_prefix", "axes", "law", "name", "rows", "state")
@@ -149,7 +150,8 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
             axes: The table's dimensions.
             *rows: The table's rules, in the order in which they are printed.
             prefix: The beginning of each rule's name; if it is empty, the table's name.
-            state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
+            state: The name of the axis that `MoveTo` outcomes change, for a state diagram; `None`
+                if the outcomes change none.
 
         Raises:
             TableError: A cell is missing, decided twice or outside the axes; an axis is empty or

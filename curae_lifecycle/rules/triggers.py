@@ -50,7 +50,7 @@ from curae_lifecycle.rules.values import check_instant, clamp_happened_at
 
 
 class Trigger(StrEnum):
-    """The inputs of a connection: authorize, require_action, expire, revoke and reconnect."""
+    """The events and commands about a connection that the rules decide, such as revoke."""
 
     AUTHORIZE = "authorize"
     REQUIRE_ACTION = "require_action"
@@ -60,7 +60,7 @@ class Trigger(StrEnum):
 
 
 class SuccessorState(StrEnum):
-    """The state of a connection's successor at an instant: none, PENDING or anything else."""
+    """The state of a successor, which recovered a connection: none, PENDING or anything else."""
 
     NONE = "no successor"
     PENDING = "successor PENDING"
@@ -83,7 +83,7 @@ class RefusalReason(Reason):
 
 @attrs.frozen
 class Recover:
-    """A verdict of the table `connection`: the table `recovery` decides the reconnect."""
+    """A verdict (a cell's content): the table `recovery` decides the reconnect."""
 
     def __str__(self) -> str:
         return "recover"
@@ -91,7 +91,7 @@ class Recover:
 
 @attrs.frozen
 class RecordExpiry:
-    """A verdict of the table `connection`: store the status `to`, unless it is stored already."""
+    """A verdict (a cell's content): it has expired; store `to` unless that is stored."""
 
     to: Status = Status.EXPIRED
 
@@ -131,7 +131,7 @@ AUTHORIZATION: Final = Table[SuccessorState, Proceed | RefuseWith](
     Row(SuccessorState.PENDING, SUPERSEDED, "[O] Two live ones in a chain double access.", name="successor-pending"),
     Row(SuccessorState.OTHER,   SUPERSEDED, "[O] Two live ones in a chain double access.", name="successor-other"),
 )
-"""The table `authorization`: whether a connection may be authorized at all."""
+"""The table `authorization`: a connection with a successor is never authorized."""
 
 TRIGGERS: Final = Table[tuple[Trigger, Standing], TriggerVerdict](
     "connection",
@@ -180,7 +180,7 @@ EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
     Row(Status.EXPIRED,         IGNORE,     "[O] It is written down already."),
     state="stored status",
 )
-"""The table `expiry-record`: whether an expiry is still to be written down."""
+"""The table `expiry-record`: whether the stored status must still become EXPIRED."""
 
 ENDING: Final = Table[Status, Value[Ending]](
     "ending",

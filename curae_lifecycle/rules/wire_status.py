@@ -46,7 +46,7 @@ class AuthorizationEvidence(StrEnum):
 
 @attrs.frozen
 class ReadAs:
-    """A verdict of the table `stored-status`: how the status in a response is read back.
+    """A verdict (a cell's content) of the table `stored-status`: how a status is read back.
 
     Attributes:
         status: The stored status that the response stands for.

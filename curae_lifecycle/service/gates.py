@@ -52,7 +52,7 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A verdict of the table `request`: another table decides at this gate.
+    """A verdict (a cell's content) of the table `request`: another table decides at this gate.
 
     Attributes:
         table: The name of the other table; empty for the tables of the operation.
@@ -97,7 +97,7 @@ REQUEST_GATES: Final = Table[Gate, RefuseWith | Ask](
 
 
 def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
-    """Return the given gates in the order of the table `request`."""
+    """Return the given gates (checks of a request) in the order of the table `request`."""
     return tuple(gate for gate in REQUEST_GATES if gate in gates)
 
 

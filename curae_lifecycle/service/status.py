@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """The HTTP side of a kind of problem: a verdict of the table `problem-status`.
+    """The HTTP side of a kind of problem: a verdict (a cell's content) of `problem-status`.
 
     Attributes:
         status: The HTTP status of the response.
