@@ -60,7 +60,7 @@ class Call:
         settings: The settings of the server.
         charged: Whether an earlier attempt at the request has charged its buckets. If so, this
             attempt neither loads nor charges them.
-        needs: The values to load before `decide`; computed from the other fields.
+        needs: The keys of the values to load before `decide`; computed from the other fields.
     """
 
     caller: credentials.Caller

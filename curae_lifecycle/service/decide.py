@@ -240,4 +240,4 @@ _CHECKS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
 }
 
 DECIDE_GATES: Final = {gate: _CHECKS[gate] for gate in sort_gates(*_CHECKS)}
-"""The gates that `decide` passes, in order."""
+"""The gates (checks of a request) that `decide` applies, in order, each with its function."""

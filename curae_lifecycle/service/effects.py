@@ -67,4 +67,4 @@ class UserProvisioned:
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
-"""An effect of any kind."""
+"""An effect of any kind: a task for the server beside storing, or a warning to it."""

@@ -49,7 +49,7 @@ _EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
 def coordinate_text(coordinate: values.Coordinate) -> str:
     """Return a coordinate as text: a JSON list of its members.
 
-    The form never changes, since the ids of events are computed from it.
+    The form never changes, since stored outbox messages have this text as their subject.
     """
     return json.dumps(_coordinate_members(coordinate))
 

@@ -223,7 +223,7 @@ ACTOR: Final = Member(
     schema=json_schema.enum_of(Actor),
     example=Actor.PATIENT,
 )
-"""`actor` of a fact."""
+"""`actor` of a fact: the one that revoked."""
 
 USER_ID: Final = Member(
     "userId",
@@ -231,12 +231,12 @@ USER_ID: Final = Member(
     schema=json_schema.TEXT,
     example="user-of-the-platform",
 )
-"""`userId` of a fact."""
+"""`userId` of a fact: the platform's id of the user."""
 
 OPTIONAL_USER_ID: Final[Member[UserId | None]] = Member(
     "userId", USER_ID.parse, optional=True, schema=USER_ID.schema, example=USER_ID.example
 )
-"""`userId` of a fact that may leave it out."""
+"""`userId` of a fact that may leave it out: the platform's id of the user."""
 
 ENVIRONMENT: Final = Member(
     "environment",
@@ -262,7 +262,7 @@ CUSTOMER_ACCOUNT_ID: Final = Member(
     schema=json_schema.UUID,
     example="0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f",
 )
-"""`customerAccountId` of a fact or a snapshot."""
+"""`customerAccountId` of a fact, or of a connection that another system sent."""
 
 COORDINATE_MEMBERS: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
 """The members that name a coordinate."""

@@ -26,10 +26,10 @@ Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
-    """Return the needs of a revocation: the connection alone, or also the rest of its chain.
+    """Return the keys to load for a revocation: the connection, or also the rest of its chain.
 
-    For a PATIENT and the PLATFORM, who revoke every later connection of the chain, too, the needs
-    name the chain.
+    A PATIENT and the PLATFORM revoke every later connection of the chain, too, so for them the
+    chain is loaded.
 
     Args:
         connection_id: The id of the connection to revoke.

@@ -50,7 +50,8 @@ class Fact(ABC):
     Attributes:
         kind: The name of the fact in a log.
         members: The members of the fact in a log, in the order of the class's fields.
-        trigger: The connection's trigger that the fact fires; `None` if it fires none.
+        trigger: The trigger of a connection, such as REVOKE, that the fact fires; `None` if it
+            fires none.
         happened_at: When the fact happened, in UTC; `None` for the instant of recording.
         page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
             page.
@@ -96,7 +97,7 @@ class Fact(ABC):
         """
 
     def page_digest(self) -> str | None:
-        """Return the digest of `page_url`, or None if the fact comes from no page."""
+        """Return the digest of `page_url`, by which the page is loaded; None without a page."""
         return None if self.page_url is None else url_digest(self.page_url)
 
     def page_key(self) -> tuple[PageKind, str] | None:
@@ -111,9 +112,8 @@ class Fact(ABC):
         """Check the values that the fact itself holds, before the rules judge it.
 
         Args:
-            now: When the fact is recorded, in UTC. If the clock was put back, the fact's
-                connection may have been changed later than that, or its session created or its
-                hand-off completed. `record_fact` then passes that later instant.
+            now: When the fact is recorded, in UTC. If the clock was put back, the stored connection
+                or session may hold a later instant; `record_fact` then passes that one instead.
 
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
@@ -158,7 +158,7 @@ class ConnectionFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return needs that name the connection; `Needs.connection` says what is loaded with it."""
+        """Return the keys to load: the connection's id; `Needs.connection` says what it loads."""
         return Needs(connection=self.connection_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:
@@ -183,7 +183,7 @@ class UserFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return needs that name the binding of the coordinate."""
+        """Return the keys to load: the coordinate, whose binding is loaded."""
         return Needs(binding=self.coordinate, page=self.page_digest())
 
     def check(self, now: datetime) -> None:

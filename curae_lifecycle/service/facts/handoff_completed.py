@@ -49,7 +49,7 @@ class HandoffCompleted(fact.Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return needs that name the session; the binding of its coordinate is loaded with it."""
+        """Return the keys to load: the session's id; its coordinate's binding is loaded, too."""
         return Needs(session=self.session_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:

@@ -46,7 +46,7 @@ class Revoked(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT, PAGE_URL)
 
     def needs(self) -> Needs:
-        """Return needs that name the connection or, for PATIENT and PLATFORM, its whole chain."""
+        """Return the keys to load: the connection or, for PATIENT and PLATFORM, its whole chain."""
         reached = revocation_needs(self.connection_id, self.actor)
         return attrs.evolve(reached, page=self.page_digest())
 

@@ -34,7 +34,7 @@ class RevokedBatch(Revoked):
     before: int | None = None
 
     def needs(self) -> Needs:
-        """Return needs that name the connection and a part of the later ones of its chain."""
+        """Return the keys to load: the connection's id, and the part of its chain to revoke."""
         return attrs.evolve(super().needs(), chain_part=ChainPart(self.size, self.before))
 
     def check(self, now: datetime) -> None:
@@ -102,10 +102,10 @@ class RevokedBatch(Revoked):
 
 
 def first_step(given: fact.Fact, size: int) -> fact.Fact:
-    """Return the first batch of a fact that revokes a chain, or the fact itself if it does not.
+    """Return the fact to record first: a `RevokedBatch` if `given` revokes a chain, else `given`.
 
     Args:
-        given: The fact.
+        given: The fact that was reported.
         size: The largest number of later connections that one batch revokes.
     """
     # A subclass may decide in another way, so it is recorded as it is.

@@ -66,7 +66,7 @@ class OperationRule:
         ids: The members of the path.
         query: The members of the query; their parsers get text.
         body: The members of the body; `None` if no body is read.
-        tags: Whether the entity tags that the client holds are read.
+        tags: Whether `If-None-Match` is read: the entity tags of answers that the client holds.
         asks: The prefixes of the names of the rules that may refuse the operation; its problems in
             the API's document follow from these.
         rules: The name of the operation's own rule, as a tuple for a decision's `rules`.
@@ -210,14 +210,20 @@ class OperationContext:
 
     @property
     def connection(self) -> Connection:
-        """The connection of the request, which the caller owns; only if the needs name one."""
+        """The connection of the request, which exists and belongs to the caller.
+
+        Only an operation whose `needs`, the keys of the values to load, name a connection has it.
+        """
         connection = self.snapshot.connection
         assert connection is not None  # noqa: S101 - the gate of ownership refused an unknown one
         return connection
 
     @property
     def coordinate(self) -> Coordinate:
-        """The coordinate of the request; only for an operation whose needs name a binding."""
+        """The coordinate of the request: one user of one app.
+
+        Only an operation whose `needs`, the keys of the values to load, name a binding has it.
+        """
         assert self.needs.binding is not None  # noqa: S101 - the operation needs its binding
         return self.needs.binding
 
@@ -239,7 +245,8 @@ class Operation(ABC):
     Attributes:
         rule: The properties of the operation, such as its method, path, scope and members.
         reply: The class of the reply to a success.
-        trigger: The connection's trigger that the operation fires; `None` if it fires none.
+        trigger: The trigger of a connection, such as REVOKE, that the operation fires; `None` if it
+            fires none.
     """
 
     __slots__ = ()
@@ -282,6 +289,7 @@ class Operation(ABC):
     def fingerprint_values(self) -> list[str]:
         """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
 
+        The fingerprint tells a retry from another request with the same idempotency key.
         Different values give different texts. For example, `1`, `"1"` and `True` differ, `None`
         differs from an empty text, and `(a,), (b, c)` from `(a, b), (c,)`. The one exception is a
         last field that can be a text or a tuple: `"a"` and `("a",)` give the same text.
@@ -349,7 +357,7 @@ class ConnectionOperation(Operation):
     connection_id: ConnectionId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return needs that name the connection; `Needs.connection` says what is loaded with it."""
+        """Return the keys to load: the connection's id; `Needs.connection` says what it loads."""
         del caller
         return Needs(connection=self.connection_id)
 
@@ -361,5 +369,5 @@ class UserOperation(Operation):
     app_user_id: AppUserId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return needs that name the binding of the app user."""
+        """Return the keys to load: the coordinate of the app user, whose binding is loaded."""
         return Needs(binding=caller.coordinate(self.app_user_id))

@@ -63,7 +63,7 @@ class Revoke(operation.ConnectionOperation):
         )
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return needs that name the connection, since an app revokes that connection alone."""
+        """Return the keys to load: the connection's id, since an app revokes that one alone."""
         del caller
         return revocation_needs(self.connection_id, Actor.APP)
 
