@@ -72,7 +72,7 @@ MakeStore = Callable[[], StoreWithApiKeys]
 
 @attrs.frozen
 class PartResult:
-    """The result of a part of the command `check`: the kit, the races or the simulation.
+    """The result of a part of `check`: the conformance kit, the races or the simulation.
 
     Attributes:
         findings: The number of mistakes that the part found in the store.

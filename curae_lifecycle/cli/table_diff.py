@@ -75,8 +75,8 @@ class TableChange:
         name: The table's name.
         before: The table's shape in the older release; None if the table is new.
         after: The table's shape in the newer release; None if the table is gone.
-        cells: The cells that changed. If axes were only added or only removed, each cell has a
-            value on every axis of both releases.
+        cells: The cells that changed. If axes were only added or only removed, the cells of the
+            release with fewer axes are first copied to the axes of the other, as `spread` does.
     """
 
     name: str

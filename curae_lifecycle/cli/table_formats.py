@@ -25,7 +25,7 @@ def to_markdown(table: AnyTable) -> str:
 
 
 def heading(table: AnyTable) -> str:
-    """Format the heading of a table as Markdown: name, law, numbers of cells and rules."""
+    """Format the heading of a table as Markdown: name, purpose, numbers of cells and rules."""
     return f"# {table.name}\n\n{table.law}\n\n{len(table)} cells, {len(table.rows)} rules.\n\n"
 
 

@@ -70,7 +70,7 @@ def discard_output() -> None:
 
 
 def replace_unencodable() -> None:
-    """Print a question mark for each character that the encoding of standard output lacks.
+    """Set up standard output to print a question mark for each character that its encoding lacks.
 
     By default Python raises an error for such a character, for example an arrow in Latin-1.
     """

@@ -53,7 +53,8 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 class Deciders:
     """A record of which rule last changed each member of a store's connections and accounts.
 
-    Pass every committed change of the store, in order, to `note` or `after_request`.
+    A divergence names that rule. Pass every committed change of the store, in order, to `note` or
+    `after_request`.
 
     Args:
         store: The store.

@@ -153,8 +153,9 @@ class Recorded:
 class RecordedTags:
     """The entity tags recorded in a log, each with the tag that the rules gave for the same state.
 
-    Tags are kept for each resource, since a server may use one tag for states of two users.
-    A resource is a request target of an app, whichever of the app's API keys reads it.
+    With these, a recorded `If-None-Match` matches in the replay as it did on the server. The tags
+    of each resource are kept apart, since a server may use one tag for states of two users. A
+    resource is a request target of an app, whichever of the app's API keys reads it.
 
     Args:
         caller_of: Returns the caller of an API key's digest; None if the key is unknown.
@@ -228,9 +229,9 @@ class Comparison:
         """Compare a recorded response with the one that the rules give; return the differences.
 
         Of a problem only the code, the status and `retryable` are compared. The texts of a problem
-        may change [P], and its details can differ from server to server. A log that has neither
-        the code nor the body of a response shows only differences of its status and headers. Of
-        the headers in the log, those whose value the rules determine are compared.
+        may change [P], and its details can differ from server to server. If the log has neither
+        the code nor the body of the response, only status and headers are compared. Of the headers
+        in the log, those whose value the rules determine are compared.
 
         Args:
             recorded: The response in the log.

@@ -251,7 +251,7 @@ class Record:
         key: The key of the record; a store has at most one record for each key.
         fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: The number of the latest attempt, by which an earlier one that still runs is detected;
+        token: The number of the latest attempt, which exposes an earlier one that still runs;
             it grows while the record is stored, even past retention.
         first_used_at: When the key was first used, which began its retention. No two attempts with
             `key` have both the same `first_used_at` and the same `token`.

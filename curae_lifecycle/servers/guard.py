@@ -62,7 +62,7 @@ BODY_SECONDS: Final = 10.0
 """Seconds in which a whole body must arrive, in however many parts."""
 
 QUEUE_SECONDS: Final = 2.0
-"""Seconds that a request waits for a free slot."""
+"""Seconds that a request waits for a free slot: its place among the requests in the app."""
 
 LINGER_BYTES: Final = 1_048_576
 """The most bytes that are read and dropped after the response to a body that is too long."""
@@ -75,14 +75,14 @@ Meanwhile the client can read the response before the connection closes.
 
 
 class GuardEvent(StrEnum):
-    """The reasons why a guard refused a request, cut off its body or dropped the request.
+    """The reasons why a `Guard` refused a request, cut off its body or dropped the request.
 
     Attributes:
         BODY_TIMEOUT: The body did not arrive in time: 408.
         BODY_BROKEN: A chunk was malformed, or the client stopped sending before the end of the
             body: 400.
         BODY_TOO_LONG: The body is longer than `BODY_MAX`, so the app got a part of it.
-        QUEUE_TIMEOUT: No slot became free in time: 503.
+        QUEUE_TIMEOUT: No slot, a place among the requests in the app, became free in time: 503.
         CLIENT_LEFT: The client disconnected while its request waited for a slot; the app did not
             get it.
     """
@@ -95,10 +95,10 @@ class GuardEvent(StrEnum):
 
 
 class GuardCounters(Protocol):
-    """The interface of counters for a guard, such as `servers.metrics.Metrics`."""
+    """The interface of counters for a `Guard`, such as `servers.metrics.Metrics`."""
 
     def count_guard_event(self, event: GuardEvent) -> None:
-        """Count a request that a guard refused, cut off or dropped."""
+        """Count a request that a `Guard` refused, cut off or dropped, for the reason `event`."""
         ...
 
 

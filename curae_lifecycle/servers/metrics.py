@@ -43,7 +43,7 @@ _NONE: Final = "none"
 
 
 class Metrics:
-    """The Prometheus counters of one process, to pass to an endpoint and a guard.
+    """The Prometheus counters of one process, to pass to an `Endpoint` and a `Guard`.
 
     Create one `Metrics` when the process starts.
 
@@ -116,7 +116,7 @@ class Metrics:
             self._limits.labels(line.limit).inc()
 
     def count_guard_event(self, event: GuardEvent) -> None:
-        """Count a request that a guard refused, cut off or dropped."""
+        """Count a request that a `Guard` refused, cut off or dropped, for the reason `event`."""
         self._guard_events.labels(event).inc()
 
     def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:

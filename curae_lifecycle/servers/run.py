@@ -84,9 +84,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> GracefulShutdown:
-    """Import the guard that `target` names as `module:name`, and return it for granian to serve.
+    """Import the `Guard` that `target` names as `module:name`; return it for granian to serve.
 
-    The guard is wrapped in `GracefulShutdown`, so that a worker serves for a while after SIGTERM.
+    The result is wrapped in `GracefulShutdown`, so that a worker serves for a while after SIGTERM.
     Until the worker serves, SIGTERM ends it at once.
 
     Raises:

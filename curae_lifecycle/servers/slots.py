@@ -7,7 +7,9 @@ The laws of this module:
 - **A free slot goes to the request that came first**, among those whose names are below their
   bound. A request without a name is before all others, so such requests have a bound, too.
 
-A name stands for what requests may queue for together: an API key, or a row of the database.
+A guard (`servers.guard.Guard`) is ASGI middleware that lets a limited number of requests into an
+app at once. A name stands for what requests may queue for together: an API key, or a row of the
+database.
 """
 
 from __future__ import annotations
@@ -19,26 +21,31 @@ from typing import Final, TypeAlias
 import attrs
 
 Names: TypeAlias = tuple[bytes, ...]
-"""The names of a request; no two are equal."""
+"""The names of a request, such as its API key and its connection; no two are equal."""
 
 ALONE_AFTER: Final = 100
-"""If this many requests in a row share a name, no other name counts as in use."""
+"""The number of requests in a row with one name after which this name may hold more slots.
+
+No other name needs the slots at that time. The limit is then `Slots.max_alone`.
+"""
 
 
 @attrs.define(eq=False, repr=False)
 class Slots:
-    """The slots of a guard: each request in the app holds one, and the others wait.
+    """The slots of a guard, middleware that lets a limited number of requests into an app at once.
 
-    A name stands for a thing that requests share, such as an API key or a row of the database. No
-    repr shows a name, since it can be an API key.
+    Each request in the app holds one slot, and the others wait for one. A name stands for a thing
+    that requests share, such as an API key or a row of the database. No repr shows a name, since
+    it can be an API key.
 
     Attributes:
         size: The number of slots.
-        max_per_name: How many slots requests with one name hold, at most.
-        max_alone: How many slots requests with one name hold, at most, if each of the last
-            `ALONE_AFTER` requests that got a slot had that name. Requests without a name do not
-            count.
-        max_nameless: How many slots requests without a name hold, at most.
+        max_per_name: The most slots that requests with one name hold together, so that others get
+            a slot.
+        max_alone: The limit instead of `max_per_name` for a name without competition: each of the
+            last `ALONE_AFTER` requests with a name that got a slot had this one.
+        max_nameless: The most slots that requests without a name, such as health checks, hold
+            together.
     """
 
     size: int

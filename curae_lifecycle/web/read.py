@@ -248,13 +248,13 @@ KEY_USE_BY_GATE: Final = {
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
-"""The gates that only some operations pass, each with the `KeyUse` of these operations.
+"""The gates (checks of a request) that only some operations pass, each with their `KeyUse`.
 
 Every operation passes the other gates of `READ_GATES`.
 """
 
 READ_GATES: Final = sort_gates(*_CHECKS)
-"""The gates of the table `request` that `read` applies, in order."""
+"""The gates (checks of a request) in the table `request` that `read` applies, in order."""
 
 
 def _checks_by_key_use(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Check]]:

@@ -154,7 +154,10 @@ def format_reply(
 
 
 def find_next_action(reply: Reply) -> NextAction | None:
-    """Return the first next action of a reply, which may be within a tuple; None without one."""
+    """Return the first next action of a reply, which may be within a tuple; None without one.
+
+    No cache may store a response with a next action, since its URL can hold a secret.
+    """
     return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))
 
 

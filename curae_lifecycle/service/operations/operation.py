@@ -212,7 +212,7 @@ class OperationContext:
     def connection(self) -> Connection:
         """The connection of the request, which exists and belongs to the caller.
 
-        Only an operation whose `needs`, the keys of the values to load, name a connection has it.
+        Use it only if the `needs` of the operation, the keys of values to load, name a connection.
         """
         connection = self.snapshot.connection
         assert connection is not None  # noqa: S101 - the gate of ownership refused an unknown one
@@ -222,7 +222,7 @@ class OperationContext:
     def coordinate(self) -> Coordinate:
         """The coordinate of the request: one user of one app.
 
-        Only an operation whose `needs`, the keys of the values to load, name a binding has it.
+        Use it only if the `needs` of the operation, the keys of values to load, name a binding.
         """
         assert self.needs.binding is not None  # noqa: S101 - the operation needs its binding
         return self.needs.binding

@@ -59,7 +59,7 @@ _LONGEST: Final = IDEMPOTENCY_KEY_MAX_LENGTH
 KEY_PATTERN: Final = (
     rf'^(?:[!#-~][!-~]{{0,{_LONGEST - 1}}}|"(?:[!#-\[\]-~]|\\["\\]){{1,{_LONGEST}}}")$'
 )
-"""The pattern of an idempotency key, bare or quoted."""
+"""The regular expression of the header `Idempotency-Key`: a key, bare or quoted."""
 
 SHARED: Final[Schema] = {
     "Connection": object_of(
