@@ -251,7 +251,7 @@ class Record:
         key: The key of the record; a store has at most one record for each key.
         fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: The number of the latest attempt; an earlier one that still runs has a smaller number.
+        token: The number of the latest attempt; an earlier one that still runs has a smaller one.
             It grows while the record is stored, even past retention.
         first_used_at: When the key was first used, which began its retention. No two attempts with
             `key` have both the same `first_used_at` and the same `token`.
