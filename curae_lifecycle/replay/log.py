@@ -53,7 +53,7 @@ from curae_lifecycle.web.request import ParsedBody, Request
 from curae_lifecycle.web.wire_format import to_camel_case
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
-"""The kinds of line; each line has a time and exactly one of these members."""
+"""The kinds of line in a log; each line has a time and exactly one of these members."""
 
 _KINDS: Final = frozenset(KINDS)
 _REQUIRED: Final = frozenset({"at"})

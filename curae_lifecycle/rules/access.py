@@ -83,7 +83,7 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
     Row((EXPIRED,         ANY),         Deny(Why.EXPIRED),             "[O] Over at `expiresAt`, recorded or not."),
     Row((REVOKED,         ANY),         Deny(Why.REVOKED),             "[S] Revocation ends the access."),
 )
-"""The table `access`: grants and denials."""
+"""The table `access`: whether a data package may be read, or the reason of the denial."""
 # fmt: on
 
 

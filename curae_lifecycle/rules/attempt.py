@@ -142,7 +142,7 @@ UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] |
     Row((FORGET,   COMPLETED),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
     Row((FORGET,   FORGOTTEN),  IGNORE,       "[O] It was erased before."),
 )
-"""The table `record-upkeep`: the server's actions on a record that it does not hold."""
+"""The table `record-upkeep`: what a server may do with a record outside of an attempt."""
 # fmt: on
 
 

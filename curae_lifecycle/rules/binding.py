@@ -142,7 +142,7 @@ TOMBSTONE_REPORT: Final = Table[TombstoneNovelty, Proceed | Ignore](
     Row(TombstoneNovelty.COPY, IGNORE,  "[O] A late copy must not end the access of the next user.", name="copy"),
     Row(TombstoneNovelty.NEW,  PROCEED, "[O] Without a `happenedAt` no copy can be told.",           name="new"),
 )
-"""The table `tombstone-report`: whether a reported tombstone is a copy of the last one."""
+"""The table `tombstone-report`: whether a report that a user is gone repeats the last one."""
 
 GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     "graduation-handoff",

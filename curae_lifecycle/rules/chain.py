@@ -352,4 +352,4 @@ PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {
     Trigger.REVOKE: _preview_revoke,
     Trigger.RECONNECT: _preview_reconnect,
 }
-"""The preview of each trigger of this module."""
+"""The function for each trigger of this module that returns its answer without a change."""

@@ -489,4 +489,4 @@ PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     REQUIRE_ACTION: lambda view: require_action(view.connection, view.now, era=view.era, reason=""),
     EXPIRE: lambda view: expire(view.connection, view.now, era=view.era),
 }
-"""The preview of each trigger of this module; `chain` has those of a revocation and a reconnect."""
+"""The function for each trigger of this module, such as `expire`, that previews its answer."""

@@ -120,4 +120,4 @@ class RateWrite:
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | PageWrite | RecordWrite | RateWrite
-"""A write of any kind."""
+"""A write of any kind: one insert or update of a stored value, to commit with the others."""

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.snapshot import Snapshot
 
 NOW: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
-"""The instant of every example."""
+"""The instant of every example in the API's document."""
 
 CALLER: Final = Caller(
     api_key_id=ApiKeyId("example"),
@@ -32,16 +32,16 @@ CALLER: Final = Caller(
     environment=Environment.LIVE,
     scopes=frozenset({CONNECTION_WRITE}),
 )
-"""The caller of every example."""
+"""The caller of every example in the API's document."""
 
 USER: Final = AppUserId("user-1")
-"""The app user of every example."""
+"""The app user of every example in the API's document."""
 
 COORDINATE: Final = CALLER.coordinate(USER)
 """The coordinate of `USER`."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-"""The data packages of every example."""
+"""The data packages of every example in the API's document."""
 
 CONNECTION: Final = create(
     id=ConnectionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
