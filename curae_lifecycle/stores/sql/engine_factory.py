@@ -51,11 +51,13 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 
 @attrs.define
 class Bounds:
-    """The timeout of an engine, and a semaphore that counts its free connections.
+    """The timeout of a blocking engine, and a semaphore that limits how many connections it has.
 
-    A SQLAlchemy pool has one timeout for all requests. So each blocking request first waits for
-    the semaphore, for at most the time that the request has left. A SQLAlchemy pool also counts a
-    connection only until the client closes it. The semaphore counts it until the server has.
+    Each request acquires the semaphore before it takes a connection from SQLAlchemy's pool, and
+    ends with `release_when_closed`. The pool alone has two gaps. Its timeout is the same for all
+    requests, but a request waits for the semaphore only as long as it has time left. The pool also
+    counts a connection only until the client closes it. On PostgreSQL the semaphore counts the
+    connection until the server has closed it, too.
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
@@ -76,11 +78,15 @@ class Bounds:
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
-        """Release the semaphore when the server has closed a connection.
+        """Release the semaphore `free` once: when the server has closed a connection, or at once.
+
+        A server may notice late that the client closed a connection. So a thread waits for the
+        server, for at most `CLOSING_SECONDS`, and then releases the semaphore.
 
         Args:
-            handle: A second handle of the connection's socket; `None` if it has none. The client
-                has closed the connection or closes it next.
+            handle: A second handle of the socket of a connection that the client has closed, or
+                closes next. `None` releases the semaphore at once: no connection was closed, or it
+                has no socket to wait on.
         """
         if handle is None:
             self.free.release()
@@ -202,7 +208,7 @@ def create_engine_async(
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """Return the `Bounds` of an engine from `create_engine`.
+    """Return the `Bounds` of an engine from `create_engine`: its timeout and its semaphore.
 
     Raises:
         ArgumentError: Another function made the engine, so nothing ensures that its connections
@@ -414,9 +420,10 @@ def _connect_with_timeout(
 
 
 COUNTED: Final = "curae_lifecycle_counted"
-"""A key in a pooled connection's `info`, set if the request that used the connection counts it.
+"""A key in a pooled connection's `info`, set if the request that used the connection closes it.
 
-That request counts the connection until the server has closed it; the pool need not count it again.
+That request releases the semaphore of `Bounds` only when the server has closed the connection, too.
+So the pool need not acquire the semaphore for it, as it does for an idle connection that it closes.
 """
 
 

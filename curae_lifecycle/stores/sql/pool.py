@@ -1,11 +1,12 @@
 """A pool of async connections to a database.
 
-The laws of this module: **the server never has more connections of a pool than its size**, and
-**no wait for a connection lasts longer than the pool's timeout**.
+The laws of this module: **a PostgreSQL server never has more connections of a pool than its size**,
+and **no wait for a connection lasts longer than the pool's timeout**.
 
 A connection counts from before it is opened until the server has closed it, not until the client
-has. A server may notice late that its client is gone, for example while it waits for a lock. So a
-request that is cancelled does not open one connection more.
+has (on SQLite and MariaDB: until the client has). A server may notice late that its client is gone,
+for example while it waits for a lock. So a request that is cancelled does not open one connection
+more.
 
 The connection that was returned last is used first, since its caches are warm. Requests wait in
 order of arrival.
@@ -30,7 +31,10 @@ import attrs
 from curae_lifecycle.stores.contract import StoreUnchangedError
 
 CLOSING_SECONDS: Final = 60.0
-"""How long a connection counts at most after the client has closed it, in seconds."""
+"""How long a connection counts towards its pool's size after the client closed it, in seconds.
+
+That is a limit: the connection counts no longer once the server has closed it, too.
+"""
 
 _DISPOSE_SECONDS: Final = 0.25
 """How long `dispose` waits for the server to close connections, in seconds."""
@@ -48,7 +52,10 @@ class Closable(Protocol):
     """A connection that a pool can close."""
 
     async def close(self) -> None:
-        """Close the connection; return when the server has closed it too, or is not reachable."""
+        """Close the connection.
+
+        On PostgreSQL, return when the server has closed it, too, or is not reachable.
+        """
         ...
 
 
@@ -265,7 +272,7 @@ def duplicate_socket(fileno: int) -> socket.socket | None:
     """Return a second handle of the socket with this descriptor, or None if there is none.
 
     As long as the second handle is open, a driver that closes its own handle does not close the
-    connection.
+    connection. So the caller can wait until the server has closed it, with `wait_for_server`.
     """
     try:
         return socket.socket(fileno=os.dup(fileno))
@@ -274,14 +281,16 @@ def duplicate_socket(fileno: int) -> socket.socket | None:
 
 
 async def wait_for_server(handle: socket.socket | None) -> None:
-    """Tell the server that the client is gone; return when the server has closed the connection.
+    """Wait until the server has closed a connection that the client gives up.
 
-    PostgreSQL closes a connection only after it has released everything else that belongs to the
-    connection. The wait also ends if the server's host is dead, so that it answers no probe.
+    First the client ends its side, so that the server closes its own. PostgreSQL does that only
+    after it has released everything else that belongs to the connection, such as locks. The wait
+    also ends if the server's host is dead: it no longer responds to TCP keepalive packets. The
+    caller sets any other limit.
 
     Args:
-        handle: The last handle of the socket, from `duplicate_socket`; it is closed at the end.
-            `None` returns at once.
+        handle: A handle from `duplicate_socket`, which the driver did not close with its own. This
+            function closes it at the end. `None`, if there is no socket, returns at once.
     """
     if handle is None:
         return
@@ -294,11 +303,13 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
 
 def wait_for_server_blocking(handle: socket.socket) -> None:
-    """Tell the server that the client is gone, and block until the server has closed its end.
+    """Block until the server has closed a connection that the client gives up.
+
+    The connection ends as `wait_for_server` describes, but the wait has a limit: `CLOSING_SECONDS`.
 
     Args:
-        handle: The last handle of the socket, from `duplicate_socket`. It is closed at the end, at
-            the latest after `CLOSING_SECONDS`.
+        handle: A handle from `duplicate_socket`, which the driver does not close with its own. This
+            function closes it at the end.
     """
     end = monotonic() + CLOSING_SECONDS
     with handle, suppress(OSError):
