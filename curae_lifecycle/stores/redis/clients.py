@@ -43,7 +43,7 @@ PORT: Final = 6379
 _SCHEMES: Final = ("redis", "rediss")
 
 Value = str | int
-"""A part of a Redis command: its name or an argument."""
+"""One part of a Redis command, such as `SET`, `key` or `5`: the command's name or an argument."""
 
 
 class Redis(Protocol):

@@ -135,9 +135,10 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
 
 
 def split_hosts(named: _Named) -> list[_Named]:
-    """Return the arguments of a connection to PostgreSQL for each host, in the order of the URL.
+    """Return the arguments of a connection to PostgreSQL for each host, to try them in that order.
 
-    For psycopg there is one set of arguments for all hosts if libpq itself has to choose among them.
+    The order is that of the URL. If psycopg's arguments have `hostaddr` or `load_balance_hosts`,
+    libpq itself must choose among the hosts, so there is one set of arguments for all of them.
 
     Args:
         named: The arguments of the driver. The hosts are a list for asyncpg, and a text with commas

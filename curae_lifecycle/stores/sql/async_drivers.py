@@ -163,7 +163,7 @@ class AsyncpgConnection:
     _is_hung: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Watch the server's notices."""
+        """Pass the server's notices to `replication`: some say that a commit may be lost."""
 
         def listen(_: object, notice: object) -> None:
             function = getattr(notice, "server_source_function", None)

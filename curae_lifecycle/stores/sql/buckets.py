@@ -89,8 +89,9 @@ def charge_statements(
         known: Whether the bucket's row existed when the request was loaded. Only MariaDB needs it.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
-        tokens: How many tokens to charge, at most `most_together`. If the bucket's stored instant
-            is so late that a wrong clock must have written it, the bucket refuses more than one.
+        tokens: How many tokens to charge, at most `most_together`. If the stored instant at which
+            the bucket is full again is so late that a wrong clock must have written it, the bucket
+            refuses more than one token at a time.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

@@ -15,7 +15,10 @@ NOW_SQL: Final = {
     Dialect.POSTGRESQL: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
     Dialect.MARIADB: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 }
-"""The SQL expression for the current instant in microseconds since 1970, by dialect."""
+"""The SQL expression for the current instant in microseconds since 1970, by dialect.
+
+If the expression has a `?`, its value comes from `now_values`.
+"""
 
 
 SQLITE_CLOCK: Final[ContextVar[Callable[[], int] | None]] = ContextVar("SQLITE_CLOCK", default=None)

@@ -52,7 +52,11 @@ class DriverConnection(Protocol):
         ...
 
     def duplicate_socket(self) -> socket.socket | None:
-        """Return a second handle of the connection's socket, or None if it has none."""
+        """Return a second handle of the connection's socket; None except on PostgreSQL.
+
+        With it, the caller can wait until the server has closed a connection that the driver has
+        closed. The result is None for a closed connection, too.
+        """
         ...
 
 
@@ -152,7 +156,10 @@ class _Mariadb:
 
 
 def socket_of(connection: BoundedConnection) -> socket.socket | None:
-    """Return a second handle of a connection's socket, or None if the connection is closed."""
+    """Return a second handle of a connection's socket, or None if the connection is closed.
+
+    With it, the caller can wait until the server has closed a connection that psycopg has closed.
+    """
     return None if connection.closed else duplicate_socket(connection.pgconn.socket)
 
 

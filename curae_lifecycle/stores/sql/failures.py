@@ -97,8 +97,9 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
 def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:
     """Return whether an error of connecting has a code, as after a changed password.
 
+    Such an error is reported as a temporary failure, even if `is_transient` returns False for it.
     The result is False for SQLite, which has no server, and for psycopg, which gives such errors no
-    code; `is_transient` returns True for those.
+    code; `is_transient` returns True for those of psycopg.
     """
     code = _code(dialect, error)
     match dialect:

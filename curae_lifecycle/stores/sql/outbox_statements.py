@@ -71,8 +71,8 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
 
     Of each subject, only the first message that is not dead is considered. There are three cases:
     the message waits for nothing, its wait or its claim has ended, or its wait begins in the
-    future, because the database's clock was set back. A fourth case repeats the urgent messages of
-    the first two, so that no number of others hides them.
+    future, because the database's clock was set back. A fourth case repeats the messages of the
+    first two whose subject has a due `AccessEnded`, so that the limit never leaves them out.
 
     Args:
         dialect: The database's dialect.
@@ -163,9 +163,10 @@ def due_messages(
 ) -> list[Due]:
     """Choose messages from the rows of a `due_statement`, and put them in the order of delivery.
 
-    Urgent messages take turns with the usual order, so each gets at least half of the places. In
-    the usual order, messages that are due for a retry, the longest due first, take turns with
-    messages that were never tried, in the order of their numbers.
+    A message is urgent if its subject has a due `AccessEnded`, the effect that tells the server to
+    drop cached grants. Urgent messages take turns with the usual order, so each gets at least half
+    of the places. In the usual order, messages that are due for a retry, the longest due first,
+    take turns with messages that were never tried, in the order of their numbers.
 
     Args:
         rows: The rows.

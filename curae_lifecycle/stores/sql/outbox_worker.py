@@ -62,8 +62,9 @@ class Outbox:
     """A worker that delivers the effects and events of a `SqlStore`, from a blocking database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
-    concurrent calls, in threads or processes. A due `AccessEnded` goes first in each batch, in turn
-    with the usual order, so a flood of them at most doubles the wait of other messages.
+    concurrent calls, in threads or processes. A due `AccessEnded`, the effect that tells the server
+    to drop cached grants, goes first. It takes turns with the usual order, so a flood of them at
+    most doubles the wait of other messages.
 
     Args:
         database: The database of a `SqlStore`.

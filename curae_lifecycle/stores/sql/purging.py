@@ -114,12 +114,14 @@ def _parse_binding(document: object) -> LimitedAccountAppBinding:
 
 @attrs.frozen
 class Erased:
-    """The rows of an erased app user, which a purge is about to delete.
+    """The connections and sessions of an app user, which a purge deletes after an `erase`.
+
+    The purge deletes them only if no message about them is left in the outbox.
 
     Attributes:
         connections: The ids of the connections.
         sessions: The ids of the connect sessions.
-        coordinate: The coordinate, if messages about it must be delivered before the deletion;
+        coordinate: The app user's coordinate, if messages about it must be delivered first, too.
             `None` if a new user is bound to it, since those messages are about that user, too.
     """
 

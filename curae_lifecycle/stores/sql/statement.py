@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 Value = str | int | None
-"""A value for a `?` of a statement."""
+"""A parameter of a SQL statement: the value for one `?` of its text; `None` is NULL."""
 
 Rows = Sequence[Sequence[object]]
 """The rows of a query's result, each a sequence of the values of its columns."""
@@ -52,12 +52,12 @@ class Statement(NamedTuple):
 
     @property
     def as_format(self) -> str:
-        """The text with each `%` doubled and then `%s` instead of each `?`."""
+        """The text for PyMySQL and asyncmy: each `%` is doubled, then `%s` replaces each `?`."""
         return _to_format(self.text)
 
     @property
     def as_numbered(self) -> str:
-        """The text with `$1`, `$2` and so on instead of each `?`."""
+        """The text for PostgreSQL's drivers: `$1`, `$2` and so on replace each `?`."""
         return _to_numbered(self.text)
 
 

@@ -116,10 +116,11 @@ EARLIEST: Final = -(2**63)
 class Purge:
     """The deletion of one table's expired rows in batches of about a thousand.
 
-    Run `batch_end_statement`, then the statement of `drop`. Repeat both, with the end of the last
-    batch, until the first returns no row; `drop` then deletes the rest. Small batches hold their
-    locks briefly. Each batch begins where the last one ended. The database keeps deleted rows as
-    long as an open transaction may read them, and a search from the start would read them again.
+    Run `batch_end_statement`, then `drop` with the end that the first one selected. Repeat both,
+    from the end of the last batch on. If `batch_end_statement` selects no row, `drop` with the end
+    `until` deletes the rest. Small batches hold their locks briefly. Each batch begins where the
+    last one ended: a search from the start would read deleted rows again, which the database keeps
+    as long as an open transaction may read them.
 
     Attributes:
         table: The name of the table.
@@ -317,6 +318,9 @@ def clear_user_statement(
     dialect: Dialect, key: str, version: int, binding: LimitedAccountAppBinding
 ) -> Statement:
     """Build the UPDATE that removes the user from the binding of an erased coordinate.
+
+    A purge runs it if no new user is bound, but connections or sessions from after the erasure
+    still need the binding. If none does, the purge deletes the binding instead.
 
     Args:
         dialect: The database's dialect.
