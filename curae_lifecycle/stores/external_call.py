@@ -45,11 +45,13 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
 Renew = Callable[[], bool]
-"""A function that extends the lease of an external call and returns True. It returns False if the
-lease could not be extended; the external call should then end."""
+"""A function that extends the lease: the time for which a request holds its idempotency key.
+
+It returns True, or False if the lease could not be extended; the external call should then end.
+"""
 
 AsyncRenew = Callable[[], Coroutine[None, None, bool]]
-"""An async `Renew`."""
+"""A coroutine function that extends the lease, as `Renew` does."""
 
 
 @attrs.frozen

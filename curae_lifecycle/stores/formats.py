@@ -29,7 +29,7 @@ class Upgrade:
     """A step that converts a stored document from one numbered form to the next.
 
     Attributes:
-        name: A name for the change.
+        name: A description of the change, for readers of `UPGRADES`.
         apply: Takes a document, without the member `format`, and returns it in the next form. It
             may change the document that is passed in.
     """

@@ -91,7 +91,8 @@ def _page_key(
 class HostedPageCollection:
     """The part of the store in memory that keeps the hosted pages until they expire.
 
-    A page is found by its URL's digest. It has a subject and an expiry, but no content.
+    A page is found by its URL's digest. It has an expiry and a subject, which is the connection,
+    session or user that it is about, but no content.
     """
 
     def __init__(self) -> None:

@@ -96,6 +96,8 @@ class Accounts:
     def add_unchecked(self, new: list[tuple[Owner, Kind]]) -> None:
         """Add new values to the totals of their accounts, without a check of the capacity.
 
+        It is for tombstones of new bindings, which never fail for lack of room.
+
         Args:
             new: The owner and kind of each new value.
         """
@@ -111,7 +113,8 @@ class Accounts:
             owner: The owner of the value; `reserve` must have been called for this owner before.
             collection: The collection of the value.
             deadline: The instant at which to look.
-            key: The key by which the collection checks the value.
+            key: The key that `next_drop_check` of the collection takes: that of the value, or for a
+                connection, the id of the first connection in its chain.
         """
         self._schedule(self._by_owner[owner], collection=collection, deadline=deadline, key=key)
 
@@ -186,7 +189,9 @@ class Accounts:
         yield dropped, False
 
     def drop_buckets(self, rates: Rates) -> None:
-        """Drop the state of every `Bucket`, expired or not, and keep that of every `ExactLog`.
+        """Drop the state of every `Bucket`, expired or not, so that every bucket is full again.
+
+        The state of every `ExactLog`, the rate limit of an app user, is kept.
 
         Args:
             rates: The collection that holds the states of the rate limits.

@@ -54,7 +54,7 @@ Owner = tuple[Environment, CustomerAccountId]
 """A customer account in one environment, as the owner of a value; test and live are counted apart."""
 
 Kind = type[Write]
-"""A kind of value, as the class of its writes."""
+"""A kind of value, as the class of its writes: `ConnectionWrite` for connections, for example."""
 
 _Write = TypeVar("_Write", bound=Write)
 _Key = TypeVar("_Key")
@@ -115,7 +115,10 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
 
 
 class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
-    """The stored states of rate limits, each with its policy, by their keys."""
+    """The stored states of rate limits, each with its policy, by their keys.
+
+    The policy is the `Bucket` of an API key or the `ExactLog` of an app user.
+    """
 
     kind = RateWrite
 
@@ -334,7 +337,10 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return tuple(reversed(following))
 
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
-        """Return the connections of a coordinate that `page` selects, in the order of their ids."""
+        """Return the connections of a coordinate that `page` selects, in the order of their ids.
+
+        Such a page is a batch of connections that a sweep loads, and no hosted page.
+        """
         held = self._of_user.get(coordinate_key_parts(page.coordinate), {})
         ids = [each for each in held if page.after is None or each > page.after]
         first = sorted(ids) if page.limit is None else nsmallest(page.limit, ids)

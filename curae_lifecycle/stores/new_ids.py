@@ -83,6 +83,6 @@ def random_microseconds() -> int:
     """Return a random number of microseconds, from 0 to less than one second.
 
     A request with an external call adds them to its lease. So two attempts almost never have equal
-    idempotency records.
+    idempotency records, and each recognizes its own after a commit whose result was lost.
     """
     return randbelow(SECOND)

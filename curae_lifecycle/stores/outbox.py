@@ -70,7 +70,7 @@ class Delivery:
 
 
 MESSAGE: Final = Message.__name__
-"""The name by which the forms of stored messages are numbered."""
+"""The kind of value that a message is, for the functions of `stores.formats`: its class's name."""
 
 
 @attrs.frozen

@@ -56,17 +56,18 @@ class Row:
     An attribute that does not apply to the kind of value is `None`.
 
     Attributes:
-        kind: The name of the value's class.
-        key: The value's id, or the digest of its key.
+        kind: The name of the value's class, such as `Connection`.
+        key: The id of a connection or session, or the digest that identifies another value, such
+            as that of a hosted page's URL.
         document: The whole value, as JSON.
         expires_at: When an idempotency record, a rate limit or a hosted page expires, in
             microseconds since 1970. The row may be dropped five minutes later, never before. An
             update keeps the later of the stored and the new instant, since another server may
             charge the same log with a longer window.
-        user: The key of the coordinate of a connection or session; the coordinate's binding has the
-            same key.
-        predecessor: The id of the connection that a connection recovers. The column must be unique,
-            since a connection has at most one successor.
+        user: The key of the coordinate of a connection or session, which is also the `key` of the
+            coordinate's binding.
+        predecessor: The id of the connection whose reconnect made this one; `None` for the first of
+            a chain. The column must be unique, since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
         position: A connection's place in its chain, from 1.
         subject: The key of a hosted page's subject. The column must be unique: a new page replaces

@@ -162,7 +162,7 @@ Keys: the buckets, then the exact log if one is charged. Arguments:
 - the instant (a time of three numbers);
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
-- for each bucket: its refill, the cost of a token, and the most that may be missing;
+- for each bucket: its refill, then the cost of a token and the bucket's size, both as times;
 - for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it at least.
 
 The script returns the new value of each bucket. It returns nil and changes nothing if a bucket has
@@ -221,6 +221,6 @@ Keys: the same as for the charge. Arguments:
 
 - the instant (a time of three numbers);
 - the number of buckets;
-- for each bucket: its refill, the cost of a token, and the value that the charge returned;
+- for each bucket: its refill, the cost of a token (a time), and the value that the charge returned;
 - for the log: its value before the charge, its value after it, and the charged instant.
 """
