@@ -54,7 +54,7 @@ from curae_lifecycle.web.respond import Answer
 class ServeFunction(Protocol):
     """The interface of `serve`, and of `serve_with_external_call` with a bound `make_next_action`.
 
-    `functools.partial` binds `make_next_action`.
+    `Endpoint` takes such a function. `functools.partial` binds `make_next_action`.
     """
 
     def __call__(

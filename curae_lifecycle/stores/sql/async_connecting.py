@@ -135,7 +135,7 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
 
 
 def split_hosts(named: _Named) -> list[_Named]:
-    """Return the arguments of a connection to PostgreSQL for each host, to try them in that order.
+    """Return the arguments of a connection to PostgreSQL for each host, to try one after another.
 
     The order is that of the URL. If psycopg's arguments have `hostaddr` or `load_balance_hosts`,
     libpq itself must choose among the hosts, so there is one set of arguments for all of them.

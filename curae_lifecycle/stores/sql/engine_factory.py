@@ -78,15 +78,15 @@ class Bounds:
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
-        """Release the semaphore `free` once: when the server has closed a connection, or at once.
+        """Release the semaphore `free`, now or when the server has closed a connection.
 
         A server may notice late that the client closed a connection. So a thread waits for the
         server, for at most `CLOSING_SECONDS`, and then releases the semaphore.
 
         Args:
             handle: A second handle of the socket of a connection that the client has closed, or
-                closes next. `None` releases the semaphore at once: no connection was closed, or it
-                has no socket to wait on.
+                closes next. `None` releases the semaphore now: no connection was closed, or it has
+                no socket to wait on.
         """
         if handle is None:
             self.free.release()

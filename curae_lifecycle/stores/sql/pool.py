@@ -289,8 +289,8 @@ async def wait_for_server(handle: socket.socket | None) -> None:
     caller sets any other limit.
 
     Args:
-        handle: A handle from `duplicate_socket`, which the driver did not close with its own. This
-            function closes it at the end. `None`, if there is no socket, returns at once.
+        handle: A handle from `duplicate_socket`, which stays open when the driver closes its own.
+            This function closes it at the end. `None`, if there is no socket, returns at once.
     """
     if handle is None:
         return
@@ -308,8 +308,8 @@ def wait_for_server_blocking(handle: socket.socket) -> None:
     The connection ends as `wait_for_server` describes, but the wait has a limit: `CLOSING_SECONDS`.
 
     Args:
-        handle: A handle from `duplicate_socket`, which the driver does not close with its own. This
-            function closes it at the end.
+        handle: A handle from `duplicate_socket`, which stays open when the driver closes its own.
+            This function closes it at the end.
     """
     end = monotonic() + CLOSING_SECONDS
     with handle, suppress(OSError):
