@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 
 class Method(Protocol):
-    """A method that may be called with any positional arguments."""
+    """A method of any store, such as `purge`; the type says nothing about its parameters."""
 
     def __call__(self, *arguments: object) -> object:
         """Call the method and return its result."""

@@ -61,7 +61,7 @@ def count_cell_lookups(
 def replace_row(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
     """Replace the row in one cell of a table, for the whole process.
 
-    Use it to show that a test fails if a rule is wrong.
+    Use it to show that a test fails if a rule is wrong. Put the old row back afterwards.
 
     Args:
         table: The table.

@@ -69,7 +69,7 @@ def example_fields(kind: type[Made]) -> Mapping[str, object]:
 
 
 def members_of(kind: type[Made]) -> tuple[Member[object], ...]:
-    """Return the members of an operation or a fact."""
+    """Return the members of a class of operations or facts: the values that it is parsed from."""
     return kind.rule.members if issubclass(kind, Operation) else kind.members
 
 

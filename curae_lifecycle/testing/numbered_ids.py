@@ -32,7 +32,11 @@ class NumberedIds:
         self._numbers = count(1)
 
     def __call__(self, now: datetime) -> NewIds:
-        """Return the ids and the next action of the next number."""
+        """Return ids and a next action made from the number of this call: 1, 2 and so on.
+
+        Args:
+            now: The instant from which the lifetime of the next action counts.
+        """
         number = next(self._numbers)
         return NewIds(
             connection_id=ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),

@@ -15,16 +15,18 @@ from curae_lifecycle.stores.request_loop import split_charges
 
 
 class RequestStore:
-    """A wrapper of a store for one request, which charges a `ChargingStore` ahead of the commit.
+    """A wrapper of a store for one request, so that its API key's rate limits are charged once.
 
-    Any other store charges buckets in its commit, and the wrapper changes nothing.
+    A `ChargingStore` charges these limits, the buckets, in a separate transaction ahead of the
+    commit. If the commit then conflicts, the charges stay, and the request is loaded and decided
+    again. Any other store charges buckets in its commit, and the wrapper changes nothing.
 
     Args:
         store: The store.
 
     Attributes:
-        charges: The charges that were made ahead of a commit. If there are any and the request
-            starts over, its new `Call` must have `charged` set to True.
+        charges: The charges that were made ahead of a commit. If there are any when the request
+            starts over, make its new `Call` with `charged=True`, so that it charges no more.
     """
 
     def __init__(self, store: Store) -> None:

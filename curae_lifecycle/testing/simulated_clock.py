@@ -99,10 +99,10 @@ class SimulatedClockStore:
         return self._store.commit(loaded, changes, page)
 
     def limit_purge_to(self, now: datetime) -> None:
-        """Set the store's clock to `now` without a purge, if that clock can be set.
+        """Keep the store from dropping values that are live at `now`, not even in a `load`.
 
-        Until this method or `purge` sets it again, the store drops no value that is live at `now`,
-        not even in a `load`.
+        The method sets the store's clock to `now`, if that clock can be set, and purges nothing.
+        The clock stays there until this method or `purge` sets it again.
         """
         self._purged_at = now
 

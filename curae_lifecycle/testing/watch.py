@@ -78,7 +78,7 @@ class Watch:
     Args:
         operations: The classes of the operations that the server serves.
         checks_buckets: Whether to check that no bucket admits too many requests. Set it only if
-            each bucket is charged at the instant that is passed in, as on a simulated clock.
+            each bucket is charged at the instant that is passed as `now`, as on a simulated clock.
 
     Attributes:
         commit_count: The number of observed commits that wrote something.
@@ -169,7 +169,7 @@ class Watch:
             answer: The answer. The store has committed its changes.
             now: The instant that the request was decided for.
             caller: The caller; `None` if it is unknown.
-            needs: The needs that were loaded; `None` if the request was refused before the load.
+            needs: The keys of the loaded values; `None` if the request was refused before the load.
             loaded_at_commit: As in `observe_commit`.
 
         Raises:
@@ -239,8 +239,8 @@ class Watch:
     def purge(self, now: datetime) -> None:
         """Forget the idempotency keys whose retention has ended.
 
-        Later checks also allow for rate limits whose states the store may have dropped, since they
-        had no effect at `now`.
+        Call it when the store purges. The store may then also have dropped the states of rate
+        limits that restrict nothing at `now`; later checks allow for that.
 
         Args:
             now: The instant to judge the retention at. No worker's clock may be behind `now`.

@@ -138,7 +138,8 @@ def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None)
     """Return the `revokedAt` that a response must show for a connection that is REVOKED.
 
     If a tombstone ended the connection and the store does not hold the revocation yet, the response
-    shows the instant of the tombstone, or that of the connection's creation if it is later.
+    shows the instant of the tombstone, or that of the connection's creation if it is later. If
+    neither the connection nor its binding says when it ended, the result is None.
 
     Args:
         held: The connection as it is stored.

@@ -68,7 +68,10 @@ class LastCharge:
 
 
 class FullInstants:
-    """The instants at which the buckets are full again, computed from the admitted requests."""
+    """The instants at which the buckets are full again, to check that each admission had a token.
+
+    They are computed from the admitted requests; the stored states are not read.
+    """
 
     def __init__(self) -> None:
         """Start with full buckets."""
@@ -116,9 +119,9 @@ class LimitHistory:
 
     Args:
         operations: The classes of the operations that the server serves. The app user's limits that
-            their rules name are checked, and no others.
-        checks_buckets: Whether to check that each bucket holds the token that it admits a request
-            with.
+            their rules name are checked, `initiate` and `graduation` by 10 in 60 s in any case.
+        checks_buckets: Whether to check that a bucket held a token for each request that it
+            admitted; see `Watch`.
     """
 
     def __init__(
@@ -159,10 +162,12 @@ class LimitHistory:
         admissions.since_drop = since_drop[-(limit.limit + _EXTRA_INSTANTS) :]
 
     def purge(self, now: datetime) -> None:
-        """Record that the store may have dropped the states of limits without effect at `now`.
+        """Note that the store may have dropped the states of limits that restrict nothing at `now`.
+
+        Later checks of a refusal accept the dropped admissions as counted or as forgotten.
 
         Args:
-            now: The instant of the purge, by the slowest clock.
+            now: The instant of the purge, by the clock that is furthest behind.
         """
         if self._full_instants is not None:
             self._full_instants.purge(now)
@@ -182,8 +187,8 @@ class LimitHistory:
         Args:
             response: The response.
             now: The instant that the request was decided for.
-            needs: The needs of the request; `None`, for no check, if it was refused before the
-                load.
+            needs: The keys of the values that were loaded, with those of the limits; `None`, for no
+                check, if the request was refused before the load.
             commits_before_load: The number of commits that were observed before the values of the
                 request were loaded.
 
