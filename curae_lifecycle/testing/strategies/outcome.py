@@ -141,7 +141,10 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
 
 
 def connection_views() -> st.SearchStrategy[ConnectionView]:
-    """Draw connections, each with an instant; some have a successor or the era of a tombstone."""
+    """Draw connections, each with an instant to judge it at, as rules and notices take them.
+
+    Some have a successor or the era of a tombstone.
+    """
     return st.builds(
         _view, connections(), values.instants(), st.none() | values.instants(), st.booleans()
     )

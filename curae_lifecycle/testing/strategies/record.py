@@ -30,7 +30,10 @@ _LEASE: Final = timedelta(minutes=1)
 
 
 def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
-    """Draw fingerprints of operations: the name of each with a digest of its values."""
+    """Draw fingerprints: an operation's name with a digest of its values.
+
+    By it a server tells a retry from another request with the same idempotency key.
+    """
     return operations().map(fingerprint)
 
 
@@ -57,15 +60,19 @@ def response_references() -> st.SearchStrategy[ResponseReference]:
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """Draw attempts: the first, second or third of a record; earlier ones ended without effect."""
+    """Draw attempts, which are rights to execute a request under an idempotency key.
+
+    Each is the first, second or third of its key; the earlier ones ended without effect.
+    """
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
 def records_in_standing(standing: RecordStanding) -> st.SearchStrategy[tuple[Record, datetime]]:
-    """Draw a record, and an instant at which the record has a given standing.
+    """Draw an idempotency record, and an instant at which the record has a given standing.
 
     Args:
-        standing: The standing; for ABSENT, the record's retention of 24 hours has ended.
+        standing: What the record is at the instant, such as COMPLETED. For ABSENT, its retention of
+            24 hours has ended.
     """
     return _records_in_standing(standing)
 
@@ -221,10 +228,12 @@ _OFFSETS: Final = (
 
 
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
-    """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
+    """Draw histories of one idempotency record: a key with the events that happen to its record.
 
-    The attempt that completes, releases or renews is the newest one or the one before. It may have
-    lost its lease.
+    Each step is a `RecordAct`: a request with the key begins an attempt; an attempt completes, is
+    released or renews its lease; or an operator resolves or forgets the record. The request is the
+    same each time or, in BEGIN_OTHER, a second one. The attempt that ends or renews is the newest
+    one or the one before, and may have lost its lease. A history lasts up to 24 hours and 1 minute.
 
     Args:
         max_steps: The largest number of steps.

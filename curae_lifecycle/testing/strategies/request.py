@@ -40,7 +40,7 @@ OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]]
 
 
 def members() -> st.SearchStrategy[Member[object]]:
-    """Draw the definitions of the members of operations and facts."""
+    """Draw definitions of members, the named values that operations and facts are parsed from."""
     of_facts = [member for kind in FACTS for member in kind.members]
     of_operations = [member for kind in OPERATIONS for member in kind.rule.members]
     return st.sampled_from([*of_operations, *of_facts])

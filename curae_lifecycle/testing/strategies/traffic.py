@@ -258,20 +258,20 @@ _DRAWN_KINDS: Final[tuple[tuple[StepKind, ...], ...]] = (
 
 @attrs.frozen
 class TrafficStep:
-    """One step of traffic, for `play_traffic` to play.
+    """One step for `play_traffic`. A step ignores the fields that its kind has no use for.
 
     Attributes:
-        offset: The time from `START` to the step. For a step in the argument `last` of
-            `play_traffic`, the time from the last step in `steps`.
+        offset: When the step happens: this long after `START`. In the argument `last` of
+            `play_traffic`, this long after the last step of the argument `steps`.
         kind: The request, fact or access question of the step.
         nth_newest: The connection, session or (for a graduation) LIMITED user that the step is
             about: 0 is the newest, 1 the one before. A number that is too large means the oldest.
-        key: The number of the idempotency key; 0 is a key that no other step uses. For a fact, 1
-            names the newest hosted page about the fact's subject, and 2 the page before. The fact
-            names no page if there is no such page.
-        user: The number of the app user and of the platform user. For an access question, it
-            chooses the data package: 1 for `labs`, 2 for one that no connection has.
-        caller: The index in `CALLERS` of the caller.
+        key: In a request, the number of the idempotency key; 0 is a key that no other step uses. In
+            a fact, the hosted page to name: 0 for none, 1 for the newest one about the fact's
+            subject, 2 for the one before. If there is no such page, the fact names none.
+        user: In a request, the number of the app user; in a fact, of the app user and the platform
+            user. In an access question, the data package: 1 is `labs`, 2 is in no connection.
+        caller: The index in `CALLERS` of the caller; a fact may be about a user of its app.
     """
 
     offset: timedelta
