@@ -34,7 +34,7 @@ from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 
 Content = Mapping[str, str]
-"""The contents of a store: the text of each part, by the name of the part."""
+"""The contents of a store: the text of each value, or of a part of it, by its name."""
 
 AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
@@ -69,19 +69,19 @@ class Arena(Protocol[AnyStore]):
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """Return the stored values of a tenant, for comparison with those of another tenant.
 
-        The actions of one tenant raced; the other tenant ran the same actions in sequence. So the
+        The actions of one tenant raced; the other tenant ran the same actions in sequence in the
+        arena of `reference()`. Names and texts must be those that this other arena returns. So the
         tenant's `id_prefix` must be replaced by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.
             touched: The writes of the race, and a `PageWrite` for each hosted page that an action
-                registered or tried to register, with that page as `before` and `after`. The values
-                of these writes must be returned, and the session `tenant.open_session_id`, all with
-                the names and texts that the arena of `reference()` returns. Other values of the
-                tenant may be returned if that arena returns them, too.
+                registered or tried to register, with that page as `before` and `after`.
 
         Returns:
-            The text of each value, or of a part of it, by a name such as `connection 1`.
+            The text of each value, or of a part of it, by a name such as `connection 1`. The values
+            that `touched` wrote and the session `tenant.open_session_id` are required. Other values
+            of the tenant are allowed if the arena of `reference()` returns them, too.
         """
         ...
 

@@ -68,7 +68,7 @@ _BOUND: Final = 3
 _GRADUATION: Final = 4
 _SIGN_UP: Final = 5
 PAST_PAGES: Final = (_FIRST, _SECOND, _GRADUATION, _SIGN_UP)
-"""The numbers of the requests that open a hosted page before a race."""
+"""The numbers, for `RaceTenant.page_url`, of the hosted pages that scenarios open before a race."""
 
 _SESSIONS: Final = 1000
 _ATTEMPTS: Final = 20
@@ -95,7 +95,7 @@ class PendingCommit:
 
     @property
     def touched(self) -> tuple[Write, ...]:
-        """The writes, and a `PageWrite` of the page to register, if any.
+        """The writes, and a `PageWrite` of the page to register, if any, for `Arena.content`.
 
         That `PageWrite` has the page as `before` and as `after`.
         """
@@ -104,11 +104,15 @@ class PendingCommit:
 
 
 Action = Callable[[Store], PendingCommit]
-"""A function that loads values from a store and decides what to commit."""
+"""A function that loads values from a store and decides what to commit, but does not commit it."""
 
 
 def fact_action(fact: Fact) -> Action:
-    """Return an `Action` that loads what a fact needs, and decides its changes."""
+    """Return a function that loads what a fact needs from a store and decides its changes.
+
+    The function commits nothing: it returns the changes as a `PendingCommit`, for `commit` or for
+    the `Interleaving` of a race. If the fact is ignored or refused, the `PendingCommit` is empty.
+    """
 
     def action(store: Store) -> PendingCommit:
         loaded = store.load(fact.needs())
@@ -276,7 +280,9 @@ class RaceTenant:
         )
 
     def request_action(self, operation: Operation, number: int, key: str | None = None) -> Action:
-        """Return an `Action` that loads what a request of the tenant needs and decides it.
+        """Return a function that loads what a request needs from a store and decides it.
+
+        The function commits nothing: it returns the changes as a `PendingCommit`.
 
         Args:
             operation: The requested operation.
@@ -303,7 +309,7 @@ class RaceTenant:
         return action
 
     def create_action(self, number: int) -> Action:
-        """Return an `Action` that creates a connection.
+        """Return an action that creates a connection, as `request_action` does.
 
         Args:
             number: The number of the action's ids, which no other action of the tenant has.

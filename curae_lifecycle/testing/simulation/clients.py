@@ -67,7 +67,7 @@ class User:
     Attributes:
         name: The app user's id.
         gone_at: The instant at which the user stops using the apps.
-        app_user: The app user in the live environment.
+        app_user: The user with account and live environment, by which the log finds its entries.
         connections: By app id, the ids of the user's connections that the app knows, oldest first.
             Only the latest ids are kept.
     """

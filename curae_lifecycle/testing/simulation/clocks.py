@@ -43,7 +43,11 @@ class Clocks:
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earlier one of the instants `now` and `shown(now)`."""
+        """Return the earlier one of the instants `now` and `shown(now)`.
+
+        The world purges at this instant less a margin. So no worker's clock is behind a purge, not
+        even after the clocks are put right.
+        """
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:

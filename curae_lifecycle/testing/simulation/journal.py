@@ -74,6 +74,8 @@ class Journal:
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
         """Add a request with its answer, except a refusal for a reason that the log does not hold.
 
+        Examples are an empty bucket, which other users' requests drained, and a running attempt.
+
         A get may make a connection ACTIVE, because the server knows of a hand-off that no fact
         recorded. Then a fact about the hand-off is added before the request.
 

@@ -74,6 +74,8 @@ class _Database:
 class SimulatedOutbox:
     """The outbox of a simulated world: it holds messages until a worker has delivered them.
 
+    The subject of a message is the connection, session or user that it is about.
+
     Attributes:
         shipped: The number of shipped messages, counting repeated ones again.
         waiting: The numbers of the messages to ship, in order, by the digest of their subject.

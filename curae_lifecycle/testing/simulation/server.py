@@ -206,6 +206,8 @@ class SimulatedServer:
     ) -> Answer | None:
         """Commit the attempt of a request that makes an external call, and nothing else.
 
+        The attempt holds the idempotency key, so that no retry is executed during the call.
+
         Args:
             transaction: The request with its loaded values. The method sets its `attempt` when the
                 attempt has begun.
