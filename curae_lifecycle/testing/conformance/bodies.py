@@ -70,10 +70,13 @@ For any other member, the checks send those of all these values that its parser 
 """
 
 Values = Mapping[str, object]
-"""The valid values of a request, by member name."""
+"""Valid JSON values for the members of a request, by member name, as `member_values` returns them.
+
+The bodies below are made from them, each with one fault.
+"""
 
 Bodies = Iterator[str | bytes]
-"""Request bodies, as text or as bytes."""
+"""Invalid request bodies, as text or as bytes, which the server must refuse."""
 
 
 def _not_json(kind: Kind, values: Values) -> Bodies:

@@ -432,7 +432,7 @@ def headers(response: Response, name: str) -> list[str]:
 
 
 def lasting(response: Response, varying: frozenset[str]) -> Response:
-    """Return a copy of a response without the headers that may differ in each response.
+    """Return a copy of a response without headers that vary, to compare with another response.
 
     The names of the other headers are put into lower case.
 

@@ -28,7 +28,7 @@ from curae_lifecycle.testing.laws import LAWS
 from curae_lifecycle.web.request import Request
 
 SERVER_ERROR: Final = 500
-"""The lowest status of a response that a server which is down may give."""
+"""A response with this status or a higher one may come from a server that is down."""
 
 STEPS_IN_MESSAGE: Final = 4
 """How many of the last steps a failure message shows."""
@@ -125,7 +125,7 @@ def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerR
 
 
 def result_of_blocking(result: object) -> object:
-    """Return the result of a function of `Server` if the function is not async.
+    """Return the result of a function of `Server` unchanged, or raise if the function is async.
 
     A coroutine that no one awaits does nothing, so a check could pass without the hook's work.
 

@@ -40,7 +40,11 @@ GATES: Final = {
     "ownership":       (404, "NOT_FOUND",                   "request.ownership"),
 }
 # fmt: on
-"""The gates by name: the status and the code of the refusal, and the name of the rule."""
+"""The gates by name, in their order: the status and code of the refusal, and the rule's name.
+
+A gate is a check that a request must pass before the operation's own rule decides. The gates of
+the rate limits are left out.
+"""
 
 
 @attrs.frozen
@@ -76,7 +80,7 @@ class _Change(TypedDict, total=False):
 
 
 GateFailure = tuple[str, _Change]
-"""The name of a gate, and the change to a valid request that makes that gate refuse it."""
+"""The name of a gate, or `rule`, and the change to a valid request that this one refuses."""
 
 
 @attrs.frozen

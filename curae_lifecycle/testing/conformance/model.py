@@ -64,10 +64,10 @@ LENGTH: Final = 120
 """How many steps a run has."""
 
 TRIALS: Final = 60
-"""The most shorter runs that the check tries after a run has failed."""
+"""The largest number of shorter runs that the check tries after a run has failed."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far times of the server may differ from the store's, in responses and of the clock."""
+"""How far the server's clock, and the times in its responses, may differ from the store's."""
 
 LIFETIME: Final = timedelta(minutes=30)
 """The lifetime of a next action if no response shows another one."""

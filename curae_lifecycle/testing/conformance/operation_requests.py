@@ -52,16 +52,13 @@ def short_name(kind: Kind) -> str:
 
 
 def member_values(connection_id: str, user: str = "user") -> dict[str, object]:
-    """Return a connection, an app user and data packages as values of members, for requests.
+    """Return values for the members `connectionId`, `appUserId` and `dataPackages`, by these names.
 
-    Functions such as `build_request` take these values and choose those of other members.
+    `build_request`, `body_of` and `value_of` take them, and choose values for other members.
 
     Args:
         connection_id: The connection's id.
         user: The app's own id of its user.
-
-    Returns:
-        The values, by the names of the members.
     """
     return {"connectionId": connection_id, "appUserId": user, "dataPackages": [*PACKAGES]}
 

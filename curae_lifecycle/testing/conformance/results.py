@@ -88,7 +88,7 @@ class FailureGroup:
 
     Attributes:
         first: The first of the failures, in the order of the run.
-        others: The names of the other checks.
+        others: The names of the checks of the other failures.
     """
 
     first: Failure

@@ -84,7 +84,7 @@ class NotSeenError(LifecycleError):
 
 
 class Names:
-    """A source of fresh names.
+    """A source of fresh names, of which checks make ids of apps and users, and idempotency keys.
 
     The same seed and calls give the same names; different seeds give different ones.
     """

@@ -81,7 +81,7 @@ def settable_members(trigger: Trigger) -> frozenset[str]:
 
     These are the members that the trigger's rules change in at least one status. If a fact fires
     the trigger, connection members with the same name as a member of the fact are included.
-    `status` and `updatedAt` are left out.
+    `status` and `updatedAt`, which any trigger may change, are left out.
     """
     fact = FACT_BY_TRIGGER.get(trigger)
     named = [] if fact is None else [member.name for member in fact.members]
