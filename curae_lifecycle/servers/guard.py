@@ -143,7 +143,8 @@ class Guard:
         max_per_key: How many requests of one API key, and how many about one connection, may be in
             the app at once. Requests without an API key count as those of one key. `None` stands
             for three quarters of `max_concurrent`, rounded down, but at least 1. For a key or a
-            connection that each of the last 100 requests had, `None` stands for all slots but one.
+            connection that each of the last 100 requests with a slot had, health checks aside,
+            `None` stands for all slots but one.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
