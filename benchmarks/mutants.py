@@ -68,7 +68,7 @@ _PER_MODULE: Final = 3
 GENERAL: Final = (
     "cli/test_check_output.py",
     "cli/test_check_report.py::test_check_limit_option_is_the_timeout_of_each_kit_check",
-    "cli/test_check_report.py::test_check_of_a_factory_that_returns_no_new_store_exits_2",
+    "cli/test_check_report.py::test_check_exits_2_if_factory_returns_no_new_empty_store",
     "cli/test_check_report.py::test_check_limit_above_1000000000_seconds_exits_2",
     "cli/test_erasing.py",
     "cli/test_help.py",
@@ -94,7 +94,7 @@ GENERAL: Final = (
     "replay/test_log.py",
     "replay/test_names.py",
     "replay/test_page_urls.py",
-    "rules/test_buckets.py::test_bucket_state_years_ahead_admits_its_capacity_only_once",
+    "rules/test_buckets.py::test_bucket_filling_in_years_admits_its_capacity_only_once",
     "rules/test_changed_limits.py",
     "rules/test_times.py",
     "servers/test_debug.py",

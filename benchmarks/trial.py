@@ -47,7 +47,7 @@ PROCESSES: Final = (
     "tests/testing/races/",
     "tests/testing/simulation/",
     "tests/testing/strategies/test_edges.py",
-    "tests/testing/strategies/test_reach.py::test_repr_of_a_drawn_log_interaction_is_short",
+    "tests/testing/strategies/test_reach.py::test_repr_of_a_logged_interaction_is_under_1000_characters",
     "tests/testing/strategies/test_reach.py::test_strategies_draw_every_defect_of_a_log_line",
     "tests/testing/strategies/test_reach.py::test_strategies_draw_every_kind_of_log_line",
     "tests/testing/strategies/test_reach.py::test_strategies_draw_every_reply_type",

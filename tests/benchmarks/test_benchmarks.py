@@ -59,7 +59,7 @@ def named(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_package_and_minimal_code_give_the_same_benchmark_answer(row: Row) -> None:
+def test_package_and_handwritten_code_give_the_expected_answer(row: Row) -> None:
     own = [side for side in row.sides if side.kind is not Kind.PEER]
     assert own[0].kind is Kind.OURS
     for side in own:
@@ -346,7 +346,7 @@ def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_recorded_constructor_calls_rebuild_the_benchmark_result() -> None:
+def test_repeating_recorded_constructor_calls_gives_same_result() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

@@ -40,12 +40,12 @@ def e(x):
 """
 
 
-def test_source_to_mutate_keeps_only_hypothesis_given_decorators() -> None:
+def test_all_decorators_but_hypothesis_given_are_removed() -> None:
     kept = [each for each in undecorated(SOURCE).split() if each[0] == "@"]
     assert kept == ["@given(st.none())"]
 
 
-def test_conformance_check_steps_is_its_undecorated_function() -> None:
+def test_conformance_check_stores_its_plain_function_as_steps() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 

@@ -34,7 +34,7 @@ def test_outbox_benchmark_line_has_the_ratio_to_a_plain_loop() -> None:
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 
 
-def test_one_key_benchmark_line_divides_rates_by_unlimited_rate() -> None:
+def test_one_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
     done = Counter({"without": 400, "with": 300, "apart": 500})
     assert one_key.line(done, 3, 2.0).split() == [
         *("200", "with", "0.75", "apart", "1.25"),
@@ -42,14 +42,14 @@ def test_one_key_benchmark_line_divides_rates_by_unlimited_rate() -> None:
     ]
 
 
-def test_noisy_tenant_line_has_its_ratios_to_three_other_setups() -> None:
+def test_noisy_tenant_benchmark_line_has_ratios_to_three_setups() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line
     assert "A    750/s,  0.50 of open,  1.00 of no bucket  failed 4" in line
 
 
-def test_noisy_tenant_line_has_the_ratio_to_no_rate_limit() -> None:
+def test_noisy_tenant_benchmark_line_has_ratio_to_no_rate_limit() -> None:
     found = {
         ("spread", True): QUICK,
         ("lone", True): QUICK,
@@ -60,6 +60,6 @@ def test_noisy_tenant_line_has_the_ratio_to_no_rate_limit() -> None:
     assert "A    750/s,  1.00 of open,  0.50 of no bucket  failed 4" in line
 
 
-def test_long_job_benchmark_line_has_the_p99_ratio_to_no_job() -> None:
+def test_long_job_benchmark_line_has_p99_relative_to_no_job() -> None:
     line = long_jobs.Result(alone=QUICK, beside=LATE, seconds=1.5).line()
     assert "B p99   30.0 ms,  3.00 of alone (200 requests, failed 4)" in line

@@ -151,7 +151,7 @@ def test_recording_of_a_read_request_contains_no_writes() -> None:
     assert (recording.written, recording.new, recording.version) == ([], [], 0)
 
 
-def test_repeated_sql_recording_has_the_present_time() -> None:
+def test_repeat_of_recorded_sql_replaces_its_time_with_now() -> None:
     long_ago = 10**15 + 5
     recording = Recording(
         read=("SELECT", []), written=[("UPDATE ? ?", [long_ago, 7])], new=[], version=0, at=long_ago

@@ -59,7 +59,7 @@ def bar(name: str, *parts: int) -> str:
 # --- The kit ----------------------------------------------------------------------------------
 
 
-def test_check_prints_kit_counts_not_run_and_first_five_failures(
+def test_check_prints_first_five_kit_failures_and_checks_not_run(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(7)])
@@ -208,7 +208,7 @@ def test_check_prints_only_five_outbox_messages_that_differ(
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_strict_races_exit_1_if_no_message_was_compared(
+def test_races_with_strict_option_exit_1_if_no_message_compared(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "race_all", same_races(0, 1))
@@ -289,7 +289,7 @@ def test_check_prints_each_simulation_until_a_law_is_broken(
         ("tests.cli.planted_stores:make_async_store", None),
     ],
 )
-def test_purges_are_not_run_without_purge_or_replaceable_clock(
+def test_simulated_purges_need_a_purge_method_and_settable_clock(
     store: str,
     reason: str | None,
     lines: list[tuple[str, str]],

@@ -219,7 +219,7 @@ REFUSED = {
 
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", REFUSED)
-def test_check_of_a_factory_that_returns_no_new_store_exits_2(
+def test_check_exits_2_if_factory_returns_no_new_empty_store(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -36,7 +36,7 @@ def test_document_is_written_into_a_new_folder(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_stale_document_is_reported_and_not_written(
+def test_check_of_a_stale_document_exits_1_without_writing_it(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "document.json"
@@ -46,7 +46,7 @@ def test_stale_document_is_reported_and_not_written(
     assert file.read_text() == "{}"
 
 
-def test_unreadable_file_to_check_exits_2_and_is_named(
+def test_check_of_an_unreadable_file_exits_2_and_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "document.json"
@@ -61,7 +61,7 @@ def test_unreadable_file_to_check_exits_2_and_is_named(
     assert capsys.readouterr().err.endswith(f"error: cannot read {file}: Permission denied\n")
 
 
-def test_missing_document_is_reported_as_stale(
+def test_check_of_a_missing_document_exits_1_and_calls_it_stale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["openapi", "--write", str(tmp_path / "none.json"), "--check"]) == 1

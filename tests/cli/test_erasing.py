@@ -187,7 +187,7 @@ def test_purge_keeps_a_user_who_is_bound_again_after_an_erasure(platform: Platfo
     assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
 
 
-def test_purge_keeps_erased_users_binding_for_a_later_connection(platform: Platform) -> None:
+def test_purge_keeps_erased_binding_while_new_connection_exists(platform: Platform) -> None:
     platform.sign_up()
     erase(platform.database, MARY)
     new = platform.connect()

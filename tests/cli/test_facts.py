@@ -91,7 +91,7 @@ def test_facts_show_progress_of_a_file_but_not_of_a_short_stream(
         ('{"document": {"kind": "connection.revoked", "subject": {}}}\n', "at: "),
     ],
 )
-def test_ends_since_prints_an_error_for_a_malformed_event(
+def test_ends_since_option_prints_an_error_for_malformed_event(
     line: str, said: str, command: Command
 ) -> None:
     since = "2026-01-01T00:00:00Z"
@@ -100,14 +100,14 @@ def test_ends_since_prints_an_error_for_a_malformed_event(
     assert str(printed[0]["error"]).startswith(said)
 
 
-def test_ends_since_ignores_a_connection_authorized_event(command: Command) -> None:
+def test_ends_since_option_ignores_a_connection_authorized_event(command: Command) -> None:
     given = event("connection.authorized", subject={"id": "x"})
     arguments = ("facts", "-", "--ends-since", "2026-01-01T00:00:00Z")
     assert command(*arguments, given=given) == (0, [], "")
 
 
 @pytest.mark.parametrize(("since", "taken"), [("08:10:00Z", 1), ("08:10:00.000001Z", 0)])
-def test_ends_since_records_events_up_to_ten_minutes_before_it(
+def test_ends_since_option_records_events_up_to_10_minutes_older(
     since: str, taken: int, platform: Platform, command: Command
 ) -> None:
     # A backup that began before the commit lacks it, although the event has an earlier instant.
@@ -117,7 +117,7 @@ def test_ends_since_records_events_up_to_ten_minutes_before_it(
     assert [each["outcome"] for each in printed] == ["done"] * taken
 
 
-def test_ends_since_answers_each_event_with_its_line_number(
+def test_ends_since_option_answers_events_with_line_numbers(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -133,7 +133,7 @@ def test_ends_since_answers_each_event_with_its_line_number(
     assert [each.get("outcome") for each in printed[1:]] == ["done", "done"]
 
 
-def test_tombstone_of_unreadable_binding_gives_error_with_line(
+def test_tombstone_of_unreadable_binding_prints_error_and_line(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()

@@ -107,7 +107,7 @@ def test_new_key_that_cannot_be_printed_is_withdrawn(
 
 @needs_full_device
 @pytest.mark.usefixtures("platform")
-def test_unprinted_key_that_stays_registered_is_reported(
+def test_error_says_that_an_unprinted_key_is_still_registered(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: SqlStore, __: ApiKey) -> None:
@@ -128,7 +128,7 @@ def test_unprinted_key_that_stays_registered_is_reported(
     assert {each["apiKeyId"] for each in command("keys", "list")[1]} == {"key-1", "key-2"}
 
 
-def test_registering_key_with_a_malformed_row_needs_api_key_id(
+def test_reregistering_key_with_malformed_row_requires_its_id(
     platform: Platform, command: Command
 ) -> None:
     platform.database.run_transaction([Statement("UPDATE curae_caller SET document = '{}'")])
@@ -172,7 +172,7 @@ def test_new_keys_get_different_ids_that_are_uuids(command: Command) -> None:
     assert len(ids) == 2
 
 
-def test_registering_3_known_keys_again_prints_their_first_ids(command: Command) -> None:
+def test_registering_a_known_key_again_prints_its_existing_id(command: Command) -> None:
     register = ("keys", "register", *NAMED, "--stdin")
     for text in "abc":
         assert command(*register, "--api-key-id", f"id-{text}", given=text)[0] == 0

@@ -261,7 +261,7 @@ def test_simulate_with_a_bad_argument_exits_2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
-def test_progress_bar_on_a_terminal_yields_every_line(rich: str) -> None:
+def test_tracking_progress_on_a_terminal_yields_every_line(rich: str) -> None:
     shown = on_a_terminal(
         f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"

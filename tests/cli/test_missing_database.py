@@ -49,7 +49,7 @@ def test_only_database_create_creates_a_missing_sqlite_file(
     assert main(["keys", "list", "--database", url]) == 0
 
 
-def test_sqlite_file_that_cannot_be_opened_is_reported(
+def test_error_says_that_the_sqlite_file_cannot_be_opened(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path}/{'x' * 300}.db"

@@ -200,7 +200,7 @@ def test_facts_command_revokes_again_after_a_backup_is_restored(
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_ends_since_restores_revoked_at_in_any_order_of_events(
+def test_ends_since_option_restores_revoked_at_in_any_line_order(
     order: int, tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -239,7 +239,7 @@ def test_ends_since_restores_revoked_at_in_any_order_of_events(
         ({"type": "connection.require_action", "reason": "portal_login"}, "ACTION_REQUIRED"),
     ],
 )
-def test_ends_since_ends_a_connection_despite_a_lost_successor(
+def test_ends_since_option_ends_connection_with_lost_successor(
     end: dict[str, object], status: str, tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -265,7 +265,7 @@ def test_ends_since_ends_a_connection_despite_a_lost_successor(
         assert platform.status(ended) == status
 
 
-def test_ends_since_ignores_old_revocation_but_reports_bad_lines(
+def test_ends_since_option_skips_old_events_but_not_bad_lines(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()

@@ -60,7 +60,7 @@ def test_file_that_cannot_be_opened_exits_2_with_the_reason(
     assert capsys.readouterr().err.endswith(said)
 
 
-def test_file_that_cannot_be_read_exits_1_with_the_line_number(
+def test_read_failure_exits_1_and_names_the_unread_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "log.jsonl"

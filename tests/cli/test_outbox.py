@@ -96,7 +96,7 @@ def test_failed_write_does_not_remove_another_workers_line(
     assert path.read_text().endswith("another line\n")
 
 
-def test_outbox_once_exits_1_and_keeps_a_message_not_printed(
+def test_outbox_once_option_exits_1_and_keeps_unprinted_message(
     platform: Platform, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.connect()
@@ -124,7 +124,7 @@ def kill_all(platform: Platform) -> None:
     assert platform.database.run_transaction([Statement("UPDATE curae_outbox SET due_at = NULL")])
 
 
-def test_outbox_once_prints_every_due_message_and_deletes_it(
+def test_outbox_once_option_prints_and_deletes_every_due_message(
     platform: Platform, command: Command
 ) -> None:
     platform.connect()
@@ -140,7 +140,7 @@ def test_outbox_once_prints_every_due_message_and_deletes_it(
     assert command("outbox", "--once") == (0, [], "")
 
 
-def test_outbox_once_skips_only_the_subject_that_failed_to_print(
+def test_outbox_prints_other_subjects_after_one_fails_to_print(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for user in ("ann", "bob"):
@@ -164,7 +164,7 @@ def test_outbox_once_skips_only_the_subject_that_failed_to_print(
     assert first not in others
 
 
-def test_outbox_once_exits_1_and_keeps_a_malformed_message(
+def test_outbox_once_option_exits_1_and_keeps_malformed_message(
     platform: Platform, command: Command
 ) -> None:
     platform.connect("ann")
@@ -180,7 +180,7 @@ def test_outbox_once_exits_1_and_keeps_a_malformed_message(
     assert len(printed) == int(str(before)) - len(left)
 
 
-def test_outbox_dead_lists_every_dead_message_with_its_number(
+def test_outbox_dead_option_lists_each_dead_message_and_number(
     platform: Platform, command: Command
 ) -> None:
     platform.connect()
@@ -195,7 +195,7 @@ def test_outbox_dead_lists_every_dead_message_with_its_number(
     assert platform.database.rows(COUNT) == [(count,)]
 
 
-def test_outbox_dead_lists_more_messages_than_one_page_has(
+def test_outbox_dead_option_lists_more_messages_than_one_page(
     platform: Platform, command: Command
 ) -> None:
     for user in ("ann", "bob", "cy"):
@@ -214,7 +214,7 @@ def test_outbox_dead_lists_more_messages_than_one_page_has(
     assert len(numbers) > DEFAULT_DEAD_LIMIT
 
 
-def test_outbox_dead_lists_an_unreadable_message_with_its_error(
+def test_outbox_dead_option_lists_unreadable_message_with_error(
     platform: Platform, command: Command
 ) -> None:
     platform.connect()
@@ -228,7 +228,9 @@ def test_outbox_dead_lists_an_unreadable_message_with_its_error(
     assert first["error"] == str(dead.error)
 
 
-def test_outbox_revive_makes_one_dead_message_due(platform: Platform, command: Command) -> None:
+def test_outbox_revive_option_makes_one_dead_message_due(
+    platform: Platform, command: Command
+) -> None:
     platform.connect()
     kill_all(platform)
     assert command("outbox", "--once") == (0, [], "")
@@ -237,7 +239,9 @@ def test_outbox_revive_makes_one_dead_message_due(platform: Platform, command: C
     assert (status, [each["number"] for each in printed]) == (0, [2])
 
 
-def test_outbox_discard_deletes_one_dead_message(platform: Platform, command: Command) -> None:
+def test_outbox_discard_option_deletes_one_dead_message(
+    platform: Platform, command: Command
+) -> None:
     platform.connect()
     kill_all(platform)
     _, dead, _ = command("outbox", "--dead")

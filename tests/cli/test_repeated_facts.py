@@ -70,7 +70,7 @@ def test_only_a_tombstone_without_happened_at_revokes_again(
     assert platform.status(later) == status
 
 
-def test_expire_fact_ignored_while_pending_is_done_once_active(
+def test_expire_fact_ignored_while_pending_is_done_when_active(
     platform: Platform, command: Command
 ) -> None:
     pending = platform.connect(authorized=False)

@@ -79,7 +79,7 @@ def test_simulate_prints_each_seed_and_the_totals(capsys: pytest.CaptureFixture[
     assert err == ""
 
 
-def test_simulate_runs_one_seed_of_a_day_and_two_apps_by_default(
+def test_simulate_defaults_to_one_seed_and_48_client_hours(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["simulate", "--seed", "7"]) == 0
@@ -88,7 +88,7 @@ def test_simulate_runs_one_seed_of_a_day_and_two_apps_by_default(
     assert lines[-1] == "every law held: 48 client-hours, 24,000 requests\n"
 
 
-def test_simulate_with_cells_lists_table_cells_never_reached(
+def test_simulate_cells_option_lists_table_cells_never_reached(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["simulate", "--seed", "7", "--hours", "1", "--cells"]) == 0

@@ -82,7 +82,9 @@ def test_closed_pipe_keeps_the_exit_status_of_an_error(tmp_path: Path) -> None:
         assert exit_status("tables", "nothing") == 2
 
 
-def test_facts_with_a_closed_pipe_records_every_fact(platform: Platform, command: Command) -> None:
+def test_facts_command_with_a_closed_pipe_records_every_fact(
+    platform: Platform, command: Command
+) -> None:
     made = [platform.connect(f"u{n}") for n in range(3)]
     with closed_pipe():
         assert command("facts", "-", given=revocations(*made)) == (0, [], "")
@@ -100,7 +102,7 @@ def test_outbox_with_a_closed_pipe_exits_0_and_keeps_messages(
     assert platform.database.rows(count) == before
 
 
-def test_facts_names_the_line_at_which_it_stopped(
+def test_facts_command_names_the_line_at_which_it_stopped(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = platform.connect("u2")
@@ -133,7 +135,7 @@ def test_full_disk_exits_1_and_says_why(
 
 
 @needs_full_device
-def test_outbox_once_to_a_full_device_exits_1_with_one_error(
+def test_outbox_command_on_a_full_disk_exits_1_with_one_error(
     platform: Platform, command: Command
 ) -> None:
     platform.connect()
@@ -146,7 +148,9 @@ def test_outbox_once_to_a_full_device_exits_1_with_one_error(
 
 
 @needs_full_device
-def test_facts_on_a_full_disk_records_all_and_exits_1(platform: Platform, command: Command) -> None:
+def test_facts_command_on_a_full_disk_records_all_and_exits_1(
+    platform: Platform, command: Command
+) -> None:
     made = [platform.connect(f"u{n}") for n in range(3)]
     with full_disk():
         status, _, error = command("facts", "-", given=revocations(*made))
@@ -156,7 +160,7 @@ def test_facts_on_a_full_disk_records_all_and_exits_1(platform: Platform, comman
 
 
 @needs_full_device
-def test_facts_on_a_full_disk_reports_an_unprinted_error_line(
+def test_facts_command_on_full_disk_reports_unprinted_error_line(
     platform: Platform, command: Command
 ) -> None:
     assert platform.connect()
@@ -258,7 +262,7 @@ def failing_stdin(text: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(FailingInput(text.encode()), encoding="utf-8")
 
 
-def test_facts_names_the_line_that_cannot_be_read(
+def test_facts_command_names_the_line_that_it_cannot_read(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = platform.connect()
@@ -270,7 +274,7 @@ def test_facts_names_the_line_that_cannot_be_read(
     assert platform.status(made) == "REVOKED"
 
 
-def test_replay_names_the_line_that_cannot_be_read(
+def test_replay_command_names_the_line_that_it_cannot_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", failing_stdin("\n\n"))
@@ -280,7 +284,7 @@ def test_replay_names_the_line_that_cannot_be_read(
     assert len(printed.out.splitlines()) == 2
 
 
-def test_key_that_cannot_be_read_exits_2_with_the_reason(
+def test_keys_withdraw_exits_2_if_standard_input_is_unreadable(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", failing_stdin(""))
@@ -300,7 +304,7 @@ def test_openapi_write_to_a_folder_exits_2(
     assert error.endswith(f"error: cannot write {tmp_path}: Is a directory\n")
 
 
-def test_openapi_check_of_a_file_that_is_not_utf_8_is_stale(
+def test_openapi_check_calls_a_file_that_is_not_utf_8_stale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "openapi.json"

@@ -277,7 +277,7 @@ def test_answer_whose_text_alone_changed_is_reported_as_reworded() -> None:
     ]
 
 
-def test_added_removed_and_moved_axis_values_are_found() -> None:
+def test_diff_finds_added_removed_and_moved_axis_values() -> None:
     dark = Lamp((Light.DARK, ANY), Stay(), "[O] It is broken.")
     three = Axis("light", (Light.GREEN, Light.DARK, Light.RED))
     new = release(GO, STOP, dark, light=three)
@@ -311,7 +311,7 @@ def test_diff_reports_an_added_or_removed_axis_and_its_cells() -> None:
     ]
 
 
-def test_new_axis_lists_only_cells_whose_answer_changed() -> None:
+def test_diff_of_a_new_axis_lists_only_cells_that_changed() -> None:
     old = Table[Light, Turn | Stay](
         "lamp", "What a press does.", TWO, attrs.evolve(GO, key=Light.RED),
         attrs.evolve(STOP, key=Light.GREEN),
@@ -333,7 +333,7 @@ def test_new_axis_lists_only_cells_whose_answer_changed() -> None:
     ]
 
 
-def test_replaced_axis_reports_old_cells_gone_and_new_cells_new() -> None:
+def test_diff_of_a_replaced_axis_lists_its_old_and_new_cells() -> None:
     row = Lamp(ANY, Stay(), "[O] So.", "all")
     light, press = (
         parse_release(to_document([Table[str, Turn | Stay]("lamp", "Law.", axis, row)]))
@@ -353,7 +353,7 @@ def test_added_or_removed_table_is_one_finding() -> None:
     assert said(OLD, none) == [Finding("table lamp", "is gone", ("4 cells, 2 rules",))]
 
 
-def test_diff_reports_new_description_or_state_axis_of_a_table() -> None:
+def test_diff_reports_a_changed_description_and_state_axis() -> None:
     table = Table[tuple[Light, Press], Turn | Stay](
         "lamp", "What it does.", (TWO, PRESS), GO, STOP, state="light"
     )

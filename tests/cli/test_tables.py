@@ -44,7 +44,7 @@ def test_tables_command_prints_json_and_mermaid(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_tables_replace_an_arrow_that_the_encoding_lacks(
+def test_tables_print_arrow_as_question_mark_if_not_encodable(
     encoding: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed: list[str] = []

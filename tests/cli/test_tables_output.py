@@ -41,7 +41,7 @@ ARROWS = "\n".join([to_mermaid(table) for table in TABLES.values() if table.stat
         ),
     ],
 )
-def test_tables_are_printed_in_the_format_that_was_asked(
+def test_tables_command_prints_the_requested_format(
     arguments: list[str], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tables", *arguments]) == 0

@@ -25,7 +25,7 @@ from docs.words import ROOT, count_words, hand_written_pages, main
         ("", 0),
     ],
 )
-def test_word_count_skips_code_generated_blocks_and_markup(text: str, words: int) -> None:
+def test_word_count_skips_markup_and_code_or_generated_blocks(text: str, words: int) -> None:
     assert count_words(text) == words
 
 

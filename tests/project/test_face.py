@@ -22,7 +22,7 @@ from curae_lifecycle import _HOMES
 SOURCE = ast.parse(Path(curae_lifecycle.__file__).read_text(encoding="utf-8"))
 
 
-def test_package_all_list_equals_its_lazily_loaded_names() -> None:
+def test_dunder_all_lists_exactly_the_lazily_loaded_names() -> None:
     (told,) = [
         ast.literal_eval(node.value)
         for node in ast.walk(SOURCE)

@@ -88,6 +88,6 @@ OTHER = "def swap(*a): ...\nclass Other:\n    def move(self, *a): ...\n"
         ("class Own:\n    def f(self): self.g(1, 2, 3, 4)\n    def g(self, a, b, c, d): ...", "g"),
     ],
 )
-def test_four_argument_call_is_found_beside_a_variadic_namesake(call: str, called: str) -> None:
+def test_four_argument_call_is_found_if_a_namesake_is_variadic(call: str, called: str) -> None:
     sources = {"tests/one.py": HERE, "tests/two.py": OTHER + "def g(*a): ...", "tests/c.py": call}
     assert [each.called for each in long_calls(sources)] == [called]

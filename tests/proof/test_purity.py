@@ -221,7 +221,7 @@ def calls(step: str, argument: int | None) -> bool:
 
 
 @pytest.mark.parametrize("name", PURE + REPLAY + STORES)
-def test_pure_packages_name_no_clock_randomness_or_process(name: str) -> None:
+def test_module_mentions_a_clock_or_randomness_only_if_listed(name: str) -> None:
     spec = find_spec(name)
     assert spec is not None
     assert isinstance(spec.loader, InspectLoader)

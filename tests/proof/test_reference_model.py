@@ -188,7 +188,7 @@ def test_handoff_fact_dated_before_its_session_is_accepted() -> None:
     assert log.fact("handoff.complete", **fact, happenedAt=format_time(START - MINUTE)) == "done"
 
 
-def test_chain_revocation_is_dated_no_earlier_than_each_creation() -> None:
+def test_chain_revocation_never_predates_a_connections_creation() -> None:
     log = Log()
     first = log.create()
     log.now += 31 * MINUTE
@@ -206,7 +206,7 @@ def test_require_action_on_a_pending_connection_is_ignored() -> None:
     assert log.fact("connection.require_action", **fact) == "ignored"
 
 
-def test_superseded_reconnect_problem_names_successor_and_head() -> None:
+def test_refused_reconnect_names_the_successor_and_chain_head() -> None:
     log = Log()
     chain = [log.create()]
     for _ in range(3):

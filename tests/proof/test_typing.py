@@ -31,7 +31,7 @@ def test_sample_program_has_exactly_the_type_errors_it_marks(program: Path) -> N
     assert found()[program.name] == marked(program)
 
 
-def test_only_incorrect_sample_programs_mark_type_errors() -> None:
+def test_only_programs_listed_as_wrong_have_marked_type_errors() -> None:
     assert {program.name for program in PROGRAMS if marked(program)} == WRONG
 
 

@@ -52,7 +52,7 @@ def test_unbroken_sample_log_lines_have_no_error() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
-def test_authorization_expiring_at_its_own_time_gets_an_error(
+def test_authorization_that_expires_when_it_begins_gets_an_error(
     lines: list[bytes],
 ) -> None:
     for connection in ["{c1.connection.id}", UNKNOWN]:
@@ -381,7 +381,7 @@ def test_each_kind_of_broken_log_line_gets_its_own_error_text(line: bytes, error
     assert answers(*STORY, line)[-1] == {"line": len(STORY) + 1, "error": error}
 
 
-def test_error_of_a_custom_fact_names_its_camel_case_member() -> None:
+def test_error_of_a_custom_fact_names_its_member_in_camel_case() -> None:
     class Checked(Authorized):
         def check(self, now: datetime) -> None:
             raise ArgumentError("page_url", "a text of the platform", f"a text at {now.minute}")

@@ -175,7 +175,7 @@ def test_api_key_of_another_environment_gets_403(
         (["appUserId"], 400),
     ],
 )
-def test_only_object_or_its_json_text_is_valid_request_line_body(body: Json, status: int) -> None:
+def test_body_of_a_request_line_must_be_an_object_or_its_json(body: Json, status: int) -> None:
     assert last(sent(1, method="POST", path="connections", body=body))["status"] == status
 
 

@@ -132,7 +132,7 @@ def test_references_inserting_over_65536_chars_give_an_error() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False])
-def test_log_line_repeating_a_long_reference_gets_an_error(*, together: bool) -> None:
+def test_references_expanding_to_a_gigabyte_give_an_error(*, together: bool) -> None:
     def page(url: str) -> Json:
         return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
 
@@ -235,7 +235,7 @@ def test_recorded_id_already_in_use_is_replaced_by_a_new_one(first: str, second:
     assert member(two, f"{second}.id") != uuid(77)
 
 
-def test_numbered_ids_taken_from_recordings_are_not_minted_again() -> None:
+def test_replay_never_mints_an_id_that_a_recording_already_used() -> None:
     adopted = [initiated(number, response=recorded(number)) for number in range(1, 10)]
     made = [created(number) for number in range(10, 20)]
     found = answers(K1, *adopted, *made)[1:]

@@ -131,7 +131,7 @@ def test_divergence_document_has_recorded_and_decided_value() -> None:
     }
 
 
-def test_recorded_201_with_code_null_still_compares_its_body() -> None:
+def test_recorded_answer_with_a_null_code_has_its_body_compared() -> None:
     right = answered(created(1)) | {"code": None}
     assert checked(created(1, response=right)) == []
     wrong = changed(right, "body.connection.appUserId", "user-2")
@@ -331,7 +331,7 @@ def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     assert compared((1, 2), (2, 1)) == [[], []]
 
 
-def test_recorded_ids_that_are_equal_only_in_upper_case_differ() -> None:
+def test_recorded_ids_that_only_upper_case_makes_equal_differ() -> None:
     comparison = Comparison()
     for theirs, ours in (("s", uuid(7)), ("\u017f", uuid(8))):
         response: dict[str, Json] = {"body": {"id": theirs}}

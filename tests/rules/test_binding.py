@@ -141,9 +141,7 @@ def test_tombstone_is_recorded_unless_its_happened_at_repeats(
 
 
 @pytest.mark.parametrize(("last", "era"), [(NOW, NOW + TICK), (NOW + TICK, NOW + 2 * TICK)])
-def test_tombstone_sets_field_era_later_than_the_previous_one(
-    last: datetime, era: datetime
-) -> None:
+def test_era_of_a_tombstone_is_later_than_the_previous_era(last: datetime, era: datetime) -> None:
     held = binding_in("ACTIVE")
     assert held is not None
     bound = attrs.evolve(held, era=last)

@@ -187,7 +187,7 @@ def test_reconnect_and_revoke_chain_raise_for_times_not_in_utc(wrong: datetime) 
 @pytest.mark.parametrize(
     "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
 )
-def test_reissued_hosted_page_gives_successor_its_own_deadline(lifetime: timedelta) -> None:
+def test_successors_deadline_becomes_that_of_the_reissued_page(lifetime: timedelta) -> None:
     # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
@@ -296,7 +296,7 @@ def test_reissue_succeeds_with_predecessor_updated_in_the_future() -> None:
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissue_is_equal_before_and_after_predecessor_ends(to: str) -> None:
+def test_reissue_is_the_same_if_the_predecessor_ended_meanwhile(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -433,7 +433,7 @@ MINUTES = st.integers(0, 12).map(at)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES)
-def test_revoke_chain_raises_only_if_its_first_connection_would(
+def test_chain_can_be_revoked_if_its_first_connection_can(
     first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
 ) -> None:
     # The first connection may have seen a later instant than the others, and later than `now`.

@@ -126,7 +126,7 @@ def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
 @given(
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
-def test_rate_limit_log_of_changed_limit_counts_all_admissions(
+def test_rate_limit_log_counts_old_admissions_if_limit_changes(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(sorted(history, key=lambda turn: turn[1]))
@@ -138,7 +138,7 @@ def test_rate_limit_log_of_changed_limit_counts_all_admissions(
         lambda limit: turns(logs(st.just(limit), st.sampled_from([1, 2, 3, DECADE, 7 * DECADE])))
     )
 )
-def test_rate_limit_log_of_changed_window_counts_all_admissions(
+def test_rate_limit_log_counts_old_admissions_if_window_changes(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(history)
@@ -198,7 +198,7 @@ def test_lowered_limit_applies_at_once_and_keeps_all_instants() -> None:
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
 
 
-def test_full_rate_limit_log_drops_only_its_excess_instants() -> None:
+def test_rate_limit_log_drops_only_instants_over_its_limit() -> None:
     rule = ExactLog("log", 3, 60)
     later = START + SECOND * 60
     after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)

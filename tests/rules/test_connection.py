@@ -70,7 +70,7 @@ def test_next_deadline_of_each_status_matches_the_table(
         assert rules.next_deadline(both, era=era) == instants[waits_for]
 
 
-def test_connection_after_tombstone_is_revoked_if_user_is_erased() -> None:
+def test_connection_is_revoked_after_an_erasure_drops_the_era() -> None:
     # Only a coordinate that was erased forgets its era.
     made = pending()
     made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
@@ -151,7 +151,7 @@ def test_now_before_updated_at_is_clamped_to_updated_at() -> None:
     assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
 
 
-def test_datetime_subclass_as_now_is_unchanged_and_text_raises() -> None:
+def test_clamped_now_may_be_a_datetime_subclass_but_not_text() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     assert now == NOW
     assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now

@@ -43,7 +43,7 @@ def test_str_of_a_table_outcome_is_its_text_in_the_tables(words: str, verdict: o
     assert [other for other in VERDICTS.values() if other == verdict] == [verdict]
 
 
-def test_move_to_outcome_is_unequal_to_value_of_the_same_status() -> None:
+def test_outcomes_moveto_and_value_of_one_status_are_unequal() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
 
 

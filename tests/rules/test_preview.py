@@ -296,7 +296,7 @@ def test_expiry_notice_due_before_authorization_is_omitted() -> None:
 
 
 @pytest.mark.parametrize("years", [40, 400])
-def test_expiry_notice_centuries_ahead_is_due_to_the_microsecond(years: int) -> None:
+def test_notice_of_an_expiry_decades_ahead_has_exact_due_time(years: int) -> None:
     end = END.replace(year=END.year + years)
     for lead in (30 * DAY, 3650 * DAY):
         assert find_due_notices(ending(end=end), end - lead - TICK, (lead,), era=None) == ()
@@ -305,7 +305,7 @@ def test_expiry_notice_centuries_ahead_is_due_to_the_microsecond(years: int) -> 
         )
 
 
-def test_due_notices_allow_empty_and_one_second_lead_times() -> None:
+def test_one_second_expiry_notice_is_due_a_second_before_expiry() -> None:
     assert find_due_notices(ending(), END - TICK, (), era=None) == ()
     assert find_due_notices(ending(), END - SECOND, (SECOND,), era=None) == (notice(SECOND),)
     assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,), era=None) == ()

@@ -62,7 +62,7 @@ def test_catalogue_lists_exactly_the_specified_problem_codes() -> None:
 
 
 @each_code
-def test_kind_details_and_origin_of_each_code_match_the_table(code: ProblemCode) -> None:
+def test_each_problem_code_has_the_kind_and_details_of_the_table(code: ProblemCode) -> None:
     found = Problem(code).problem_type
     assert (found.kind, found.retryable, [*found.details]) == problem_type(code)
     origin = "P" if code in FROM_THE_PLATFORM else "O"

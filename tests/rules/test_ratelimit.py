@@ -268,7 +268,7 @@ def test_admit_without_limits_admits_any_cost() -> None:
 
 
 @given(policies, calls, instants)
-def test_admit_one_decides_like_admit_with_a_single_limit(
+def test_function_admit_one_equals_admit_with_a_single_limit(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)

@@ -73,7 +73,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         )
 
 
-def test_signup_session_of_a_tombstoned_account_has_no_user() -> None:
+def test_path_b_forced_on_a_tombstoned_account_has_no_user() -> None:
     cell = (AccountState.TOMBSTONED, rules.PREFERRED)
     with outcome_of("entry-path", cell, rules.PATH_B):
         minted = mint("TOMBSTONED", prefer_signup=True)
@@ -92,7 +92,7 @@ def test_signup_session_of_a_tombstoned_account_has_no_user() -> None:
         ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
     ],
 )
-def test_initiate_returns_its_entry_path_and_provisioning_rules(
+def test_initiate_returns_the_rules_that_decided_it(
     *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
     answer = mint(account, prefer_signup=prefer)

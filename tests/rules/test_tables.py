@@ -230,7 +230,7 @@ def test_mermaid_arrow_of_a_one_axis_table_has_no_label() -> None:
     assert "    ACTIVE --> EXPIRED\n" in to_mermaid(EXPIRY_RECORD)
 
 
-def test_table_whose_state_names_none_of_its_axes_raises() -> None:
+def test_state_argument_that_is_no_axis_of_the_table_raises() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
 
@@ -267,7 +267,7 @@ def test_mermaid_has_one_labelled_arrow_per_move() -> None:
     assert to_mermaid(build(GO, STOP, STAY, state="light")) == MERMAID
 
 
-def test_mermaid_of_a_table_without_state_raises_value_error() -> None:
+def test_mermaid_of_a_table_that_moves_no_state_raises() -> None:
     with pytest.raises(ValueError, match="table light moves no state"):
         to_mermaid(build(GO, STOP, STAY))
 
@@ -387,7 +387,7 @@ def test_table_error_names_the_table_and_cells() -> None:
         ((Light.GREEN, "blue"), ("red",)),
     ],
 )
-def test_mapping_lacking_enum_keys_raises_naming_each_key(
+def test_check_keys_raises_table_error_naming_each_missing_key(
     entries: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
     check_keys("lamps", (*entries, *missing), Light)

@@ -122,7 +122,7 @@ def test_authorize_of_a_connection_with_a_successor_is_refused(
 
 
 @pytest.mark.parametrize(("cell", "ending"), tables.ENDING.items())
-def test_revoke_effect_of_each_status_matches_the_ending_table(
+def test_effect_of_a_revoke_in_each_status_matches_ending_table(
     cell: tuple[str], ending: str
 ) -> None:
     (status,) = cell
@@ -170,7 +170,7 @@ def test_late_authorization_is_decided_as_of_happened_at() -> None:
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
-def test_late_require_action_or_expire_uses_its_happened_at() -> None:
+def test_late_require_action_or_expire_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
     in_time = require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
@@ -276,7 +276,7 @@ def test_revoking_with_now_before_updated_at_keeps_updated_at(at_now: str, actor
             )
 
 
-def test_expires_at_keeps_a_datetime_subclass_and_raises_on_text() -> None:
+def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
     answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -330,7 +330,7 @@ def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: st
 
 
 @pytest.mark.parametrize("years", [30, 400])
-def test_authorization_for_400_years_ends_to_the_microsecond(years: int) -> None:
+def test_long_authorization_expires_exactly_at_its_expires_at(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
     answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -491,7 +491,7 @@ def test_triggers_see_connection_ended_by_tombstone_as_revoked(at_now: str) -> N
             assert answer == Ignored(connection, (f"connection.{trigger}.revoked",))
 
 
-def test_authorize_refusal_sees_tombstoned_successor_as_ended() -> None:
+def test_authorize_treats_tombstoned_successor_as_not_pending() -> None:
     waiting = specimens.successor_of(pending(), pending(number=2))
     for era, rule in ((None, "successor-pending"), (ERA, "successor-other")):
         answer = triggers.authorize(pending(), NOW, era=era, successor=waiting)

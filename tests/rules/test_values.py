@@ -193,7 +193,7 @@ def test_data_packages_are_sorted_without_duplicates(
         assert parse_data_packages(given_as) == expected
 
 
-def test_over_64_data_packages_or_64_characters_in_one_raise() -> None:
+def test_65_data_packages_or_one_of_65_characters_raise() -> None:
     most = [f"p{number:063}" for number in range(64)]
     assert len(parse_data_packages(most + most)) == 64
     with pytest.raises(ArgumentError, match="dataPackages"):
@@ -310,7 +310,7 @@ def test_ceil_seconds_rounds_up_and_is_at_least_one(span: int, seconds: int) -> 
 
 
 @given(st.integers(min_value=1))
-def test_ceil_seconds_is_the_least_sufficient_wait(span: int) -> None:
+def test_ceil_seconds_is_the_fewest_seconds_not_below_the_span(span: int) -> None:
     seconds = ceil_seconds(span)
     assert seconds * 1_000_000 >= span
     assert seconds == 1 or (seconds - 1) * 1_000_000 < span

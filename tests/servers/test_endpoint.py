@@ -161,7 +161,7 @@ def test_failing_store_gives_retryable_500_after_20_attempts(
     assert log.lines[-2]["message"] == "gave up after attempt 20: it failed before"
 
 
-def test_failing_store_gives_500_after_attempts_of_retry_policy(kind: str) -> None:
+def test_failing_store_gives_500_after_the_configured_attempts(kind: str) -> None:
     store = faulty(callers=[BEFORE] * 100)
     with logged() as log:
         patience = RetryPolicy(attempts=2, seconds=60)
@@ -257,7 +257,7 @@ def test_hosted_page_request_is_answered_without_the_store(kind: str) -> None:
     assert (line["operation"], line["status"], line["rules"]) == ("page", 200, [])
 
 
-def test_request_goes_to_the_api_if_hosted_pages_returns_none(kind: str) -> None:
+def test_request_goes_to_the_api_if_page_handler_returns_none(kind: str) -> None:
     assert Asking(kind=kind, store=faulty(), pages=lambda _: None)(CREATE).status == 201
 
 
@@ -411,7 +411,7 @@ class Counted:
 METRICS = Request("GET", "/metrics")
 
 
-def test_metrics_path_without_counters_is_an_api_path_with_401(kind: str) -> None:
+def test_metrics_path_gets_401_if_no_counters_are_configured(kind: str) -> None:
     assert Asking(kind=kind, store=faulty())(METRICS).status == 401
 
 

@@ -82,7 +82,7 @@ def test_numeric_retry_after_of_a_hosted_page_is_logged(
     assert [line["retryAfter"] for line in log.lines] == [seconds]
 
 
-def test_interrupted_request_is_logged_with_all_fields(
+def test_request_ended_by_keyboard_interrupt_logs_every_member(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupted(_: Request) -> Response | None:

@@ -178,7 +178,7 @@ def test_queued_request_that_is_then_served_causes_no_loop_error() -> None:
     assert errors == []
 
 
-def test_queued_app_gets_disconnect_after_a_cancelled_receive() -> None:
+def test_app_can_receive_disconnect_after_cancelling_a_receive() -> None:
     async def scenario() -> None:
         entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
 
@@ -248,7 +248,7 @@ def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
         (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
     ],
 )
-def test_body_queue_and_discard_waits_have_separate_timeouts(
+def test_receiving_queueing_and_discarding_have_own_timeouts(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
 ) -> None:
     client = Client([part(sent, more=bool(sent)), GONE])

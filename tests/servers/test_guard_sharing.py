@@ -138,7 +138,7 @@ def test_health_checks_and_metrics_get_at_most_quarter_of_slots(
     ("size", "max_per_key", "most"),
     [(5, 1, 1), (5, 2, 2), (1, None, 1), (2, None, 1), (3, None, 2), (4, None, 3), (7, None, 5)],
 )
-def test_guard_admits_up_to_max_per_key_requests_of_one_api_key(
+def test_guard_limits_concurrent_requests_of_one_api_key(
     size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:

@@ -33,7 +33,7 @@ def recording(error: Exception | None = None) -> Recording:
     return store
 
 
-def test_readiness_check_loads_an_unknown_caller_and_bucket() -> None:
+def test_readiness_check_loads_only_a_caller_and_a_bucket() -> None:
     store = recording()
     assert run_async(is_ready(Awaited(store)))
     ((needs, key_digest),) = store.loads_asked

@@ -43,7 +43,9 @@ class Started:
         Started.loader = target_loader
 
 
-def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function_run_passes_its_limits_to_the_granian_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(running, "Granian", Started)
     monkeypatch.setattr("gc.freeze", lambda: None)
     running.run(TARGET, host="127.0.0.1", port=1, workers=3)
@@ -162,7 +164,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_run_hides_the_text_of_an_apps_exception(tmp_path: Path) -> None:
+def test_server_output_hides_the_text_of_an_apps_exception(tmp_path: Path) -> None:
     program, port = tmp_path / "failing.py", free_port()
     program.write_text(FAILING)
     process = subprocess.Popen(
@@ -280,7 +282,7 @@ def wait_for_workers(server: Launched, known: set[int]) -> set[int]:
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 
 
-def test_servers_docs_page_program_builds_a_guarded_app() -> None:
+def test_program_on_the_servers_page_wraps_its_app_in_a_guard() -> None:
     block = PAGE.split("```python\n")[1].split("```")[0]
     namespace: dict[str, object] = {"app": plain, "__name__": "my_module"}
     exec(block, namespace)  # noqa: S102 - the page's own code
@@ -300,7 +302,7 @@ def test_servers_docs_page_program_builds_a_guarded_app() -> None:
         ("shutdown", running.DRAIN_SECONDS),
     ],
 )
-def test_servers_docs_page_states_each_limit_of_run(what: str, bound: float) -> None:
+def test_servers_docs_page_states_each_limit_of_the_server(what: str, bound: float) -> None:
     (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| {what}")]
     assert re.search(rf"\b{bound:,.0f}\b", row.split("|")[2]), row
 

@@ -103,7 +103,7 @@ def test_waiter_at_its_key_limit_is_overtaken_by_later_waiters(
     run(scenario())
 
 
-def test_freed_slot_admits_waiters_of_its_key_and_connection_id() -> None:
+def test_freeing_a_slot_frees_both_its_api_key_and_connection_id() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))
@@ -199,7 +199,7 @@ async def pass_through(slots: Slots, *requests: Names) -> None:
         ([(A, ROW)] * ALONE_AFTER + [(A,)], (ROW,), 2),
     ],
 )
-def test_api_key_alone_in_last_100_requests_gets_max_alone_slots(
+def test_only_a_key_or_id_alone_in_100_requests_gets_more_slots(
     before: list[Names], asked: Names, most: int
 ) -> None:
     async def scenario() -> None:

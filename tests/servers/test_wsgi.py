@@ -166,7 +166,7 @@ def test_asgi_message_without_body_gives_wsgi_an_empty_body() -> None:
     assert app.bodies == [b""]
 
 
-def test_wsgi_app_runs_in_as_many_named_threads_as_allowed() -> None:
+def test_wsgi_app_runs_in_at_most_the_given_number_of_threads() -> None:
     leave, others = Event(), set(threads())
 
     def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:

@@ -99,7 +99,7 @@ def test_binding_event_id_is_a_digest_that_differs_by_app_user(one: str, other: 
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_event_has_its_subjects_coordinate_and_id_if_any(subject: Subject) -> None:
+def test_event_carries_its_subjects_coordinate_and_optional_id(subject: Subject) -> None:
     event = Event(EventKind.CONNECTION_CREATED, subject, START)
     if isinstance(subject, LimitedAccountAppBinding):
         assert (event.subject_id, event.coordinate) == (None, subject.coordinate)
@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revocation_without_one_answer_per_connection_raises() -> None:
+def test_unequal_counts_of_revoked_connections_and_answers_raise() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,), has_head=True).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
@@ -141,7 +141,7 @@ def test_revocation_without_one_answer_per_connection_raises() -> None:
 # --- Live successors --------------------------------------------------------------------------
 
 
-def test_live_head_changes_are_empty_unless_chain_head_is_live() -> None:
+def test_chain_head_is_written_and_reported_only_if_it_is_live() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)

@@ -190,7 +190,7 @@ def test_request_fingerprint_changes_with_each_field_of_a_call(other: Everything
     assert fingerprint(EVERYTHING) != fingerprint(other)
 
 
-def test_request_fingerprint_uses_the_text_of_each_field() -> None:
+def test_fingerprint_values_are_the_fields_converted_to_text() -> None:
     expected = [uuid(1), "\0=1", "false", "\0=2026-01-01T00:00:00Z", "\0"]
     assert EVERYTHING.fingerprint_values() == expected
 

@@ -22,7 +22,7 @@ def test_find_rule_returns_none_unless_the_name_is_exact() -> None:
     assert find_rule("recovery.expired.never") is None
 
 
-def test_unpickled_rule_equals_the_rule_with_its_table() -> None:
+def test_pickling_keeps_a_rule_and_its_table_unchanged() -> None:
     found = find_rule("recovery.expired.none")
     assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - the bytes are from this test
 
@@ -82,5 +82,5 @@ REASONS: dict[ProblemCode, tuple[Reason, ...]] = {
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_reasons_of_a_problem_code_come_from_its_rules(code: ProblemCode) -> None:
+def test_each_problem_code_has_exactly_the_expected_reasons(code: ProblemCode) -> None:
     assert reasons_of(code) == REASONS.get(code, ())

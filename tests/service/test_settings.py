@@ -27,7 +27,7 @@ BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
 @pytest.mark.parametrize("spelling", ["active", "Authorized", "", "REVOKED"])
-def test_active_spelling_not_active_or_authorized_raises(spelling: str) -> None:
+def test_active_spelling_setting_must_be_active_or_authorized(spelling: str) -> None:
     for good in ("ACTIVE", "AUTHORIZED"):
         assert Settings(active_spelling=good).active_spelling == good
     with pytest.raises(ArgumentError, match="ACTIVE, AUTHORIZED") as raised:
@@ -127,7 +127,7 @@ class Words(Operation):
         raise NotImplementedError  # the tests only make settings with it
 
 
-def test_operation_field_with_a_default_may_have_no_member() -> None:
+def test_operation_field_with_a_default_needs_no_request_member() -> None:
     assert Settings(operations=(Words,)).operations == (Words,)
 
 
@@ -140,7 +140,7 @@ def test_operation_with_members_out_of_field_order_raises() -> None:
         Settings(operations=(Swapped,))
 
 
-def test_operation_with_from_members_may_reorder_its_members() -> None:
+def test_operation_with_from_members_method_may_reorder_members() -> None:
     class Built(Words):
         rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
 

@@ -161,7 +161,7 @@ def test_snapshot_of_a_chain_with_gaps_or_out_of_order_raises(
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (THIRD,), (SECOND, THIRD)])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_chain_part_shorter_than_its_limit_may_not_have_a_gap(
+def test_gap_in_a_chain_part_raises_unless_the_part_is_full(
     following: tuple[Connection, ...], limit: int
 ) -> None:
     needs = Needs(chain=FIRST.id, chain_part=ChainPart(limit))

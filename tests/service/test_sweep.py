@@ -53,7 +53,7 @@ def test_tombstone_skips_revoked_and_later_made_connections() -> None:
     assert sweep_changes(GONE, (revoked, new), NOW) == NO_CHANGES
 
 
-def test_tombstone_batch_does_not_revoke_the_rest_of_a_chain() -> None:
+def test_tombstone_batch_revokes_only_its_own_connections() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -81,14 +81,14 @@ def test_revoked_at_by_tombstone_is_never_before_creation(
     assert (write.after.revoked_at, write.after.updated_at) == (revoked_at, NOW)
 
 
-def test_slow_clock_dates_tombstone_revocation_at_the_tombstone() -> None:
+def test_revocation_has_date_of_tombstone_if_now_is_before_it() -> None:
     seen = apply_trigger(pending(), "authorize for ever", at(20))
     (write,) = sweep_changes(GONE, (seen,), START - timedelta(days=1)).writes
     assert isinstance(write, ConnectionWrite)
     assert (write.after.revoked_at, write.after.updated_at) == (at(59), at(59))
 
 
-def test_finishing_a_tombstone_only_sets_swept_on_its_binding() -> None:
+def test_finished_sweep_only_marks_the_binding_as_swept() -> None:
     after = attrs.evolve(with_next_version(GONE), swept=True)
     assert swept_changes(GONE) == Changes((BindingWrite(GONE, after),))
     assert after.state is AccountState.TOMBSTONED

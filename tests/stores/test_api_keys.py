@@ -281,7 +281,7 @@ def test_keys_command_withdraws_an_api_key_by_its_text(ask: Command) -> None:
         ),
     ],
 )
-def test_keys_command_sees_a_key_changed_while_it_runs(
+def test_keys_command_does_not_undo_a_concurrent_key_change(
     act: str,
     changed: Caller,
     status: int,
@@ -413,7 +413,7 @@ def provision(database: SqlDatabase) -> None:
     assert serve(store, request, MINT).response.status == 201
 
 
-def test_outbox_command_once_prints_and_removes_each_message(
+def test_outbox_once_option_prints_and_removes_each_message(
     ask: Command, database: SqlDatabase
 ) -> None:
     provision(database)
@@ -453,7 +453,7 @@ def test_outbox_command_lists_and_revives_dead_messages(
     assert len(ask("outbox", "--dead")[1]) == 2
 
 
-def test_outbox_dead_lists_more_messages_than_one_query_returns(
+def test_outbox_command_lists_dead_messages_of_several_queries(
     ask: Command, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provision(database)

@@ -310,7 +310,7 @@ def test_revocation_dated_too_far_ahead_raises_changing_nothing(place: Place) ->
     assert place.all() == chain
 
 
-def test_happened_at_is_clamped_per_batch_if_the_clock_is_slow(place: Place) -> None:
+def test_revoked_at_may_differ_by_batch_if_server_clock_is_slow(place: Place) -> None:
     updated = (40, 0, 0, 0, 0, 20, 30, 35)
     chain = [
         attrs.evolve(each, updated_at=at(minutes))
@@ -410,6 +410,6 @@ class LoadsTheStart(MemoryStore):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [MemoryStore, LoadsTheStart])
-def test_conformance_kit_fails_store_loading_start_of_long_chain(kind: type[MemoryStore]) -> None:
+def test_kit_fails_a_store_that_loads_the_wrong_part_of_a_chain(kind: type[MemoryStore]) -> None:
     failed = {each.check for each in check_store(kind(), only=[OVER_A_LONG_CHAIN]).failed}
     assert failed == ({OVER_A_LONG_CHAIN} if kind is LoadsTheStart else set())

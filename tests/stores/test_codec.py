@@ -286,7 +286,7 @@ def test_bucket_document_with_part_out_of_range_is_malformed(part: int) -> None:
 
 
 @pytest.mark.parametrize("instant", [datetime.min.replace(tzinfo=UTC), LAST_INSTANT])
-def test_rate_limit_log_at_either_end_of_time_is_loaded(instant: datetime) -> None:
+def test_rate_limit_log_in_year_1_or_9999_loads_unchanged(instant: datetime) -> None:
     state = LogState.of((instant,))
     assert load(LogState, dump(state)) == state
 

@@ -42,7 +42,7 @@ def test_only_asyncio_to_thread_passes_its_deadline_to_a_thread() -> None:
 
 
 @pytest.mark.parametrize("how", [blocking_retrier, async_retrier])
-def test_store_attempt_deadline_is_retry_time_plus_grace(
+def test_store_attempt_may_outlast_retry_time_by_a_grace_period(
     monkeypatch: pytest.MonkeyPatch, how: type
 ) -> None:
     # The clock is fixed while the remaining time is read.

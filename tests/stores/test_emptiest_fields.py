@@ -220,7 +220,7 @@ def test_empty_or_lowest_stored_value_is_not_loaded_as_null(
     assert load(kind, at_path(kind, path, member)) != with_null
 
 
-def test_caller_without_scopes_loads_from_document_and_text() -> None:
+def test_caller_without_scopes_loads_from_document_and_json() -> None:
     caller = load(Caller, at_path(Caller, "scopes", []))
     assert caller.scopes == frozenset()
     assert parse_caller(format_caller(caller)) == caller

@@ -115,7 +115,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_reply_hosted_page_has_kind_user_but_no_user_id() -> None:
+def test_custom_reply_opens_a_user_page_without_a_user_id() -> None:
     page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
     assert page is not None
     assert page.kind is USER_PAGE
@@ -252,7 +252,7 @@ def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
     assert held(pages) == (0, 0, 0)
 
 
-def test_may_have_expired_is_true_only_after_the_first_expiry() -> None:
+def test_pages_may_have_expired_only_after_the_first_expiry() -> None:
     pages = HostedPageCollection()
     assert not pages.may_have_expired(at(60))
     pages.add(page("first"))

@@ -43,13 +43,13 @@ def test_object_codec_reads_the_document_that_it_wrote(
     assert codec().read(document) == Point(1, 2, note)
 
 
-def test_nullable_returns_a_changed_copy_of_the_codec() -> None:
+def test_making_a_codec_nullable_leaves_the_original_unchanged() -> None:
     text = FieldCodec(str)
     assert nullable(text) == FieldCodec(str, nullable=True)
     assert not text.nullable
 
 
-def test_object_codec_skips_listed_and_rejects_unknown_members() -> None:
+def test_object_codec_ignores_format_but_rejects_unknown_members() -> None:
     document: Document = {"x": 1, "y": "2", "format": 1}
     assert codec().read(document) == Point(1, 2)
     assert fault(lambda: codec().read({**document, "z": 3})) == (None, "INVALID")

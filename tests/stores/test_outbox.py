@@ -68,7 +68,7 @@ def test_every_effect_has_an_expected_outbox_message() -> None:
     assert {type(effect) for effect, _, _ in EFFECTS} == set(get_args(Effect))
 
 
-def test_event_message_has_the_status_spelling_of_the_settings() -> None:
+def test_event_message_spells_active_status_as_settings_say() -> None:
     active = apply_trigger(pending(), "authorize for ever", START)
     event = Event(EventKind.CONNECTION_AUTHORIZED, active, START)
     (message,) = messages(Changes(events=(event,)))

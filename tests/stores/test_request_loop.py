@@ -80,7 +80,7 @@ def ask(made: Faulty, asked: Request, stats: RetryStats | None = None) -> Answer
 
 
 @pytest.mark.parametrize("prepare", [conflicting, full, broken])
-def test_500_has_machine_clock_time_and_type_base_of_settings(
+def test_500_has_system_time_and_configured_problem_type_base(
     prepare: Callable[[], Faulty],
 ) -> None:
     answer = ask(prepare(), request("create"))
@@ -89,7 +89,7 @@ def test_500_has_machine_clock_time_and_type_base_of_settings(
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
 
 
-def test_401_without_api_key_has_machine_time_and_type_base() -> None:
+def test_401_has_system_time_and_configured_problem_type_base() -> None:
     answer = ask(faulty(), attrs.evolve(request("create"), headers=()))
     assert (answer.response.status, answer.decided_at) == (401, MACHINE_TIME)
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
@@ -186,7 +186,7 @@ def send(made: Noting, operation: str, key: str = "k-1", settings: Settings = SE
 
 
 @pytest.mark.parametrize("operation", ["create", "revoke", "initiate"])
-def test_rate_limit_write_goes_to_charge_and_the_rest_to_commit(operation: str) -> None:
+def test_bucket_write_is_charged_first_and_the_rest_committed(operation: str) -> None:
     made = Noting()
     answer = send(made, operation)
     assert answer.response.status in {200, 201}

@@ -291,7 +291,7 @@ def test_giving_up_names_the_last_failure_as_the_cause(
     assert caplog.messages[-1] == f"gave up after attempt 2: {reason}"
 
 
-def test_retrier_logs_20_equal_failures_and_each_other_failure(
+def test_retrier_logs_first_20_failures_then_only_changed_ones(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake_time(monkeypatch)

@@ -67,7 +67,7 @@ from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 @pytest.mark.slow
 @given(strategies.coordinates())
-def test_caller_survives_format_and_parse(coordinate: Coordinate) -> None:
+def test_parsing_a_formatted_caller_returns_an_equal_caller(coordinate: Coordinate) -> None:
     scopes = frozenset({"b", "a", coordinate.app_user_id})
     caller = attrs.evolve(
         CALLER, app_id=coordinate.app_id, environment=coordinate.environment, scopes=scopes
@@ -292,7 +292,7 @@ def test_sql_rows_parse_to_the_snapshot_that_memory_store_loads(
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("fact", FACTS, ids=repr)
-def test_sql_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order: int) -> None:
+def test_sql_rows_for_a_fact_parse_to_memory_stores_snapshot(fact: Fact, order: int) -> None:
     rows = Rows(*EVERY)
     asked, expected = fact.needs(), rows.store.load(fact.needs()).snapshot
     for found in (rows.found(asked, order), shuffled(rows.rows, order)):
@@ -315,7 +315,7 @@ def test_row_query_for_page_of_connections_has_start_and_limit() -> None:
     )
 
 
-def test_row_query_has_bounds_only_for_a_part_of_a_chain() -> None:
+def test_row_query_limits_a_chain_only_if_a_part_is_needed() -> None:
     first = THREE[0].id
     whole = RowQuery(keys=(("Connection", first),), chain=first)
     assert build_row_query(Needs(chain=first)) == whole

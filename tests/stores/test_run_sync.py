@@ -17,7 +17,7 @@ def test_run_sync_returns_the_result_of_a_coroutine() -> None:
     assert run_sync(returned("done")) == "done"
 
 
-def test_run_sync_closes_a_coroutine_that_suspends_and_raises() -> None:
+def test_run_sync_raises_and_closes_a_coroutine_that_suspends() -> None:
     closed: list[bool] = []
 
     async def suspends() -> None:

@@ -221,7 +221,9 @@ def prepared(operation: str, *commits: Fault | None) -> Faulty:
 @pytest.mark.parametrize("operation", KEYED)
 @pytest.mark.parametrize("fault", [BEFORE, AFTER, LATE])
 @pytest.mark.parametrize("times", [1, 3])
-def test_commit_of_unknown_outcome_executes_once(operation: str, fault: Fault, times: int) -> None:
+def test_request_executes_once_if_commit_outcome_is_unknown(
+    operation: str, fault: Fault, times: int
+) -> None:
     right = sent(prepared(operation), operation)
     delivered: list[Changes] = []
     made = prepared(operation, *[fault] * times)
@@ -251,7 +253,7 @@ def test_serve_gives_500_in_time_if_the_store_keeps_failing(call: str, time: Fak
     assert time.passed < curae.RetryPolicy().seconds
 
 
-def test_retry_after_uncertain_commit_replays_at_exhausted_limit() -> None:
+def test_tenth_initiate_with_uncertain_commit_gets_201_not_429() -> None:
     # The execution itself reaches the limit; its retry is a replay.
     made = faulty([None] * 9 + [AFTER])
     answers = [

@@ -89,7 +89,7 @@ def connections_in(database: Database) -> int:
 # --- Databases --------------------------------------------------------------------------------
 
 
-def test_sql_database_down_for_half_a_second_gives_201(
+def test_half_second_sql_database_outage_still_gives_201(
     sqlite_url: str, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(sqlite_url)
@@ -105,7 +105,7 @@ def test_sql_database_down_for_half_a_second_gives_201(
     engine.dispose()
 
 
-def test_sql_database_down_at_the_commit_executes_once(
+def test_request_executes_once_despite_sql_outage_at_the_commit(
     sqlite_url: str, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(sqlite_url)
@@ -124,7 +124,7 @@ def test_sql_database_down_at_the_commit_executes_once(
     engine.dispose()
 
 
-def test_async_sql_database_down_for_half_a_second_gives_201(
+def test_half_second_async_sql_outage_still_gives_201(
     sqlite_url: str, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(sqlite_url)
@@ -165,7 +165,7 @@ def sleep_in_fake_time(time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "asyncio", patched)
 
 
-def test_django_database_down_for_half_a_second_gives_201(
+def test_half_second_django_database_outage_still_gives_201(
     sqlite_url: str, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with django_database(sqlite_url) as alias:
@@ -193,7 +193,7 @@ def test_django_database_down_for_half_a_second_gives_201(
 @pytest.mark.parametrize(
     ("kind", "client_class"), [("waiting", redis.Redis), ("awaited", redis.asyncio.Redis)]
 )
-def test_redis_down_for_half_a_second_gives_201_and_one_charge(
+def test_half_second_redis_outage_still_gives_201_and_one_charge(
     kind: str,
     client_class: type[Redis],
     redis_url: str,
@@ -259,7 +259,7 @@ def test_failed_async_external_call_gives_500_and_no_second_call(time: FakeTime)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_readiness_check_loads_once_and_is_503_until_store_is_up(kind: str, time: FakeTime) -> None:
+def test_readiness_check_gives_503_without_retry_if_store_fails(kind: str, time: FakeTime) -> None:
     made, outage = faulty(), Outage(time, lambda: StoreUnavailableError("it is down"))
     made.before_load = lambda: outage.call(lambda: None)
     check = Asking(kind=kind, store=made)

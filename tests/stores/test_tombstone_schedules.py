@@ -390,7 +390,7 @@ class LoadsNoBinding(MemoryStore):
     ],
     ids=lambda each: each.__name__,
 )
-def test_random_runs_detect_a_tombstone_rule_with_a_missing_part(
+def test_random_runs_detect_each_deliberate_tombstone_bug(
     leave_out: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out(monkeypatch)

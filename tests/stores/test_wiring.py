@@ -296,7 +296,7 @@ def test_error_names_the_wrong_argument_of_a_serve_function(
             call_and_await(function, store, **named | {argument: value})
 
 
-def test_none_class_or_async_mismatch_as_external_call_raises() -> None:
+def test_invalid_external_call_function_raises_argument_error() -> None:
     for function, store, wrong in (
         (curae.serve_with_external_call, STORE, (None, NextAction, make_next_action)),
         (curae.serve_with_external_call_async, ASYNC_STORE, (None, NextAction, uuid)),

@@ -61,7 +61,7 @@ def test_adapter_runs_optional_methods_of_its_async_store(runner: asyncio.Runner
     assert purge() == DROPPED
 
 
-def test_method_of_returns_none_if_the_store_has_no_such_method() -> None:
+def test_looking_up_a_method_that_the_store_lacks_gives_none() -> None:
     purge = method_of(RecordingStore(), "purge")
     assert purge is not None
     assert purge() == DROPPED

@@ -52,7 +52,7 @@ def test_cell_coverage_counts_only_the_named_tables() -> None:
     assert {cell[0] for cell in counts} == {"entry-path"}
 
 
-def test_cell_coverage_count_rises_on_each_outcome_or_rules_read() -> None:
+def test_each_read_of_a_rows_outcome_or_rules_counts_a_lookup() -> None:
     key = (AccountState.ACTIVE, SignUpPreference.SIGN_UP)
     cell = ("entry-path", *key)
     with count_cell_lookups() as counts:
@@ -65,7 +65,7 @@ def test_cell_coverage_count_rises_on_each_outcome_or_rules_read() -> None:
             assert counts[cell] == expected
 
 
-def test_cell_coverage_does_not_count_reads_of_rule_why_or_key() -> None:
+def test_reading_a_rows_name_reason_or_key_counts_no_lookup() -> None:
     row = STANDING[next(iter(STANDING))]
     with count_cell_lookups() as counts:
         counting = STANDING[next(iter(STANDING))]

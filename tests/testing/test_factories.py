@@ -94,7 +94,7 @@ def test_example_of_a_query_parameter_is_parsed_from_text() -> None:
     assert parse_example(CreateConnection, SIZE) == 20
 
 
-def test_with_happened_at_changes_nothing_else_of_a_fact() -> None:
+def test_setting_happened_at_leaves_a_facts_other_fields_alone() -> None:
     fact = Revoked(ID, Actor.APP, START)
     assert with_happened_at(fact, at(1)) == Revoked(ID, Actor.APP, at(1))
     assert with_happened_at(fact, None) == Revoked(ID, Actor.APP)

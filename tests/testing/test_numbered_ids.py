@@ -11,7 +11,7 @@ from curae_lifecycle.testing.numbered_ids import NumberedIds
 from tests.support.strategies import START, at
 
 
-def test_numbered_ids_contain_the_number_of_the_call_from_1() -> None:
+def test_numbered_ids_count_the_calls_starting_at_1() -> None:
     ids = NumberedIds()
     assert ids(START) == NewIds(
         connection_id=ConnectionId("00000000-0000-4000-8000-000000000001"),

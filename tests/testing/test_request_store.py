@@ -72,7 +72,7 @@ def test_request_whose_charge_is_refused_commits_nothing() -> None:
     assert [step[0] for step in store.steps] == ["charge"]
 
 
-def test_commit_of_only_a_bucket_charge_is_one_durable_charge() -> None:
+def test_commit_with_only_a_bucket_charge_charges_durably_once() -> None:
     store = Scripted(True)
     assert RequestStore(store).commit(LOADED, Changes((CHARGE,)))
     assert store.steps == [("charge", LOADED, (CHARGE,), True)]

@@ -22,7 +22,7 @@ from tests.testing.watched import REVOKED, Watched, another, broken, session
 TOMBSTONED = AccountState.TOMBSTONED
 
 
-def test_consistent_store_passes_every_invariant() -> None:
+def test_store_before_and_after_a_handoff_passes_all_invariants() -> None:
     made = Watched(REVOKED, successor())
     given = b'{"appUserId":"user-1","preferSignup":true}'
     made.ask(request("initiate", body=given), START, 1)
@@ -55,7 +55,7 @@ def test_consistent_store_passes_every_invariant() -> None:
         ),
     ],
 )
-def test_invariants_of_an_inconsistent_store_name_the_broken_law(
+def test_invariant_error_names_the_law_that_the_store_breaks(
     law: int,
     connections: list[Connection],
     sessions: list[CuraeConnectSession],
@@ -70,7 +70,7 @@ GONE = attrs.evolve(LIMITED, state=TOMBSTONED, era=at(1), tombstoned_at=at(1))
 
 
 @pytest.mark.parametrize("era", [None, at(1)])
-def test_invariants_ignore_an_active_connection_before_tombstone(era: datetime | None) -> None:
+def test_connection_ended_by_tombstone_is_no_second_active_one(era: datetime | None) -> None:
     newer = attrs.evolve(successor(), status=Status.ACTIVE)
     newer = attrs.evolve(newer, identity=attrs.evolve(newer.identity, era=era))
     older = attrs.evolve(ACTIVE, identity=attrs.evolve(ACTIVE.identity, era=era))

@@ -87,7 +87,7 @@ def test_law_12_check_accepts_an_unstored_idempotency_conflict() -> None:
         ((stored_as(attrs.evolve(OK, body=b"[]")),), "bodies differ from byte 0 on"),
     ],
 )
-def test_law_12_check_reports_a_wrongly_stored_response(
+def test_law_12_check_requires_one_identical_stored_response(
     writes: tuple[Write, ...], what: str
 ) -> None:
     with broken(12, what):
@@ -147,7 +147,7 @@ def test_law_10_check_reports_a_429_while_the_limit_has_room(
         check_wait(1, seconds, instants)
 
 
-def test_first_repeated_429_header_is_read_missing_one_raises() -> None:
+def test_first_of_two_429_headers_is_used_but_missing_one_raises() -> None:
     response = Response(429, (("a", "1"), ("retry-after", "2"), ("retry-after", "3")), b"")
     assert limit_header(response, "retry-after", "limit") == "2"
     with broken(10, "refused without the header ratelimit", where="limit"):

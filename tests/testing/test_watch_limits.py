@@ -149,7 +149,7 @@ def test_law_10_watch_forgets_a_refilled_bucket_at_a_purge(
             admit(watch)
 
 
-def test_admission_6_minutes_before_latest_charge_is_accepted() -> None:
+def test_bucket_counts_as_full_6_minutes_before_latest_charge() -> None:
     full_instants, key = FullInstants(), BucketKey(CALLER.key_owner, BUCKET)
     other = BucketKey(CALLER.key_owner, attrs.evolve(BUCKET, name="other"))
     full_instants.admit(other, START + timedelta(minutes=4))
@@ -209,7 +209,7 @@ def test_law_10_watch_reports_a_custom_limit_refusing_too_early() -> None:
 
 
 @pytest.mark.parametrize("missing", ["ratelimit", "retry-after"])
-def test_law_10_watch_reports_a_429_without_a_header_of_limits(missing: str) -> None:
+def test_law_10_watch_reports_429_without_limit_or_wait_header(missing: str) -> None:
     refused = limited(10, "ping")
     headers = tuple(each for each in refused.response.headers if each[0] != missing)
     refused = attrs.evolve(refused, response=attrs.evolve(refused.response, headers=headers))

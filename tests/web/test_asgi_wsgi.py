@@ -62,7 +62,7 @@ def test_absolute_request_url_is_passed_on_as_path_and_query() -> None:
 
 
 @pytest.mark.parametrize("comma", [",", ", "])
-def test_comma_joined_wsgi_idempotency_key_or_auth_counts_as_two(comma: str) -> None:
+def test_wsgi_key_or_auth_header_with_a_comma_counts_as_two(comma: str) -> None:
     joined = {
         **ENVIRON,
         "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",

@@ -65,7 +65,7 @@ REVOKE: Final = Part(
             tests=(
                 "rules/test_access::test_revocation_by_any_actor_denies_access",
                 "rules/test_access::test_law_05_access_needs_active_status_and_a_granted_package",
-                "rules/test_triggers::test_revoke_effect_of_each_status_matches_the_ending_table",
+                "rules/test_triggers::test_effect_of_a_revoke_in_each_status_matches_ending_table",
             ),
         ),
         Statement(
@@ -228,7 +228,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_returns_its_entry_path_and_provisioning_rules",
+                "rules/test_session::test_initiate_returns_the_rules_that_decided_it",
                 "rules/test_session::test_initiate_without_provisioning_returns_the_given_binding",
                 "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),

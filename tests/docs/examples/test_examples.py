@@ -137,7 +137,7 @@ def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[objec
         ("asgi_app", [3, [3], 3]),
     ],
 )
-def test_example_limits_threads_has_metrics_and_drains_with_503(
+def test_example_has_thread_limits_metrics_and_503_when_draining(
     app: str, bounds: list[object], tmp_path: Path
 ) -> None:
     found, ((counted, metrics), ready, draining), log = asked(

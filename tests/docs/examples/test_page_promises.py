@@ -300,7 +300,7 @@ def test_reissued_hosted_page_replaces_the_earlier_page(app: App) -> None:
     assert app.press(newer, "finish") == DONE
 
 
-def test_hosted_page_of_a_session_without_handoff_says_all_set(app: App) -> None:
+def test_hosted_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:
     url = url_of(app.ask("initiate"))
     all_set = ("All set", "Nothing is asked of you. You can go back to the app.")
     assert app.visit(url) == (200, *all_set)

@@ -111,7 +111,7 @@ def test_cancel_on_predecessors_hosted_page_ends_the_successor(app: App) -> None
 
 
 @pytest.mark.slow
-def test_second_finish_of_a_sign_up_page_says_finished_before(app: App) -> None:
+def test_second_finish_of_a_sign_up_page_says_already_done(app: App) -> None:
     entered = app.ask("curae-connect/initiate", {"appUserId": "ada", "preferSignup": True})
     assert app.outcome(entered, "cancel")[1].startswith("Nothing was cancelled")
     assert app.outcome(entered, "finish") == (200, DONE)

@@ -169,7 +169,7 @@ def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> 
         assert next(left, None) is None
 
 
-def test_explorer_tests_vary_all_choices_an_answer_depends_on() -> None:
+def test_each_explorer_answer_is_tested_over_all_its_choices() -> None:
     assert all(any(asks(name) <= set(names) for names in SWEPT) for name in NAMES)
 
 

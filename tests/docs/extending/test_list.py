@@ -128,7 +128,7 @@ def test_list_operation_returns_only_connections_of_its_user(
     assert listed(get(store, query)) == (expected, next_after)
 
 
-def test_list_operation_gives_another_app_only_its_connections(store: Store) -> None:
+def test_list_operation_gives_other_app_only_its_own_connections(store: Store) -> None:
     assert listed(get(store, "appUserId=user-1", OTHER_KEY)) == (list(OF_ANOTHER_APP), None)
     assert listed(get(store, "appUserId=user-2", OTHER_KEY)) == ([], None)
 

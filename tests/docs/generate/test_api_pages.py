@@ -183,7 +183,7 @@ def test_api_docs_list_every_event_with_payload_and_subject() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_api_docs_headings_nest_and_tables_have_a_header(name: str) -> None:
+def test_api_docs_headings_skip_no_level_and_tables_have_header(name: str) -> None:
     text = re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL)
     levels = [len(each) for each in re.findall(r"^(#+) ", text, re.MULTILINE)]
     assert levels[0] == 1

@@ -370,7 +370,7 @@ def contrast(one: str, other: str) -> float:
 # --- Tables without a layout -----------------------------------------------------------------
 
 
-def test_rule_table_without_layout_gets_a_state_change_picture() -> None:
+def test_picture_of_a_table_without_layout_has_its_state_changes() -> None:
     picture = draw_moves(build(GO, STOP, STAY, state="light"))
     assert [arrow.sentence for arrow in picture.arrows] == [
         "red → green: short / long",
@@ -380,7 +380,7 @@ def test_rule_table_without_layout_gets_a_state_change_picture() -> None:
     assert picture.size[0] > 300
 
 
-def test_unrouted_picture_arrow_is_straight_or_a_loop_on_its_box() -> None:
+def test_picture_arrow_without_a_route_is_straight_or_a_loop() -> None:
     boxes = (
         Box(name="a", at=(0, 0), size=(40, 20), lines=("a",)),
         Box(name="b", at=(100, 0), size=(40, 20), lines=("b",)),

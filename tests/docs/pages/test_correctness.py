@@ -57,7 +57,7 @@ def loose(text: str, *more: str) -> list[str]:
     return sorted(each for each in figures(text) if each.replace(",", "") not in there)
 
 
-def test_correctness_docs_state_enforcement_of_each_law() -> None:
+def test_correctness_docs_say_how_each_law_is_enforced() -> None:
     said = sections(PAGE)
     assert said.keys() == laws.LAWS.keys()
     for number, text in said.items():
@@ -148,7 +148,7 @@ def test_correctness_docs_state_the_sample_counts_of_the_tests() -> None:
     assert f"Sampled: {few} chains of 30 steps, {many} in `heavy` tests" in page
 
 
-def test_correctness_docs_state_cell_counts_of_table_proofs() -> None:
+def test_correctness_docs_state_how_many_table_cells_are_tried() -> None:
     for number, name in ((4, "standing"), (5, "access"), (8, "entry-path")):
         text = " ".join(sections(PAGE)[number].split())
         assert f"](tables/{name}.md)" in text

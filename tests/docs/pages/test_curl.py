@@ -34,7 +34,7 @@ def joined(text: str) -> str:
     return " ".join(text.replace("\\\n", " ").split())
 
 
-def test_curl_example_changes_only_host_id_and_api_key_header() -> None:
+def test_curl_call_equals_reference_but_for_host_id_and_key() -> None:
     assert joined(PRINTED) == REFERENCE
     changed = (
         CALL.replace(LOCAL, "https://example.com")

@@ -150,7 +150,9 @@ def test_decisions_docs_have_the_expected_count_of_unique_titles() -> None:
         ),
     ],
 )
-def test_decisions_docs_check_reports_an_incorrect_decision(old: str, new: str, fault: str) -> None:
+def test_check_of_the_decisions_docs_reports_each_planted_fault(
+    old: str, new: str, fault: str
+) -> None:
     assert old in PAGE
     assert fault in faults(PAGE.replace(old, new))
 

@@ -84,7 +84,7 @@ def test_django_docs_page_settings_pass_the_system_checks() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("databases.md"))))
-def test_databases_docs_page_redis_programs_build_a_store(number: int) -> None:
+def test_redis_programs_of_the_databases_docs_page_build_a_store(number: int) -> None:
     store = cast("Store", run(blocks("databases.md")[number])["store"])
     # The store sends no command yet, so no Redis is needed.
     assert store.caller_of("") is None

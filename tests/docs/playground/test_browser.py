@@ -223,7 +223,7 @@ def test_playground_check_shows_the_output_of_replay_check(
     assert part(browser, "rows").count("diverges at") == len(done.stderr.splitlines())
 
 
-def test_playground_log_line_is_a_row_linking_rules_and_problem(
+def test_playground_shows_each_log_line_with_links_to_its_rules(
     browser: webdriver.Chrome,
 ) -> None:
     lines = LOGS["the example"] + LOGS["a story"][3:]

@@ -97,7 +97,7 @@ def test_playground_offers_the_example_and_every_preset() -> None:
     assert re.findall("<option>(.*?)</option>", made) == ["a first example", *logs]
 
 
-def test_playground_page_states_log_link_and_time_limits() -> None:
+def test_playground_page_states_limits_of_log_link_and_time() -> None:
     script = (HERE / "page.js").read_text(encoding="utf-8")
     found = dict(re.findall(r"const (\w+) = ([\d_]+);", script))
     bounds = {name: f"{int(value):,}" for name, value in found.items()}

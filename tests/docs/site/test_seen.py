@@ -178,7 +178,7 @@ def test_accessibility_check_reports_an_inaccessible_docs_page(
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_explorer_file_shows_answers_and_without_script_a_link(
+def test_explorer_file_shows_answers_with_script_else_a_link(
     site: Path, browser: webdriver.Chrome
 ) -> None:
     browser.get((site / "explorer.html").as_uri())
@@ -231,7 +231,7 @@ def shown(browser: webdriver.Chrome) -> list[str]:
 
 
 @pytest.mark.browser
-def test_docs_tabs_show_only_the_panel_of_a_click_key_or_link(site: Path, tmp_path: Path) -> None:
+def test_docs_tabs_show_one_panel_chosen_by_click_key_or_link(site: Path, tmp_path: Path) -> None:
     page = (site / "frameworks.html").as_uri()
     with chromium(tmp_path, "--window-size=1280,900") as browser:
         browser.get(page)

@@ -191,12 +191,12 @@ def test_readme_and_contents_link_to_all_reviewers_questions() -> None:
     assert "](questions.md)" in CONTENTS
 
 
-def test_each_docs_question_is_answered_before_its_code() -> None:
+def test_each_docs_question_is_followed_by_text_not_by_code() -> None:
     for answer in QUESTIONS.split("\n## ")[1:]:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
 
-def test_docs_list_at_least_9_items_not_sent_and_11_not_proven() -> None:
+def test_questions_page_lists_unsent_data_and_unproven_claims() -> None:
     for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
         answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least

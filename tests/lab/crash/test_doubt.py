@@ -57,7 +57,7 @@ def test_request_in_a_database_outage_is_marked_maybe_retried(
     assert with_doubt(ASKED, troubles).is_doubtful is expected
 
 
-def test_request_as_long_as_one_attempt_is_marked_maybe_retried() -> None:
+def test_request_that_takes_2_s_is_marked_as_maybe_retried() -> None:
     assert not with_doubt(ASKED, []).is_doubtful
     assert with_doubt(attrs.evolve(ASKED, returned=12 * SECOND), []).is_doubtful
 

@@ -88,7 +88,7 @@ def test_history_checker_rejects_extra_or_missing_outbox_message(lived: Lived) -
         assert lived.judged(Rest(rest.values, others)).is_explained is False
 
 
-def test_history_checker_allows_stale_read_only_during_the_write(lived: Lived) -> None:
+def test_history_checker_accepts_old_value_only_during_the_write(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, answer=lived.history[1].answer)
     assert lived.judged().is_explained is False
@@ -186,7 +186,7 @@ def test_history_checker_accepts_answer_after_two_lost_attempts(lived: Lived) ->
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_one_effect_of_16_lost_requests(lived: Lived) -> None:
+def test_history_checker_allows_16_lost_requests_with_one_effect(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -266,7 +266,7 @@ def test_history_checker_accepts_cancel_overlapping_a_reconnect(lived: Lived) ->
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_history_checker_accepts_reconnect_decided_before_a_fact(
+def test_history_checker_accepts_reconnect_that_overlaps_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -290,7 +290,7 @@ def test_history_checker_accepts_reconnect_decided_before_a_fact(
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_revoke_decided_before_a_fact(
+def test_history_checker_accepts_revoke_that_overlaps_a_fact(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived.create("k-1")
@@ -313,7 +313,7 @@ def test_history_checker_accepts_revoke_decided_before_a_fact(
     assert lived.judged().is_explained
 
 
-def test_history_checker_out_of_steps_reports_undecided(lived: Lived) -> None:
+def test_history_checker_that_runs_out_of_steps_is_undecided(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
 

@@ -28,7 +28,7 @@ FORWARD: Final = Step(first=200, last=210, before=-MINUTE, after=0)
         ((211, 300), (0, 0), 0),
     ],
 )
-def test_clock_offset_range_of_a_span_includes_each_clock_step(
+def test_clock_offsets_of_a_span_include_every_step_within_it(
     span: tuple[int, int], offsets: tuple[int, int], forward: int
 ) -> None:
     steps = Steps([BACK, FORWARD])
@@ -36,7 +36,7 @@ def test_clock_offset_range_of_a_span_includes_each_clock_step(
     assert steps.forward(*span) == forward
 
 
-def test_clock_steps_until_run_end_apply_to_unanswered_request() -> None:
+def test_unanswered_request_gets_clock_offsets_until_run_end() -> None:
     lived = Lived()
     lived.create("k-1")
     steps = Steps([attrs.evolve(BACK, first=lived.moment, last=lived.moment + 1)])
@@ -53,7 +53,7 @@ def test_clock_steps_until_run_end_apply_to_unanswered_request() -> None:
     ("offsets", "is_explained"),
     [((0, 0), False), ((-MINUTE, -MINUTE), True), ((-MINUTE, 0), True), ((0, MINUTE), False)],
 )
-def test_history_checker_rejects_a_clock_step_back_not_recorded(
+def test_history_checker_rejects_an_unrecorded_clock_step_back(
     offsets: tuple[int, int], *, is_explained: bool
 ) -> None:
     lived = Lived()

@@ -42,7 +42,7 @@ TESTS_OF_OTHERS: Final = (
     "tests/testing/test_store_invariants.py",
     "tests/testing/simulation/test_outbox.py",
     "tests/testing/simulation/test_simulation.py::test_simulation_reports_a_store_that_raises",
-    "tests/testing/simulation/test_simulation.py::test_simulation_detects_a_fact_from_a_replaced_page",
+    "tests/testing/simulation/test_simulation.py::test_simulation_detects_a_store_that_keeps_replaced_pages",
     "tests/docs/extending/test_list.py::test_conformance_fails_a_server_with_an_incorrect_list",
 )
 
@@ -55,7 +55,7 @@ SENDING: Final = (
 )
 
 
-def test_each_kit_assertion_has_a_wrong_server_or_an_exemption() -> None:
+def test_each_kit_assertion_has_a_failing_server_or_is_exempt() -> None:
     covered = COVERED.keys() - OTHERS.keys()
     listed = WITNESSES.keys() | covered
     assert listed == OF_THE_KIT.keys(), "run python -m tests.proof.assertions.search"
@@ -64,7 +64,7 @@ def test_each_kit_assertion_has_a_wrong_server_or_an_exemption() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", sorted({each.module for each in OF_THE_KIT.values()}))
-def test_check_with_a_disabled_assertion_passes_a_wrong_server(module: str) -> None:
+def test_wrong_server_passes_if_its_assertion_is_disabled(module: str) -> None:
     of_it = {name: each for name, each in WITNESSES.items() if OF_THE_KIT[name].module == module}
     assert {name for name, each in of_it.items() if not each.is_found()} == set()
     assert {name for name, each in of_it.items() if _is_found_without(name, each)} == set()
@@ -105,7 +105,7 @@ def test_assertion_is_disabled_only_inside_its_with_block() -> None:
         check()
 
 
-def test_failed_assertion_is_noted_although_its_error_is_caught() -> None:
+def test_failed_assertion_is_recorded_even_if_error_is_caught() -> None:
     with noted_failures(OTHERS.values()) as noted, pytest.raises(LawBrokenError):
         check_rank_never_falls([REVOKED, pending()])
     assert noted == {RANK}

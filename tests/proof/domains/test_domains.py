@@ -69,7 +69,7 @@ def test_rules_equal_an_independent_calculation_on_small_inputs(domain: Domain) 
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_small_input_check_detects_reconnect_on_the_wrong_clock(
+def test_small_input_check_detects_reconnect_at_the_wrong_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect

@@ -150,7 +150,7 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
         Reduce.ALIKE | Reduce.RELATIVE,
     ],
 )
-def test_explorer_using_symmetry_visits_one_state_of_each_class(reduce: Reduce) -> None:
+def test_exploring_with_symmetry_visits_one_of_equivalent_states(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)
     check_quotient(Held(2, 0, days=1), reduce)
@@ -178,7 +178,7 @@ def test_exploring_one_of_equivalent_orders_reaches_every_state() -> None:
 
 
 @pytest.mark.heavy
-def test_chain_search_without_reordered_steps_misses_no_state() -> None:
+def test_exploring_a_chain_in_one_step_order_misses_no_state() -> None:
     check_one_order(Chain(1, 1, shared_key=True, page=False))
 
 
@@ -388,7 +388,7 @@ def test_exploration_violation_without_a_law_names_its_rule() -> None:
 
 
 @pytest.mark.heavy
-def test_exploration_finds_reconnect_decided_on_the_wrong_clock(
+def test_exploration_detects_reconnect_judged_at_the_wrong_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect
@@ -427,7 +427,7 @@ def test_rate_limit_violation_has_a_replayable_log(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.heavy
-def test_replayed_exploration_logs_give_only_expected_codes() -> None:
+def test_replayed_exploration_logs_give_expected_problem_codes() -> None:
     # About fifty paths of each world; no log is broken or has an unexpected code.
     codes = {
         *codes_on_paths(Single(), 3),

@@ -49,7 +49,7 @@ def test_fuzz_corpus_reaches_every_documented_fault(target: str) -> None:
         assert seen == OUTCOMES[target], "reached, but not documented here"
 
 
-def test_fuzz_corpus_files_are_unchanged_by_load_and_store(
+def test_loading_and_storing_fuzz_corpus_files_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {path.stem for path in CORPUS.iterdir()} == set(TARGETS)

@@ -203,7 +203,7 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_input_of_unreachable_binding_cell_is_absent_or_raises(state: str) -> None:
+def test_no_valid_call_leads_to_an_unreachable_binding_cell(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
     taken = list(inspect.signature(binding.tombstone).parameters)

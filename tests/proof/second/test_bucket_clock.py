@@ -82,7 +82,7 @@ def limited(world: World) -> World:
     ("ahead", "admitted"),
     [(HOUR, True), (YEAR, True), (WINDOW + TOLERANCE, True), (WINDOW + TOLERANCE - TOKEN, False)],
 )
-def test_bucket_admits_after_a_corrected_clock_was_too_far_ahead(
+def test_bucket_admits_only_if_the_clock_set_back_was_far_ahead(
     world: World, ahead: timedelta, *, admitted: bool
 ) -> None:
     limited(world).step(ahead)
@@ -154,7 +154,7 @@ def test_each_clock_step_back_of_an_hour_admits_11_more_requests(world: World, s
     assert total == 10 + steps * 11
 
 
-def test_revoke_and_create_succeed_once_a_fast_clock_is_set_back(world: World) -> None:
+def test_revoke_and_create_succeed_after_fast_clock_is_set_back(world: World) -> None:
     made = id_of(world.create())
     limited(world).step(HOUR)
     ask(world)
@@ -174,7 +174,7 @@ def test_purge_by_a_clock_5_minutes_ahead_refills_no_bucket(world: World) -> Non
 
 @pytest.mark.parametrize("numbers", [(1, 1, 86_400), (1_000_000, 1_000_000, 86_400), (3, 7, 1)])
 @pytest.mark.parametrize("ahead", [TOLERANCE, YEAR, 300 * YEAR])
-def test_bucket_of_any_size_resets_if_dated_beyond_tolerance(
+def test_bucket_of_any_size_is_reset_if_dated_too_far_ahead(
     world: World, numbers: tuple[int, int, int], ahead: timedelta
 ) -> None:
     world.settings = buckets(("large", *numbers))
@@ -206,7 +206,7 @@ def test_two_clocks_admit_no_more_than_capacity_plus_refill(world: World, apart:
     assert total <= 10 + spent // TOKEN
 
 
-def test_two_clocks_4_minutes_apart_admit_two_capacities_at_once(world: World) -> None:
+def test_clocks_4_minutes_apart_admit_twice_the_capacity_at_once(world: World) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(4 * MINUTE)
     assert admitted_in_a_row(world) == 10
@@ -214,7 +214,7 @@ def test_two_clocks_4_minutes_apart_admit_two_capacities_at_once(world: World) -
     assert admitted_in_a_row(world) == 0
 
 
-def test_bucket_drained_by_a_fast_clock_refuses_a_slow_clock(world: World) -> None:
+def test_bucket_drained_on_a_fast_clock_refuses_on_a_slow_one(world: World) -> None:
     limited(world).step(4 * MINUTE)
     assert admitted_in_a_row(world) == 10
     world.step(-4 * MINUTE)
@@ -282,7 +282,7 @@ def test_bucket_with_changed_settings_starts_full(world: World) -> None:
 
 
 @pytest.mark.parametrize("other", [(10, 5, 2), (10, 6, 1), (11, 5, 1)])
-def test_changing_any_number_of_a_bucket_starts_a_full_one(
+def test_changing_any_setting_of_a_bucket_starts_a_full_one(
     world: World, other: tuple[int, int, int]
 ) -> None:
     assert admitted_in_a_row(limited(world)) == 10
@@ -290,7 +290,7 @@ def test_changing_any_number_of_a_bucket_starts_a_full_one(
     assert admitted_in_a_row(world) == other[0]
 
 
-def test_restored_bucket_settings_find_their_old_drained_state(world: World) -> None:
+def test_bucket_is_still_drained_when_its_settings_are_restored(world: World) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.settings = buckets(("platform", 4, 1, 60))
     assert admitted_in_a_row(world) == 4
@@ -341,7 +341,7 @@ def test_lowered_rate_limit_still_counts_earlier_admissions() -> None:
     assert isinstance(fewer, RateLimited)
 
 
-def test_lowered_rate_limit_admits_once_old_admissions_expire() -> None:
+def test_lowered_rate_limit_admits_after_old_admissions_expire() -> None:
     long = LogState.of([START + each * SECOND for each in range(10)])
     few = ExactLog("initiate", 3, 60)
     answer = admit((Charge(few, long),), START + HOUR)
@@ -415,14 +415,14 @@ def follow(world: World, numbers: tuple[int, int, int], steps: Iterable[timedelt
 
 @pytest.mark.slow
 @given(NUMBERS, st.lists(STEPS, max_size=25))
-def test_bucket_in_memory_over_clock_steps_agrees_with_its_model(
+def test_memory_bucket_agrees_with_its_model_when_clock_steps(
     numbers: tuple[int, int, int], steps: list[timedelta]
 ) -> None:
     follow(in_memory(), numbers, steps)
 
 
 @pytest.mark.slow
-def test_bucket_on_sqlite_over_clock_steps_agrees_with_its_model(sqlite: World) -> None:
+def test_sqlite_bucket_agrees_with_its_model_when_clock_steps(sqlite: World) -> None:
     @settings(max_examples=15)
     @given(NUMBERS, st.lists(STEPS, max_size=15))
     def check(numbers: tuple[int, int, int], steps: list[timedelta]) -> None:

@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[str, Callable[[], object]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=str)
-def test_caller_or_request_with_a_wrong_value_raises_naming_it(case: str) -> None:
+def test_constructor_error_names_the_argument_that_is_invalid(case: str) -> None:
     argument, make = WRONG[case]
     with pytest.raises(ArgumentError) as caught:
         make()
@@ -91,7 +91,7 @@ def test_argument_error_names_the_wrong_type_and_hides_the_value() -> None:
     assert "connection:write" not in str(caught.value)
 
 
-def test_caller_request_and_graduated_fact_accept_valid_values() -> None:
+def test_valid_caller_request_and_graduated_fact_raise_nothing() -> None:
     assert caller()() == CALLER
     assert caller(scopes=frozenset())() != CALLER
     request(headers=(("a", "b"),), body=b"{}")()
@@ -114,7 +114,7 @@ def test_replayed_graduation_fact_with_empty_user_id_is_an_error() -> None:
     assert answers[1]["code"] == "BINDING_CHANGED"
 
 
-def test_hosted_page_for_a_user_not_bound_has_no_user_id() -> None:
+def test_hosted_page_of_an_unbound_app_user_has_no_user_id() -> None:
     page = HostedPage(
         "0" * 64, PageKind.USER, subject=user_subject(coordinate(), None), expires_at=START
     )

@@ -120,7 +120,7 @@ def taken_meanwhile(world: World, act: Callable[[], object]) -> list[Delivery]:
     "step",
     [0 * SECOND, LEASE - 2 * SECOND, -SECOND, -4 * MINUTE, -TOLERANCE + 2 * SECOND],
 )
-def test_second_worker_gets_no_message_within_the_firsts_lease(
+def test_second_worker_gets_no_message_while_first_holds_lease(
     sqlite: World, step: timedelta
 ) -> None:
     sqlite.create()
@@ -150,7 +150,7 @@ def test_outbox_loses_no_message_over_many_clock_steps(sqlite: World) -> None:
     assert len(got) == 4
 
 
-def test_outbox_keeps_the_order_of_a_subject_over_clock_steps(sqlite: World) -> None:
+def test_clock_steps_never_reorder_the_messages_of_a_subject(sqlite: World) -> None:
     sqlite.step(YEAR)
     made = id_of(sqlite.create())
     sqlite.step(-YEAR)

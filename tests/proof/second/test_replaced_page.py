@@ -115,7 +115,7 @@ def test_fact_naming_another_connections_hosted_page_is_refused(world: World) ->
     assert world.get(id_of(one))["status"] == "PENDING"
 
 
-def test_connection_fact_naming_a_session_hosted_page_is_refused(world: World) -> None:
+def test_connection_fact_naming_page_of_a_session_is_refused(world: World) -> None:
     one, other = world.create(), world.initiate(prefer_signup=True)
     assert is_not_found(world.authorize(id_of(one), page_url=url_of(other)))
 
@@ -128,7 +128,7 @@ def test_repeated_fact_naming_its_live_hosted_page_is_ignored(world: World) -> N
     assert world.row(id_of(made)) == before
 
 
-def test_expired_page_authorizes_only_if_dated_before_expiry(world: World) -> None:
+def test_authorization_naming_expired_page_must_predate_expiry(world: World) -> None:
     made, other = world.create(), world.create()
     world.step(30 * MINUTE + SECOND)
     assert world.inner.hosted_page(url_of(made)) is None

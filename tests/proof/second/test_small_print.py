@@ -108,7 +108,7 @@ def test_revoke_on_a_slow_clock_stores_last_update_as_revoked_at(world: World) -
     assert world.get(made)["revokedAt"] == wire(START + 10 * MINUTE)
 
 
-def test_authorization_dated_before_its_successor_is_refused(world: World) -> None:
+def test_authorization_dated_before_a_reconnect_is_refused(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     successor = id_of(world.reconnect(made))
@@ -377,7 +377,7 @@ def test_repeated_reconnect_never_moves_handoff_deadline_earlier(
 
 
 @pytest.mark.parametrize("ended", ["once", "twice"])
-def test_reconnect_after_a_clock_step_back_can_be_authorized(world: World, ended: str) -> None:
+def test_successor_made_after_clock_step_back_can_be_authorized(world: World, ended: str) -> None:
     world.step(HOUR)
     made = id_of(world.create())
     world.revoke(made)

@@ -112,7 +112,7 @@ def test_newer_format_of_any_value_raises_and_names_its_kind(world: World) -> No
 # Callers
 
 
-def test_formatted_caller_parses_back_and_newer_format_raises() -> None:
+def test_caller_round_trips_as_json_but_newer_format_raises() -> None:
     text = format_caller(CALLER)
     assert json.loads(text)["format"] == 1
     assert parse_caller(text) == CALLER

@@ -108,7 +108,7 @@ def test_tombstone_after_clock_step_back_is_stored_as_later(world: World) -> Non
         (START + 5 * MINUTE, START),
     ],
 )
-def test_tombstone_stores_reported_time_as_is_and_capped_at_now(
+def test_tombstone_stores_reported_time_and_a_copy_capped_at_now(
     world: World, reported: datetime | None, counts_as: datetime
 ) -> None:
     world.tombstone(happened_at=reported)
@@ -315,7 +315,7 @@ def test_connection_older_than_a_tombstone_is_always_revoked(world: World, ended
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_standing_is_revoked_if_stored_and_last_tombstone_differ(world: World) -> None:
+def test_connection_of_any_other_era_has_standing_revoked(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -355,7 +355,7 @@ def test_handoff_of_a_session_older_than_a_tombstone_is_refused(world: World) ->
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED
 
 
-def test_handoff_after_tombstone_and_expiry_is_session_expired(world: World) -> None:
+def test_handoff_after_tombstone_and_expiry_gets_session_expired(world: World) -> None:
     session = waiting(world)
     world.tombstone()
     world.step(30 * MINUTE)
@@ -375,7 +375,7 @@ def test_handoff_begun_before_tombstone_is_refused_for_any_user(world: World, us
     assert problem_of(answer) is ProblemCode.BINDING_CHANGED
 
 
-def test_handoff_is_refused_if_tombstone_overtook_its_initiate(world: World) -> None:
+def test_handoff_is_refused_if_tombstone_came_during_initiate(world: World) -> None:
     world.store.before_commit = world.tombstone
     session = waiting(world)
     assert problem_of(world.complete(session)) is ProblemCode.BINDING_CHANGED

@@ -266,7 +266,7 @@ def test_tombstone_in_a_full_store_still_revokes_connections() -> None:
     assert world.row(made).status is Status.REVOKED
 
 
-def test_tombstone_in_a_full_store_succeeds_without_a_binding() -> None:
+def test_full_store_accepts_tombstone_of_a_user_without_binding() -> None:
     world = in_memory(capacity=2)
     made = id_of(world.create("ada"))
     for user in ("ben", "cid"):
@@ -275,7 +275,7 @@ def test_tombstone_in_a_full_store_succeeds_without_a_binding() -> None:
     assert world.get(made)["status"] == "REVOKED"
 
 
-def test_later_tombstones_move_a_revoked_at_at_most_once(world: World) -> None:
+def test_later_tombstones_change_a_revocation_time_at_most_once(world: World) -> None:
     world.store.before_commit = world.tombstone
     made = id_of(world.create())
     assert world.get(made)["revokedAt"] == wire(START)

@@ -115,7 +115,7 @@ def test_stateful_machine_reaches_every_cell_of_its_tables(machine: type[Counted
 
 
 @pytest.mark.heavy
-def test_stateful_limits_machine_reaches_every_limit_outcome() -> None:
+def test_rate_limit_state_machine_reaches_all_listed_situations() -> None:
     seen = reached(LimitsMachine).seen
     print(*(f"{seen[name]:8} {name}" for name in limits.SITUATIONS), sep="\n")  # noqa: T201 - the same
     assert seen.keys() == set(limits.SITUATIONS)

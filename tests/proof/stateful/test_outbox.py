@@ -39,7 +39,7 @@ def test_killed_outbox_workers_lose_and_reorder_no_message() -> None:
 
 
 @pytest.mark.heavy
-def test_stateful_outbox_test_covers_kills_clock_steps_revivals() -> None:
+def test_stateful_outbox_runs_reach_every_expected_situation() -> None:
     Shipped.seen.clear()
     run(150, Phase.generate, Phase.shrink)
     # Random runs sometimes miss this situation.
@@ -205,7 +205,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_second_worker_ships_a_message_that_the_first_failed() -> None:
+def test_message_failed_by_one_worker_is_shipped_by_another() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])
@@ -263,7 +263,7 @@ def without_releasing(patched: pytest.MonkeyPatch) -> None:
         (claim_late, without_tokens, "attempt 3"),
     ],
 )
-def test_fixed_outbox_schedule_detects_each_planted_claim_bug(
+def test_fixed_worker_schedule_fails_only_with_a_planted_bug(
     schedule: Callable[[], None],
     mistake: Callable[[pytest.MonkeyPatch], None],
     said: str,

@@ -45,7 +45,7 @@ def test_vector_schema_file_is_current() -> None:
 
 
 @pytest.mark.slow
-def test_vector_schema_defines_every_document() -> None:
+def test_vector_schema_has_a_definition_for_each_vector_file() -> None:
     assert schema()["$defs"].keys() == documents().keys()
     assert {path.stem for path in FOLDER.glob("*.json")} == documents().keys()
 
@@ -68,7 +68,7 @@ def test_vector_case_with_unknown_or_missing_member_is_invalid() -> None:
     assert not checked.is_valid({**case, "answer": {"live": "true"}})
 
 
-def test_inferred_schema_joins_types_and_requires_shared_members() -> None:
+def test_inferred_schema_requires_members_that_all_samples_have() -> None:
     assert infer([{"a": 1, "b": None}, {"a": "x"}, [True, 1.5]]) == {
         "type": ["array", "object"],
         "properties": {"a": {"type": ["integer", "string"]}, "b": {"type": "null"}},

@@ -204,7 +204,7 @@ def test_patient_revocation_bumps_version_of_revoked_chain_head() -> None:
     assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
 
 
-def test_revocation_of_revoked_chain_writes_only_its_live_head() -> None:
+def test_patient_revocation_of_a_chain_writes_only_its_live_head() -> None:
     chain = [apply_trigger(pending(), "APP", START)]
     for number in range(2, 400):
         made = subjects.recovered(chain[-1], at(number), number)
@@ -218,7 +218,7 @@ def test_revocation_of_revoked_chain_writes_only_its_live_head() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_upstream_revocation_reports_only_unlapsed_successor() -> None:
+def test_upstream_revocation_reports_a_successor_until_it_lapses() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)

@@ -35,7 +35,7 @@ def test_subclass_of_the_revoked_fact_is_not_split_into_batches() -> None:
 
 
 @pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
-def test_first_revocation_batch_copies_every_member_of_its_fact(actor: Actor) -> None:
+def test_first_revocation_batch_keeps_all_values_of_the_fact(actor: Actor) -> None:
     batch = first_step(Revoked(ID, actor, happened_at=at(1), page_url=URL), 2)
     assert batch == RevokedBatch(
         connection_id=ID, actor=actor, happened_at=at(1), page_url=URL, size=2

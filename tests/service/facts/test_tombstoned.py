@@ -87,7 +87,7 @@ def test_repeated_tombstone_is_ignored_after_a_clock_step_back() -> None:
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
-def test_every_function_treats_tombstoned_connection_as_revoked(standing: str) -> None:
+def test_tombstoned_connection_is_revoked_and_grants_no_access(standing: str) -> None:
     connection, now = STANDINGS[standing]
     assert curae.standing(connection, now, era=ERA) is curae.Standing.REVOKED
     assert next_deadline(connection, era=ERA) is None
@@ -180,7 +180,7 @@ def test_completed_handoff_does_not_authorize_after_a_tombstone() -> None:
 
 
 @pytest.mark.parametrize("state", [AccountState.TOMBSTONED, AccountState.ACTIVE])
-def test_handoff_of_a_session_before_a_tombstone_is_refused(state: AccountState) -> None:
+def test_handoff_of_a_session_older_than_tombstone_is_refused(state: AccountState) -> None:
     binding = attrs.evolve(GONE, state=state, user_id=subjects.USER)
     landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER)
     snapshot = curae.Snapshot(session=subjects.WAITING, binding=binding)

@@ -277,7 +277,7 @@ def test_seven_operations_are_listed_in_the_order_of_the_rules() -> None:
     ]
 
 
-def test_members_of_an_operation_list_ids_then_query_then_body() -> None:
+def test_operation_members_are_ids_then_query_then_body() -> None:
     body = (PREFER_SIGNUP, DATA_PACKAGES)
     rule = attrs.evolve(GetConnection.rule, ids=(CONNECTION_ID,), query=(APP_USER_ID,), body=body)
     assert rule.members == (CONNECTION_ID, APP_USER_ID, PREFER_SIGNUP, DATA_PACKAGES)
@@ -325,7 +325,7 @@ class Schedule(Operation):
         raise NotImplementedError  # as above
 
 
-def test_request_fingerprint_uses_field_texts_in_field_order() -> None:
+def test_fingerprint_values_are_all_fields_as_text_in_order() -> None:
     schedule = Schedule(
         name="n",
         count=2,

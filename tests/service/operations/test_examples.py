@@ -60,5 +60,5 @@ EXAMPLES: dict[type[Operation], tuple[Example, ...]] = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_operation_examples_equal_the_hand_written_ones(operation: type[Operation]) -> None:
+def test_each_operation_has_exactly_the_expected_examples(operation: type[Operation]) -> None:
     assert operation.examples() == EXAMPLES[operation]

@@ -90,7 +90,7 @@ class Refuse(operation.ConnectionOperation):
         (Problem(ProblemCode.RATE_LIMITED, ("labels", 5)), 429, False),
     ],
 )
-def test_custom_operation_stores_only_final_404_and_409_problems(
+def test_problem_is_stored_only_if_404_or_non_retryable_409(
     problem: Problem, status: int, *, is_kept: bool
 ) -> None:
     asked = call(Refuse(ID, problem), "k-1")

@@ -357,7 +357,7 @@ def test_fingerprints_equal_those_in_records_already_stored(
     assert fingerprint(operation) == Fingerprint(name, sha256(text))
 
 
-def test_fingerprint_of_text_with_line_feeds_includes_lengths() -> None:
+def test_values_with_line_feeds_are_hashed_with_their_lengths() -> None:
     assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
@@ -387,7 +387,7 @@ def test_rate_limit_name_is_quoted_and_escaped_in_its_header() -> None:
     )
 
 
-def test_bucket_one_microsecond_short_waits_one_microsecond() -> None:
+def test_bucket_admits_exactly_when_its_next_token_is_due() -> None:
     state = BucketState(ARRIVAL + 60_000_001)
     assert ratelimit.admit_one(BUCKET, state, NOW) == 1
     assert ratelimit.admit((Charge(BUCKET, state),), NOW) == RateLimited((state,), BUCKET, 1)
@@ -406,7 +406,7 @@ def test_remaining_rate_limit_count_is_between_0_and_the_limit() -> None:
     )
 
 
-def test_rate_limit_write_expires_when_its_state_is_fresh_again() -> None:
+def test_rate_limit_state_expires_when_full_again_or_window_ends() -> None:
     assert CHARGED.expires_at == at(11)
     key = LimitKey(COORDINATE.app_user, "log")
     assert RateWrite(

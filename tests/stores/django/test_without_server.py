@@ -123,7 +123,7 @@ def test_django_removes_its_notice_handler_after_a_statement(made: DjangoDatabas
     assert connection.connection.handlers == []
 
 
-def test_django_statement_gets_watchdog_then_replication_check(
+def test_django_starts_watchdog_before_it_checks_replication(
     made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = Connection()
@@ -144,7 +144,7 @@ def test_django_statement_gets_watchdog_then_replication_check(
     assert all(about is connection for _, about in seen)
 
 
-def test_django_confirms_unreplicated_commit_before_statement(made: DjangoDatabase) -> None:
+def test_django_statement_first_waits_for_unreplicated_commit(made: DjangoDatabase) -> None:
     connection, replication = Connection(), made._replication
     replication.handle_notice(FakeNotice())
     assert replication.is_in_doubt

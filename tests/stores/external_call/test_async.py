@@ -85,7 +85,7 @@ def asking(made: Faulty | Awaited, page: Page, first: int = 2) -> Coroutine[None
     )
 
 
-def test_request_whose_lease_a_retry_took_gets_key_in_flight(time: FakeTime) -> None:
+def test_request_gets_key_in_flight_after_a_retry_took_its_lease(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:
@@ -197,7 +197,7 @@ def cancel_claim(
 
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("hook", ["before_load", "after_load", None])
-def test_idempotency_key_stays_released_if_commit_follows_cancel(
+def test_late_commit_of_cancelled_request_leaves_key_released(
     hook: str | None, *, used: bool, time: FakeTime
 ) -> None:
     made = faulty()
@@ -213,7 +213,7 @@ def test_idempotency_key_stays_released_if_commit_follows_cancel(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_commit_delayed_past_a_401_takes_no_idempotency_key(time: FakeTime) -> None:
+def test_late_commit_after_a_401_leaves_idempotency_key_released(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.

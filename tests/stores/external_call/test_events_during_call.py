@@ -237,7 +237,7 @@ def test_connection_gets_the_new_app_of_a_reregistered_api_key() -> None:
     assert held.identity.coordinate.app_id == "app-2"
 
 
-def test_limit_hit_in_external_call_gives_429_then_retry_201() -> None:
+def test_limit_reached_during_call_gives_429_and_retry_succeeds() -> None:
     made = faulty()
     called = Called(made, lambda _: initiates(made, 10))
     answer = ask(made, request("initiate"), called)

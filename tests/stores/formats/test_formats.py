@@ -103,7 +103,7 @@ def test_stored_document_gets_its_missing_upgrades_in_order(
     assert document == before
 
 
-def test_upgrades_of_one_kind_leave_format_of_another_kind_at_1() -> None:
+def test_kind_without_upgrades_stays_at_format_1() -> None:
     assert newest_format("Thing", STEPS) == 3
     assert newest_format("Another", STEPS) == 1
     assert upgrade_document("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}

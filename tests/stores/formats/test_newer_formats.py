@@ -131,7 +131,9 @@ def test_keys_list_exits_1_at_a_newer_format_and_prints_the_rest(
 NEWER_CALLER: Final = Statement("SELECT * FROM curae_caller WHERE id = ?", ("0" * 64,))
 
 
-def test_keys_narrow_skips_newer_formats_and_exits_1(database: SqlDatabase, ask: Command) -> None:
+def test_keys_narrow_command_skips_newer_formats_and_exits_1(
+    database: SqlDatabase, ask: Command
+) -> None:
     add_newer_caller(database)
     (newer,) = database.rows(NEWER_CALLER)
     status, narrowed, error = ask("keys", "narrow", "--api-key-id", "key-1")
@@ -271,7 +273,7 @@ def test_newer_format_message_is_claimed_once_as_others_arrive(
     assert (seen, caplog.text.count("returned untried")) == ([12, 1, 2, 20], 1)
 
 
-def test_outbox_dead_omits_the_document_of_newer_format_message(
+def test_outbox_dead_option_omits_newer_format_documents(
     database: SqlDatabase, ask: Command
 ) -> None:
     post(database, 1, 2)

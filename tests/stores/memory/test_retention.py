@@ -172,7 +172,7 @@ def test_ended_session_is_purged_after_its_retention() -> None:
     assert sizes == EMPTY | {"bindings": 1, "counted": 1}, "a binding is never over"
 
 
-def test_requests_past_retention_purge_ended_chains_and_sessions() -> None:
+def test_requests_purge_chains_and_sessions_past_their_retention() -> None:
     made = store(*revoked_chain(3, REVOKED), keep_over=MONTH)
     handle_at(made, request("initiate"), START, new_ids=new_ids(3))
     later = START + 3 * MONTH

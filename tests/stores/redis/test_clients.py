@@ -72,7 +72,7 @@ def test_redis_clients_apply_their_timeout_and_pool_size() -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_redis_client_without_a_connection_raises(size: int) -> None:
+def test_redis_client_with_a_pool_size_below_1_raises(size: int) -> None:
     for make in (create_client, create_client_async):
         with pytest.raises(ArgumentError, match=rf"^pool_size: .* at least 1, not {size}$"):
             make(URL, pool_size=size)
@@ -132,7 +132,7 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
     return made
 
 
-def test_redis_cluster_client_reconnects_only_after_a_close(clusters: Clusters) -> None:
+def test_redis_cluster_client_reconnects_only_after_it_is_closed(clusters: Clusters) -> None:
     client = ClusterClient([URL])
     assert [client.execute_command("GET", "a"), client.execute_command("GET", "b")] == [1, 1]
     client.close()
@@ -141,7 +141,7 @@ def test_redis_cluster_client_reconnects_only_after_a_close(clusters: Clusters) 
     assert client.execute_command("GET", "c") == 2
 
 
-def test_redis_cluster_clients_apply_their_arguments(clusters: Clusters) -> None:
+def test_redis_cluster_clients_apply_urls_timeout_and_pool_size(clusters: Clusters) -> None:
     urls = ["rediss://ada:a%3Ab@one:7000", "redis://two", "redis://"]
     # redis-py looks this machine's own name up at once.
     nodes = [("one", 7000), ("two", 6379), (gethostbyname("localhost"), 6379)]

@@ -160,7 +160,7 @@ def test_wrapped_store_loads_all_values_but_the_rate_limits(*, is_async: bool) -
     assert loaded == Loaded(snapshot, NOW, CALLER, seen=inner.loaded)
 
 
-def test_redis_loads_an_app_users_limit_without_any_bucket(*, is_async: bool) -> None:
+def test_redis_loads_app_users_limit_if_no_bucket_is_needed(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([[f"1 {LOG.hex()}"]]), is_async=is_async)
     snapshot = store.load(Needs(limit=LIMIT_KEY)).snapshot
     assert (snapshot.buckets, snapshot.limit) == ((), LOG)
@@ -254,7 +254,7 @@ def test_rate_limit_log_charge_sends_old_and_new_state_to_redis(*, is_async: boo
     assert client.sent[0][-3:] == [before, after, "360000"]
 
 
-def test_charge_without_app_users_limit_sends_redis_only_buckets(*, is_async: bool) -> None:
+def test_charge_of_one_bucket_sends_redis_only_that_buckets_key(*, is_async: bool) -> None:
     client = Client([[BECAME], None])
     store = store_of(Recorder(stores=False), client, is_async=is_async)
     assert not store.commit(loaded_by(Recorder()), Changes((CHARGES[1], CONNECTION)))

@@ -113,7 +113,7 @@ def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> Rate
     return after
 
 
-def test_commits_of_two_loads_of_a_redis_bucket_both_charge_it(who: Who) -> None:
+def test_redis_bucket_changed_since_load_is_charged_anyway(who: Who) -> None:
     loads = Needs(buckets=(who.bucket_key,))
     both = [who.store.load(loads, who.api_key.digest()) for _ in range(2)]
     for loaded in both:

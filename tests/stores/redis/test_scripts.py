@@ -328,7 +328,7 @@ def milliseconds_kept(client: redis.Redis, name: str) -> int:
     return kept
 
 
-def test_redis_expiry_is_valid_for_slow_refill_or_year_1_bucket(client: redis.Redis) -> None:
+def test_redis_charges_a_bucket_in_year_1_and_a_very_slow_bucket(client: redis.Redis) -> None:
     # In more years than Redis can count, and by a clock before the first of them.
     slow, early = Held(client), Held(client)
     assert slow.charge(

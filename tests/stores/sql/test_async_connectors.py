@@ -201,7 +201,9 @@ def test_psycopg_connects_to_another_host_than_a_silent_one(
     assert asked == [("a,b", "1,2")]
 
 
-def test_asyncpg_error_of_the_last_host_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asyncpg_raises_error_of_last_host_if_all_hosts_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def connect(host: object, **_: object) -> object:
         raise ConnectionRefusedError(host)
 

@@ -101,7 +101,7 @@ class Of(Protocol):
 
 
 @BOTH
-def test_async_driver_confirms_unreplicated_commit_before_query(of: Of) -> None:
+def test_async_query_first_waits_for_an_unreplicated_commit(of: Of) -> None:
     connection, ran, cancel = of()
     cancel()
     cancel()
@@ -151,7 +151,7 @@ def test_asyncpg_notices_unrelated_to_replication_are_ignored() -> None:
         (TransactionStatus.UNKNOWN, [], False),
     ],
 )
-def test_psycopg_connection_is_reused_unless_a_statement_runs(
+def test_psycopg_connection_is_reused_unless_it_is_busy_or_lost(
     status: TransactionStatus, ran: list[str], *, is_usable: bool
 ) -> None:
     driver = FakeAsyncPsycopg(pgconn=FakePgconn(transaction_status=status))

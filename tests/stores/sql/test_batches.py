@@ -90,7 +90,7 @@ def deliver_all(database: Clocked) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("table", EXPIRING_TABLES)
 @pytest.mark.parametrize("extra", [0, 1])
-def test_purge_deletes_a_full_batch_of_expired_rows_or_one_more(
+def test_purge_deletes_all_expired_rows_even_above_batch_size(
     clocked: Clocked, kind: Kind, table: str, extra: int
 ) -> None:
     rows = [put_row(table, f"{number:064}", number) for number in range(PURGE_BATCH + extra)]
@@ -234,7 +234,7 @@ def active(connection: Connection) -> Connection:
 
 @pytest.mark.parametrize("are_active", [False, True])
 @pytest.mark.parametrize("extra", [0, 1])
-def test_tombstone_revokes_a_batch_of_connections_or_one_more(
+def test_tombstone_revokes_all_connections_even_above_batch_size(
     clocked: Clocked, kind: Kind, extra: int, *, are_active: bool
 ) -> None:
     number = REVOCATION_BATCH + extra
@@ -278,7 +278,7 @@ def test_commit_stores_messages_that_fill_or_exceed_one_insert(
 
 
 @pytest.mark.slow
-def test_one_message_over_largest_batch_is_delivered_separately(
+def test_message_beyond_the_largest_batch_is_in_the_next_batch(
     clocked: Clocked, kind: Kind
 ) -> None:
     number = LARGEST_DELIVERY + 1

@@ -271,7 +271,7 @@ def test_tokens_per_charge_are_limited_by_capacity_and_64_bits(bucket: Bucket, m
 
 
 @pytest.mark.parametrize("bucket", TOO_LARGE)
-def test_largest_charge_of_a_bucket_beyond_64_bits_raises(bucket: Bucket) -> None:
+def test_computing_largest_charge_of_a_too_large_bucket_raises(bucket: Bucket) -> None:
     with pytest.raises(ArgumentError, match="64-bit"):
         most_together(bucket)
 
@@ -291,7 +291,7 @@ def test_largest_charge_of_a_bucket_beyond_64_bits_raises(bucket: Bucket) -> Non
         ),
     ],
 )
-def test_bucket_whose_state_could_reach_2_to_the_63_raises(
+def test_bucket_fits_sql_integers_only_below_2_to_the_63(
     largest: Bucket, too_large: Bucket
 ) -> None:
     assert (fits(largest), fits(too_large)) == (True, False)
@@ -324,7 +324,7 @@ def test_last_statement_of_a_charge_expects_one_changed_row(
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_postgresql_charge_outside_the_commit_skips_disk_wait(dialect: Dialect) -> None:
+def test_separate_postgresql_charge_does_not_wait_for_the_disk(dialect: Dialect) -> None:
     charge_in_commit, apart = (
         charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=True, **kind)[-1].text
         for kind in ({}, {"apart": True})

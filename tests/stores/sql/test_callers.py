@@ -111,7 +111,7 @@ def stored_callers(database: SqlDatabase) -> list[StoredCaller]:
     return [StoredCaller(str(digest), str(document)) for digest, document in rows]
 
 
-def test_stored_callers_are_listed_by_digest(tables: SqlDatabase) -> None:
+def test_stored_callers_are_listed_in_order_of_their_digest(tables: SqlDatabase) -> None:
     keys = [ApiKey(f"cae_live_k{number}") for number in range(4)]
     callers = {
         key.digest(): attrs.evolve(CALLER, app_id=AppId(f"app-{number}"))

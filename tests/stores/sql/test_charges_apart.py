@@ -244,7 +244,7 @@ def test_retry_that_only_replays_charges_its_bucket_durably(made: Meddled) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.heavy)])
-def test_store_charging_ahead_of_the_commit_passes_check_store(
+def test_store_charging_before_the_commit_passes_conformance(
     kind: str, sqlite_database: SqlDatabase
 ) -> None:
     if kind == "memory":

@@ -303,7 +303,7 @@ def test_charge_succeeds_after_all_waiting_ones_were_cancelled() -> None:
     run(scenario())
 
 
-def test_shared_charge_runs_in_the_context_of_its_last_request() -> None:
+def test_shared_charge_has_context_variables_of_last_request() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -356,7 +356,7 @@ def test_shared_charge_in_progress_is_not_garbage_collected() -> None:
     assert reported == []
 
 
-def test_charges_can_be_made_in_one_event_loop_after_another() -> None:
+def test_shared_charging_works_in_a_second_event_loop() -> None:
     held = Held()
     shared = SharedCharges(held)
 

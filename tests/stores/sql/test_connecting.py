@@ -41,7 +41,7 @@ def test_connecting_to_a_silent_server_times_out_at_the_deadline(tmp_path: Path)
         engine.dispose()
 
 
-def test_connecting_without_a_free_thread_is_store_unchanged(
+def test_connecting_without_a_free_thread_raises_store_unchanged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(_: Thread) -> None:

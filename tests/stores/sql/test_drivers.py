@@ -51,7 +51,7 @@ def test_postgresql_statement_is_sent_with_numbered_placeholders() -> None:
     assert driver.ran == [SENT, ("ROLLBACK", ())]
 
 
-def test_unreplicated_commit_is_confirmed_before_next_statement() -> None:
+def test_next_statement_first_waits_for_unreplicated_commit() -> None:
     driver = FakePsycopg()
     for _ in range(2):
         driver.replication.handle_notice(FakeNotice())
@@ -61,7 +61,7 @@ def test_unreplicated_commit_is_confirmed_before_next_statement() -> None:
     assert driver.ran == [(CONFIRM, ()), SENT, SENT]
 
 
-def test_open_transaction_cannot_confirm_an_unreplicated_commit() -> None:
+def test_unreplicated_commit_fails_next_statement_in_transaction() -> None:
     # A commit within the transaction would confirm nothing.
     driver = FakePsycopg(pgconn=FakePgconn(transaction_status=2))
     driver.replication.handle_notice(FakeNotice())

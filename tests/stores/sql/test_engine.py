@@ -69,7 +69,7 @@ class SqlAlchemyAsyncEngine:
         *[(each, 5, "int is no engine") for each in (False, True)],
     ],
 )
-def test_database_given_a_wrong_engine_raises_with_a_fix(
+def test_error_for_a_wrong_engine_says_how_to_fix_it(
     engine: object, fix: str, *, is_async: bool
 ) -> None:
     kind = cast("Callable[[object], object]", AsyncSqlDatabase if is_async else SqlDatabase)
@@ -444,7 +444,7 @@ def test_async_permanent_errors_are_raised_unchanged() -> None:
         (Dialect.MARIADB, sqlite3.OperationalError(1129, "Host is blocked"), "1129"),
     ],
 )
-def test_async_connect_refused_with_a_code_raises_unavailable(
+def test_error_of_refused_async_connect_has_the_servers_code(
     dialect: Dialect, refusal: Exception, code: str
 ) -> None:
     async def connect() -> AsyncConnection:

@@ -92,7 +92,7 @@ SECONDS: Final = "a finite number of seconds, more than 0"
         ],
     ],
 )
-def test_engine_with_an_impossible_limit_raises(
+def test_engine_with_an_invalid_pool_size_or_timeout_raises(
     make: object, argument: str, value: object, allowed: str
 ) -> None:
     assert callable(make)
@@ -172,7 +172,7 @@ def test_engine_url_with_fewer_ports_than_hosts_raises(
     ("written", "name"),
     [("a%20b.db", "a b.db"), ("a%2520b.db", "a%20b.db"), ("100%.db", "100%.db"), ("é", "é")],
 )
-def test_engine_decodes_the_name_of_a_database_once(
+def test_engine_decodes_percent_codes_in_database_name_only_once(
     monkeypatch: pytest.MonkeyPatch,
     written: str,
     name: str,
@@ -223,7 +223,7 @@ def test_engines_have_10_connections_and_2_s_timeout_by_default() -> None:
     assert made.errors == (psycopg.Error, OSError)
 
 
-def test_default_async_attempt_outlasts_an_engines_timeouts() -> None:
+def test_default_attempt_time_exceeds_default_engine_timeout() -> None:
     # Otherwise no line of the log would say why an attempt failed.
     assert DEFAULT_RETRY_POLICY.attempt_seconds > DEFAULT_TIMEOUT + GRACE
 

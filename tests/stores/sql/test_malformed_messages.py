@@ -91,7 +91,7 @@ def test_store_outbox_raises_for_a_malformed_message(database: SqlDatabase) -> N
         SqlStore(database).outbox()
 
 
-def test_outbox_dead_prints_the_fault_of_a_malformed_message(
+def test_outbox_dead_option_prints_fault_of_a_malformed_message(
     database: SqlDatabase,
     sqlite_url: str,
     capsys: pytest.CaptureFixture[str],

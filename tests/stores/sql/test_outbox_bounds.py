@@ -65,7 +65,7 @@ def test_outbox_retry_pause_doubles_at_most_64_times(attempt: int) -> None:
     assert settings.pause_after(attempt) == 1e-12 * 2.0**64
 
 
-def test_outbox_list_of_dead_messages_includes_number_1(database: SqlDatabase) -> None:
+def test_dead_message_with_the_lowest_number_is_listed(database: SqlDatabase) -> None:
     assert Outbox(database, DeliverySettings(attempts=1)).deliver_batch(raising) == 1
     for dead in (
         Outbox(database).list_dead(),

@@ -199,7 +199,7 @@ def test_outbox_message_is_due_once_the_previous_is_sent_or_dead(
     assert world.shipped[-1] == 2
 
 
-def test_message_is_due_once_previous_is_dead_after_a_crash(world: World) -> None:
+def test_message_is_due_when_a_crash_makes_the_previous_one_dead(world: World) -> None:
     world.wrong_by = 2 * HOUR
     world.post("one", "one")
     world.fail()

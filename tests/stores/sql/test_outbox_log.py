@@ -60,7 +60,7 @@ def test_outbox_worker_logs_each_failed_attempt(
     ]
 
 
-def test_outbox_worker_logs_a_last_attempt_that_did_not_end(
+def test_outbox_logs_message_dead_if_last_attempt_did_not_end(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox = Outbox(database, DeliverySettings(attempts=1))

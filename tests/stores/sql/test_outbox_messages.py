@@ -68,7 +68,7 @@ def written(changes: Changes) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_commit_writes_the_subject_of_each_of_its_messages(
+def test_each_message_is_about_a_value_that_its_commit_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Messages about one subject are numbered in commit order: a message gets its number after its
@@ -87,7 +87,9 @@ def test_commit_writes_the_subject_of_each_of_its_messages(
     assert kinds.keys() >= effects | {each.value for each in EventKind}
 
 
-def test_outbox_docs_page_program_delivers_its_messages(url: str, database: SqlDatabase) -> None:
+def test_program_in_the_outbox_docs_page_delivers_its_messages(
+    url: str, database: SqlDatabase
+) -> None:
     page = (ROOT / "docs/outbox.md").read_text(encoding="utf-8")
     program = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert program is not None

@@ -91,7 +91,7 @@ def down() -> Exception:
     return StoreUnavailableError("it is down")
 
 
-def test_outbox_handler_down_for_half_a_second_delivers_once(
+def test_outbox_delivers_once_after_a_half_second_handler_outage(
     database: SqlDatabase, time: FakeTime
 ) -> None:
     outage, stop = Outage(time, OSError), Stop(time, database)
@@ -100,7 +100,7 @@ def test_outbox_handler_down_for_half_a_second_delivers_once(
     assert left(database) == 0
 
 
-def test_outbox_database_down_for_half_a_second_delivers_once(
+def test_outbox_delivers_once_after_half_second_database_outage(
     database: SqlDatabase, time: FakeTime
 ) -> None:
     outage, stop, handled = Outage(time, down), Stop(time, database), list[int]()
@@ -115,7 +115,7 @@ def test_outbox_database_down_for_half_a_second_delivers_once(
     assert (handled, left(database)) == ([1], 0)
 
 
-def test_outbox_database_down_after_the_handler_delivers_once(
+def test_database_outage_after_the_handler_causes_no_redelivery(
     database: SqlDatabase, time: FakeTime
 ) -> None:
     outage, handled = Outage(time, down), list[int]()
@@ -130,7 +130,7 @@ def test_outbox_database_down_after_the_handler_delivers_once(
     assert (handled, left(database)) == ([1], 0)
 
 
-def test_async_outbox_database_down_for_a_while_delivers_once(
+def test_async_outbox_delivers_once_after_a_database_outage(
     database: SqlDatabase, time: FakeTime
 ) -> None:
     outage, handled = Outage(time, down), list[int]()
@@ -154,7 +154,7 @@ def test_async_outbox_database_down_for_a_while_delivers_once(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("wanted", ["primary", "read-write"])
-def test_async_outbox_worker_survives_a_time_without_a_primary(
+def test_async_outbox_worker_delivers_after_database_failover(
     wanted: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pair(is_synchronous=False) as servers:

@@ -46,7 +46,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
     ids=["claim", "mark dead", "wake"],
 )
-def test_outbox_update_forced_onto_a_time_index_scans_it_whole(
+def test_sqlite_cannot_search_a_time_index_in_outbox_updates(
     connection: sqlite3.Connection, statement: Statement, index: str
 ) -> None:
     table = "UPDATE curae_outbox"

@@ -63,7 +63,7 @@ def deliver_async(outbox: SqlDatabase, batch: int) -> list[int]:
 
 
 @pytest.mark.parametrize("by", [deliver, deliver_async])
-def test_access_ended_is_delivered_before_an_earlier_flood(
+def test_access_ended_message_overtakes_many_earlier_messages(
     outbox: SqlDatabase, by: Callable[[SqlDatabase, int], list[int]]
 ) -> None:
     flood(outbox)
@@ -79,7 +79,7 @@ def test_access_ended_follows_earlier_messages_of_its_subject(outbox: SqlDatabas
     assert batches == [[FLOOD + 1, 1], [FLOOD + 2, 2], [FLOOD + 3, 3], [4, 5]]
 
 
-def test_two_ends_of_one_subject_are_each_delivered_once(outbox: SqlDatabase) -> None:
+def test_two_access_ended_messages_of_a_subject_arrive_once_each(outbox: SqlDatabase) -> None:
     flood(outbox)
     end_access(outbox, "gone", "gone")
     assert deliver(outbox, 2) == [FLOOD + 1, 1]
@@ -87,7 +87,7 @@ def test_two_ends_of_one_subject_are_each_delivered_once(outbox: SqlDatabase) ->
     assert deliver(outbox, 2) == [3, 4]
 
 
-def test_retry_of_access_ended_precedes_an_earlier_flood(outbox: SqlDatabase) -> None:
+def test_retried_access_ended_message_overtakes_earlier_ones(outbox: SqlDatabase) -> None:
     flood(outbox)
     end_access(outbox, "gone")
     assert Outbox(outbox, DeliverySettings(batch=1)).deliver_batch(raising) == 1
@@ -96,7 +96,7 @@ def test_retry_of_access_ended_precedes_an_earlier_flood(outbox: SqlDatabase) ->
     assert deliver(outbox, 2) == [FLOOD + 1, 3]
 
 
-def test_access_ended_waits_behind_a_failed_message(outbox: SqlDatabase) -> None:
+def test_access_ended_waits_for_a_failed_message_of_its_subject(outbox: SqlDatabase) -> None:
     post(outbox, "gone")
     assert Outbox(outbox).deliver_batch(raising) == 1
     end_access(outbox, "gone")
@@ -107,7 +107,7 @@ def test_access_ended_waits_behind_a_failed_message(outbox: SqlDatabase) -> None
     assert deliver(outbox, 2) == [2, 6]
 
 
-def test_access_ended_does_not_wait_behind_a_dead_message(outbox: SqlDatabase) -> None:
+def test_access_ended_overtakes_a_dead_message_of_its_subject(outbox: SqlDatabase) -> None:
     post(outbox, "gone")
     assert Outbox(outbox, DeliverySettings(attempts=1)).deliver_batch(raising) == 1
     flood(outbox)
@@ -116,7 +116,7 @@ def test_access_ended_does_not_wait_behind_a_dead_message(outbox: SqlDatabase) -
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_flood_of_access_ended_takes_turns_with_others(outbox: SqlDatabase, batch: int) -> None:
+def test_many_access_ended_messages_take_turns_with_others(outbox: SqlDatabase, batch: int) -> None:
     post(outbox, *"abc")
     flood(outbox, "AccessEnded")
     seen: list[int] = []
@@ -127,7 +127,9 @@ def test_flood_of_access_ended_takes_turns_with_others(outbox: SqlDatabase, batc
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_endless_ends_of_access_starve_no_message(outbox: SqlDatabase, batch: int) -> None:
+def test_endless_access_ended_messages_do_not_starve_others(
+    outbox: SqlDatabase, batch: int
+) -> None:
     end_access(outbox, "first", "second")
     post(outbox, "one")
     seen: list[int] = []
@@ -151,7 +153,7 @@ def die(_: Delivery) -> None:
     raise GoneError
 
 
-def test_access_ended_takes_turns_with_messages_of_a_crash(outbox: SqlDatabase) -> None:
+def test_access_ended_takes_turns_with_retries_after_a_crash(outbox: SqlDatabase) -> None:
     post(outbox, *"abc")
     with pytest.raises(GoneError):
         Outbox(outbox).deliver_batch(die)
@@ -166,7 +168,7 @@ def test_access_ended_takes_turns_with_messages_of_a_crash(outbox: SqlDatabase) 
     assert seen == [4, 1, 5, 2, 3]
 
 
-def test_slow_ends_of_access_do_not_hold_up_others(
+def test_slow_access_ended_messages_do_not_hold_up_others(
     outbox: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post(outbox, "one")
@@ -200,7 +202,7 @@ def test_urgent_messages_get_half_of_a_batch_at_most() -> None:
     assert [each.number for each in due_messages([*urgent, *others[:1]], 4)] == [1, 9, 2, 3]
 
 
-def test_urgent_message_that_two_cases_found_is_chosen_once() -> None:
+def test_message_found_as_urgent_and_as_usual_is_chosen_once() -> None:
     rows = [row(1, 0, urgent=0), row(2, 0, urgent=0), row(2, 0, urgent=1), row(2, 0, urgent=1)]
     assert [(each.number, each.urgent) for each in due_messages(rows, 9)] == [(2, 1), (1, 0)]
     usual_first = due_messages(rows, 9, urgent_first=False)

@@ -295,7 +295,7 @@ def test_outbox_worker_does_not_log_a_rivals_message_as_dead(
 # --- Databases that fail ----------------------------------------------------------------------
 
 
-def test_delivery_is_recorded_once_the_database_recovers(
+def test_delivery_is_recorded_after_the_database_recovers(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(seconds=60.0))
@@ -325,7 +325,7 @@ def test_outbox_worker_stops_if_it_cannot_record_deliveries(
     assert left(database) == 2
 
 
-def test_message_is_due_a_lease_after_claim_of_unknown_outcome(database: SqlDatabase) -> None:
+def test_claim_of_unknown_outcome_delays_message_by_one_lease(database: SqlDatabase) -> None:
     post(database, "one")
     seen: list[Delivery] = []
     with pytest.raises(StoreUnavailableError):

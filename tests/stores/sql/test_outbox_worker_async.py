@@ -172,7 +172,7 @@ async def await_cancelled_task(delivery: Delivery) -> None:
         await inner
 
 
-def test_cancelled_task_of_an_outbox_handler_fails_the_attempt(
+def test_handler_awaiting_a_cancelled_task_fails_its_attempt(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one", "two")

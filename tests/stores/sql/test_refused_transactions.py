@@ -130,7 +130,7 @@ def counts(database: Refusing) -> list[object]:
     return [rows[0][0] for rows in found]
 
 
-def test_erasure_row_is_written_again_after_a_conflict(refusing: Refusing) -> None:
+def test_erasure_of_a_user_is_stored_again_after_a_conflict(refusing: Refusing) -> None:
     refusing.text, refusing.times = "curae_erasure", 3
     erase_connection(refusing)
     assert counts(refusing) == [1, 1, 1]
@@ -248,7 +248,7 @@ class Beaten(Forwarding):
 
 
 @CHANGES
-def test_dead_message_change_returns_false_if_another_came_first(
+def test_dead_message_change_returns_false_if_revived_meanwhile(
     refusing: Refusing, change: Callable[[Forwarding, int], bool], text: str
 ) -> None:
     post(refusing, "one")

@@ -150,7 +150,7 @@ def test_refused_charge_returns_false_without_an_extra_query(build: Build) -> No
     assert database.read == []
 
 
-def test_outbox_event_has_the_status_spelling_of_store_settings(
+def test_outbox_event_shows_authorized_if_store_settings_say_so(
     sqlite_database: SqlDatabase,
 ) -> None:
     settings = Settings(active_spelling="AUTHORIZED")

@@ -119,7 +119,7 @@ def test_upsert_expects_one_changed_row_except_on_mariadb(dialect: Dialect) -> N
     assert replaced.expected_rows == (None if dialect is Dialect.MARIADB else 1)
 
 
-def test_time_of_last_tombstone_is_stored_as_microseconds_or_0() -> None:
+def test_tombstone_time_is_stored_as_microseconds_or_0_if_absent() -> None:
     assert [format_era(None), format_era(START)] == [0, to_epoch_microseconds(START)]
 
 
@@ -137,7 +137,7 @@ def test_postgresql_commit_counts_the_rows_of_each_statement() -> None:
     assert {each.expected_rows for each in statements} == {1}
 
 
-def test_postgresql_runs_statements_with_expected_rows_first(postgres_url: str) -> None:
+def test_postgresql_runs_statements_with_a_row_count_check_first(postgres_url: str) -> None:
     inserts = [
         Statement("INSERT INTO ran (name) VALUES (?)", (name,), rows)
         for name, rows in [("a", 1), ("b", None), ("c", 1), ("d", None), ("e", 1)]

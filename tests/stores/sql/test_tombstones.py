@@ -182,7 +182,7 @@ def test_second_tombstone_without_happened_at_is_not_a_repeat(store: Store) -> N
 # --- What was under way -------------------------------------------------------------------------
 
 
-def test_create_decided_before_a_tombstone_has_standing_revoked(store: Store) -> None:
+def test_connection_decided_before_a_tombstone_counts_as_revoked(store: Store) -> None:
     create_action = STAGE.actions()["create"]
     decided = create_action(store)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -339,7 +339,7 @@ def test_tombstone_revokes_active_connections_first(database: SqlDatabase) -> No
 
 
 @pytest.mark.slow
-def test_tombstone_revoking_past_its_deadline_raises(
+def test_tombstone_cut_off_while_revoking_raises_unavailable(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = on(database)

@@ -252,7 +252,7 @@ def test_chain_of_200_loads_whole_and_a_tombstone_revokes_all(database: SqlDatab
 LAST = LAST_INSTANT - timedelta(minutes=45)
 
 
-def test_sql_store_accepts_the_last_instant_as_a_deadline(database: SqlDatabase) -> None:
+def test_sql_store_accepts_expiry_at_the_end_of_year_9999(database: SqlDatabase) -> None:
     clocked = Clocked(database, LAST)
     store = SqlStore(clocked)
     store.create_tables()
@@ -274,7 +274,7 @@ def test_sql_store_accepts_the_last_instant_as_a_deadline(database: SqlDatabase)
     assert store.load(Needs(session=SessionId(uuid(1002)))).snapshot.session is not None
 
 
-def test_sql_store_accepts_the_first_representable_instant(database: SqlDatabase) -> None:
+def test_sql_store_accepts_a_clock_at_the_start_of_year_1(database: SqlDatabase) -> None:
     clocked = Clocked(database, datetime.min.replace(tzinfo=START.tzinfo))
     store = SqlStore(clocked)
     store.create_tables()

@@ -124,7 +124,7 @@ def test_bodies_of_kind_app_user_have_every_invalid_app_user_id() -> None:
     assert bodies("app-user", Relabel) == bodies("app-user", Reconnect) == []
 
 
-def test_bodies_of_kind_packages_have_every_bad_package_and_flag() -> None:
+def test_bodies_of_kind_packages_include_bad_prefer_signup_too() -> None:
     packages = [{**BOTH, "dataPackages": each} for each in BAD_PACKAGES]
     assert bodies("packages", CreateConnection) == dumped(*packages)
     flags = [{**USER, "preferSignup": each} for each in BAD_VALUES["preferSignup"]]
@@ -147,7 +147,7 @@ def test_library_refuses_each_invalid_body(slug: str, kind: Kind) -> None:
         assert "fault" in _first_fault(request, EIGHT)
 
 
-def test_first_fault_of_a_bad_body_names_the_member_and_fault() -> None:
+def test_first_fault_of_an_empty_text_member_is_invalid() -> None:
     request = build_request(app(), Initiate, VALUES, body={"appUserId": ""})
     assert _first_fault(request, OPERATIONS) == {"member": "appUserId", "fault": "INVALID"}
     relabel = build_request(app(), Relabel, VALUES, body={"label": ""})

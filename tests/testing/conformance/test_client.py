@@ -130,7 +130,7 @@ def test_account_state_request_percent_encodes_the_user() -> None:
     assert sent == Request("GET", path, (BEARER, MORE, KEY), body=b"")
 
 
-def test_client_graduate_request_includes_the_given_header() -> None:
+def test_graduation_request_includes_the_given_header() -> None:
     sent = app().graduate("u", MORE)
     path = f"{API}/curae-connect/graduation-handoff"
     assert sent == Request("POST", path, (BEARER, JSON, MORE), body=b'{"appUserId": "u"}')
@@ -167,7 +167,7 @@ def test_second_api_key_is_of_the_same_app_with_given_scopes(scopes: frozenset[s
     assert played.result == App("other", wanted, one.context)
 
 
-def test_new_app_is_fresh_and_of_the_environment_of_the_check() -> None:
+def test_new_app_has_fresh_ids_and_the_checks_environment() -> None:
     kit = context(environment=Environment.TEST)
     made = [play(client.new_app(kit), "text").result for _ in range(2)]
     first, second = (each.key_request for each in made if isinstance(each, App))
@@ -370,7 +370,7 @@ HOLDER = {"a": {"b": {"c": 7, "none": None}}, "text": "x", "list": []}
 @pytest.mark.parametrize(
     ("path", "value"), [("a.b.c", 7), ("a.b", {"c": 7, "none": None}), ("a.b.none", None)]
 )
-def test_member_returns_the_value_at_a_path(path: str, value: object) -> None:
+def test_json_member_is_found_by_its_dotted_path(path: str, value: object) -> None:
     assert client.member(HOLDER, path) == value
 
 
@@ -404,7 +404,7 @@ def test_require_raises_its_message_if_the_condition_is_false() -> None:
     assert message(lambda: client.require(False, "said")) == "said"
 
 
-def test_headers_returns_all_values_of_a_name_in_order() -> None:
+def test_all_values_of_a_header_are_returned_in_order() -> None:
     answer = response(200, {}, ("ETag", "1"), ("x", "2"), ("etag", "3"))
     assert client.headers(answer, "etag") == ["1", "3"]
     assert client.headers(answer, "none") == []
@@ -450,7 +450,7 @@ def test_hook_that_records_a_fact_must_return_done_by_default() -> None:
 
 
 @pytest.mark.parametrize(("part", "start"), [("session", "createdAt"), ("connection", "updatedAt")])
-def test_page_lifetime_starts_at_session_creation_or_last_update(part: str, start: str) -> None:
+def test_page_lifetime_starts_at_created_at_or_else_updated_at(part: str, start: str) -> None:
     answer = {
         "connection": {"updatedAt": "2026-01-05T07:00:00Z"},
         part: {start: "2026-01-05T09:00:00Z"},

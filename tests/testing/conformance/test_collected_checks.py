@@ -96,7 +96,9 @@ def collected(
     return found
 
 
-def test_plugin_collects_every_check_of_its_own_conftest(request: pytest.FixtureRequest) -> None:
+def test_plugin_collects_all_checks_from_its_own_conftest_only(
+    request: pytest.FixtureRequest,
+) -> None:
     assert list(collected(request, Reference().server)) == [each.name for each in CHECKS]
     collect = collect_checks(__file__, Reference().server)
     assert collect(HERE.parent / "other.py", request.session) is None
@@ -176,7 +178,7 @@ def apps_of(run: Callable[[Server], object]) -> list[str]:
 
 
 @of_each_kind
-def test_collected_test_makes_fresh_names_in_each_run(
+def test_collected_test_uses_new_app_names_in_each_run(
     wrap: Wrap, request: pytest.FixtureRequest
 ) -> None:
     made: list[Server] = []
@@ -191,7 +193,7 @@ def test_collected_test_makes_fresh_names_in_each_run(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_pytest_function_makes_fresh_names_in_each_run(*, is_async: bool) -> None:
+def test_pytest_function_uses_new_app_names_in_each_run(*, is_async: bool) -> None:
     def run(server: Server) -> None:
         if is_async:
             async_conformance_tests(lambda: asynchronous(server))(BY_NAME[ROUTE])
@@ -240,7 +242,7 @@ def test_async_pytest_function_has_the_outcome_of_its_check(
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("is_collected", [False, True])
-def test_failed_check_prints_the_seed_that_repeats_its_names(
+def test_failed_check_prints_a_seed_that_repeats_its_app_names(
     *, is_collected: bool, is_async: bool, request: pytest.FixtureRequest
 ) -> None:
     printed: list[str] = []
@@ -266,7 +268,7 @@ def test_failed_check_prints_the_seed_that_repeats_its_names(
         assert app in apps_of(repeat)
 
 
-def test_pytest_functions_have_a_parameter_for_each_check() -> None:
+def test_pytest_functions_are_parametrized_with_every_check() -> None:
     make = Reference().server
     for test, kit in (
         (conformance_tests(make), CHECKS),

@@ -54,7 +54,7 @@ def test_threads_of_a_race_do_not_keep_the_program_alive() -> None:
 
 
 @pytest.mark.slow
-def test_only_checks_named_with_at_once_send_from_other_threads() -> None:
+def test_only_checks_with_at_once_in_their_name_use_threads() -> None:
     full, other = Reference().server(), set[str]()
 
     def run_one(check: str) -> None:

@@ -106,7 +106,7 @@ def test_history_shows_request_as_text_if_response_is_malformed() -> None:
         list(history_of(GET, None))
 
 
-def test_hook_result_that_is_a_response_is_shown_as_a_hook_call() -> None:
+def test_history_shows_hook_returning_a_response_as_a_hook_call() -> None:
     (line,) = history_of(REVOKE, OK)
     assert isinstance(line, str)
     assert line.startswith("revoke(c, 7): ")
@@ -120,7 +120,7 @@ def test_hook_result_that_is_a_response_is_shown_as_a_hook_call() -> None:
         (Concurrently((REVOKE, GET)), "2 concurrent steps, such as revoke"),
     ],
 )
-def test_step_alone_is_described_as_hook_name_or_request(step: Step, said: str) -> None:
+def test_step_description_names_hook_or_request_without_secret(step: Step, said: str) -> None:
     assert describe_step(step) == said
     assert "secret" not in said
 

@@ -52,7 +52,7 @@ def unknown_paths(*served: str) -> set[str]:
     ("others", "is_sent"),
     [((), True), (("/labels/{connectionId}",), False), (("/labels",), True)],
 )
-def test_route_check_sends_encoded_colon_unless_path_is_served(
+def test_route_check_sends_percent_3a_only_if_no_path_matches_it(
     others: tuple[str, ...], *, is_sent: bool
 ) -> None:
     requested = unknown_paths("/labels/{connectionId}:relabel", *others)

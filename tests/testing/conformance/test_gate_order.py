@@ -160,7 +160,7 @@ def test_refusal_by_the_wrong_gate_fails_the_gate_order_check(gate: str) -> None
             lines_of(BY_NAME[f"order.{gate}"], answer)
 
 
-def test_gate_checks_first_use_up_limits_and_an_idempotency_key() -> None:
+def test_gate_check_uses_an_idempotency_key_then_exhausts_limits() -> None:
     check = BY_NAME["order.credentials"]
     steps = drive(check.begin(context()), Gatekeeper(refuse(401, "UNAUTHENTICATED")).outcome).steps
     keys = [step.arguments[0] for step in steps if isinstance(step, HookCall)]
@@ -205,7 +205,7 @@ def test_limit_check_sends_an_eleventh_request_after_10_refusals() -> None:
         ([NOT_LIMITED] * 9 + [RATE_LIMITED], "instead of 409 BINDING_NOT_LIMITED"),
     ],
 )
-def test_limit_order_check_needs_a_429_after_exactly_10_refusals(
+def test_limit_order_check_fails_unless_a_429_follows_ten_409s(
     answers: list[Response], message: str
 ) -> None:
     with pytest.raises(NotConformingError, match=f"{message}$"):

@@ -160,6 +160,6 @@ def test_extra_headers_are_added_after_those_of_a_request() -> None:
     assert having(REQUEST, more) == attrs.evolve(REQUEST, headers=(*REQUEST.headers, more))
 
 
-def test_refusal_that_is_retryable_by_mistake_fails() -> None:
+def test_refusal_wrongly_marked_retryable_breaks_a_law() -> None:
     with pytest.raises(LawBrokenError):
         play_check("request.route", {2: members(retryable=True)})

@@ -447,7 +447,7 @@ def test_kit_passes_a_server_that_purges_ended_connections() -> None:
     assert len(reference.world._connections) < 10
 
 
-def test_server_for_store_has_every_hook_of_the_store() -> None:
+def test_server_for_memory_store_has_all_hooks_but_environment() -> None:
     whole = server_for_store(MemoryStore())
     assert {each for each in HOOKS if getattr(whole, each) is None} == {"environment"}
     only = ["registration.withdrawn", "purge.live", "race.reissue.authorize", "bucket.refills"]

@@ -278,7 +278,7 @@ def test_each_server_bug_fails_its_kit_check_with_a_message(
     assert what in report.failed[0].message
 
 
-def test_kit_fails_a_replayed_cookie_unless_a_proxy_sets_it() -> None:
+def test_kit_accepts_a_replayed_cookie_only_if_reads_set_it_too() -> None:
     def cookies(*, everywhere: bool) -> Server:
         reference = Reference()
 

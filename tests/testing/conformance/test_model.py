@@ -79,7 +79,7 @@ def test_random_number_of_a_model_step_selects_app_and_user(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_model_step_create_asks_for_one_or_two_packages(compare: Compare) -> None:
+def test_create_step_asks_for_one_or_two_packages(compare: Compare) -> None:
     lines = compare(*[("create", pick) for pick in (0, 7, 8, 15, 16)]).lines
     assert lines == [
         CREATE,
@@ -91,7 +91,7 @@ def test_model_step_create_asks_for_one_or_two_packages(compare: Compare) -> Non
     ]
 
 
-def test_model_step_initiate_varies_prefer_signup(compare: Compare) -> None:
+def test_initiate_steps_differ_in_prefer_signup(compare: Compare) -> None:
     lines = compare(*[("initiate", pick) for pick in (7, 8, 15, 16, 23, 24)]).lines[1:]
     assert [each.removeprefix("1 ").removeprefix("2 ") for each in lines] == [
         "POST /curae-connect/initiate appUserId=user-1 key-2",
@@ -127,7 +127,7 @@ def test_reuse_step_sends_recent_idempotency_key_with_new_body(compare: Compare)
         ("app-revoke", "POST /connections/c{}:revoke key"),
     ],
 )
-def test_model_step_names_one_of_the_4_newest_connections(
+def test_request_step_is_about_one_of_4_newest_connections(
     compare: Compare, kind: str, sent: str
 ) -> None:
     first, *lines = compare((kind, 9), *[("create", 0)] * 5).lines[1:]
@@ -141,7 +141,7 @@ def test_model_step_names_one_of_the_4_newest_connections(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_model_step_stranger_names_another_accounts_connection(
+def test_stranger_step_requests_another_accounts_connection(
     compare: Compare,
 ) -> None:
     steps = [("create", 0)] * 4 + [("stranger", pick) for pick in (0, 63, 65, 136, 192)]
@@ -154,7 +154,7 @@ def test_model_step_stranger_names_another_accounts_connection(
     ]
 
 
-def test_model_step_again_repeats_one_of_the_last_12_requests(compare: Compare) -> None:
+def test_again_step_repeats_one_of_the_last_12_requests(compare: Compare) -> None:
     once = compare(("again", 5), ("again", 1)).lines
     assert once == [CREATE] * 3
     steps = [("create", pick) for pick in range(12)]
@@ -162,7 +162,7 @@ def test_model_step_again_repeats_one_of_the_last_12_requests(compare: Compare) 
     assert lines[-3:] == [lines[1], lines[12], lines[3]]
 
 
-def test_model_step_burst_sends_11_initiates_of_one_app_user(compare: Compare) -> None:
+def test_burst_step_sends_11_initiates_of_one_app_user(compare: Compare) -> None:
     first, *lines = compare(("burst", 5)).lines
     assert first == CREATE
     assert lines == [
@@ -173,7 +173,7 @@ def test_model_step_burst_sends_11_initiates_of_one_app_user(compare: Compare) -
     )
 
 
-def test_model_step_burst_stops_at_the_first_difference(compare: Compare) -> None:
+def test_burst_step_ends_at_the_first_unexpected_response(compare: Compare) -> None:
     served = Served(change=at(4, status=500))
     what, log = failure(compare, ("burst", 5), ("create", 0), served=served)
     assert what == "answered 500 instead of 201 (rule entry-path.limited.silent)"
@@ -185,7 +185,7 @@ def test_model_step_burst_stops_at_the_first_difference(compare: Compare) -> Non
 
 
 @pytest.mark.parametrize(("kind", "more"), [("tombstone", ""), ("graduate", " None")])
-def test_model_step_tombstone_or_graduate_varies_app_and_user(
+def test_tombstone_and_graduate_steps_vary_app_and_user(
     compare: Compare, kind: str, more: str
 ) -> None:
     lines = compare(*[(kind, pick) for pick in range(8)]).lines[1:]
@@ -195,7 +195,7 @@ def test_model_step_tombstone_or_graduate_varies_app_and_user(
     ]
 
 
-def test_model_step_sign_up_completes_one_of_3_newest_sessions(compare: Compare) -> None:
+def test_complete_handoff_step_uses_one_of_3_newest_sessions(compare: Compare) -> None:
     steps = [("complete_handoff", 0), ("initiate", 0), ("complete_handoff", 1)]
     steps += [("initiate", pick) for pick in (1, 2, 3)]
     steps += [("complete_handoff", pick) for pick in (0, 1, 2, 3, 7, 8, 16)]
@@ -211,7 +211,7 @@ def test_model_step_sign_up_completes_one_of_3_newest_sessions(compare: Compare)
     ]
 
 
-def test_model_step_fact_names_one_of_the_4_newest_connections(compare: Compare) -> None:
+def test_expire_step_is_about_one_of_the_4_newest_connections(compare: Compare) -> None:
     steps = [("expire", 3)] + [("create", 0)] * 5 + [("expire", pick) for pick in range(5)]
     assert [line for line in compare(*steps).lines if "expire" in line] == [
         f"expire c{number}" for number in (5, 10, 9, 8, 7, 10)
@@ -248,7 +248,7 @@ def test_model_step_fact_names_one_of_the_4_newest_connections(compare: Compare)
         ("revoke", 24, "PATIENT", {"type": "connection.revoke", "actor": "PATIENT"}),
     ],
 )
-def test_model_records_a_connection_fact_on_server_and_in_log(
+def test_fact_step_calls_the_hook_of_the_server_and_is_logged(
     compare: Compare, kind: str, pick: int, arguments: str, logged: dict[str, object]
 ) -> None:
     steps = ((kind, pick), ("get", 0))
@@ -267,7 +267,7 @@ def test_custom_fact_in_a_model_step_uses_the_record_fact_hook(
     assert "c5" in served.lines[1]
 
 
-def test_hook_that_reports_an_outcome_unlike_the_models_fails(compare: Compare) -> None:
+def test_model_check_fails_if_a_hook_reports_another_outcome(compare: Compare) -> None:
     what, log = failure(
         compare, ("expire", 0), ("get", 0), served=Served(outcomes={"expire": "done"})
     )
@@ -277,7 +277,7 @@ def test_hook_that_reports_an_outcome_unlike_the_models_fails(compare: Compare) 
     assert json.loads(log[-1])["fact"] == {"type": "connection.expire", "connectionId": "c5"}
 
 
-def test_hook_that_reports_no_outcome_of_a_fact_passes(compare: Compare) -> None:
+def test_model_check_passes_if_a_hook_reports_no_outcome(compare: Compare) -> None:
     served = compare(("expire", 0), ("get", 0), served=Served(outcomes={"expire": None}))
     assert served.lines[1:] == ["expire c5", "1 GET /connections/c5"]
 
@@ -385,7 +385,7 @@ def test_model_does_not_adopt_a_new_id_that_is_taken_or_no_uuid(
     ("too_short_by", "hooks"),
     [(timedelta(0), ALL_HOOKS), (timedelta(microseconds=1), ALL_HOOKS - {"pass_time"})],
 )
-def test_model_draws_waits_only_if_allowed_time_fits_the_longest(
+def test_model_draws_no_wait_steps_if_their_sum_exceeds_max_time(
     monkeypatch: pytest.MonkeyPatch, too_short_by: timedelta, hooks: frozenset[str]
 ) -> None:
     drawn: list[tuple[str, frozenset[str]]] = []

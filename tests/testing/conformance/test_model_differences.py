@@ -201,7 +201,7 @@ def test_repeated_read_may_get_another_response(compare: Compare) -> None:
     compare(("get", 0), ("app-revoke", 0), ("again", 1))
 
 
-def test_retry_sent_as_a_new_request_must_get_the_first_response(compare: Compare) -> None:
+def test_equal_request_with_same_key_must_get_first_response(compare: Compare) -> None:
     # App 2 uses the key of app 1 anew, and then retries with a request that it built anew.
     steps = ("reuse", 1), ("reuse", 1)
     assert len({*compare(*steps).lines[1:]}) == 1

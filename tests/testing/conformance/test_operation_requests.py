@@ -86,7 +86,7 @@ class Search(operation.ConnectionOperation):
 # --- Selecting ------------------------------------------------------------------------------
 
 
-def test_operations_where_returns_those_whose_rule_matches() -> None:
+def test_operations_are_selected_by_a_condition_on_their_rule() -> None:
     found = operations_where(app(), lambda rule: rule.method == "GET")
     assert found == [each for each in OPERATIONS if each.rule.method == "GET"]
     assert 0 < len(found) < len(OPERATIONS)
@@ -167,7 +167,7 @@ def test_member_value_is_the_first_sample_its_parser_accepts(value: object) -> N
 
 
 @pytest.mark.parametrize("text", ["word", "true", "1", '["word"]', ID])
-def test_query_member_accepting_only_text_gets_it_unchanged(text: str) -> None:
+def test_text_is_sent_unchanged_if_a_query_member_accepts_it(text: str) -> None:
     assert value_of(only(text), member_values(ID), in_query=True) == text
 
 
@@ -180,7 +180,7 @@ def test_value_of_a_member_is_the_given_one_or_its_example() -> None:
 
 
 @pytest.mark.parametrize("example", [None, "bad"])
-def test_member_that_accepts_no_known_value_raises_not_seen(example: str | None) -> None:
+def test_kit_raises_not_seen_if_it_knows_no_value_for_a_member(example: str | None) -> None:
     wanted = attrs.evolve(only("secret"), example=example)
     with pytest.raises(NotSeenError, match=r"^the kit knows no value of the member it$"):
         value_of(wanted, member_values(ID))
@@ -216,7 +216,7 @@ def path_of(step: object) -> str:
 
 
 @pytest.mark.parametrize("first", [OK, IN_FLIGHT, Response(404, (), b'{"code": "NOT_FOUND"}')])
-def test_request_is_first_tried_on_a_separate_new_connection(first: Response) -> None:
+def test_kit_tries_a_request_on_a_spare_connection_first(first: Response) -> None:
     played = play(build_successful_request(app(), Reconnect), made("a"), first, made("b"))
     create, tried, again = played.steps
     assert [path_of(each) for each in (create, tried, again)] == [
@@ -228,7 +228,7 @@ def test_request_is_first_tried_on_a_separate_new_connection(first: Response) ->
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_after_409_kit_sends_reconnect_of_a_revoked_connection() -> None:
+def test_kit_revokes_a_new_connection_if_reconnect_gets_409() -> None:
     steps = build_successful_request(app(), Reconnect)
     played = play(steps, made("a"), CONFLICT, SESSION, made("b"), OK)
     _, _, initiate, create, revoke = played.steps
@@ -241,7 +241,7 @@ def test_after_409_kit_sends_reconnect_of_a_revoked_connection() -> None:
     assert path_of(played.result) == "/connections/b:reconnect"
 
 
-def test_graduation_handoff_after_409_uses_an_initiated_user() -> None:
+def test_kit_initiates_a_user_if_graduation_handoff_gets_409() -> None:
     played = play(build_successful_request(app(), StartGraduation), CONFLICT, SESSION)
     tried, initiate = played.steps
     assert path_of(tried) == path_of(played.result) == "/curae-connect/graduation-handoff"

@@ -62,7 +62,7 @@ def test_check_is_not_run_if_a_page_outlives_the_allowed_time() -> None:
 
 
 @pytest.mark.slow
-def test_no_check_passes_more_time_than_its_declared_need() -> None:
+def test_no_check_waits_longer_than_its_declared_time() -> None:
     reference = Reference()
     for check in WAITING:
         passed = timedelta(0)

@@ -270,7 +270,7 @@ def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_pytest_kit_tests_the_server_made_after_one_that_is_down(tmp_path: Path) -> None:
+def test_pytest_kit_makes_a_new_server_after_one_that_is_down(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_broken_first")
     status, told = run_pytest(tmp_path, conftest, "-k", "registration")
     assert status == 1, told

@@ -129,14 +129,14 @@ def test_check_fails_if_successor_changes_before_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
-def test_check_fails_if_second_reconnect_moves_times_too_little(name: str) -> None:
+def test_check_fails_if_reissue_moves_times_less_than_the_clock(name: str) -> None:
     still = Reference(tick=timedelta(0))
     path = name.replace(".", "__")
     message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
     assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
 
 
-def test_check_passes_if_second_reconnect_moves_times_with_clock() -> None:
+def test_check_passes_if_reissue_moves_times_with_the_clock() -> None:
     assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
 
 
@@ -149,7 +149,7 @@ def test_check_repeats_reconnect_at_once_without_a_clock_hook() -> None:
     """)
 
 
-def test_check_repeats_reconnect_while_a_short_page_is_valid() -> None:
+def test_check_repeats_reconnect_30_s_into_a_one_minute_page() -> None:
     short_pages = Reference(lifetime=timedelta(minutes=1))
     assert "pass_time 0:00:30" in steps_of("recovery.revoked.pending", short_pages).splitlines()
 

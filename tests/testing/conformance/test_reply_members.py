@@ -318,7 +318,7 @@ def test_account_state_without_an_etag_fails() -> None:
 
 
 @pytest.mark.parametrize("tag", ['"x"', '""', '"!#~"'])
-def test_strong_entity_tag_is_returned(tag: str) -> None:
+def test_kit_reads_a_strong_entity_tag_from_the_etag_header(tag: str) -> None:
     assert entity_tag(shown({}, ("ETag", tag))) == tag
 
 

@@ -87,7 +87,7 @@ def test_failing_make_key_hook_gives_one_kit_failure() -> None:
     assert failure.message.startswith("the server is down: the hook make_key raised LookupError(")
 
 
-def test_kit_reports_no_down_server_for_one_failed_request() -> None:
+def test_kit_does_not_call_a_server_down_if_only_revoke_fails() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:
@@ -199,7 +199,7 @@ def test_format_value_writes_json_in_kit_messages(value: object, text: str) -> N
     assert format_value(value) == text
 
 
-def test_format_argument_writes_values_without_quotes() -> None:
+def test_hook_arguments_are_shown_without_quotes() -> None:
     values = ["c-1", timedelta(minutes=1), Status.ACTIVE, *Colour, None, True]
     said = ["c-1", "0:01:00", "ACTIVE", "7", "blue", "null", "true"]
     assert [*map(format_argument, values)] == said

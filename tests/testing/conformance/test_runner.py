@@ -165,7 +165,7 @@ def test_server_that_lets_no_time_pass_and_has_no_races_is_valid() -> None:
 
 
 @in_both_ways
-def test_server_with_race_rounds_1_has_the_race_rounds_hook(run_one: RunOne) -> None:
+def test_race_rounds_setting_of_1_counts_as_an_available_hook(run_one: RunOne) -> None:
     server = attrs.evolve(Reference().server(), race_rounds=1)
     kit = context_seen(run_one, server).context
     assert kit.rounds == 1
@@ -219,7 +219,7 @@ def test_check_may_need_exactly_the_allowed_time(
     ],
 )
 @in_both_ways
-def test_check_timeout_adds_max_time_per_check_if_it_is_limited(
+def test_check_timeout_adds_a_finite_max_time_per_check(
     run_one: RunOne,
     limit: timedelta | None,
     most: timedelta,
@@ -335,7 +335,7 @@ def test_first_error_of_concurrent_steps_fails_the_check(run_one: RunOne) -> Non
     assert failure.may_be_down
 
 
-def test_first_error_of_coroutines_is_first_in_order_not_time() -> None:
+def test_failure_shows_error_of_first_listed_not_fastest_call() -> None:
     plain = asynchronous(Reference().server())
 
     async def expire(connection_id: str) -> str:
@@ -440,7 +440,7 @@ def test_selected_checks_are_in_the_order_of_the_kit() -> None:
 
 
 @pytest.mark.parametrize("only", [[], (), "request.route"])
-def test_selecting_no_check_or_a_text_raises(only: Collection[str]) -> None:
+def test_empty_or_string_selection_of_checks_raises(only: Collection[str]) -> None:
     with pytest.raises(ArgumentError, match="only: must be None, or the names of one or more"):
         select_checks(only)
 

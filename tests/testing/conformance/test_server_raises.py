@@ -102,7 +102,7 @@ def test_cancelling_an_async_kit_run_ends_the_run() -> None:
         asyncio.run(run_and_cancel())
 
 
-def test_pytest_fail_in_a_hook_is_raised_out_of_a_race_check() -> None:
+def test_run_raises_the_pytest_fail_of_a_hook_in_a_race_check() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         del lifetime
         pytest.fail(f"cannot authorize {connection_id}")
@@ -130,7 +130,7 @@ def test_kit_check_fails_if_a_hook_of_server_is_async() -> None:
     assert failure.message.startswith(f"the hook purge raised {error}\n  where: purge\n")
 
 
-def test_kit_run_names_an_async_send_of_server() -> None:
+def test_blocking_kit_fails_with_type_error_if_send_is_async() -> None:
     async def send(request: Request) -> Response:
         raise NotImplementedError(request)
 

@@ -127,7 +127,7 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_late_authorization_of_6_minute_page_is_90_seconds_late() -> None:
+def test_kit_authorizes_90_seconds_late_if_pages_last_6_minutes() -> None:
     short_pages = Reference(lifetime=timedelta(minutes=6))
     assert steps_of("authorization.late-after-revoke", short_pages) == written_steps("""
         POST /connections user

@@ -28,7 +28,7 @@ MINUTE = timedelta(minutes=1)
 ANSWER = Response(200, (), b"")
 
 
-def test_names_are_uuids_of_version_4_with_every_variant() -> None:
+def test_generated_uuids_are_unique_and_of_version_4() -> None:
     names = Names("seed")
     made = [names.uuid() for _ in range(64)]
     assert all(UUID_4.fullmatch(each) for each in made)
@@ -36,7 +36,7 @@ def test_names_are_uuids_of_version_4_with_every_variant() -> None:
     assert {each[19] for each in made} == set("89ab")
 
 
-def test_generated_names_are_unique_kind_plus_16_hex_digits() -> None:
+def test_generated_names_are_unique_and_begin_with_their_kind() -> None:
     names = Names("seed")
     made = [names.word("user") for _ in range(64)]
     assert all(re.fullmatch("user-[0-9a-f]{16}", each) for each in made)
@@ -81,7 +81,7 @@ def test_bool_hook_counts_as_true_only_if_it_returns_true(outcome: object, *, ho
     assert played.result is holds
 
 
-def test_wait_passes_the_span_to_the_clock() -> None:
+def test_wait_step_calls_the_pass_time_hook_with_its_duration() -> None:
     assert play(wait(MINUTE), None).steps == [HookCall("pass_time", (MINUTE,))]
 
 

@@ -36,7 +36,7 @@ def test_check_not_run_names_the_store_method_that_is_missing() -> None:
     assert reasons(MemoryStore(), *names) == {}
 
 
-def test_check_not_run_names_a_method_of_two_hooks_once() -> None:
+def test_check_not_run_names_a_method_missing_for_two_hooks_once() -> None:
     (both,) = [each for each in CHECKS if {"finish", "cancel"} <= set(each.hooks)][:1]
     assert reasons(Bare(), both.name) == {both.name: "the store has no method hosted_page"}
 
@@ -61,7 +61,7 @@ def test_deadline_checks_are_not_run_without_a_settable_clock() -> None:
     assert reasons(ReadOnly(), *deadlines, *others) == dict.fromkeys(deadlines, NO_CLOCK)
 
 
-def test_store_kit_report_includes_the_one_environment_server() -> None:
+def test_store_kit_reports_checks_of_its_live_only_server_too() -> None:
     told: list[Progress] = []
     report = check_store(
         ReadOnly(),

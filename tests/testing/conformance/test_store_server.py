@@ -375,7 +375,7 @@ def test_outbox_of_a_store_in_memory_has_its_messages_in_order() -> None:
     assert len(delivered) == 2
 
 
-def test_memory_store_without_deliver_gets_a_collecting_outbox() -> None:
+def test_kit_collects_outbox_messages_of_a_plain_memory_store() -> None:
     world = World(MemoryStore())
     connection_id, _ = world.created()
     (message,) = outbox(world)
@@ -439,7 +439,7 @@ class FailingPurge(MemoryStore):
         raise LookupError(now, limit)
 
 
-def test_failed_purge_by_simulated_clock_names_the_purge_method() -> None:
+def test_error_of_a_failing_purge_names_the_stores_purge_method() -> None:
     with pytest.raises(LookupError) as raised:
         World(FailingPurge()).hook("purge")
     assert raised.value.__notes__ == ["the store's method purge raised this"]

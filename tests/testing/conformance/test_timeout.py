@@ -108,7 +108,7 @@ def test_abandoned_kit_check_thread_sends_no_more_requests(hanging: Hanging) -> 
     assert [each.target.rpartition("/")[2][36:] for each in hanging.sent] == ["", ":revoke"]
 
 
-def test_hanging_concurrent_requests_restore_switch_interval(
+def test_thread_switch_interval_is_restored_after_a_hanging_race(
     hanging: Hanging,
 ) -> None:
     before = sys.getswitchinterval()

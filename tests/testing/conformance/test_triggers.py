@@ -155,7 +155,7 @@ def test_kit_fails_a_server_that_drops_a_custom_fact() -> None:
     assert '"type": "connection.close"' in failure.message
 
 
-def test_record_fact_hook_without_custom_facts_changes_no_steps() -> None:
+def test_record_fact_hook_adds_no_model_step_if_no_custom_fact() -> None:
     assert model.OTHER_FACTS == {}
     hooks = frozenset(model.FACTS)
     assert model.draw_steps("1", hooks) == model.draw_steps("1", hooks | {"record_fact"})

@@ -155,7 +155,7 @@ def test_law_3_check_reports_a_merge_that_is_not_associative() -> None:
     assert caught.value.what == what
 
 
-def test_law_4_5_17_checks_call_rules_with_instant_and_tombstone() -> None:
+def test_law_4_5_and_17_checks_call_rules_with_now_and_era() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:
@@ -231,7 +231,7 @@ def test_law_5_error_for_a_late_grant_states_when_the_grant_ends(
     assert (caught.value.what, caught.value.where) == (what, where)
 
 
-def test_revocation_answer_says_revoked_now_only_when_done() -> None:
+def test_revoked_now_is_true_for_done_and_false_for_ignored() -> None:
     first = revoke(ACTIVE, at(1), actor=Actor.APP, era=None)
     assert isinstance(first, Done)
     assert RevocationAnswer.of(first) == RevocationAnswer(
@@ -253,7 +253,7 @@ def revocation(
     return Response(200, (), json.dumps(body).encode())
 
 
-def test_revocation_answer_drops_members_of_a_wrong_type() -> None:
+def test_wrongly_typed_revocation_members_read_as_false_or_none() -> None:
     at_once = RevocationAnswer(uuid(1), revoked_now=True, revoked_at="2026-01-01T00:00:00Z")
     assert RevocationAnswer.read(revocation()) == at_once
     assert not RevocationAnswer.read(revocation(revoked_now=False)).revoked_now

@@ -153,7 +153,7 @@ def test_law_error_says_what_was_observed_and_where(
     assert (caught.value.what, caught.value.where) == (what, where)
 
 
-def test_law_8_check_calls_path_twice_per_account_and_preference() -> None:
+def test_law_8_check_calls_function_twice_with_each_input() -> None:
     asked: list[tuple[AccountState, bool]] = []
 
     def path(state: AccountState, prefers: bool) -> EntryPath:  # noqa: FBT001 - a law's axis
@@ -165,7 +165,7 @@ def test_law_8_check_calls_path_twice_per_account_and_preference() -> None:
     assert sorted(asked) == sorted(pairs * 2)
 
 
-def test_law_8_check_finds_a_preference_that_is_ignored() -> None:
+def test_law_8_check_fails_if_unlinked_prefer_signup_is_ignored() -> None:
     with pytest.raises(LawBrokenError) as caught:
         check_entry_paths(preference_is_ignored)
     assert caught.value.where == "account UNLINKED, preferSignup true"

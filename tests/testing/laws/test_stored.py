@@ -14,7 +14,7 @@ from tests.support.strategies import pending
 from tests.testing.watched import broken
 
 
-def test_law_18_check_loads_a_document_in_its_and_a_newer_format() -> None:
+def test_law_18_check_tries_to_load_current_and_newer_format() -> None:
     loaded: list[tuple[type[Storable], Json]] = []
     document = codec.dump(pending())
     number = document[FORMAT]
@@ -46,7 +46,7 @@ def load_any_format(kind: type[Storable], stored: Json, /) -> object:
         return codec.load(kind, {**stored, FORMAT: codec.dump(pending())[FORMAT]})
 
 
-def test_law_18_check_finds_a_load_that_reads_newer_formats() -> None:
+def test_law_18_check_reports_a_loader_that_reads_newer_formats() -> None:
     with broken(18, "a document of a newer format was read instead of refused", "Connection"):
         check_stored(pending(), load=load_any_format)
 

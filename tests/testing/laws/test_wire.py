@@ -59,7 +59,7 @@ def test_law_13_check_accepts_an_empty_body(body: bytes | str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", "{}", {}])
-def test_law_13_check_reports_an_empty_json_object(
+def test_law_13_check_rejects_an_empty_object_as_response_body(
     body: bytes | str | dict[str, object],
 ) -> None:
     with pytest.raises(LawBrokenError, match="law 13 is broken: no response has these members"):
@@ -127,7 +127,7 @@ def problem(body: dict[str, object], status: int) -> Response:
     return Response(status, kinds, json.dumps(body).encode())
 
 
-def test_law_13_check_accepts_instance_in_a_400_but_not_a_404() -> None:
+def test_law_13_check_allows_member_instance_in_400_but_not_404() -> None:
     check_wire_members({**BAD_REQUEST, "instance": "urn:1"})
     with broken(13, "not listed: instance", where="problem"):
         check_wire_members({**PROBLEM_BODY, "instance": "urn:1"})
@@ -170,7 +170,7 @@ def test_law_13_check_accepts_a_body_as_dict_or_as_json_text(body: dict[str, obj
     check_wire_members(json.dumps(body))
 
 
-def test_law_13_check_reports_a_wrong_connection_in_a_list() -> None:
+def test_law_13_check_reports_unlisted_member_in_connection_list() -> None:
     check_wire_members({"connections": [CONNECTION, CONNECTION]}, operations=ADDED)
     check_wire_members({"connections": []}, operations=ADDED)
     with broken(13, "not listed: token", where="connections"):
@@ -182,7 +182,7 @@ def test_law_13_check_reports_a_wrong_connection_in_a_list() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "none", {"a": {"b": 1}}])
-def test_law_13_check_accepts_any_value_of_a_custom_reply(value: object) -> None:
+def test_law_13_check_accepts_any_value_in_custom_reply_member(value: object) -> None:
     check_wire_members({"connections": value}, operations=ADDED)
 
 
@@ -222,7 +222,7 @@ def test_law_16_check_accepts_the_status_of_a_custom_operation() -> None:
         ),
     ],
 )
-def test_law_16_error_describes_each_fault_of_a_response(
+def test_law_16_check_says_what_is_undocumented_in_a_response(
     response: Response, what: str, where: str
 ) -> None:
     with broken(16, what, where=where):

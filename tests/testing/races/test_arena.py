@@ -99,7 +99,7 @@ def test_both_actions_of_a_race_get_the_same_store() -> None:
     assert one is other
 
 
-def test_actions_get_separate_stores_if_charges_precede_commit() -> None:
+def test_each_action_gets_a_request_store_if_charges_come_first() -> None:
     stores = StoreArena(ChargesOnlyApart()).stores()
     assert len(set(map(id, stores))) == len(stores)
     for each in stores:
@@ -213,7 +213,7 @@ def test_compared_content_leaves_out_a_replaced_hosted_page() -> None:
     assert [each for each in parts(content) if each.startswith("page")] == ["page 1", "page 20"]
 
 
-def test_compared_content_has_a_users_page_until_it_is_finished() -> None:
+def test_compared_content_has_users_page_only_until_graduation() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     assert "page 4" in parts(arena.content(tenant, ()))
@@ -240,7 +240,7 @@ class LoadsNoBinding(MemoryStore):
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
 
 
-def test_compared_content_loads_the_binding_by_its_coordinate() -> None:
+def test_comparison_asks_the_store_for_the_binding_by_coordinate() -> None:
     arena = StoreArena(LoadsNoBinding())
     content = arena.content(arena.set_up(SCENARIO), ())
     assert content["binding.user_id"] == "user-3"

@@ -81,7 +81,7 @@ def test_outbox_check_skips_messages_in_the_stores_own_format() -> None:
     assert store.reason_not_compared() is None
 
 
-def test_outbox_without_a_known_message_is_not_compared() -> None:
+def test_outbox_is_not_compared_if_no_message_has_known_format() -> None:
     store = OutboxRecorder(Told({"type": "HandoffCancelled"}), START)
     assert store.commit(LOADED, cancelled(1))
     assert store.outbox_differences() == ()

@@ -207,7 +207,7 @@ def test_action_whose_commit_conflicts_loads_and_commits_again(
     assert steps == [(0, "loads", "names"), (1, "loads", "plain"), *retried]
 
 
-def test_interleave_gets_both_stores_and_commits_once_per_race() -> None:
+def test_each_race_passes_both_stores_and_commits_to_interleave() -> None:
     arena = Claims("in order")
     given: list[tuple[int, str, int, str]] = []
 
@@ -225,7 +225,7 @@ def test_interleave_gets_both_stores_and_commits_once_per_race() -> None:
     assert given == [(0, first, 1, second) for first in NAMES for second in NAMES]
 
 
-def test_race_compares_values_of_conflicted_and_retried_commits() -> None:
+def test_compared_values_include_those_of_refused_commits() -> None:
     arena = Claims("in order")
     found = list(results(arena, (False, False)))
     names_page = Tenant.of(1, Settings()).actions()["names"](Half(0, [])).changes.writes

@@ -92,7 +92,7 @@ def test_race_detects_a_store_that_loses_one_kind_of_write(
 
 
 @pytest.mark.slow
-def test_action_that_a_wrong_store_ignores_is_raced_and_fails() -> None:
+def test_races_detect_a_store_that_ignores_an_action() -> None:
     scenario = "a user is bound, one connection is pending"
     results = [*race_all(StoreArena(LoadsNoPage()), SCENARIOS[scenario])]
     assert {each.first for each in results} == changing(scenario)

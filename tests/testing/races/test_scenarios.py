@@ -110,7 +110,7 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 999])
-def test_tenant_reads_the_number_of_only_its_own_page_digests(number: int) -> None:
+def test_tenant_maps_only_its_own_page_digests_to_page_numbers(number: int) -> None:
     tenant, other = RaceTenant.of(27, Settings()), RaceTenant.of(28, Settings())
     digest = url_digest(tenant.page_url(number))
     assert tenant.page_number(digest) == number
@@ -128,7 +128,7 @@ def test_new_ids_of_a_request_are_made_from_its_number() -> None:
     )
 
 
-def test_time_at_1_5_minutes_is_90_seconds_after_the_race_start() -> None:
+def test_function_at_returns_the_race_start_plus_given_minutes() -> None:
     assert datetime(2026, 1, 1, tzinfo=UTC) == START == at(0)
     assert at(1.5) == START + timedelta(seconds=90)
 
@@ -205,7 +205,7 @@ def test_retry_of_a_charged_request_action_loads_no_bucket() -> None:
     assert [len(needs.buckets) for needs, _ in store.loads] == [1, 0]
 
 
-def test_fact_action_returns_changes_or_none_if_refused() -> None:
+def test_fact_action_returns_no_changes_if_the_fact_is_refused() -> None:
     arena = StoreArena(MemoryStore())
     tenant, (store, _) = arena.set_up(SCENARIOS[UNBOUND]), arena.stores()
     decided = fact_action(Authorized(tenant.first))(store)
@@ -252,7 +252,7 @@ def test_commit_of_an_action_returns_the_answer_of_the_store() -> None:
     assert store.commits == [decided, decided]
 
 
-def test_commit_to_an_unavailable_store_is_not_accepted() -> None:
+def test_commit_returns_false_if_the_store_is_unavailable() -> None:
     assert not commit(Scripted(error=StoreUnavailableError("gone")), PendingCommit(LOADED, CHANGES))
     with pytest.raises(RuntimeError, match="a bug"):
         commit(Scripted(error=RuntimeError("a bug")), PendingCommit(LOADED, CHANGES))
@@ -266,7 +266,7 @@ def test_action_is_decided_again_until_its_commit_is_accepted(refusals: int) -> 
     assert len(store.loads) == len(tried) == refusals + 1
 
 
-def test_store_that_refuses_20_commits_of_an_action_is_reported() -> None:
+def test_20th_refused_commit_of_an_action_raises_commit_refused() -> None:
     store = Scripted(refusals=20)
     with pytest.raises(CommitRefusedError) as found:
         commit_with_retries(store, TENANT.create_action(31))

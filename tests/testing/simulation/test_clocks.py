@@ -38,7 +38,7 @@ def violation(step: timedelta, seed: int, monkeypatch: pytest.MonkeyPatch) -> Vi
     return simulate(seed, clients=1, hours=6).violation
 
 
-def test_planted_bug_seeds_cover_each_clock_step_in_order() -> None:
+def test_table_of_seeds_lists_every_clock_step_in_order() -> None:
     assert tuple(SEEDS) == clocks.STEPS
 
 

@@ -190,7 +190,7 @@ def test_simulated_session_may_be_completed_by_another_user_too() -> None:
 
 
 @pytest.mark.parametrize("handoff", [HandoffState.LANDED, HandoffState.NOT_REQUIRED])
-def test_session_awaiting_no_hand_off_gets_one_only_as_a_mishap(handoff: HandoffState) -> None:
+def test_session_awaiting_no_hand_off_completes_only_by_mishap(handoff: HandoffState) -> None:
     assert sign_ups(handoff=handoff) == []
     assert sign_ups(0.5, handoff=handoff, rate=0.5) == []
     first = (305, landing("patient-user-1", URL))

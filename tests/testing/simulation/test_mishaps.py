@@ -62,7 +62,7 @@ def test_event_of_probability_zero_never_happens_on_a_zero_draw() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
-def test_likely_is_true_at_its_probability_and_counts_no_mishap(probability: float) -> None:
+def test_event_happens_at_its_probability_and_counts_no_mishap(probability: float) -> None:
     dice = dice_with({})
     happened = sum(dice.likely(probability) for _ in range(2000))
     assert happened == pytest.approx(2000 * probability, rel=0.1)
@@ -95,7 +95,7 @@ def test_profile_has_a_mishap_only_if_its_draw_is_at_least_0_25(
     assert len(WorldProfile.draw(Fixed(number)).rates) == mishaps
 
 
-def test_drawn_profiles_cover_all_loads_users_and_settings() -> None:
+def test_drawn_profiles_vary_request_rate_users_and_settings() -> None:
     drawn = profiles()
     requests = [profile.requests_per_hour for profile in drawn]
     assert (min(requests), max(requests)) == (40, 250)

@@ -48,7 +48,7 @@ def test_dead_worker_may_hold_a_message_for_lease_and_tolerance(claimed: Simulat
     assert claimed.shipped == 1
 
 
-def test_message_held_past_lease_and_tolerance_is_reported(claimed: SimulatedOutbox) -> None:
+def test_message_held_past_lease_and_tolerance_breaks_a_rule(claimed: SimulatedOutbox) -> None:
     later = START + LONGEST + timedelta(microseconds=1)
     # The subject of the first message has no message left, and does not end the search.
     with pytest.raises(RuleBrokenError, match="message 2 is due and was not shipped") as found:
@@ -61,7 +61,7 @@ def test_message_of_a_dead_worker_is_delivered_after_its_lease(claimed: Simulate
     assert claimed.shipped == 2
 
 
-def test_message_that_is_delivered_twice_is_reported() -> None:
+def test_message_that_is_delivered_twice_breaks_a_rule() -> None:
     outbox = posted(1)
     # It is delivered already, as far as the simulation knows.
     outbox.waiting.clear()
@@ -72,7 +72,7 @@ def test_message_that_is_delivered_twice_is_reported() -> None:
         outbox.ship(START, START, dies=lambda: False)
 
 
-def test_message_that_is_delivered_out_of_order_is_reported() -> None:
+def test_message_delivered_out_of_order_breaks_a_rule() -> None:
     outbox = posted(1, 1)
     (subject,) = outbox.waiting
     outbox.waiting[subject] = deque([2, 1])

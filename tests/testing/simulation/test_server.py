@@ -135,7 +135,7 @@ def test_commit_registers_and_shows_the_hosted_page_of_the_reply() -> None:
     assert bench.store._pages.get(url_digest(url(7))) == page
 
 
-def test_answer_without_a_hosted_page_shows_no_page() -> None:
+def test_answer_without_a_page_clears_the_page_shown_before() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     bench.handle(request("account-state"), 2)

@@ -235,7 +235,7 @@ def test_lease_renewal_that_conflicts_leaves_record_unchanged() -> None:
 # --- Operators --------------------------------------------------------------------------------
 
 
-def test_resolving_attempt_as_done_completes_it_with_last_404() -> None:
+def test_attempt_resolved_as_done_gets_last_404_as_its_response() -> None:
     bench = Bench.of()
     begin(bench)
     bench.handle(request("get", id=uuid(8)))
@@ -252,7 +252,7 @@ def test_resolving_attempt_as_done_completes_it_with_last_404() -> None:
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_resolving_as_not_done_or_without_a_404_releases_attempt(*, took_effect: bool) -> None:
+def test_attempt_resolved_without_a_response_is_released(*, took_effect: bool) -> None:
     bench = Bench.of()
     begin(bench)
     if not took_effect:
@@ -262,7 +262,7 @@ def test_resolving_as_not_done_or_without_a_404_releases_attempt(*, took_effect:
     assert (record(bench).state, record(bench).response) == (RecordState.RELEASED, None)
 
 
-def test_operator_changes_no_missing_or_leased_attempt_record() -> None:
+def test_operator_cannot_resolve_a_missing_or_leased_attempt() -> None:
     bench = Bench.of()
     bench.server.resolve_attempt(KEY, at(4), took_effect=False)
     bench.server.erase_response(KEY, at(2))
@@ -461,7 +461,7 @@ def test_purge_without_a_law_watch_drops_expired_values() -> None:
     assert bench.server.purge(at(26 * 60)) > 0
 
 
-def test_limit_purge_to_sets_the_store_clock_to_its_instant() -> None:
+def test_limiting_purges_to_an_instant_sets_store_clock_to_it() -> None:
     bench = Bench.of()
     assert bench.server.has_settable_clock
     bench.server.limit_purge_to(at(7))

@@ -258,7 +258,7 @@ class KeepsReplacedPages(MemoryStore):
 
 
 @pytest.mark.slow
-def test_simulation_detects_a_fact_from_a_replaced_page() -> None:
+def test_simulation_detects_a_store_that_keeps_replaced_pages() -> None:
     violation = simulate(3, clients=2, hours=6, make_store=KeepsReplacedPages).violation
     assert violation is not None
     assert violation.law is None

@@ -38,7 +38,7 @@ def test_headline_has_seed_client_hours_and_other_totals() -> None:
     )
 
 
-def test_summary_lines_list_each_group_sorted_by_name() -> None:
+def test_counts_under_each_summary_heading_are_sorted_by_name() -> None:
     assert [*WORLD.lines()] == [
         *("requests", "       1,345  create", "       1,000  get"),
         *("answers", "         345  200", "       2,000  201"),
@@ -101,7 +101,7 @@ def test_add_leaves_out_the_violation_of_the_added_summary() -> None:
     assert total.violation is None
 
 
-def test_broken_rule_error_says_the_rule_and_the_place() -> None:
+def test_broken_rule_error_says_what_was_wrong_and_where() -> None:
     error = RuleBrokenError("message 1 shipped twice", "the outbox")
     assert (error.what, error.where) == ("message 1 shipped twice", "the outbox")
     assert str(error) == "a rule is broken: message 1 shipped twice\n  where: the outbox"

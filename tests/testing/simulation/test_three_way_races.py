@@ -160,7 +160,7 @@ CLIENTS: Final = 1
 HOURS: Final = 24
 
 
-def test_planted_bug_seeds_cover_each_three_way_race_in_order() -> None:
+def test_table_of_seeds_lists_every_three_way_race_in_order() -> None:
     assert tuple(SEEDS) == THREE_WAY_RACES
 
 

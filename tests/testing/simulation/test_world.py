@@ -60,7 +60,9 @@ def test_simulation_has_one_client_and_24_hours_by_default(monkeypatch: pytest.M
     assert len([*simulation.run()]) == 24
 
 
-def test_step_at_the_end_of_the_last_hour_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_step_due_when_the_simulation_ends_does_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     draw_profile(monkeypatch, {Mishap.CLOCKS_STEPPED: 1.0}, requests_per_hour=1)
     # The clocks are stepped every ten minutes.
     assert simulate(7, hours=1).mishaps[str(Mishap.CLOCKS_STEPPED)] == 5
@@ -78,7 +80,7 @@ def test_apps_send_more_requests_from_6_am_to_10_pm(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_store_is_made_once_for_the_settings_of_the_seed(seed: int) -> None:
+def test_simulation_makes_one_store_with_the_settings_of_a_seed(seed: int) -> None:
     made: list[Settings] = []
 
     def make_store(settings: Settings) -> MemoryStore:
@@ -101,7 +103,7 @@ MICROSECOND = timedelta(microseconds=1)
 @pytest.mark.parametrize(
     ("ahead", "recorded"), [(TOLERANCE, TOLERANCE), (TOLERANCE + MICROSECOND, timedelta(0))]
 )
-def test_fact_time_beyond_the_tolerance_is_recorded_as_now(
+def test_fact_dated_past_the_clock_tolerance_is_recorded_as_now(
     ahead: timedelta, recorded: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[timedelta] = []

@@ -75,7 +75,7 @@ def test_drawn_binding_has_the_requested_state_and_coordinate(state: AccountStat
     assert len({each.version for each in drawn if each.generation == 4}) > 1
 
 
-def test_active_bindings_are_drawn_new_and_changed_from_limited() -> None:
+def test_active_bindings_are_drawn_after_sign_up_or_graduation() -> None:
     signed_up = reached(draw.bindings(COORDINATE, ACTIVE), lambda each: each.version == 1)
     assert (signed_up.user_id, signed_up.generation) == ("u-1", 1)
     graduated = reached(
@@ -133,7 +133,7 @@ def test_drawn_session_of_an_active_user_has_one_of_4_user_ids() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_sign_up_session_is_awaited_or_completed_in_time() -> None:
+def test_drawn_sign_up_is_awaited_or_completed_before_expiry() -> None:
     drawn = drawn_sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     # The simplest one is drawn first.
     assert drawn[0].handoff is HandoffState.AWAITED
@@ -228,7 +228,7 @@ def test_history_binds_a_new_user_after_a_tombstone() -> None:
     assert [each.generation for each in past.bindings] == [1, 1, 2]
 
 
-def test_bindings_of_a_history_omit_steps_without_a_binding() -> None:
+def test_history_bindings_omit_steps_before_the_first_binding() -> None:
     past = play_acts(SIGN_UP, LAND)
     assert [each.binding for each in past.steps] == [None, past.binding]
     assert users_of(past) == [("u-100", ACTIVE)]
@@ -252,7 +252,7 @@ def test_history_completes_the_handoff_of_the_chosen_session(place: int, landed:
     assert states == [number == landed for number in range(3)]
 
 
-def test_handoff_choosing_a_missing_session_uses_the_oldest() -> None:
+def test_too_large_session_number_completes_the_oldest_session() -> None:
     past = play((NOW, SIGN_UP, 0, False), (NOW, SIGN_UP, 0, False), (MINUTE, LAND, 2, False))
     assert [each.handoff for each in past.sessions] == [HandoffState.LANDED, HandoffState.AWAITED]
 

@@ -66,13 +66,13 @@ def play_chain(*moves: tuple[timedelta, FactTemplate | None, int]) -> tuple[Conn
 # --- Facts ----------------------------------------------------------------------------------
 
 
-def test_template_without_a_delay_makes_a_fact_of_the_present() -> None:
+def test_fact_template_without_a_delay_omits_happened_at() -> None:
     first = pending()
     template = FactTemplate(Authorized, field_values=(("expires_at", HOUR),))
     assert template.fact(first, at(5)) == Authorized(first.id, expires_at=at(65))
 
 
-def test_template_with_a_delay_makes_a_fact_of_the_past() -> None:
+def test_fact_template_with_a_delay_dates_the_fact_in_the_past() -> None:
     first = pending()
     template = FactTemplate(Authorized, MINUTE, (("expires_at", HOUR),))
     late = Authorized(first.id, expires_at=at(64), happened_at=at(4))
@@ -275,7 +275,7 @@ def test_max_steps_limits_the_facts_and_reconnects_of_a_chain(
 
 
 @pytest.mark.slow
-def test_drawn_chains_link_consistent_connections() -> None:
+def test_drawn_chain_numbers_connections_and_links_predecessors() -> None:
     longer = reached(draw.chains(), lambda chain: len(chain) > 1)
     for chain in (longer, *drawn_examples(draw.chains(), count=20)):
         older: Connection | None = None
@@ -329,7 +329,7 @@ def test_chain_applies_its_reconnects_in_time_order() -> None:
     assert chain[-1].identity.era is None
 
 
-def test_step_for_a_missing_chain_connection_changes_the_oldest() -> None:
+def test_too_large_connection_number_means_oldest_of_the_chain() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 3), (HOUR, revoke(Actor.APP), 3))
     assert (older.status, newer.status) == (Status.REVOKED, Status.PENDING)
 
@@ -371,7 +371,7 @@ def test_chain_refuses_to_authorize_a_recovered_connection() -> None:
         (Actor.APP, 1, "PRP"),
     ],
 )
-def test_patient_revokes_rest_of_a_chain_but_app_one_connection(
+def test_patient_revokes_successors_too_but_app_does_not(
     actor: Actor, place: int, wanted: str
 ) -> None:
     chain = play_chain(

@@ -171,7 +171,7 @@ def test_drawn_rate_limit_reset_may_be_later_than_its_window() -> None:
     assert any(each.reset_seconds > each.policy.window for each in answers)
 
 
-def test_remaining_and_refusal_are_calculated_from_drawn_charge(
+def test_limit_left_and_refusal_follow_from_the_drawn_charge(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     charge = Charge(ExactLog("initiate", 2, 60), LogState.of([START]))

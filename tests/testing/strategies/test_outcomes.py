@@ -89,7 +89,7 @@ def test_drawn_transition_is_the_last_of_its_kind_in_a_history(
     assert drawn_examples(strategy()) == [last]
 
 
-def test_empty_history_gives_fixed_done_ignored_refused_results(
+def test_empty_history_falls_back_to_one_result_of_each_outcome(
     set_history: Callable[[ConnectionHistory], None],
 ) -> None:
     set_history(EMPTY)
@@ -173,7 +173,9 @@ def test_views_are_drawn_with_or_without_tombstone_and_successor(
 
 @pytest.mark.parametrize("trigger", Trigger)
 @pytest.mark.parametrize("recovered", [True, False])
-def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bool) -> None:
+def test_preview_of_a_trigger_equals_that_of_preview_triggers(
+    trigger: Trigger, *, recovered: bool
+) -> None:
     now = LATER + HOUR
     successor = outcome._mint(PENDING).connection if recovered else None
     [expected] = [
@@ -184,7 +186,7 @@ def test_preview_is_what_its_trigger_would_do(trigger: Trigger, *, recovered: bo
     assert outcome._preview(PENDING, now=now, trigger=trigger, recovered=recovered) == expected
 
 
-def test_lapsed_reconnect_preview_rules_differ_with_a_successor() -> None:
+def test_reconnect_preview_names_other_rules_with_a_successor() -> None:
     alone = outcome._preview(ACTIVE, START, Trigger.RECONNECT, recovered=False)
     assert alone.outcome is PreviewOutcome.REFUSED
     lapsed = [
@@ -315,7 +317,7 @@ def test_drawn_replay_has_the_stored_response() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_lost_lease_has_a_record_in_state_forgotten() -> None:
+def test_drawn_lease_is_lost_because_its_record_was_forgotten() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)
         assert each.record is not None

@@ -111,7 +111,7 @@ def test_app_users_are_drawn_in_each_account_and_environment() -> None:
 
 
 @pytest.mark.slow
-def test_app_user_ids_are_drawn_plain_unusual_and_longest() -> None:
+def test_drawn_app_user_ids_include_shortest_and_longest_ones() -> None:
     drawn = drawn_examples(draw.app_user_ids(), count=200)
     assert all(parse_app_user_id(each) == each for each in drawn)
     assert set(drawn) >= {"user-1", "user-2", "~", "a" * 256}
@@ -119,7 +119,7 @@ def test_app_user_ids_are_drawn_plain_unusual_and_longest() -> None:
 
 
 @pytest.mark.slow
-def test_idempotency_keys_are_drawn_plain_unusual_and_longest() -> None:
+def test_drawn_idempotency_keys_include_shortest_and_longest() -> None:
     drawn = drawn_examples(draw.idempotency_keys(), count=150)
     assert all(parse_idempotency_key(each) == each for each in drawn)
     assert set(drawn) >= {"k-1", "k-2", "!", "~" * 255}
@@ -128,7 +128,7 @@ def test_idempotency_keys_are_drawn_plain_unusual_and_longest() -> None:
 
 
 @pytest.mark.slow
-def test_data_package_is_drawn_plain_unusual_and_longest() -> None:
+def test_drawn_data_packages_include_shortest_and_longest_ones() -> None:
     drawn = drawn_examples(draw.data_package(), count=100)
     assert all(parse_data_packages((each,)) == (each,) for each in drawn)
     plain = {"labs", "clinical_summary", "medications", "z", "z" * 64}
@@ -197,7 +197,7 @@ def test_edge_case_shrinks_to_the_usual_value(seed: int) -> None:
     assert least == ([0], 51)
 
 
-def test_user_of_1_is_u_1_and_next_action_at_lasts_30_minutes() -> None:
+def test_user_1_has_id_u_1_and_next_action_lasts_30_minutes() -> None:
     assert values.user_of(1) == "u-1"
     action = values.next_action_at(START)
     assert action.url == "https://connect.example/1"

@@ -210,7 +210,9 @@ def test_drawn_log_has_a_completed_handoff_before_its_request() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Exchange, RecordedFact, draw.AccessQuestion])
-def test_repr_of_a_drawn_log_interaction_is_short(kind: type[draw.Interaction]) -> None:
+def test_repr_of_a_logged_interaction_is_under_1000_characters(
+    kind: type[draw.Interaction],
+) -> None:
     run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.interactions)))
     assert pretty(run) == repr(run)
     for each in run.traffic.interactions:
@@ -244,7 +246,7 @@ def test_strategies_draw_every_rate_limit_key_type(wanted: type[RateKey]) -> Non
     assert isinstance(among(draw.rate_keys, lambda key: type(key) is wanted), wanted)
 
 
-def test_strategies_draw_an_outbox_event_of_a_creation() -> None:
+def test_strategies_draw_an_event_of_a_created_connection() -> None:
     assert reached(draw.outbox_events(), lambda _: True).kind == "connection.created"
 
 

@@ -255,7 +255,7 @@ def test_older_attempt_loses_its_lease_to_a_newer_one() -> None:
 
 
 @pytest.mark.parametrize("act", [RecordAct.COMPLETE, RecordAct.RENEW, RecordAct.RELEASE])
-def test_record_step_for_a_missing_attempt_uses_the_first(act: RecordAct) -> None:
+def test_too_large_attempt_number_means_the_first_attempt(act: RecordAct) -> None:
     history = play_moves((NOW, RecordAct.BEGIN, EXECUTE, 0), (TICK, act, EXECUTE, 1))
     begin, ended = history.steps
     assert ended.attempt is begin.answer
@@ -271,7 +271,7 @@ def test_record_step_for_a_missing_attempt_uses_the_first(act: RecordAct) -> Non
         (RecordAct.RESOLVE_NOTHING, RecordState.RELEASED, None),
     ],
 )
-def test_operator_resolves_an_attempt_whose_worker_died(
+def test_operator_resolves_an_attempt_once_its_lease_is_over(
     act: RecordAct, state: RecordState, response: Response | None
 ) -> None:
     history = play_moves(

@@ -233,7 +233,7 @@ def test_registered_reasons_are_those_of_denials_and_refusals(
 
 
 @pytest.mark.slow
-def test_wording_and_detail_strategies_draw_all_listed_values(
+def test_every_listed_problem_wording_and_detail_is_drawn(
     registered: dict[object, object],
 ) -> None:
     wordings = drawn_examples(strategy_of(registered, Wording), count=100)
@@ -245,7 +245,7 @@ def test_wording_and_detail_strategies_draw_all_listed_values(
 
 
 @pytest.mark.slow
-def test_connection_identity_strategy_draws_only_that_type(
+def test_connection_identity_strategy_draws_only_identities(
     registered: dict[object, object],
 ) -> None:
     identities = drawn_examples(strategy_of(registered, ConnectionIdentity), count=10)
@@ -270,7 +270,7 @@ def test_registered_steps_happen_at_instants_in_utc(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ends_of_ranges")
-def test_chain_part_and_connections_page_are_drawn_at_limits(
+def test_drawn_connection_pages_and_chain_parts_reach_max_size(
     registered: dict[object, object],
 ) -> None:
     parts = drawn_examples(strategy_of(registered, ChainPart), count=20)
@@ -299,7 +299,7 @@ def test_revoked_batch_is_drawn_with_an_actor_who_revokes_chains(
         assert parse_uuid("id", each.connection_id) == each.connection_id
 
 
-def test_registered_table_parts_are_those_of_every_rule_table(
+def test_axes_rows_and_outcomes_of_every_table_are_registered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(st, "sampled_from", list)

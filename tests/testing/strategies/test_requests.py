@@ -78,7 +78,7 @@ def test_drawn_parsed_members_are_those_of_an_operation() -> None:
 
 
 @pytest.mark.slow
-def test_entity_tags_are_drawn_in_every_number_and_as_a_wildcard() -> None:
+def test_drawn_entity_tags_are_none_some_all_or_a_wildcard() -> None:
     drawn = drawn_examples(draw.entity_tags(), count=100)
     assert set(map(type, drawn)) == {EntityTags}
     assert {tag for each in drawn for tag in each.tags} == TAGS
@@ -126,7 +126,7 @@ def test_drawn_new_ids_have_valid_uuids_and_a_next_action() -> None:
 
 
 @pytest.mark.slow
-def test_server_settings_are_drawn_with_every_choice() -> None:
+def test_drawn_settings_vary_environment_spelling_and_buckets() -> None:
     drawn = drawn_examples(draw.server_settings(), count=100)
     assert set(map(type, drawn)) == {Settings}
     assert {each.environment for each in drawn} == {None, *Environment}

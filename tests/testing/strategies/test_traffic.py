@@ -101,7 +101,7 @@ def test_ids_and_next_action_of_a_step_come_from_its_number() -> None:
     assert second.new_ids.next_action.expires_at == START + HOUR + NEXT_ACTION_LIFETIME
 
 
-def test_request_repeating_a_nonzero_idempotency_key_replays() -> None:
+def test_request_is_replayed_if_its_key_number_repeats_unless_0() -> None:
     played = play(
         step(CreateConnection, key=1),
         step(CreateConnection, key=1),
@@ -253,7 +253,9 @@ def test_graduation_step_names_its_own_user_if_none_is_limited() -> None:
 
 
 @pytest.mark.parametrize(("key", "page_url"), [(0, None), (1, "https://connect.example/2")])
-def test_graduation_step_names_its_page_for_key_1_not_for_0(key: int, page_url: str | None) -> None:
+def test_graduation_step_names_a_page_with_key_1_none_with_0(
+    key: int, page_url: str | None
+) -> None:
     *_, graduated = play(step(Initiate), step(StartGraduation), step(Graduated, key=key))
     fact = fact_of(graduated).fact
     assert isinstance(fact, Graduated)
@@ -371,7 +373,7 @@ def test_user_number_of_an_access_step_selects_its_data_package(user: int, packa
 # --- The run --------------------------------------------------------------------------------
 
 
-def test_ending_of_traffic_is_timed_from_its_last_ordinary_step() -> None:
+def test_final_steps_are_timed_from_the_last_step_before_them() -> None:
     turns = [step(GetConnection, HOUR), step(CreateConnection, TICK)]
     last = (step(SpecialStep.ACCESS, TICK), step(AUTHORIZE, 2 * TICK))
     run = traffic.play_traffic((), turns, last)

@@ -55,7 +55,7 @@ def check_steps(steps: list[TrafficStep]) -> None:
 
 
 @pytest.mark.slow
-def test_drawn_steps_are_of_many_kinds_and_choices() -> None:
+def test_drawn_steps_have_over_20_kinds_and_over_20_times() -> None:
     lists = drawn_examples(traffic.traffic_steps(20), count=100)
     steps = [each for drawn in lists for each in drawn]
     check_steps(steps)
@@ -99,7 +99,7 @@ def test_longest_list_of_drawn_steps_begins_with_a_create(max_steps: int) -> Non
 
 
 @pytest.mark.slow
-def test_list_of_at_most_one_step_begins_with_any_kind() -> None:
+def test_list_limited_to_one_step_need_not_begin_with_a_create() -> None:
     lists = drawn_examples(traffic.traffic_steps(1))
     assert len({each[0].kind for each in lists if each}) > 3
 

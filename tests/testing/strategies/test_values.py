@@ -119,7 +119,7 @@ def check_connection(connection: Connection) -> None:
 
 @pytest.mark.slow
 @given(draw.connections())
-def test_drawn_connection_is_consistent(connection: Connection) -> None:
+def test_times_and_actor_of_a_drawn_connection_fit_its_status(connection: Connection) -> None:
     check_connection(connection)
 
 
@@ -163,7 +163,7 @@ def test_drawn_chain_links_its_connections(chain: tuple[Connection, ...]) -> Non
 
 @pytest.mark.slow
 @given(draw.bindings())
-def test_drawn_binding_is_consistent(bound: LimitedAccountAppBinding) -> None:
+def test_drawn_binding_has_the_user_id_of_its_generation(bound: LimitedAccountAppBinding) -> None:
     assert bound.state is not AccountState.UNLINKED
     assert bound.user_id == (f"u-{bound.generation}" if bound.generation else None)
     assert bound.generation or bound.state is AccountState.TOMBSTONED
@@ -216,7 +216,7 @@ def test_drawn_expiry_notice_is_due_before_the_connections_end(notice: ExpiryNot
 
 @pytest.mark.slow
 @given(draw.charges())
-def test_drawn_charge_is_within_its_policy(charge: Charge) -> None:
+def test_drawn_charge_has_at_most_the_policys_limit_left(charge: Charge) -> None:
     matches = {ExactLog: LogState, Bucket: BucketState}
     assert isinstance(charge.state, matches[type(charge.policy)])
     assert 0 <= count_remaining(charge.policy, charge.state, START) <= charge.policy.limit
@@ -254,7 +254,7 @@ def test_drawn_broken_request_is_refused_with_its_expected_code(
 
 @pytest.mark.slow
 @given(draw.facts())
-def test_only_a_tombstone_can_be_done_on_an_empty_store(fact: Fact) -> None:
+def test_only_a_tombstone_fact_takes_effect_on_an_empty_store(fact: Fact) -> None:
     asked = fact.needs()
     assert asked.connection or asked.chain or asked.session or asked.binding
     answer = record_fact(fact, Snapshot(), START)
@@ -300,7 +300,7 @@ def test_drawn_attempts_ids_and_settings_are_valid(
     assert len({bucket.name for bucket in chosen.buckets}) == len(chosen.buckets)
 
 
-def test_strategy_for_an_unreachable_value_raises_type_error() -> None:
+def test_strategy_raises_type_error_if_steps_give_another_type() -> None:
     with pytest.raises(TypeError, match="cannot be played: None must be of the type Record"):
         expect.expect_type(Record, None)
     for answer in (Ignored(None, ()), Done(None, ()), None):
@@ -317,7 +317,7 @@ def test_strategy_for_an_unreachable_value_raises_type_error() -> None:
 
 @pytest.mark.slow
 @given(draw.coordinate_histories())
-def test_drawn_coordinate_history_is_consistent(past: CoordinateHistory) -> None:
+def test_drawn_coordinate_history_never_lowers_a_users_state(past: CoordinateHistory) -> None:
     # A user is never bound again, and the state of a user never falls.
     order = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
     seen = [(each.generation, order.index(each.state)) for each in past.bindings]
@@ -469,7 +469,7 @@ def test_custom_fact_is_drawn_applied_and_printed_by_its_fields(
     )
 
 
-def test_can_build_needs_a_value_for_every_required_field() -> None:
+def test_class_cannot_be_built_if_a_required_field_has_no_value() -> None:
     assert can_build(Revoke, ["connection_id"])
     assert can_build(Expired, ["connection_id"])
     assert not can_build(Relabel, ["connection_id"])

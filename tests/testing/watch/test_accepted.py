@@ -193,7 +193,7 @@ def test_law_06_watch_reports_a_successor_with_another_root() -> None:
 # --- Eras -------------------------------------------------------------------------------------
 
 
-def test_law_17_watch_accepts_access_after_a_second_tombstone() -> None:
+def test_law_17_watch_judges_access_by_the_second_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
     second = of_era(pending(at(2)), ERA)
@@ -224,7 +224,7 @@ def test_law_17_watch_accepts_tombstone_of_a_revoked_connection() -> None:
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_error_names_pre_tombstone_create_stored_as_new() -> None:
+def test_law_17_error_names_create_given_a_later_tombstones_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))

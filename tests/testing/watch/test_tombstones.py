@@ -51,7 +51,7 @@ def test_law_17_watch_reports_a_removed_tombstone_time() -> None:
         watch.observe_commit((BindingWrite(GONE, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_law_watch_accepts_authorizing_pre_tombstone_connection() -> None:
+def test_authorizing_a_tombstoned_connection_breaks_no_law() -> None:
     watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
@@ -84,7 +84,7 @@ def test_law_17_watch_reports_access_to_pre_tombstone_connection() -> None:
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_pre_tombstone_create_stored_as_new() -> None:
+def test_law_17_watch_reports_create_given_later_tombstones_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -93,13 +93,13 @@ def test_law_17_watch_reports_pre_tombstone_create_stored_as_new() -> None:
         watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_a_connection_a_tombstone_missed() -> None:
+def test_law_17_watch_reports_connection_older_than_its_era() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, made_under_the_era(at(0))))
     with broken(17, "PENDING under the era of a tombstone that came after it was made"):
         watch.observe_commit((TOMBSTONE,), at(1))
 
 
-def test_law_17_watch_reports_pre_tombstone_session_stored_new() -> None:
+def test_law_17_watch_reports_session_given_later_tombstones_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -118,7 +118,7 @@ def test_law_17_watch_reports_handoff_completed_after_tombstone() -> None:
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
 
 
-def test_law_17_watch_reports_completed_session_after_tombstone() -> None:
+def test_law_17_watch_reports_new_landed_session_after_tombstone() -> None:
     active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
     watch = stored(BindingWrite(None, active))
     read_at = watch.commit_count
@@ -128,7 +128,7 @@ def test_law_17_watch_reports_completed_session_after_tombstone() -> None:
         watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
 
 
-def test_revoked_at_of_a_tombstoned_connection_is_the_tombstones() -> None:
+def test_shown_revoked_at_is_tombstone_time_or_later_creation() -> None:
     early = attrs.evolve(GONE, tombstoned_at=at(-9))
     assert shown_revoked_at(ACTIVE, GONE) == ERA
     assert shown_revoked_at(ACTIVE, early) == ACTIVE.identity.created_at

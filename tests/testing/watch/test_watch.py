@@ -260,7 +260,7 @@ def test_law_06_watch_reports_a_second_active_connection() -> None:
     watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
 
-def test_law_08_watch_reports_an_entry_path_unlike_the_table() -> None:
+def test_law_08_watch_reports_path_that_differs_from_the_table() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for a LIMITED account"):
         watch.observe_commit((SessionWrite(None, session()),), START)
@@ -389,7 +389,7 @@ def test_law_12_watch_reports_a_retry_that_executes_again() -> None:
         made.watch.observe_response(first, at(1), caller=CALLER, needs=asking)
 
 
-def test_law_12_watch_reports_a_response_lost_or_stored_changed() -> None:
+def test_law_12_watch_reports_response_not_stored_or_altered() -> None:
     made = Watched()
     with broken(12, "one execution stored 0 responses"):
         made.ask(request("create"), START, spoil=lambda a: attrs.evolve(a, changes=NO_CHANGES))

@@ -33,7 +33,7 @@ FAULTS: Final[list[tuple[OperationRule, tuple[str | None, Fault]]]] = [
 
 
 @pytest.mark.parametrize(("rule", "details"), FAULTS)
-def test_bad_request_example_has_the_first_possible_fault(
+def test_bad_request_example_has_a_fault_its_operation_can_have(
     rule: OperationRule, details: tuple[str | None, Fault]
 ) -> None:
     expected = ProblemReply(Problem(ProblemCode.BAD_REQUEST, details))
@@ -61,7 +61,7 @@ LIMITS: Final = [
 
 
 @pytest.mark.parametrize(("limit", "buckets", "limited", "seconds"), LIMITS)
-def test_rate_limited_example_names_operation_limit_or_bucket(
+def test_429_example_names_the_operations_limit_else_a_bucket(
     limit: ExactLog | None, buckets: tuple[Bucket, ...], *, limited: RateLimited, seconds: int
 ) -> None:
     rule = attrs.evolve(Initiate.rule, limit=limit)
@@ -71,7 +71,7 @@ def test_rate_limited_example_names_operation_limit_or_bucket(
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_example_of_every_problem_has_its_details_in_order(code: ProblemCode) -> None:
+def test_problem_example_has_details_in_the_order_of_the_table(code: ProblemCode) -> None:
     assert list(example_problem(code).details) == list(CATALOGUE[code].outcome.details)
 
 

@@ -73,7 +73,7 @@ def test_two_operations_may_have_the_same_reply() -> None:
     assert {"Peeked", "Peek", "PeekAgain"} <= schemas["schemas"].keys()
 
 
-def test_openapi_link_reads_the_id_of_a_differently_named_member() -> None:
+def test_openapi_link_finds_id_in_member_not_named_connection() -> None:
     document = openapi(Settings(operations=(GetConnection, peek())))
     paths = cast("dict[str, dict[str, dict[str, dict[str, dict[str, Json]]]]]", document["paths"])
     answer = paths[peek().rule.path]["post"]["responses"]["202"]
