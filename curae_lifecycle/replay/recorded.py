@@ -166,10 +166,12 @@ class RecordedTags:
         self._decided: dict[_Resource, dict[str, str]] = {}
 
     def note(self, request: Request, recorded: Recorded | None, response: Response) -> None:
-        """Remember the entity tag of a recorded response, if both responses have one.
+        """Remember which tag the rules gave in place of a recorded entity tag, for `translate`.
+
+        Nothing is remembered unless both responses have a tag.
 
         Args:
-            request: The request of the response.
+            request: The request of both responses; it names the resource that the tags are of.
             recorded: The response in the log; None if the line has none.
             response: The response by the rules.
         """

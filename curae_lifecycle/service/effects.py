@@ -55,7 +55,7 @@ class SuccessorsLive:
 
 @attrs.frozen
 class UserProvisioned:
-    """The task to create the LIMITED user that a new binding names.
+    """The task to create the LIMITED user that a new binding names, once the binding is stored.
 
     Attributes:
         user_id: The id of the new user; no repr shows it.

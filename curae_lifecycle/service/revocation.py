@@ -92,7 +92,8 @@ def revoke_part(
         now: When the revocation is recorded, in UTC.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
-        has_head: Whether the last of `reached` is the last of its chain.
+        has_head: Whether the last of `reached` is the last of its chain, as in
+            `revocation_changes`.
 
     Returns:
         The answer for each of `reached`, and the changes to commit; `NO_CHANGES` if every one was

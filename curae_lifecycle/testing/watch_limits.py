@@ -181,8 +181,8 @@ class LimitHistory:
     ) -> None:
         """Check that a 429 was justified and that its `Retry-After` is right.
 
-        The check is skipped if the refusing limit has admitted another request since the load. The
-        limit was then no longer in the loaded state.
+        The check is skipped if the refusing limit has admitted another request since the load,
+        which is seen by `commits_before_load`. The limit was then no longer in the loaded state.
 
         Args:
             response: The response.

@@ -67,9 +67,9 @@ class OperationRule:
         query: The members of the query; their parsers get text.
         body: The members of the body; `None` if no body is read.
         tags: Whether `If-None-Match` is read: the entity tags of answers that the client holds.
-        asks: The prefixes of the names of the rules that may refuse the operation; its problems in
-            the API's document follow from these.
-        rules: The name of the operation's own rule, as a tuple for a decision's `rules`.
+        asks: Where the operation's refusals come from: how the names of these rules begin, such as
+            `recovery.`. The OpenAPI document lists the problems of these rules for the operation.
+        rules: The name of the operation's row, which each decision lists; a tuple of one.
         members: All members of path, query and body, in the order of the operation's fields.
     """
 
@@ -279,7 +279,7 @@ class Operation(ABC):
         """Return the keys of the values to load for the operation.
 
         `Call` adds the keys of the idempotency record and the rate limits. An operation whose rule
-        has a `limit` must name the binding of the app user whose limit is charged.
+        has a `limit` must name a binding: the limit of that binding's app user is charged.
         """
 
     @abstractmethod

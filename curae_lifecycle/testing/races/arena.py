@@ -147,10 +147,10 @@ class StoreArena:
         return self._store.reason_not_compared()
 
     def reference(self) -> Arena[Store]:
-        """Return an arena with a new `MemoryStore`, to run a race's two actions in sequence.
+        """Return an arena with a new `MemoryStore`, in which a race's actions run in sequence.
 
-        After the race, the tested store must hold the contents of this store after one order of
-        the actions.
+        The race itself runs on the tested store. Afterwards that store must hold what such a
+        `MemoryStore` holds after one order of the actions.
         """
         return StoreArena(MemoryStore())
 

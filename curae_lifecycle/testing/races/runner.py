@@ -105,15 +105,16 @@ def race_all(
 def find_differences(
     race: Callable[[], tuple[Sequence[Order], Content]], content_after: Callable[[Order], Content]
 ) -> tuple[str, ...]:
-    """Run a race and return how the contents differ from those after the actions in sequence.
+    """Run a race and return how its contents differ from the nearest allowed sequence of actions.
 
     Args:
-        race: Runs the race. It returns the allowed orders of the actions, and the contents.
-        content_after: Returns the contents after the actions in an order.
+        race: Runs the race. It returns the orders of the actions that are allowed, and the
+            contents of the store afterwards.
+        content_after: Returns the contents of a store after the actions ran in an order.
 
     Returns:
-        The differences from the order that differs least. If the race raised, one line with the
-        error.
+        The differences from the nearest order, one line each; empty if the contents are those after
+        an allowed order. If the race raised, one line with the error.
     """
     try:
         orders, actual = race()

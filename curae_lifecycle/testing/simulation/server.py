@@ -87,7 +87,7 @@ class OpenRequest:
 
     @property
     def now(self) -> datetime:
-        """The instant of the transaction's latest load, by the worker's clock."""
+        """The instant at which the request's values were last loaded, by its worker's clock."""
         return self.loaded.now
 
 
@@ -119,11 +119,11 @@ class SimulatedServer:
         store: The store.
         settings: The settings of the server.
         watch: The `Watch` that observes every commit and answer; `None` to check no laws.
-        journal: The log, to which each answer is added before it is checked.
+        journal: The logs of the app users, to which each answer is added before it is checked.
 
     Attributes:
-        current_user: The app user of the running step, to whose log the step's requests and facts
-            are added; `None` if the step belongs to no app user.
+        current_user: The app user of the running step, whose log in `journal` gets the step's
+            requests and facts; `None` if the step belongs to no app user.
         outbox: The messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
         unrecorded: The authorizations that happened on a page and are not recorded yet, by the id

@@ -69,10 +69,10 @@ def done_transitions() -> st.SearchStrategy[Done[Connection]]:
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
-    """Draw `Ignored` answers to a fact, each with the unchanged connection.
+    """Draw `Ignored` answers to a fact, each with the connection, which the fact did not change.
 
-    Each is the last `Ignored` answer of a history. For a history without one, the answer is that to
-    a second revocation.
+    Each is from a drawn life of a connection: the last fact of it that was ignored. If none was,
+    the connection is revoked twice, and the second revocation is ignored.
     """
     return connection_histories().map(
         lambda history: _last_answer(Ignored, history, _revoke(_revoke(history.created).value))

@@ -47,7 +47,7 @@ def members() -> st.SearchStrategy[Member[object]]:
 
 
 def parsed_members() -> st.SearchStrategy[ParsedMembers]:
-    """Draw the parsed members of a request for any operation; `tags` is always empty."""
+    """Draw the parsed members of a request for any operation, without `If-None-Match`."""
     return operations().map(_parsed_members)
 
 

@@ -290,8 +290,8 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     """Draw lists of steps for `play_traffic`, in any order, at most 3 hours after `START`.
 
-    Lists of `max_steps` steps, if more than one, begin with a create. So no step is left out
-    because no connection exists.
+    A list of the full length begins with a create, so that the steps after it have a connection
+    to act on. A list of one step, and a shorter one, may begin with any step.
 
     Args:
         max_steps: The largest number of steps.
