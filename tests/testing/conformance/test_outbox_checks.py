@@ -8,10 +8,15 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules import session
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, account_state
-from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.binding import (
+    AccountState,
+    BindingTransition,
+    LimitedAccountAppBinding,
+    account_state,
+    provision,
+)
+from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.json_schema import Json
-from curae_lifecycle.service.operations import initiate
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import CHECKS, run
@@ -38,16 +43,18 @@ def test_outbox_check_accepts_connect_session_landed_event() -> None:
 def test_server_that_makes_a_user_at_each_initiate_fails_the_kit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    right = initiate.initiate
+    def state_of(binding: LimitedAccountAppBinding | None) -> AccountState:
+        state = account_state(binding)
+        return AccountState.UNLINKED if state is AccountState.LIMITED else state
 
     def make_user(
-        binding: LimitedAccountAppBinding | None, *arguments: object, **named: object
-    ) -> Done[session.Initiated]:
-        if account_state(binding) is AccountState.LIMITED:
-            binding = None
-        return right(binding, *arguments, **named)
+        binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
+    ) -> BindingTransition:
+        is_limited = account_state(binding) is AccountState.LIMITED
+        return provision(None if is_limited else binding, coordinate, user_id)
 
-    monkeypatch.setattr(initiate, "initiate", make_user)
+    monkeypatch.setattr(session, "account_state", state_of)
+    monkeypatch.setattr(session, "provision", make_user)
     report = run(server_for_store(MemoryStore()), seed="1", only=["outbox.account"])
     (failure,) = report.failed
     assert failure.message.startswith(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
+from typing import Never, cast
 
 import attrs
 import pytest
@@ -17,6 +18,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import (
     CHECKS,
     ApiKeyRequest,
+    AsyncServer,
     Check,
     CheckOutcome,
     Failure,
@@ -153,9 +155,10 @@ WRONG_FIELDS: list[tuple[str, object, str]] = [
 def test_server_with_a_wrong_field_raises_an_error_that_names_it(
     field: str, value: object, message: str, *, is_async: bool
 ) -> None:
-    server = Reference().server()
+    blocking, wrong = Reference().server(), cast("dict[str, Never]", {field: value})
+    server: Server | AsyncServer = asynchronous(blocking) if is_async else blocking
     with pytest.raises(ArgumentError) as raised:
-        attrs.evolve(asynchronous(server) if is_async else server, **{field: value})
+        attrs.evolve(server, **wrong)
     assert str(raised.value) == message
 
 

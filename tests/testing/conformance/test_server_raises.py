@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import cast
+from typing import Never, cast
 
 import attrs
 import pytest
@@ -177,7 +177,8 @@ WRONG_RESULTS: list[tuple[str, object, str, str]] = [
 def test_check_names_a_function_that_returns_a_wrong_type(
     function: str, result: object, check: str, message: str, *, is_async: bool
 ) -> None:
-    wrong = attrs.evolve(Reference().server(), **{function: lambda *_: result})
+    replaced = cast("dict[str, Never]", {function: lambda *_: result})
+    wrong = attrs.evolve(Reference().server(), **replaced)
     if is_async:
         report = asyncio.run(run_async(asynchronous(wrong), only=[check], seed="1"))
     else:
