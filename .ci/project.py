@@ -1,4 +1,4 @@
-"""What the CI needs to know of the project, read from the project's own files.
+"""Read facts about the project for the CI from the project's own files.
 
 - `project.py command 1|2`: the README's first or second command, exactly as written
 - `project.py versions`: the Python versions that the classifiers advertise, the oldest first
@@ -51,7 +51,7 @@ def versions(classifiers: list[str]) -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Answer one question on standard output."""
+    """Print the answer to one question."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     match arguments:
         case ["command", ("1" | "2") as number]:

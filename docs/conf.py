@@ -1,10 +1,10 @@
-"""The site that the pages make: which text each page has, in which order, and what is checked.
+"""Configure Sphinx for the site, and check the pages that it builds.
 
-The law of this module: **a page is written once, and reads on GitHub and on the site alike**. A link
-between files is a link between pages; what the top folder holds is a page here, too; and the lists of
-pages that a reader sees are the site's contents. `python -m sphinx -W --keep-going -b html docs OUT`
-builds it without a network, and fails where a link or an anchor leads nowhere, where a page would ask
-another host for anything, or where a path of this machine stands in one.
+The law of this module: **a page is written once, for GitHub and for the site**. Links between files
+become links between pages, the files of the top folder become pages, too, and the site's contents
+come from the lists of pages in `index.md`. `python -m sphinx -W --keep-going -b html docs OUT` builds
+the site without a network. The build fails if a link or an anchor has no target, if a page would
+load anything from another host, or if a page contains a path of this machine.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ project = "curae_lifecycle"
 author = "The curae_lifecycle authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
-# Docstrings set code in single backticks.
+# Docstrings mark code with single backticks.
 default_role = "code"
 myst_heading_anchors = 6
-# Every object of the reference in the contents of every page would be most of the site.
+# Else the table of contents of each page would list every object of the reference.
 toc_object_entries = False
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
@@ -52,8 +52,8 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"curae_lifecycle {release}"
-# Where the site and its source will be, if the builder knows: each page then names its address, and
-# links to its own file.
+# The addresses of the site and of its source, if they are known: each page then names its address,
+# and links to its own file.
 html_baseurl = os.environ.get("CURAE_SITE_URL", "")
 _REPOSITORY: Final = os.environ.get("CURAE_REPOSITORY_URL", "").rstrip("/")
 html_theme_options = (
@@ -61,7 +61,7 @@ html_theme_options = (
 )
 html_logo = "logo.svg"
 html_favicon = "logo.svg"
-# Only commands are copied from a console, without their prompts.
+# The copy button of a console example copies the commands without their prompts.
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
@@ -76,7 +76,7 @@ html_static_path = [
 html_css_files = ["site.css"]
 html_search_scorer = str(Path(__file__).parent / "search.js")
 html_js_files = [("site.js", {"defer": "defer"})]
-# Where other people's tools find them.
+# These files are published as they are, for other tools.
 html_extra_path = ["openapi.json", "asyncapi.json", "api.d.ts"]
 
 TOP: Final = {
@@ -85,20 +85,21 @@ TOP: Final = {
     "CONTRIBUTING.md": "contributing",
     "SECURITY.md": "security",
 }
-"""The files of the top folder that are pages of the site, and their names there."""
+"""The pages of the site for the files of the top folder."""
 
 LISTS: Final = (
     *("tables/README", "problems/README", "reference/README", "api/README"),
     "testing-the-library",
 )
-"""The pages that list the others of their folder."""
+"""The pages that list the other pages of their folder."""
 
 SAME_NAMES: Final = frozenset(
     {"stores.sql.drivers", "stores.sql.loading", "stores.rows"}
     | {"stores.redis.clients", "stores.sql.statement"}
 )
-"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one. And those
-with a `Value` of their own, which no type links to."""
+"""Modules that are left out of the index, since they define a `Connection`, a `Row` or a `Value`.
+
+A type with one of the first two names links to the class of the rules."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 _ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')
@@ -108,7 +109,7 @@ _PICTURE: Final = re.compile(r"^!\[[^]]*\]\((?!https?:)(\S+\.svg)\)$", re.MULTIL
 
 
 def contents(text: str) -> list[tuple[str, list[str]]]:
-    """The pages that a list of links names, under the heading that each stands below."""
+    """Return the pages that a list of links names, by the heading above them."""
     found: list[tuple[str, list[str]]] = []
     for line in text.splitlines():
         if line.startswith("#"):
@@ -121,11 +122,11 @@ def contents(text: str) -> list[tuple[str, list[str]]]:
 
 
 def on_site(name: str, text: str, folder: str = "docs") -> str:
-    """A page's text with its links to the files of the top folder made links to their pages.
+    """Convert the links to files of the top folder in a page's text to links to their pages.
 
     Args:
         name: The page, without its ending.
-        text: What its file says.
+        text: The text of its file.
         folder: The folder of that file, seen from the top; it may be another than the page's.
     """
     here = str(PurePosixPath("docs", name).parent)
@@ -141,7 +142,7 @@ def on_site(name: str, text: str, folder: str = "docs") -> str:
 
 
 def page(name: str, text: str) -> str:
-    """A page as the site shows it, from what its file says."""
+    """Return the Markdown of a page for the site, from the text of its file."""
     top = next((file for file, there in TOP.items() if there == name), None)
     folder = str(PurePosixPath("docs", name).parent)
     shown = on_site(name, text, folder)
@@ -167,7 +168,7 @@ def page(name: str, text: str) -> str:
 
 
 def drawn(name: str, shown: re.Match[str]) -> str:
-    """A picture as part of the page, so that it is light or dark as the page is, and not the system."""
+    """Insert a picture into its page, so that it is light or dark as the page is."""
     text = (ROOT / normpath(f"docs/{name}/../{shown[1]}")).read_text(encoding="utf-8")
     if not text.startswith('<svg class="picture"'):
         return shown[0]
@@ -175,7 +176,7 @@ def drawn(name: str, shown: re.Match[str]) -> str:
 
 
 def described(text: str) -> str:
-    """A page of the reference with what the docstrings of each listed module say."""
+    """Add the docstrings of each listed module to a page of the reference."""
     modules = re.findall(r"^- `curae_lifecycle\.([\w.]+)`", text, re.MULTILINE)
     for name in modules:
         listed = f"- `curae_lifecycle.{name}`"
@@ -186,7 +187,7 @@ def described(text: str) -> str:
 
 
 def face() -> str:
-    """The names that a server uses, each with the place where it is described."""
+    """Return a table of the package's exported names with the module that describes each."""
     import curae_lifecycle as package  # noqa: PLC0415 - the tests read this file from a wheel, too
 
     homes = {name: home for home, names in package._MODULES.items() for name in names}  # noqa: SLF001
@@ -204,7 +205,7 @@ def _read(_: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _anchors(app: Sphinx, _: object) -> None:
-    # Anchors that are written as HTML, so that GitHub knows them, too.
+    # Some anchors are written as HTML, so that they work on GitHub, too.
     name = app.env.docname
     text = page(name, Path(app.env.doc2path(name)).read_text(encoding="utf-8"))
     slugs = app.env.metadata[name].setdefault("myst_slugs", {})
@@ -222,7 +223,7 @@ def _explorer(app: Sphinx) -> None:
 
 
 def _scripts(app: Sphinx, name: str, *_: object) -> None:
-    # Files of their own, so that a page from a disk may load them; no other page does.
+    # Separate files, since a page that is opened from a disk may load scripts but no data.
     if name == "explorer":
         app.add_css_file("explorer.css")
         app.add_js_file("explorer-data.js", loading_method="defer")
@@ -235,7 +236,7 @@ def _describe(
     title = _TAG.sub("", str(context.get("title", ""))) or "curae_lifecycle"
     summary = _SUMMARIES.get(name, f"{title}: {PROJECT}")
     if name in TOP.values():
-        # Its text is in another file than the one that would be edited.
+        # The text is in a file of the top folder, so the link for editing would be wrong.
         context["page_source_suffix"] = ""
     tags = meta_tags(unescape(title), summary, html_baseurl)
     context["metatags"] = f"{context.get('metatags') or ''}{tags}"
@@ -244,12 +245,12 @@ def _describe(
 def _skips(
     _: Sphinx, _what: str, _name: str, value: object, _skip: object, _options: object
 ) -> bool | None:
-    # The members of an enumeration are its meaning, also where one sentence says it for all.
+    # The members of an enumeration are always shown, even without docstrings of their own.
     return False if isinstance(value, Enum) else None
 
 
 class _Page(HTMLParser):
-    """What a built page defines, links to and loads."""
+    """The ids, the links and the loaded URLs of a built page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -259,9 +260,9 @@ class _Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what one element says."""
+        """Collect the ids, links and URLs of an element."""
         if tag == "link" and ("rel", "canonical") in attrs:
-            # The address of the page itself, which no browser loads.
+            # The page's own address, which browsers do not load.
             return
         for name, value in attrs:
             if name == "id" and value:
@@ -273,7 +274,7 @@ class _Page(HTMLParser):
 
 
 def faults(out: Path) -> list[str]:
-    """What is wrong with a built site: links that lead nowhere, foreign hosts, paths of this machine."""
+    """Return the faults of a built site: broken links, foreign hosts, paths of this machine."""
     pages = {
         path.relative_to(out).as_posix(): _Page(path.read_text(encoding="utf-8"))
         for path in out.rglob("*.html")
@@ -315,7 +316,7 @@ def _finished(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx what to ask of this module, and that it may ask in several processes."""
+    """Register this module's functions with Sphinx, which may call them in several processes."""
     app.connect("builder-inited", _explorer)
     app.connect("html-page-context", _scripts)
     app.connect("html-page-context", _describe)

@@ -1,4 +1,4 @@
-"""What the theme's pages lack for a keyboard, a screen reader and a phone, put in where it is missing."""
+"""Add to the theme's pages what they lack for keyboards, screen readers and phones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 MENDED: Final = {
-    # A heading needs a level, and two landmarks of one kind need names that tell them apart.
+    # Headings need a level. Two landmarks of one kind need different names.
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside aria-label="Pages" class="sidebar-drawer">',
     '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
     '<div id="search-results"></div>': '<h1>Search</h1>\n<div id="search-results"> </div>',
 }
-"""What is written instead of what; nothing that is written holds what it replaces."""
+"""Texts of the theme with their replacements; no replacement contains a text to replace."""
 
 
 _HEADING: Final = re.compile(r"(?<=<h[1-6]>)[^<]+")
@@ -21,10 +21,10 @@ _JOINT: Final = re.compile(r"(?<=\w)[_.](?=[A-Za-z])")
 
 
 def mended(html: str) -> str:
-    """A page of the theme, mended; a page that was mended before is the same."""
+    """Mend a page of the theme; a second call changes nothing."""
     for lacking, whole in MENDED.items():
         html = html.replace(lacking, whole)
-    # A code or a name that is longer than a phone is wide breaks between its words.
+    # A long name in a heading may break between its words, so that it fits on a phone.
     return _HEADING.sub(lambda heading: _JOINT.sub(r"\g<0><wbr>", heading[0]), html)
 
 

@@ -1,4 +1,4 @@
-"""What search engines, link previews and language models read of each page: a sentence, a list."""
+"""Summaries of the pages for search engines, link previews and language models."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PROJECT: Final = (
     "Pure rules for patient authorizations: which connections may reconnect, revocation that cannot "
     "be undone, idempotent retries and rate limits, for any Python web framework and database."
 )
-"""What the whole project is, in one sentence."""
+"""The project in one sentence."""
 
 PICTURE: Final = "social.png"
-"""The picture that previews of links show."""
+"""The picture for previews of links."""
 
 
 def summaries(index: str) -> dict[str, str]:
@@ -52,7 +52,7 @@ def meta_tags(title: str, summary: str, address: str = "") -> str:
 
 
 def llms_text(index: str) -> str:
-    """Return the text of `llms.txt`: what the project is, and a link and a sentence for each page.
+    """Return the text of `llms.txt`: the project in one sentence, and a link to each page.
 
     The form is that of https://llmstxt.org.
     """

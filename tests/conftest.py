@@ -1,4 +1,4 @@
-"""What all tests share: how Hypothesis runs, where files are, and empty databases."""
+"""Settings and fixtures of all tests: Hypothesis, paths, and empty databases."""
 
 from __future__ import annotations
 

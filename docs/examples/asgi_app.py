@@ -1,4 +1,4 @@
-"""The API with no framework at all: one ASGI function, its requests answered in threads.
+"""The API without a framework: one ASGI function, which handles its requests in threads.
 
     python docs/examples/asgi_app.py
 
@@ -14,7 +14,17 @@ from functools import partial
 
 import demo
 import hosted_pages
-from settings import COUNTERS, DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
+from settings import (
+    COUNTERS,
+    DATABASE_URL,
+    HOST,
+    ID_FACTORY,
+    POOL,
+    PORT,
+    SETTINGS,
+    WORKERS,
+    with_limits,
+)
 
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
@@ -31,7 +41,7 @@ database = SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL))
 store = SqlStore(database, SETTINGS)
 endpoint = Endpoint(
     with_limits(store),
-    MINT,
+    ID_FACTORY,
     SETTINGS,
     hosted_pages=partial(hosted_pages.serve, store),
     counters=COUNTERS,
@@ -40,11 +50,11 @@ endpoint = Endpoint(
 
 
 async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
-    """Answer one request, in a thread that may wait for the database."""
+    """Answer one request in a thread, which may wait for the database."""
     if scope["type"] != "http":
-        raise NotImplementedError  # so the server tells it nothing of its start and end
+        raise NotImplementedError  # the server then sends no lifespan messages
     if (body := await asgi_body(receive)) is None:
-        return  # the client has left, perhaps half way
+        return  # the client disconnected
     asked = asgi_request(scope, body)
     answer = await asyncio.get_running_loop().run_in_executor(threads, endpoint, asked)
     length = [] if answer.status == 304 else [(b"content-length", b"%d" % len(answer.body))]

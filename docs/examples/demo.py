@@ -1,4 +1,4 @@
-"""What an example does before it serves: its tables, once for all workers, and what to try."""
+"""The set-up of an example: it creates the tables, once for all workers, and prints what to try."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 
 RESERVED: Final = 10
-"""Connections that are left to the worker of the outbox, to commands and to whoever looks after the
-database."""
+"""The connections that are left for the outbox worker, for commands and for the database's operator."""
 
 API_KEY: Final = "cae_test_demo"
 CALLER: Final = Caller(
@@ -34,8 +33,8 @@ _TEXT: Final = """Try, in another terminal:
     -H 'Authorization: Bearer {key}' -H 'Idempotency-Key: first-connection' \\
     -d '{{"appUserId": "user-1", "dataPackages": ["clinical_summary"]}}'
 
-Send one again: the answer is the same, byte for byte. Then open its nextAction.url in a browser,
-finish or cancel, and look what became of it:
+Send one again: the response is the same, byte for byte. Then open its nextAction.url in a browser,
+finish or cancel, and see the new state:
 
   curl -s '{url}/api/sdk/v1/curae-connect/account-state?appUserId=user-1' \\
     -H 'Authorization: Bearer {key}'
@@ -43,7 +42,7 @@ finish or cancel, and look what became of it:
 
 
 def prepare() -> None:
-    """Make the tables; on the file that is used unasked, let a key in and print what to try."""
+    """Create the tables. With the default database, also register a key and print what to try."""
     engine = create_engine(BLOCKING_URL)
     try:
         _prepare(engine)
@@ -68,11 +67,11 @@ def _prepare(engine: sa.Engine) -> None:
 
 
 def prepare_django() -> None:
-    """The same, where Django's migrations make the tables."""
+    """Set up the Django example as `prepare` does; Django's migrations create the tables."""
     from django.core.management import call_command  # noqa: PLC0415 - needed only on Django
     from django.db import connection  # noqa: PLC0415 - needed only on Django
 
     call_command("migrate", verbosity=0)
-    # No worker shares it.
+    # The workers are forked later, and must not share this connection.
     connection.close()
     prepare()

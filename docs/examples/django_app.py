@@ -1,4 +1,4 @@
-"""The API on Django: its own connection, its tables made by migrations.
+"""The API on Django, with Django's own connection and migrations.
 
 `python docs/examples/django_app.py` starts it on http://127.0.0.1:8000. With arguments it is
 `manage.py`.
@@ -17,7 +17,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
-from settings import COUNTERS, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
+from settings import COUNTERS, HOST, ID_FACTORY, POOL, PORT, SETTINGS, WORKERS, with_limits
 
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
@@ -34,13 +34,15 @@ app = wsgi_to_asgi(get_wsgi_application(), POOL)
 configure_logging()
 store, backlog = SqlStore(DjangoDatabase(), SETTINGS), Outbox(DjangoDatabase()).backlog
 api, pages = with_limits(store), partial(hosted_pages.serve, store)
-endpoint = Endpoint(api, MINT, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog)
+endpoint = Endpoint(
+    api, ID_FACTORY, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog
+)
 served = Guard(app, max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS)
 
 
-@csrf_exempt  # no cookie tells who calls: the API goes by its key, a hosted page by its URL
+@csrf_exempt  # no cookie identifies the caller: an API key does, or the URL of a hosted page
 def view(http: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
-    """Hand a request over as it came, also one that no pattern of Django's matches."""
+    """Pass each request on unchanged, even if no URL pattern matches it."""
     answer = endpoint(wsgi_request(http.META, http.body))
     response = HttpResponse(answer.body, status=answer.status)
     del response["content-type"]

@@ -9,20 +9,20 @@ from settings import DATABASE_URL
 
 from curae_lifecycle.stores.django.settings import database_settings
 
-# Signs nothing here; a project of yours has its own.
+# Nothing is signed with it here; your project has its own.
 SECRET_KEY: Final = os.environ.get("SECRET_KEY", "not-a-secret")
-# Nothing here goes by the host that a client names.
+# Nothing here depends on the `Host` header.
 ALLOWED_HOSTS: Final = ["*"]
 DATABASES: Final = {"default": database_settings(DATABASE_URL)}
 INSTALLED_APPS: Final = ["curae_lifecycle.stores.django"]
-# As every new project has it.
+# Every new Django project has this one, among others.
 MIDDLEWARE: Final = ["django.middleware.csrf.CsrfViewMiddleware"]
 ROOT_URLCONF: Final = "django_app"
 USE_TZ: Final = True
 LOGGING: Final = {
     "version": 1,
-    # Else whoever has a logger by now would say nothing any more.
+    # True would silence all loggers that exist by now.
     "disable_existing_loggers": False,
-    # It would log the path of whatever is refused, and a hosted page's path is its secret.
+    # It logs the path of each refused request, and the path of a hosted page is a secret.
     "loggers": {"django.request": {"level": "CRITICAL"}},
 }

@@ -1,4 +1,4 @@
-"""The API on FastAPI: asynchronous, on PostgreSQL or SQLite.
+"""The API on FastAPI: async, on PostgreSQL or SQLite.
 
     python docs/examples/fastapi_app.py
 
@@ -13,7 +13,7 @@ from functools import partial
 import demo
 import hosted_pages
 from fastapi import FastAPI, Request, Response
-from settings import COUNTERS, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, open_awaited
+from settings import COUNTERS, HOST, ID_FACTORY, POOL, PORT, SETTINGS, WORKERS, open_database_async
 from settings import with_limits_async as with_limits
 from starlette.routing import request_response
 
@@ -26,11 +26,11 @@ from curae_lifecycle.stores.sql.store import AsyncSqlStore
 from curae_lifecycle.web.asgi_wsgi import asgi_request
 
 configure_logging()
-database = open_awaited()
+database = open_database_async()
 store = AsyncSqlStore(database, SETTINGS)
 endpoint = AsyncEndpoint(
     with_limits(store),
-    MINT,
+    ID_FACTORY,
     SETTINGS,
     hosted_pages=partial(hosted_pages.serve_async, store),
     counters=COUNTERS,
@@ -39,13 +39,13 @@ endpoint = AsyncEndpoint(
 
 
 async def route(http: Request) -> Response:
-    """Hand a request over as it came, nothing decoded, and its answer back."""
+    """Pass each request on without decoding it, and return the response."""
     answer = await endpoint(asgi_request(http.scope, await http.body()))
     return Response(answer.body, answer.status, dict(answer.headers))
 
 
 app = FastAPI(openapi_url=None)
-# Everything goes there: the rules know paths and methods, and what to answer else.
+# It gets every request: the rules know the paths and methods, and refuse all others.
 app.router.default = request_response(route)
 served = Guard(app, max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS)
 

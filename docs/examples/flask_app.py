@@ -13,7 +13,17 @@ from functools import partial
 import demo
 import hosted_pages
 from flask import Flask, Response, request
-from settings import COUNTERS, DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
+from settings import (
+    COUNTERS,
+    DATABASE_URL,
+    HOST,
+    ID_FACTORY,
+    POOL,
+    PORT,
+    SETTINGS,
+    WORKERS,
+    with_limits,
+)
 
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
@@ -31,7 +41,7 @@ database = SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL))
 store = SqlStore(database, SETTINGS)
 endpoint = Endpoint(
     with_limits(store),
-    MINT,
+    ID_FACTORY,
     SETTINGS,
     hosted_pages=partial(hosted_pages.serve, store),
     counters=COUNTERS,
@@ -41,7 +51,7 @@ endpoint = Endpoint(
 
 @app.before_request
 def route() -> Response:
-    """Answer everything before Flask looks for a route: the rules know paths and methods."""
+    """Answer every request before Flask looks for a route: the rules know paths and methods."""
     answer = endpoint(wsgi_request(request.environ, request.get_data()))
     return Response(answer.body, answer.status, list(answer.headers))
 

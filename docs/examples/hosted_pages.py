@@ -1,8 +1,8 @@
 """A stand-in for the platform's hosted pages: a person finishes or cancels a hand-off.
 
-The laws of this module: **a page decides nothing**: it shows what the rules would make of a finish,
-and reports what was pressed, as a fact; **only a form of its own acts**. A real page would first find
-out who the person is. docs/pages.md says what holds each promise.
+The laws of this module: **a page decides nothing**: it shows what the rules would decide on a
+finish, and records the pressed button as a fact; **only a page's own form records a fact**. A real
+page would first identify the person. docs/pages.md lists what a page promises.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _PATH: Final = re.compile(r"/pages/([\w-]{1,128})(?:/(finish|cancel))?", re.ASCI
 
 @attrs.frozen
 class Declined(Revoked):
-    """The patient said no on the page: a revocation, unless something was authorized before."""
+    """The patient declined on the page: a revocation, unless a connection was authorized before."""
 
     def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
-        """Judged in the loop, so that nobody finishes between the look and the commit."""
+        """Judge within the transaction, so that no finish comes between the check and the commit."""
         reached = (require_connection(snapshot), *snapshot.following)
         if any(each.authorized_at is not None for each in reached):
             return Ignored(NO_CHANGES, ("a finished page cancels nothing",))
@@ -62,18 +62,18 @@ class Declined(Revoked):
 
 
 class PageStore(Store, Protocol):
-    """A store that finds hosted pages, and waits for its answers."""
+    """A blocking store that finds hosted pages."""
 
     def hosted_page(self, url: str) -> HostedPage | None:
-        """What a URL leads to; `None` for one that is unknown or over."""
+        """Return the hosted page of a URL; `None` if the URL is unknown or the page has expired."""
         ...
 
 
 class AsyncPageStore(AsyncStore, Protocol):
-    """The same, awaited."""
+    """An async store that finds hosted pages."""
 
     async def hosted_page(self, url: str) -> HostedPage | None:
-        """As `PageStore.page`."""
+        """Return the hosted page of a URL, as `PageStore.hosted_page` does."""
         ...
 
 
@@ -83,7 +83,7 @@ class _Asked(NamedTuple):
 
 
 def serve(store: PageStore, request: Request) -> Response | None:
-    """Show a page, or record what its person did; `None` where no page is asked for."""
+    """Show a page, or record what the person did; return None if the request is for no page."""
     asked = _read(request)
     if not isinstance(asked, _Asked):
         return asked
@@ -102,7 +102,7 @@ def serve(store: PageStore, request: Request) -> Response | None:
 
 
 async def serve_async(store: AsyncPageStore, request: Request) -> Response | None:
-    """The same with a store that is awaited."""
+    """Serve a page as `serve` does, with an async store."""
     asked = _read(request)
     if not isinstance(asked, _Asked):
         return asked
@@ -121,7 +121,7 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
 
 
 def _read(request: Request) -> _Asked | Response | None:
-    # Which page is asked for and what was pressed there; the store has no work with a stranger.
+    # Returns the requested page and the pressed button. Other requests never reach the store.
     path = request.target.partition("?")[0]
     if not path.startswith("/pages/"):
         return None
@@ -134,7 +134,7 @@ def _read(request: Request) -> _Asked | Response | None:
     if request.method != "POST" or action is None:
         allow = "GET, HEAD" if action is None else "GET, HEAD, POST"
         return show(405, "Nothing done", "A page is only shown.", ("allow", allow))
-    # A form of one field, whose value needs no escapes, is one text.
+    # The body is compared as a whole: the form has one field, whose value needs no escapes.
     form = f"token={csrf_token(url)}".encode()
     own = header_values(request, "sec-fetch-site") in ([], ["same-origin"], ["none"])
     if not (own and isinstance(request.body, bytes) and hmac.compare_digest(request.body, form)):
@@ -150,7 +150,7 @@ def _finish(asked: _Asked, page: HostedPage) -> Fact:
             end = page.expires_at + AUTHORIZED_FOR
             return Authorized(ConnectionId(page.subject), end, page_url=url)
         case PageKind.SESSION:
-            # Whoever signs up on this page, however often it is finished.
+            # The id depends only on the page, so that finishing it twice signs up one user.
             user_id = UserId(f"user-{page.digest}")
             return HandoffCompleted(SessionId(page.subject), user_id, page_url=url)
         case PageKind.USER:
@@ -164,12 +164,12 @@ def _pressed(asked: _Asked, page: HostedPage) -> Fact | None:
         case "cancel", PageKind.CONNECTION:
             return Declined(ConnectionId(page.subject), Actor.PATIENT, page_url=asked.url)
         case _:
-            # A sign-up or a graduation that is cancelled just waits on.
+            # A cancelled sign-up or graduation stays open.
             return None
 
 
 def _look(asked: _Asked, page: HostedPage, answer: FactAnswer | None, loaded: Loaded) -> Response:
-    # What is true now: what the rules would make of a finish, which is not recorded here.
+    # Shows the present state: what the rules would decide on a finish, without recording one.
     cancelled = asked.action == "cancel"
     match record_fact(_finish(asked, page), loaded.snapshot, loaded.now):
         case Done():
@@ -192,7 +192,8 @@ def _show_done(asked: _Asked) -> Response:
 
 
 def _is_still_bound(snapshot: Snapshot) -> bool:
-    # Whether who signed up is still the user there; a connection and a graduation say so themselves.
+    # Returns whether the user who signed up is still bound; True for a connection or a graduation,
+    # whose facts are refused otherwise.
     session, bound = snapshot.session, snapshot.binding
     if session is None or bound is None or bound.state is AccountState.TOMBSTONED:
         return session is None
@@ -200,6 +201,6 @@ def _is_still_bound(snapshot: Snapshot) -> bool:
 
 
 def _later(error: Exception) -> Response:
-    # Of which kind it was and where; its text could repeat the page's URL.
+    # Logs the error's class and place, not its text, which could repeat the page's URL.
     log_error("a page failed", error)
     return show(503, "Not now", "Please try again in a moment.", ("retry-after", "1"))

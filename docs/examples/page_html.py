@@ -1,4 +1,4 @@
-"""What the hosted pages look like and say, and the headers that every one of them carries."""
+"""The HTML, the texts and the headers of the hosted pages."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ REFUSED: Final = {
     ProblemCode.BINDING_CHANGED: CHANGED,
     ProblemCode.BINDING_CONFLICT: CHANGED,
 }
-"""What a person is told where a finish would be refused, and the status of a page that shows it."""
+"""The page to show if a finish would be refused, by problem code: status, heading and text."""
 
 
 def show(status: int, title: str, text: str, *more: tuple[str, str], form: str = "") -> Response:
-    """A page with a heading, one paragraph and perhaps a form; `more` headers go with it."""
+    """Return a page with a heading, one paragraph and a form if given; `more` are more headers."""
     title, text = html.escape(title), html.escape(text)
     page = _PAGE.format(title=title, text=text, style=_STYLE, form=form)
     return Response(status, (*_HEADERS, *more), page.encode())
@@ -89,7 +89,7 @@ def show(status: int, title: str, text: str, *more: tuple[str, str], form: str =
 def show_question(
     url: str, kind: PageKind, packages: Iterable[str], *, cancelled: bool
 ) -> Response:
-    """What a person is asked, two buttons, and the token that says that they were shown."""
+    """Return a page with a question, two buttons and a hidden token against forged requests."""
     title, text = QUESTIONS[kind]
     text = text.format(", ".join(packages).replace("_", " "))
     if cancelled:

@@ -1,4 +1,4 @@
-"""What the examples chose, and what they read from the environment."""
+"""The settings of the examples, most of them read from the environment."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ if TYPE_CHECKING:
 HOST: Final = os.environ.get("HOST", "127.0.0.1")
 PORT: Final = int(os.environ.get("PORT", "8000"))
 PUBLIC_URL: Final = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
-"""Where a browser finds this server."""
+"""The URL of this server for a browser."""
 
 WORKERS: Final = int(os.environ.get("WORKERS", "1"))
 POOL: Final = int(os.environ.get("POOL", "10"))
-"""How many connections to the database a worker has at most, and how many threads use them."""
+"""The largest number of database connections of a worker, and the number of its threads."""
 
 DEMO_URL: Final = "sqlite:///curae.db"
 DATABASE_URL: Final = os.environ.get("DATABASE_URL", DEMO_URL)
 BLOCKING_URL: Final = re.sub(r"^(\w+)\+\w+:", r"\1:", DATABASE_URL)
-"""The same database by its blocking driver, if DATABASE_URL names an async one."""
+"""DATABASE_URL with the blocking driver of its database, for the set-up."""
 
 REDIS_URLS: Final = os.environ.get("REDIS_URL", "").split()
-"""Where the rate limits are kept: in the database where there is none, in a cluster where more than
-one of its nodes is named."""
+"""The Redis that keeps the rate limits; several URLs are the nodes of a cluster. Without a URL the
+database keeps them."""
 
 SETTINGS: Final = Settings()
-MINT: Final = RandomIds(f"{PUBLIC_URL}/pages/")
+ID_FACTORY: Final = RandomIds(f"{PUBLIC_URL}/pages/")
 
 
 def counters() -> Metrics | None:
-    """What `/metrics` answers, where METRICS is set: nothing protects it but your network."""
+    """Return the counters behind `/metrics`, or None if METRICS is not set.
+
+    Only your network protects `/metrics`.
+    """
     if os.environ.get("METRICS") is None:
         return None
     from curae_lifecycle.servers.metrics import Metrics  # noqa: PLC0415 - needed only where wanted
@@ -50,10 +53,11 @@ def counters() -> Metrics | None:
 COUNTERS: Final = counters()
 
 
-def open_awaited() -> AsyncDatabase:
+def open_database_async() -> AsyncDatabase:
     """Open the database of an async server.
 
-    `sqlite://` and `mariadb://` are used in threads; an async driver of theirs has to be named.
+    URLs that begin with `sqlite://` or `mariadb://` are used in threads. For an async driver, name
+    it, as in `sqlite+aiosqlite://`.
     """
     if DATABASE_URL.startswith(("sqlite:", "mariadb:")):
         blocking = engine.create_engine(DATABASE_URL, pool_size=POOL)
@@ -62,7 +66,7 @@ def open_awaited() -> AsyncDatabase:
 
 
 def with_limits(store: Store) -> Store:
-    """The store itself, or with its rate limits in Redis where that is wanted."""
+    """Return the store, with its rate limits in Redis if REDIS_URL is set."""
     if not REDIS_URLS:
         return store
     from curae_lifecycle.stores.redis import clients, limits  # noqa: PLC0415 - only where wanted
@@ -73,7 +77,7 @@ def with_limits(store: Store) -> Store:
 
 
 def with_limits_async(store: AsyncStore) -> AsyncStore:
-    """The same for a store that is awaited."""
+    """Return an async store, with its rate limits in Redis if REDIS_URL is set."""
     if not REDIS_URLS:
         return store
     from curae_lifecycle.stores.redis import clients, limits  # noqa: PLC0415 - only where wanted

@@ -1,8 +1,8 @@
-"""What the explorer shows: every answer of the library, for every state that its page offers.
+"""The data of the explorer: the library's answer to each request and fact, in each state.
 
-The law of this module: **nothing is decided here**. Each answer is what `decide`, `record_fact`,
-`decide_access` or `standing` says of a state; which choices it depends on follows from what the
-library needs loaded for it.
+The law of this module: **nothing is decided here**. Each answer comes from `decide`, `record_fact`,
+`decide_access` or `standing`. The choices that it depends on follow from the values that the library
+loads for it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ OF_SESSION: Final = ("session", "era")
 OF_KEY: Final = ("record", "request")
 
 TELLING: Final = ("status", "revokedNow", "path", "handoff", "lifecycleState")
-"""The members of a body that tell something of the state; the others are its ids and instants."""
+"""The members of a body that show the state; the others are ids and instants."""
 
 
 DOCS: Final = Path(__file__).resolve().parents[1]
@@ -85,14 +85,14 @@ UNREACHABLE_CELL: Final = re.compile("^- (Unreachable, .*)$", re.MULTILINE)
 
 @attrs.frozen
 class Answer:
-    """What is shown of one answer.
+    """The parts of an answer that the explorer shows.
 
     Attributes:
-        outcome: What sort of answer it is.
-        status: The HTTP status; `None` where nobody asks over HTTP.
-        code: The problem's code, where it is one.
-        says: The words of its details or of its body, in order.
-        changes: What is written, what the server must do, and what goes into the outbox.
+        outcome: The kind of answer, such as the class of a reply.
+        status: The HTTP status; `None` for a fact or a question about access.
+        code: The code of the problem; `None` if the answer is no problem.
+        says: The values in its details or in its body, in order.
+        changes: The writes, the effects and the events.
         rules: The names of the rules that decided, in order.
     """
 
@@ -106,7 +106,7 @@ class Answer:
 
 @attrs.frozen
 class Asked:
-    """One line of the page: what is asked, and which choices the answer depends on."""
+    """One line of the page: a request, a fact or a question, and the choices that decide the answer."""
 
     group: str
     name: str
@@ -145,7 +145,7 @@ def _operation(
         decision = decide(call, snapshot=snapshot, now=NOW, new_ids=states.NEW_IDS)
         reply, changes, rules = decision.reply, _changes(decision.changes), decision.rules
         if decision.replayed:
-            # Its status is that of the first answer, whatever that was.
+            # A replay has the status of the first response, which the state leaves open.
             return Answer(
                 outcome="replayed",
                 status=None,
@@ -271,7 +271,7 @@ def _looked_up(table: AnyTable, looked_at: Iterable[tuple[str, ...]], outcome: s
 
 
 def _details(problem: Problem) -> tuple[str, ...]:
-    # Ids and instants are those of the values that stand for a state, and tell nothing of it.
+    # The ids and instants are those of the example values, and show nothing of the state.
     shown = {name: value for name, value in problem.details.items() if not name.endswith("Id")}
     return tuple(
         f"{name} {value}" for name, value in shown.items() if not isinstance(value, datetime)
@@ -345,11 +345,11 @@ ASKED: Final = (
     _fact(Tombstoned(COORDINATE)),
     _fact(Tombstoned(COORDINATE, happened_at=MADE), ", a copy of the last one"),
 )
-"""Every operation and fact, with each variant that a table tells apart."""
+"""Every operation and fact, with each variant that has cells of its own in a table."""
 
 
 def document() -> dict[str, Json]:
-    """All of it: what can be chosen, what is asked, the distinct answers, and the tables."""
+    """Return all data of the explorer: the choices, the lines, the distinct answers, the tables."""
     numbers: dict[Answer, int] = {}
     asked: list[Json] = []
     for each in ASKED:
@@ -387,7 +387,7 @@ def document() -> dict[str, Json]:
 
 
 def _reached() -> list[tuple[str, tuple[str, ...], frozenset[Seen]]]:
-    """The states that requests and facts lead to, for each group of choices that is one."""
+    """Return the states that requests and facts can lead to, for each group of choices."""
     alone = {each[: len(OF_STANDING)] for each in connections()}
     return [
         ("connection", OF_STANDING, frozenset(alone)),
@@ -397,7 +397,7 @@ def _reached() -> list[tuple[str, tuple[str, ...], frozenset[Seen]]]:
 
 
 def _boxes(reached: frozenset[Seen]) -> dict[str, Json]:
-    """For each box of the picture that is a standing, the first state that has it."""
+    """Return the first state of each standing, for the boxes of the picture."""
     found: dict[str, Json] = {}
     for chosen in product(*(states.CHOICES[name] for name in OF_CONNECTION)):
         state = dict(zip(OF_CONNECTION, chosen, strict=True))
@@ -424,7 +424,7 @@ def _rules(table: AnyTable) -> set[str]:
 
 
 def _table(table: AnyTable) -> dict[str, Json]:
-    # The page of examples is generated from the tests' list, with the proof of each cell.
+    # The page of examples says which cells are unreachable, and the tests prove it.
     page = (DOCS / f"tables/worked/{table.name}.md").read_text(encoding="utf-8")
     unreachable: dict[str, list[Json]] = {}
     for section in page.split("\n## ")[1:]:
@@ -447,6 +447,6 @@ def _table(table: AnyTable) -> dict[str, Json]:
 
 
 def script() -> str:
-    """The same as a script, which a page may load from a file."""
+    """Return the data as a script, which a page that is opened from a disk may load."""
     text = json.dumps(document(), ensure_ascii=False, separators=(",", ":"))
     return f"const EXPLORER = {text};\n"

@@ -58,10 +58,10 @@ USERS: Final = (UserId("first"), UserId("second"))
 """The users of a coordinate, before and after a tombstone."""
 
 LONG: Final = 1_000_000 * HOUR
-"""A time that no world reaches the end of."""
+"""A time that ends after all steps of the search."""
 
 Seen = tuple[str, ...]
-"""One choice for each of the choices that a group of states has."""
+"""The values of a state, one for each choice of its group."""
 
 
 @attrs.frozen
@@ -76,7 +76,7 @@ class World:
 
     @property
     def later(self) -> World:
-        """The same world an hour later, which is when the next deadline is reached."""
+        """Return the world an hour later, when the next deadline is reached."""
         return attrs.evolve(self, now=self.now + HOUR)
 
     def decided(
@@ -115,14 +115,14 @@ class World:
 
     @property
     def swept(self) -> World:
-        """The same world after the sweep that follows a tombstone."""
+        """Return the world after the sweep that follows a tombstone."""
         if self.binding is None or self.binding.tombstoned_at is None:
             return self
         stored = tuple(each for each in (self.connection, self.successor) if each is not None)
         return self.with_changes(sweep_changes(self.binding, stored, self.now))
 
     def with_changes(self, changes: Changes) -> World:
-        """Return the world with what the changes write."""
+        """Return the world with the writes of the changes."""
         world = self
         for write in changes.writes:
             match write:
@@ -220,7 +220,7 @@ def _connection_steps(world: World) -> Iterator[World]:
 
 
 def _facts(connection: Connection, now: datetime) -> Iterator[Fact]:
-    # Each authorization ends soon, after all that is followed here, or never.
+    # Each authorization ends soon, after all steps of the search, or never.
     for expires_at in (now + HOUR, connection.identity.created_at + LONG, None):
         yield Authorized(connection.id, expires_at)
         # As of its creation, when the hosted page was open.
@@ -244,7 +244,7 @@ def _session_steps(world: World) -> Iterator[World]:
 
 
 def _followed(world: World) -> object:
-    # What a further step can depend on, as far as the explorer shows it.
+    # The parts of a world that a further step can depend on, as far as the explorer shows them.
     binding, session = world.binding, world.session
     user = None if binding is None else binding.user_id
     landed = None if session is None else session.user_id

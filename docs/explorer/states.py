@@ -1,4 +1,4 @@
-"""The states that the explorer lets one choose, and the stored values that each of them is."""
+"""The states that a reader of the explorer can choose, and the stored values of each."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CLOCKS: Final[dict[str, timedelta | None]] = {
     "after the deadline": -HOUR,
     "none set": None,
 }
-"""How far away the deadline is."""
+"""The time until the connection's deadline."""
 
 SESSIONS: Final = {
     f"{PATH_B}, waiting": (PATH_B, HandoffState.AWAITED, HOUR),
@@ -74,7 +74,7 @@ SESSIONS: Final = {
     PATH_A: (PATH_A, HandoffState.LANDED, HOUR),
     PATH_C: (PATH_C, HandoffState.NOT_REQUIRED, HOUR),
 }
-"""The path of a session, its hand-off, and how far away its end is; first one that UNLINKED users have."""
+"""The path, the hand-off and the remaining time of each session; UNLINKED users have the first one."""
 
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "stored status": tuple(Status),
@@ -87,13 +87,13 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "record": tuple(RecordStanding),
     "request": tuple(FingerprintMatch),
 }
-"""What can be chosen, in the words of the rules."""
+"""The choices by name, with their values, in the words of the rules."""
 
 OF_CONNECTION: Final[tuple[str, ...]] = ("stored status", "revocation", "era", "clock", "successor")
-"""The choices that are a connection."""
+"""The choices that describe a connection."""
 
 OF_SESSION: Final[tuple[str, ...]] = ("account", "session", "era")
-"""The choices that are a session, with the account of its coordinate."""
+"""The choices that describe a session and the account of its coordinate."""
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
 MADE: Final = NOW - timedelta(days=1)
@@ -122,7 +122,7 @@ NEW_IDS: Final = NewIds(
 
 
 def connection(state: State) -> Connection:
-    """The connection that was chosen."""
+    """Return the chosen connection."""
     left = CLOCKS[state["clock"]]
     deadline = None if left is None else NOW + left
     identity = ConnectionIdentity(
@@ -139,7 +139,7 @@ def connection(state: State) -> Connection:
 
 
 def successor(state: State) -> Connection | None:
-    """The connection that recovered it, where one did."""
+    """Return the chosen successor of the connection; None without one."""
     if state["successor"] == ALONE:
         return None
     standing = Standing(state["successor"].removeprefix(FOLLOWED))
@@ -159,7 +159,7 @@ def successor(state: State) -> Connection | None:
 
 
 def _era(state: State) -> datetime | None:
-    # The present era of every state is that of a coordinate without a tombstone.
+    # In every state the present era is that of a coordinate without a tombstone.
     return MADE if state["era"] == EraState.OTHER else None
 
 
@@ -184,7 +184,7 @@ def _stored(
 
 
 def binding(state: State) -> LimitedAccountAppBinding | None:
-    """The binding that was chosen; none where the account is UNLINKED."""
+    """Return the chosen binding; None if the account is UNLINKED."""
     account = AccountState(state["account"])
     if account is AccountState.UNLINKED:
         return None
@@ -199,7 +199,7 @@ def binding(state: State) -> LimitedAccountAppBinding | None:
 
 
 def session(state: State) -> CuraeConnectSession:
-    """The session that was chosen."""
+    """Return the chosen session."""
     path, handoff, left = SESSIONS[state["session"]]
     landed_at = MADE if handoff is HandoffState.LANDED else None
     user = None if handoff is HandoffState.AWAITED else BOUND
@@ -217,7 +217,7 @@ def session(state: State) -> CuraeConnectSession:
 
 
 def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
-    """The record of the request's key that was chosen."""
+    """Return the chosen record of the request's idempotency key; None if it is absent."""
     of, rule = fingerprint(operation), operation.rule
     if state["request"] == FingerprintMatch.OTHER:
         of = Fingerprint.of(rule.name, ["another request"])
@@ -242,5 +242,5 @@ def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
 
 def _begun(key: RecordKey, of: Fingerprint, at: datetime) -> Attempt:
     attempt = begin_attempt(None, key=key, fingerprint=of, now=at)
-    assert isinstance(attempt, Attempt)  # noqa: S101 - a key that nobody used executes
+    assert isinstance(attempt, Attempt)  # noqa: S101 - a request with an unused key executes
     return attempt

@@ -1,7 +1,7 @@
-"""What the playground runs in the browser: the command `replay` itself, on a log that was pasted.
+"""The program of the playground: it runs the command `replay` in the browser, on a pasted log.
 
-The law of this module: **what is shown is what the command prints**. Links are added beside it, from
-the library's own tables.
+The law of this module: **the playground shows exactly what the command prints**. It only adds links,
+from the library's own tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from curae_lifecycle.service.rulebook import TABLES
 
 
 def links() -> str:
-    """Where the site describes each rule and each problem, by its name, as JSON."""
+    """Return the URLs of the site's pages on each rule and each problem, by name, as JSON."""
     rules = {
         row.rule: f"tables/{table.name}.html#{row.rule}"
         for table in TABLES.values()
@@ -31,13 +31,13 @@ def answer(file: str, check: bool) -> str:  # noqa: FBT001 - called from JavaScr
     """Run `replay` on a file.
 
     Args:
-        file: Where the log is.
+        file: The path of the log.
         check: Whether recorded responses are compared.
 
     Returns:
-        As JSON: the exit status, the lines of standard output, and what standard error says.
+        As JSON: the exit status, the lines of standard output, and the text of standard error.
     """
-    # The whole command line imports three times as many modules, which a browser would have to load.
+    # The whole command line would import three times as many modules into the browser.
     command = argparse.ArgumentParser()
     replay.add_options(command)
     options = command.parse_args([file, *(["--check"] if check else [])])

@@ -1,10 +1,10 @@
-"""Builds the playground into a site: `python docs/playground/build.py SITE`.
+"""Build the playground into a site: `python docs/playground/build.py SITE`.
 
-The law of this module: **what a browser loads stands in the site's own directory, and is what was
-pinned here**. Pyodide comes from the npm registry and attrs from Python's, each held against a digest;
-what else Pyodide could load is struck from its list. The modules are compiled and imported here, by that Python, and
-its memory is kept: a browser copies it instead of starting Python. It needs Node.js, npm, pip and, the first time,
-a network.
+The law of this module: **a browser loads only files of the site, in the versions that are pinned
+here**. Pyodide comes from the npm registry and attrs from Python's; the digest of each is checked.
+All other packages are removed from Pyodide's list. The build imports the modules in Pyodide's Python
+and saves its memory, so that a browser loads that memory instead of starting Python. The build needs
+Node.js, npm, pip and, the first time, a network.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PYODIDE: Final = "314.0.7"
 PYODIDE_SHA512: Final = (
     "0YvXxEhfEdpLfb/XkM2BFAeMROq0iMUX2bzzH9pOttyMcWkwq+HbE5uyuGD82LN7y2q+SNvi/6V5JEsOlD2R1A=="
 )
-"""As the npm registry writes the integrity of a package."""
+"""The digest of the package, in the form of the npm registry."""
 
 ATTRS: Final = "26.1.0"
 ATTRS_SHA256: Final = "c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309"
@@ -44,7 +44,7 @@ OF_PYODIDE: Final = (
 LIST: Final = "pyodide-lock.json"
 OURS: Final = ("page.js", "page.css", "worker.js")
 EAGER: Final = frozenset({"page.js", "page.css"})
-"""What is loaded with the page; the rest is, once a person asks for it."""
+"""The files that load with the page; the others load when the playground is used first."""
 
 _PLACE: Final = re.compile(
     r'<div id="playground">.*?</div>|<div id="playground" .*?<!-- end of the playground --></div>',
@@ -53,16 +53,16 @@ _PLACE: Final = re.compile(
 
 
 def build(site: Path) -> tuple[int, int]:
-    """Build the playground into a site that Sphinx has built, anew where one stands there.
+    """Build the playground into a site that Sphinx has built; replace an earlier one.
 
     Args:
         site: The directory of the site.
 
     Returns:
-        How many bytes a browser loads before it answers, as they are, and as gzip has them.
+        The number of bytes that a browser loads before the first result: plain, and with gzip.
 
     Raises:
-        SystemExit: The site has no page for it, or something that was fetched is not what was pinned.
+        SystemExit: The site has no page for it, or a digest differs from the pinned one.
     """
     page = site / "playground.html"
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
@@ -86,7 +86,7 @@ def build(site: Path) -> tuple[int, int]:
 
 
 def fragment(plain: int, packed: int) -> str:
-    """What stands in the page, with how large the rest is."""
+    """Return the HTML of the playground's page, with the size of the files that load later."""
     example = (HERE / "example.jsonl").read_text(encoding="utf-8")
     text = (HERE / "page.html").read_text(encoding="utf-8")
     presets = sorted((HERE / "presets").glob("*.jsonl"))
@@ -97,10 +97,10 @@ def fragment(plain: int, packed: int) -> str:
         "PLAIN": megabytes(plain),
         "PACKED": megabytes(packed),
         "PYODIDE": PYODIDE,
-        # A first newline in a textarea is not part of it, and the example begins with none.
+        # Browsers drop a newline at the beginning of a textarea; the example has none there.
         "EXAMPLE": html.escape(example.rstrip("\n")),
         "OPTIONS": "".join(f"<option>{html.escape(name)}</option>" for name in logs),
-        # Nothing in it may end the script.
+        # `</script>` in the text would end the script.
         "PRESETS": json.dumps(logs).replace("</", "<\\/"),
     }.items():
         text = text.replace(f"[[{name}]]", value)
@@ -108,12 +108,12 @@ def fragment(plain: int, packed: int) -> str:
 
 
 def megabytes(size: int) -> str:
-    """A size as a person reads it."""
+    """Format a size in megabytes."""
     return f"{size / 1_000_000:.1f} MB"
 
 
 def fetch(made: Path, scratch: Path) -> list[Path]:
-    """Put Pyodide where the playground is made, and return the library's wheel and that of attrs."""
+    """Add Pyodide to the playground's folder, and return the wheels of the library and of attrs."""
     run(scratch, program("npm"), "pack", "--silent", "--prefer-offline", f"pyodide@{PYODIDE}")
     archive = scratch / f"pyodide-{PYODIDE}.tgz"
     digest = hashlib.sha512(archive.read_bytes()).digest()
@@ -124,7 +124,7 @@ def fetch(made: Path, scratch: Path) -> list[Path]:
             if member is None:
                 raise SystemExit(f"pyodide {PYODIDE} has no {name}")
             (made / name).write_bytes(member.read())
-    # What is not listed is never asked for, here or at another host.
+    # Pyodide requests no package that its list lacks, from any host.
     listed = json.loads((made / LIST).read_text(encoding="utf-8"))
     (made / LIST).write_text(json.dumps({"info": listed["info"], "packages": {}}), encoding="utf-8")
     wheels = scratch / "wheels"
@@ -138,7 +138,11 @@ def fetch(made: Path, scratch: Path) -> list[Path]:
 
 
 def hold(name: str, found: str, pinned: str) -> None:
-    """Hold the digest of what was fetched against the one that is pinned here."""
+    """Compare the digest of a fetched file with the pinned one.
+
+    Raises:
+        SystemExit: The digests differ.
+    """
     if found != pinned:
         raise SystemExit(f"{name} is not what was pinned: its digest is {found}")
 
@@ -152,14 +156,14 @@ def program(name: str) -> str:
 
 
 def run(where: Path, *command: str) -> None:
-    """Run a command to its end; what it says is said where it fails."""
+    """Run a command to its end; if it fails, exit with its output."""
     done = subprocess.run(command, cwd=where, capture_output=True, check=False, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
 
 def main() -> None:
-    """Build it into the site that the command line names, and say how large it is."""
+    """Build the playground into the site that the command line names, and print its size."""
     if len(sys.argv) != 2:  # noqa: PLR2004 - the command and a site
         raise SystemExit("usage: python docs/playground/build.py SITE")
     plain, packed = build(Path(sys.argv[1]))

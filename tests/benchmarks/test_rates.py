@@ -65,7 +65,7 @@ BURN = "import time\nwhile time.process_time() < {seconds}: pass\nprint(flush=Tr
 
 
 def burning(seconds: float) -> subprocess.Popen[str]:
-    """A waiting process that has used this much processor time."""
+    """Return a waiting process that has used this much processor time."""
     process = subprocess.Popen(
         [sys.executable, "-c", BURN.format(seconds=seconds)],
         stdin=subprocess.PIPE,

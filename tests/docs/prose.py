@@ -1,6 +1,6 @@
-"""Find sentences of the package that break the rules of plain English.
+"""Find docstrings and comments that break the rules of plain English.
 
-Docstrings and comments are read from the source. Words within backticks, quotes and URLs are code,
+They are read from the source. Words within backticks, quotes and URLs are code,
 SQL or words of the wire, and are left out.
 """
 
@@ -146,8 +146,9 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str, bool]]:
 def _is_plain_function(node: _Documented) -> bool:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
-    decorators = {ast.unparse(each).rpartition(".")[2] for each in node.decorator_list}
-    return not decorators & {"property", "cached_property", "fixture"}
+    decorators = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
+    names = {ast.unparse(each).rpartition(".")[2] for each in decorators}
+    return not names & {"property", "cached_property", "fixture"}
 
 
 def _comments(source: str) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Tests of the plain-English rules for docstrings and comments of the package."""
+"""Tests of the plain-English rules for docstrings and comments."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ import pytest
 
 import curae_lifecycle
 from tests.docs.prose import offences, offences_of
+from tests.support.paths import ROOT
 
 PACKAGE = Path(curae_lifecycle.__file__).parent
-FILES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = {
+    PACKAGE: 200,
+    ROOT / ".ci": 10,
+    ROOT / "benchmarks": 40,
+    ROOT / "docs": 60,
+    ROOT / "tests": 700,
+}
+"""The folders of the repository with Python files, and how many each has at least."""
 
 
 @pytest.mark.slow
-def test_package_docstrings_pass_the_prose_rules() -> None:
-    assert len(FILES) > 200
-    found = [each for path in FILES for each in offences(path, str(path.relative_to(PACKAGE)))]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_docstrings_and_comments_pass_the_prose_rules(folder: Path) -> None:
+    files = sorted(folder.rglob("*.py"))
+    assert len(files) > FOLDERS[folder]
+    found = [each for path in files for each in offences(path, str(path.relative_to(folder)))]
     assert not found, "\n".join(map(str, found))
 
 

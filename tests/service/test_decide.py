@@ -88,7 +88,7 @@ class GetEverything(GetConnection):
     """An operation that needs a value of each kind."""
 
     def needs(self, caller: Caller) -> Needs:
-        """Return a key of each kind, whoever calls."""
+        """Return a key of each kind, for any caller."""
         del caller
         return EVERY_NEED
 

@@ -210,7 +210,7 @@ def test_revocation_by_tombstone_stops_if_its_user_is_erased(store: MemoryStore)
 
 
 def test_revocation_stops_if_a_failover_loses_its_tombstone() -> None:
-    """A promoted asynchronous standby may not have it."""
+    # A promoted asynchronous standby may lack the tombstone.
     store = MemoryStore(clock=lambda: START)
     bound = LimitedAccountAppBinding(COORDINATE, UserId("1"), AccountState.LIMITED, generation=1)
     writes = (BindingWrite(None, bound), ConnectionWrite(None, pending()))

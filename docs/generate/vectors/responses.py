@@ -70,7 +70,7 @@ _READ: Final = Request("GET", _GET)
 
 
 def _record(request: Request = _ASKED) -> Record:
-    """Return the record of a request that was answered at the start."""
+    """Return the record of a request that got its response at the start."""
     first = decide(
         cast("Call", read(request, CALLER, START)),
         snapshot=Snapshot(connection=make(Status.ACTIVE)),

@@ -1,4 +1,4 @@
-"""What search engines, link previews and language models read of each page of the site."""
+"""Tests of the summaries of pages for search engines, link previews and language models."""
 
 from __future__ import annotations
 

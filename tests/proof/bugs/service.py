@@ -66,7 +66,7 @@ class Service:
     """A server on its own clock; each method is a step that a bug may replace."""
 
     compares = True
-    """Whether the store compares replaced values with the loaded ones."""
+    """True if the store compares replaced values with the loaded ones."""
 
     kept_in: type[MemoryStore] = MemoryStore
     """The class of the store."""

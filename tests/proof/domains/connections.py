@@ -210,7 +210,7 @@ def reconnects(size: int) -> int:
 
 
 def clocks(size: int) -> int:
-    """A connection and its successor, last written on clocks of their own, at each instant."""
+    """Check a connection and its successor, each last written on its own clock, at each instant."""
     cases = 0
     waiting = [("PENDING", mark, None, None) for mark in marks(size)]
     ending = [(status, None, mark, None) for status in STATUSES[1:3] for mark in marks(size)]

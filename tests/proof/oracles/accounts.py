@@ -22,7 +22,7 @@ def account_bindings() -> list[Answer]:
     def bound(trigger: str, state: str, user: UserId) -> tuple[str, Key]:
         binding = binding_in(state)
         if trigger == "tombstone" and binding is not None and user != BOUND:
-            # It was tombstoned while nobody was bound.
+            # It was tombstoned while no user was bound.
             binding = attrs.evolve(binding, user_id=None)
         answer = bind(trigger, binding, user)
         moved = None if isinstance(answer, Refused) else answer.value

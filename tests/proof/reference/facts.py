@@ -48,7 +48,7 @@ class Connection(TypedDict):
     deadline: datetime
     previous: str | None
     over: bool
-    """Whether it was made under another era than the present one."""
+    """True if it was made under another era than the present one."""
 
 
 class Session(TypedDict):
@@ -60,7 +60,7 @@ class Session(TypedDict):
     expires_at: datetime
     landed_user: str | None
     over: bool
-    """Whether it was made under another era than the present one."""
+    """True if it was made under another era than the present one."""
 
 
 def deadline_of(connection: Connection) -> datetime | None:

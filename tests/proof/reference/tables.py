@@ -207,7 +207,7 @@ report                                       |
 reported with the happenedAt of the last one | ignore
 any other, or without happenedAt             | proceed
 """)
-"""Whether a tombstone is a copy of the last one; on `proceed`, the table `binding` decides."""
+"""The reports that copy the last tombstone; on `proceed`, the table `binding` decides."""
 COMPLETION = turned(
     table("""
 session                         | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED

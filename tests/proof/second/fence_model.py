@@ -63,7 +63,7 @@ class Account:
     rows: list[Row] = attrs.Factory(list)
     entries: list[Entry] = attrs.Factory(list)
     touched: set[str] = attrs.Factory(set)
-    """What the last function wrote or relied on: ids of rows, and `binding`."""
+    """The ids of the rows that the last function wrote or relied on, and `binding`."""
 
     # What a connection is
 

@@ -1,4 +1,4 @@
-"""Tombstones: whatever was made at a coordinate before one is over, whoever is bound."""
+"""Tests of tombstones: they end everything made before at their coordinate, with any user bound."""
 
 from __future__ import annotations
 

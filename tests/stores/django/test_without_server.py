@@ -66,10 +66,10 @@ class Connection:
     in_atomic_block: bool = False
 
     def close_if_health_check_failed(self) -> None:
-        """The connection is healthy."""
+        """Do nothing: the connection is healthy."""
 
     def ensure_connection(self) -> None:
-        """The connection is open."""
+        """Do nothing: the connection is open."""
 
     def get_autocommit(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What a newer release stored: refused by name, while the rest of its table is read."""
+"""Tests that a newer release's rows are refused by name while the other rows are read."""
 
 from __future__ import annotations
 

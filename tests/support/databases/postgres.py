@@ -251,7 +251,7 @@ def _has_ended(process: int) -> bool:
         stat = Path(f"/proc/{process}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
-    # Nobody may have waited for it yet.
+    # A zombie has ended, though its parent has not waited for it yet.
     return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 

@@ -100,14 +100,14 @@ class Failing(Forwarding):
 
 
 def with_driver(url: str, driver: str) -> str:
-    """The URL with another driver."""
+    """Return the URL with another driver."""
     parsed = sa.make_url(url)
     chosen = parsed.set(drivername=f"{parsed.get_backend_name()}+{driver}")
     return chosen.render_as_string(hide_password=False)
 
 
 def without_driver(url: str) -> str:
-    """The URL without its driver, which names the default driver of either kind of engine."""
+    """Return the URL without its driver, so that each kind of engine takes its default driver."""
     parsed = sa.make_url(url)
     return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=False)
 

@@ -18,7 +18,7 @@ ANSWER = Response(200, (), b"{}")
 
 
 def waits_twice(app: App) -> Steps[None]:
-    """Two minutes pass."""
+    """Let two minutes pass."""
     seen = yield from send(app.get("c"))
     assert seen is ANSWER
     yield from wait(MINUTE)
