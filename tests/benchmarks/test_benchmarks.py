@@ -59,7 +59,7 @@ def named(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_package_and_handwritten_code_give_the_expected_answer(row: Row) -> None:
+def test_package_and_handwritten_code_give_same_benchmark_answer(row: Row) -> None:
     own = [side for side in row.sides if side.kind is not Kind.PEER]
     assert own[0].kind is Kind.OURS
     for side in own:
@@ -77,7 +77,7 @@ def test_peer_libraries_and_package_give_same_benchmark_answer(row: Row) -> None
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_benchmark_table_leaves_out_no_installed_peer_library() -> None:
+def test_benchmark_table_includes_all_installed_peer_libraries() -> None:
     report = table.measure(ONCE, PEERS)
     assert {line.side for line in report.lines if line.kind == "peer"} > {"token-bucket"}
     assert report.left_out == []
@@ -115,7 +115,7 @@ def test_benchmark_answer_wrong_only_the_second_time_raises() -> None:
 # --- Figures ----------------------------------------------------------------------------------
 
 
-def test_benchmark_ratios_divide_the_two_times_of_each_round() -> None:
+def test_benchmark_ratio_is_first_time_over_second_in_each_round() -> None:
     assert ratios([2.0, 30.0], [1.0, 10.0]) == [2.0, 3.0]
     assert ratios([2.0], [0.0]) == [0.0]
 
@@ -346,7 +346,7 @@ def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_repeating_recorded_constructor_calls_gives_same_result() -> None:
+def test_recorded_constructor_calls_rebuild_the_benchmark_result() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

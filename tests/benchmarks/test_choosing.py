@@ -44,11 +44,11 @@ def test_chosen_modules_depend_on_the_seed_alone() -> None:
     assert set.union(*[choose_modules(sizes, 3, seed=seed) for seed in range(30)]) == {*sizes}
 
 
-def test_modules_to_mutate_are_more_often_large_than_small() -> None:
+def test_large_modules_are_chosen_for_mutation_more_often() -> None:
     sizes = {"small": 10, "large": 30}
     chosen = [choose_modules(sizes, 1, seed=seed) for seed in range(400)]
     assert 270 < chosen.count({"large"}) < 330
 
 
-def test_choosing_more_modules_than_there_are_takes_all() -> None:
+def test_choosing_more_modules_than_exist_chooses_all() -> None:
     assert choose_modules({"rules": 1, "web": 2}, 9, seed=1) == {"rules", "web"}

@@ -29,12 +29,12 @@ def test_server_benchmark_row_has_rates_ratios_and_cpu_times() -> None:
     assert row["µs bare"] == row["µs ours"] == "339 / 135"
 
 
-def test_outbox_benchmark_line_has_the_ratio_to_a_plain_loop() -> None:
+def test_outbox_benchmark_line_compares_worker_to_a_plain_loop() -> None:
     slow_worker = outbox.line("sqlite", {"bare": [1, 2, 9], "shipped": [4, 4, 4]}, 1000)
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 
 
-def test_one_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
+def test_one_api_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
     done = Counter({"without": 400, "with": 300, "apart": 500})
     assert one_key.line(done, 3, 2.0).split() == [
         *("200", "with", "0.75", "apart", "1.25"),
@@ -42,7 +42,7 @@ def test_one_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
     ]
 
 
-def test_noisy_tenant_benchmark_line_has_ratios_to_three_setups() -> None:
+def test_noisy_tenant_benchmark_line_compares_p99_and_rates() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line
@@ -60,6 +60,6 @@ def test_noisy_tenant_benchmark_line_has_ratio_to_no_rate_limit() -> None:
     assert "A    750/s,  1.00 of open,  0.50 of no bucket  failed 4" in line
 
 
-def test_long_job_benchmark_line_has_p99_relative_to_no_job() -> None:
+def test_long_job_benchmark_line_compares_p99_time_to_no_job() -> None:
     line = long_jobs.Result(alone=QUICK, beside=LATE, seconds=1.5).line()
     assert "B p99   30.0 ms,  3.00 of alone (200 requests, failed 4)" in line

@@ -140,7 +140,7 @@ def test_each_repeat_of_recorded_sql_has_new_ids_and_versions() -> None:
     assert again[0].values[0] != new_key
 
 
-def test_recording_of_a_read_request_contains_no_writes() -> None:
+def test_sql_recording_of_a_read_request_has_no_writes() -> None:
     recorder = Recorder(FakeDatabase())
     recorder.run_transaction([Statement("INSERT")])
 

@@ -52,7 +52,7 @@ def wrong(name: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_check_of_a_correct_store_exits_0_without_findings(
+def test_check_of_a_correct_store_exits_0_and_finds_no_bug(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
@@ -98,7 +98,7 @@ BY_PAGE = [name for name in FOUND_BY if name.endswith("NoPage")]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FOUND_BY if name not in (*BY_PAGE, BY_THREE)])
 @pytest.mark.usefixtures("_small")
-def test_check_of_races_exits_1_for_each_store_with_a_bug(
+def test_check_of_races_exits_1_for_a_store_with_a_race_bug(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", wrong(name), "--only", "races"]) == 1
@@ -131,7 +131,7 @@ def test_three_way_races_find_a_bug_that_two_way_races_miss(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_small")
-def test_check_races_exits_1_if_outbox_and_commits_differ(
+def test_check_of_races_exits_1_if_refused_commits_send_messages(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", "tests.cli.planted_stores:WithOutbox", "--only", "races"]) == 0
@@ -178,7 +178,7 @@ def test_kit_and_simulation_fail_only_the_stores_listed_for_them(name: str, part
 
 
 @pytest.mark.usefixtures("_small")
-def test_check_groups_equal_findings_and_counts_hidden_groups(
+def test_check_groups_equal_failures_and_counts_groups_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
@@ -204,7 +204,7 @@ def test_check_groups_equal_findings_and_counts_hidden_groups(
 
 
 @pytest.mark.slow
-def test_race_finding_prints_each_stored_field_that_differs() -> None:
+def test_failed_race_lists_fields_that_differ_from_serial_order() -> None:
     every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
     races = {(each.first, each.second): each.differences for each in every}
     told = races["reconnect the first", "the first is authorized"]
@@ -242,7 +242,7 @@ class Broken(MemoryStore):
 
 
 @pytest.mark.usefixtures("_small")
-def test_exception_raised_by_a_store_is_a_finding_of_check(
+def test_check_reports_an_exception_raised_by_a_store(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", "tests.cli.test_check:Broken", "--only", "races"]) == 1

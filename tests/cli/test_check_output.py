@@ -59,7 +59,7 @@ def bar(name: str, *parts: int) -> str:
 # --- The kit ----------------------------------------------------------------------------------
 
 
-def test_check_prints_first_five_kit_failures_and_checks_not_run(
+def test_check_prints_5_of_7_failed_kit_checks_and_all_not_run(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(7)])
@@ -77,7 +77,7 @@ def test_check_prints_first_five_kit_failures_and_checks_not_run(
     ]
 
 
-def test_check_with_five_findings_shows_all_of_them(
+def test_check_prints_all_of_five_failed_kit_checks(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(5)])
@@ -192,7 +192,7 @@ def test_check_styles_race_results_on_a_terminal_with_colours(
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_check_prints_only_five_outbox_messages_that_differ(
+def test_check_prints_five_of_six_outbox_message_differences(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "race_all", same_races(0, 1))
@@ -208,7 +208,7 @@ def test_check_prints_only_five_outbox_messages_that_differ(
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_races_with_strict_option_exit_1_if_no_message_compared(
+def test_strict_check_of_races_exits_1_for_store_without_outbox(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "race_all", same_races(0, 1))
@@ -313,7 +313,7 @@ def failing(*_: object, **__: object) -> Report:
 
 
 @pytest.mark.usefixtures("_four_races")
-def test_check_adds_up_the_findings_of_all_parts(
+def test_check_adds_up_the_failures_of_kit_races_and_simulation(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "check_store", failing)

@@ -55,7 +55,7 @@ FOUND_BY = {
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_planted_bug_fails_the_check_written_for_it(name: str) -> None:
+def test_planted_store_bug_fails_the_kit_check_written_for_it(name: str) -> None:
     make: type[MemoryStore] = getattr(planted_stores, name)
     only, message = FOUND_BY[name]
     report = check_store(make(), only=[only], seed="1")
@@ -139,14 +139,14 @@ def test_check_limit_above_1000000000_seconds_exits_2(
 
 
 @pytest.mark.slow
-def test_every_check_runs_on_a_store_with_all_optional_methods() -> None:
+def test_every_kit_check_runs_on_store_with_all_optional_methods() -> None:
     report = check_store(MemoryStore(), seed="1")
     assert not report.failed, str(report)
     assert not report.not_run, str(report)
     assert set(report.passed) == {each.name for each in CHECKS}
 
 
-def test_report_of_a_skipped_check_names_the_missing_method() -> None:
+def test_report_of_a_skipped_kit_check_names_the_missing_method() -> None:
     report = check_store(Bare(), only=of_families(*FAMILIES), seed="1")
     assert not report.failed, str(report)
     for each in report.not_run:
@@ -156,7 +156,7 @@ def test_report_of_a_skipped_check_names_the_missing_method() -> None:
 
 
 @pytest.mark.slow
-def test_deadline_checks_are_skipped_for_a_store_with_own_clock() -> None:
+def test_kit_skips_deadline_checks_if_store_clock_cannot_be_set() -> None:
     told = list[Progress]()
     report = check_store(OwnClock(), only=of_families(*FAMILIES), seed="1", progress=told.append)
     assert not report.failed, str(report)
@@ -219,7 +219,7 @@ REFUSED = {
 
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", REFUSED)
-def test_check_exits_2_if_factory_returns_no_new_empty_store(
+def test_check_exits_2_unless_the_factory_gives_new_empty_stores(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -231,7 +231,7 @@ def test_check_exits_2_if_factory_returns_no_new_empty_store(
 
 
 @pytest.mark.usefixtures("_few")
-def test_exception_of_a_store_factory_is_a_finding_of_check(
+def test_check_reports_an_exception_of_the_store_factory(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["check", f"{PLANTED}:failing_factory", "--only", "kit"]) == 1

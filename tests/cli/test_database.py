@@ -81,7 +81,7 @@ def test_unknown_database_url_exits_2_and_hides_its_password(
     assert "a-secret" not in said
 
 
-def test_url_with_a_malformed_port_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_database_url_with_a_malformed_port_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     said = "--database must be the URL of a SQLite, PostgreSQL or MariaDB database\n"
     assert purge_error(2, capsys, "--database", "postgresql://user@host:port/name") == said
 
@@ -94,7 +94,7 @@ def test_url_with_a_malformed_port_exits_2(capsys: pytest.CaptureFixture[str]) -
         ("mariadb+pymysql://host/name", "pymysql", "pymysql", "mariadb"),
     ],
 )
-def test_missing_package_exits_2_and_names_the_extra(
+def test_missing_package_exits_2_and_names_the_extra_to_install(
     url: str,
     missing: str,
     package: str,
@@ -113,7 +113,7 @@ def test_error_names_only_the_package_if_no_extra_installs_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["none.db", "none/none.db", "file:none.db?mode=ro&uri=true"])
-def test_missing_sqlite_file_exits_1_with_reason_and_is_not_made(
+def test_purge_of_missing_sqlite_file_exits_1_and_creates_none(
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,7 +153,7 @@ def test_unavailable_store_exits_1_and_says_why(
     assert error == f"{PURGE}{StoreUnavailableError('the pool is empty')}\n"
 
 
-def test_refused_connection_exits_1_with_the_drivers_reason(
+def test_refused_database_connection_exits_1_with_drivers_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     said = purge_error(1, capsys, "--database", "postgresql://ada:hunter2@127.0.0.1:1/curae")

@@ -25,7 +25,7 @@ def test_openapi_or_asyncapi_output_equals_the_committed_file(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_document_is_written_into_a_new_folder(
+def test_openapi_and_asyncapi_write_option_creates_the_folder(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "api" / "v1" / "document.json"
@@ -36,7 +36,7 @@ def test_document_is_written_into_a_new_folder(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_check_of_a_stale_document_exits_1_without_writing_it(
+def test_openapi_or_asyncapi_check_exits_1_and_keeps_stale_file(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "document.json"
@@ -46,7 +46,7 @@ def test_check_of_a_stale_document_exits_1_without_writing_it(
     assert file.read_text() == "{}"
 
 
-def test_check_of_an_unreadable_file_exits_2_and_names_it(
+def test_openapi_check_of_unreadable_file_exits_2_and_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "document.json"
@@ -61,7 +61,7 @@ def test_check_of_an_unreadable_file_exits_2_and_names_it(
     assert capsys.readouterr().err.endswith(f"error: cannot read {file}: Permission denied\n")
 
 
-def test_check_of_a_missing_document_exits_1_and_calls_it_stale(
+def test_openapi_check_exits_1_and_calls_a_missing_file_stale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["openapi", "--write", str(tmp_path / "none.json"), "--check"]) == 1
@@ -71,7 +71,7 @@ def test_check_of_a_missing_document_exits_1_and_calls_it_stale(
 @pytest.mark.parametrize(
     ("name", "why"), [("", "Is a directory"), ("x" * 300, "File name too long")]
 )
-def test_check_of_a_folder_or_too_long_path_exits_2_and_says_why(
+def test_openapi_check_of_folder_or_too_long_path_exits_2(
     name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / name
@@ -81,7 +81,7 @@ def test_check_of_a_folder_or_too_long_path_exits_2_and_says_why(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_check_option_without_write_exits_2_and_asks_for_write(
+def test_openapi_or_asyncapi_check_without_write_option_exits_2(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -101,7 +101,7 @@ def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> N
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_purge_keeps_erased_user_until_binding_message_is_sent(
+def test_purge_keeps_erased_user_with_an_unsent_outbox_message(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     platform.sign_up()
@@ -115,7 +115,7 @@ def test_purge_keeps_erased_user_until_binding_message_is_sent(
 
 
 @pytest.mark.parametrize("about", ["connection", "session", "coordinate"])
-def test_purge_keeps_erased_data_until_its_messages_are_sent(
+def test_purge_keeps_erased_data_until_outbox_messages_are_gone(
     platform: Platform, about: str
 ) -> None:
     platform.sign_up()
@@ -140,7 +140,7 @@ def test_purge_keeps_erased_data_until_its_messages_are_sent(
     assert platform.status(made) == "NOT_FOUND"
 
 
-def test_purge_keeps_an_erased_connection_with_a_dead_message(platform: Platform) -> None:
+def test_purge_keeps_erased_connection_with_dead_outbox_message(platform: Platform) -> None:
     made = platform.connect()
     erase(platform.database, MARY)
 
@@ -259,7 +259,7 @@ def test_connection_committed_during_an_erasure_is_erased(platform: Platform) ->
     assert platform.status(late.id) == "NOT_FOUND"
 
 
-def test_purge_deletes_an_erasure_row_of_a_user_without_binding(platform: Platform) -> None:
+def test_purge_deletes_the_erasure_row_if_the_binding_is_gone(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_binding")])
@@ -279,7 +279,7 @@ def test_purge_leaves_a_binding_in_a_newer_format_unchanged(platform: Platform) 
     assert [*platform.database.rows(Statement("SELECT document FROM curae_binding"))] == [(newer,)]
 
 
-def test_purge_skips_a_tombstone_with_values_of_a_newer_release(
+def test_purge_leaves_tombstone_unswept_if_row_has_newer_format(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     platform.connect()

@@ -42,13 +42,13 @@ def event(kind: str, **members: object) -> str:
     return f"{json.dumps({'document': document})}\n"
 
 
-def test_wrong_instant_exits_2_and_names_the_option(command: Command) -> None:
+def test_facts_with_malformed_ends_since_exits_2_and_names_it(command: Command) -> None:
     status, _, error = command("facts", "-", "--ends-since", "today")
     assert status == 2
     assert "error: --ends-since: INSTANT: must be " in error
 
 
-def test_line_that_is_not_json_gets_an_error_with_line_number(
+def test_facts_line_that_is_not_json_gets_error_with_line_number(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -107,7 +107,7 @@ def test_ends_since_option_ignores_a_connection_authorized_event(command: Comman
 
 
 @pytest.mark.parametrize(("since", "taken"), [("08:10:00Z", 1), ("08:10:00.000001Z", 0)])
-def test_ends_since_option_records_events_up_to_10_minutes_older(
+def test_ends_since_takes_events_up_to_10_minutes_before_instant(
     since: str, taken: int, platform: Platform, command: Command
 ) -> None:
     # A backup that began before the commit lacks it, although the event has an earlier instant.
@@ -117,7 +117,7 @@ def test_ends_since_option_records_events_up_to_10_minutes_older(
     assert [each["outcome"] for each in printed] == ["done"] * taken
 
 
-def test_ends_since_option_answers_events_with_line_numbers(
+def test_ends_since_option_answers_the_tombstone_line_last(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -175,7 +175,7 @@ def test_interrupted_facts_command_prints_outcome_and_exits_130(
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ignored_interrupt_stays_ignored_while_facts_run() -> None:
+def test_facts_command_leaves_an_ignored_sigint_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with facts.hold_signals():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

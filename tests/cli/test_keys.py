@@ -91,7 +91,7 @@ needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="this system ha
 
 
 @needs_full_device
-def test_new_key_that_cannot_be_printed_is_withdrawn(
+def test_new_api_key_that_cannot_be_printed_is_withdrawn(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, before, _ = command("keys", "list")
@@ -205,7 +205,7 @@ def test_key_is_narrowed_by_id_despite_another_malformed_row(
     assert error.endswith(f"the key with the digest {'0' * 64}: format: INVALID\n")
 
 
-def test_narrow_exits_1_if_a_key_becomes_unreadable_meanwhile(
+def test_keys_narrow_exits_1_if_another_key_becomes_unreadable(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = SqlDatabase.run_transaction

@@ -149,7 +149,7 @@ def test_replay_of_stdin_continues_after_a_broken_line(log: Path) -> None:
     assert ["error" in line for line in lines] == [True, True, False, False]
 
 
-def test_replay_with_environment_test_gives_403_to_live_keys(
+def test_replay_with_environment_test_gives_403_to_live_api_keys(
     log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(log), "--environment", "test"]) == 0

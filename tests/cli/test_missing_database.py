@@ -65,7 +65,7 @@ def test_error_on_missing_tables_advises_database_create(
     assert error.endswith(ADVICE)
 
 
-def test_missing_tls_file_is_reported_as_a_failed_connection(
+def test_missing_tls_file_is_reported_as_no_database_connection(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     url = "mariadb+pymysql://user:password@127.0.0.1:1/name?ssl_ca=/none"

@@ -107,7 +107,9 @@ def test_facts_command_continues_after_a_value_in_newer_format(
     assert printed[1]["outcome"] == "done"
 
 
-def test_facts_with_a_bad_file_or_instant_exits_2(command: Command, tmp_path: Path) -> None:
+def test_facts_with_missing_file_or_bad_ends_since_exits_2(
+    command: Command, tmp_path: Path
+) -> None:
     status, _, error = command("facts", str(tmp_path / "none"))
     assert (status, "cannot read" in error) == (2, True)
     status, _, error = command("facts", "-", "--ends-since", "today")

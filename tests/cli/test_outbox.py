@@ -34,7 +34,7 @@ def test_outbox_command_flushes_each_message_that_it_prints(
 
 
 @pytest.mark.parametrize("mode", ["a", "w"])
-def test_full_disk_leaves_no_part_of_a_line_in_the_file(
+def test_outbox_removes_partly_written_line_if_the_disk_is_full(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shipped.jsonl"
@@ -55,7 +55,7 @@ def test_full_disk_leaves_no_part_of_a_line_in_the_file(
     assert path.read_bytes() == before * 2
 
 
-def test_line_written_in_parts_is_whole_in_the_file(
+def test_outbox_writes_the_rest_of_a_partly_written_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shipped.jsonl"
@@ -75,7 +75,7 @@ def test_line_written_in_parts_is_whole_in_the_file(
     assert len(parts) > 2
 
 
-def test_failed_write_does_not_remove_another_workers_line(
+def test_failed_outbox_write_keeps_another_workers_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "shipped.jsonl"
@@ -140,7 +140,7 @@ def test_outbox_once_option_prints_and_deletes_every_due_message(
     assert command("outbox", "--once") == (0, [], "")
 
 
-def test_outbox_prints_other_subjects_after_one_fails_to_print(
+def test_outbox_prints_other_subjects_after_one_message_fails(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for user in ("ann", "bob"):
@@ -195,7 +195,7 @@ def test_outbox_dead_option_lists_each_dead_message_and_number(
     assert platform.database.rows(COUNT) == [(count,)]
 
 
-def test_outbox_dead_option_lists_more_messages_than_one_page(
+def test_outbox_dead_lists_more_messages_than_one_query_reads(
     platform: Platform, command: Command
 ) -> None:
     for user in ("ann", "bob", "cy"):
@@ -263,7 +263,7 @@ def test_revive_and_discard_of_an_unknown_dead_message_exit_1(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_outbox_ends_after_the_message_that_a_signal_interrupts(
+def test_signal_ends_the_outbox_command_after_current_message(
     number: signal.Signals, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.connect()

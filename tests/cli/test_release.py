@@ -50,7 +50,7 @@ def test_table_diff_ignores_the_member_order_of_an_outcome() -> None:
 
 
 @pytest.mark.parametrize("values", [None, 1, "ab", {"a": "b"}])
-def test_table_document_with_a_non_list_axis_raises_unreadable(values: Json) -> None:
+def test_tables_json_whose_axis_is_no_list_raises_unreadable(values: Json) -> None:
     document = json.loads(DOCUMENT)
     axes = document["tables"][0]["axes"]
     axes[next(iter(axes))] = values

@@ -60,7 +60,7 @@ def test_repeated_patient_or_platform_revocation_ends_successor(
     ("happened", "status"),
     [({}, "REVOKED"), ({"happenedAt": "2026-01-01T00:00:00Z"}, "ACTIVE")],
 )
-def test_only_a_tombstone_without_happened_at_revokes_again(
+def test_repeated_tombstone_ends_new_connection_only_if_undated(
     happened: dict[str, object], status: str, platform: Platform, command: Command
 ) -> None:
     given = lines({"type": "binding.tombstone", **COORDINATE, **happened})

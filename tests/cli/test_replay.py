@@ -171,7 +171,7 @@ def whole() -> list[dict[str, Json]]:
 
 
 @pytest.mark.slow
-def test_replay_answers_each_log_line_with_odd_characters_once(
+def test_replay_gives_one_answer_per_line_with_odd_characters(
     whole: list[dict[str, Json]],
 ) -> None:
     assert len(whole) == len(ESCAPED)

@@ -184,7 +184,7 @@ def test_log_file_that_cannot_be_written_is_named_in_yellow(
     assert "\x1b[1;33mcannot write" in screen.getvalue()
 
 
-def test_log_path_that_is_a_folder_or_in_a_missing_one_exits_2(
+def test_simulate_exits_2_if_log_is_a_folder_or_has_no_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file in (tmp_path, tmp_path / "none" / "x"):

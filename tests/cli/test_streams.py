@@ -160,7 +160,7 @@ def test_facts_command_on_a_full_disk_records_all_and_exits_1(
 
 
 @needs_full_device
-def test_facts_command_on_full_disk_reports_unprinted_error_line(
+def test_facts_on_full_disk_says_that_an_error_was_not_printed(
     platform: Platform, command: Command
 ) -> None:
     assert platform.connect()
@@ -206,7 +206,7 @@ def test_commands_with_closed_standard_error_succeed(
 
 
 @pytest.mark.usefixtures("ascii_locale")
-def test_message_to_closed_standard_error_keeps_the_exit_status(
+def test_error_text_to_closed_standard_error_keeps_exit_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)

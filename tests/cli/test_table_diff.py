@@ -95,13 +95,15 @@ def test_release_compared_with_itself_has_no_changes(release: Release) -> None:
 
 @pytest.mark.slow
 @given(releases(), releases())
-def test_applying_the_changes_to_the_old_release_gives_the_new(old: Release, new: Release) -> None:
+def test_applying_table_changes_to_old_release_gives_new_release(
+    old: Release, new: Release
+) -> None:
     assert apply(compare(old, new), old) == new
 
 
 @pytest.mark.slow
 @given(releases(), releases())
-def test_finding_of_a_table_change_has_place_kind_and_details(old: Release, new: Release) -> None:
+def test_each_table_diff_entry_has_a_place_kind_and_details(old: Release, new: Release) -> None:
     for table in compare(old, new):
         said = list(findings(table))
         assert said
@@ -111,7 +113,7 @@ def test_finding_of_a_table_change_has_place_kind_and_details(old: Release, new:
 
 @pytest.mark.slow
 @given(releases(), releases())
-def test_findings_name_each_changed_cell_exactly_once(old: Release, new: Release) -> None:
+def test_table_diff_names_each_changed_cell_exactly_once(old: Release, new: Release) -> None:
     for table in compare(old, new):
         if table.before is None or table.after is None:
             continue
@@ -208,7 +210,7 @@ def said(old: Release, new: Release) -> list[Finding]:
 OLD = release(GO, STOP)
 
 
-def test_changed_answer_is_one_finding_with_old_and_new_reason() -> None:
+def test_table_diff_shows_old_and_new_reason_of_changed_answer() -> None:
     new = release(attrs.evolve(GO, outcome=Stay(), why="[S] It stays."), STOP)
     was = "was: turn green, by lamp.red: [O] Any press will do."
     now = "now: stay, by lamp.red: [S] It stays."
@@ -347,7 +349,7 @@ def test_diff_of_a_replaced_axis_lists_its_old_and_new_cells() -> None:
     ]
 
 
-def test_added_or_removed_table_is_one_finding() -> None:
+def test_table_diff_has_one_entry_for_an_added_or_removed_table() -> None:
     none = Release("0", {})
     assert said(none, OLD) == [Finding("table lamp", "is new", ("4 cells, 2 rules",))]
     assert said(OLD, none) == [Finding("table lamp", "is gone", ("4 cells, 2 rules",))]

@@ -29,7 +29,7 @@ def said(old: Release, new: Release) -> list[Finding]:
 OLD = release(GO, WAIT, STOP)
 
 
-def test_finding_lists_places_that_changed_in_the_same_way() -> None:
+def test_table_diff_joins_cells_that_changed_in_the_same_way() -> None:
     all_wait = release(Row(ANY, "wait", "[O] So.", name="all"))
     (amber,) = [cell for cell in all_wait.tables["lamp"].cells if ("light", "amber") in cell]
     some_run = release(Row(ANY, "run", "[O] No.", name="all"))
@@ -40,13 +40,13 @@ def test_finding_lists_places_that_changed_in_the_same_way() -> None:
     ]
 
 
-def test_findings_list_all_values_that_an_axis_gained_or_lost() -> None:
+def test_table_diff_lists_all_values_an_axis_gained_or_lost() -> None:
     small = release(GO, light=Axis("light", ("red",)))
     assert said(OLD, small)[0] == Finding("axis light", "lost values", ("amber, green",))
     assert said(small, OLD)[0] == Finding("axis light", "new values", ("amber, green",))
 
 
-def test_finding_of_a_renamed_rule_shows_its_unchanged_answer() -> None:
+def test_table_diff_shows_unchanged_answer_of_a_renamed_rule() -> None:
     assert said(OLD, release(attrs.evolve(GO, name="go"), WAIT, STOP)) == [
         Finding(
             "red",

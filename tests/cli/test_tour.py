@@ -25,7 +25,7 @@ STEP = Step(
 WHY = "[S] The key has the scope that the operation needs."
 
 
-def test_only_4xx_or_refused_answer_makes_a_tour_step_refused() -> None:
+def test_tour_step_with_4xx_or_refused_answer_counts_as_refused() -> None:
     answered = ("200", "201 (replayed)", "409", "429", "done", "refused: NOT_FOUND")
     refused = [attrs.evolve(STEP, answered=(each,)).is_refused for each in answered]
     assert refused == [False, False, True, True, False, True]

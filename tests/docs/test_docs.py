@@ -172,7 +172,7 @@ def test_readme_chain_picture_matches_what_the_store_answers() -> None:
     assert [re.findall(r"\b[A-Z]{6,}\b", each) for each in of_each] == statuses
 
 
-def test_readme_says_how_many_tables_there_are() -> None:
+def test_readme_states_the_number_of_rule_tables() -> None:
     assert f"[{len(TABLES)} tables](docs/tables/README.md)" in README
 
 

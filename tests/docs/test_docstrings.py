@@ -35,7 +35,7 @@ def test_every_public_name_has_a_docstring() -> None:
     assert [named.name for named in public_names() if not named.says.strip()] == []
 
 
-def test_every_parameter_and_field_is_described() -> None:
+def test_docstrings_describe_every_public_parameter_and_field() -> None:
     untold = {named.name: named.untold for named in public_names() if named.untold}
     assert {name: parts for name, parts in untold.items() if not name.startswith(INNER)} == {}
     assert set(INNER) <= set(listed_modules())

@@ -78,7 +78,7 @@ def test_importing_the_package_reads_no_clock_and_no_randomness() -> None:
     assert found("import") == {"seen": [], "noticed": ["time.time"]}
 
 
-def test_purity_check_reports_a_function_that_did_not_run() -> None:
+def test_purity_check_records_only_the_functions_that_ran() -> None:
     watched = {run_everything.__code__: "idle", mutate.__code__: "mutate"}
     watch = Watch(watched)
     sys.setprofile(watch)

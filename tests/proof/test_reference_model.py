@@ -163,7 +163,7 @@ def test_happened_at_is_clamped_between_creation_and_now(
         (timedelta(), DECADES, "done"),
     ],
 )
-def test_expires_at_is_accepted_only_after_stored_authorized_at(
+def test_expires_at_must_be_after_the_clamped_authorization(
     happened: timedelta, ends: timedelta, outcome: str
 ) -> None:
     log = Log()
@@ -171,7 +171,7 @@ def test_expires_at_is_accepted_only_after_stored_authorized_at(
     assert log.fact("connection.authorize", connectionId=log.create(), **fact) == outcome
 
 
-def test_expires_at_before_authorization_is_a_broken_log_line() -> None:
+def test_expires_at_not_after_authorization_breaks_the_log_line() -> None:
     log = Log()
     revoked = log.create()
     log.fact("connection.revoke", connectionId=revoked, actor="APP")

@@ -159,7 +159,7 @@ def test_divergences_of_one_answer_name_a_rule_for_each_member() -> None:
     ]
 
 
-def test_divergences_from_a_304_name_the_last_rule_of_its_trail() -> None:
+def test_divergences_from_a_decided_304_name_its_last_rule() -> None:
     unchanged = account(2, unless="{a1.headers.etag}", response={"status": 200, "code": "GONE"})
     found = checked(account(1), unchanged)
     assert [(each.member, each.rule) for each in found] == [
@@ -215,7 +215,7 @@ def explained(deciders: Deciders, body: Json, member: str, request: Request = RO
         ({"code": "BAD_REQUEST"}, "body.status", "problem-status.invalid"),
     ],
 )
-def test_divergence_before_any_write_names_the_expected_rule(
+def test_divergence_with_no_earlier_write_names_expected_rule(
     body: Json, member: str, rule: str
 ) -> None:
     assert explained(deciders_of(), body, member) == rule
@@ -228,7 +228,7 @@ def test_divergence_before_any_write_names_the_expected_rule(
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_rule_blamed_for_connection_is_a_connection_rule_if_any(
+def test_connection_divergence_names_a_connection_rule_if_any(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((ConnectionWrite(None, PENDING), rules))
@@ -275,7 +275,7 @@ def linked(user: str) -> LimitedAccountAppBinding:
         (("some.a", "other.b", "any.c"), "any.c"),
     ],
 )
-def test_rule_blamed_for_account_state_is_binding_rule_if_any(
+def test_account_state_divergence_names_a_binding_rule_if_any(
     rules: tuple[str, ...], rule: str
 ) -> None:
     deciders = deciders_of((BindingWrite(None, linked("us?er")), rules))
@@ -294,7 +294,7 @@ def test_rule_blamed_for_account_state_is_binding_rule_if_any(
         Request("GET", f"{ACCOUNT_STATE}?appUserId=user"),
     ],
 )
-def test_account_state_of_an_unknown_user_blames_the_last_rule(request_: Request) -> None:
+def test_account_divergence_of_unknown_user_names_the_last_rule(request_: Request) -> None:
     deciders = deciders_of((BindingWrite(None, linked("user")), ("binding.linked",)))
     body: Json = {"lifecycleState": "LIMITED"}
     assert explained(deciders, body, "body.lifecycleState", request=request_) == "another.last"
@@ -303,7 +303,7 @@ def test_account_state_of_an_unknown_user_blames_the_last_rule(request_: Request
 # --- Absent and null members ----------------------------------------------------------------
 
 
-def test_divergence_tells_an_absent_member_from_a_null_one() -> None:
+def test_divergence_distinguishes_an_absent_member_from_null() -> None:
     body = body_of(created(1))
     connection = body["connection"]
     assert isinstance(connection, dict)

@@ -118,7 +118,7 @@ ACTION: Final = fact(2, "connection.require_action", reason="portal_login")
         ([REVOKED], 2, "REVOKED"),
     ],
 )
-def test_access_denial_names_the_standing_before_the_package(
+def test_access_denial_reports_standing_before_missing_package(
     lines: list[bytes], minutes: float, reason: str | None, package: str
 ) -> None:
     answer = last(A, *lines, asked(minutes, package))

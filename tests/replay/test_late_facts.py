@@ -26,7 +26,7 @@ from tests.support.logs import (
 )
 
 
-def test_late_fact_is_dated_happened_at_with_updated_at_now() -> None:
+def test_late_fact_keeps_happened_at_and_sets_updated_at_to_now() -> None:
     authorized = fact(40, "connection.authorize", happenedAt=time(5))
     revoked = fact(50, "connection.revoke", actor="PATIENT", happenedAt=time(6))
     first = last(A, authorized, got(41))

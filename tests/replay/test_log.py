@@ -175,7 +175,7 @@ def test_api_key_of_another_environment_gets_403(
         (["appUserId"], 400),
     ],
 )
-def test_body_of_a_request_line_must_be_an_object_or_its_json(body: Json, status: int) -> None:
+def test_request_line_body_may_be_an_object_or_its_json_text(body: Json, status: int) -> None:
     assert last(sent(1, method="POST", path="connections", body=body))["status"] == status
 
 
@@ -201,7 +201,7 @@ def test_answer_304_in_a_replay_has_a_null_body() -> None:
         ({"If-None-Match": []}, 200),
     ],
 )
-def test_if_none_match_as_a_list_or_in_any_case_can_give_304(
+def test_if_none_match_as_a_list_or_in_upper_case_can_give_304(
     headers: dict[str, Json], status: int
 ) -> None:
     path = "curae-connect/account-state?appUserId=user-1"
@@ -279,7 +279,7 @@ def test_replay_store_has_no_capacity_limit_per_account(monkeypatch: pytest.Monk
     assert [each["status"] for each in found[1:]] == [201, 201]
 
 
-def test_check_of_a_log_goes_on_after_a_refused_fact() -> None:
+def test_replay_check_continues_after_a_refused_fact() -> None:
     lines = [K1, created(1), fact(2, "connection.authorize", connectionId=UNKNOWN), got(3)]
     found = list(replay(lines, check=True))
     assert told(found[2].answer)[0] == "refused"

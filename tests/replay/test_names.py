@@ -108,7 +108,7 @@ def test_references_in_member_names_are_not_replaced() -> None:
     )
 
 
-def test_text_inserted_for_a_reference_is_not_replaced_itself() -> None:
+def test_inserted_text_that_looks_like_a_reference_is_kept() -> None:
     lines = [
         created(1, user="{c1.connection.id}"),
         created(2, "c2", user="{c1.connection.appUserId}"),
@@ -214,7 +214,7 @@ def test_next_action_without_a_recorded_answer_lasts_30_minutes() -> None:
         recorded("", url=None, ends=time(0.5)),
     ],
 )
-def test_unusable_recorded_id_or_url_is_replaced_by_numbered_one(response: Json) -> None:
+def test_replay_replaces_an_unusable_recorded_id_or_url(response: Json) -> None:
     assert last(created(1, response=response))["body"] == last(created(1))["body"]
 
 

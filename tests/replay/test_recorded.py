@@ -257,7 +257,7 @@ def test_parts_of_an_answer_that_were_not_recorded_never_diverge() -> None:
         assert checked(created(1, response=response)) == []
 
 
-def test_recorded_problem_compares_only_http_status_and_code() -> None:
+def test_only_status_and_code_of_a_recorded_problem_are_compared() -> None:
     def found(**response: Json) -> list[tuple[str, Json | Absent, Json | Absent]]:
         lines = [created(1, user="", response=response)]
         return [(each.member, each.recorded, each.decided) for each in checked(*lines)]
@@ -290,7 +290,7 @@ def test_number_1_recorded_where_true_was_decided_diverges() -> None:
     assert (found.member, found.recorded, found.decided) == ("body.revokedNow", 1, True)
 
 
-def test_recorded_times_compare_as_instants_and_ids_in_any_case() -> None:
+def test_times_compare_as_instants_and_ids_without_letter_case() -> None:
     response = changed(
         answered(created(1)), "body.connection.createdAt", "2026-01-01T00:01:00.000Z"
     )
@@ -331,7 +331,7 @@ def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     assert compared((1, 2), (2, 1)) == [[], []]
 
 
-def test_recorded_ids_that_only_upper_case_makes_equal_differ() -> None:
+def test_recorded_ids_s_and_long_s_count_as_different_ids() -> None:
     comparison = Comparison()
     for theirs, ours in (("s", uuid(7)), ("\u017f", uuid(8))):
         response: dict[str, Json] = {"body": {"id": theirs}}

@@ -71,13 +71,13 @@ def test_denied_access_carries_problem_code_and_details() -> None:
     }  # fmt: skip
 
 
-def test_grant_without_expiry_has_no_valid_until() -> None:
+def test_access_grant_without_expiry_has_no_valid_until() -> None:
     answer = decide_access(stored("ACTIVE"), "labs", at(10**6), era=None)
     assert isinstance(answer, Granted)
     assert answer.valid_until is None
 
 
-def test_naive_now_raises_argument_error() -> None:
+def test_access_question_with_naive_now_raises_argument_error() -> None:
     for connection in EVERY_CONNECTION:
         with pytest.raises(ArgumentError, match=r"^now: "):
             decide_access(connection, "labs", NAIVE, era=None)

@@ -102,7 +102,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_forgetting_or_resolving_a_record_matches_the_table(
+def test_idempotency_record_upkeep_matches_its_table(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -149,7 +149,7 @@ def test_attempt_gets_lease_lost_as_soon_as_its_lease_ends(what: Act) -> None:
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_old_attempt_cannot_change_a_new_record_of_its_key(
+def test_old_attempt_cannot_change_a_newer_idempotency_record(
     what: Act,
 ) -> None:
     old = first_attempt()
@@ -160,7 +160,7 @@ def test_old_attempt_cannot_change_a_new_record_of_its_key(
     assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
-def test_now_before_a_records_seen_at_counts_as_its_seen_at() -> None:
+def test_now_earlier_than_record_seen_at_counts_as_seen_at() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
     waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)

@@ -92,7 +92,7 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_bucket_that_fills_after_window_plus_5_minutes_is_reset(
+def test_bucket_state_from_a_clock_over_5_minutes_fast_is_reset(
     beyond: int, *, is_admitted: bool
 ) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
@@ -106,7 +106,7 @@ def test_bucket_that_fills_after_window_plus_5_minutes_is_reset(
 @given(buckets, st.integers(-3, 3), small)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 0, 1)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 1, 1)
-def test_bucket_that_fills_too_far_in_the_future_is_left_empty(
+def test_reset_bucket_is_left_empty_whatever_the_request_costs(
     bucket: Bucket, parts: int, cost: int
 ) -> None:
     assume(cost <= bucket.capacity)
@@ -137,7 +137,7 @@ def test_longest_wait_of_a_bucket_is_its_window_plus_5_minutes() -> None:
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
 
 
-def test_bucket_filling_in_years_is_unchanged_if_a_log_refuses() -> None:
+def test_rate_limit_log_that_refuses_prevents_a_bucket_reset() -> None:
     bucket, log = Bucket(name="b", capacity=9, refill=1, seconds=1), ExactLog("log", 1, 60)
     far, full = BucketState(NOW + YEAR), ratelimit.LogState.of((START,))
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
@@ -147,7 +147,7 @@ def test_bucket_filling_in_years_is_unchanged_if_a_log_refuses() -> None:
     assert answer.retry_after == MINUTE
 
 
-def test_bucket_filling_in_years_admits_its_capacity_only_once() -> None:
+def test_bucket_with_state_a_year_ahead_admits_capacity_once() -> None:
     bucket, far = Bucket(name="b", capacity=9, refill=1, seconds=1), BucketState(NOW + YEAR)
     assert ratelimit.count_remaining(bucket, far, START) == 9
     assert ratelimit.limit_left(bucket, far, START) == ratelimit.LimitLeft(bucket, 1, 9)

@@ -187,7 +187,7 @@ def test_reconnect_and_revoke_chain_raise_for_times_not_in_utc(wrong: datetime) 
 @pytest.mark.parametrize(
     "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
 )
-def test_successors_deadline_becomes_that_of_the_reissued_page(lifetime: timedelta) -> None:
+def test_reissue_sets_handoff_deadline_to_end_of_new_next_action(lifetime: timedelta) -> None:
     # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
@@ -202,7 +202,7 @@ def test_successors_deadline_becomes_that_of_the_reissued_page(lifetime: timedel
     assert standing(again, NOW, era=None) == ("PENDING" if lifetime else "LAPSED")
 
 
-def test_each_reissued_next_action_bumps_the_version_by_one() -> None:
+def test_each_reissue_bumps_the_successors_version_by_one() -> None:
     old, successor = stored("EXPIRED"), None
     for number in range(300):
         answer = specimens.reconnect(old, successor, NOW + number * TICK)
@@ -256,7 +256,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
 
 @pytest.mark.parametrize("successor", ["none", "pending"])
 @pytest.mark.parametrize("lifetime", [TICK, NEXT_ACTION_LIFETIME])
-def test_reconnect_by_a_slow_clock_gives_page_its_whole_lifetime(
+def test_slow_clock_does_not_shorten_lifetime_of_a_hosted_page(
     successor: str, lifetime: timedelta
 ) -> None:
     seen = NOW + 2 * NEXT_ACTION_LIFETIME
@@ -422,7 +422,7 @@ def test_chain_revocation_ends_lapsed_connections_and_the_head(length: int, acto
             )
 
 
-def test_chain_revocation_by_a_slow_clock_is_dated_updated_at() -> None:
+def test_slow_clock_revocation_sets_revoked_at_to_updated_at() -> None:
     made = specimens.chain_of(3)
     answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT, era=None)
     assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]

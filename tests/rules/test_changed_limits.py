@@ -185,7 +185,7 @@ def test_changed_rate_limit_never_admits_over_the_largest_limit(
         laws.check_rate_limit(admitted, limit=limit, seconds=seconds)
 
 
-def test_lowered_limit_applies_at_once_and_keeps_all_instants() -> None:
+def test_lowered_limit_applies_at_once_and_log_drops_no_instant() -> None:
     few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
     state: RateState = LogState.of(START + SECOND * place for place in range(5))
     # The newest two are at seconds 3 and 4.
@@ -198,7 +198,7 @@ def test_lowered_limit_applies_at_once_and_keeps_all_instants() -> None:
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
 
 
-def test_rate_limit_log_drops_only_instants_over_its_limit() -> None:
+def test_rate_limit_log_drops_oldest_instants_beyond_its_limit() -> None:
     rule = ExactLog("log", 3, 60)
     later = START + SECOND * 60
     after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)

@@ -113,7 +113,7 @@ def test_idempotency_key_is_retained_24_hours_from_first_use() -> None:
 
 
 @given(st.integers(1, 10**8), st.integers(0, 10**8))
-def test_retry_after_is_the_lease_left_rounded_up_to_seconds(lease: int, passed: int) -> None:
+def test_retry_after_is_remaining_lease_rounded_up_to_seconds(lease: int, passed: int) -> None:
     record = idempotency.in_flight_record(first_attempt(), lease=lease)
     now = START + timedelta(microseconds=passed)
     answer = begin_attempt(record, key=KEY, fingerprint=SAME, now=now)
@@ -211,7 +211,7 @@ def test_stored_headers_keep_their_order_and_repetition(
     assert list(kept_headers(headers)) == kept
 
 
-def test_headers_named_by_connection_header_are_not_stored() -> None:
+def test_headers_named_by_http_connection_header_are_not_stored() -> None:
     headers = (("Connection", "close, X-Hop"), ("x-hop", "1"), ("x-stay", "2"))
     assert kept_headers(headers) == (("x-stay", "2"),)
 

@@ -90,7 +90,9 @@ def test_merge_keeps_deadline_and_actor_that_one_snapshot_lacks(status: Status) 
 
 @each_status
 @pytest.mark.parametrize("other", Status)
-def test_merge_with_a_revoked_at_in_any_status_is_revoked(status: Status, other: Status) -> None:
+def test_merge_is_revoked_if_either_snapshot_has_a_revoked_at(
+    status: Status, other: Status
+) -> None:
     contradiction = stored(status, revoked_at=at(3))
     for merged in (merge(contradiction, stored(other)), merge(stored(other), contradiction)):
         assert standing(merged, NOW, era=None) == "REVOKED"

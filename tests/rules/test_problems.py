@@ -161,7 +161,7 @@ def test_binding_conflict_example_has_a_state_that_can_cause_it() -> None:
     assert outcome == RefuseWith(ProblemCode.BINDING_CONFLICT)
 
 
-def test_binding_conflict_detail_says_the_account_is_tombstoned() -> None:
+def test_binding_conflict_on_a_tombstoned_account_says_so() -> None:
     # A session that landed for one user can be completed for another after a tombstone.
     problem = Problem(ProblemCode.BINDING_CONFLICT, (AccountState.TOMBSTONED,))
     assert problem.detail == "Another user was bound here; the account is TOMBSTONED now."

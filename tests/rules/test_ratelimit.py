@@ -202,7 +202,7 @@ def test_bucket_decides_like_a_token_bucket_of_exact_fractions(
 
 
 @given(buckets, calls)
-def test_bucket_admits_at_most_its_rate_under_any_clock(
+def test_bucket_admits_at_most_capacity_plus_refill_on_any_clock(
     policy: Bucket, history: list[Call]
 ) -> None:
     _, admitted = play(policy, history)

@@ -73,7 +73,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         )
 
 
-def test_path_b_forced_on_a_tombstoned_account_has_no_user() -> None:
+def test_forced_sign_up_session_after_a_tombstone_has_no_user() -> None:
     cell = (AccountState.TOMBSTONED, rules.PREFERRED)
     with outcome_of("entry-path", cell, rules.PATH_B):
         minted = mint("TOMBSTONED", prefer_signup=True)
@@ -333,7 +333,7 @@ def test_handoff_time_far_ahead_or_naive_raises_argument_error(
         (at(11), at(10), at(11)),
     ],
 )
-def test_now_before_session_creation_or_handoff_is_clamped_to_it(
+def test_now_is_raised_to_the_creation_or_handoff_of_a_session(
     now: datetime, landed_at: datetime | None, raised: datetime
 ) -> None:
     session = attrs.evolve(waiting(), landed_at=landed_at)

@@ -58,7 +58,7 @@ OTHER_WORDS = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_unpacked_enum_member_keeps_its_name_unless_listed(name: str) -> None:
+def test_short_name_of_an_enum_member_is_its_own_unless_listed(name: str) -> None:
     module = MODULES[name]
     others: dict[str, str] = {}
     for short, enumeration in unpacked(module).items():
@@ -69,6 +69,6 @@ def test_unpacked_enum_member_keeps_its_name_unless_listed(name: str) -> None:
     assert others == OTHER_WORDS.get(name, {})
 
 
-def test_modules_found_to_unpack_enums_include_the_known_ones() -> None:
+def test_scan_finds_modules_known_to_have_short_enum_names() -> None:
     assert set(MODULES) >= {"access", "binding", "connection", "problems", "triggers", *OTHER_WORDS}
     assert unpacked(MODULES["connection"]).keys() >= Standing.__members__.keys()

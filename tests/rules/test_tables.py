@@ -102,7 +102,7 @@ class Signal(StrEnum):
     ALL_DARK = "no lamp is lit"
 
 
-def test_row_name_uses_member_names_not_values() -> None:
+def test_row_name_uses_enum_member_names_not_their_values() -> None:
     dark = Row(Signal.ALL_DARK, Stay(), "[O] So.")
     table = Table[Signal, Verdict]("signal", "Law.", Axis.of("signal", Signal), dark)
     assert table[Signal.ALL_DARK].rule == "signal.all-dark"
@@ -230,7 +230,7 @@ def test_mermaid_arrow_of_a_one_axis_table_has_no_label() -> None:
     assert "    ACTIVE --> EXPIRED\n" in to_mermaid(EXPIRY_RECORD)
 
 
-def test_state_argument_that_is_no_axis_of_the_table_raises() -> None:
+def test_table_whose_state_is_none_of_its_axes_raises() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
 

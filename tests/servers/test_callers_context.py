@@ -185,7 +185,7 @@ def seen(sqlite_url: str) -> Iterator[Seen]:
     ],
     ids=lambda function: function.__name__,
 )
-def test_server_and_outbox_callbacks_see_callers_contextvars(
+def test_server_and_outbox_callbacks_see_contextvars_set_outside(
     seen: Seen, function: Function
 ) -> None:
     async def call() -> None:
@@ -204,7 +204,7 @@ ENDS = [None, KeyboardInterrupt, asyncio.CancelledError, ValueError]
 
 @pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("kind", ["blocking", "async"])
-def test_endpoint_restores_outer_request_id_and_debug_flag(
+def test_endpoint_restores_earlier_request_id_and_debug_flag(
     kind: str, ends: type[BaseException] | None
 ) -> None:
     inner = "0" * 32

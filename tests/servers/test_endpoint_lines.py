@@ -22,7 +22,7 @@ CREATE = request("create")
 PAGE = Request("GET", "/page")
 
 
-def test_request_log_record_has_http_status_and_line_number_0(
+def test_request_log_record_has_http_status_and_source_line_0(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -82,7 +82,7 @@ def test_numeric_retry_after_of_a_hosted_page_is_logged(
     assert [line["retryAfter"] for line in log.lines] == [seconds]
 
 
-def test_request_ended_by_keyboard_interrupt_logs_every_member(
+def test_log_line_of_an_interrupted_request_has_every_member(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupted(_: Request) -> Response | None:

@@ -61,14 +61,14 @@ def test_guard_passes_http_version_1_to_the_app_as_1_0(given: str, passed: str) 
     assert seen == [passed]
 
 
-def test_missing_body_in_a_request_message_is_read_as_empty() -> None:
+def test_asgi_request_message_without_body_is_read_as_empty() -> None:
     app = Seen()
     client = Client([{"type": "http.request", "more_body": True}, part(b"a", more=False)])
     guarded(app, client)
     assert app.messages == [part(b"a", more=False)]
 
 
-def test_maximum_body_is_passed_whole_and_connection_stays_open() -> None:
+def test_longest_body_reaches_app_and_keeps_http_connection_open() -> None:
     app, client = Seen(), Client([part(b"x" * BODY_MAX, more=True), part(b"", more=False)])
     guarded(app, client, (b"content-length", str(BODY_MAX).encode()))
     assert client.body() == str(BODY_MAX).encode()
@@ -119,7 +119,7 @@ def test_guard_stops_reading_a_too_long_body_at_its_read_bound(read: list[int]) 
     assert client.sends == [part(b"left", more=True)]
 
 
-def test_headerless_response_to_too_long_body_closes_connection() -> None:
+def test_guard_adds_connection_close_to_response_without_headers() -> None:
     async def bare(_: AsgiMessage, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 413})
         await send({"type": "http.response.body"})
@@ -133,7 +133,7 @@ def test_headerless_response_to_too_long_body_closes_connection() -> None:
     ]
 
 
-def test_too_long_body_that_stalls_has_its_connection_closed(
+def test_guard_ends_response_if_rest_of_too_long_body_stalls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 0.01)
@@ -148,7 +148,7 @@ def wsgi(_: WSGIEnvironment, start: StartResponse) -> list[bytes]:
 
 
 @pytest.mark.parametrize("make_app", [Seen, lambda: wsgi_to_asgi(wsgi, 1)], ids=["asgi", "wsgi"])
-def test_stalled_too_long_body_holds_no_slot_after_its_response(
+def test_slot_is_freed_at_response_though_too_long_body_stalls(
     make_app: Callable[[], AsgiApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 60)
@@ -185,7 +185,7 @@ def test_stalled_too_long_body_holds_no_slot_after_its_response(
         [part(b"x" * 60_000, more=True), part(b"x" * 10_000, more=False)],
     ],
 )
-def test_fully_received_too_long_body_closes_connection_at_once(sends: list[AsgiMessage]) -> None:
+def test_guard_does_not_read_past_the_end_of_a_too_long_body(sends: list[AsgiMessage]) -> None:
     client = Client([*sends, part(b"left", more=False)])
     guarded(Seen(), client, (b"content-length", b"70000"))
     assert client.body() == str(BODY_MAX + 1).encode()
@@ -193,7 +193,7 @@ def test_fully_received_too_long_body_closes_connection_at_once(sends: list[Asgi
     assert client.sends == [part(b"left", more=False)]
 
 
-def test_app_that_raises_after_its_response_leaves_it_complete() -> None:
+def test_response_is_complete_if_the_app_raises_after_sending_it() -> None:
     async def app(_: AsgiMessage, __: Receive, send: Send) -> None:
         await answer(send, b"ok")
         raise RuntimeError("a background task")
@@ -205,7 +205,7 @@ def test_app_that_raises_after_its_response_leaves_it_complete() -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 1, 2])
-def test_app_that_raises_in_its_response_leaves_it_incomplete(sent: int) -> None:
+def test_response_is_incomplete_if_the_app_raises_while_sending(sent: int) -> None:
     start: AsgiMessage = {"type": "http.response.start", "status": 200, "headers": []}
     half: AsgiMessage = {"type": "http.response.body", "body": b"o", "more_body": True}
 
@@ -236,7 +236,7 @@ def test_guard_logs_the_place_of_an_apps_exception_not_its_text() -> None:
     assert "a secret" not in log.text
 
 
-def test_client_leaving_while_its_body_is_discarded_is_no_error() -> None:
+def test_client_hanging_up_during_body_discard_raises_no_error() -> None:
     class Leaving(Client):
         async def send(self, message: AsgiMessage) -> None:
             if not self.sends:
@@ -265,7 +265,7 @@ def test_client_gone_before_its_400_response_is_no_error() -> None:
     guarded(Seen(), Gone([part(b"{", more=True), GONE]))
 
 
-def test_body_that_never_arrives_gives_408_and_closes(
+def test_body_that_never_arrives_gives_408_and_connection_close(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits: list[float | None] = []
@@ -283,7 +283,7 @@ def test_body_that_never_arrives_gives_408_and_closes(
 
 
 @pytest.mark.slow
-def test_app_receives_a_too_long_body_once_and_then_disconnect() -> None:
+def test_app_gets_one_message_of_a_too_long_body_then_disconnect() -> None:
     heard: list[AsgiMessage] = []
 
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:

@@ -158,7 +158,7 @@ def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
     run(scenario())
 
 
-def test_queued_request_that_is_then_served_causes_no_loop_error() -> None:
+def test_serving_a_queued_request_reports_no_event_loop_error() -> None:
     errors = list[object]()
 
     async def scenario() -> None:
@@ -178,7 +178,7 @@ def test_queued_request_that_is_then_served_causes_no_loop_error() -> None:
     assert errors == []
 
 
-def test_app_can_receive_disconnect_after_cancelling_a_receive() -> None:
+def test_app_gets_disconnect_message_after_cancelling_a_receive() -> None:
     async def scenario() -> None:
         entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
 
@@ -225,7 +225,7 @@ class Endless(Client):
         await super().send(message)
 
 
-def test_too_long_body_is_not_read_on_while_its_request_queues() -> None:
+def test_guard_pauses_reading_too_long_body_of_queued_request() -> None:
     client = Endless([])
 
     async def scenario() -> None:
@@ -364,7 +364,7 @@ def test_liveness_check_without_a_free_slot_gets_200(method: str) -> None:
 
 
 @pytest.mark.parametrize("path", [f"/sub{LIVE_PATH}", LIVE_PATH])
-def test_liveness_check_below_a_root_path_gets_200_when_full(path: str) -> None:
+def test_livez_under_a_root_path_gets_200_without_a_free_slot(path: str) -> None:
     async def scenario() -> None:
         client = await asked_when_full("GET", path, root_path="/sub")
         assert client.heard[0]["status"] == 200
@@ -390,7 +390,7 @@ def test_all_but_liveness_checks_get_503_without_a_free_slot(method: str, path: 
     run(scenario())
 
 
-def test_liveness_check_with_a_too_long_body_ends_the_connection() -> None:
+def test_liveness_check_with_too_long_body_ends_http_connection() -> None:
     async def scenario() -> None:
         client = await asked_when_full("GET", LIVE_PATH, b"x" * (BODY_MAX + 1))
         assert client.heard[0]["status"] == 200

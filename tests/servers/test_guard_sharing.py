@@ -106,7 +106,7 @@ def test_one_api_key_or_connection_id_gets_at_most_3_of_4_slots(
 
 @pytest.mark.parametrize("path", [LIVE_PATH, READY_PATH, METRICS_PATH])
 @pytest.mark.parametrize(("method", "reached"), [("GET", 4), ("HEAD", 4), ("POST", 3), ("PUT", 3)])
-def test_only_get_or_head_of_health_or_metrics_skips_slot_limit(
+def test_only_get_or_head_of_health_or_metrics_gets_last_slot(
     path: str, method: str, reached: int
 ) -> None:
     async def scenario() -> None:
@@ -152,7 +152,7 @@ def test_guard_limits_concurrent_requests_of_one_api_key(
 @pytest.mark.parametrize(
     ("size", "max_per_key", "most"), [(5, 2, 2), (1, None, 1), (2, None, 1), (8, None, 7)]
 )
-def test_api_key_alone_in_use_gets_all_slots_but_one_by_default(
+def test_sole_api_key_in_use_gets_all_slots_but_one_by_default(
     size: int, max_per_key: int | None, most: int
 ) -> None:
     async def scenario() -> None:

@@ -168,7 +168,7 @@ def test_default_timeouts_give_500_while_the_database_hangs(kind: str, stoppable
 
 
 @pytest.mark.slow
-def test_exhausted_connection_pool_gives_500_in_time(postgres_url: str) -> None:
+def test_exhausted_database_pool_gives_500_in_time(postgres_url: str) -> None:
     # The timeout of the pool would let it wait for a minute.
     engine = create_engine(postgres_url, timeout=60, pool_size=1)
     store = SqlStore(SqlDatabase(engine))
@@ -190,7 +190,7 @@ def test_exhausted_connection_pool_gives_500_in_time(postgres_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_exhausted_async_connection_pool_gives_500_in_time(postgres_url: str) -> None:
+def test_exhausted_async_database_pool_gives_500_in_time(postgres_url: str) -> None:
     async def asked() -> list[int]:
         engine = create_engine_async(postgres_url, timeout=60, pool_size=1)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))

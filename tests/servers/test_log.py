@@ -174,7 +174,7 @@ def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["django.request", "django.server"])
-def test_django_lines_of_returned_error_responses_are_dropped(name: str) -> None:
+def test_django_log_line_of_a_returned_error_response_is_dropped(name: str) -> None:
     # A handler of the logger's own, since Django's set-up keeps `django.server` from the root.
     logger = logging.getLogger(name)
     with logged() as log, handled(logger) as own:

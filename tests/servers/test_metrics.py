@@ -106,7 +106,7 @@ def test_refusal_metric_is_labelled_with_table_of_its_last_rule() -> None:
     }
 
 
-def test_replay_of_a_refusal_is_counted_as_no_refusal() -> None:
+def test_replay_of_a_refusal_does_not_count_as_a_refusal() -> None:
     metrics = Metrics()
     asking = Asking(kind="waits", store=faulty(), counters=metrics)
     unknown, other = (request("reconnect", id=uuid(each), key="k-1") for each in (8, 9))

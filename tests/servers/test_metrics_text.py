@@ -232,7 +232,7 @@ def test_metrics_of_several_workers_are_added_up(
 
 
 @pytest.mark.parametrize("directory", ["", "missing"])
-def test_metrics_with_a_multiprocess_directory_that_is_missing_raise(
+def test_metrics_raise_if_the_multiprocess_directory_is_missing(
     directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = directory and str(tmp_path / directory)

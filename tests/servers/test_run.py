@@ -212,7 +212,7 @@ served = Guard(app, max_concurrent=1)
 
 
 @pytest.mark.heavy
-def test_connections_are_accepted_while_sighup_replaces_a_worker(tmp_path: Path) -> None:
+def test_server_keeps_listening_while_sighup_replaces_a_worker(tmp_path: Path) -> None:
     program, port = tmp_path / "slow_restart.py", free_port()
     program.write_text(SLOW_RESTART)
     process = subprocess.Popen(
@@ -282,7 +282,7 @@ def wait_for_workers(server: Launched, known: set[int]) -> set[int]:
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 
 
-def test_program_on_the_servers_page_wraps_its_app_in_a_guard() -> None:
+def test_program_on_servers_docs_page_wraps_its_app_in_a_guard() -> None:
     block = PAGE.split("```python\n")[1].split("```")[0]
     namespace: dict[str, object] = {"app": plain, "__name__": "my_module"}
     exec(block, namespace)  # noqa: S102 - the page's own code

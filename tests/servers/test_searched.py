@@ -310,7 +310,7 @@ def test_server_under_the_conformance_checks_logs_no_secret() -> None:
     assert all(each["level"] == "INFO" for each in log.lines)
 
 
-def test_secret_search_finds_each_kind_of_secret() -> None:
+def test_search_of_a_log_finds_each_kind_of_secret() -> None:
     """Find each kind of secret in a log that contains it."""
     create = request("create", key="k-1", user="ada-of-the-hill")
     holds: Mapping[str, str] = {

@@ -127,7 +127,7 @@ class Client:
 # --- One worker ---------------------------------------------------------------------------
 
 
-def test_sigterm_closes_connections_then_ends_the_worker() -> None:
+def test_sigterm_closes_http_connections_then_ends_the_worker() -> None:
     async def scenario() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGINT, ended.set)

@@ -93,7 +93,7 @@ async def served_in_order(slots: Slots, holding: list[Names], waiting: list[Name
         ([(A,), (A,)], [(A,), (B,), ()], [(), (A,), (B,)]),
     ],
 )
-def test_waiter_at_its_key_limit_is_overtaken_by_later_waiters(
+def test_request_at_its_api_key_limit_is_overtaken_by_later_ones(
     holding: list[Names], waiting: list[Names], order: list[Names]
 ) -> None:
     async def scenario() -> None:
@@ -103,7 +103,7 @@ def test_waiter_at_its_key_limit_is_overtaken_by_later_waiters(
     run(scenario())
 
 
-def test_freeing_a_slot_frees_both_its_api_key_and_connection_id() -> None:
+def test_freed_slot_serves_both_its_api_key_and_connection_id() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))
@@ -199,7 +199,7 @@ async def pass_through(slots: Slots, *requests: Names) -> None:
         ([(A, ROW)] * ALONE_AFTER + [(A,)], (ROW,), 2),
     ],
 )
-def test_only_a_key_or_id_alone_in_100_requests_gets_more_slots(
+def test_api_key_or_id_in_all_last_100_requests_gets_more_slots(
     before: list[Names], asked: Names, most: int
 ) -> None:
     async def scenario() -> None:
@@ -213,7 +213,7 @@ def test_only_a_key_or_id_alone_in_100_requests_gets_more_slots(
     run(scenario())
 
 
-def test_new_api_key_gets_a_slot_at_once_beside_a_lone_api_key() -> None:
+def test_last_slot_stays_free_for_a_second_api_key() -> None:
     async def scenario() -> None:
         slots = Slots(5, max_per_name=2, max_alone=4, max_nameless=1)
         await pass_through(slots, *[(A,)] * ALONE_AFTER)
@@ -252,7 +252,7 @@ moves = st.lists(
 
 
 @given(moves, st.integers(1, 4), st.integers(1, 4))
-def test_request_waits_only_if_all_or_its_own_slots_are_taken(
+def test_request_waits_only_without_free_slot_or_at_its_limit(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:

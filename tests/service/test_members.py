@@ -163,7 +163,7 @@ def test_fact_id_becomes_lower_case_and_need_not_be_a_uuid() -> None:
         assert member.parse("No-UUID") == "no-uuid"
 
 
-def test_absent_member_has_its_default() -> None:
+def test_absent_optional_member_has_its_default() -> None:
     given = members.ParsedMembers({"appId": "a"})
     assert given[members.APP_ID] == "a"
     assert given[members.ENVIRONMENT] is Environment.LIVE
@@ -179,6 +179,6 @@ def test_law_16_any_body_parses_or_has_a_documented_fault(value: Json, kind: str
 
 
 @pytest.mark.parametrize("of", [*(each.rule for each in OPERATIONS), *FACTS])
-def test_member_names_are_unique(of: OperationRule | type[Fact]) -> None:
+def test_member_names_of_an_operation_or_fact_are_unique(of: OperationRule | type[Fact]) -> None:
     names = [member.name for member in of.members]
     assert len(set(names)) == len(names)

@@ -31,7 +31,7 @@ KEY = curae.ApiKey("cae_live_key-secret")
 BODY = b'{"appUserId":"body-secret"}'
 
 
-def test_repr_of_each_value_of_a_connect_session_hides_secrets() -> None:
+def test_repr_of_values_that_a_server_handles_hides_secrets() -> None:
     shown = {type(value).__name__: f"{value!r} {value}" for value in session_values()}
     assert {name: text for name, text in shown.items() if "-secret" in text} == {}
     assert len(shown) >= 20
@@ -161,7 +161,7 @@ def secrets_of(kind: type) -> set[str]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_repr_of_a_statement_or_a_loaded_row_hides_its_values(row: object, shown: str) -> None:
+def test_repr_of_an_sql_statement_or_loaded_row_hides_its_values(row: object, shown: str) -> None:
     assert f"{row!r} {row}" == f"{shown} {shown}"
 
 
@@ -171,7 +171,7 @@ def test_fields_that_can_hold_a_secret_are_not_in_repr(kind: type) -> None:
     assert shown & secrets_of(kind) == set()
 
 
-def test_secret_search_finds_the_known_secret_fields() -> None:
+def test_search_for_fields_with_secrets_finds_the_known_fields() -> None:
     found = {f"{kind.__name__}.{name}" for kind in classes() for name in secrets_of(kind)}
     assert found >= {
         "ApiKey._secret",

@@ -131,7 +131,7 @@ def test_operation_field_with_a_default_needs_no_request_member() -> None:
     assert Settings(operations=(Words,)).operations == (Words,)
 
 
-def test_operation_with_members_out_of_field_order_raises() -> None:
+def test_operation_raises_if_members_are_not_in_field_order() -> None:
     class Swapped(Words):
         rule = attrs.evolve(Words.rule, query=Words.rule.query[::-1])
 
@@ -179,7 +179,7 @@ def test_empty_buckets_setting_equals_the_default() -> None:
     assert Settings(buckets=()).buckets == ()
 
 
-def test_empty_operations_are_not_replaced_by_the_default() -> None:
+def test_empty_operations_setting_is_not_replaced_by_default() -> None:
     settings = Settings(operations=())
     assert settings.operations == ()
     assert settings != Settings()

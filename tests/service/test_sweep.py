@@ -46,14 +46,14 @@ def test_tombstone_revokes_connections_in_any_standing(standing: str) -> None:
     )
 
 
-def test_tombstone_skips_revoked_and_later_made_connections() -> None:
+def test_tombstone_skips_revoked_and_newer_connections() -> None:
     revoked, _ = STANDINGS["REVOKED"]
     new = pending(number=2)
     new = attrs.evolve(new, identity=attrs.evolve(new.identity, era=GONE.era))
     assert sweep_changes(GONE, (revoked, new), NOW) == NO_CHANGES
 
 
-def test_tombstone_batch_revokes_only_its_own_connections() -> None:
+def test_sweep_revokes_given_connections_but_no_successors() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -72,7 +72,7 @@ def test_tombstone_batch_revokes_only_its_own_connections() -> None:
         (START - timedelta(days=9000), at(10)),
     ],
 )
-def test_revoked_at_by_tombstone_is_never_before_creation(
+def test_revoked_at_set_by_tombstone_is_not_before_created_at(
     tombstoned_at: datetime, revoked_at: datetime
 ) -> None:
     binding = attrs.evolve(GONE, tombstoned_at=tombstoned_at)
@@ -81,7 +81,7 @@ def test_revoked_at_by_tombstone_is_never_before_creation(
     assert (write.after.revoked_at, write.after.updated_at) == (revoked_at, NOW)
 
 
-def test_revocation_has_date_of_tombstone_if_now_is_before_it() -> None:
+def test_sweep_with_a_slow_clock_uses_the_time_of_the_tombstone() -> None:
     seen = apply_trigger(pending(), "authorize for ever", at(20))
     (write,) = sweep_changes(GONE, (seen,), START - timedelta(days=1)).writes
     assert isinstance(write, ConnectionWrite)

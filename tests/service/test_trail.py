@@ -141,12 +141,12 @@ REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_trail_of_a_request_has_the_rules_of_deciding_gates(case: str) -> None:
+def test_trail_of_a_request_names_each_rule_that_decided_it(case: str) -> None:
     trail, expected = REQUESTS[case]
     assert list(trail) == expected
 
 
-def test_trail_of_a_bucket_refusal_has_only_its_own_rule() -> None:
+def test_trail_of_a_bucket_refusal_names_only_the_bucket_rule() -> None:
     store = world(BUCKETS)
     serve(store, request("get"), lambda _: new_ids(), settings=BUCKETS)
     answer = serve(store, request("create"), lambda _: new_ids(2), settings=BUCKETS)
@@ -178,7 +178,7 @@ FACTS: Final[dict[str, tuple[Fact, Snapshot, list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", FACTS)
-def test_trail_of_a_fact_has_the_rules_of_each_deciding_table(case: str) -> None:
+def test_trail_of_a_fact_names_each_rule_that_decided_it(case: str) -> None:
     fact, snapshot, expected = FACTS[case]
     assert list(record_fact(fact, snapshot, at(3)).rules) == expected
 
@@ -194,7 +194,7 @@ def test_revoked_fact_trail_begins_with_revocation_reach_rule(actor: Actor) -> N
 
 
 @pytest.mark.slow
-def test_rules_page_lists_exactly_the_tables_absent_from_trails() -> None:
+def test_rules_md_lists_exactly_the_tables_absent_from_trails() -> None:
     text = RULES.read_text(encoding="utf-8")
     said = text.partition('<a id="trail"></a>')[2].partition("\n<a id=")[0]
     absent = re.findall(

@@ -453,7 +453,7 @@ def test_outbox_command_lists_and_revives_dead_messages(
     assert len(ask("outbox", "--dead")[1]) == 2
 
 
-def test_outbox_command_lists_dead_messages_of_several_queries(
+def test_outbox_command_lists_dead_messages_past_the_query_limit(
     ask: Command, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provision(database)

@@ -264,7 +264,7 @@ def test_new_successor_of_an_already_revoked_head_is_revoked_too(
     assert statuses(place) == [Status.REVOKED] * 9
 
 
-def test_reconnect_of_a_superseded_id_between_batches_gets_409(place: Place) -> None:
+def test_reconnect_of_superseded_id_amid_a_revocation_gets_409(place: Place) -> None:
     chain = store_chain(place.store, 8)
     codes: list[int] = []
 
@@ -333,7 +333,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     return made
 
 
-def test_time_limit_of_retries_starts_anew_in_each_batch(place: Place, time: FakeTime) -> None:
+def test_each_revocation_batch_gets_the_full_retry_time(place: Place, time: FakeTime) -> None:
     chain = store_chain(place.store, 8)
 
     def wait() -> None:
@@ -391,7 +391,7 @@ def test_chain_deleted_between_batches_ends_the_revocation(place: Place) -> None
     assert len(answer.value.writes) == 3
 
 
-def test_unknown_chain_is_refused_as_not_found(place: Place) -> None:
+def test_revoking_an_unknown_chain_is_refused_as_not_found(place: Place) -> None:
     answer = revoke(place.store, chain_of(1)[0])
     assert isinstance(answer, Refused)
     assert answer.problem.code == "NOT_FOUND"

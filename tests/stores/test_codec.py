@@ -136,7 +136,7 @@ def loaded(kind: type[Storable], document: Json) -> Storable:
 
 @pytest.mark.slow
 @given(connections() | sessions | bindings | records | logs | buckets)
-def test_dump_then_load_returns_an_equal_value_and_types(value: Storable) -> None:
+def test_loading_a_dumped_value_restores_the_value_and_its_types(value: Storable) -> None:
     document = stored(value)
     through_json: Json = json.loads(json.dumps(document, allow_nan=False))
     for each in (document, through_json):
@@ -280,7 +280,7 @@ def test_unordered_or_out_of_range_rate_limit_log_is_malformed(instants: list[Js
 
 
 @pytest.mark.parametrize("part", [-1, MAX_INTEGER, 10**30])
-def test_bucket_document_with_part_out_of_range_is_malformed(part: int) -> None:
+def test_bucket_document_with_invalid_part_member_is_malformed(part: int) -> None:
     document: Json = {"format": 1, "full_at": 0, "part": part}
     assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
 
@@ -294,7 +294,7 @@ def test_rate_limit_log_in_year_1_or_9999_loads_unchanged(instant: datetime) -> 
 # --- Codecs that are built when the module is imported ---------------------------------------
 
 
-def test_enum_field_is_stored_as_text_and_loaded_as_a_member() -> None:
+def test_enum_field_is_stored_as_text_and_loaded_as_the_enum() -> None:
     status = codec._enum_field(Status)
     assert status.kind is str
     assert status.read is not None
@@ -306,7 +306,7 @@ def test_enum_field_is_stored_as_text_and_loaded_as_a_member() -> None:
         status.read("PAUSED")
 
 
-def test_object_field_reads_and_writes_an_object_of_its_class() -> None:
+def test_object_field_codec_converts_an_object_to_json_and_back() -> None:
     field = codec._object_field(
         ResponseReference, status=FieldCodec(int), reference=FieldCodec(str)
     )
@@ -318,7 +318,7 @@ def test_object_field_reads_and_writes_an_object_of_its_class() -> None:
     assert field.write(value) == document
 
 
-def test_document_codec_raises_for_unknown_members_except_format() -> None:
+def test_document_codec_accepts_no_extra_member_except_format() -> None:
     document = codec._document_codec(
         ResponseReference, status=FieldCodec(int), reference=FieldCodec(str)
     )

@@ -75,7 +75,7 @@ def sweep_again(store: Silent) -> object:
     ],
     ids=["request", "request with an external call", "fact", "sweep"],
 )
-def test_commit_that_returns_none_raises_at_once(
+def test_commit_returning_none_raises_argument_error_at_once(
     act: Callable[[Silent], object], commits: int
 ) -> None:
     store = Silent(clock=lambda: START)

@@ -115,7 +115,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_reply_opens_a_user_page_without_a_user_id() -> None:
+def test_hosted_page_of_a_custom_reply_has_no_user_id() -> None:
     page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
     assert page is not None
     assert page.kind is USER_PAGE
@@ -209,7 +209,7 @@ def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
     )
 
 
-def test_hosted_page_is_found_until_it_expires() -> None:
+def test_hosted_page_is_found_by_its_url_until_it_expires() -> None:
     pages = HostedPageCollection()
     pages.add(page("first"))
     assert pages.find("first", at(30) - TICK) == page("first")
@@ -252,7 +252,7 @@ def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
     assert held(pages) == (0, 0, 0)
 
 
-def test_pages_may_have_expired_only_after_the_first_expiry() -> None:
+def test_hosted_pages_may_have_expired_only_after_first_expiry() -> None:
     pages = HostedPageCollection()
     assert not pages.may_have_expired(at(60))
     pages.add(page("first"))
@@ -260,7 +260,7 @@ def test_pages_may_have_expired_only_after_the_first_expiry() -> None:
     assert pages.may_have_expired(at(30) + TICK)
 
 
-def test_hosted_page_is_found_by_its_digest_even_if_expired() -> None:
+def test_lookup_by_digest_returns_even_an_expired_hosted_page() -> None:
     pages = HostedPageCollection()
     pages.add(page("first", minutes=0))
     assert pages.get(url_digest("first")) == page("first", minutes=0)

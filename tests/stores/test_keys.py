@@ -84,7 +84,7 @@ def test_row_keys_differ_if_any_of_their_members_differs(kind: str) -> None:
     assert {len(text) for text in texts} == {64}, "it fits every index"
 
 
-def test_row_keys_differ_even_if_their_joined_members_are_equal() -> None:
+def test_row_keys_differ_though_their_members_join_to_same_text() -> None:
     pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
     texts = {
         coordinate_key(

@@ -49,7 +49,7 @@ def test_hosted_page_lifetime_is_30_minutes_or_as_configured() -> None:
     assert RandomIds(PAGES, timedelta(minutes=5))(START).next_action.expires_at == at(5)
 
 
-def test_hosted_page_lifetime_is_capped_at_the_last_instant() -> None:
+def test_hosted_page_expiry_is_capped_at_the_end_of_year_9999() -> None:
     late = LAST_INSTANT - timedelta(minutes=30)
     for now in (late, late + TICK, LAST_INSTANT):
         assert RandomIds(PAGES)(now).next_action.expires_at == LAST_INSTANT

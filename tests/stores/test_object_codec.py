@@ -49,7 +49,7 @@ def test_making_a_codec_nullable_leaves_the_original_unchanged() -> None:
     assert not text.nullable
 
 
-def test_object_codec_ignores_format_but_rejects_unknown_members() -> None:
+def test_object_codec_accepts_no_extra_member_except_format() -> None:
     document: Document = {"x": 1, "y": "2", "format": 1}
     assert codec().read(document) == Point(1, 2)
     assert fault(lambda: codec().read({**document, "z": 3})) == (None, "INVALID")

@@ -64,7 +64,7 @@ def test_outbox_message_of_an_effect_has_its_subject_and_members(
     assert message == Message(kind, subject, {"kind": kind, **members})
 
 
-def test_every_effect_has_an_expected_outbox_message() -> None:
+def test_outbox_message_cases_cover_every_effect() -> None:
     assert {type(effect) for effect, _, _ in EFFECTS} == set(get_args(Effect))
 
 
@@ -78,7 +78,7 @@ def test_event_message_spells_active_status_as_settings_say() -> None:
     assert shown.document == format_event(event, settings) != message.document
 
 
-def test_binding_event_has_its_user_as_subject() -> None:
+def test_binding_event_message_has_the_app_user_as_subject() -> None:
     event = Event(EventKind.BINDING_PROVISIONED, LIMITED, START)
     (message,) = messages(Changes(events=(event,)))
     assert (message.subject, message.document["id"]) == (USER, event.id)

@@ -200,7 +200,7 @@ def test_bucket_write_is_charged_first_and_the_rest_committed(operation: str) ->
     assert commit.events
 
 
-def test_revocation_charged_before_commit_still_commits_effects() -> None:
+def test_revocation_with_a_separate_charge_commits_its_effects() -> None:
     made = Noting()
     send(made, "revoke")
     assert made.steps[-1][0].effects
@@ -217,7 +217,7 @@ def test_request_retried_after_conflicts_is_charged_only_once(conflicts: int) ->
     assert answer.changes == charge + commit
 
 
-def test_charge_conflict_over_the_last_token_gives_429() -> None:
+def test_request_losing_race_for_last_bucket_token_gets_429() -> None:
     made = Noting()
     made.before_charge = then(lambda: send(made, "create"))
     answer = send(made, "create", "k-2")
@@ -232,7 +232,7 @@ def test_read_request_charges_its_bucket_durably_without_commit() -> None:
     assert made.steps == [(answer.changes, True)]
 
 
-def test_replay_after_a_charged_attempt_makes_the_charge_durable() -> None:
+def test_request_that_ends_in_a_replay_makes_its_charge_durable() -> None:
     made = Noting()
     made.conflicts = 1
     # The first attempt is charged and conflicts, and a request without buckets is faster.

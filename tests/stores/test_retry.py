@@ -79,7 +79,7 @@ def test_retry_policy_field_of_a_wrong_type_raises(given: object) -> None:
             policy(value)
 
 
-def test_retry_policy_of_a_fraction_of_an_attempt_raises() -> None:
+def test_retry_policy_with_a_fractional_attempt_count_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^attempts: must be an integer .* not a float$"):
         RetryPolicy(attempts=cast("int", 1.5))
 

@@ -304,7 +304,7 @@ def test_load_query_for_the_caller_alone_selects_no_other_rows() -> None:
     assert snapshot_of(Needs(), {}) == Snapshot()
 
 
-def test_row_query_for_page_of_connections_has_start_and_limit() -> None:
+def test_row_query_for_a_connection_list_has_start_and_limit() -> None:
     key, user = RecordKey(CALLER.key_owner, IdempotencyKey("k-1")), coordinate_key(COORDINATE)
     page = ConnectionsPage(COORDINATE, after=THREE[0].id, limit=2)
     assert build_row_query(Needs(record=key, connections=page)) == RowQuery(
@@ -372,7 +372,7 @@ def test_row_query_for_a_malformed_id_has_an_empty_key(text: str) -> None:
         assert snapshot_of(needs, {}) == Snapshot()
 
 
-def test_malformed_document_names_the_member_at_fault() -> None:
+def test_error_of_a_malformed_row_names_the_invalid_member() -> None:
     rows = Rows(pending())
     asked = call(GetConnection(ID)).needs
     found = rows.found(asked, 0)

@@ -410,7 +410,7 @@ def test_fact_is_decided_again_after_a_failed_commit(fault: Fault, time: FakeTim
     assert len(time.pauses) == 2
 
 
-def test_fact_stored_by_a_commit_that_raised_is_ignored_on_retry() -> None:
+def test_retried_fact_is_ignored_if_a_failed_commit_stored_it() -> None:
     made = faulty([AFTER], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Ignored)
     stored = made.store.connection(ID)

@@ -26,6 +26,6 @@ def test_numbered_ids_count_the_calls_starting_at_1() -> None:
     )
 
 
-def test_numbered_page_has_the_given_base_url_and_lifetime() -> None:
+def test_numbered_hosted_page_has_given_base_url_and_lifetime() -> None:
     ids = NumberedIds("https://pages.example/p/", timedelta(minutes=5))
     assert ids(START).next_action == NextAction("https://pages.example/p/1", at(5))

@@ -72,13 +72,13 @@ def test_request_whose_charge_is_refused_commits_nothing() -> None:
     assert [step[0] for step in store.steps] == ["charge"]
 
 
-def test_commit_with_only_a_bucket_charge_charges_durably_once() -> None:
+def test_commit_without_other_changes_charges_buckets_durably() -> None:
     store = Scripted(True)
     assert RequestStore(store).commit(LOADED, Changes((CHARGE,)))
     assert store.steps == [("charge", LOADED, (CHARGE,), True)]
 
 
-def test_charge_outlasts_a_refused_commit() -> None:
+def test_request_keeps_its_charge_after_a_refused_commit() -> None:
     store = Scripted(True, False, True)
     request = RequestStore(store)
     assert not request.commit(LOADED, Changes((CHARGE,), EFFECTS))

@@ -70,7 +70,7 @@ GONE = attrs.evolve(LIMITED, state=TOMBSTONED, era=at(1), tombstoned_at=at(1))
 
 
 @pytest.mark.parametrize("era", [None, at(1)])
-def test_connection_ended_by_tombstone_is_no_second_active_one(era: datetime | None) -> None:
+def test_tombstoned_active_connection_does_not_count_as_active(era: datetime | None) -> None:
     newer = attrs.evolve(successor(), status=Status.ACTIVE)
     newer = attrs.evolve(newer, identity=attrs.evolve(newer.identity, era=era))
     older = attrs.evolve(ACTIVE, identity=attrs.evolve(ACTIVE.identity, era=era))

@@ -147,7 +147,7 @@ def test_law_10_check_reports_a_429_while_the_limit_has_room(
         check_wait(1, seconds, instants)
 
 
-def test_first_of_two_429_headers_is_used_but_missing_one_raises() -> None:
+def test_law_10_check_reads_the_first_of_two_retry_after_headers() -> None:
     response = Response(429, (("a", "1"), ("retry-after", "2"), ("retry-after", "3")), b"")
     assert limit_header(response, "retry-after", "limit") == "2"
     with broken(10, "refused without the header ratelimit", where="limit"):

@@ -149,7 +149,7 @@ def test_law_10_watch_forgets_a_refilled_bucket_at_a_purge(
             admit(watch)
 
 
-def test_bucket_counts_as_full_6_minutes_before_latest_charge() -> None:
+def test_charge_6_minutes_before_the_latest_finds_a_full_bucket() -> None:
     full_instants, key = FullInstants(), BucketKey(CALLER.key_owner, BUCKET)
     other = BucketKey(CALLER.key_owner, attrs.evolve(BUCKET, name="other"))
     full_instants.admit(other, START + timedelta(minutes=4))

@@ -62,7 +62,7 @@ def test_absolute_request_url_is_passed_on_as_path_and_query() -> None:
 
 
 @pytest.mark.parametrize("comma", [",", ", "])
-def test_wsgi_key_or_auth_header_with_a_comma_counts_as_two(comma: str) -> None:
+def test_wsgi_idempotency_key_with_a_comma_counts_as_two_headers(comma: str) -> None:
     joined = {
         **ENVIRON,
         "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",
@@ -134,7 +134,7 @@ def test_asgi_body_is_none_after_a_disconnect() -> None:
     assert read(part(b"{}", more=True), GONE) == (None, 0)
 
 
-def test_asgi_body_too_long_keeps_one_byte_over_the_limit() -> None:
+def test_too_long_asgi_body_is_cut_one_byte_over_the_limit() -> None:
     half = part(b"x" * BODY_MAX, more=True)
     assert read(half, half, part(b"x", more=False)) == (b"x" * (BODY_MAX + 1), 0)
     assert read(half, part(b"", more=False)) == (b"x" * BODY_MAX, 0)

@@ -179,7 +179,7 @@ LISTED = {
 
 
 @pytest.mark.slow
-def test_events_contain_no_url_key_or_user_id() -> None:
+def test_events_contain_no_url_no_api_key_and_no_user_id() -> None:
     secrets = ("https://", "cae_live", "cae_test", "limited-", "user-of")
     users = {
         event.subject.user_id
@@ -224,7 +224,7 @@ def subject_id(document: dict[str, Json]) -> Json:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_connection_events_merge_to_the_latest_in_any_order(seed: int) -> None:
+def test_connection_events_merge_to_latest_state_in_any_order(seed: int) -> None:
     latest: dict[str, Connection] = {}
     heard: dict[str, list[Connection]] = {}
     for event in emitted_by(seed):

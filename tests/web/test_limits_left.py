@@ -141,7 +141,7 @@ def test_rate_limit_reset_is_rounded_up_to_whole_seconds() -> None:
     assert ratelimit.limit_left(rule, state, later) == LimitLeft(rule, 2, 0)
 
 
-def test_limit_with_the_state_of_another_kind_counts_as_unused() -> None:
+def test_rate_limit_with_state_of_another_type_counts_as_unused() -> None:
     bucket = Bucket(name="bucket", capacity=3, refill=1, seconds=1)
     left = ratelimit.limit_left(bucket, ratelimit.FRESH_LOG, START)
     assert left == LimitLeft(bucket, 3, 0)

@@ -124,7 +124,7 @@ def test_unknown_path_or_method_gets_404(method: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["get", "reconnect", "revoke"])
-def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
+def test_path_id_is_a_uuid_in_either_letter_case_else_400(operation: str) -> None:
     upper = "ABCDEF00-0000-4000-8000-00000000ABCD"
     assert ask(request(operation, id=upper)) == ask(request(operation, id=upper.lower()))
     assert not isinstance(ask(request(operation, id=upper)), tuple)

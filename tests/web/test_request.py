@@ -61,7 +61,7 @@ def test_api_key_is_read_from_exactly_one_authorization_header(
     assert found == (None if key is None else ApiKey(key))
 
 
-def test_header_values_ignore_name_case_and_keep_order() -> None:
+def test_header_lookup_ignores_case_of_names_and_keeps_order() -> None:
     # In lower case the Kelvin sign is a k, too.
     headers = (("K-b", "1"), ("x", "2"), ("k-B", "3"), ("\u212a-b", "4"))
     assert header_values(Request("GET", "/", headers), "k-b") == ["1", "3"]

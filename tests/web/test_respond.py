@@ -229,7 +229,7 @@ def test_201_404_or_409_is_stored_under_its_idempotency_key() -> None:
         assert not answer.replayed
 
 
-def test_respond_adds_response_and_key_record_to_the_decision() -> None:
+def test_respond_adds_the_idempotency_record_to_the_decision() -> None:
     asked = call(Revoke(ID))
     before: idempotency.Record | None = None
     responses: list[Response] = []

@@ -142,7 +142,7 @@ REQUEST: Final = Part(
             rules=("request.body", "#times-and-ids"),
             code=("service.members:CONNECTION_ID", "rules.values:parse_uuid"),
             tests=(
-                "web/test_read::test_path_id_is_a_uuid_in_any_case_else_400",
+                "web/test_read::test_path_id_is_a_uuid_in_either_letter_case_else_400",
                 "web/openapi/test_document::test_parameter_and_header_examples_are_valid",
             ),
             names=("connectionId",),

@@ -75,7 +75,7 @@ REVOKE: Final = Part(
             code=("web.respond:respond", "service.changes:Changes"),
             tests=(
                 "web/test_respond::test_law_13_responses_contain_no_internal_id_or_name",
-                "web/test_events::test_events_contain_no_url_key_or_user_id",
+                "web/test_events::test_events_contain_no_url_no_api_key_and_no_user_id",
             ),
         ),
     ),

@@ -101,7 +101,7 @@ def test_example_server_passes_half_of_the_conformance_checks(
 
 
 @pytest.mark.parametrize("each", ["fastapi", "flask", "asgi", "django", "postgres"])
-def test_each_example_and_postgresql_get_both_halves_of_checks(each: str) -> None:
+def test_each_example_and_postgresql_are_assigned_all_kit_checks(each: str) -> None:
     assert {half for place, half in HALVES.items() if each in place} == {0, 1}
     assert {half for (_, kind), half in HALVES.items() if kind != "postgres"} == {0, 1}
 

@@ -219,7 +219,7 @@ def test_each_example_server_has_at_most_60_lines(app: str) -> None:
 
 
 @pytest.mark.heavy
-def test_pool_larger_than_max_connections_is_refused_at_start(
+def test_example_refuses_to_start_with_too_large_database_pool(
     postgres_server: sa.URL, tmp_path: Path
 ) -> None:
     with database(postgres_server) as url:

@@ -175,7 +175,7 @@ def test_guessed_hosted_page_url_gives_404(app: App) -> None:
 # --- Finished once --------------------------------------------------------------------------
 
 
-def test_finishing_a_hosted_page_twice_keeps_one_connection(app: App) -> None:
+def test_finishing_a_hosted_page_twice_changes_connection_once(app: App) -> None:
     connection_id, url = app.create()
     status, title, text = app.visit(url)
     assert (status, title) == (200, "Share your records?")
@@ -300,7 +300,7 @@ def test_reissued_hosted_page_replaces_the_earlier_page(app: App) -> None:
     assert app.press(newer, "finish") == DONE
 
 
-def test_hosted_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:
+def test_hosted_page_of_a_path_c_session_has_nothing_to_finish(app: App) -> None:
     url = url_of(app.ask("initiate"))
     all_set = ("All set", "Nothing is asked of you. You can go back to the app.")
     assert app.visit(url) == (200, *all_set)

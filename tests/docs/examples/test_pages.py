@@ -119,7 +119,7 @@ def test_second_finish_of_a_sign_up_page_says_already_done(app: App) -> None:
 
 
 @pytest.mark.slow
-def test_former_users_graduation_page_gives_get_410_and_post_409(app: App) -> None:
+def test_graduation_page_of_a_tombstoned_user_cannot_be_finished(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body

@@ -97,7 +97,7 @@ def listed(response: Response) -> tuple[list[int], str | None]:
     return numbers, body["nextAfter"]
 
 
-def test_list_operation_pages_cover_all_connections_in_order(store: Store) -> None:
+def test_paged_list_operation_returns_all_connections_in_order(store: Store) -> None:
     found: list[int] = []
     query = "appUserId=user-1&limit=2"
     after: str | None = ""

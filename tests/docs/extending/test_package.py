@@ -62,7 +62,7 @@ def test_extending_docs_page_names_each_file_its_edits_change() -> None:
 
 
 @pytest.mark.heavy
-def test_trigger_check_of_the_docs_fails_if_one_edit_is_skipped(tmp_path: Path) -> None:
+def test_docs_check_of_a_new_trigger_fails_if_an_edit_is_missing(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     page.apply_section(copy, "A trigger")
     registry = copy / "curae_lifecycle/service/facts/registry.py"

@@ -137,7 +137,7 @@ def test_rule_without_a_worked_example_stops_the_generator(monkeypatch: pytest.M
 # --- Tests of a rule ---------------------------------------------------------------------------
 
 
-def test_laws_of_a_rule_are_found_by_links_to_its_table_or_row() -> None:
+def test_law_covers_each_rule_whose_table_or_row_it_links_to() -> None:
     text = (
         "### Law 3\n\n- Enforced by: the table [life](tables/life.md).\n- Sampled: much.\n\n"
         "### Law 4\n\n- Enforced by: the rows [`life.pending`](tables/life.md#life.pending) and\n"
@@ -157,7 +157,7 @@ def test_worked_example_pages_link_the_laws_of_their_rules() -> None:
     assert f"law-{min(number)})" in PAGES["connection.md"]
 
 
-def test_hand_written_tables_cited_for_each_rule_exist() -> None:
+def test_worked_examples_cite_existing_hand_written_test_tables() -> None:
     found = laws_and_tests.holders()
     assert found.keys() == TABLES.keys()
     for place in found.values():

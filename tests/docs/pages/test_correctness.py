@@ -74,7 +74,7 @@ def test_correctness_docs_say_how_each_law_is_enforced() -> None:
         assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
 
 
-def test_correctness_docs_define_each_strength_and_cite_evidence() -> None:
+def test_correctness_docs_define_evidence_kinds_and_cite_sources() -> None:
     for word in STRENGTHS:
         assert re.search(rf"^- \*\*{word}\*\*: ", PAGE, re.MULTILINE), word
     for number, text in sections(PAGE).items():

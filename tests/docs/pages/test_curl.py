@@ -34,7 +34,7 @@ def joined(text: str) -> str:
     return " ".join(text.replace("\\\n", " ").split())
 
 
-def test_curl_call_equals_reference_but_for_host_id_and_key() -> None:
+def test_curl_call_equals_reference_but_for_host_id_and_api_key() -> None:
     assert joined(PRINTED) == REFERENCE
     changed = (
         CALL.replace(LOCAL, "https://example.com")
@@ -44,7 +44,7 @@ def test_curl_call_equals_reference_but_for_host_id_and_key() -> None:
     assert changed == PRINTED
 
 
-def test_server_started_by_the_curl_docs_page_exists() -> None:
+def test_curl_docs_page_starts_an_existing_server_file() -> None:
     command, file = START.split()
     assert command == "python"
     assert (ROOT / file).is_file()

@@ -105,7 +105,7 @@ def recipe(postgres_url: str) -> Iterator[Recipe]:
 
 
 @pytest.mark.heavy
-def test_server_of_clock_recipe_passes_time_and_bucket_checks(recipe: Recipe) -> None:
+def test_kit_passes_server_with_the_documented_database_clock(recipe: Recipe) -> None:
     names = [
         each.name
         for each in CHECKS
@@ -120,14 +120,14 @@ def test_server_of_clock_recipe_passes_time_and_bucket_checks(recipe: Recipe) ->
 
 
 @pytest.mark.slow
-def test_recipe_hook_moves_the_database_clock_by_three_days(recipe: Recipe) -> None:
+def test_documented_hook_moves_the_database_clock_three_days(recipe: Recipe) -> None:
     recipe.pass_time(timedelta(days=3))
     ahead = recipe.clock() - datetime.now(UTC)  # noqa: TID251 - what the database's is compared with
     assert timedelta(days=3) - timedelta(minutes=1) < ahead < timedelta(days=3, minutes=1)
 
 
 @pytest.mark.slow
-def test_recipe_hook_replaces_and_then_restores_the_buckets(recipe: Recipe) -> None:
+def test_documented_hook_replaces_and_restores_the_buckets(recipe: Recipe) -> None:
     bucket = Bucket(name="platform", capacity=1, refill=1, seconds=60)
     recipe.replace_buckets((bucket,))
     assert recipe.settings() == Settings(buckets=(bucket,))

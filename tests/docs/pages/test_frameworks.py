@@ -170,7 +170,7 @@ OF_THE_SERVER: Final = {"connection", "content-length", "date", "server"}
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_framework_program_and_endpoint_call_respond_equally(name: str, tmp_path: Path) -> None:
+def test_framework_program_responds_like_a_direct_endpoint_call(name: str, tmp_path: Path) -> None:
     expected = {case: direct(request) for case, request in (REQUESTS | RAW).items()}
     statuses = {each.status for each in expected.values()}
     assert statuses == {200, 201, 304, 400, 401, 404, 422}

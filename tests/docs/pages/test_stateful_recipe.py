@@ -194,7 +194,7 @@ def test_stateful_recipe_docs_page_shows_the_shrunk_failure(
         assert text.count("reconnect") == 2
 
 
-def test_numbered_ids_are_the_same_for_the_same_calls() -> None:
+def test_two_numbered_id_factories_give_the_same_ids() -> None:
     one, other = NumberedIds(), NumberedIds()
     assert [one(START), one(START)] == [other(START), other(START)]
     assert one(START) != one(START)

@@ -322,7 +322,7 @@ def test_replaced_hosted_page_on_example_store_changes_nothing(
     run_sync(check_replaced_pages(as_async_store(two[0])))
 
 
-def test_example_store_loads_whole_chain_only_if_it_is_asked_for(
+def test_example_store_loads_the_whole_chain_only_if_requested(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two

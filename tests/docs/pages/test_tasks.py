@@ -85,7 +85,7 @@ def test_extending_docs_page_lists_every_setting() -> None:
 
 
 @pytest.mark.heavy
-def test_table_diff_reports_only_the_changed_rule(tmp_path: Path) -> None:
+def test_extending_docs_page_shows_the_diff_of_a_rule_change(tmp_path: Path) -> None:
     package = tmp_path / "curae_lifecycle"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     changes = part_of("extending.md", "Settings", "An operation")

@@ -127,21 +127,21 @@ Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
 
 
 @peers
-def test_other_library_replays_a_response_to_another_caller() -> None:
+def test_idempotency_library_replays_response_to_another_caller() -> None:
     ask = middleware()
     assert ask("Bearer one", b"{}") == (201, b"call 1")
     assert ask("Bearer two", b"{}") == (201, b"call 1")
 
 
 @peers
-def test_other_library_refuses_a_retry_with_reordered_members() -> None:
+def test_idempotency_library_refuses_retry_with_reordered_json() -> None:
     ask = middleware()
     assert ask("Bearer one", b'{"a": 1, "b": 2}') == (201, b"call 1")
     assert ask("Bearer one", b'{"b": 2, "a": 1}')[0] == 422
 
 
 @peers
-def test_other_library_replaces_a_newer_response_by_a_late_one(
+def test_idempotency_library_lets_late_response_replace_newer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from fastapi_idempotency_key import MemoryBackend
@@ -165,7 +165,7 @@ def test_other_library_replaces_a_newer_response_by_a_late_one(
 
 
 @peers
-def test_other_libraries_charge_one_limit_if_another_refuses() -> None:
+def test_rate_limit_libraries_charge_one_limit_if_other_refuses() -> None:
     from limits import RateLimitItemPerMinute
     from limits.storage import MemoryStorage
     from limits.strategies import MovingWindowRateLimiter

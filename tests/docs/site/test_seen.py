@@ -178,7 +178,7 @@ def test_accessibility_check_reports_an_inaccessible_docs_page(
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_explorer_file_shows_answers_with_script_else_a_link(
+def test_explorer_shows_answers_but_only_a_link_without_scripts(
     site: Path, browser: webdriver.Chrome
 ) -> None:
     browser.get((site / "explorer.html").as_uri())
@@ -231,7 +231,7 @@ def shown(browser: webdriver.Chrome) -> list[str]:
 
 
 @pytest.mark.browser
-def test_docs_tabs_show_one_panel_chosen_by_click_key_or_link(site: Path, tmp_path: Path) -> None:
+def test_click_arrow_key_or_link_selects_the_visible_docs_tab(site: Path, tmp_path: Path) -> None:
     page = (site / "frameworks.html").as_uri()
     with chromium(tmp_path, "--window-size=1280,900") as browser:
         browser.get(page)
@@ -272,7 +272,7 @@ def test_docs_tabs_show_all_panels_if_no_script_runs(site: Path, tmp_path: Path)
 
 
 @pytest.mark.browser
-def test_docs_page_weight_has_sizes_of_the_page_and_loaded_files(tmp_path: Path) -> None:
+def test_docs_page_weight_lists_bytes_of_page_and_loaded_files(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_bytes(b"p { color: red }")
     (tmp_path / "a.js").write_bytes(b"1;")
     page = '<!doctype html><link rel="stylesheet" href="a.css?v=1"><script src="a.js"></script>'

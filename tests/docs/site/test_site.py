@@ -183,7 +183,7 @@ def test_api_reference_has_every_package_and_public_name() -> None:
 QUESTION_COUNT = 14
 
 
-def test_readme_and_contents_link_to_all_reviewers_questions() -> None:
+def test_readme_and_docs_contents_link_to_the_questions_page() -> None:
     headings = re.findall(r"^## (.*)$", QUESTIONS, re.MULTILINE)
     assert len(headings) == QUESTION_COUNT
     assert all(heading.endswith("?") for heading in headings)
@@ -191,7 +191,7 @@ def test_readme_and_contents_link_to_all_reviewers_questions() -> None:
     assert "](questions.md)" in CONTENTS
 
 
-def test_each_docs_question_is_followed_by_text_not_by_code() -> None:
+def test_each_answer_on_the_questions_page_begins_with_text() -> None:
     for answer in QUESTIONS.split("\n## ")[1:]:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
@@ -290,7 +290,7 @@ def test_every_docs_page_with_python_has_a_test_that_runs_it() -> None:
 
 
 @pytest.mark.slow
-def test_programs_of_the_docs_page_on_library_tests_run() -> None:
+def test_code_blocks_in_testing_the_library_md_run() -> None:
     text = (DOCS / "testing-the-library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:

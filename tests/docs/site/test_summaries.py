@@ -42,7 +42,7 @@ def test_meta_tags_show_a_picture_if_the_site_has_an_address() -> None:
     assert struct.unpack(">II", head[16:]) == (1200, 630)
 
 
-def test_llms_text_links_every_page_under_its_heading() -> None:
+def test_llms_txt_links_every_docs_page_under_its_heading() -> None:
     text = llms_text(INDEX)
     assert text.startswith(f"# curae_lifecycle\n\n> {PROJECT}\n\n## Try it\n\n- [Explorer]")
     assert re.findall(r"\]\(([\w/.-]+)\.html\): .", text) == LISTED

@@ -90,7 +90,7 @@ def test_typescript_client_missing_a_problem_code_fails_compile(project: Path) -
 
 
 @pytest.mark.node
-def test_typescript_client_with_mistyped_code_fails_to_compile(project: Path) -> None:
+def test_typescript_client_with_wrong_problem_code_fails_compile(project: Path) -> None:
     # If `code` were a plain string, a switch could name a code that no operation returns.
     text = (project / "client.ts").read_text(encoding="utf-8")
     wrong = text.replace('case "NOT_FOUND":', 'case "NOT_FOUNT":', 1)

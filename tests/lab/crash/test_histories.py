@@ -144,7 +144,7 @@ def test_history_checker_rejects_an_effect_before_its_request(lived: Lived) -> N
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_ignored_fact_only_if_retried(lived: Lived) -> None:
+def test_checker_lets_ignored_fact_have_effect_only_if_retried(lived: Lived) -> None:
     lived.create("k-1")
     lived.tell(Revoked(ConnectionId(lived.connections[0]), Actor.PATIENT))
     lived.alter(1, answer="ignored")
@@ -153,7 +153,7 @@ def test_history_checker_accepts_ignored_fact_only_if_retried(lived: Lived) -> N
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_double_limit_charge_if_retried(
+def test_checker_accepts_two_rate_limit_charges_only_if_retried(
     lived: Lived,
 ) -> None:
     lived.initiate("k-1")
@@ -186,7 +186,7 @@ def test_history_checker_accepts_answer_after_two_lost_attempts(lived: Lived) ->
     assert lived.judged().is_explained
 
 
-def test_history_checker_allows_16_lost_requests_with_one_effect(lived: Lived) -> None:
+def test_history_checker_accepts_effect_of_1_of_16_lost_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -241,7 +241,7 @@ def test_history_checker_allows_response_times_within_clock_skew(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_rejects_effect_of_a_refused_page_visit(lived: Lived) -> None:
+def test_checker_rejects_effect_of_a_refused_hosted_page_visit(lived: Lived) -> None:
     lived.create("k-1")
     connection = lived.connections[0]
     until = at(START + 10**12)
@@ -254,7 +254,7 @@ def test_history_checker_rejects_effect_of_a_refused_page_visit(lived: Lived) ->
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_cancel_overlapping_a_reconnect(lived: Lived) -> None:
+def test_checker_accepts_hosted_page_cancel_during_a_reconnect(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, key="k-3")
@@ -313,7 +313,7 @@ def test_history_checker_accepts_revoke_that_overlaps_a_fact(
     assert lived.judged().is_explained
 
 
-def test_history_checker_that_runs_out_of_steps_is_undecided(lived: Lived) -> None:
+def test_history_checker_is_undecided_if_its_step_budget_ends(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
 

@@ -28,7 +28,7 @@ def lived() -> Lived:
     return Lived()
 
 
-def test_history_without_a_valid_order_is_printed_in_full(lived: Lived) -> None:
+def test_history_with_no_valid_request_order_is_printed_in_full(lived: Lived) -> None:
     lived.create("k-1")
     lived.get(lived.connections[0])
     lived.revoke(lived.connections[0], "k-2")

@@ -47,7 +47,7 @@ ADMITTED: Final = asked(Response(201, (), b""), 0)
         (60, 1, 62, False),
     ],
 )
-def test_checker_reports_late_429_or_too_long_retry_after(
+def test_failover_checker_reports_needless_429_or_too_long_wait(
     stepped: int, seconds: float, wait: int, *, is_allowed: bool
 ) -> None:
     refusals = Refusals(BUCKETS, stepped=stepped * SECOND)
@@ -56,20 +56,20 @@ def test_checker_reports_late_429_or_too_long_retry_after(
     assert refusals.refused == 1
 
 
-def test_checker_reports_429_when_server_clock_is_past_refill() -> None:
+def test_failover_checker_reports_429_if_clock_is_past_refill() -> None:
     refusals = Refusals(BUCKETS, stepped=0)
     refusals.judge([ADMITTED], ahead=0)
     refusals.judge([asked(refusal(OF_BUCKET, 1), 1)], ahead=SECOND)
     assert refusals.broken
 
 
-def test_checker_allows_429_after_an_unanswered_request() -> None:
+def test_failover_checker_allows_429_after_unanswered_request() -> None:
     refusals = Refusals(BUCKETS, stepped=0)
     refusals.judge([ADMITTED, asked(None, 60), asked(refusal(OF_BUCKET, 1), 70)], ahead=0)
     assert not refusals.broken
 
 
-def test_checker_ignores_429_of_an_app_users_rate_limit() -> None:
+def test_failover_checker_ignores_429_of_an_app_users_limit() -> None:
     refusals = Refusals(BUCKETS, stepped=0)
     refusals.judge([ADMITTED, asked(refusal('"initiate";q=10;w=60', 60), 90)], ahead=0)
     assert refusals.refused == 0

@@ -117,12 +117,12 @@ def test_whole_conformance_run_fails_the_checks_named_for_a_bug(bug: VisibleBug)
 
 
 @pytest.mark.heavy
-def test_only_model_comparison_detects_a_refused_second_revoke() -> None:
+def test_model_comparison_check_detects_a_refused_second_revoke() -> None:
     report = _held_against(SecondRevokeRefused(), slowly=False, only=[SIDE_BY_SIDE])
     assert _failed(report) == {SIDE_BY_SIDE}
 
 
-def test_inapplicable_conformance_checks_are_reported_not_run() -> None:
+def test_conformance_report_says_why_a_check_was_not_run() -> None:
     undated = Undated(Settings(environment=Environment.LIVE))
     report = _held_against(undated, slowly=False, only=["limit.environments", "idempotency.dates"])
     assert {(left.check, left.reason) for left in report.not_run} == {

@@ -69,7 +69,7 @@ def test_rules_equal_an_independent_calculation_on_small_inputs(domain: Domain) 
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_small_input_check_detects_reconnect_at_the_wrong_time(
+def test_small_input_check_detects_reconnect_judged_too_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect
@@ -91,7 +91,7 @@ def test_small_input_check_detects_reconnect_at_the_wrong_time(
         connections.clocks(2)
 
 
-def test_testing_docs_page_states_how_many_answers_a_run_checks() -> None:
+def test_library_testing_page_states_number_of_checked_answers() -> None:
     page = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
     assert f"{sum(domain.answers for domain in DOMAINS):,} answers in every run" in page
 

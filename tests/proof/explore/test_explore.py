@@ -178,7 +178,7 @@ def test_exploring_one_of_equivalent_orders_reaches_every_state() -> None:
 
 
 @pytest.mark.heavy
-def test_exploring_a_chain_in_one_step_order_misses_no_state() -> None:
+def test_exploring_a_chain_in_one_order_of_steps_misses_no_state() -> None:
     check_one_order(Chain(1, 1, shared_key=True, page=False))
 
 
@@ -265,7 +265,7 @@ UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("what", UNCOUNTED)
-def test_missing_version_bump_breaks_a_law_in_documented_steps(what: str) -> None:
+def test_store_without_version_bumps_breaks_in_documented_steps(what: str) -> None:
     (root, *tasks), says, trace = UNCOUNTED[what]
     violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
     assert violation.what.startswith(says)
@@ -286,7 +286,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_exploring_one_step_order_kills_the_same_mutants_as_all(most: int) -> None:
+def test_one_order_of_steps_kills_the_same_mutants_as_all_orders(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),
@@ -307,7 +307,9 @@ def test_exploring_one_step_order_kills_the_same_mutants_as_all(most: int) -> No
 
 
 @pytest.mark.heavy
-def test_exploration_docs_page_states_the_killed_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exploration_docs_page_states_how_many_mutants_it_kills(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     then = FIGURES
     # Smaller runs come first.
     cheap = sorted(SMALL, key=lambda name: then[name].transitions)
@@ -419,7 +421,9 @@ def test_exploration_liveness_violation_names_the_broken_promise() -> None:
     assert violation.trace[-1] == "clock: a lease passes"
 
 
-def test_rate_limit_violation_has_a_replayable_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exploration_rate_limit_violation_has_a_replayable_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ratelimit, "admit_one", lambda _policy, state, _now: state)
     violation = broken_by(SMALL[LIMIT])
     assert "law 10 is broken" in str(violation)

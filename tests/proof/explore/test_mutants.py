@@ -64,7 +64,7 @@ def check_kept_results(name: str, changed: tuple[str, ...]) -> None:
         pytest.param(CHAIN, "revocation-reach", ("PATIENT",), ("APP",), marks=pytest.mark.heavy),
     ],
 )
-def test_cache_changes_no_exploration_of_a_mutated_table_cell(
+def test_mutated_cell_is_explored_alike_with_and_without_cache(
     run: str, table: str, key: Key, like: Key
 ) -> None:
     small_run(run)
@@ -74,7 +74,7 @@ def test_cache_changes_no_exploration_of_a_mutated_table_cell(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shifted", SHIFTED[6:8], ids=lambda each: f"{each.name} {each.by}")
-def test_cache_changes_no_exploration_of_a_shifted_deadline(
+def test_shifted_deadline_explores_alike_with_and_without_cache(
     shifted: Shifted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 

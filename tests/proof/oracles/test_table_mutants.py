@@ -227,11 +227,11 @@ def test_deadline_cell_is_unreachable_if_status_has_no_deadline(
     assert waits is (cell not in UNREACHABLE)
 
 
-def test_every_rule_table_has_one_oracle_in_the_same_order() -> None:
+def test_oracles_have_the_names_and_order_of_the_rule_tables() -> None:
     assert [of.name for of in SUBJECTS] == list(TABLES)
 
 
-def test_operation_table_has_each_operations_rule_in_order() -> None:
+def test_operation_table_lists_the_rule_of_each_served_operation() -> None:
     assert [row.outcome for row in OPERATION_TABLE.values()] == [
         kind.rule for kind in requests.SERVED
     ]

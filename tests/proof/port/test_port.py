@@ -102,7 +102,7 @@ def test_javascript_port_exits_1_on_an_unknown_vector_document(tmp_path: Path) -
 
 
 @pytest.mark.node
-def test_survivors_file_names_existing_mutants_with_reasons() -> None:
+def test_surviving_mutants_file_names_real_mutants_and_reasons() -> None:
     done = run(PORT, "node", "mutants.mjs", "--list")
     mutants = {tuple(json.loads(line).values()) for line in done.stdout.splitlines()}
     assert len(mutants) > 1000, done.stderr

@@ -82,7 +82,7 @@ def limited(world: World) -> World:
     ("ahead", "admitted"),
     [(HOUR, True), (YEAR, True), (WINDOW + TOLERANCE, True), (WINDOW + TOLERANCE - TOKEN, False)],
 )
-def test_bucket_admits_only_if_the_clock_set_back_was_far_ahead(
+def test_bucket_admits_after_large_but_not_small_clock_step_back(
     world: World, ahead: timedelta, *, admitted: bool
 ) -> None:
     limited(world).step(ahead)
@@ -93,7 +93,7 @@ def test_bucket_admits_only_if_the_clock_set_back_was_far_ahead(
 
 
 @pytest.mark.parametrize("ahead", [TOLERANCE + TICK, HOUR, YEAR])
-def test_bucket_drained_by_a_clock_far_ahead_admits_one_request(
+def test_drained_bucket_admits_one_after_large_clock_step_back(
     world: World, ahead: timedelta
 ) -> None:
     limited(world).step(ahead)
@@ -174,7 +174,7 @@ def test_purge_by_a_clock_5_minutes_ahead_refills_no_bucket(world: World) -> Non
 
 @pytest.mark.parametrize("numbers", [(1, 1, 86_400), (1_000_000, 1_000_000, 86_400), (3, 7, 1)])
 @pytest.mark.parametrize("ahead", [TOLERANCE, YEAR, 300 * YEAR])
-def test_bucket_of_any_size_is_reset_if_dated_too_far_ahead(
+def test_bucket_of_any_size_admits_after_large_clock_step_back(
     world: World, numbers: tuple[int, int, int], ahead: timedelta
 ) -> None:
     world.settings = buckets(("large", *numbers))
@@ -192,7 +192,9 @@ def test_bucket_of_any_size_is_reset_if_dated_too_far_ahead(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, 4 * MINUTE, TOLERANCE])
-def test_two_clocks_admit_no_more_than_capacity_plus_refill(world: World, apart: timedelta) -> None:
+def test_bucket_on_two_clocks_admits_only_capacity_plus_refill(
+    world: World, apart: timedelta
+) -> None:
     limited(world)
     total = 0
     for _ in range(12):
@@ -206,7 +208,7 @@ def test_two_clocks_admit_no_more_than_capacity_plus_refill(world: World, apart:
     assert total <= 10 + spent // TOKEN
 
 
-def test_clocks_4_minutes_apart_admit_twice_the_capacity_at_once(world: World) -> None:
+def test_bucket_on_clocks_4_minutes_apart_admits_capacity_twice(world: World) -> None:
     assert admitted_in_a_row(limited(world)) == 10
     world.step(4 * MINUTE)
     assert admitted_in_a_row(world) == 10
@@ -226,7 +228,7 @@ def test_bucket_drained_on_a_fast_clock_refuses_on_a_slow_one(world: World) -> N
 # Several rules
 
 
-def test_refusal_by_one_bucket_leaves_a_future_dated_one_alone(world: World) -> None:
+def test_refusal_by_one_bucket_does_not_empty_another_bucket(world: World) -> None:
     fast, slow = FIVE_A_SECOND, ("slow", 1, 1, 60)
     world.settings = buckets(fast)
     world.step(HOUR)
@@ -242,7 +244,7 @@ def test_refusal_by_one_bucket_leaves_a_future_dated_one_alone(world: World) -> 
     assert admitted_in_a_row(world) == 1
 
 
-def test_refusal_by_one_bucket_returns_all_states_unchanged() -> None:
+def test_refusal_by_one_bucket_returns_all_buckets_unchanged() -> None:
     far, near = (
         Bucket("far", capacity=10, refill=5, seconds=1),
         Bucket("near", capacity=1, refill=1, seconds=60),
@@ -255,7 +257,7 @@ def test_refusal_by_one_bucket_returns_all_states_unchanged() -> None:
 
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
-def test_future_dated_bucket_admits_any_cost_and_is_then_empty(cost: int) -> None:
+def test_bucket_state_too_far_ahead_admits_any_cost_and_empties(cost: int) -> None:
     rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))
@@ -282,7 +284,7 @@ def test_bucket_with_changed_settings_starts_full(world: World) -> None:
 
 
 @pytest.mark.parametrize("other", [(10, 5, 2), (10, 6, 1), (11, 5, 1)])
-def test_changing_any_setting_of_a_bucket_starts_a_full_one(
+def test_changing_any_bucket_setting_starts_a_full_bucket(
     world: World, other: tuple[int, int, int]
 ) -> None:
     assert admitted_in_a_row(limited(world)) == 10
@@ -309,7 +311,9 @@ def test_two_buckets_with_equal_settings_keep_separate_states(world: World) -> N
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_initiates_of_a_fast_clock_use_up_the_rate_limit(world: World, ahead: timedelta) -> None:
+def test_initiates_under_a_fast_clock_count_after_it_is_set_back(
+    world: World, ahead: timedelta
+) -> None:
     world.step(ahead)
     assert [world.initiate().response.status for _ in range(3)] == [201] * 3
     world.step(-ahead)

@@ -91,7 +91,7 @@ def test_argument_error_names_the_wrong_type_and_hides_the_value() -> None:
     assert "connection:write" not in str(caught.value)
 
 
-def test_valid_caller_request_and_graduated_fact_raise_nothing() -> None:
+def test_valid_constructor_arguments_raise_no_error() -> None:
     assert caller()() == CALLER
     assert caller(scopes=frozenset())() != CALLER
     request(headers=(("a", "b"),), body=b"{}")()

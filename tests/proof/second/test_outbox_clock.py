@@ -36,7 +36,7 @@ def fail(_: Delivery) -> None:
 
 
 @pytest.mark.parametrize("ahead", [MINUTE, HOUR, YEAR])
-def test_untried_outbox_message_is_due_after_clock_is_put_back(
+def test_outbox_message_stored_by_a_fast_clock_is_due_at_once(
     sqlite: World, ahead: timedelta
 ) -> None:
     sqlite.step(ahead)

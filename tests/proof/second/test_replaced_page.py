@@ -115,7 +115,7 @@ def test_fact_naming_another_connections_hosted_page_is_refused(world: World) ->
     assert world.get(id_of(one))["status"] == "PENDING"
 
 
-def test_connection_fact_naming_page_of_a_session_is_refused(world: World) -> None:
+def test_connection_fact_naming_a_sessions_page_is_refused(world: World) -> None:
     one, other = world.create(), world.initiate(prefer_signup=True)
     assert is_not_found(world.authorize(id_of(one), page_url=url_of(other)))
 
@@ -139,14 +139,14 @@ def test_authorization_naming_expired_page_must_predate_expiry(world: World) -> 
     assert isinstance(late, Done)
 
 
-def test_fact_on_unknown_connection_naming_a_page_gets_not_found(world: World) -> None:
+def test_fact_with_live_page_but_unknown_connection_is_not_found(world: World) -> None:
     made = world.create()
     unknown = "00000000-0000-4000-8000-00000000ffff"
     assert is_not_found(world.authorize(unknown, page_url=url_of(made)))
 
 
 @pytest.mark.parametrize("which", ["action", "expired", "revoked", "authorized"])
-def test_every_connection_fact_is_refused_for_a_replaced_page(world: World, which: str) -> None:
+def test_every_connection_fact_naming_a_replaced_page_is_refused(world: World, which: str) -> None:
     successor, earlier, present = reissued(world)
     of = ConnectionId(successor)
 

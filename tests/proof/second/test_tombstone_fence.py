@@ -108,7 +108,7 @@ def test_tombstone_after_clock_step_back_is_stored_as_later(world: World) -> Non
         (START + 5 * MINUTE, START),
     ],
 )
-def test_tombstone_stores_reported_time_and_a_copy_capped_at_now(
+def test_tombstone_stores_reported_time_raw_and_capped_at_now(
     world: World, reported: datetime | None, counts_as: datetime
 ) -> None:
     world.tombstone(happened_at=reported)
@@ -197,7 +197,7 @@ def test_duplicate_tombstone_changes_no_binding_and_no_access(world: World, stat
     assert world.get(made)["status"] == "ACTIVE"
 
 
-def test_duplicate_tombstone_is_one_with_the_same_happened_at(world: World) -> None:
+def test_tombstone_is_duplicate_only_if_happened_at_is_equal(world: World) -> None:
     world.tombstone(happened_at=START + 2 * MINUTE)
     world.step(MINUTE)
     assert isinstance(world.tombstone(happened_at=START), Done)
@@ -315,7 +315,7 @@ def test_connection_older_than_a_tombstone_is_always_revoked(world: World, ended
     assert standing(row, START, era=None) is Standing.ACTIVE
 
 
-def test_connection_of_any_other_era_has_standing_revoked(world: World) -> None:
+def test_connection_of_another_tombstone_era_counts_as_revoked(world: World) -> None:
     world.tombstone()
     row = world.row(id_of(world.create()))
     for era in (START - HOUR, START - TICK, START + TICK, None):
@@ -388,7 +388,7 @@ def test_handoff_is_refused_if_a_tombstone_commits_before_it(world: World) -> No
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_tombstone_during_initiate_gives_path_silent_limited(world: World) -> None:
+def test_initiate_during_a_tombstone_takes_path_silent_limited(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone

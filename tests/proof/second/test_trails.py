@@ -68,7 +68,7 @@ def test_revoke_response_names_rule_revocation_reach_app(world: World) -> None:
 
 
 @pytest.mark.parametrize("actor", Actor)
-def test_revocation_fact_names_its_actors_revocation_reach_rule(world: World, actor: Actor) -> None:
+def test_revocation_fact_answer_names_reach_rule_of_its_actor(world: World, actor: Actor) -> None:
     made = ConnectionId(active(world))
     answer = world.record(Revoked(made, actor))
     assert answer.rules == (f"revocation-reach.{actor.value.lower()}", "connection.revoke.active")
@@ -124,7 +124,7 @@ def test_response_names_gate_rules_before_operation_rules(world: World, case: st
     assert run(world) == rules
 
 
-def test_initiate_of_a_limited_user_lists_one_entry_path_rule(world: World) -> None:
+def test_initiate_in_state_limited_names_one_entry_path_rule(world: World) -> None:
     world.initiate()
     rules = world.initiate().rules
     assert rules[:2] == (ABSENT, "operation.initiate")
@@ -132,7 +132,7 @@ def test_initiate_of_a_limited_user_lists_one_entry_path_rule(world: World) -> N
     assert rules[2].startswith("entry-path.limited")
 
 
-def test_graduation_handoff_operation_lists_no_idempotency_rule(world: World) -> None:
+def test_graduation_handoff_response_names_no_idempotency_rule(world: World) -> None:
     rules = world.send("POST", f"{CONNECT}/graduation-handoff", {"appUserId": "ada"}).rules
     assert rules[0] == "operation.graduation-handoff"
     assert [each.partition(".")[0] for each in rules[1:]] == ["graduation-handoff"]
@@ -219,7 +219,7 @@ def test_fact_answer_names_only_the_rules_of_its_tables(world: World) -> None:
     assert world.record(Graduated(coordinate())).rules == ("binding.graduate.unlinked",)
 
 
-def test_authorizing_a_recovered_connection_names_one_rule(world: World) -> None:
+def test_authorizing_a_connection_with_successor_names_one_rule(world: World) -> None:
     old = recovered(world)
     (rule,) = world.authorize(old, happened_at=START + MINUTE).rules
     assert rule.startswith("authorization.")

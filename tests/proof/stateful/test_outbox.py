@@ -205,7 +205,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_message_failed_by_one_worker_is_shipped_by_another() -> None:
+def test_second_worker_ships_a_message_the_first_failed_to_ship() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])
@@ -263,7 +263,7 @@ def without_releasing(patched: pytest.MonkeyPatch) -> None:
         (claim_late, without_tokens, "attempt 3"),
     ],
 )
-def test_fixed_worker_schedule_fails_only_with_a_planted_bug(
+def test_fixed_outbox_schedule_fails_only_with_a_planted_bug(
     schedule: Callable[[], None],
     mistake: Callable[[pytest.MonkeyPatch], None],
     said: str,

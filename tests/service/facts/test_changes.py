@@ -204,7 +204,7 @@ def test_patient_revocation_bumps_version_of_revoked_chain_head() -> None:
     assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
 
 
-def test_patient_revocation_of_a_chain_writes_only_its_live_head() -> None:
+def test_patient_revocation_skips_revoked_part_of_a_long_chain() -> None:
     chain = [apply_trigger(pending(), "APP", START)]
     for number in range(2, 400):
         made = subjects.recovered(chain[-1], at(number), number)

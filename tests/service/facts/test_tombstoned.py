@@ -155,7 +155,7 @@ def test_revoke_after_a_tombstone_gives_revoked_now_false() -> None:
     assert shown["revokedAt"] == format_time(at(59))
 
 
-def test_reconnect_after_tombstone_copies_era_field_of_binding() -> None:
+def test_reconnect_after_tombstone_gives_successor_present_era() -> None:
     decision = curae.decide(
         call(Reconnect(ID)),
         snapshot=curae.Snapshot(connection=OLD, binding=GONE),
@@ -280,7 +280,7 @@ def test_connection_decided_before_tombstone_commits_as_revoked(race: str) -> No
     assert curae.standing(late.connection, at(2), era=era) is curae.Standing.REVOKED
 
 
-def test_get_that_authorizes_conflicts_if_a_tombstone_came_first() -> None:
+def test_get_that_authorizes_fails_to_commit_after_a_tombstone() -> None:
     made = world(curae.Settings(), pending())
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     asked = request("get")

@@ -42,7 +42,7 @@ class Pair(operation.UserOperation):
         raise NotImplementedError  # only its fingerprint is made
 
 
-def test_fingerprints_differ_though_item_looks_like_list_length() -> None:
+def test_text_resembling_a_list_length_forges_no_fingerprint() -> None:
     assert fingerprint(Pair(("a",), ("b", "\x003"))) != fingerprint(Pair(("a", "\x001", "b"), ()))
 
 

@@ -161,7 +161,7 @@ PLATFORM: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1
         (OTHER_USER, Snapshot(connection=pending(), binding=OTHER_BINDING), 404, ["platform"]),
     ],
 )
-def test_404_for_id_or_user_charges_bucket_but_no_app_user_limit(
+def test_ownership_404_charges_bucket_but_no_app_user_limit(
     user: AppUserId, snapshot: Snapshot, status: int, charged: list[str]
 ) -> None:
     asked = attrs.evolve(call(Remind(ID, user), "k-1"), settings=PLATFORM)

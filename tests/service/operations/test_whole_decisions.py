@@ -373,7 +373,7 @@ def test_lease_of_one_microsecond_is_accepted() -> None:
     assert record.lease_until == begun.started_at + TICK
 
 
-def test_header_named_by_connection_header_is_not_stored() -> None:
+def test_header_named_by_http_connection_header_is_not_stored() -> None:
     headers = (("connection", "x-one,x-two , X-Three"), ("x-two", "2"), ("x-four", "4"))
     assert responses.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (
         ("x-four", "4"),
@@ -406,7 +406,7 @@ def test_remaining_rate_limit_count_is_between_0_and_the_limit() -> None:
     )
 
 
-def test_rate_limit_state_expires_when_full_again_or_window_ends() -> None:
+def test_state_expires_when_bucket_is_full_or_log_window_ends() -> None:
     assert CHARGED.expires_at == at(11)
     key = LimitKey(COORDINATE.app_user, "log")
     assert RateWrite(

@@ -122,7 +122,7 @@ def test_django_system_check_warns_of_too_long_a_pool_timeout(
     assert messages == ({} if seconds is None else {"curae_lifecycle.W003": (said, hint)})
 
 
-def test_pool_timeout_is_0_without_a_pool_and_30_s_by_default() -> None:
+def test_pool_timeout_is_0_without_a_pool_and_30_s_if_not_set() -> None:
     assert [pool_timeout({}), pool_timeout({"pool": False}), pool_timeout({"pool": {}})] == [
         0.0
     ] * 3

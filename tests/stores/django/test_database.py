@@ -242,7 +242,7 @@ def test_sqlite_lock_timeout_lowered_by_deadline_is_restored(sqlite_url: str, ru
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_statement_leaves_no_notice_handler_on_its_connection(
+def test_statement_leaves_no_notice_handler_on_db_connection(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     heard: list[Notice] = []

@@ -61,7 +61,7 @@ def test_django_settings_add_timeouts_to_options_of_the_url() -> None:
     }
 
 
-def test_user_password_host_and_port_default_to_empty_text() -> None:
+def test_django_login_and_host_absent_from_url_are_empty_text() -> None:
     seen = database_settings("postgresql:///curae")
     given = {name: seen[name] for name in ("USER", "PASSWORD", "HOST", "PORT")}
     assert given == {"USER": "", "PASSWORD": "", "HOST": "", "PORT": ""}

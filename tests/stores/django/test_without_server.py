@@ -144,7 +144,7 @@ def test_django_starts_watchdog_before_it_checks_replication(
     assert all(about is connection for _, about in seen)
 
 
-def test_django_statement_first_waits_for_unreplicated_commit(made: DjangoDatabase) -> None:
+def test_django_statement_waits_until_last_commit_is_replicated(made: DjangoDatabase) -> None:
     connection, replication = Connection(), made._replication
     replication.handle_notice(FakeNotice())
     assert replication.is_in_doubt
@@ -165,7 +165,7 @@ def test_sqlite_lock_wait_is_limited_to_the_time_left(
     assert ran == [f"PRAGMA busy_timeout = {each}" for each in limits]
 
 
-def test_watchdog_fires_after_statement_timeout_or_at_deadline(
+def test_watchdog_fires_at_statement_timeout_or_earlier_deadline(
     made: DjangoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched: list[tuple[int, float]] = []

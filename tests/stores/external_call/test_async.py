@@ -274,7 +274,7 @@ def test_closed_coroutine_leaves_its_idempotency_key_in_flight() -> None:
     assert state(made) is RecordState.IN_FLIGHT, "until its lease is over"
 
 
-def test_external_call_on_a_hanging_store_gives_500_in_time(time: FakeTime) -> None:
+def test_store_hanging_after_external_call_gives_500_in_time(time: FakeTime) -> None:
     made = faulty([None, *[HANGS] * 100])
 
     async def hangs() -> Answer:

@@ -202,7 +202,7 @@ def test_no_external_call_if_the_idempotency_key_cannot_be_taken(
     assert caplog.messages == ["gave up after attempt 20: a conflict"]
 
 
-def test_idempotency_key_that_cannot_be_taken_leaves_no_record() -> None:
+def test_idempotency_key_is_not_stored_if_every_commit_fails() -> None:
     made = faulty()
 
     def fail(_: Changes) -> None:
@@ -213,7 +213,7 @@ def test_idempotency_key_that_cannot_be_taken_leaves_no_record() -> None:
     assert (made.asked["commit"], state(made)) == (RetryPolicy().attempts, None)
 
 
-def test_idempotency_key_that_may_have_been_taken_is_released() -> None:
+def test_idempotency_key_is_released_if_its_commit_may_have_run() -> None:
     # All attempts fail, and the store recovers when the key is released.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)

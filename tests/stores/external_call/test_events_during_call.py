@@ -181,7 +181,7 @@ def test_external_call_longer_than_its_lease_still_commits() -> None:
     assert record.token == 2, "as an attempt of its own"
 
 
-def test_call_that_lost_its_lease_replays_response_of_the_retry() -> None:
+def test_request_that_lost_its_lease_replays_the_retrys_response() -> None:
     made = faulty()
     delivered = executions(made)
     other = Called(made)
@@ -237,7 +237,7 @@ def test_connection_gets_the_new_app_of_a_reregistered_api_key() -> None:
     assert held.identity.coordinate.app_id == "app-2"
 
 
-def test_limit_reached_during_call_gives_429_and_retry_succeeds() -> None:
+def test_429_after_external_call_lets_a_later_retry_execute() -> None:
     made = faulty()
     called = Called(made, lambda _: initiates(made, 10))
     answer = ask(made, request("initiate"), called)
@@ -252,7 +252,7 @@ def test_limit_reached_during_call_gives_429_and_retry_succeeds() -> None:
     "caller",
     [attrs.evolve(CALLER, scopes=frozenset()), attrs.evolve(CALLER, app_id=AppId("app-2"))],
 )
-def test_nothing_is_stored_if_api_key_is_reregistered_in_call(
+def test_api_key_reregistered_during_external_call_gives_500(
     caller: curae.Caller, time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -327,7 +327,7 @@ def test_429_after_unrepeatable_call_leaves_its_key_in_flight() -> None:
     assert (answer.response.status, state(made)) == (429, RecordState.IN_FLIGHT)
 
 
-def test_store_failure_before_call_releases_idempotency_key() -> None:
+def test_store_failure_before_external_call_releases_its_key() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called, patience = Called(made), RetryPolicy(attempts=3)
     serve_with_external_call(

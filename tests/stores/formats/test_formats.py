@@ -53,7 +53,7 @@ def test_law_18_every_older_format_is_loaded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_newest_format_corpus_file_equals_the_current_dump(kind: str) -> None:
+def test_current_dump_equals_corpus_file_of_the_newest_format(kind: str) -> None:
     # A changed format without a new number fails here.
     written = json.loads(json.dumps([dump(value) for value in VALUES[kind]]))
     assert written == stored(kind, newest_format(kind))
@@ -103,7 +103,7 @@ def test_stored_document_gets_its_missing_upgrades_in_order(
     assert document == before
 
 
-def test_kind_without_upgrades_stays_at_format_1() -> None:
+def test_document_kind_without_upgrades_stays_at_format_1() -> None:
     assert newest_format("Thing", STEPS) == 3
     assert newest_format("Another", STEPS) == 1
     assert upgrade_document("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}

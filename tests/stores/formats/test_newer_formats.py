@@ -273,7 +273,7 @@ def test_newer_format_message_is_claimed_once_as_others_arrive(
     assert (seen, caplog.text.count("returned untried")) == ([12, 1, 2, 20], 1)
 
 
-def test_outbox_dead_option_omits_newer_format_documents(
+def test_outbox_dead_option_shows_error_for_newer_format_message(
     database: SqlDatabase, ask: Command
 ) -> None:
     post(database, 1, 2)

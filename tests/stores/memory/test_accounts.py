@@ -244,7 +244,7 @@ def test_purge_with_a_limit_stops_after_that_many_values() -> None:
     assert made.purge(due) == 0
 
 
-def test_purge_reads_no_account_that_has_nothing_expired() -> None:
+def test_purge_reads_no_account_without_expired_values() -> None:
     made = store()
     fill_records(made, 3)
     fill_records(made, 1, at(60), first=3)
@@ -294,7 +294,7 @@ def _from_elsewhere(made: Store) -> int:
     return made.sizes()["records"]
 
 
-def test_limited_purge_continues_with_the_next_account() -> None:
+def test_purge_with_a_limit_continues_with_the_next_account() -> None:
     made = store()
     fill_records(made, 10)
     for number in range(10):

@@ -84,7 +84,7 @@ def test_idempotency_record_is_purged_after_its_retention(seconds: int) -> None:
     assert snapshot.record is None
 
 
-def test_rate_limit_state_is_purged_once_full_again() -> None:
+def test_bucket_state_is_purged_once_the_bucket_is_full_again() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     handle_at(made, request("account-state"), START)
     handle_at(made, request("account-state"), at(0.5))
@@ -116,7 +116,7 @@ def test_idempotency_key_reused_after_expiry_gets_new_retention() -> None:
     assert made.purge(dropped) == 1
 
 
-def test_replaced_buckets_are_full_and_user_limits_unchanged() -> None:
+def test_replacing_buckets_fills_them_and_keeps_app_user_limits() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     for number in range(2):
         handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
@@ -135,7 +135,7 @@ def test_replaced_buckets_are_full_and_user_limits_unchanged() -> None:
     assert made.purge(at(60)) == 1, "the app user's log; the buckets went when they were replaced"
 
 
-def test_replacing_buckets_frees_the_capacity_they_used() -> None:
+def test_replacing_buckets_frees_the_capacity_of_the_old_ones() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), capacity=1)
     for name in ("a", "b", "c"):
         assert handle_at(made, request("account-state"), START).response.status == 200

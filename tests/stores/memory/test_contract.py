@@ -141,7 +141,7 @@ def test_memory_store_load_purges_expired_values(ask: str) -> None:
 # --- Commit ---------------------------------------------------------------------------------
 
 
-def test_commit_stores_writes_and_page_and_delivers_the_changes() -> None:
+def test_commit_stores_writes_and_hosted_page_and_calls_deliver() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     changes, page = made.create(2)
@@ -151,7 +151,7 @@ def test_commit_stores_writes_and_page_and_delivers_the_changes() -> None:
     assert made.delivered == [changes]
 
 
-def test_conflicting_commit_changes_and_delivers_nothing() -> None:
+def test_conflicting_commit_stores_and_delivers_nothing() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     (first, first_page), (second, second_page) = made.create(2), made.create(3)
@@ -161,7 +161,7 @@ def test_conflicting_commit_changes_and_delivers_nothing() -> None:
     assert (made.store.hosted_page("url-3"), made.delivered) == (None, [first])
 
 
-def test_commit_to_a_full_store_changes_and_delivers_nothing() -> None:
+def test_commit_to_a_full_store_stores_and_delivers_nothing() -> None:
     made = Made(capacity=1)
     changes, page = made.create(2)
     with pytest.raises(StoreFullError):
@@ -228,7 +228,7 @@ def test_changes_without_effects_or_events_are_not_delivered() -> None:
     ],
     ids=["effects", "events"],
 )
-def test_changes_with_effects_or_events_alone_are_delivered(changes: Changes) -> None:
+def test_changes_with_only_effects_or_only_events_are_delivered(changes: Changes) -> None:
     made = Made()
     assert made.store.commit(made.store.load(Needs(), DIGEST), changes)
     assert made.delivered == [changes]

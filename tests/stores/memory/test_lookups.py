@@ -107,7 +107,7 @@ def test_memory_store_finds_successor_and_head_in_two_lookups() -> None:
         assert held.following == ()
 
 
-def test_chain_head_is_the_last_connection_in_any_write_order() -> None:
+def test_chain_head_does_not_depend_on_the_order_of_writes() -> None:
     chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):

@@ -61,7 +61,7 @@ def test_handwritten_server_gives_the_same_responses_as_serve(operation: str) ->
         )
 
 
-def test_each_request_sees_the_changes_of_those_before_it() -> None:
+def test_each_request_sees_the_changes_of_earlier_requests() -> None:
     made = world()
     answer = handle_at(made, request("create"), START, new_ids=new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)

@@ -33,7 +33,7 @@ def test_async_memory_store_refuses_fact_of_replaced_hosted_page() -> None:
     asyncio.run(check_replaced_pages(Awaited(made(Clock()))))
 
 
-def test_fact_naming_a_hosted_page_already_purged_is_refused() -> None:
+def test_fact_that_names_a_purged_hosted_page_is_refused() -> None:
     clock = Clock()
     store = made(clock)
     mint = RandomIds("https://connect.example/")

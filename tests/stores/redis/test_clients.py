@@ -169,7 +169,7 @@ def test_redis_cluster_clients_apply_urls_timeout_and_pool_size(clusters: Cluste
     assert {name: awaited.connection_kwargs[name] for name in expected} == expected
 
 
-def test_redis_cluster_clients_have_default_limits(clusters: Clusters) -> None:
+def test_redis_cluster_clients_have_default_pool_and_timeout(clusters: Clusters) -> None:
     ClusterClient([URL]).execute_command("PING")
     (given,) = clusters.made
     awaited = create_cluster_client_async([URL]).connection_kwargs

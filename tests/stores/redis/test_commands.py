@@ -176,7 +176,7 @@ def test_redis_reply_with_too_few_values_raises(*, is_async: bool) -> None:
         store.commit(loaded_by(Recorder()), Changes((*CHARGES, CONNECTION)))
 
 
-def test_newer_redis_limit_format_error_names_both_formats(*, is_async: bool) -> None:
+def test_newer_redis_format_error_names_stored_and_known_format(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([["2 5 later"]]), is_async=is_async)
     with pytest.raises(NewerFormatError) as newer:
         store.load(Needs(limit=LIMIT_KEY))

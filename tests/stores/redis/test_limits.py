@@ -224,7 +224,7 @@ def test_commit_of_unknown_outcome_does_not_refund_redis_charge(who: Who) -> Non
     assert who.charged() == (2, 2)
 
 
-def test_law_10_redis_admits_only_ten_though_commits_fail(who: Who) -> None:
+def test_law_10_redis_admits_only_ten_initiates_if_commits_fail(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 

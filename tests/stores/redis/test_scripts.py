@@ -285,7 +285,7 @@ RULE: Final = Bucket(name="b", capacity=10, refill=3, seconds=1)
 
 
 @pytest.mark.parametrize("ahead", [3600, 365 * 86_400])
-def test_refund_of_a_charge_older_than_bucket_reset_is_a_no_op(
+def test_refund_of_charge_made_before_bucket_reset_does_nothing(
     client: redis.Redis, ahead: int
 ) -> None:
     held, now = Held(client), from_epoch_microseconds(0)

@@ -157,7 +157,7 @@ TWO_HOSTS: Final = (
 )
 
 
-def test_asyncpg_connects_to_another_host_than_a_silent_one(
+def test_asyncpg_tries_the_next_host_if_one_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[object, object]] = []
@@ -177,7 +177,7 @@ def test_asyncpg_connects_to_another_host_than_a_silent_one(
     assert (used, asked, time.passed) == (driver, [("a", 1), ("b", 2)], 1.0)
 
 
-def test_psycopg_connects_to_another_host_than_a_silent_one(
+def test_psycopg_tries_the_next_host_if_one_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[str, str]] = []
@@ -213,7 +213,7 @@ def test_asyncpg_raises_error_of_last_host_if_all_hosts_fail(
 
 
 @pytest.mark.parametrize("url", [TWO_HOSTS, "postgresql+asyncpg://ada:pw@a/kept"])
-def test_asyncpg_without_a_primary_raises_a_transient_error(
+def test_asyncpg_raises_a_transient_error_if_no_host_is_primary(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     asyncpg = importlib.import_module("asyncpg")
@@ -228,7 +228,7 @@ def test_asyncpg_without_a_primary_raises_a_transient_error(
     assert is_transient(Dialect.POSTGRESQL, raised.value)
 
 
-def test_asyncmy_connect_passes_login_timeouts_and_strict_mode(
+def test_asyncmy_connect_passes_login_strict_mode_and_timeouts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     driver = object()
@@ -274,7 +274,7 @@ def aiosqlite() -> ModuleType:
     return importlib.import_module("aiosqlite")
 
 
-def test_aiosqlite_connection_autocommits_with_a_lock_timeout_0(
+def test_aiosqlite_connect_passes_autocommit_and_lock_timeout_0(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Named] = []

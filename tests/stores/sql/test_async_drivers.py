@@ -101,7 +101,7 @@ class Of(Protocol):
 
 
 @BOTH
-def test_async_query_first_waits_for_an_unreplicated_commit(of: Of) -> None:
+def test_async_query_waits_until_last_commit_is_replicated(of: Of) -> None:
     connection, ran, cancel = of()
     cancel()
     cancel()

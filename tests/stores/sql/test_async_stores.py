@@ -126,7 +126,7 @@ def test_async_sql_store_answers_like_the_blocking_sql_store(
 
 
 @pytest.mark.slow
-def test_async_sql_errors_are_raised_and_conflicts_rolled_back(
+def test_async_database_raises_errors_and_rolls_back_conflicts(
     awaits: Callable[[Act], None],
 ) -> None:
     async def fail(database: AsyncDatabase) -> None:
@@ -189,7 +189,7 @@ def test_async_database_without_connection_raises_unavailable(
 
 
 @ASYNC_POSTGRES
-def test_async_connections_closed_by_the_server_are_replaced(
+def test_async_db_connections_closed_by_the_server_are_replaced(
     postgres_url: str, driver: str
 ) -> None:
     async def lose() -> None:

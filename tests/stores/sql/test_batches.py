@@ -162,7 +162,7 @@ USER: Final = ("connection", "session", "page", "binding", "erasure")
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
+def test_purge_deletes_erased_user_with_more_rows_than_a_batch(
     clocked: Clocked, kind: Kind, extra: int
 ) -> None:
     number = ROWS_PER_STATEMENT + extra
@@ -180,7 +180,7 @@ def test_purge_deletes_an_erased_user_of_more_rows_than_a_batch(
     [session(1).id, coordinate_subject(COORDINATE)],
     ids=["session", "user"],
 )
-def test_purge_keeps_erased_user_until_messages_are_delivered(
+def test_purge_keeps_erased_user_while_outbox_messages_wait(
     clocked: Clocked, kind: Kind, subject: str
 ) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)
@@ -194,7 +194,7 @@ def test_purge_keeps_erased_user_until_messages_are_delivered(
     assert counts(clocked, *USER) == [0] * len(USER)
 
 
-def test_erase_counts_waiting_messages_about_all_rows_of_a_user(clocked: Clocked) -> None:
+def test_erase_counts_waiting_outbox_messages_about_the_user(clocked: Clocked) -> None:
     store_user(clocked, connections=ROWS_PER_STATEMENT, sessions=1)
     post(clocked, session(1).id, coordinate_subject(COORDINATE), "another user")
     erased = erase(clocked, COORDINATE)
@@ -278,9 +278,7 @@ def test_commit_stores_messages_that_fill_or_exceed_one_insert(
 
 
 @pytest.mark.slow
-def test_message_beyond_the_largest_batch_is_in_the_next_batch(
-    clocked: Clocked, kind: Kind
-) -> None:
+def test_outbox_delivers_one_more_message_than_a_batch_holds(clocked: Clocked, kind: Kind) -> None:
     number = LARGEST_DELIVERY + 1
     assert kind.commit(cancellations(number))
     seen: list[Delivery] = []
@@ -291,9 +289,7 @@ def test_message_beyond_the_largest_batch_is_in_the_next_batch(
     assert count(clocked, "curae_outbox") == 0
 
 
-def test_outbox_list_dead_returns_a_full_page_and_then_the_rest(
-    clocked: Clocked, kind: Kind
-) -> None:
+def test_outbox_list_dead_returns_100_messages_then_the_rest(clocked: Clocked, kind: Kind) -> None:
     assert kind.commit(cancellations(DEAD_PER_PAGE + 1))
     assert clocked.run_transaction([Statement("UPDATE curae_outbox SET due_at = NULL")])
     rows = clocked.rows(Statement("SELECT id, 0 FROM curae_outbox ORDER BY id"))

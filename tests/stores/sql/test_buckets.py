@@ -324,7 +324,7 @@ def test_last_statement_of_a_charge_expects_one_changed_row(
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_separate_postgresql_charge_does_not_wait_for_the_disk(dialect: Dialect) -> None:
+def test_postgresql_charge_before_commit_does_not_wait_for_disk(dialect: Dialect) -> None:
     charge_in_commit, apart = (
         charge_statements(dialect, policy=ONE, key=KEY, at=NOW, known=True, **kind)[-1].text
         for kind in ({}, {"apart": True})

@@ -81,7 +81,7 @@ def test_repaired_caller_row_takes_effect_at_the_next_request(
     assert [ask(each).status for each in (GET, CREATE)] == [404, 201]
 
 
-def test_reregistered_api_key_ignores_old_callers_broken_record(
+def test_reregistered_api_key_ignores_broken_record_of_old_owner(
     tables: SqlDatabase, ask: Serve
 ) -> None:
     elsewhere = SqlStore(tables)

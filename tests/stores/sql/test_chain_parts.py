@@ -57,13 +57,11 @@ def check_parts(store: Store) -> None:
     assert (unknown.connection, unknown.following) == (None, ())
 
 
-def test_sql_store_loads_last_n_of_a_chain_before_a_position(sql_store: SqlStore) -> None:
+def test_sql_store_loads_the_requested_part_of_a_chain(sql_store: SqlStore) -> None:
     check_parts(sql_store)
 
 
-def test_async_sql_store_loads_last_n_of_chain_before_a_position(
-    sql_store: SqlStore, url: str
-) -> None:
+def test_async_sql_store_loads_the_requested_part_of_a_chain(sql_store: SqlStore, url: str) -> None:
     del sql_store  # It has created the tables.
     with asyncio.Runner() as runner:
         engine = create_engine_async(without_driver(url), timeout=PATIENCE)
@@ -72,5 +70,5 @@ def test_async_sql_store_loads_last_n_of_chain_before_a_position(
         runner.run(engine.dispose())
 
 
-def test_memory_store_loads_last_n_of_a_chain_before_a_position() -> None:
+def test_memory_store_loads_the_requested_part_of_a_chain() -> None:
     check_parts(MemoryStore())

@@ -148,7 +148,7 @@ def test_charged_request_succeeds_though_rival_takes_last_token(made: Meddled) -
     assert made.charged(TWO) == 2
 
 
-def test_concurrent_requests_are_admitted_as_often_as_charged(made: Meddled) -> None:
+def test_bucket_of_7_tokens_admits_7_of_24_concurrent_requests(made: Meddled) -> None:
     bucket = Bucket(name="b", capacity=7, refill=1, seconds=10**6)
     numbers = count(1)
 
@@ -179,7 +179,7 @@ def test_request_refused_by_app_user_limit_charges_no_bucket(made: Meddled) -> N
     assert made.charged(WIDE) == 10
 
 
-def test_bucket_charge_stays_if_a_limit_refuses_the_retry(made: Meddled) -> None:
+def test_bucket_charge_stays_if_app_user_limit_refuses_the_retry(made: Meddled) -> None:
     fill_limit(made, 9, WIDE)
     made.before_commit = rival(made, request("initiate", key="k-2"), WIDE)
     answer = ask(made, request("initiate"), WIDE)
@@ -192,7 +192,7 @@ def test_bucket_charge_stays_if_a_limit_refuses_the_retry(made: Meddled) -> None
 # --- Failures -------------------------------------------------------------------------------
 
 
-def test_bucket_charge_of_unknown_outcome_is_charged_again(made: Meddled) -> None:
+def test_bucket_charge_of_unknown_outcome_is_made_again(made: Meddled) -> None:
     made.charges = [AFTER]
     assert ask(made, request("create"), WIDE).response.status == 201
     assert made.charged(WIDE) == 2

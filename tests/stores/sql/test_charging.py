@@ -113,7 +113,7 @@ async def started(*works: Coroutine[None, None, bool]) -> list[asyncio.Task[bool
 # --- Which charges are made together --------------------------------------------------------
 
 
-def test_charges_waiting_for_a_running_one_are_made_together() -> None:
+def test_charges_that_wait_are_made_in_one_transaction() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -128,7 +128,7 @@ def test_charges_waiting_for_a_running_one_are_made_together() -> None:
     run(scenario())
 
 
-def test_charge_while_none_runs_is_made_at_once_and_alone() -> None:
+def test_charge_is_made_at_once_if_no_other_charge_is_running() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -152,7 +152,7 @@ def test_charges_of_different_buckets_do_not_wait_for_each_other() -> None:
     run(scenario())
 
 
-def test_no_more_charges_are_made_together_than_the_bucket_holds() -> None:
+def test_shared_charge_takes_at_most_the_capacity_of_its_bucket() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -212,7 +212,7 @@ def test_failed_shared_charge_fails_each_of_its_requests() -> None:
     run(scenario())
 
 
-def test_request_charged_before_a_later_one_fails_stays_charged() -> None:
+def test_split_shared_charge_keeps_charges_made_before_a_failure() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -227,7 +227,7 @@ def test_request_charged_before_a_later_one_fails_stays_charged() -> None:
 
 
 @pytest.mark.parametrize("first", [StoreUnavailableError("away"), None])
-def test_waiting_charge_is_made_though_the_running_one_fails(first: Exception | None) -> None:
+def test_waiting_charge_is_made_even_if_running_charge_fails(first: Exception | None) -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -286,7 +286,7 @@ def test_cancelling_a_request_does_not_cancel_its_shared_charge(
     run(scenario())
 
 
-def test_charge_succeeds_after_all_waiting_ones_were_cancelled() -> None:
+def test_charge_succeeds_after_all_waiting_charges_are_cancelled() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -430,7 +430,7 @@ def counted(sqlite_database: SqlDatabase) -> tuple[SharedCharges, Callable[[], i
 
 
 @pytest.mark.parametrize(("requests", "admitted"), [(1, 1), (4, 4), (5, 5), (6, 5), (17, 5)])
-def test_concurrent_charges_admit_as_many_as_the_bucket_holds(
+def test_concurrent_charges_succeed_up_to_the_bucket_capacity(
     counted: tuple[SharedCharges, Callable[[], int]], requests: int, admitted: int
 ) -> None:
     shared, missing = counted

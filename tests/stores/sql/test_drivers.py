@@ -51,7 +51,7 @@ def test_postgresql_statement_is_sent_with_numbered_placeholders() -> None:
     assert driver.ran == [SENT, ("ROLLBACK", ())]
 
 
-def test_next_statement_first_waits_for_unreplicated_commit() -> None:
+def test_statement_waits_until_last_commit_is_replicated() -> None:
     driver = FakePsycopg()
     for _ in range(2):
         driver.replication.handle_notice(FakeNotice())

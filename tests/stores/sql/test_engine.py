@@ -121,7 +121,7 @@ def test_statements_reuse_one_connection_even_after_sql_errors(engine: sa.Engine
     assert counts == Counts(opened=1, closed=0)
 
 
-def test_losing_a_connection_also_closes_all_idle_connections(engine: sa.Engine) -> None:
+def test_losing_a_db_connection_closes_all_idle_connections(engine: sa.Engine) -> None:
     database, counts = SqlDatabase(engine), counts_of(engine)
     for each in [engine.raw_connection() for _ in range(2)]:
         each.close()
@@ -263,7 +263,7 @@ def test_postgresql_ddl_runs_in_one_transaction(server: Server) -> None:
     assert (server.pooled.closed, server.pooled.is_valid, server.is_free()) == (1, True, True)
 
 
-def test_lost_connection_holds_its_slot_until_server_closes_it(server: Server) -> None:
+def test_lost_db_connection_holds_a_slot_until_server_closes_it(server: Server) -> None:
     driver = server.pooled.driver_connection
     assert isinstance(driver, Acting)
     driver.act = lose
@@ -402,7 +402,7 @@ def test_async_connection_is_reused_only_if_its_cleanup_succeeds(
     assert fakes.first.closed == (opened == 2)
 
 
-def test_async_busy_error_raises_store_unchanged_error() -> None:
+def test_async_sqlite_busy_error_raises_store_unchanged_error() -> None:
     fakes = AsyncFakes(AsyncFake(BUSY))
 
     async def act() -> None:

@@ -69,7 +69,7 @@ ASYNC: Final = (
         ),
     ],
 )
-def test_url_of_no_supported_database_raises_argument_error(
+def test_url_of_an_unsupported_database_raises_argument_error(
     make: Callable[[str], object], url: str, allowed: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -228,7 +228,7 @@ def test_default_attempt_time_exceeds_default_engine_timeout() -> None:
     assert DEFAULT_RETRY_POLICY.attempt_seconds > DEFAULT_TIMEOUT + GRACE
 
 
-def test_engine_opens_no_more_connections_than_its_size(sqlite_url: str) -> None:
+def test_engine_opens_no_more_connections_than_its_pool_size(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url, timeout=0.01, pool_size=2)
     assert isinstance(engine.pool, sa.QueuePool)
     assert engine.pool.timeout() == 0.01
@@ -411,7 +411,7 @@ class Closing:
         self.server.close()
 
 
-def test_closed_connection_keeps_its_slot_until_server_closes_it() -> None:
+def test_pool_frees_connection_slot_only_after_server_closes_too() -> None:
     before = {*threading.enumerate()}
     closing = Closing()
     closing.close()
@@ -424,7 +424,7 @@ def test_closed_connection_keeps_its_slot_until_server_closes_it() -> None:
     assert closing.is_free()
 
 
-def test_closed_connection_that_holds_a_slot_takes_no_second_one() -> None:
+def test_closed_connection_with_a_slot_takes_no_second_slot() -> None:
     closing = Closing()
     closing.close(**{COUNTED: True})
     assert closing.is_free()
@@ -442,7 +442,7 @@ def test_pool_closes_connection_without_waiting_for_a_free_slot() -> None:
     closing.close_server()
 
 
-def test_connection_without_a_socket_frees_its_slot_at_once() -> None:
+def test_db_connection_without_a_socket_frees_its_slot_at_once() -> None:
     closing = Closing()
     assert closing.bounds.free.acquire(blocking=False)
     closing.bounds.release_when_closed(None)

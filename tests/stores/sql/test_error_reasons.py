@@ -35,7 +35,7 @@ def with_state(state: str) -> OperationalError:
 
 @pytest.mark.parametrize("dialect", Dialect)
 @pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError(), OSError(1045, "")])
-def test_error_of_the_network_is_transient(dialect: Dialect, error: Exception) -> None:
+def test_network_error_is_transient(dialect: Dialect, error: Exception) -> None:
     assert is_transient(dialect, error)
 
 

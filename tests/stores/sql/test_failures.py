@@ -192,7 +192,7 @@ def test_postgresql_serialization_failure_is_a_commit_conflict(
             assert waits.result() is False
 
 
-def test_connection_lost_during_a_statement_is_replaced(postgres_url: str) -> None:
+def test_db_connection_lost_during_a_statement_is_replaced(postgres_url: str) -> None:
     with on(postgres_url, wait=20) as database:
         with ThreadPoolExecutor(1) as pool:
             waits = pool.submit(database.rows, Statement("SELECT pg_sleep(60)"))
@@ -207,7 +207,7 @@ def test_connection_lost_during_a_statement_is_replaced(postgres_url: str) -> No
         assert database.run_transaction([MOVE])
 
 
-def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str) -> None:
+def test_all_db_connections_closed_by_the_server_are_replaced(postgres_url: str) -> None:
     with on(postgres_url) as database, other_application(postgres_url) as runs:
         for each in [database._engine.raw_connection() for _ in range(4)]:
             each.close()
@@ -440,7 +440,7 @@ def test_sql_error_code_tells_if_the_commit_stored_nothing(
     assert not {*map(str, error.args)} & {*reason(dialect, error).split(": ")}
 
 
-def test_full_sqlite_database_is_unavailable_with_the_code_by_name(sqlite_url: str) -> None:
+def test_full_sqlite_file_raises_unavailable_naming_sqlite_full(sqlite_url: str) -> None:
     large = Statement("INSERT INTO large (item) VALUES (?)", ("x" * 100_000,), 1)
     with on(sqlite_url, pool_size=1) as database:
         database.run_ddl([Statement("CREATE TABLE large (item TEXT)")])
@@ -454,7 +454,7 @@ def test_full_sqlite_database_is_unavailable_with_the_code_by_name(sqlite_url: s
 # --- A new file of SQLite -----------------------------------------------------------------------
 
 
-def test_sqlite_file_becomes_wal_only_after_its_reader_closes(tmp_path: Path) -> None:
+def test_sqlite_file_enters_wal_mode_only_after_reader_closes(tmp_path: Path) -> None:
     file = tmp_path / "new.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")

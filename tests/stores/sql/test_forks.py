@@ -80,14 +80,14 @@ class Owner:
         return self
 
 
-def test_forget_callback_runs_only_in_the_forked_process() -> None:
+def test_after_fork_callback_runs_only_in_the_forked_process() -> None:
     owner = Owner()
     forget_after_fork(owner, Owner.forget)
     assert run_in_fork(lambda: owner.forgot == ["all"])
     assert owner.forgot == []
 
 
-def test_result_of_a_forget_callback_is_kept_alive(
+def test_result_of_an_after_fork_callback_is_kept_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forks, "_FORGETTING", WeakKeyDictionary())
@@ -99,7 +99,7 @@ def test_result_of_a_forget_callback_is_kept_alive(
     assert owner.forgot == ["all"]
 
 
-def test_forget_callback_does_not_keep_its_owner_alive() -> None:
+def test_after_fork_callback_does_not_keep_its_owner_alive() -> None:
     forgot: list[int] = []
 
     class Dropped(Owner):
@@ -126,7 +126,7 @@ def test_engine_in_a_forked_process_starts_with_a_new_pool(sqlite_url: str) -> N
     engine.dispose()
 
 
-def test_forgotten_connections_of_an_engine_are_not_closed(sqlite_url: str) -> None:
+def test_engine_forgets_connections_without_closing_them(sqlite_url: str) -> None:
     engine = create_engine(sqlite_url, pool_size=1)
     SqlDatabase(engine).rows(Statement("SELECT 1"))
     pool = engine.pool
@@ -143,7 +143,7 @@ def test_async_engine_forgets_its_pool_after_a_fork(sqlite_url: str) -> None:
     assert forks._FORGETTING[engine.pool] == AsyncPool.forget
 
 
-def test_forgotten_connections_of_a_pool_are_not_closed() -> None:
+def test_async_pool_forgets_connections_without_closing_them() -> None:
     server = FakeServer()
     server.opens.set()
     pool: AsyncPool[FakeConnection] = AsyncPool(server.connect, size=2, timeout=60)

@@ -55,7 +55,7 @@ def deliver(
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("document", DAMAGED)
-def test_malformed_message_fails_and_the_rest_is_delivered(
+def test_malformed_outbox_message_fails_but_others_are_delivered(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture, document: str, *, is_async: bool
 ) -> None:
     damage(database, document)
@@ -65,7 +65,7 @@ def test_malformed_message_fails_and_the_rest_is_delivered(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_malformed_message_is_dead_after_its_last_attempt(
+def test_malformed_outbox_message_is_dead_after_last_attempt(
     database: SqlDatabase, *, is_async: bool
 ) -> None:
     damage(database, "{")
@@ -77,7 +77,7 @@ def test_malformed_message_is_dead_after_its_last_attempt(
     assert isinstance(malformed.error, MalformedError)
 
 
-def test_same_subject_messages_wait_until_malformed_one_is_dead(database: SqlDatabase) -> None:
+def test_malformed_message_blocks_its_subject_until_it_is_dead(database: SqlDatabase) -> None:
     damage(database, "{")
     post(database, "b")
     outbox, seen = Outbox(database, DeliverySettings(attempts=1)), list[Delivery]()

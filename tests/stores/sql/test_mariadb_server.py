@@ -9,7 +9,7 @@ from tests.support.databases.mariadb import mariadb
 
 
 @pytest.mark.mariadb
-def test_mariadb_server_has_its_own_folder_of_temporary_files(mariadb_server: sa.URL) -> None:
+def test_two_mariadb_test_servers_use_different_tmp_folders(mariadb_server: sa.URL) -> None:
     # A server that starts deletes all temporary files in its folder; their owner would crash.
     with mariadb() as another:
         folders = {_temporary_folder(mariadb_server), _temporary_folder(another)}

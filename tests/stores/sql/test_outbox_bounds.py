@@ -65,7 +65,7 @@ def test_outbox_retry_pause_doubles_at_most_64_times(attempt: int) -> None:
     assert settings.pause_after(attempt) == 1e-12 * 2.0**64
 
 
-def test_dead_message_with_the_lowest_number_is_listed(database: SqlDatabase) -> None:
+def test_dead_outbox_message_with_lowest_number_is_listed(database: SqlDatabase) -> None:
     assert Outbox(database, DeliverySettings(attempts=1)).deliver_batch(raising) == 1
     for dead in (
         Outbox(database).list_dead(),
@@ -75,7 +75,7 @@ def test_dead_message_with_the_lowest_number_is_listed(database: SqlDatabase) ->
 
 
 @pytest.mark.parametrize("number", [1, 2**63 - 1])
-def test_dead_message_with_the_largest_number_is_revived(
+def test_dead_outbox_message_with_largest_number_is_revived(
     database: SqlDatabase, number: int
 ) -> None:
     kill = Statement("UPDATE curae_outbox SET due_at = NULL, id = ?", (number,), 1)

@@ -132,7 +132,7 @@ def test_clock_steps_keep_untried_outbox_messages_in_order(world: World, by: int
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_parallel_workers_deliver_once_after_a_clock_step(world: World, by: int) -> None:
+def test_parallel_outbox_workers_deliver_once_after_a_clock_step(world: World, by: int) -> None:
     for wrong_by in (by, 0, by):
         world.wrong_by = wrong_by
         world.post(*[f"subject {number}" for number in range(8)])
@@ -280,7 +280,7 @@ def claim(world: World, due: list[Due], token: str) -> list[int]:
     return [each.number for each in outbox_statements.deliveries(found)]
 
 
-def test_worker_with_outdated_rows_cannot_claim_claimed_message(world: World) -> None:
+def test_worker_with_outdated_rows_cannot_take_a_claimed_message(world: World) -> None:
     world.post("one")
     due = read(world)
     assert claim(world, due, "first") == [1]

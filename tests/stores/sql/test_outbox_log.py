@@ -60,7 +60,7 @@ def test_outbox_worker_logs_each_failed_attempt(
     ]
 
 
-def test_outbox_logs_message_dead_if_last_attempt_did_not_end(
+def test_outbox_logs_message_as_dead_if_last_attempt_crashed(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox = Outbox(database, DeliverySettings(attempts=1))
@@ -71,7 +71,7 @@ def test_outbox_logs_message_dead_if_last_attempt_did_not_end(
     assert caplog.messages == ["message 1 is dead: its last attempt did not end"]
 
 
-def test_outbox_worker_logs_a_message_of_a_newer_release(
+def test_outbox_worker_logs_that_a_message_has_a_newer_format(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     newer = Statement("UPDATE curae_outbox SET document = '{\"format\": 2}'")
@@ -110,7 +110,7 @@ def test_outbox_worker_raises_if_it_cannot_store_a_result(
 
 @pytest.mark.usefixtures("_stopped_clock")
 @pytest.mark.parametrize("part", [0.5, 1.0])
-def test_failed_message_waits_50_to_100_percent_of_its_pause(
+def test_outbox_retry_waits_half_to_all_of_the_configured_pause(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, part: float
 ) -> None:
     drawn: list[tuple[float, float]] = []

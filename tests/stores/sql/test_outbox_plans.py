@@ -46,7 +46,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
     ids=["claim", "mark dead", "wake"],
 )
-def test_sqlite_cannot_search_a_time_index_in_outbox_updates(
+def test_outbox_updates_on_sqlite_cannot_search_by_time_index(
     connection: sqlite3.Connection, statement: Statement, index: str
 ) -> None:
     table = "UPDATE curae_outbox"
@@ -127,7 +127,7 @@ def test_outbox_poll_beside_a_long_transaction_reads_few_blocks(
 
 @pytest.mark.mariadb
 @pytest.mark.parametrize("kind", ["kind", "AccessEnded"])
-def test_poll_on_mariadb_reads_few_rows_for_each_message(mariadb_url: str, kind: str) -> None:
+def test_outbox_poll_on_mariadb_reads_few_rows_per_message(mariadb_url: str, kind: str) -> None:
     with opened(mariadb_url) as database:
         database.run_ddl(create_table_statements(Dialect.MARIADB))
         insert = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at, waits_from)"

@@ -88,7 +88,7 @@ def test_outbox_row_is_parsed_as_readable_malformed_or_newer() -> None:
     assert (newer.error.kind, newer.error.stored, newer.error.known) == (MESSAGE, 9, 1)
 
 
-def test_documents_of_the_outbox_keep_the_order_of_its_rows() -> None:
+def test_outbox_rows_are_parsed_to_documents_in_the_same_order() -> None:
     rows = [(number, 0, "k", "s", f'{{"format": 1, "a": {number}}}') for number in (5, 3)]
     assert statements.documents(rows) == [{"a": 5}, {"a": 3}]
     with pytest.raises(NewerFormatError):
@@ -107,7 +107,7 @@ def database(sqlite_database: SqlDatabase) -> SqlDatabase:
 
 
 @pytest.mark.parametrize("is_last", [False, True])
-def test_failure_of_a_message_claimed_by_a_rival_changes_nothing(
+def test_failure_is_not_stored_if_another_worker_claimed_message(
     database: SqlDatabase, *, is_last: bool
 ) -> None:
     settings = DeliverySettings(attempts=1 if is_last else 2)

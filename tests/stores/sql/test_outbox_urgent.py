@@ -202,7 +202,7 @@ def test_urgent_messages_get_half_of_a_batch_at_most() -> None:
     assert [each.number for each in due_messages([*urgent, *others[:1]], 4)] == [1, 9, 2, 3]
 
 
-def test_message_found_as_urgent_and_as_usual_is_chosen_once() -> None:
+def test_message_found_by_urgent_and_usual_search_is_taken_once() -> None:
     rows = [row(1, 0, urgent=0), row(2, 0, urgent=0), row(2, 0, urgent=1), row(2, 0, urgent=1)]
     assert [(each.number, each.urgent) for each in due_messages(rows, 9)] == [(2, 1), (1, 0)]
     usual_first = due_messages(rows, 9, urgent_first=False)

@@ -243,7 +243,7 @@ def die(_: Delivery) -> None:
     [(die, False), (die, True), (raising, False)],
     ids=["works on it", "died too", "failed"],
 )
-def test_message_that_a_rival_claimed_again_is_not_marked_dead(
+def test_message_reclaimed_by_another_worker_is_not_marked_dead(
     database: SqlDatabase, rival: Callable[[Delivery], None], *, has_expired: bool
 ) -> None:
     post(database, "one")

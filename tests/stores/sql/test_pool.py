@@ -91,7 +91,7 @@ def test_exhausted_pool_raises_after_its_timeout() -> None:
     run(act, timeout=0.01)
 
 
-def test_pool_of_a_silent_server_says_that_no_connection_opened() -> None:
+def test_pool_raises_at_timeout_if_server_opens_no_connection() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.opens.clear()
         with pytest.raises(StoreUnchangedError, match="no connection was opened in time"):
@@ -115,7 +115,7 @@ def test_failed_connect_raises_and_frees_its_pool_slot() -> None:
     run(act)
 
 
-def test_cancelled_pool_waiter_returns_its_connection() -> None:
+def test_connection_for_a_cancelled_waiter_returns_to_the_pool() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.opens.clear()
         waiting = asyncio.create_task(pool.acquire())

@@ -39,7 +39,7 @@ def end_loop_while(
 
 
 @pytest.mark.parametrize("steps", [1, 20])
-def test_pool_frees_slot_of_connection_opening_at_loop_end(steps: int) -> None:
+def test_pool_frees_slot_if_loop_ends_while_a_connection_opens(steps: int) -> None:
     waiting: list[asyncio.Task[FakeConnection]] = []
 
     async def open_one(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
@@ -50,7 +50,7 @@ def test_pool_frees_slot_of_connection_opening_at_loop_end(steps: int) -> None:
     end_loop_while(open_one)
 
 
-def test_pool_frees_slot_of_connection_closing_at_loop_end() -> None:
+def test_pool_frees_slot_if_loop_ends_while_connection_closes() -> None:
     async def close_one(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.opens.set()
         pool.discard(await pool.acquire())
@@ -60,7 +60,7 @@ def test_pool_frees_slot_of_connection_closing_at_loop_end() -> None:
     end_loop_while(close_one)
 
 
-def test_pool_frees_slot_of_request_cancelled_at_loop_end() -> None:
+def test_pool_frees_slot_if_event_loop_end_cancels_a_request() -> None:
     requests: list[asyncio.Task[None]] = []
 
     async def use_one(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:

@@ -169,7 +169,7 @@ def test_purge_raises_after_a_minute_of_failures(
     assert 59 < time.passed <= 60
 
 
-def test_purge_finishes_tombstones_of_more_users_than_a_batch(
+def test_purge_finishes_tombstones_that_fill_several_batches(
     database: Deleting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purging, "_ROWS_PER_STATEMENT", 2)
@@ -181,7 +181,7 @@ def test_purge_finishes_tombstones_of_more_users_than_a_batch(
     assert count(database, "curae_connection", "document LIKE '%\"REVOKED\"%'") == len(USERS)
 
 
-def test_purge_deletes_more_erased_users_than_a_batch(
+def test_purge_deletes_erased_users_that_fill_several_batches(
     database: Deleting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purging, "_ROWS_PER_STATEMENT", 2)
@@ -279,7 +279,7 @@ def bind_another_user(database: Clocked) -> None:
     assert store.commit(loaded, Changes((BindingWrite(before, after),)))
 
 
-def test_purge_of_erased_user_ignores_messages_about_next_user(database: Deleting) -> None:
+def test_purge_deletes_erased_user_despite_next_users_message(database: Deleting) -> None:
     store = SqlStore(database)
     assert store.commit(store.load(Needs()), Changes((ConnectionWrite(None, pending()),)))
     erase(database, COORDINATE)

@@ -130,7 +130,7 @@ def counts(database: Refusing) -> list[object]:
     return [rows[0][0] for rows in found]
 
 
-def test_erasure_of_a_user_is_stored_again_after_a_conflict(refusing: Refusing) -> None:
+def test_storing_an_erasure_is_retried_after_a_conflict(refusing: Refusing) -> None:
     refusing.text, refusing.times = "curae_erasure", 3
     erase_connection(refusing)
     assert counts(refusing) == [1, 1, 1]
@@ -145,7 +145,7 @@ def test_next_purge_deletes_rows_left_after_a_conflict(refusing: Refusing) -> No
     assert counts(refusing) == [0, 0, 0]
 
 
-def test_purge_deletes_expired_rows_again_after_a_conflict(refusing: Refusing) -> None:
+def test_purge_retries_deleting_expired_rows_after_a_conflict(refusing: Refusing) -> None:
     assert refusing.run_transaction([put_row("curae_record", "0", 0)])
     refusing.text, refusing.times = "DELETE FROM curae_record", 3
     SqlStore(refusing).purge()
@@ -160,7 +160,7 @@ def deliver(_: Delivery) -> None:
     ("handle", "text", "rest"),
     [(deliver, "DELETE FROM curae_outbox", 0), (raising, "SET claim = NULL", 1)],
 )
-def test_delivery_result_is_stored_again_after_a_conflict(
+def test_storing_a_delivery_result_is_retried_after_a_conflict(
     refusing: Refusing,
     caplog: pytest.LogCaptureFixture,
     handle: Callable[[Delivery], None],
@@ -204,7 +204,7 @@ CHANGES = pytest.mark.parametrize(
 
 
 @CHANGES
-def test_dead_message_change_is_retried_after_a_conflict(
+def test_outbox_revive_or_discard_is_retried_after_a_conflict(
     refusing: Refusing, change: Callable[[Refusing, int], bool], text: str
 ) -> None:
     post(refusing, "one")
@@ -221,7 +221,7 @@ def test_dead_message_change_is_retried_after_a_conflict(
 
 
 @CHANGES
-def test_dead_message_change_raises_if_every_attempt_conflicts(
+def test_outbox_revive_or_discard_raises_if_it_always_conflicts(
     refusing: Refusing,
     change: Callable[[Refusing, int], bool],
     text: str,
@@ -248,7 +248,7 @@ class Beaten(Forwarding):
 
 
 @CHANGES
-def test_dead_message_change_returns_false_if_revived_meanwhile(
+def test_outbox_revive_or_discard_is_false_if_already_revived(
     refusing: Refusing, change: Callable[[Forwarding, int], bool], text: str
 ) -> None:
     post(refusing, "one")

@@ -199,7 +199,7 @@ def test_notice_unrelated_to_replication_puts_no_commit_in_doubt() -> None:
     assert not made.is_in_doubt
 
 
-def test_replication_check_raises_if_a_commit_wait_was_cancelled() -> None:
+def test_replication_check_raises_after_a_cancelled_standby_wait() -> None:
     made = in_doubts(1)
     assert made.is_in_doubt
     with pytest.raises(StoreUnavailableError, match=CLOSED):
@@ -221,7 +221,7 @@ def test_replicated_commit_confirms_only_commits_before_it() -> None:
     assert doubtful == [True, False, False]
 
 
-def test_failed_confirmation_leaves_its_commits_in_doubt() -> None:
+def test_failed_confirmation_leaves_earlier_commits_in_doubt() -> None:
     made = in_doubts(1)
     with pytest.raises(ConnectionError), made.confirm_earlier_commits():
         raise ConnectionError
@@ -278,7 +278,7 @@ def _write_until_told(url: str) -> None:
 
 
 @pytest.mark.heavy
-def test_request_cut_off_awaiting_a_standby_replays_on_retry() -> None:
+def test_retry_after_a_cancelled_standby_wait_creates_only_once() -> None:
     with cluster() as server:
         for kind in ("waits", "awaited", "asyncpg", "django"):
             with database(server.url) as url, opened(kind, url, PATIENCE) as made:

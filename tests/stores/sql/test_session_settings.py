@@ -96,7 +96,7 @@ def test_django_settings_turn_synchronous_commit_on() -> None:
         *[(1.5, 1500, 1407), (2.0, 2000, 1875), (60, 60_000, 59_875)],
     ],
 )
-def test_postgresql_lock_timeout_is_from_1_to_statement_timeout(
+def test_postgresql_lock_timeout_is_1_ms_up_to_statement_timeout(
     wait: float, milliseconds: int, lock: int
 ) -> None:
     # PostgreSQL reads a timeout of 0 as no limit.

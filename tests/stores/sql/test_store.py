@@ -128,7 +128,7 @@ def test_store_charges_buckets_in_the_sql_of_its_dialect(
 @both
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
-def test_only_postgresql_runs_an_extra_query_for_durable_charges(
+def test_only_postgresql_runs_a_query_to_make_a_charge_durable(
     dialect: Dialect, build: Build, *, durable: bool
 ) -> None:
     database = Noting(dialect)
@@ -141,7 +141,7 @@ def test_only_postgresql_runs_an_extra_query_for_durable_charges(
 
 
 @both
-def test_refused_charge_returns_false_without_an_extra_query(build: Build) -> None:
+def test_refused_bucket_charge_returns_false_without_a_query(build: Build) -> None:
     database = Noting(Dialect.POSTGRESQL, refuses=True)
     store = build(database)
     loaded = done(store.load(Needs()))

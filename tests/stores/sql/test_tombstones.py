@@ -157,7 +157,7 @@ def test_tombstone_of_a_bound_user_ends_binding_and_connection(
     assert stands(store, 1) is Standing.REVOKED
 
 
-def test_repeated_tombstone_is_ignored_for_the_next_user(store: Store) -> None:
+def test_repeated_tombstone_leaves_the_next_users_access_alone(store: Store) -> None:
     happened = store.load(Needs()).now - timedelta(minutes=1)
     assert isinstance(record(store, Tombstoned(COORDINATE, happened)), Done)
     initiate(store, prefers=False)

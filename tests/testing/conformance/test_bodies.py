@@ -119,19 +119,19 @@ def test_null_member_bodies_set_each_member_to_null() -> None:
     assert bodies("member-null", Reconnect) == []
 
 
-def test_bodies_of_kind_app_user_have_every_invalid_app_user_id() -> None:
+def test_app_user_bodies_hold_every_invalid_app_user_id() -> None:
     assert bodies("app-user", Initiate) == dumped(*[{"appUserId": each} for each in BAD_USERS])
     assert bodies("app-user", Relabel) == bodies("app-user", Reconnect) == []
 
 
-def test_bodies_of_kind_packages_include_bad_prefer_signup_too() -> None:
+def test_packages_bodies_hold_bad_packages_or_bad_prefer_signup() -> None:
     packages = [{**BOTH, "dataPackages": each} for each in BAD_PACKAGES]
     assert bodies("packages", CreateConnection) == dumped(*packages)
     flags = [{**USER, "preferSignup": each} for each in BAD_VALUES["preferSignup"]]
     assert bodies("packages", Initiate) == dumped(*flags)
 
 
-def test_bad_bodies_of_a_custom_member_omit_values_it_accepts() -> None:
+def test_bad_bodies_omit_values_that_a_custom_member_accepts() -> None:
     sent = [json.loads(each)["label"] for each in bodies("packages", Relabel)]
     # The parser of the label accepts the other texts.
     assert [each for each in sent if isinstance(each, str)] == ["", "\ud800", ""]
@@ -147,7 +147,7 @@ def test_library_refuses_each_invalid_body(slug: str, kind: Kind) -> None:
         assert "fault" in _first_fault(request, EIGHT)
 
 
-def test_first_fault_of_an_empty_text_member_is_invalid() -> None:
+def test_kit_expects_fault_invalid_for_an_empty_text_member() -> None:
     request = build_request(app(), Initiate, VALUES, body={"appUserId": ""})
     assert _first_fault(request, OPERATIONS) == {"member": "appUserId", "fault": "INVALID"}
     relabel = build_request(app(), Relabel, VALUES, body={"label": ""})
@@ -253,7 +253,7 @@ def test_non_object_check_sends_each_body_to_every_operation() -> None:
 
 @pytest.mark.parametrize("accepted", [b"7", b"true"])
 @pytest.mark.parametrize("check", ["request.body.no-object", "request.body.graduation"])
-def test_server_that_accepts_one_invalid_body_fails(check: str, accepted: bytes) -> None:
+def test_body_check_fails_a_server_that_accepts_one_bad_body(check: str, accepted: bytes) -> None:
     def accepts(request: Request, answer: Response) -> Response:
         if request.body == accepted and "graduation" in request.target:
             return Response(201, (), b"{}")

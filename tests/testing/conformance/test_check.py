@@ -35,23 +35,23 @@ def hooks_called(check: Check, most: timedelta, *outcomes: object) -> list[str]:
     return [each.hook for each in rest if isinstance(each, HookCall)]
 
 
-def test_check_may_wait_exactly_max_time_per_check() -> None:
+def test_kit_check_may_wait_exactly_max_time_per_check() -> None:
     check = Check("a", "b", waits_twice, hooks=("pass_time",))
     assert hooks_called(check, 2 * MINUTE, 0, 0, 0) == ["pass_time", "expire", "pass_time"]
 
 
-def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
+def test_kit_check_is_not_run_if_it_needs_more_time_than_allowed() -> None:
     check = Check("a", "b", waits_twice, hooks=("expire", "pass_time"))
     with pytest.raises(NotSeenError, match=r"^needs a max_time_per_check of at least 0:02:00$"):
         hooks_called(check, 2 * MINUTE - timedelta(microseconds=1), 0, 0, 0)
 
 
-def test_check_with_optional_waits_ignores_max_time_per_check() -> None:
+def test_kit_check_with_optional_waits_ignores_max_time() -> None:
     check = Check("a", "b", waits_twice, hooks=("expire",))
     assert len(hooks_called(check, MINUTE, 0, 0, 0)) == 3
 
 
-def test_check_of_a_decorated_function_has_its_docstring() -> None:
+def test_kit_check_is_described_by_its_functions_docstring() -> None:
     checks = Checks()
     decorate = checks.add(
         "a", laws=(1, 2), rules=("b",), hooks=("c", "d"), time_needed=timedelta(hours=1)
@@ -70,7 +70,7 @@ def test_check_of_a_decorated_function_has_its_docstring() -> None:
     ]
 
 
-def test_check_of_function_without_docstring_has_no_description() -> None:
+def test_kit_check_without_a_docstring_has_no_description() -> None:
     def steps(app: App) -> Steps[None]:
         yield from send(app.get("c"))
 
@@ -79,7 +79,7 @@ def test_check_of_function_without_docstring_has_no_description() -> None:
     assert checks == [Check(name="a", shows="", steps=steps)]
 
 
-def test_check_of_a_table_row_has_the_name_of_its_rule() -> None:
+def test_kit_check_of_a_table_row_has_the_name_of_its_rule() -> None:
     row = TABLES["connection"].rows[0]
     made = row_check(
         row,

@@ -375,7 +375,7 @@ def test_json_member_is_found_by_its_dotted_path(path: str, value: object) -> No
 
 
 @pytest.mark.parametrize("path", ["z", "a.z", "a.z.c", "z.b.c", "text.b", "list.b", "a.b.c.d"])
-def test_missing_member_raises_with_its_path(path: str) -> None:
+def test_reading_a_missing_json_member_raises_with_its_path(path: str) -> None:
     assert message(lambda: client.member(HOLDER, path)) == f"the member {path} is missing"
 
 
@@ -433,14 +433,14 @@ def test_as_document_raises_on_a_value_that_is_no_json_object() -> None:
 # --- Hooks ----------------------------------------------------------------------------------
 
 
-def test_hook_outcome_other_than_none_or_the_expected_raises() -> None:
+def test_kit_accepts_only_the_expected_hook_outcome_or_none() -> None:
     client.expect_outcome(None, "done")
     client.expect_outcome("done", "done")
     said = message(lambda: client.expect_outcome("ignored", "done"))
     assert said == "the hook returned ignored instead of done"
 
 
-def test_hook_that_records_a_fact_must_return_done_by_default() -> None:
+def test_kit_expects_a_fact_hook_to_return_done_by_default() -> None:
     played = play(client.record_by_hook("revoke", "c", 7), "done")
     assert played.steps == [HookCall("revoke", ("c", 7))]
     play(client.record_by_hook("revoke", "c"), None)
@@ -450,7 +450,7 @@ def test_hook_that_records_a_fact_must_return_done_by_default() -> None:
 
 
 @pytest.mark.parametrize(("part", "start"), [("session", "createdAt"), ("connection", "updatedAt")])
-def test_page_lifetime_starts_at_created_at_or_else_updated_at(part: str, start: str) -> None:
+def test_hosted_page_lifetime_starts_at_creation_or_last_update(part: str, start: str) -> None:
     answer = {
         "connection": {"updatedAt": "2026-01-05T07:00:00Z"},
         part: {start: "2026-01-05T09:00:00Z"},

@@ -55,7 +55,7 @@ of_each_fact = pytest.mark.parametrize("fact", SHOWN)
 
 @of_each_fact
 @pytest.mark.parametrize(("lifetime", "waited"), LIFETIMES)
-def test_check_passes_if_a_fact_from_the_future_is_dated_now(
+def test_future_fact_check_passes_if_the_fact_is_dated_now(
     fact: str, lifetime: timedelta, waited: timedelta
 ) -> None:
     now = {SHOWN[fact]: MADE + MINUTE, "updatedAt": MADE + MINUTE}
@@ -71,7 +71,7 @@ def test_check_passes_if_a_fact_from_the_future_is_dated_now(
 
 @of_each_fact
 @pytest.mark.parametrize("recorded", [MADE, MADE + 5 * MINUTE])
-def test_check_fails_if_a_fact_from_the_future_is_not_dated_now(
+def test_future_fact_check_fails_if_the_fact_is_not_dated_now(
     fact: str, recorded: datetime
 ) -> None:
     with pytest.raises(NotConformingError) as raised:
@@ -82,7 +82,7 @@ def test_check_fails_if_a_fact_from_the_future_is_not_dated_now(
 
 
 @of_each_fact
-def test_check_fails_unless_an_early_fact_is_dated_at_creation(fact: str) -> None:
+def test_kit_check_requires_early_fact_to_be_dated_at_creation(fact: str) -> None:
     instants = {SHOWN[fact]: MADE, "updatedAt": MADE + MINUTE}
     hook = clamped(f"before-the-making.{fact}", instants)[2]
     assert hook == HookCall(f"{fact}_late", ("c", *MORE[fact], HOUR))

@@ -96,7 +96,7 @@ def collected(
     return found
 
 
-def test_plugin_collects_all_checks_from_its_own_conftest_only(
+def test_pytest_plugin_collects_kit_checks_only_for_own_conftest(
     request: pytest.FixtureRequest,
 ) -> None:
     assert list(collected(request, Reference().server)) == [each.name for each in CHECKS]
@@ -105,7 +105,7 @@ def test_plugin_collects_all_checks_from_its_own_conftest_only(
 
 
 @of_each_kind
-def test_collected_check_is_a_passed_failed_or_skipped_test(
+def test_collected_kit_check_passes_fails_or_is_skipped(
     wrap: Wrap, request: pytest.FixtureRequest
 ) -> None:
     tests = collected(request, lambda: wrap(Forgetful().server()))
@@ -131,7 +131,7 @@ DOWN = "the server is down: send raised ConnectionRefusedError(111, "
 
 
 @pytest.mark.parametrize("convert", [lambda server: server, asynchronous])
-def test_server_that_is_down_fails_one_collected_test(
+def test_server_that_is_down_fails_one_test_and_skips_the_rest(
     convert: Callable[[Server], Server | AsyncServer], request: pytest.FixtureRequest
 ) -> None:
     tests = collected(request, "server")
@@ -146,7 +146,7 @@ def test_server_that_is_down_fails_one_collected_test(
 
 
 @of_each_kind
-def test_connection_lost_once_fails_one_collected_test(
+def test_http_connection_refused_once_fails_one_collected_test(
     wrap: Wrap, request: pytest.FixtureRequest
 ) -> None:
     reference, lost = Reference(), list[Request]()

@@ -72,7 +72,7 @@ def test_only_checks_with_at_once_in_their_name_use_threads() -> None:
     assert other == {name for name in names if "at-once" in name}
 
 
-def test_no_thread_sends_before_all_threads_of_a_race_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_of_a_race_sends_before_all_have_started(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[int] = []
     parties: list[int] = []
     late: list[int] = []

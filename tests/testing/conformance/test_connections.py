@@ -256,7 +256,7 @@ def test_check_fails_if_connection_does_not_reach_the_standing(standing: str) ->
 
 
 @pytest.mark.parametrize(("user", "sent"), [("ann", "ann"), (None, "user-")])
-def test_connection_is_created_for_the_given_or_a_fresh_user(user: str | None, sent: str) -> None:
+def test_kit_creates_connection_for_the_given_or_a_fresh_user(user: str | None, sent: str) -> None:
     played = play(connections.create_in_standing(app(), user=user), CREATED)
     assert played.result == "c"
     (create,) = played.steps
@@ -266,7 +266,7 @@ def test_connection_is_created_for_the_given_or_a_fresh_user(user: str | None, s
     assert len(str(name)) == len("user-0123456789abcdef" if user is None else user)
 
 
-def test_connection_creation_without_status_201_fails() -> None:
+def test_kit_check_fails_if_a_create_is_not_answered_with_201() -> None:
     with pytest.raises(NotConformingError, match="answered 200 instead of 201"):
         play(connections.create_in_standing(app()), respond(200, json.loads(CREATED.body)))
 
@@ -347,7 +347,7 @@ DETAILS: Final = 'instead of {"connectionId": "c", "reason": "STILL_PENDING"}'
         ),
     ],
 )
-def test_trigger_check_fails_on_a_wrong_response_with_a_message(
+def test_trigger_check_tells_what_is_wrong_with_the_response(
     trigger: str, standing: str, answer: object, message: str
 ) -> None:
     with pytest.raises(NotConformingError) as raised:
@@ -355,7 +355,7 @@ def test_trigger_check_fails_on_a_wrong_response_with_a_message(
     assert raised.value.what == message
 
 
-def test_detail_that_the_kit_cannot_know_may_have_any_value(
+def test_problem_detail_unknown_to_the_kit_may_have_any_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at = Trigger.RECONNECT, Standing.PENDING
@@ -376,7 +376,7 @@ def test_detail_that_the_kit_cannot_know_may_have_any_value(
 # --- Functions that other checks use -------------------------------------------------------------
 
 
-def test_check_needs_half_an_hour_more_per_lapsed_connection() -> None:
+def test_kit_check_reserves_half_an_hour_per_lapsed_connection() -> None:
     pending, lapsed = Standing.PENDING, Standing.LAPSED
     assert connections.time_needed() == connections.time_needed(pending) == timedelta(0)
     assert connections.time_needed(lapsed, pending, lapsed) == 2 * HALF_AN_HOUR_AND_A_SECOND

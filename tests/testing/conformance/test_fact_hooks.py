@@ -105,7 +105,7 @@ def test_outcome_of_a_fact_is_done_ignored_or_a_problem_code() -> None:
     assert (outcome_name(DONE), outcome_name(IGNORED)) == ("done", "ignored")
 
 
-def test_caller_of_an_api_key_ending_in_17_has_the_id_key_17() -> None:
+def test_api_key_id_takes_the_number_at_the_end_of_the_api_key() -> None:
     wanted = ApiKeyRequest("app", ACCOUNT, Environment.TEST, scopes=frozenset({"a"}))
     assert caller_of("cae_test_a_17", wanted) == Caller(
         api_key_id=ApiKeyId("key-17"),

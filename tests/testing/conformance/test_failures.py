@@ -93,7 +93,7 @@ def test_description_of_a_request_omits_a_parsed_body() -> None:
     assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
 
 
-def test_history_has_requests_with_responses_and_hooks_as_text() -> None:
+def test_check_history_keeps_requests_and_shows_hooks_as_text() -> None:
     assert list(history_of(GET, OK)) == [(GET, OK)]
     assert list(history_of(REVOKE, "done")) == ["revoke(c, 7): done"]
     assert list(history_of(Concurrently((GET,)), (OK,))) == ["concurrently, GET /x X-A: 1: 200"]
@@ -106,7 +106,7 @@ def test_history_shows_request_as_text_if_response_is_malformed() -> None:
         list(history_of(GET, None))
 
 
-def test_history_shows_hook_returning_a_response_as_a_hook_call() -> None:
+def test_history_shows_hook_as_text_even_if_it_returns_response() -> None:
     (line,) = history_of(REVOKE, OK)
     assert isinstance(line, str)
     assert line.startswith("revoke(c, 7): ")

@@ -52,14 +52,14 @@ def unknown_paths(*served: str) -> set[str]:
     ("others", "is_sent"),
     [((), True), (("/labels/{connectionId}",), False), (("/labels",), True)],
 )
-def test_route_check_sends_percent_3a_only_if_no_path_matches_it(
+def test_route_check_encodes_a_colon_only_if_no_path_matches_it(
     others: tuple[str, ...], *, is_sent: bool
 ) -> None:
     requested = unknown_paths("/labels/{connectionId}:relabel", *others)
     assert (f"/labels/{ID}%3Arelabel" in requested) == is_sent
 
 
-def test_path_with_two_colons_has_both_of_them_encoded() -> None:
+def test_route_check_encodes_both_colons_of_a_path() -> None:
     requested = unknown_paths("/labels/{connectionId}:a:b", "/labels/{connectionId}:a")
     assert f"/labels/{ID}%3Aa%3Ab" in requested
 

@@ -140,7 +140,7 @@ def lines_of(check: Check, answer: Response) -> list[str]:
 
 
 @pytest.mark.parametrize("gate", REFUSALS)
-def test_gate_order_check_sends_faults_of_two_gates_in_a_request(gate: str) -> None:
+def test_gate_order_check_sends_requests_that_two_gates_refuse(gate: str) -> None:
     expected = [
         written(valid, first, later)
         for valid, ways in OPERATIONS
@@ -189,7 +189,7 @@ NOT_LIMITED: Final = refuse(409, "BINDING_NOT_LIMITED")
 RATE_LIMITED: Final = refuse(429, "RATE_LIMITED")
 
 
-def test_limit_check_sends_an_eleventh_request_after_10_refusals() -> None:
+def test_limit_order_check_sends_11_graduation_handoff_requests() -> None:
     check = BY_NAME["order.limit"]
     outcomes = ("key", *[NOT_LIMITED] * 10, RATE_LIMITED)
     sent = play(check.begin(context()), *outcomes).steps[1:]
@@ -205,7 +205,7 @@ def test_limit_check_sends_an_eleventh_request_after_10_refusals() -> None:
         ([NOT_LIMITED] * 9 + [RATE_LIMITED], "instead of 409 BINDING_NOT_LIMITED"),
     ],
 )
-def test_limit_order_check_fails_unless_a_429_follows_ten_409s(
+def test_limit_order_check_fails_without_ten_409s_and_then_a_429(
     answers: list[Response], message: str
 ) -> None:
     with pytest.raises(NotConformingError, match=f"{message}$"):

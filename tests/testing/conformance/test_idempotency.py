@@ -86,7 +86,7 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_all_but_one_concurrent_request_may_get_in_flight_409() -> None:
+def test_kit_accepts_in_flight_409_for_7_of_8_parallel_requests() -> None:
     assert play_check(AT_ONCE, {2: at_once(IN_FLIGHT, *EVERY[1:])})
 
 
@@ -109,7 +109,7 @@ def test_operation_with_idempotency_keys_has_concurrency_check() -> None:
     assert steps_of(check) == written_steps(STEPS[AT_ONCE])
 
 
-def test_checks_include_those_of_an_additional_operation() -> None:
+def test_kit_adds_three_checks_for_a_custom_operation() -> None:
     more = {each.name for each in checks(EIGHT)} - {each.name for each in CHECKS}
     assert more == {
         "idempotency.at-once.relabel",

@@ -87,7 +87,7 @@ def test_kit_passes_correct_servers_of_every_kind(kind: str, *, waits: bool) -> 
 
 
 @pytest.mark.slow
-def test_kit_check_without_its_hook_is_not_run_and_names_it() -> None:
+def test_kit_check_is_not_run_and_names_the_hook_it_lacks() -> None:
     full = Reference().server()
     report = run(Server(full.send, full.make_key), seed="1")
     assert not report.failed, str(report)
@@ -111,7 +111,7 @@ def test_kit_check_that_needs_more_time_than_allowed_is_not_run() -> None:
 
 
 @pytest.mark.slow
-def test_kit_hook_returning_none_skips_only_checks_that_need_it() -> None:
+def test_hooks_returning_none_skip_only_checks_of_their_outcome() -> None:
     reference = Reference()
     server = reference.server()
 
@@ -189,7 +189,7 @@ def test_kit_check_names_are_unique_and_match_their_rules() -> None:
             assert check.name in check.rules
 
 
-def test_error_in_send_fails_only_the_checks_that_meet_it() -> None:
+def test_send_raising_on_revoke_fails_only_checks_that_revoke() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:
@@ -240,7 +240,7 @@ def test_hook_that_raises_fails_its_kit_check() -> None:
 
 
 @pytest.mark.slow
-def test_kit_reports_a_model_difference_as_a_replayable_log() -> None:
+def test_failed_model_check_shows_a_log_that_replay_can_check() -> None:
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
     report = run(requests_alone, seed="1", only=["model.side-by-side"])
@@ -253,13 +253,15 @@ def test_kit_reports_a_model_difference_as_a_replayable_log() -> None:
     assert [bool(line.divergences) for line in answers] == [False] * (len(lines) - 1) + [True]
 
 
-def test_shrinking_a_failure_log_stops_at_the_trial_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_check_shows_a_log_if_only_one_trial_may_shrink_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
     report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
     assert "the last line of this log" in report.failed[0].message
 
 
-def test_kit_check_needing_a_second_environment_is_not_run() -> None:
+def test_one_environment_server_skips_kit_check_that_needs_two() -> None:
     server = asynchronous(RIGHT["one environment"]().server())
     report = asyncio.run(run_async(server, only=["request.ownership.environment"], seed="1"))
     assert report.not_run[0].reason == "the server serves one environment"
@@ -412,7 +414,7 @@ def test_kit_skips_an_operation_with_a_member_without_example() -> None:
     assert report.not_run[0].reason == "the kit knows no value of the member password"
 
 
-def test_kits_pytest_function_of_a_custom_operation_succeeds() -> None:
+def test_pytest_kit_test_of_a_custom_operation_passes() -> None:
     test = conformance_tests(
         lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
     )
@@ -432,7 +434,7 @@ def test_kit_skips_effect_checks_of_an_outbox_without_effects() -> None:
     assert [each.reason for each in report.not_run] == ["the outbox holds no effects"]
 
 
-def test_kit_without_cancel_hook_still_checks_a_replaced_page() -> None:
+def test_replaced_hosted_page_is_checked_without_a_cancel_hook() -> None:
     server = attrs.evolve(Reference().server(), cancel=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)
@@ -447,7 +449,7 @@ def test_kit_passes_a_server_that_purges_ended_connections() -> None:
     assert len(reference.world._connections) < 10
 
 
-def test_server_for_memory_store_has_all_hooks_but_environment() -> None:
+def test_kit_has_all_hooks_but_environment_for_a_memory_store() -> None:
     whole = server_for_store(MemoryStore())
     assert {each for each in HOOKS if getattr(whole, each) is None} == {"environment"}
     only = ["registration.withdrawn", "purge.live", "race.reissue.authorize", "bucket.refills"]

@@ -38,7 +38,7 @@ def authorized(lifetime: timedelta) -> HookCall:
     ("lifetime", "ago"),
     [(30 * MINUTE, 5 * MINUTE), (4 * MINUTE, 2 * MINUTE + SECOND)],
 )
-def test_late_authorization_is_dated_within_the_page_lifetime(
+def test_kit_dates_late_authorization_before_hosted_page_expiry(
     lifetime: timedelta, ago: timedelta
 ) -> None:
     assert authorized(lifetime) == HookCall("authorize_late", ("c", ago))

@@ -152,7 +152,7 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_kit_reports_a_retry_after_too_long_for_an_integer() -> None:
+def test_kit_rejects_a_retry_after_header_of_5000_digits() -> None:
     failure = failure_of(LIMIT, {12: header("retry-after", "9" * 5000)})
     assert failure.endswith('99", not whole seconds of at least 1')
 

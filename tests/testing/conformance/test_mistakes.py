@@ -278,7 +278,7 @@ def test_each_server_bug_fails_its_kit_check_with_a_message(
     assert what in report.failed[0].message
 
 
-def test_kit_accepts_a_replayed_cookie_only_if_reads_set_it_too() -> None:
+def test_replay_may_set_a_cookie_only_if_every_response_does() -> None:
     def cookies(*, everywhere: bool) -> Server:
         reference = Reference()
 
@@ -297,7 +297,7 @@ def test_kit_accepts_a_replayed_cookie_only_if_reads_set_it_too() -> None:
     assert front.passed
 
 
-def test_kit_fails_a_replay_that_repeats_the_first_date_header() -> None:
+def test_kit_fails_a_replay_with_the_first_responses_date_header() -> None:
     kept: dict[str, Response] = {}
 
     def replays(server: Wrong, request: Request, answer: Response) -> Response:
@@ -327,7 +327,7 @@ def test_kit_fails_a_fact_hook_with_an_incorrect_outcome() -> None:
     assert "the outcome of the fact is refused instead of" in report.failed[0].message
 
 
-def test_kit_fails_a_hook_that_returns_incorrect_times() -> None:
+def test_kit_fails_authorize_hooks_that_double_the_given_time() -> None:
     reference = Reference()
 
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:

@@ -38,7 +38,7 @@ def test_model_run_has_120_steps_with_32_bit_random_numbers() -> None:
 
 
 @pytest.mark.parametrize("hooks", [frozenset[str](), frozenset({"expire", "tombstone"}), ALL_HOOKS])
-def test_steps_are_drawn_by_weight_from_those_that_hooks_allow(hooks: frozenset[str]) -> None:
+def test_model_steps_that_the_hooks_allow_are_drawn_by_weight(hooks: frozenset[str]) -> None:
     weights = model.REQUESTS | {each: model.FACTS[each] for each in model.FACTS if each in hooks}
     drawn = Counter(step.kind for n in range(50) for step in model.draw_steps(str(n), hooks))
     assert drawn.keys() == weights.keys()
@@ -127,7 +127,7 @@ def test_reuse_step_sends_recent_idempotency_key_with_new_body(compare: Compare)
         ("app-revoke", "POST /connections/c{}:revoke key"),
     ],
 )
-def test_request_step_is_about_one_of_4_newest_connections(
+def test_model_request_names_one_of_the_4_newest_connections(
     compare: Compare, kind: str, sent: str
 ) -> None:
     first, *lines = compare((kind, 9), *[("create", 0)] * 5).lines[1:]
@@ -141,7 +141,7 @@ def test_request_step_is_about_one_of_4_newest_connections(
     assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
 
 
-def test_stranger_step_requests_another_accounts_connection(
+def test_model_stranger_step_names_another_accounts_connection(
     compare: Compare,
 ) -> None:
     steps = [("create", 0)] * 4 + [("stranger", pick) for pick in (0, 63, 65, 136, 192)]
@@ -154,7 +154,7 @@ def test_stranger_step_requests_another_accounts_connection(
     ]
 
 
-def test_again_step_repeats_one_of_the_last_12_requests(compare: Compare) -> None:
+def test_model_again_step_repeats_one_of_the_last_12_requests(compare: Compare) -> None:
     once = compare(("again", 5), ("again", 1)).lines
     assert once == [CREATE] * 3
     steps = [("create", pick) for pick in range(12)]
@@ -162,7 +162,7 @@ def test_again_step_repeats_one_of_the_last_12_requests(compare: Compare) -> Non
     assert lines[-3:] == [lines[1], lines[12], lines[3]]
 
 
-def test_burst_step_sends_11_initiates_of_one_app_user(compare: Compare) -> None:
+def test_model_burst_step_sends_11_initiates_of_one_app_user(compare: Compare) -> None:
     first, *lines = compare(("burst", 5)).lines
     assert first == CREATE
     assert lines == [
@@ -173,7 +173,7 @@ def test_burst_step_sends_11_initiates_of_one_app_user(compare: Compare) -> None
     )
 
 
-def test_burst_step_ends_at_the_first_unexpected_response(compare: Compare) -> None:
+def test_model_burst_step_ends_at_the_first_wrong_response(compare: Compare) -> None:
     served = Served(change=at(4, status=500))
     what, log = failure(compare, ("burst", 5), ("create", 0), served=served)
     assert what == "answered 500 instead of 201 (rule entry-path.limited.silent)"
@@ -291,7 +291,7 @@ def test_pass_time_step_waits_from_70_seconds_to_25_hours(compare: Compare) -> N
     assert lines == [f"pass_time {each}" for each in spans]
 
 
-def test_passing_time_moves_the_model_store_as_far_as_the_server(compare: Compare) -> None:
+def test_pass_time_step_moves_model_and_server_clocks_equally(compare: Compare) -> None:
     compare(("pass_time", 3), ("get", 0), ("initiate", 0), ("pass_time", 0), ("initiate", 0))
     _, log = failure(compare, ("pass_time", 3), ("get", 0), served=Served(change=at(2, status=500)))
     assert [json.loads(line)["at"] for line in log] == [
@@ -338,13 +338,13 @@ def test_model_store_begins_at_the_time_of_the_first_response(compare: Compare) 
 
 
 @pytest.mark.parametrize("hours", [0.2, 2])
-def test_model_store_takes_page_lifetime_from_the_server(compare: Compare, hours: float) -> None:
+def test_model_store_uses_the_servers_hosted_page_lifetime(compare: Compare, hours: float) -> None:
     server = Reference(lifetime=timedelta(hours=hours))
     compare(("initiate", 8), ("create", 0), ("pass_time", 2), ("get", 0), served=Served(server))
 
 
 @pytest.mark.parametrize("end", ["2026-01-01T00:00:00.002Z", "2025-01-01T00:00:00Z", "soon", None])
-def test_model_expects_30_minutes_for_an_invalid_page_expiry(
+def test_model_fails_invalid_page_expiry_and_expects_30_minutes(
     compare: Compare, end: str | None
 ) -> None:
     served = Served(change=at(2, nextAction__expiresAt=end))
@@ -367,7 +367,7 @@ def test_model_comparison_accepts_any_next_action_url(compare: Compare, url: obj
         ("initiate", "session", "c0ffee00-0000-4000-9000-000000000006"),
     ],
 )
-def test_model_does_not_adopt_a_new_id_that_is_taken_or_no_uuid(
+def test_model_rejects_a_new_id_that_is_in_use_or_not_a_uuid(
     compare: Compare, kind: str, member: str, taken: str
 ) -> None:
     for shown in (taken, "x"):

@@ -98,7 +98,7 @@ TEXT: Final = 'body.connection is "c" instead of {"id": '
         ),
     ],
 )
-def test_response_unlike_that_of_memory_store_fails(
+def test_response_unlike_memory_stores_fails_the_model_check(
     compare: Compare, change: Change, message: str
 ) -> None:
     what, log = failure(compare, ("get", 0), ("create", 0), served=Served(change=change))
@@ -133,7 +133,7 @@ def test_active_connection_may_be_shown_as_authorized(compare: Compare) -> None:
         assert what == f'body.connection.status is "{other}" instead of "ACTIVE" {GET_RULE}'
 
 
-def test_texts_that_the_server_chooses_may_differ(compare: Compare) -> None:
+def test_page_url_and_problem_texts_may_differ_from_memory_store(compare: Compare) -> None:
     compare(("create", 0), served=Served(change=at(2, nextAction__type="x", nextAction__url="y")))
     chosen = dict.fromkeys(("type", "title", "detail", "instance"), "x")
     compare(("stranger", 0), served=Served(change=at(2, **chosen)))
@@ -192,7 +192,7 @@ def test_retry_must_get_the_first_response(compare: Compare) -> None:
         assert len(log) == 7
 
 
-def test_header_that_varies_may_differ_in_a_retry(compare: Compare) -> None:
+def test_header_listed_as_varying_may_differ_in_a_retry(compare: Compare) -> None:
     served = Served(change=with_header(4, "X-Name", "value"))
     compare(*RETRIED, served=served, varying=frozenset({"x-name"}))
 
@@ -210,7 +210,7 @@ def test_equal_request_with_same_key_must_get_first_response(compare: Compare) -
     assert what == "the retry got 201, which differs from the first response"
 
 
-def test_retry_is_compared_with_the_request_that_used_the_key(compare: Compare) -> None:
+def test_retry_must_get_the_response_of_the_executed_request(compare: Compare) -> None:
     # The first reuse is refused. A day later an equal one creates, and the first is sent again.
     compare(("create", 0), ("reuse", 0), ("pass_time", 5), ("reuse", 0), ("again", 1))
 
@@ -288,7 +288,7 @@ def test_failure_log_has_each_caller_request_response_and_fact(compare: Compare)
     assert '"detail": "é"' in log[-1]
 
 
-def test_run_ends_at_the_first_response_that_differs(compare: Compare) -> None:
+def test_model_check_stops_at_the_first_response_that_differs(compare: Compare) -> None:
     for steps in ([], [("get", 0)]):
         what, log = failure(compare, *steps, served=Served(change=at(1, status=500)))
         assert what == "answered 500 instead of 201 (rule operation.create-connection)"
@@ -362,7 +362,7 @@ STATE: Final = ("account-state", 0)
         ),
     ],
 )
-def test_steps_that_do_not_matter_are_dropped_from_the_log(
+def test_failure_log_omits_steps_that_the_failure_does_not_need(
     compare: Compare,
     lie: Callable[[list[str]], bool],
     steps: list[tuple[str, int]],
@@ -377,7 +377,7 @@ def test_steps_that_do_not_matter_are_dropped_from_the_log(
 
 
 @pytest.mark.parametrize(("trials", "length"), [(0, 6), (1, 6), (2, 6), (3, 5), (8, 5)])
-def test_shrinking_a_log_stops_at_the_limit_of_trials(
+def test_failure_log_is_shrunk_in_at_most_the_allowed_trials(
     compare: Compare, trials: int, length: int
 ) -> None:
     served = Lies(lambda it: len(it) > 5)

@@ -109,7 +109,7 @@ def test_sample_values_of_a_connection_have_id_user_and_packages() -> None:
 # --- Building -------------------------------------------------------------------------------
 
 
-def test_request_has_ids_query_and_required_members() -> None:
+def test_kit_request_has_path_ids_query_and_required_members() -> None:
     sent = build_request(app(), Search, member_values(ID), MORE)
     assert sent.method == "PUT"
     assert sent.target == f"{BASE_PATH}/found/{ID}/in/a/b?flag=true&words=x+y"
@@ -126,7 +126,7 @@ def test_operation_request_has_given_values_instead_of_examples() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", {"a": 1}])
-def test_given_body_and_key_are_sent(body: object) -> None:
+def test_kit_request_sends_the_given_body_and_idempotency_key(body: object) -> None:
     sent = build_request(app(), Reconnect, member_values(ID), body=body, key="k")
     assert sent.body == (body if isinstance(body, bytes) else json.dumps(body).encode())
     assert KEY in sent.headers
@@ -171,7 +171,7 @@ def test_text_is_sent_unchanged_if_a_query_member_accepts_it(text: str) -> None:
     assert value_of(only(text), member_values(ID), in_query=True) == text
 
 
-def test_value_of_a_member_is_the_given_one_or_its_example() -> None:
+def test_request_member_has_the_given_value_or_else_its_example() -> None:
     wanted = attrs.evolve(only("example", "word"), example="example")
     assert value_of(wanted, member_values(ID)) == "example"
     assert value_of(wanted, member_values(ID) | {"it": None}) is None
@@ -248,7 +248,7 @@ def test_kit_initiates_a_user_if_graduation_handoff_gets_409() -> None:
     assert user_of(tried) != user_of(initiate) == user_of(played.result)
 
 
-def test_initiate_is_tried_for_a_fresh_user_before_the_given_one() -> None:
+def test_kit_tries_initiate_for_a_new_user_before_the_given_user() -> None:
     steps = build_successful_request(app(), Initiate, {"appUserId": "mine"})
     played = play(steps, OK)
     assert user_of(played.steps[0]).startswith("user-")
@@ -267,7 +267,7 @@ class OfSession(Search):
     )
 
 
-def test_request_about_a_session_initiates_one_each_time() -> None:
+def test_kit_initiates_a_new_session_for_each_session_request() -> None:
     played = play(build_successful_request(app(), OfSession), SESSION, OK, SESSION)
     initiate, tried, again = played.steps
     assert user_of(initiate) != user_of(again)
@@ -284,7 +284,7 @@ class OfOther(Search):
     )
 
 
-def test_id_of_an_unknown_kind_is_fresh_in_each_request() -> None:
+def test_kit_makes_a_new_id_per_request_for_an_unknown_id_kind() -> None:
     played = play(build_successful_request(app(), OfOther), OK)
     paths = [path_of(each) for each in (*played.steps, played.result)]
     assert len(set(paths)) == 2

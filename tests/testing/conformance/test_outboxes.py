@@ -112,6 +112,6 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_event_with_another_subject_than_the_connection_fails() -> None:
+def test_kit_fails_a_connection_event_with_an_empty_subject() -> None:
     message = failure_of("outbox.connection", {2: newest(subject={})})
     assert message.startswith('the subject of the newest event is {} instead of {"id": "id-1", ')

@@ -51,7 +51,7 @@ def test_checks_that_wait_pass_with_short_and_long_lived_pages(lifetime: timedel
     assert not report.not_run, str(report)
 
 
-def test_check_is_not_run_if_a_page_outlives_the_allowed_time() -> None:
+def test_kit_check_is_not_run_if_hosted_page_outlives_max_time() -> None:
     reference, most = Reference(lifetime=60 * MINUTE), 31 * MINUTE
     server = attrs.evolve(reference.server(), max_time_per_check=most)
     begun = reference.now
@@ -62,7 +62,7 @@ def test_check_is_not_run_if_a_page_outlives_the_allowed_time() -> None:
 
 
 @pytest.mark.slow
-def test_no_check_waits_longer_than_its_declared_time() -> None:
+def test_kit_check_waits_at_most_the_time_that_it_declares() -> None:
     reference = Reference()
     for check in WAITING:
         passed = timedelta(0)

@@ -69,7 +69,7 @@ def test_server_paused_once_passes_the_time_dependent_checks(name: str, span: ti
 
 
 @pytest.mark.parametrize("seconds", [38, 39])
-def test_check_waits_out_even_the_shortest_retry_after(seconds: int) -> None:
+def test_kit_check_passes_with_a_retry_after_of_1_or_2_seconds(seconds: int) -> None:
     # The server pauses before the second initiate, so the eleventh gets a `Retry-After` of 2 s or 1 s.
     server = StandingStill(2, timedelta(seconds=seconds))
     (check,) = select_checks(["limit.retry-after"])

@@ -17,7 +17,7 @@ def probe(*statuses: int) -> list[Step]:
 
 
 @pytest.mark.parametrize("statuses", [[200], [499], [500, 404], [503, 500, 429]])
-def test_probe_passes_after_one_answer_below_500(statuses: list[int]) -> None:
+def test_server_counts_as_up_after_one_probe_answer_below_500(statuses: list[int]) -> None:
     sent = probe(*statuses)
     assert len(sent) == len(statuses)
     for each in sent:
@@ -26,13 +26,13 @@ def test_probe_passes_after_one_answer_below_500(statuses: list[int]) -> None:
     assert len({each.target for each in sent if isinstance(each, Request)}) == len(sent)
 
 
-def test_probe_fails_after_three_server_errors() -> None:
+def test_server_counts_as_down_after_three_probe_answers_of_5xx() -> None:
     with pytest.raises(NotConformingError) as raised:
         probe(500, 502, 599)
     assert raised.value.what == "3 more reads got 500, 502, 599"
 
 
-def test_failure_of_a_down_server_shows_check_and_probe_causes() -> None:
+def test_server_down_failure_shows_both_probe_and_check_errors() -> None:
     failure = Failure("a", "answered 502\n  after: x", may_be_down=True)
     down = down_failure(failure, Failure("server.answers", "3 more reads\n  after: y"))
     assert down == Failure(
@@ -41,7 +41,7 @@ def test_failure_of_a_down_server_shows_check_and_probe_causes() -> None:
     assert reason_not_run(down) == "the server was down since a"
 
 
-def test_failure_of_a_down_server_shows_a_shared_cause_once() -> None:
+def test_server_down_failure_shows_the_same_error_only_once() -> None:
     failure = Failure("a", "send raised it\n  after: x\n  check: a")
     down = down_failure(failure, Failure("server.answers", "send raised it\n  after: y"))
     assert down.message == "the server is down: send raised it\n  after: x\n  check: a"

@@ -261,7 +261,7 @@ def test_server_that_is_down_fails_one_pytest_kit_test(
 
 
 @pytest.mark.slow
-def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> None:
+def test_one_connection_error_in_send_fails_one_pytest_kit_test(tmp_path: Path) -> None:
     conftest = FIXTURE.format(name="make_lost_once")
     status, told = run_pytest(tmp_path, conftest, "-k", "registration")
     assert status == 1, told
@@ -270,7 +270,7 @@ def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_pytest_kit_makes_a_new_server_after_one_that_is_down(tmp_path: Path) -> None:
+def test_pytest_kit_makes_a_new_server_if_the_first_one_is_down(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_broken_first")
     status, told = run_pytest(tmp_path, conftest, "-k", "registration")
     assert status == 1, told
@@ -307,7 +307,7 @@ def test_kit_checks_run_in_several_pytest_processes(tmp_path: Path) -> None:
     assert counts(ended.stdout)["passed"] == 4
 
 
-def test_collecting_checks_of_a_relative_conftest_path_raises() -> None:
+def test_collect_checks_raises_if_conftest_path_is_relative() -> None:
     with pytest.raises(ArgumentError) as raised:
         collect_checks("tests/conftest.py", "server")
     message = "conftest: must be an absolute path: the __file__ of the conftest.py"

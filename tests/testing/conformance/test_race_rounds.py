@@ -25,7 +25,7 @@ def created(number: int, lifetime: timedelta) -> Response:
     return Response(201, (), json.dumps(body).encode())
 
 
-def test_race_waits_until_the_page_made_last_has_expired() -> None:
+def test_race_check_waits_until_the_newest_hosted_page_expired() -> None:
     kit = attrs.evolve(context(*LATE.hooks), rounds=3)
     steps = LATE.begin(kit)
     next(steps)

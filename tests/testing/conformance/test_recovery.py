@@ -123,24 +123,24 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
     assert failure_of(check, {step: change}) == message
 
 
-def test_check_fails_if_successor_changes_before_it_is_read() -> None:
+def test_kit_fails_a_successor_that_differs_when_read_again() -> None:
     message = failure_of(NEW, {6: members(connection__appUserId="x")})
     assert message.startswith('the successor, read again, is {"id": "id-2", ')
 
 
 @pytest.mark.parametrize("name", ["connection.updatedAt", "nextAction.expiresAt"])
-def test_check_fails_if_reissue_moves_times_less_than_the_clock(name: str) -> None:
+def test_kit_fails_a_reissue_whose_times_lag_behind_the_clock(name: str) -> None:
     still = Reference(tick=timedelta(0))
     path = name.replace(".", "__")
     message = failure_of(AGAIN, {6: members(**{path: moved_by(seconds=-2)})}, still)
     assert message == f"{name} moved by 0:00:58 instead of at least 0:01:00"
 
 
-def test_check_passes_if_reissue_moves_times_with_the_clock() -> None:
+def test_kit_passes_a_reissue_whose_times_move_with_the_clock() -> None:
     assert play_check(AGAIN, reference=Reference(tick=timedelta(0)))
 
 
-def test_check_repeats_reconnect_at_once_without_a_clock_hook() -> None:
+def test_kit_repeats_reconnect_without_a_wait_if_no_clock_hook() -> None:
     assert steps_of("recovery.revoked.pending", without="pass_time") == written_steps("""
         POST /connections user-1
         POST /connections/id-1:revoke
@@ -149,7 +149,7 @@ def test_check_repeats_reconnect_at_once_without_a_clock_hook() -> None:
     """)
 
 
-def test_check_repeats_reconnect_30_s_into_a_one_minute_page() -> None:
+def test_kit_repeats_reconnect_after_30_s_if_pages_last_a_minute() -> None:
     short_pages = Reference(lifetime=timedelta(minutes=1))
     assert "pass_time 0:00:30" in steps_of("recovery.revoked.pending", short_pages).splitlines()
 

@@ -60,7 +60,7 @@ def test_kit_fails_a_problem_that_contains_the_api_key(
     assert "the response contains the API key" in failure(Telling({status}, show))
 
 
-def test_kit_fails_a_401_header_with_the_unknown_api_key() -> None:
+def test_kit_fails_a_401_that_repeats_the_api_key_in_a_header() -> None:
     assert "contains the unknown API key" in failure(Telling({401}, in_header))
 
 

@@ -228,7 +228,7 @@ def initiated(**changed: object) -> dict[str, object]:
     return {"session": SESSION | changed, "nextAction": ACTION}
 
 
-def test_right_replies_of_the_library_pass() -> None:
+def test_correct_replies_of_built_in_operations_pass() -> None:
     check_reply(CreateConnection, shown(created(), JSON, NO_STORE, status=201))
     check_reply(Initiate, shown(initiated(), JSON, NO_STORE, status=201))
     state = shown({"lifecycleState": "LIMITED"}, JSON, REVALIDATE, TAG, status=200)
@@ -292,7 +292,7 @@ def test_connection_that_is_no_object_fails() -> None:
 
 
 @pytest.mark.parametrize("headers", [[], [REVALIDATE], [NO_STORE, NO_STORE]])
-def test_next_action_reply_without_exactly_one_no_store_fails(
+def test_next_action_reply_needs_one_cache_control_no_store(
     headers: list[tuple[str, str]],
 ) -> None:
     answer = shown(created(), JSON, *headers, status=201)
@@ -323,7 +323,7 @@ def test_kit_reads_a_strong_entity_tag_from_the_etag_header(tag: str) -> None:
 
 
 @pytest.mark.parametrize("tags", [[], ['W/"x"'], ["x"], ['"x y"'], ['"x"', '"x"']])
-def test_anything_but_one_strong_entity_tag_fails(tags: list[str]) -> None:
+def test_response_without_exactly_one_strong_etag_fails(tags: list[str]) -> None:
     answer = shown({}, JSON, *[("etag", each) for each in tags])
     said = message(lambda: entity_tag(answer))
     assert said == f"ETag is {json.dumps(tags)} instead of one strong entity tag"
@@ -332,7 +332,7 @@ def test_anything_but_one_strong_entity_tag_fails(tags: list[str]) -> None:
 # --- The checks -----------------------------------------------------------------------------
 
 
-def test_each_operation_has_a_check_of_its_success() -> None:
+def test_each_operation_has_a_kit_check_of_its_success_reply() -> None:
     made = replies.checks((CreateConnection, Show))
     assert [each.name for each in made] == ["operation.create-connection", "operation.relabel"]
     assert {each.shows for each in made} == {

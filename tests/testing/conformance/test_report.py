@@ -215,7 +215,7 @@ def test_list_of_names_shows_eight_and_counts_the_others(count: int, shown: str)
     assert list_names([str(each) for each in range(count)]) == shown
 
 
-def test_outcome_of_a_result_is_passed_failed_or_not_run() -> None:
+def test_kit_check_outcome_is_passed_failed_or_not_run() -> None:
     results = None, Failure("a", "b"), NotRun("a", "b")
     assert [*map(outcome_of, results)] == [
         CheckOutcome.PASSED,
@@ -224,7 +224,7 @@ def test_outcome_of_a_result_is_passed_failed_or_not_run() -> None:
     ]
 
 
-def test_failures_are_grouped_by_their_first_line() -> None:
+def test_kit_report_groups_failures_by_their_first_line() -> None:
     messages = ("one\n  a\n  b", "two\n  a\n  b", "one\n  c")
     failed = tuple([Failure(str(number), each) for number, each in enumerate(messages)])
     report = Report(passed=(), failed=failed, not_run=(), seed="seed")

@@ -93,7 +93,7 @@ def context_seen(run_one: RunOne, server: Server) -> App:
 
 
 @in_both_ways
-def test_check_context_equals_the_settings_of_its_server(run_one: RunOne) -> None:
+def test_kit_check_gets_the_settings_of_its_server(run_one: RunOne) -> None:
     full = Reference().server()
     server = attrs.evolve(
         Server(full.send, full.make_key, pass_time=full.pass_time),
@@ -112,7 +112,7 @@ def test_check_context_equals_the_settings_of_its_server(run_one: RunOne) -> Non
 
 
 @in_both_ways
-def test_check_context_of_a_minimal_server_has_default_settings(run_one: RunOne) -> None:
+def test_kit_check_gets_default_settings_from_a_minimal_server(run_one: RunOne) -> None:
     full = Reference().server()
     kit = context_seen(run_one, Server(full.send, full.make_key)).context
     assert (kit.environment, kit.rounds, kit.hooks) == (Environment.LIVE, 0, frozenset())
@@ -162,7 +162,7 @@ def test_server_with_a_wrong_field_raises_an_error_that_names_it(
     assert str(raised.value) == message
 
 
-def test_server_that_lets_no_time_pass_and_has_no_races_is_valid() -> None:
+def test_server_with_max_time_0_and_no_race_rounds_is_valid() -> None:
     server = attrs.evolve(Reference().server(), max_time_per_check=timedelta(0), race_rounds=0)
     assert run(server, seed="1", only=["request.limit"]).passed
 
@@ -190,7 +190,7 @@ def test_check_timed_out_before_its_first_step_shows_no_step() -> None:
 
 
 @in_both_ways
-def test_check_without_its_hooks_is_not_run_and_names_them(run_one: RunOne) -> None:
+def test_kit_check_is_not_run_and_names_the_hooks_it_lacks(run_one: RunOne) -> None:
     full = Reference().server()
     server = Server(full.send, full.make_key, purge=full.purge)
     check = attrs.evolve(READ, hooks=("finish", "purge", "race_rounds"))
@@ -205,7 +205,7 @@ def test_check_without_its_hooks_is_not_run_and_names_them(run_one: RunOne) -> N
         (2 * SPAN, NotRun("a.b", "needs a max_time_per_check of 0:00:14")),
     ],
 )
-def test_check_may_need_exactly_the_allowed_time(
+def test_kit_check_runs_if_it_needs_at_most_max_time_per_check(
     run_one: RunOne, needed: timedelta, result: Result
 ) -> None:
     server = attrs.evolve(Reference().server(), max_time_per_check=SPAN)
@@ -307,7 +307,7 @@ def test_hook_that_raises_not_seen_error_skips_the_check(run_one: RunOne) -> Non
 
 
 @in_both_ways
-def test_concurrent_steps_get_their_outcomes_in_order(run_one: RunOne) -> None:
+def test_concurrent_outcomes_come_in_the_order_of_their_steps(run_one: RunOne) -> None:
     seen: list[object] = []
 
     def together(app: App) -> Steps[None]:
@@ -448,7 +448,7 @@ def test_empty_or_string_selection_of_checks_raises(only: Collection[str]) -> No
         select_checks(only)
 
 
-def test_unknown_checks_are_named_in_order() -> None:
+def test_error_lists_unknown_kit_check_names_alphabetically() -> None:
     with pytest.raises(KeyError, match=r"^'no such check: a, b'$"):
         select_checks(["b", ROUTE, "a"], OPERATIONS)
 
@@ -472,7 +472,7 @@ class Flaky:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_failed_last_check_of_a_run_is_followed_by_no_probe(*, is_async: bool) -> None:
+def test_kit_does_not_probe_the_server_if_the_last_check_fails(*, is_async: bool) -> None:
     flaky = Flaky(0)
     if is_async:
         report = asyncio.run(run_async(asynchronous(flaky.server()), only=[ROUTE]))
@@ -484,7 +484,7 @@ def test_failed_last_check_of_a_run_is_followed_by_no_probe(*, is_async: bool) -
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_failed_check_before_the_last_is_followed_by_a_probe(*, is_async: bool) -> None:
+def test_kit_probes_the_server_if_a_check_before_the_last_fails(*, is_async: bool) -> None:
     flaky, only = Flaky(0), [CHECKS[2].name, CHECKS[3].name]
     told: list[Progress] = []
     if is_async:

@@ -102,7 +102,7 @@ def test_cancelling_an_async_kit_run_ends_the_run() -> None:
         asyncio.run(run_and_cancel())
 
 
-def test_run_raises_the_pytest_fail_of_a_hook_in_a_race_check() -> None:
+def test_pytest_fail_in_a_hook_of_a_race_check_ends_the_kit_run() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         del lifetime
         pytest.fail(f"cannot authorize {connection_id}")

@@ -58,7 +58,7 @@ def test_send_yields_the_request_and_returns_the_response() -> None:
     assert (played.steps, played.result) == ([request], ANSWER)
 
 
-def test_concurrent_steps_yield_one_step_and_return_all_outcomes() -> None:
+def test_concurrent_requests_are_one_step_with_all_outcomes() -> None:
     requests = app().get("c"), app().get("d")
     call = HookCall("expire", ("c",))
     played = play(send_concurrently(requests), (ANSWER, ANSWER))
@@ -101,7 +101,7 @@ def test_kit_waits_only_with_a_clock_hook_and_enough_time(
     assert play(later(kit, MINUTE), *[None] * len(expected)).steps == expected
 
 
-def test_make_key_yields_the_wanted_key_and_returns_its_text() -> None:
+def test_make_key_yields_the_key_request_and_returns_the_key() -> None:
     wanted = ApiKeyRequest("app", ACCOUNT)
     played = play(make_key(wanted), "text")
     assert (played.steps, played.result) == ([HookCall("make_key", (wanted,))], "text")

@@ -36,7 +36,7 @@ def test_check_not_run_names_the_store_method_that_is_missing() -> None:
     assert reasons(MemoryStore(), *names) == {}
 
 
-def test_check_not_run_names_a_method_missing_for_two_hooks_once() -> None:
+def test_skip_reason_names_once_a_method_that_two_hooks_need() -> None:
     (both,) = [each for each in CHECKS if {"finish", "cancel"} <= set(each.hooks)][:1]
     assert reasons(Bare(), both.name) == {both.name: "the store has no method hosted_page"}
 
@@ -61,7 +61,7 @@ def test_deadline_checks_are_not_run_without_a_settable_clock() -> None:
     assert reasons(ReadOnly(), *deadlines, *others) == dict.fromkeys(deadlines, NO_CLOCK)
 
 
-def test_store_kit_reports_checks_of_its_live_only_server_too() -> None:
+def test_store_kit_also_runs_checks_on_a_live_only_server() -> None:
     told: list[Progress] = []
     report = check_store(
         ReadOnly(),
@@ -98,7 +98,7 @@ def test_store_kit_uses_and_reports_the_given_or_a_random_seed() -> None:
     assert {Names(f"{seed} {ROUTE}").word("app") for seed in seeds} <= set(store.apps)
 
 
-def test_whole_kit_is_selected_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_kit_runs_all_kit_checks_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     few = [each for each in CHECKS if each.name in {ROUTE, "page.finish"}]
     monkeypatch.setattr(
         "curae_lifecycle.testing.conformance.store_kit.select_checks",
@@ -116,6 +116,6 @@ class Broken(MemoryStore):
         raise LookupError(needs, key_digest)
 
 
-def test_broken_store_fails_with_one_and_with_two_environments() -> None:
+def test_broken_store_fails_checks_of_one_and_two_environments() -> None:
     report = check_store(Broken(), only=[ROUTE, ENVIRONMENT], seed="1")
     assert [each.check for each in report.failed] == [ROUTE, ENVIRONMENT]

@@ -39,7 +39,7 @@ from tests.testing.conformance.store_world import MINUTE, OTHER_START, WANTED, B
 OF_METHODS = ("withdraw", "finish", "cancel", "purge", "outbox")
 
 
-def test_server_around_a_store_has_the_hooks_of_its_methods() -> None:
+def test_kit_server_has_a_hook_only_if_its_store_has_the_method() -> None:
     whole, bare = server_for_store(MemoryStore()), server_for_store(Bare())
     assert all(getattr(whole, name) is not None for name in OF_METHODS)
     assert all(getattr(bare, name) is None for name in OF_METHODS)
@@ -53,7 +53,7 @@ def test_server_around_a_store_has_the_hooks_of_its_methods() -> None:
 @pytest.mark.parametrize(
     ("make", "start"), [(MemoryStore, START), (Bare, OTHER_START), (ReadOnly, OTHER_START)]
 )
-def test_simulated_clock_starts_at_the_time_of_an_unsettable_one(
+def test_simulated_clock_starts_at_the_time_of_a_read_only_clock(
     make: Callable[[], StoreWithApiKeys], start: datetime
 ) -> None:
     world = World(make())
@@ -188,7 +188,7 @@ def test_package_may_not_be_read_after_a_tombstone() -> None:
     assert world.hook("may_read", connection_id, "labs") is False
 
 
-def test_package_of_a_tombstoned_active_connection_is_unreadable() -> None:
+def test_tombstone_ends_reading_before_connection_is_revoked() -> None:
     world = World()
     world.body(world.app.initiate("u"))
     connection_id, _ = world.created()
@@ -215,7 +215,7 @@ def admitted(world: World, count: int) -> list[int]:
     return [world.send(world.app.account_state("u")).status for _ in range(count)]
 
 
-def test_replaced_buckets_have_all_their_tokens_each_time() -> None:
+def test_replace_buckets_hook_gives_full_buckets_each_time() -> None:
     world = World()
     for _ in range(2):
         world.hook("replace_buckets", TWO)
@@ -259,7 +259,7 @@ class Charging(MemoryChargingStore):
         return super().commit(loaded, changes, page)
 
 
-def test_buckets_charged_before_the_commit_are_replaced_too() -> None:
+def test_hook_replaces_buckets_of_a_store_charging_before_commit() -> None:
     store = Charging()
     world = World(store)
     world.hook("replace_buckets", TWO)

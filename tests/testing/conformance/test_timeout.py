@@ -289,7 +289,7 @@ def test_each_kit_step_sees_the_callers_context_variables(check: str) -> None:
     assert seen == {"here in send", "here in make_key"}
 
 
-def test_interrupt_during_a_kit_check_is_raised() -> None:
+def test_keyboard_interrupt_during_a_kit_check_is_raised() -> None:
     def send(request: Request) -> Response:
         raise KeyboardInterrupt(request.method)
 

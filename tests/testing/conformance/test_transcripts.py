@@ -50,11 +50,11 @@ def test_check_without_optional_hooks_sends_its_listed_steps(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
-def test_check_of_a_wrong_answer_gives_the_expected_message(name: str, wrong: str) -> None:
+def test_kit_check_fails_a_wrong_answer_with_the_listed_message(name: str, wrong: str) -> None:
     assert judge(BY_NAME[name], wrong) == TRANSCRIPTS[name]["wrong"][wrong]
 
 
 @pytest.mark.parametrize(("name", "pause"), SLOW)
-def test_check_of_a_paused_server_runs_the_recorded_step_count(name: str, pause: str) -> None:
+def test_check_on_a_paused_server_takes_the_recorded_step_count(name: str, pause: str) -> None:
     expected = TRANSCRIPTS[name].get("slow", {})[pause]
     assert steps_if_paused(BY_NAME[name], pause) == expected

@@ -79,7 +79,7 @@ def test_kit_lists_the_triggers_whose_hooks_are_available() -> None:
         (Trigger.RECONNECT, set[str]()),
     ],
 )
-def test_trigger_hook_sets_only_members_that_its_trigger_changes(
+def test_kit_knows_which_connection_members_a_trigger_may_set(
     trigger: Trigger, members: set[str]
 ) -> None:
     assert triggers.settable_members(trigger) == members

@@ -41,7 +41,7 @@ def twins_of(account: str) -> list[str]:
     ("first", "last", "other_first", "other_last"),
     [("c", "f", "0", "0"), ("0", "0", "1", "1"), ("1", "0", "0", "1"), ("0", "1", "1", "0")],
 )
-def test_twin_accounts_differ_in_their_first_or_last_digit(
+def test_look_alike_accounts_differ_in_their_first_or_last_digit(
     first: str, last: str, *, other_first: str, other_last: str
 ) -> None:
     expected = [f"{first}{MIDDLE}{other_last}", f"{other_first}{MIDDLE}{last}"]

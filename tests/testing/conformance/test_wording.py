@@ -19,5 +19,5 @@ FIRST = Response(200, (("etag", "1"), ("x-id", "a")), b"{}")
         (Response(200, FIRST.headers[::-1], b"{}"), "headers: their order or repetition"),
     ],
 )
-def test_difference_says_if_status_body_or_headers_differ(second: Response, said: str) -> None:
+def test_kit_message_says_if_status_body_or_headers_differ(second: Response, said: str) -> None:
     assert difference(FIRST, second) == said

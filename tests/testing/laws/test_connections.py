@@ -76,12 +76,12 @@ def revoked_then(*statuses: Status, era: datetime | None = None) -> list[Connect
 
 
 @pytest.mark.parametrize("era", [None, START])
-def test_law_6_check_reports_two_active_after_a_revoked_one(era: datetime | None) -> None:
+def test_law_6_check_reports_two_active_connections_in_a_chain(era: datetime | None) -> None:
     with broken(6, "a second ACTIVE"):
         check_chain(revoked_then(Status.ACTIVE, Status.ACTIVE, era=era), START, era=era)
 
 
-def test_law_6_check_reports_two_active_made_after_a_tombstone() -> None:
+def test_law_6_check_reports_two_active_connections_of_one_era() -> None:
     first, *others = revoked_then(Status.ACTIVE, Status.ACTIVE, era=START)
     chain = [attrs.evolve(first, status=Status.ACTIVE), *others]
     check_chain(chain[:2], START, era=START)
@@ -89,7 +89,7 @@ def test_law_6_check_reports_two_active_made_after_a_tombstone() -> None:
         check_chain(chain, START, era=START)
 
 
-def test_law_6_check_reports_a_pending_one_with_a_successor() -> None:
+def test_law_6_check_reports_pending_connection_with_a_successor() -> None:
     with broken(6, "PENDING although it has a successor"):
         check_chain(revoked_then(Status.PENDING, Status.REVOKED), START, era=None)
 
@@ -98,14 +98,14 @@ def test_law_6_check_accepts_a_pending_head_beside_an_active_one() -> None:
     check_chain(revoked_then(Status.ACTIVE, Status.PENDING), START, era=None)
 
 
-def test_law_6_error_for_a_gap_lists_the_connections_after_it() -> None:
+def test_law_6_error_lists_the_connections_after_a_chains_gap() -> None:
     gap = revoked_then(Status.REVOKED, Status.REVOKED, Status.REVOKED)
     del gap[1]
     with broken(6, "a cycle or a gap", where=f"{uuid(3)}, {uuid(4)}"):
         check_chain([gap[0], *reversed(gap[1:])], START, era=None)
 
 
-def test_law_6_check_names_a_fork_and_its_place() -> None:
+def test_law_6_error_names_both_successors_of_one_predecessor() -> None:
     chain = revoked_then(Status.REVOKED, Status.REVOKED)
     fork = attrs.evolve(
         chain[2], identity=attrs.evolve(chain[2].identity, predecessor_id=chain[0].id)
@@ -221,7 +221,7 @@ def test_law_5_check_accepts_a_grant_until_the_connection_ends(
     ("until", "granted"),
     [(None, "without an end"), (END + TICK, "until 2026-01-01T00:30:00.000001+00:00")],
 )
-def test_law_5_error_for_a_late_grant_states_when_the_grant_ends(
+def test_law_5_error_for_too_long_a_grant_says_when_it_ends(
     until: datetime | None, granted: str
 ) -> None:
     what = f"granted {granted} although the connection ends at 2026-01-01T00:30:00+00:00"

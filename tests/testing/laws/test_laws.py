@@ -194,9 +194,7 @@ def test_laws_2_9_11_12_13_and_16_checks_accept_memory_store() -> None:
 
 
 @given(draw.charges(ExactLog("initiate", 3, 60)), draw.instants())
-def test_law_10_rate_limit_log_has_max_3_entries_and_exact_wait(
-    charge: Charge, now: datetime
-) -> None:
+def test_law_10_holds_for_a_rate_limit_of_three_requests(charge: Charge, now: datetime) -> None:
     assert isinstance(charge.state, LogState)
     laws.check_rate_limit(charge.state.instants, limit=3)
     answer = admit((charge,), now)

@@ -215,7 +215,7 @@ def test_law_14_error_shows_the_functions_name_or_else_its_repr() -> None:
     assert caught.value.where == repr(without_a_name)
 
 
-def test_law_14_check_finds_a_result_that_later_calls_change() -> None:
+def test_law_14_check_reports_a_list_that_each_call_appends_to() -> None:
     calls: list[int] = []
 
     def append(number: int) -> list[int]:

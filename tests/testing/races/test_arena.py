@@ -81,7 +81,7 @@ def test_later_races_on_a_store_skip_tenant_numbers_in_use() -> None:
     assert again == RaceTenant.of(4, Settings(buckets=(BUCKET,)))
 
 
-def test_set_up_runs_each_preparing_action_at_its_instant() -> None:
+def test_race_set_up_runs_each_preparing_action_at_its_time() -> None:
     store = MemoryStore()
     arena = StoreArena(store)
     tenant = arena.set_up(SCENARIO)
@@ -99,7 +99,7 @@ def test_both_actions_of_a_race_get_the_same_store() -> None:
     assert one is other
 
 
-def test_each_action_gets_a_request_store_if_charges_come_first() -> None:
+def test_race_wraps_the_store_per_action_if_charges_come_first() -> None:
     stores = StoreArena(ChargesOnlyApart()).stores()
     assert len(set(map(id, stores))) == len(stores)
     for each in stores:
@@ -121,7 +121,7 @@ def test_reference_store_of_a_race_is_empty_before_its_set_up() -> None:
 # --- Contents ---------------------------------------------------------------------------------
 
 
-def test_compared_content_includes_values_that_no_action_wrote() -> None:
+def test_race_compares_values_that_no_action_wrote_too() -> None:
     arena = StoreArena(MemoryStore())
     content = arena.content(arena.set_up(SCENARIO), ())
     assert parts(content) == [
@@ -144,7 +144,7 @@ def test_compared_content_includes_values_that_no_action_wrote() -> None:
     assert content[f"session {SESSION}ed.handoff"] == "AWAITED"
 
 
-def test_compared_content_has_each_written_value_once() -> None:
+def test_race_compares_each_written_value_once() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     untouched = parts(arena.content(tenant, ()))
@@ -173,7 +173,7 @@ def test_idempotency_record_compares_by_operation_and_response() -> None:
     assert tenant.id_prefix not in response
 
 
-def test_compared_in_flight_record_has_no_response_status() -> None:
+def test_race_compares_an_in_flight_record_without_a_response() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     key = RecordKey(tenant.caller.key_owner, IdempotencyKey("k-99"))
@@ -192,7 +192,7 @@ def test_compared_in_flight_record_has_no_response_status() -> None:
     assert content["record k-99.fingerprint"] == "revoke"
 
 
-def test_compared_content_lists_a_hosted_page_by_its_number() -> None:
+def test_race_compares_a_hosted_page_under_its_page_number() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     content = arena.content(tenant, run(arena, tenant, "create"))
@@ -206,14 +206,14 @@ def test_compared_content_lists_a_hosted_page_by_its_number() -> None:
     }
 
 
-def test_compared_content_leaves_out_a_replaced_hosted_page() -> None:
+def test_race_does_not_compare_a_replaced_hosted_page() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     content = arena.content(tenant, run(arena, tenant, "graduation"))
     assert [each for each in parts(content) if each.startswith("page")] == ["page 1", "page 20"]
 
 
-def test_compared_content_has_users_page_only_until_graduation() -> None:
+def test_race_compares_graduation_page_only_until_graduation() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIOS["a user is bound, one connection is pending"])
     assert "page 4" in parts(arena.content(tenant, ()))
@@ -240,13 +240,13 @@ class LoadsNoBinding(MemoryStore):
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, binding=None))
 
 
-def test_comparison_asks_the_store_for_the_binding_by_coordinate() -> None:
+def test_race_comparison_loads_the_binding_by_its_coordinate() -> None:
     arena = StoreArena(LoadsNoBinding())
     content = arena.content(arena.set_up(SCENARIO), ())
     assert content["binding.user_id"] == "user-3"
 
 
-def test_compared_values_are_loaded_with_the_tenants_api_key() -> None:
+def test_race_comparison_loads_values_with_the_tenants_api_key() -> None:
     store = Recording()
     arena = StoreArena(store)
     tenant = arena.set_up(SCENARIO)

@@ -178,7 +178,7 @@ def test_race_passes_if_a_serial_order_fits_accepted_commits(
         assert result == RaceResult(first, second, () if passes else wrong)
 
 
-def test_race_reports_the_order_with_the_fewest_differences() -> None:
+def test_race_reports_differences_from_the_closest_serial_order() -> None:
     found = results(Claims("swapped", extra=True))
     assert found["names", "plain"].differences == ("with: more, not absent",)
     # Only the order of the race is allowed.
@@ -207,7 +207,7 @@ def test_action_whose_commit_conflicts_loads_and_commits_again(
     assert steps == [(0, "loads", "names"), (1, "loads", "plain"), *retried]
 
 
-def test_each_race_passes_both_stores_and_commits_to_interleave() -> None:
+def test_race_gives_interleave_function_both_stores_and_commits() -> None:
     arena = Claims("in order")
     given: list[tuple[int, str, int, str]] = []
 
@@ -225,7 +225,7 @@ def test_each_race_passes_both_stores_and_commits_to_interleave() -> None:
     assert given == [(0, first, 1, second) for first in NAMES for second in NAMES]
 
 
-def test_compared_values_include_those_of_refused_commits() -> None:
+def test_race_compares_values_of_refused_commits_too() -> None:
     arena = Claims("in order")
     found = list(results(arena, (False, False)))
     names_page = Tenant.of(1, Settings()).actions()["names"](Half(0, [])).changes.writes
@@ -254,7 +254,7 @@ def test_interleave_function_returning_one_result_fails_the_race() -> None:
     assert all(each.differences[0].startswith("raised ValueError: ") for each in found)
 
 
-def test_scenario_that_cannot_be_set_up_raises() -> None:
+def test_race_raises_if_its_scenario_cannot_be_set_up() -> None:
     class Broken(Claims):
         def set_up(self, scenario: Scenario) -> RaceTenant:
             del scenario

@@ -46,7 +46,7 @@ from tests.support.wrong_stores import KeepsPage, LoadsNoPage
         ({"b": "1", "a": "1"}, {}, ("a: 1, not absent", "b: 1, not absent")),
     ],
 )
-def test_comparing_contents_lists_changed_missing_extra_parts(
+def test_race_differences_list_changed_missing_and_extra_parts(
     actual: dict[str, str], expected: dict[str, str], differences: tuple[str, ...]
 ) -> None:
     assert compare_contents(actual, expected) == differences
@@ -106,7 +106,7 @@ def test_races_detect_a_store_that_ignores_an_action() -> None:
 
 
 @pytest.mark.slow
-def test_race_detects_a_store_that_keeps_a_refused_commits_page() -> None:
+def test_race_detects_a_hosted_page_kept_from_a_refused_commit() -> None:
     results = race_all(StoreArena(KeepsPage()), SCENARIOS["the pending connection has lapsed"])
     failed = {(each.first, each.second): each.differences for each in results if each.differences}
     part, *_ = failed["initiate", "initiate with the same key"]

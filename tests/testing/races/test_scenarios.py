@@ -79,7 +79,7 @@ def subset(content: Content, names: Mapping[str, str]) -> dict[str, str]:
 # --- Tenants ----------------------------------------------------------------------------------
 
 
-def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
+def test_race_tenant_derives_all_its_values_from_its_number() -> None:
     settings = Settings(Environment.LIVE)
     tenant = RaceTenant.of(27, settings)
     caller = Caller(
@@ -110,7 +110,7 @@ def test_tenants_share_no_value_and_depend_on_their_number_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 999])
-def test_tenant_maps_only_its_own_page_digests_to_page_numbers(number: int) -> None:
+def test_race_tenant_numbers_only_its_own_hosted_pages(number: int) -> None:
     tenant, other = RaceTenant.of(27, Settings()), RaceTenant.of(28, Settings())
     digest = url_digest(tenant.page_url(number))
     assert tenant.page_number(digest) == number
@@ -172,7 +172,7 @@ CREATE: Final = CreateConnection(TENANT.user, (DataPackage("labs"),))
         (StartGraduation(TENANT.user), "k-9", None),
     ],
 )
-def test_request_action_loads_by_api_key_and_idempotency_key(
+def test_race_request_loads_by_api_key_and_idempotency_key(
     operation: Operation, key: str | None, used: str | None
 ) -> None:
     store = Scripted()
@@ -184,7 +184,7 @@ def test_request_action_loads_by_api_key_and_idempotency_key(
     assert needs.record is None or needs.record.owner == TENANT.caller.key_owner
 
 
-def test_request_action_decides_by_the_tenants_settings() -> None:
+def test_race_request_is_decided_with_the_tenants_settings() -> None:
     bucket = Bucket(name="platform", capacity=3, refill=1, seconds=60)
     tenant = attrs.evolve(TENANT, settings=Settings(buckets=(bucket,)))
     store = Scripted()
@@ -195,7 +195,7 @@ def test_request_action_decides_by_the_tenants_settings() -> None:
     assert decided.page.subject == f"{tenant.id_prefix}-0000-4000-8000-00000000001f"
 
 
-def test_retry_of_a_charged_request_action_loads_no_bucket() -> None:
+def test_retry_of_a_charged_race_request_loads_no_bucket() -> None:
     settings = Settings(buckets=(Bucket(name="platform", capacity=3, refill=1, seconds=60),))
     action, store = attrs.evolve(TENANT, settings=settings).create_action(31), Scripted()
     request = RequestStore(store)
@@ -238,13 +238,13 @@ def test_pending_commit_is_empty_only_without_changes_and_page(
     assert decided.is_empty is is_empty
 
 
-def test_touched_values_of_a_commit_include_its_registered_page() -> None:
+def test_touched_values_of_a_commit_include_its_new_hosted_page() -> None:
     write = PageWrite(PAGE, attrs.evolve(PAGE, version=2))
     assert PendingCommit(LOADED, Changes((write,))).touched == (write,)
     assert PendingCommit(LOADED, Changes((write,)), PAGE).touched == (write, PageWrite(PAGE, PAGE))
 
 
-def test_commit_of_an_action_returns_the_answer_of_the_store() -> None:
+def test_commit_returns_whether_the_store_accepted_it() -> None:
     store = Scripted(refusals=1)
     decided = PendingCommit(LOADED, CHANGES, PAGE)
     assert not commit(store, decided)

@@ -51,7 +51,7 @@ def ends_before(schedule: tuple[str, ...], first: str, second: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "actions"), THREE_WAY_RACES)
-def test_correct_store_passes_all_races_of_three(
+def test_correct_store_passes_all_races_of_three_actions(
     scenario: str, actions: tuple[str, str, str]
 ) -> None:
     every = race(MemoryStore(), scenario, actions)
@@ -212,7 +212,7 @@ def test_race_of_three_passes_only_if_a_serial_order_is_possible(
 @pytest.mark.parametrize(
     ("refused", "tries"), [("", (1, 1, 1)), ("b", (1, 2, 1)), ("ac", (2, 1, 2))]
 )
-def test_contents_after_a_race_of_three_include_every_write(
+def test_race_of_three_compares_values_of_refused_commits_too(
     refused: str, tries: tuple[int, ...]
 ) -> None:
     arena = ClaimingArena(tuple("abc"), refused)

@@ -112,7 +112,7 @@ def test_client_has_a_read_and_a_write_api_key_per_environment() -> None:
         assert ids == [f"key-{number}-{which}" for which in ("w", "r", "tw", "tr")]
 
 
-def test_clients_share_a_customer_account_and_its_users_in_pairs() -> None:
+def test_pair_of_clients_shares_a_customer_account_and_users() -> None:
     apps = Apps()
     first, second, third = apps.population.clients
     assert first.caller.customer_account_id == second.caller.customer_account_id
@@ -122,14 +122,14 @@ def test_clients_share_a_customer_account_and_its_users_in_pairs() -> None:
     assert len(apps.users(first)) == len(apps.users(third)) == USERS
 
 
-def test_simulated_app_user_is_live_and_of_its_clients_account() -> None:
+def test_simulated_user_has_live_environment_and_clients_account() -> None:
     apps = Apps()
     user, account = apps.user(), apps.client.caller.customer_account_id
     assert user.app_user == AppUser(Environment.LIVE, account, user.name)
     assert user.app_user == apps.client.caller.coordinate(user.name).app_user
 
 
-def test_users_who_have_left_are_replaced_by_new_ones() -> None:
+def test_departed_app_users_are_replaced_by_new_users() -> None:
     apps = Apps()
     before = apps.users(apps.client)
     after = apps.users(apps.client, timedelta(days=100))
@@ -137,7 +137,7 @@ def test_users_who_have_left_are_replaced_by_new_ones() -> None:
     assert before & after == set()
 
 
-def test_user_is_dropped_with_its_log_at_the_instant_it_leaves() -> None:
+def test_departing_app_user_is_dropped_with_its_log_lines() -> None:
     apps = Apps()
     user = apps.user()
     assert user.gone_at > START
@@ -197,7 +197,7 @@ def test_create_requests_cover_every_set_of_data_packages() -> None:
 
 
 @pytest.mark.parametrize("operation", ["get", "reconnect", "revoke"])
-def test_no_connection_request_is_made_without_a_known_id(operation: str) -> None:
+def test_client_sends_no_connection_request_without_a_known_id(operation: str) -> None:
     apps = Apps()
     assert apps.requests(operation, apps.user()) == []
     assert apps.population.pick_connection_id(apps.client, apps.user(), START) is None

@@ -109,7 +109,9 @@ def test_patient_authorizes_soon_or_too_late_or_not_at_all(
 
 
 @pytest.mark.parametrize(("draw", "named"), [(0.0, URL), (0.699, URL), (0.7, None), (0.999, None)])
-def test_seven_facts_in_ten_name_their_page(draw: float, named: str | None) -> None:
+def test_70_percent_of_simulated_facts_name_their_hosted_page(
+    draw: float, named: str | None
+) -> None:
     pages, _ = drawing(draw, draw)
     assert pages.maybe_name(URL) == named
     assert pages.maybe_name(None) is None

@@ -51,7 +51,7 @@ def test_every_rule_omitted_from_the_simulation_log_is_a_refusal() -> None:
     assert {*REFUSING} > LEFT_OUT
 
 
-def test_handoff_recorded_by_a_get_is_logged_as_a_fact_before_it() -> None:
+def test_get_that_records_a_handoff_is_logged_as_fact_and_get() -> None:
     journal, user = Journal(), COORDINATE.app_user
     write = ConnectionWrite(pending(), apply_trigger(pending(), "authorize", at(1)))
     answer = Answer(

@@ -77,7 +77,7 @@ def test_drawn_numbers_are_never_negative_and_average_the_mean(mean: float) -> N
     assert sum(numbers) / 2000 == pytest.approx(mean, rel=0.1)
 
 
-def test_profiles_differ_in_their_mishaps_and_mishap_rates() -> None:
+def test_simulation_profiles_differ_in_mishaps_and_their_rates() -> None:
     drawn = profiles()
     rates = [rate for profile in drawn for rate in profile.rates.values()]
     assert 0.003 <= min(rates) < 0.004

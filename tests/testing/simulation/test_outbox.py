@@ -42,7 +42,7 @@ def claimed() -> Iterator[SimulatedOutbox]:
     outbox.close()
 
 
-def test_dead_worker_may_hold_a_message_for_lease_and_tolerance(claimed: SimulatedOutbox) -> None:
+def test_dead_worker_may_hold_a_message_for_lease_plus_tolerance(claimed: SimulatedOutbox) -> None:
     assert claimed.shipped == 1
     claimed.ship(START + LONGEST, START, dies=lambda: False)
     assert claimed.shipped == 1

@@ -135,7 +135,7 @@ def test_commit_registers_and_shows_the_hosted_page_of_the_reply() -> None:
     assert bench.store._pages.get(url_digest(url(7))) == page
 
 
-def test_answer_without_a_page_clears_the_page_shown_before() -> None:
+def test_answer_without_a_hosted_page_clears_the_earlier_page() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     bench.handle(request("account-state"), 2)
@@ -232,7 +232,7 @@ def test_only_get_of_the_same_connection_records_its_handoff() -> None:
 # --- Pages that were replaced -----------------------------------------------------------------
 
 
-def test_fact_of_the_newest_page_of_a_connection_is_recorded() -> None:
+def test_fact_naming_the_newest_hosted_page_is_recorded() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     fact = Authorized(ID, page_url=url(1))
@@ -240,7 +240,7 @@ def test_fact_of_the_newest_page_of_a_connection_is_recorded() -> None:
     assert isinstance(answer, Done)
 
 
-def test_recording_a_fact_of_a_replaced_page_raises_rule_broken(
+def test_fact_recorded_for_a_replaced_hosted_page_breaks_a_rule(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench = Bench.of()

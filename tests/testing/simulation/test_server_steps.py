@@ -461,7 +461,7 @@ def test_purge_without_a_law_watch_drops_expired_values() -> None:
     assert bench.server.purge(at(26 * 60)) > 0
 
 
-def test_limiting_purges_to_an_instant_sets_store_clock_to_it() -> None:
+def test_limit_purge_to_sets_the_store_clock_to_that_instant() -> None:
     bench = Bench.of()
     assert bench.server.has_settable_clock
     bench.server.limit_purge_to(at(7))

@@ -32,7 +32,7 @@ def test_client_hours_are_clients_times_ended_hours() -> None:
     assert Summary(7, clients=3).client_hours == 0
 
 
-def test_headline_has_seed_client_hours_and_other_totals() -> None:
+def test_summary_headline_has_seed_client_hours_and_totals() -> None:
     assert WORLD.headline() == (
         "seed 7: 3,600 client-hours, 2,345 requests, 3,456 replays, 4,567 conflicts, 5,678 purged"
     )
@@ -48,7 +48,7 @@ def test_counts_under_each_summary_heading_are_sorted_by_name() -> None:
     ]
 
 
-def test_add_sums_every_count_and_keeps_seed_and_clients() -> None:
+def test_adding_summaries_sums_counts_and_keeps_first_seed() -> None:
     other = Summary(
         8,
         clients=3,
@@ -92,7 +92,7 @@ def test_add_sums_every_count_and_keeps_seed_and_clients() -> None:
     assert other == unchanged
 
 
-def test_add_leaves_out_the_violation_of_the_added_summary() -> None:
+def test_adding_a_summary_does_not_copy_its_violation() -> None:
     violation = Violation(
         "a law", law=1, at=datetime(2026, 1, 5, tzinfo=UTC), log=(), environment=None
     )

@@ -228,7 +228,7 @@ def test_history_binds_a_new_user_after_a_tombstone() -> None:
     assert [each.generation for each in past.bindings] == [1, 1, 2]
 
 
-def test_history_bindings_omit_steps_before_the_first_binding() -> None:
+def test_history_bindings_start_with_the_first_bound_user() -> None:
     past = play_acts(SIGN_UP, LAND)
     assert [each.binding for each in past.steps] == [None, past.binding]
     assert users_of(past) == [("u-100", ACTIVE)]

@@ -143,7 +143,7 @@ def test_changed_header_replaces_all_headers_of_that_name(texts: tuple[str, ...]
 # --- Arguments ------------------------------------------------------------------------------
 
 
-def test_every_drawn_broken_argument_raises_with_its_name() -> None:
+def test_each_drawn_broken_argument_raises_an_error_naming_it() -> None:
     drawn = drawn_examples(draw.broken_arguments())
     assert len(drawn) == len({each.defect for each in drawn}) == len(broken._ARGUMENTS)
     names = set[str]()
@@ -154,7 +154,7 @@ def test_every_drawn_broken_argument_raises_with_its_name() -> None:
     assert names == {"now", "id", "appUserId", "dataPackages", "idempotencyKey"}
 
 
-def test_parser_of_each_broken_argument_accepts_a_valid_one() -> None:
+def test_parser_that_refuses_a_broken_value_accepts_a_valid_one() -> None:
     for each in drawn_examples(draw.broken_arguments()):
         parsed = {
             "_parse_instant": START,
@@ -183,7 +183,9 @@ def changes_of(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_each_kind_of_document_is_broken_at_every_member(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_member_of_each_stored_type_is_broken_in_some_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stored: list[Storable] = []
     for name in STRATEGIES_OF_KINDS:
         [value] = drawn_examples(getattr(broken, name)(), count=1)
@@ -217,7 +219,9 @@ def test_broken_document_swaps_1_for_true_and_true_for_1() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_broken_documents_have_every_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_documents_are_drawn_with_each_listed_defect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(broken, "connections", draw.callers)
     drawn = drawn_examples(draw.broken_documents(), count=30)
     assert {each.defect for each in drawn} == {defect for defect, _ in broken._BREAKAGES}
@@ -251,7 +255,7 @@ def test_drawn_broken_document_contains_the_defect_it_names() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_hosted_pages_are_of_connections_and_sessions() -> None:
+def test_hosted_pages_are_drawn_for_connections_and_sessions() -> None:
     pages = drawn_examples(broken._hosted_pages(), count=20)
     assert {each.kind for each in pages} == {PageKind.CONNECTION, PageKind.SESSION}
     for each in pages:

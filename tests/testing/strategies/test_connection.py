@@ -81,7 +81,7 @@ def test_fact_template_with_a_delay_dates_the_fact_in_the_past() -> None:
     assert reason.fact(first, at(5)) == ActionRequired(first.id, "portal_login", happened_at=at(4))
 
 
-def test_template_dates_a_too_early_fact_at_the_creation() -> None:
+def test_fact_template_dates_no_fact_before_connection_creation() -> None:
     first = pending()
     fact = FactTemplate(Expired, HALF_HOUR).fact(first, at(5))
     assert fact == Expired(first.id, happened_at=START)
@@ -118,7 +118,7 @@ def test_drawn_facts_about_a_connection_come_from_templates() -> None:
     assert {None, at(59), at(30)} <= {each.happened_at for each in facts}
 
 
-def test_apply_fact_with_a_successor_refuses_as_superseded() -> None:
+def test_apply_fact_refuses_authorizing_a_superseded_connection() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     answer = draw.apply_fact(older, fact=Authorized(older.id), now=at(31), successor=newer)
     assert isinstance(answer, Refused)
@@ -329,7 +329,7 @@ def test_chain_applies_its_reconnects_in_time_order() -> None:
     assert chain[-1].identity.era is None
 
 
-def test_too_large_connection_number_means_oldest_of_the_chain() -> None:
+def test_nth_newest_beyond_the_chain_length_selects_the_oldest() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 3), (HOUR, revoke(Actor.APP), 3))
     assert (older.status, newer.status) == (Status.REVOKED, Status.PENDING)
 
@@ -383,7 +383,7 @@ def test_patient_revokes_successors_too_but_app_does_not(
 
 
 @pytest.mark.parametrize("length", [2, 3, 4])
-def test_app_revoking_the_oldest_of_a_chain_changes_it_alone(length: int) -> None:
+def test_app_revoking_the_oldest_changes_no_newer_connection(length: int) -> None:
     lapses = [(number * HALF_HOUR, RECONNECT, 0) for number in range(1, length)]
     chain = play_chain(*lapses, (2 * HOUR, revoke(Actor.APP), length - 1))
     assert chain[0].status is Status.REVOKED

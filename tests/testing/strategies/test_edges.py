@@ -365,7 +365,7 @@ def test_strategy_draws_every_rare_edge_in_a_thousand_examples(subject: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EntryPath)
-def test_drawing_sessions_of_a_path_looks_up_all_its_table_cells(path: EntryPath) -> None:
+def test_drawn_sessions_of_an_entry_path_use_all_its_table_cells(path: EntryPath) -> None:
     cells = {
         (ENTRY_PATHS.name, *map(str, key))
         for key, row in ENTRY_PATHS.cells()

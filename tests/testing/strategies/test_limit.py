@@ -99,7 +99,7 @@ def test_drawn_run_has_at_most_twelve_requests_in_three_hours() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_run_has_at_most_the_maximum_number_of_requests(
+def test_request_maximum_of_2_draws_runs_of_0_to_2_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Runs of more than twelve requests would rarely be drawn, even without a bound.
@@ -162,7 +162,7 @@ def test_drawn_rate_limit_refusal_is_decided_at_the_start() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_rate_limit_reset_may_be_later_than_its_window() -> None:
+def test_drawn_rate_limit_reset_may_take_longer_than_the_window() -> None:
     answers = drawn_examples(draw.limits_left())
     for each in answers:
         assert isinstance(each, LimitLeft)
@@ -171,7 +171,7 @@ def test_drawn_rate_limit_reset_may_be_later_than_its_window() -> None:
     assert any(each.reset_seconds > each.policy.window for each in answers)
 
 
-def test_limit_left_and_refusal_follow_from_the_drawn_charge(
+def test_remaining_limit_and_refusal_follow_from_a_drawn_state(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     charge = Charge(ExactLog("initiate", 2, 60), LogState.of([START]))

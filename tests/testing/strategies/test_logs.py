@@ -106,7 +106,7 @@ def test_log_begins_with_the_api_keys_and_the_buckets(*, with_responses: bool) -
     assert len(others) == len(RUN.interactions)
 
 
-def test_log_of_a_run_without_buckets_sets_none() -> None:
+def test_log_of_a_run_without_buckets_has_no_bucket_line() -> None:
     lines = draw.format_log(Traffic((), ()), with_responses=True)
     assert len(lines) == len(CALLERS)
     check_replayed(lines)
@@ -198,7 +198,7 @@ def test_logged_graduation_fact_has_neither_user_id_nor_page(*, with_responses: 
     assert '"ACTIVE"' in str(state.answer["body"])
 
 
-def test_replay_also_refuses_a_logged_refused_graduation_fact() -> None:
+def test_replaying_a_log_refuses_its_refused_graduation_again() -> None:
     again = step(StartGraduation, LAPSED)
     played = play(*GRADUATION[:2], again, step(Graduated, LAPSED, key=2))
     assert isinstance(fact_of(played[-1]).answer, Refused)
@@ -212,7 +212,7 @@ def test_replay_also_refuses_a_logged_refused_graduation_fact() -> None:
 
 
 @pytest.mark.parametrize("with_responses", [True, False])
-def test_completed_handoff_is_logged_as_fact_before_its_request(*, with_responses: bool) -> None:
+def test_log_has_the_fact_of_a_handoff_before_the_get_finding_it(*, with_responses: bool) -> None:
     run = Traffic((), play(step(CreateConnection, TICK), step(SpecialStep.LANDED, HOUR)))
     lines = draw.format_log(run, with_responses=with_responses)
     check_replayed(lines)

@@ -142,7 +142,7 @@ def test_drawn_recoveries_are_new_successors_or_reissued_pages() -> None:
 
 
 @pytest.mark.slow
-def test_previews_are_drawn_for_every_trigger_and_recovery(
+def test_previews_cover_each_trigger_with_and_without_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     previews = drawn_examples(draw.trigger_previews(), count=20)
@@ -157,7 +157,7 @@ def test_previews_are_drawn_for_every_trigger_and_recovery(
     assert recovered == {True, False}
 
 
-def test_views_are_drawn_with_or_without_tombstone_and_successor(
+def test_connection_views_vary_the_tombstone_and_the_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outcome, "connections", lambda: st.just(PENDING))
@@ -173,7 +173,7 @@ def test_views_are_drawn_with_or_without_tombstone_and_successor(
 
 @pytest.mark.parametrize("trigger", Trigger)
 @pytest.mark.parametrize("recovered", [True, False])
-def test_preview_of_a_trigger_equals_that_of_preview_triggers(
+def test_drawn_preview_equals_that_of_preview_triggers(
     trigger: Trigger, *, recovered: bool
 ) -> None:
     now = LATER + HOUR
@@ -186,7 +186,7 @@ def test_preview_of_a_trigger_equals_that_of_preview_triggers(
     assert outcome._preview(PENDING, now=now, trigger=trigger, recovered=recovered) == expected
 
 
-def test_reconnect_preview_names_other_rules_with_a_successor() -> None:
+def test_successor_changes_the_rules_of_a_reconnect_preview() -> None:
     alone = outcome._preview(ACTIVE, START, Trigger.RECONNECT, recovered=False)
     assert alone.outcome is PreviewOutcome.REFUSED
     lapsed = [

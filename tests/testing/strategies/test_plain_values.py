@@ -66,7 +66,7 @@ def test_drawn_offsets_include_all_deadlines_within_3_hours() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_instants_are_those_of_three_hours_from_the_start() -> None:
+def test_drawn_instants_are_within_three_hours_of_the_start() -> None:
     drawn = drawn_examples(draw.instants(), count=100)
     assert {each - START for each in drawn} >= EDGES_OF_TIME
     assert all(START <= each <= START + 3 * HOUR for each in drawn)
@@ -168,7 +168,7 @@ def test_drawn_value_is_at_most_max_length_unless_an_edge_case(
     assert lengths == {1, 2}
 
 
-def test_drawn_next_action_expires_within_an_hour_of_its_instant() -> None:
+def test_drawn_next_action_expires_within_an_hour_of_given_time() -> None:
     now = START + HOUR
     actions = drawn_examples(draw.next_actions(now))
     lifetimes = (timedelta(0), TICK, NEXT_ACTION_LIFETIME, HOUR)
@@ -197,7 +197,7 @@ def test_edge_case_shrinks_to_the_usual_value(seed: int) -> None:
     assert least == ([0], 51)
 
 
-def test_user_1_has_id_u_1_and_next_action_lasts_30_minutes() -> None:
+def test_helpers_make_user_id_u_1_and_a_30_minute_next_action() -> None:
     assert values.user_of(1) == "u-1"
     action = values.next_action_at(START)
     assert action.url == "https://connect.example/1"

@@ -199,7 +199,7 @@ def test_strategies_draw_every_kind_of_log_line(wanted: bytes) -> None:
     assert not any(each.broken for each in replay(drawn.lines))
 
 
-def test_drawn_log_has_a_completed_handoff_before_its_request() -> None:
+def test_drawn_log_has_a_handoff_before_the_get_that_finds_it() -> None:
     run = reached(from_traffic._runs_ending_with(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact

@@ -175,7 +175,7 @@ def test_drawn_record_history_has_up_to_6_steps_of_all_kinds(
 
 
 @pytest.mark.slow
-def test_drawn_history_has_no_more_steps_than_asked() -> None:
+def test_drawn_record_history_obeys_max_steps() -> None:
     histories = drawn_examples(draw.record_histories(max_steps=1))
     assert {len(each.steps) for each in histories} == {0, 1}
 

@@ -104,7 +104,7 @@ print("registered")
 
 
 @pytest.mark.heavy
-def test_hypothesis_from_type_draws_valid_values_once_registered() -> None:
+def test_hypothesis_from_type_draws_valid_values_after_register() -> None:
     # Run in another process: a registration is global and permanent.
     done = subprocess.run(
         [sys.executable, "-c", REGISTERED], capture_output=True, text=True, check=False
@@ -185,7 +185,7 @@ def test_register_covers_every_public_type(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.slow
-def test_done_and_ignored_are_drawn_with_the_requested_type() -> None:
+def test_done_and_ignored_are_drawn_with_requested_value_type() -> None:
     assert isinstance(reached(registry._done(Done[Changes]), lambda _: True).value, Changes)
     assert isinstance(reached(registry._done(Done), lambda _: True).value, Connection)
     assert isinstance(reached(registry._ignored(Ignored[Changes]), lambda _: True).value, Changes)
@@ -225,7 +225,7 @@ def test_every_registration_is_a_type_with_a_strategy(registered: dict[object, o
 
 
 @pytest.mark.slow
-def test_registered_reasons_are_those_of_denials_and_refusals(
+def test_drawn_reasons_are_those_of_denials_and_refusals(
     registered: dict[object, object],
 ) -> None:
     drawn = drawn_examples(strategy_of(registered, Reason))
@@ -260,7 +260,7 @@ def test_connection_identity_strategy_draws_only_identities(
         *(draw.RecordedFact, draw.AccessQuestion),
     ],
 )
-def test_registered_steps_happen_at_instants_in_utc(
+def test_drawn_steps_facts_and_access_questions_have_utc_times(
     kind: type[draw.ConnectionStep], registered: dict[object, object]
 ) -> None:
     drawn = drawn_examples(strategy_of(registered, kind), count=10)
@@ -270,7 +270,7 @@ def test_registered_steps_happen_at_instants_in_utc(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ends_of_ranges")
-def test_drawn_connection_pages_and_chain_parts_reach_max_size(
+def test_drawn_list_pages_and_chain_parts_reach_their_max_size(
     registered: dict[object, object],
 ) -> None:
     parts = drawn_examples(strategy_of(registered, ChainPart), count=20)
@@ -341,7 +341,7 @@ def test_each_part_of_an_exchange_is_drawn_by_its_type() -> None:
         (draw.members, Member),
     ],
 )
-def test_drawn_type_is_read_from_the_return_annotation(
+def test_type_of_a_strategy_is_read_from_its_return_annotation(
     strategy: Callable[[], st.SearchStrategy[object]], kind: object
 ) -> None:
     assert registry._drawn_type(strategy) is kind

@@ -126,7 +126,7 @@ def test_drawn_new_ids_have_valid_uuids_and_a_next_action() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_settings_vary_environment_spelling_and_buckets() -> None:
+def test_drawn_settings_vary_environment_and_active_spelling() -> None:
     drawn = drawn_examples(draw.server_settings(), count=100)
     assert set(map(type, drawn)) == {Settings}
     assert {each.environment for each in drawn} == {None, *Environment}
@@ -206,7 +206,7 @@ def test_only_calls_that_need_an_idempotency_key_get_one() -> None:
         ),
     ],
 )
-def test_call_is_printed_as_the_request_that_an_app_sends(
+def test_call_is_formatted_as_the_request_that_an_app_sends(
     operation: Operation,
     target: str,
     headers: list[tuple[str, str]],

@@ -98,7 +98,7 @@ def test_strategies_draw_a_chain_with_a_reissued_next_action() -> None:
 
 
 @pytest.mark.slow
-def test_second_generation_binding_shrinks_to_two_users() -> None:
+def test_second_generation_binding_shrinks_to_limited_user_u_2() -> None:
     bound = smallest(draw.bindings(), lambda each: each.generation > 1)
     assert attrs.astuple(bound, recurse=False)[1:5] == ("u-2", AccountState.LIMITED, 2, 3)
 

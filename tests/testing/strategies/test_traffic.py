@@ -101,7 +101,7 @@ def test_ids_and_next_action_of_a_step_come_from_its_number() -> None:
     assert second.new_ids.next_action.expires_at == START + HOUR + NEXT_ACTION_LIFETIME
 
 
-def test_request_is_replayed_if_its_key_number_repeats_unless_0() -> None:
+def test_repeated_key_number_other_than_0_replays_the_request() -> None:
     played = play(
         step(CreateConnection, key=1),
         step(CreateConnection, key=1),
@@ -199,7 +199,7 @@ def test_traffic_fact_is_recorded_as_by_a_server() -> None:
     assert connection.authorized_at == START + TICK
 
 
-def test_happened_at_of_delayed_fact_is_its_step_minus_the_delay() -> None:
+def test_happened_at_of_a_delayed_fact_is_step_time_minus_delay() -> None:
     late = FactTemplate(Authorized, delay=TICK)
     _, recorded = play(step(CreateConnection), step(late, HOUR))
     assert fact_of(recorded).fact.happened_at == START + HOUR - TICK
@@ -209,7 +209,7 @@ def test_connection_fact_before_any_connection_is_left_out() -> None:
     assert play(step(AUTHORIZE), step(SpecialStep.ACCESS)) == ()
 
 
-def test_facts_about_a_user_and_a_session_name_them() -> None:
+def test_user_fact_names_its_user_and_session_fact_its_session() -> None:
     coordinate = CALLERS[2][1].coordinate(USER_2)
     initiated, completed, graduated, ended = play(
         step(SpecialStep.SIGN_UP, user=2, caller=2),
@@ -253,7 +253,7 @@ def test_graduation_step_names_its_own_user_if_none_is_limited() -> None:
 
 
 @pytest.mark.parametrize(("key", "page_url"), [(0, None), (1, "https://connect.example/2")])
-def test_graduation_step_names_a_page_with_key_1_none_with_0(
+def test_graduation_step_with_key_1_not_0_names_its_hosted_page(
     key: int, page_url: str | None
 ) -> None:
     *_, graduated = play(step(Initiate), step(StartGraduation), step(Graduated, key=key))
@@ -342,7 +342,7 @@ def test_fact_of_a_subject_without_a_hosted_page_names_no_page() -> None:
     assert foreign.fact.page_url is None
 
 
-def test_expired_page_is_dropped_one_step_after_its_expiry() -> None:
+def test_expired_hosted_page_is_dropped_one_step_after_expiry() -> None:
     late = 2 * NEXT_ACTION_LIFETIME
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, late, key=1))
     assert fact_of(recorded).snapshot.page is not None

@@ -81,7 +81,7 @@ def test_drawn_steps_include_initiate_then_graduation_of_a_user() -> None:
 
 
 @pytest.mark.slow
-def test_list_of_drawn_steps_is_no_longer_than_asked() -> None:
+def test_drawn_step_list_has_at_most_the_asked_length() -> None:
     lists = drawn_examples(traffic.traffic_steps(2), count=150)
     assert set(map(len, lists)) == {0, 1, 2}
 
@@ -115,7 +115,7 @@ def test_traffic_runs_are_drawn_with_and_without_a_rate_limit(
     assert set(map(len, lists)) == {0, 1, 2}
 
 
-def test_drawn_run_has_at_most_ten_steps_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_run_has_at_most_ten_steps_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def note(buckets: tuple[Bucket, ...], most: int) -> Traffic:

@@ -125,7 +125,7 @@ def test_times_and_actor_of_a_drawn_connection_fit_its_status(connection: Connec
 
 @pytest.mark.slow
 @given(draw.connection_histories(), st.data())
-def test_drawn_history_is_what_applying_its_facts_gives(
+def test_drawn_history_has_the_results_of_applying_its_facts(
     history: ConnectionHistory, data: st.DataObject
 ) -> None:
     connection = history.created
@@ -400,7 +400,7 @@ def test_drawn_log_is_replayed_with_every_line_accepted(drawn: Log) -> None:
     )
 
 
-def test_drawn_log_omits_a_handoff_that_its_decision_did_not_use() -> None:
+def test_drawn_log_omits_a_handoff_that_no_request_recorded() -> None:
     landed = Snapshot(connection=pending(), landed_handoff=LandedHandoff(START, None))
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)

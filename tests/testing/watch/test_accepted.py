@@ -162,26 +162,26 @@ def test_law_12_error_names_the_successor_left_unrevoked() -> None:
 HEIR = attrs.evolve(successor(), status=Status.ACTIVE, authorized_at=at(3))
 
 
-def test_law_06_watch_reports_two_active_without_expires_at() -> None:
+def test_law_06_watch_reports_two_active_connections_without_end() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(6, f"{uuid(1)} and {uuid(2)} are ACTIVE", where=f"chain {uuid(1)}"):
         watch.observe_commit((ConnectionWrite(None, HEIR),), at(3))
 
 
-def test_law_06_watch_accepts_a_successor_of_a_revoked_one() -> None:
+def test_law_06_watch_accepts_successor_of_revoked_connection() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     gone = apply_trigger(ACTIVE, "APP", at(2))
     watch.observe_commit((ConnectionWrite(ACTIVE, gone),), at(2))
     watch.observe_commit((ConnectionWrite(None, HEIR),), at(3))
 
 
-def test_law_06_watch_accepts_a_second_active_after_a_tombstone() -> None:
+def test_law_06_watch_accepts_active_successor_after_tombstone() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     watch.observe_commit((BindingWrite(None, GONE),), at(2))
     watch.observe_commit((ConnectionWrite(None, of_era(HEIR, ERA)),), at(3))
 
 
-def test_law_06_watch_reports_a_successor_with_another_root() -> None:
+def test_law_06_watch_reports_a_successor_with_another_root_id() -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     other = another(successor(), root_id=ConnectionId(uuid(9)))
     with broken(6, where=f"connection {uuid(2)}") as caught:
@@ -193,7 +193,7 @@ def test_law_06_watch_reports_a_successor_with_another_root() -> None:
 # --- Eras -------------------------------------------------------------------------------------
 
 
-def test_law_17_watch_judges_access_by_the_second_tombstone() -> None:
+def test_law_17_watch_reports_access_after_a_second_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
     second = of_era(pending(at(2)), ERA)
@@ -224,7 +224,7 @@ def test_law_17_watch_accepts_tombstone_of_a_revoked_connection() -> None:
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_error_names_create_given_a_later_tombstones_era() -> None:
+def test_law_17_error_names_a_connection_decided_before_its_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
@@ -393,7 +393,7 @@ def test_law_09_watch_reports_a_replay_of_an_erased_response() -> None:
     watch.observe_response(again, at(2), needs=NEEDS, loaded_at_commit=0)
 
 
-def test_law_09_watch_reports_a_replay_by_reference_that_writes() -> None:
+def test_law_09_watch_reports_writes_of_a_replay_by_reference() -> None:
     _, _, again, write = created()
     reference = ResponseReference(201, "vault/1")
     kept = attrs.evolve(write.after, response=reference)

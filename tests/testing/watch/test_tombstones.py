@@ -38,13 +38,13 @@ def made_under_the_era(now: datetime) -> Connection:
     return attrs.evolve(made, identity=attrs.evolve(made.identity, era=ERA))
 
 
-def test_law_17_watch_reports_a_tombstone_without_stored_time() -> None:
+def test_law_17_watch_reports_a_tombstone_without_a_new_era() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     with broken(17, "a tombstone began no new era"):
         watch.observe_commit((BindingWrite(LIMITED, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_law_17_watch_reports_a_removed_tombstone_time() -> None:
+def test_law_17_watch_reports_a_tombstone_whose_era_is_removed() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     with broken(17, "an era came back"):
@@ -84,7 +84,7 @@ def test_law_17_watch_reports_access_to_pre_tombstone_connection() -> None:
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_create_given_later_tombstones_era() -> None:
+def test_law_17_watch_reports_connection_decided_before_its_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -93,13 +93,13 @@ def test_law_17_watch_reports_create_given_later_tombstones_era() -> None:
         watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
 
 
-def test_law_17_watch_reports_connection_older_than_its_era() -> None:
+def test_law_17_watch_reports_connection_stored_before_its_era() -> None:
     watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, made_under_the_era(at(0))))
     with broken(17, "PENDING under the era of a tombstone that came after it was made"):
         watch.observe_commit((TOMBSTONE,), at(1))
 
 
-def test_law_17_watch_reports_session_given_later_tombstones_era() -> None:
+def test_law_17_watch_reports_a_session_decided_before_its_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))

@@ -123,7 +123,7 @@ def test_law_01_watch_reports_404_for_a_stored_connection() -> None:
         made.watch.observe_response(answer, START, caller=CALLER, needs=asking)
 
 
-def test_law_01_watch_reports_a_changed_completed_session() -> None:
+def test_law_01_watch_reports_a_change_of_a_landed_session() -> None:
     watch = stored(SessionWrite(None, session()))
     watch.observe_commit((SessionWrite(session(), session()),), at(1))
     with broken(1, "a landed session changed"):
@@ -260,7 +260,7 @@ def test_law_06_watch_reports_a_second_active_connection() -> None:
     watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
 
-def test_law_08_watch_reports_path_that_differs_from_the_table() -> None:
+def test_law_08_watch_reports_wrong_entry_path_for_account_state() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for a LIMITED account"):
         watch.observe_commit((SessionWrite(None, session()),), START)
@@ -277,7 +277,7 @@ def test_law_08_watch_judges_entry_path_by_account_state_at_load() -> None:
     watch.observe_commit((write,), at(1), loaded_at_commit=unlinked)
 
 
-def test_law_09_watch_reports_a_replay_unlike_what_was_stored() -> None:
+def test_law_09_watch_reports_a_replay_unlike_stored_response() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
@@ -295,7 +295,7 @@ def test_law_09_watch_reports_a_replay_unlike_what_was_stored() -> None:
         made.watch.observe_response(again, at(1), needs=other)
 
 
-def test_law_watch_skips_a_replay_stored_by_reference() -> None:
+def test_law_watch_skips_replay_of_response_stored_by_reference() -> None:
     made = Watched()
     reference = ResponseReference(201, "vault/1")
 
@@ -389,7 +389,7 @@ def test_law_12_watch_reports_a_retry_that_executes_again() -> None:
         made.watch.observe_response(first, at(1), caller=CALLER, needs=asking)
 
 
-def test_law_12_watch_reports_response_not_stored_or_altered() -> None:
+def test_law_12_watch_reports_unstored_or_altered_response() -> None:
     made = Watched()
     with broken(12, "one execution stored 0 responses"):
         made.ask(request("create"), START, spoil=lambda a: attrs.evolve(a, changes=NO_CHANGES))
@@ -463,7 +463,7 @@ def test_law_16_watch_reports_an_undocumented_response() -> None:
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_watch_accepts_only_custom_operations_passed_in() -> None:
+def test_law_13_watch_accepts_custom_operation_only_if_passed_in() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(

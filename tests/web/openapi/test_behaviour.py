@@ -244,7 +244,7 @@ def test_required_request_parts_of_the_document_match_the_rules() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_request_lacking_a_required_part_gets_400_else_succeeds(part: str) -> None:
+def test_request_needs_exactly_the_parts_openapi_marks_required(part: str) -> None:
     name, required, request = PARTS[part]
     status, body = answer(example_store(), request)
     assert status == (400 if required else OPERATIONS[name].success), body

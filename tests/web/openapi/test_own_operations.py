@@ -73,7 +73,7 @@ def test_two_operations_may_have_the_same_reply() -> None:
     assert {"Peeked", "Peek", "PeekAgain"} <= schemas["schemas"].keys()
 
 
-def test_openapi_link_finds_id_in_member_not_named_connection() -> None:
+def test_openapi_link_finds_the_connection_under_another_name() -> None:
     document = openapi(Settings(operations=(GetConnection, peek())))
     paths = cast("dict[str, dict[str, dict[str, dict[str, dict[str, Json]]]]]", document["paths"])
     answer = paths[peek().rule.path]["post"]["responses"]["202"]
@@ -82,7 +82,7 @@ def test_openapi_link_finds_id_in_member_not_named_connection() -> None:
     assert found == {"connectionId": "$response.body#/seenConnection/id"}
 
 
-def test_path_parameter_not_a_uuid_has_no_note_on_letter_case() -> None:
+def test_non_uuid_path_parameter_has_no_note_on_letter_case() -> None:
     label = Member("label", str, schema=TEXT)
     kind = peek(word="{label}")
     kind.rule = attrs.evolve(kind.rule, ids=(*kind.rule.ids, label), body=None)

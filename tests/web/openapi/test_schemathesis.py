@@ -57,7 +57,7 @@ def test_every_integer_is_below_ten(number):
 @pytest.mark.parametrize(
     ("options", "printed"), [((), "number=,"), (("-p", "no:schemathesis"), "number=10,")]
 )
-def test_pytest_plugin_of_schemathesis_hides_example_values(
+def test_schemathesis_plugin_hides_values_of_a_failing_example(
     tmp_path: Path, options: tuple[str, ...], printed: str
 ) -> None:
     (tmp_path / "test_small.py").write_text(FAILING, encoding="utf-8")

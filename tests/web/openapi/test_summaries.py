@@ -23,7 +23,7 @@ SUMMARIES: Final = {
 """The summary, tag and scope of each operation, written by hand."""
 
 
-def test_summaries_tags_and_scopes_equal_the_hand_written_ones() -> None:
+def test_openapi_summaries_tags_and_scopes_are_the_expected_ones() -> None:
     found = {
         name: (it.operation["summary"], it.operation["tags"], it.operation.get("x-scope"))
         for name, it in OPERATIONS.items()
