@@ -145,7 +145,7 @@ def _sessions(draw: st.DrawFn, path: EntryPath | None) -> CuraeConnectSession:
 
 
 class CoordinateAct(StrEnum):
-    """The events that can happen at a coordinate in a drawn history, the simplest first.
+    """The events of a `CoordinateHistory`, which happen to one user of one app, simplest first.
 
     Attributes:
         INITIATE: A session is initiated without a sign-up.
@@ -163,7 +163,7 @@ class CoordinateAct(StrEnum):
 
 
 CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingTransition
-"""The answer of the rules to a `CoordinateAct`."""
+"""The answer of the rules to a `CoordinateAct`, an event at a coordinate."""
 
 
 @attrs.frozen
@@ -200,12 +200,12 @@ class CoordinateHistory:
 
     @property
     def binding(self) -> LimitedAccountAppBinding | None:
-        """The binding after the last step, or `None` if the coordinate has none."""
+        """The stored binding after the last event, or `None` if the coordinate has none."""
         return self.steps[-1].binding if self.steps else None
 
     @property
     def bindings(self) -> tuple[LimitedAccountAppBinding, ...]:
-        """The stored binding after each step, oldest first; a step that leaves none is skipped."""
+        """The stored binding after each event, oldest first; events that leave none are skipped."""
         return tuple(step.binding for step in self.steps if step.binding is not None)
 
 
@@ -217,12 +217,13 @@ For a tombstone the last one says that it is reported without `happened_at`.
 
 
 def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateHistory]:
-    """Draw a coordinate with its history: initiates, hand-offs, graduations and tombstones.
+    """Draw a coordinate, one user of one app, with the events that happened to the user.
 
-    The rules refuse or ignore some acts, for instance the graduation of a user who is not bound.
+    The events are initiates, hand-offs, graduations and tombstones. The rules refuse or ignore
+    some, for instance the graduation of a user who is not bound.
 
     Args:
-        max_steps: The largest number of acts.
+        max_steps: The largest number of events.
     """
     acts = st.sampled_from(CoordinateAct)
     move = st.tuples(values.offsets(), acts, st.integers(0, 2), st.booleans())

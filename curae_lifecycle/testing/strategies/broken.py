@@ -196,6 +196,8 @@ _ARGUMENTS: Final = (
 class BrokenDocument:
     """An invalid stored document: `load(kind, document)` of `stores.codec` raises `MalformedError`.
 
+    A stored document is the JSON object that a store keeps for a value.
+
     Attributes:
         kind: The class of the value that `dump` of `stores.codec` made the valid document from.
         document: The invalid document.

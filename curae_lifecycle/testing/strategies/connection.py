@@ -39,7 +39,7 @@ class FactTemplate:
     Attributes:
         kind: The class of the fact.
         delay: How long before its recording the fact happened. A fact never happens before its
-            connection is created. Zero leaves `happened_at` out.
+            connection is created. Zero means at the recording: `happened_at` is then `None`.
         field_values: The other fields as pairs of name and value. A `timedelta` stands for the
             instant that long after the fact happened.
     """
@@ -88,10 +88,10 @@ def _templates(delay: timedelta) -> Iterator[FactTemplate]:
 
 # One draw chooses a whole template: Hypothesis leaves out a move more easily if it takes few draws.
 FACT_TEMPLATES: Final = tuple(each for delay in _DELAYS for each in _templates(delay))
-"""The templates that histories draw from, the simplest first.
+"""The fact templates that drawn histories use, the simplest first.
 
-There is one for each class of facts about a connection, each combination of field values and each
-delay.
+A template is a fact without its connection and instants. There is one for each class of facts about
+a connection, each combination of field values and each delay.
 """
 
 # One move in four is a reconnect, so that most chains have more than one connection.
@@ -138,12 +138,12 @@ class ConnectionHistory:
 
     @property
     def connection(self) -> Connection:
-        """The stored connection after the last step; `created` if there is no step."""
+        """The connection as stored after the last fact; `created` if there is no fact."""
         return self.steps[-1].connection if self.steps else self.created
 
     @property
     def snapshots(self) -> tuple[Connection, ...]:
-        """The stored connection at its creation and after each step, oldest first."""
+        """The connection as stored at its creation and after each fact, oldest first."""
         return (self.created, *(step.connection for step in self.steps))
 
 
@@ -152,7 +152,7 @@ def apply_fact(
 ) -> Transition:
     """Apply a fact to one connection, and return the answer; no other connection changes.
 
-    The answer is that of a coordinate without a tombstone since the connection was made.
+    The answer assumes that no tombstone was recorded since the connection was made.
 
     Args:
         connection: The connection.
@@ -237,7 +237,7 @@ def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact
 def connection_histories(
     created: Connection | None = None, *, max_steps: int = 5, era: datetime | None = None
 ) -> st.SearchStrategy[ConnectionHistory]:
-    """Draw a connection with its history, which holds facts but no reconnect.
+    """Draw a connection with its history: the facts about it in time order, but no reconnect.
 
     Args:
         created: The connection at the start of the history, created at `START`; `None` draws one.
@@ -275,10 +275,10 @@ def chains(
 
 
 def connections(*, era: datetime | None = None) -> st.SearchStrategy[Connection]:
-    """Draw connections, each after a history; some are the last connection of a chain.
+    """Draw connections as they are after some facts; some are the last connection of a chain.
 
-    No tombstone is recorded in a history. For a connection that a tombstone has ended, pass an era
-    other than `era` to `standing` or `decide_access`.
+    A chain is a connection with its successors. No drawn fact is a tombstone. For a connection that
+    a tombstone has ended, pass an era other than `era` to `standing` or `decide_access`.
 
     Args:
         era: When the last tombstone before the connections was recorded, no later than `START`;

@@ -12,6 +12,8 @@ Wanted = TypeVar("Wanted")
 def expect_type(kind: type[Wanted], answer: object) -> Wanted:
     """Return `answer`, which must be an instance of `kind`.
 
+    A strategy calls it for an answer that the rules must give in every draw.
+
     Args:
         kind: The expected class.
         answer: The answer of a rule.

@@ -96,13 +96,16 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
         traffic.TrafficStep(timedelta(0), traffic.SpecialStep.ACCESS),
     ),
 }
-"""For each class, the final steps with which a run of traffic is sure to hold a value of it."""
+"""For each class of values, steps that are sure to make one when they end a run of traffic.
+
+A step is a request, a fact or an access question, and a run plays its steps in one store.
+"""
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """Draw values of one class, such as `Replayed`, as a run of traffic makes them.
+    """Draw values of one class, such as `Replayed`, as requests and facts in one store make them.
 
-    Each run ends with fixed steps that are sure to make such a value.
+    Most of the requests and facts are drawn. Fixed ones at the end are sure to make such a value.
 
     Args:
         kind: The class of the values, a key of `FINAL_STEPS`.
@@ -156,7 +159,7 @@ def _find_last(value: object, kind: type[Wanted]) -> Wanted:
 
 
 def replies() -> st.SearchStrategy[operation.Reply]:
-    """Draw replies of every class.
+    """Draw replies, the decided outcomes of requests before they become responses.
 
     They are the replies of each operation, `ProblemReply`, `NotModified` and `Replayed`.
     """

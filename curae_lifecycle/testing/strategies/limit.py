@@ -35,8 +35,8 @@ def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
 def buckets() -> st.SearchStrategy[ratelimit.Bucket]:
     """Draw token buckets with capacity, refill and seconds from 1 to 10 each.
 
-    Some gain a token after a time that is no whole number of microseconds. The largest and slowest
-    bucket is drawn often.
+    A bucket gains `refill` tokens in `seconds` seconds. Some gain a token after a time that is no
+    whole number of microseconds. The largest and slowest bucket is drawn often.
     """
     names, sizes = st.sampled_from(("platform", "burst")), st.integers(1, 10)
     slowest = st.builds(ratelimit.Bucket, names, st.just(10), st.just(1), st.just(10))

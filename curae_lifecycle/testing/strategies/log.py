@@ -31,11 +31,11 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 @attrs.frozen
 class Log(traffic.Terse):
-    """A log that `replay` accepts, with the traffic that it was printed from.
+    """A log of requests and facts that `replay` accepts, and the traffic it was printed from.
 
     Attributes:
         lines: The JSON lines in time order, without line feeds.
-        traffic: The run of traffic that was printed.
+        traffic: The requests, facts and access questions that were printed, with their answers.
         with_responses: Whether each request line holds the response. If not, each request line
             gives its answer a name, such as `a1`. Later lines refer to an ID in the answer by that
             name, as in `{a1.connection.id}`.
@@ -48,7 +48,7 @@ class Log(traffic.Terse):
 
 @attrs.frozen
 class BrokenLog:
-    """A log with exactly one broken line.
+    """A log for `replay`, the JSON lines of requests and facts, with exactly one broken line.
 
     Attributes:
         lines: All lines, including the broken one.
@@ -64,14 +64,15 @@ class BrokenLog:
 
     @property
     def others(self) -> tuple[bytes, ...]:
-        """All lines except the broken one; `replay` accepts every one of them."""
+        """All lines of the log except the broken one; `replay` accepts every one of them."""
         return (*self.lines[: self.number - 1], *self.lines[self.number :])
 
 
 def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
     """Draw logs that `replay` accepts; some of them hold the recorded responses.
 
-    The first lines register the API keys. The next line sets the buckets, if there are any.
+    A log holds requests, facts and access questions, a JSON line each. The first lines register
+    the API keys. The next line sets the buckets, if there are any.
 
     Args:
         max_steps: The largest number of requests, facts and access questions together.
@@ -81,7 +82,7 @@ def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
 
 
 def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
-    """Draw logs with exactly one broken line, which has one named defect; the first line is valid.
+    """Draw logs for `replay` with one broken line, which has one named defect and is never first.
 
     Args:
         max_steps: The largest number of valid requests, facts and access questions together.
@@ -92,14 +93,14 @@ def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
 
 
 def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
-    """Return a run of traffic as the lines of a log, in time order.
+    """Return drawn requests, facts and access questions as the lines of a log for `replay`.
 
     The first lines register the API keys of `CALLERS` and set the buckets of the run, if any. A
     graduation that was not refused names no user and no hosted page, because `replay` gives LIMITED
     users other IDs. A refused graduation names both, and `replay` refuses it, too.
 
     Args:
-        run: The run of traffic.
+        run: The requests, facts and access questions in time order, with their answers.
         with_responses: Whether each request line holds the response, whose IDs `replay` adopts. If
             not, `replay` makes up the IDs. Each request line then gives its answer a name, and
             later lines refer to an ID by that name, as in `{a1.connection.id}`.

@@ -60,8 +60,8 @@ def transitions() -> st.SearchStrategy[Transition]:
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
     """Draw `Done` answers to a fact, each with the changed connection.
 
-    Each is the last `Done` answer of a history. For a history without one, the answer is that to a
-    revocation of the connection as it was created.
+    Each is the last `Done` answer in a drawn list of facts about one connection. If there is none,
+    it is the answer to a revocation of the connection as it was created.
     """
     return connection_histories().map(
         lambda history: _last_answer(Done, history, _revoke(history.created))
@@ -82,8 +82,8 @@ def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
 def refused_transitions() -> st.SearchStrategy[Refused]:
     """Draw `Refused` answers to a fact, each with its problem.
 
-    Each is the last `Refused` answer of a history. For a history without one, the answer is that to
-    an authorization at the deadline of the hand-off.
+    Each is the last `Refused` answer in a drawn list of facts about one connection. If there is
+    none, it is the answer to an authorization at the deadline of the hand-off.
     """
     return connection_histories().map(
         lambda history: _last_answer(
@@ -141,9 +141,9 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
 
 
 def connection_views() -> st.SearchStrategy[ConnectionView]:
-    """Draw connections, each with an instant to judge it at, as rules and notices take them.
+    """Draw `ConnectionView` values: connections, each with an instant to judge it at.
 
-    Some have a successor or the era of a tombstone.
+    Some have a successor, or an era: the instant of the coordinate's last tombstone.
     """
     return st.builds(
         _view, connections(), values.instants(), st.none() | values.instants(), st.booleans()

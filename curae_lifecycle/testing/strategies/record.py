@@ -109,7 +109,10 @@ def _records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Rec
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Draw idempotency records of every state; their standing also depends on the instant."""
+    """Draw idempotency records of requests that run or have ended in any way.
+
+    The standing of a record, such as LEASE_OVER, also depends on an instant, which is not drawn.
+    """
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
@@ -137,6 +140,8 @@ def _begin(
 
 class RecordAct(StrEnum):
     """The events that can happen to an idempotency key in a drawn history, the simplest first.
+
+    An attempt is the right to execute a request with the key; its lease says for how long.
 
     Attributes:
         BEGIN: A request with the key begins an attempt.
@@ -168,7 +173,7 @@ RecordAnswer = (
     | Ignored[Record]
     | Ignored[Record | None]
 )
-"""The answer of the rules to a `RecordAct`."""
+"""The answer of the rules to a `RecordAct`, an event of an idempotency key."""
 
 
 @attrs.frozen
@@ -209,12 +214,12 @@ class RecordHistory:
 
     @property
     def record(self) -> Record | None:
-        """The stored record after the last step; `None` if no step stored one."""
+        """The stored record after the last event; `None` if no event stored one."""
         return self.steps[-1].record if self.steps else None
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The stored record after each step, oldest first; a step that leaves none is skipped."""
+        """The stored record after each event, oldest first; events that leave none are skipped."""
         return tuple(step.record for step in self.steps if step.record is not None)
 
 

@@ -106,7 +106,10 @@ def calls() -> st.SearchStrategy[Call]:
 
 
 def new_ids() -> st.SearchStrategy[NewIds]:
-    """Draw new IDs and a next action for a mutation at `START`; the new user is always `u-99`."""
+    """Draw the unused IDs and the next action that a request at `START` may need.
+
+    The new user is always `u-99`.
+    """
     return st.builds(
         NewIds,
         values.connection_ids(),

@@ -103,8 +103,8 @@ class Exchange(Terse):
         request: The HTTP request.
         call: The call that `read` of `web.read` makes of the request.
         needs: The names of the values to load for the call: `call.needs`.
-        snapshot: The values loaded for `needs`. For `SpecialStep.LANDED` the snapshot also has a
-            `landed_handoff`, if the requested connection exists.
+        snapshot: The values loaded for `needs`. In some gets it also has a `landed_handoff`: an
+            authorization that the server knows, but that no fact has recorded.
         new_ids: The new IDs and the next action that the decision could use.
         decision: The decision of `decide` on the call.
         answer: The response, with the changes that were committed.
@@ -160,12 +160,12 @@ class AccessQuestion(Terse):
 
 
 Interaction = Exchange | RecordedFact | AccessQuestion
-"""One step of a run of traffic with its answer: a request, a fact or an access question."""
+"""A request, a fact or an access question, with its answer: one step of drawn traffic."""
 
 
 @attrs.frozen
 class Traffic:
-    """A run of traffic in one store, which was empty before.
+    """The requests, facts and access questions of one run, in a store that was empty before.
 
     An access question asks whether a connection grants access to a data package.
 
@@ -199,19 +199,19 @@ CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
     ("cae_live_k2", _caller("key-2", "app-2", Environment.LIVE)),
     ("cae_test_k1", _caller("key-3", "app-1", Environment.TEST)),
 )
-"""The API keys of all drawn traffic, each with its caller.
+"""The API keys of all drawn requests, each with its caller.
 
 Two apps of one customer account have a live key each; `app-1` also has a test key.
 """
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-"""The data packages of every connection in drawn traffic."""
+"""The data packages of every connection that a drawn request creates."""
 
 # --- Steps ----------------------------------------------------------------------------------
 
 
 class SpecialStep(StrEnum):
-    """Special kinds of steps in drawn traffic, beside the operations and the facts.
+    """Kinds of steps in drawn traffic beside the plain requests of operations and the facts.
 
     Attributes:
         LANDED: A get of a connection, while the server knows an authorization that is not recorded.
@@ -227,7 +227,7 @@ class SpecialStep(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialStep
-"""The kind of a step: a class of operations or facts, a `FactTemplate` or a `SpecialStep`."""
+"""The kind of a `TrafficStep`: a class of operations or facts, a template or a special step."""
 
 _OPERATION: Final[Mapping[SpecialStep, type[Operation]]] = {
     SpecialStep.LANDED: GetConnection,
@@ -258,7 +258,7 @@ _DRAWN_KINDS: Final[tuple[tuple[StepKind, ...], ...]] = (
 
 @attrs.frozen
 class TrafficStep:
-    """One step for `play_traffic`. A step ignores the fields that its kind has no use for.
+    """A request, fact or access question to play. It ignores fields that its kind has no use for.
 
     Attributes:
         offset: When the step happens: this long after `START`. In the argument `last` of
@@ -288,10 +288,11 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 
 
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
-    """Draw lists of steps for `play_traffic`, in any order, at most 3 hours after `START`.
+    """Draw lists of requests, facts and access questions for `play_traffic`, in any order.
 
-    A list of the full length begins with a create, so that the steps after it have a connection
-    to act on. A list of one step, and a shorter one, may begin with any step.
+    They come at most 3 hours after `START`. A list of `max_steps` steps, if that is two or more,
+    begins with a create, so that the later steps have a connection to act on. Shorter lists are
+    left as they are drawn, so that a counterexample can do without the create.
 
     Args:
         max_steps: The largest number of steps.
@@ -481,8 +482,9 @@ def play_traffic(
 ) -> Traffic:
     """Send drawn requests and facts to a new store, in time order, and return all answers.
 
-    The steps of `last` come after those of `steps`. The result leaves out a fact template or access
-    question that comes before any connection.
+    A step is a request, a fact or an access question. The steps of `last` come after those of
+    `steps`. The result leaves out each access question and each fact made from a `FactTemplate`
+    that comes before any connection.
 
     Args:
         buckets: The buckets of the server's settings.

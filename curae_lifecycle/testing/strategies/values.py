@@ -18,13 +18,16 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 Drawn = TypeVar("Drawn")
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The instant at which every drawn history begins."""
+"""The instant at which every drawn history, the list of events that makes a value, begins."""
 
 TICK: Final = timedelta(microseconds=1)
 """One microsecond, the smallest step of time."""
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
-"""The lifetime of a next action in drawn histories: half an hour, the default of a server [O]."""
+"""The lifetime of a next action, a page that the app must show the user, in drawn histories.
+
+It is half an hour, the default of a server [O].
+"""
 
 # A counterexample shrinks towards the first offset.
 _DEADLINE_OFFSETS: Final = (
@@ -55,9 +58,9 @@ _MOST_PACKAGES: Final = frozenset(
 
 
 def offsets() -> st.SearchStrategy[timedelta]:
-    """Draw spans from 0 to 3 hours.
+    """Draw spans of time from 0 to 3 hours: from `START` to an event of a drawn history.
 
-    Many equal the time from `START` to a deadline, or are a microsecond shorter.
+    Many end exactly at a deadline, such as that of a hand-off, or a microsecond earlier.
     """
     return st.one_of(
         st.sampled_from(_DEADLINE_OFFSETS),
@@ -170,7 +173,7 @@ def app_users() -> st.SearchStrategy[rules.AppUser]:
 
 
 def next_actions(now: datetime = START) -> st.SearchStrategy[rules.NextAction]:
-    """Draw next actions; each expires at `now` or at most one hour after `now`."""
+    """Draw next actions, pages for the app to show; each expires at `now` or within an hour."""
     urls = st.integers(1, 99).map(lambda number: f"https://connect.example/{number}")
     lives = st.sampled_from((NEXT_ACTION_LIFETIME, timedelta(0), TICK, 2 * NEXT_ACTION_LIFETIME))
     return st.builds(rules.NextAction, urls, lives.map(lambda life: now + life))
