@@ -76,11 +76,11 @@ class BlockingStoreAdapter:
 
     @property
     def charges_apart(self) -> bool:
-        """True if the async store charges buckets in a separate transaction."""
+        """True if the store charges buckets (limits of API keys) apart, ahead of the commit."""
         return is_async_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets ahead of the commit and return whether all were charged.
+        """Charge buckets, the rate limits of API keys, before the commit; return whether all were.
 
         Call this method only if `charges_apart` is True. See `ChargingStore.charge`.
         """

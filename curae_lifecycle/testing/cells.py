@@ -16,7 +16,7 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 Cell = tuple[str, ...]
-"""The name of a table, followed by the key of one of its cells."""
+"""A cell of one of the rules' tables: the name of the table, then the key of the cell."""
 
 
 def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:

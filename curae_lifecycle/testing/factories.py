@@ -23,8 +23,8 @@ class _Maker(Protocol):
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
     """Return whether `build` can build an operation or fact from the values of some fields.
 
-    Every required field must be in `names`, or have an example (`Member.example`), which `build`
-    then uses.
+    Each required field must be in `names`, or its member must have an `example`, which `build` then
+    uses. A member is the named value on the wire that a field is parsed from.
 
     Args:
         kind: The class of the operation or the fact.
@@ -37,8 +37,8 @@ def can_build(kind: type[Made], names: Iterable[str]) -> bool:
 def build(kind: type[Made], values: Mapping[str, object]) -> Made:
     """Build an operation or a fact from values and examples.
 
-    A required field without a value takes the example of its member. An optional field without a
-    value takes its default.
+    A required field without a value takes the example of its member, the named value on the wire
+    that it is parsed from. An optional field without a value takes its default.
 
     Args:
         kind: The class of the operation or the fact.
@@ -53,9 +53,10 @@ def build(kind: type[Made], values: Mapping[str, object]) -> Made:
 
 
 def example_fields(kind: type[Made]) -> Mapping[str, object]:
-    """Return the parsed examples of the required members of a kind, by the names of their fields.
+    """Return the parsed examples of a kind's required members, by the names of their fields.
 
-    Members without an example are left out.
+    A member is a named value on the wire, such as `appUserId`. Members without an example are left
+    out.
 
     Args:
         kind: The class of the operation or the fact.
@@ -74,7 +75,7 @@ def members_of(kind: type[Made]) -> tuple[Member[object], ...]:
 
 
 def parse_example(kind: type[Made], member: Member[object]) -> object:
-    """Return the example of a member, parsed as the server parses the member.
+    """Return the example of a member, a named value on the wire, parsed as the server parses it.
 
     The example of a query parameter is turned into text first.
 
@@ -92,7 +93,7 @@ def query_text(value: object) -> str:
 
 
 def to_field_name(member: Member[object]) -> str:
-    """Return the name of the field of a member: `appUserId` is the field `app_user_id`."""
+    """Return the name of a member's Python field: the member `appUserId` has `app_user_id`."""
     return "".join(f"_{each.lower()}" if each.isupper() else each for each in member.name)
 
 

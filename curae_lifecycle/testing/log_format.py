@@ -14,9 +14,9 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 
 def format_fact(fact: Fact) -> dict[str, Json]:
-    """Format a fact: its kind as `type`, and one member for each field that is not `None`.
+    """Format a fact for a line of a `replay` log: its kind as `type`, then its other fields.
 
-    A coordinate becomes four members, one for each of its parts.
+    Fields that are `None` are left out. A coordinate becomes four members, one for each part.
 
     Raises:
         TypeError: A field has a type that a log line cannot hold.
@@ -39,7 +39,7 @@ def format_fact(fact: Fact) -> dict[str, Json]:
 
 
 def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
-    """Format the registration of an API key: the key and the fields of its caller.
+    """Format the registration of an API key for a `replay` log: the key, its caller's fields.
 
     Args:
         api_key: The key.
@@ -55,7 +55,7 @@ def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
 
 
 def format_response(response: Response) -> dict[str, Json]:
-    """Format a response: its status, headers and body as text; an empty body becomes null.
+    """Format a response for a `replay` log: status, headers and body; null for an empty body.
 
     If a header is repeated, only its last value is kept. Bytes that are not UTF-8 are shown as
     escapes.

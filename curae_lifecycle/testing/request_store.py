@@ -44,6 +44,8 @@ class RequestStore:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Commit changes; a `ChargingStore` first charges the buckets in a separate transaction.
 
+        Buckets are the rate limits of API keys.
+
         Returns:
             Whether the store accepted everything. If a `ChargingStore` made the charges and then
             refused the commit, the charges stay.

@@ -99,20 +99,20 @@ class SimulatedClockStore:
         return self._store.commit(loaded, changes, page)
 
     def limit_purge_to(self, now: datetime) -> None:
-        """Keep the store from dropping values that are live at `now`, not even in a `load`.
+        """Set the store's clock to `now`, so that the store drops no value that is live then.
 
-        The method sets the store's clock to `now`, if that clock can be set, and purges nothing.
-        The clock stays there until this method or `purge` sets it again.
+        If that clock cannot be set, nothing happens. In any case nothing is purged. The clock stays
+        at `now` until this method or `purge` sets it again.
         """
         self._purged_at = now
 
     @property
     def charges_apart(self) -> bool:
-        """True if the store charges buckets in a separate transaction."""
+        """True if the store charges buckets (limits of API keys) apart, ahead of the commit."""
         return is_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets ahead of the commit and return whether all were charged.
+        """Charge buckets, the rate limits of API keys, before the commit; return whether all were.
 
         Call this method only if `charges_apart` is True. See `ChargingStore.charge`.
         """

@@ -20,7 +20,9 @@ def check_store(
     bindings: Iterable[LimitedAccountAppBinding],
     now: datetime,
 ) -> None:
-    """Check the connections, sessions and bindings of an idle store (laws 1, 6, 7, 8 and 12).
+    """Check all connections, sessions and bindings of a store while no transaction runs.
+
+    The laws are 1, 6, 7, 8 and 12. A chain is a connection with its successors.
 
     Args:
         connections: Every connection in the store.

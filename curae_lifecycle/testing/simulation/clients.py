@@ -67,7 +67,8 @@ class User:
     Attributes:
         name: The app user's id.
         gone_at: The instant at which the user stops using the apps.
-        app_user: The user with account and live environment, by which the log finds its entries.
+        app_user: The user's id with the account and the live environment. The world's log is kept
+            by it.
         connections: By app id, the ids of the user's connections that the app knows, oldest first.
             Only the latest ids are kept.
     """
@@ -80,7 +81,7 @@ class User:
     )
 
     def ids_known_by(self, client: Client) -> list[values.ConnectionId]:
-        """Return the ids of this user's connections that a client knows, oldest first.
+        """Return the ids of this user's connections that a client, an app, knows, oldest first.
 
         The list is the stored one, not a copy: a caller may change it.
         """
@@ -89,7 +90,7 @@ class User:
 
 @attrs.define
 class ClientRequest:
-    """A request of a client, which the client may send several times.
+    """A request of a client, a simulated app, which may send it several times.
 
     Attributes:
         operation: The short name of the operation, such as "create".
@@ -97,7 +98,7 @@ class ClientRequest:
         user: The app user.
         request: The HTTP request.
         key: The idempotency key; `None` if the operation takes none.
-        makes_external_call: Whether the server makes an external call for each try.
+        makes_external_call: Whether the server calls another system before it commits, at each try.
         tries: The number of tries so far.
     """
 
@@ -118,9 +119,9 @@ class Population:
 
     Args:
         number: The number of clients.
-        dice: The source of chance.
+        dice: The source of all random decisions.
         numbers: An iterator of unused numbers, from which unique ids are made.
-        journal: The log, to which the registrations of the API keys are added.
+        journal: The world's log, to which the registrations of the API keys are added.
         store: The store.
         now: The first instant of the world.
 
@@ -171,7 +172,7 @@ class Population:
         return User(name, gone_at, values.AppUser(values.Environment.LIVE, account, name))
 
     def pick_user(self, client: Client, now: datetime) -> User:
-        """Draw a user of the client's account.
+        """Draw a user of the customer account of a client, which is a simulated app.
 
         If the drawn user has stopped using the apps by `now`, a new user replaces that user.
         """
@@ -184,16 +185,16 @@ class Population:
         return user
 
     def draw_operation(self) -> str:
-        """Draw the short name of an operation, such as "create"."""
+        """Draw the short name of an operation, such as "create"; some are drawn more often."""
         names, weights = [*_OPERATION_WEIGHTS], [*_OPERATION_WEIGHTS.values()]
         return self._dice.chance.choices(names, weights=weights)[0]
 
     def request(
         self, operation: str, client: Client, user: User, key: str | None, now: datetime
     ) -> Request | None:
-        """Build an HTTP request of a client for a user.
+        """Build an HTTP request that a client, a simulated app, sends for a user.
 
-        Mishaps may replace the API key or make the request malformed.
+        Mishaps, which are drawn, may replace the API key or make the request malformed.
 
         Args:
             operation: The short name of the operation, such as "create".
@@ -258,7 +259,8 @@ class Population:
     ) -> values.ConnectionId | None:
         """Draw the id of one of the user's connections that the client knows, mostly the newest.
 
-        As a mishap, the id is sometimes an unknown one or that of another client's connection.
+        A client is a simulated app. As a mishap, the id is sometimes an unknown one or that of
+        another client's connection.
 
         Args:
             client: The client.

@@ -15,19 +15,19 @@ from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap
 _WORKERS: Final = 4
 _SPANS: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=365))
 TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
-"""The span by which two clocks may disagree."""
+"""The span by which the clocks of two workers, the server's processes, may disagree."""
 
 STEPS: Final = tuple(sign * span for sign in (1, -1) for span in _SPANS)
-"""The spans by which all clocks may be wrong after a step; a negative one puts them back."""
+"""The spans by which a step makes all workers' clocks wrong; a negative one puts them back."""
 
 _RIGHT: Final = timedelta(0)
 
 
 class Clocks:
-    """The clocks of a simulated world's workers, which can be wrong.
+    """The clocks of the workers, the server's processes, in a simulated world; they can be wrong.
 
     Args:
-        dice: The source of chance.
+        dice: The source of all random decisions.
 
     Attributes:
         wrong_by: The error that all clocks share since `maybe_step` stepped them; zero if none.
@@ -39,19 +39,19 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return the instant `now` with the error that all clocks share, and no other error."""
+        """Return `now` with the error that all clocks share, but no worker's separate error."""
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earlier one of the instants `now` and `shown(now)`.
+        """Return the earlier one of `now` and of `now` with the error that all clocks share.
 
-        The world purges at this instant less a margin. So no worker's clock is behind a purge, not
-        even after the clocks are put right.
+        The world purges its store at this instant less a margin. So no worker's clock is behind a
+        purge, not even after the clocks are put right.
         """
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:
-        """Return what the clock of a worker, drawn at random, shows at the instant `now`."""
+        """Return what the clock of a random worker, a server process, shows when it is `now`."""
         chance = self._dice.chance
         worker = chance.randrange(_WORKERS)
         if self._dice.strikes(Mishap.CLOCK_MOVED):

@@ -49,7 +49,7 @@ class FactSource:
     """A source of random facts: the acts of patients on pages, and the reports of upstreams.
 
     Args:
-        dice: The source of chance.
+        dice: The source of all random decisions.
         numbers: An iterator of unused numbers, from which unique ids are made.
     """
 
@@ -58,7 +58,7 @@ class FactSource:
         self._numbers = numbers
 
     def new_ids(self, now: datetime) -> NewIds:
-        """Return unused ids, and a next action with the URL of a new page."""
+        """Return unused ids for a request, and a next action with the URL of a new page."""
         number = next(self._numbers)
         return NewIds(
             connection_id=ConnectionId(uuid_of(0xC, number)),
@@ -68,7 +68,7 @@ class FactSource:
         )
 
     def seconds_on_page(self) -> float | None:
-        """Draw how long a patient takes to authorize, in seconds; None if never."""
+        """Draw how long a patient takes on a page to authorize, in seconds; None if never."""
         fate = self._dice.chance.random()
         if fate < 0.2:  # noqa: PLR2004 - one in five leaves
             return None
@@ -76,7 +76,7 @@ class FactSource:
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
     def maybe_name(self, url: str | None) -> str | None:
-        """Return `url` or, at random, None: a fact need not name its page."""
+        """Return the `url` of a fact's page or, at random, None: a fact need not name its page."""
         return url if self._dice.likely(_NAMED) else None
 
     def authorization(
@@ -102,7 +102,7 @@ class FactSource:
         )
 
     def graduation(self, page: HostedPage, url: str | None) -> DelayedFact:
-        """Draw the fact that a user became ACTIVE on a hosted page, and its delay.
+        """Draw the fact that a user became ACTIVE on a hosted page, and its delay in seconds.
 
         Args:
             page: The page.

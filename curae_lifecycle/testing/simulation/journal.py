@@ -40,7 +40,10 @@ Those refusals change nothing, so the log can leave them out.
 
 
 class Journal:
-    """The log of a simulated world: its committed requests and facts, by app user."""
+    """The log of a simulated world: its committed requests and facts, by app user.
+
+    After a violation of a law, `replay` can decide the requests and facts of one user again.
+    """
 
     def __init__(self) -> None:
         """Start with an empty log."""
@@ -48,7 +51,7 @@ class Journal:
         self._entries: dict[AppUser, list[_Entry]] = defaultdict(list)
 
     def add_api_key(self, at: datetime, api_key: str, caller: Caller) -> None:
-        """Add the registration of an API key.
+        """Add the registration of an API key to the log.
 
         Args:
             at: The instant of the registration.
@@ -61,7 +64,7 @@ class Journal:
     def add(
         self, user: AppUser, at: datetime, entry: Request | Fact, response: Response | None = None
     ) -> None:
-        """Add a committed request or fact.
+        """Add a committed request or fact to the log of an app user.
 
         Args:
             user: The app user that the request or fact is about.
@@ -72,9 +75,10 @@ class Journal:
         self._entries[user].append((at, entry, response))
 
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
-        """Add a request with its answer, except a refusal for a reason that the log does not hold.
+        """Add a request with its answer to the log of an app user.
 
-        Examples are an empty bucket, which other users' requests drained, and a running attempt.
+        A refusal is left out if its reason is not in that log, such as a bucket that other users'
+        requests drained, or an attempt that still runs.
 
         A get may make a connection ACTIVE, because the server knows of a hand-off that no fact
         recorded. Then a fact about the hand-off is added before the request.
@@ -95,11 +99,11 @@ class Journal:
             self.add(user, at, request, response=answer.response)
 
     def drop(self, user: AppUser) -> None:
-        """Drop all entries of an app user."""
+        """Drop all entries of an app user from the log."""
         self._entries.pop(user, None)
 
     def lines(self, user: AppUser | None) -> Iterator[str]:
-        """Yield the registrations of API keys, then the entries of one app user.
+        """Yield the log of one app user: the registrations of API keys, then the user's entries.
 
         Args:
             user: The app user; `None` for the registrations alone.

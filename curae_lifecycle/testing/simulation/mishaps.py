@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """The mishaps of a simulated world; the value of a member describes the mishap in words."""
+    """The failures and odd events of a simulated world; a member's value says it in words."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"
@@ -67,11 +67,11 @@ _BUCKETS: Final = (
 
 @attrs.frozen
 class WorldProfile:
-    """The profile of one world: its mishaps, its load and its server's settings.
+    """The profile of one simulated world: its mishaps, its load and its server's settings.
 
     Attributes:
-        rates: The probability of each mishap at each step at which the mishap can happen. A mishap
-            without a rate never happens.
+        rates: The probability of each mishap, a failure or an odd event, at each step at which it
+            can happen. A mishap without a rate never happens.
         requests_per_hour: The mean number of times that one client acts in an hour by day.
         users: The number of app users that a customer account has at a time.
         days_of_a_user: The mean number of days for which an app user uses the apps.
@@ -86,7 +86,7 @@ class WorldProfile:
 
     @classmethod
     def draw(cls, chance: Random) -> WorldProfile:
-        """Draw the profile of one world from a random number generator."""
+        """Draw a world's profile, its mishaps, load and settings, from a random generator."""
         rates: dict[Mishap, float] = {}
         for mishap in Mishap:
             drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
@@ -108,7 +108,7 @@ class WorldProfile:
 
 @attrs.define
 class Dice:
-    """The only source of chance in a world.
+    """The only source of random decisions in a simulated world.
 
     Attributes:
         chance: The random number generator.
@@ -121,7 +121,10 @@ class Dice:
     counts: Counter[Mishap] = attrs.field(factory=Counter[Mishap])
 
     def strikes(self, mishap: Mishap) -> bool:
-        """Draw whether a mishap happens now, by its rate in the profile; count it if so."""
+        """Draw whether a mishap, a failure or odd event, happens now; count it if so.
+
+        Its rate in the profile is its probability.
+        """
         rate = self.profile.rates.get(mishap)
         if rate is None or self.chance.random() >= rate:
             return False

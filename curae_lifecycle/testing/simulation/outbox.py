@@ -96,7 +96,7 @@ class SimulatedOutbox:
             self._database.connection.close()
 
     def post(self, changes: Changes, clock: datetime) -> None:
-        """Put the messages of committed changes into the outbox.
+        """Put the messages of committed changes into the outbox, for a worker to deliver.
 
         Args:
             changes: The changes.

@@ -59,17 +59,18 @@ _NOT_FOUND: Final = 404
 
 @attrs.define
 class OpenRequest:
-    """A request of a simulated world between its load and its commit.
+    """A request of a simulated world that the server has loaded, but not committed yet.
 
     Attributes:
         request: The request as it arrived.
         digest: The digest of the request's API key.
         call: The request as it was read.
-        loaded: The values of the latest load, with the instant of the worker's clock.
+        loaded: The values of the latest load, with the instant of the clock of the request's
+            worker, the process that runs it.
         loaded_at_commit: The number of commits that the `Watch` had observed when the values were
             loaded; 0 without a `Watch`.
-        attempt: The attempt under the idempotency key, if the server calls another system before
-            the commit; `None` until it has begun, and without such a call.
+        attempt: The right to execute the request, held while the server calls another system;
+            `None` until it has begun, and without such a call.
         page: The hosted page of the decided reply; `None` if it has none.
         page_url: The URL of `page`.
         store: The store, with the charges that were made for the request ahead of its commit.
@@ -87,13 +88,13 @@ class OpenRequest:
 
     @property
     def now(self) -> datetime:
-        """The instant at which the request's values were last loaded, by its worker's clock."""
+        """The instant of the last load, by the clock of the worker that runs the request."""
         return self.loaded.now
 
 
 @attrs.frozen
 class FactTransaction:
-    """A fact of a simulated world between its load and its commit.
+    """A fact of a simulated world with the values loaded for it, not committed yet.
 
     Attributes:
         fact: The fact.
@@ -105,7 +106,7 @@ class FactTransaction:
 
     @property
     def now(self) -> datetime:
-        """The instant of the load, by the worker's clock."""
+        """The instant of the load, by the clock of the worker that records the fact."""
         return self.loaded.now
 
 
@@ -119,11 +120,11 @@ class SimulatedServer:
         store: The store.
         settings: The settings of the server.
         watch: The `Watch` that observes every commit and answer; `None` to check no laws.
-        journal: The logs of the app users, to which each answer is added before it is checked.
+        journal: The logs, one for each app user; each answer is added before it is checked.
 
     Attributes:
-        current_user: The app user of the running step, whose log in `journal` gets the step's
-            requests and facts; `None` if the step belongs to no app user.
+        current_user: Set before each step: the app user to whose log in `journal` the step's
+            requests and facts are added; `None` if the step belongs to no app user.
         outbox: The messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
         unrecorded: The authorizations that happened on a page and are not recorded yet, by the id
@@ -159,11 +160,11 @@ class SimulatedServer:
 
         Args:
             request: The request.
-            now: The instant of the worker's clock.
-            store: The `store` of the `OpenRequest` that starts over; `None` for a new request.
+            now: The instant by the clock of the worker, the process that runs the request.
+            store: If the request starts over, the `store` of its `OpenRequest`; otherwise `None`.
 
         Returns:
-            The transaction to commit; an answer if the request was refused before the load.
+            The loaded request, to pass to `commit`; an answer if it was refused before the load.
         """
         api_key = bearer(request)
         digest = "" if api_key is None else api_key.digest()
@@ -192,7 +193,7 @@ class SimulatedServer:
         """Decide a request and commit it.
 
         Args:
-            transaction: The request with its loaded values.
+            transaction: The loaded request that `load` returned.
             new_ids: The ids that the request may use.
 
         Returns:
@@ -204,12 +205,12 @@ class SimulatedServer:
     def begin_external_call(
         self, transaction: OpenRequest, new_ids: NewIds, lease: int, lost_lease: LostLeaseAction
     ) -> Answer | None:
-        """Commit the attempt of a request that makes an external call, and nothing else.
+        """Begin the attempt of a request that makes an external call, and commit nothing else.
 
-        The attempt holds the idempotency key, so that no retry is executed during the call.
+        The attempt is the right to execute the request: no retry is executed during the call.
 
         Args:
-            transaction: The request with its loaded values. The method sets its `attempt` when the
+            transaction: The loaded request that `load` returned. Its `attempt` is set when the
                 attempt has begun.
             new_ids: The ids that the request may use.
             lease: The length of the attempt's lease in microseconds.
@@ -236,7 +237,7 @@ class SimulatedServer:
 
         Args:
             transaction: The request of the attempt.
-            attempt: The attempt.
+            attempt: The right to execute the request, as `begin_external_call` began it.
             now: The instant of the worker's clock.
             lease: The length of the new lease in microseconds, from `now` on.
         """
@@ -249,11 +250,11 @@ class SimulatedServer:
     def finish_external_call(
         self, transaction: OpenRequest, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
-        """Load and decide a request again after its external call, and commit it.
+        """Load and decide a request again after its call of another system, and commit it.
 
         Args:
             transaction: The request.
-            attempt: The attempt of the request.
+            attempt: The right to execute the request, as `begin_external_call` began it.
             now: The instant of the worker's clock.
             new_ids: The ids that the request may use.
 
@@ -337,7 +338,7 @@ class SimulatedServer:
         return f"{status_of(decision.problem)} {decision.reason}"
 
     def resolve_attempt(self, key: RecordKey, now: datetime, *, took_effect: bool) -> None:
-        """Resolve the idempotency record of a worker that died, as an operator does.
+        """Record how the attempt of a worker that died has ended, as an operator does.
 
         Args:
             key: The key of the attempt's idempotency record.

@@ -13,7 +13,9 @@ from curae_lifecycle.rules.values import Environment
 
 
 class RuleBrokenError(LifecycleError, AssertionError):
-    """The error for an observation that breaks a rule which is no numbered law.
+    """The error of a simulation in which a rule was broken that is none of the numbered laws.
+
+    An example is a wrong order of the outbox's messages.
 
     Attributes:
         what: A phrase that says what was observed.
@@ -110,14 +112,14 @@ class Summary:
             mine.update(theirs)
 
     def headline(self) -> str:
-        """Return the seed and the totals as one line of text."""
+        """Return the seed and the totals of the simulated world as one line of text."""
         return (
             f"seed {self.seed}: {self.client_hours:,} client-hours, {self.requests:,} requests, "
             f"{self.replays:,} replays, {self.conflicts:,} conflicts, {self.purged:,} purged"
         )
 
     def lines(self) -> Iterator[str]:
-        """Yield the counts by kind as lines of text, under a title for each group.
+        """Yield the counts of what happened as lines of text, under a title for each group.
 
         Worlds with the same seed and arguments yield the same lines.
         """

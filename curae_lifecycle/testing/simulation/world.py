@@ -57,13 +57,13 @@ from curae_lifecycle.web.respond import Answer
 Args = TypeVarTuple("Args")
 
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
-"""The instant at which every world begins, a Monday."""
+"""The instant at which every simulated world begins, a Monday."""
 
 MAX_CLIENTS: Final = 1000
-"""The largest number of apps in a world."""
+"""The largest number of apps in a simulated world."""
 
 MAX_HOURS: Final = 1_000_000
-"""The largest number of hours in a world: 114 years, so that every instant has a year."""
+"""The largest number of hours in a simulated world: 114 years, so that every instant has a year."""
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
@@ -81,7 +81,7 @@ _ACCESS_PERCENT: Final = 10
 
 
 class Simulation:
-    """One simulated world.
+    """One simulated world of apps, users, hosted pages, a failing network and a server.
 
     Args:
         seed: The seed, which decides everything that happens.
@@ -138,7 +138,7 @@ class Simulation:
         self._pages = FactSource(self._dice, self._numbers)
 
     def run(self) -> Iterator[int]:
-        """Run the world until its last hour or until a violation.
+        """Run the simulated world until its last hour, or until a law or rule is broken.
 
         Yields:
             After each simulated hour, the number of hours that have ended.
