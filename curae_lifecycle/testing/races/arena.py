@@ -34,7 +34,7 @@ from curae_lifecycle.testing.request_store import RequestStore
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 
 Content = Mapping[str, str]
-"""The contents of a store: the text of each value, or of a part of it, by its name."""
+"""The contents of a store, for comparison: the text of each value, or part of one, by its name."""
 
 AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
@@ -48,7 +48,8 @@ class Arena(Protocol[AnyStore]):
     def set_up(self, scenario: Scenario) -> RaceTenant:
         """Prepare a new tenant for a race, and set the store's clock to the instant of the race.
 
-        Preparing a tenant runs the earlier actions of the scenario, and no others.
+        A tenant is an app user whose values no other race uses. Preparing it runs the earlier
+        actions of the scenario, and no others.
 
         Args:
             scenario: The scenario of the race.
@@ -59,7 +60,7 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def stores(self) -> tuple[AnyStore, AnyStore]:
-        """Return two objects for the same store, one for each of the two racing actions.
+        """Return two objects for the tested store, one for each of the two racing actions.
 
         They may be two connections to one database, or the same object twice. An action that does
         not race gets the first object of a separate call.
@@ -69,9 +70,10 @@ class Arena(Protocol[AnyStore]):
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """Return the stored values of a tenant, for comparison with those of another tenant.
 
-        The actions of one tenant raced; the other tenant ran the same actions in sequence in the
-        arena of `reference()`. Names and texts must be those that this other arena returns. So the
-        tenant's `id_prefix` must be replaced by text that is the same for all tenants.
+        A tenant is the app user of one race. The actions of one tenant raced; the other tenant ran
+        the same actions in sequence in the arena of `reference()`. Names and texts must be those
+        that this other arena returns. So the tenant's `id_prefix` must be replaced by text that is
+        the same for all tenants.
 
         Args:
             tenant: The tenant.
@@ -86,7 +88,10 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def reference(self) -> Arena[Store]:
-        """Return an arena with a correct store, to run both actions in sequence for comparison."""
+        """Return an arena with a correct store, in which the actions also run in sequence.
+
+        The contents of the tested store after a race are compared with those of this store.
+        """
         ...
 
 
@@ -107,7 +112,7 @@ class StoreArena:
         self._numbers = count(1)
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
-        """Prepare a new tenant, and set the store's clock to the instant of the race.
+        """Prepare a new tenant, the app user of one race, and set the clock to the race's instant.
 
         Preparing a tenant runs the earlier actions of the scenario.
         """
@@ -157,14 +162,21 @@ class StoreArena:
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """Return the stored values that a race can change, as text that can be compared.
 
-        They are the tenant's binding, its connections with their successors and heads, its open
-        session, the hosted pages that were opened before the race, and what `touched` names.
+        A tenant is the app user of one race. The values are:
 
-        The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
-        can be compared. Of a record's fingerprint only the operation is returned: its digest
-        depends on `id_prefix`. A hosted page is returned without its digest, by the number of its
-        request. A page about a user is returned only while the user is LIMITED. If a page is
-        registered while the user graduates, the page may be stored, but has no effect.
+        - the tenant's binding, its connections with their successors and heads, and its session
+          `open_session_id`
+        - the hosted pages that were opened before the race
+        - the sessions, idempotency records, rate limits and registered pages of `touched`
+
+        Text that differs between tenants is replaced or left out:
+
+        - Each character of the tenant's `id_prefix` becomes `x`, in names and texts.
+        - A record has only the operation of its fingerprint, and its response's status and body.
+        - A hosted page has no digest. Its name has the number of the request that opened it.
+
+        A page about a user is left out unless the user is LIMITED. If an action registers such a
+        page while the user becomes ACTIVE, the page may be stored, but has no effect.
 
         Args:
             tenant: The tenant.

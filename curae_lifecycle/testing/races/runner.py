@@ -22,27 +22,27 @@ from curae_lifecycle.testing.races.scenarios import (
 AnyStore = TypeVar("AnyStore", bound=Store)
 
 Order = tuple[str, ...]
-"""Names of actions, in the order in which they run."""
+"""Names of a tenant's actions, such as `create`, in the order in which they run."""
 
 Interleaving = Callable[[AnyStore, PendingCommit, AnyStore, PendingCommit], tuple[bool, bool]]
-"""A function that commits one pending commit through each of two stores.
+"""A function that commits what two racing actions decided, each through a store object.
 
-Its arguments are a store and its pending commit, then the other store and its pending commit. It
-returns whether each store accepted the commit, in the same order.
+Its arguments are a store and its pending commit (the decided changes), then the other store and its
+pending commit. It returns whether each store accepted the commit, in the same order.
 """
 
 
 @attrs.frozen
 class RaceResult:
-    """The result of one race.
+    """The result of one race, in which two actions load before either commits.
 
     Attributes:
         first: The name of the action that loaded first. `commit_in_sequence` commits it first.
         second: The name of the action that loaded second, before the first one committed.
-        differences: The differences from the contents after the two actions in sequence, each as
-            "part: value, not expected value". If the actions may take effect in either order, the
-            order with fewer differences counts. If the store raised, this is one line with the
-            error. Empty if the race passed.
+        differences: How the store differs from one in which the actions ran in sequence, each as
+            "part: value, not expected value". If both sequences are allowed, the one with fewer
+            differences counts. If the store raised, this is one line with the error. Empty if the
+            race passed.
     """
 
     first: str
@@ -53,7 +53,9 @@ class RaceResult:
 def commit_in_sequence(
     first: Store, one: PendingCommit, second: Store, two: PendingCommit
 ) -> tuple[bool, bool]:
-    """Commit `one`, then `two`. Both were loaded before, so the second may conflict.
+    """Commit what one action decided, then what another decided.
+
+    Both actions loaded their values before, so the second commit may conflict.
 
     Args:
         first: The store of the first action.
@@ -74,12 +76,13 @@ def race_all(
 ) -> Iterator[RaceResult]:
     """Race the two actions of each pair in one scenario, in both orders.
 
-    Only actions that change something in a correct store take part. An action also races against
-    itself. An action whose commit the store does not accept starts over: it loads, decides and
-    commits again.
+    An action loads values and decides what to commit. A scenario is the state in which a race
+    begins. Only actions that change something in a correct store take part. An action also races
+    against itself. An action whose commit the store does not accept starts over: it loads, decides
+    and commits again.
 
     Args:
-        arena: The arena with the store under test.
+        arena: The arena, which holds the store under test.
         scenario: The scenario in which each race begins.
         interleave: The function that runs the two commits of each race.
 
@@ -105,7 +108,9 @@ def race_all(
 def find_differences(
     race: Callable[[], tuple[Sequence[Order], Content]], content_after: Callable[[Order], Content]
 ) -> tuple[str, ...]:
-    """Run a race and return how its contents differ from the nearest allowed sequence of actions.
+    """Run a race and return how its contents differ from those after the actions in sequence.
+
+    If several orders of the actions are allowed, the one with the fewest differences counts.
 
     Args:
         race: Runs the race. It returns the orders of the actions that are allowed, and the
@@ -113,8 +118,8 @@ def find_differences(
         content_after: Returns the contents of a store after the actions ran in an order.
 
     Returns:
-        The differences from the nearest order, one line each; empty if the contents are those after
-        an allowed order. If the race raised, one line with the error.
+        The differences, one line each; empty if the contents are those after an allowed order. If
+        the race raised, one line with the error.
     """
     try:
         orders, actual = race()
@@ -157,8 +162,8 @@ def run_in_sequence(arena: Arena[Store], scenario: Scenario, order: Order) -> Co
     """Run actions one after the other in a scenario, and return the contents afterwards.
 
     Args:
-        arena: The arena with the store to use.
-        scenario: The scenario, set up for a new tenant.
+        arena: The arena, which holds the store to use.
+        scenario: The state in which the actions begin, set up for a new tenant (an app user).
         order: The names of the tenant's actions, in the order in which they run.
     """
     tenant = arena.set_up(scenario)
@@ -173,7 +178,7 @@ def _touched_by(decided: list[PendingCommit]) -> Iterator[Write]:
 
 
 def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:
-    """Return the parts that differ, each as text: "part: value, not expected value"."""
+    """Return the parts in which two contents differ, each as "part: value, not expected value"."""
     if actual == expected:
         return ()
     return tuple(

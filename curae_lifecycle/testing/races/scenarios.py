@@ -95,9 +95,9 @@ class PendingCommit:
 
     @property
     def touched(self) -> tuple[Write, ...]:
-        """The writes, and a `PageWrite` of the page to register, if any, for `Arena.content`.
+        """The writes, by which `Arena.content` finds the values that a race may have changed.
 
-        That `PageWrite` has the page as `before` and as `after`.
+        A page to register has a `PageWrite`, whose `before` and `after` are both that page.
         """
         pages = () if self.page is None else (PageWrite(self.page, self.page),)
         return (*self.changes.writes, *pages)
@@ -123,11 +123,11 @@ def fact_action(fact: Fact) -> Action:
 
 
 def commit(store: Store, decided: PendingCommit) -> bool:
-    """Try a commit once.
+    """Try once to commit what an action decided.
 
     Args:
         store: The store.
-        decided: The pending commit.
+        decided: The decided changes, with the values from which they were decided.
 
     Returns:
         Whether the store accepted the commit. False on a conflict, or if the store was unavailable.
@@ -149,11 +149,11 @@ class CommitRefusedError(LifecycleError, AssertionError):
 
 
 def commit_with_retries(store: Store, action: Action) -> list[PendingCommit]:
-    """Run an action and commit its result; repeat both until the store accepts the commit.
+    """Run an action and commit what it decides; repeat both until the store accepts the commit.
 
     Args:
         store: The store.
-        action: The action.
+        action: The function that loads values from the store and decides what to commit.
 
     Returns:
         The pending commits in order. The store refused all but the last. The last was accepted, or
@@ -247,7 +247,10 @@ class RaceTenant:
         return SessionId(self._uuid(_SESSIONS + _SIGN_UP))
 
     def page_url(self, number: int) -> str:
-        """Return the URL of the hosted page of the tenant's request with this number."""
+        """Return the URL of the hosted page that the tenant's request with this number opens.
+
+        Each request of the tenant has a number, from which its new ids and URL are made.
+        """
         return f"{self.page_url_prefix}{number}"
 
     def page_number(self, digest: str) -> int:
@@ -286,7 +289,7 @@ class RaceTenant:
 
         Args:
             operation: The requested operation.
-            number: The number for `new_ids`.
+            number: The request's number, from which `new_ids` makes its ids.
             key: The idempotency key; by default it is made from the number. Ignored if the
                 operation takes no key.
         """
@@ -312,7 +315,8 @@ class RaceTenant:
         """Return an action that creates a connection, as `request_action` does.
 
         Args:
-            number: The number of the action's ids, which no other action of the tenant has.
+            number: The action's number, from which its ids are made; no other action of the
+                tenant has it.
         """
         return self.request_action(CreateConnection(self.user, (DataPackage("labs"),)), number)
 
@@ -438,4 +442,4 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         _all_but_one, 20, (Bucket(name="platform", capacity=3, refill=1, seconds=60),)
     ),
 }
-"""The scenarios that races begin from, by name."""
+"""The scenarios, the states of a store in which races begin, by name."""

@@ -40,7 +40,9 @@ THREE_WAY_RACES: Final[tuple[tuple[str, tuple[str, str, str]], ...]] = (
     (_LAPSED, ("reconnect the first", "initiate", "tombstone")),
     (_REVOKED, ("reconnect the second", "initiate", "tombstone")),
 )
-"""Names of scenarios, each with three actions to race.
+"""Races of three actions: the scenario, the state in which the race begins, and the actions.
+
+Scenarios and actions are given by name.
 
 One action makes a connection, one binds or graduates a user, and one is a tombstone.
 """
@@ -51,10 +53,10 @@ class ThreeWayResult:
     """The result of one race of three actions.
 
     Attributes:
-        scenario: The name of the scenario in which the race began.
-        schedule: The order of the steps.
-        differences: The differences from the contents after the three actions in sequence, each as
-            "part: value, not expected value". If several orders are allowed, the one with the
+        scenario: The name of the scenario, the state in which the race began.
+        schedule: The order in which the three actions loaded and committed.
+        differences: How the store differs from one in which the actions ran in sequence, each as
+            "part: value, not expected value". If several sequences are allowed, the one with the
             fewest differences counts. If the store raised, this is one line with the error. Empty
             if the race passed.
     """
@@ -64,7 +66,7 @@ class ThreeWayResult:
     differences: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Say the steps: which action loads or commits when."""
+        """Return the schedule as text: the action that loads or commits at each step."""
         seen, steps = set[str](), list[str]()
         for name in self.schedule:
             steps.append(f"{name} {'commits' if name in seen else 'loads'}")
@@ -80,11 +82,12 @@ def race_three(
 ) -> Iterator[ThreeWayResult]:
     """Race three actions on one store, in every order of their loads and commits.
 
-    An action whose commit the store does not accept starts over at once.
+    An action loads values and decides what to commit. An action whose commit the store does not
+    accept starts over at once.
 
     Args:
-        arena: The arena with the store under test.
-        scenario: The name of the scenario in which each race begins.
+        arena: The arena, which holds the store under test.
+        scenario: The name of the scenario, the state in which each race begins.
         actions: The names of three different actions.
         scenarios: The scenarios by name.
 
@@ -103,7 +106,7 @@ def race_three(
 
 
 def schedules_of(actions: Sequence[str]) -> list[Schedule]:
-    """Return every order in which actions can load and commit.
+    """Return every order in which actions, which each load and then commit, can run together.
 
     Two orders that differ only in adjacent loads count as one.
     """
