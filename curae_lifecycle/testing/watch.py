@@ -170,7 +170,8 @@ class Watch:
             now: The instant that the request was decided for.
             caller: The caller; `None` if it is unknown.
             needs: The keys of the loaded values; `None` if the request was refused before the load.
-            loaded_at_commit: As in `observe_commit`.
+            loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
+                nothing was committed since.
 
         Raises:
             LawBrokenError: One of these laws is broken.

@@ -117,9 +117,9 @@ def check_retry_after(
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:
-    """Return an access rule that always gives one decision.
+    """Return an access rule, a function that decides access, which always gives one decision.
 
-    So a law that takes an access rule can check a decision that was made before.
+    With it, a law that calls such a function can check a decision that was made before.
 
     Args:
         decision: The decision.

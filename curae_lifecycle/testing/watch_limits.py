@@ -68,9 +68,10 @@ class LastCharge:
 
 
 class FullInstants:
-    """The instants at which the buckets are full again, to check that each admission had a token.
+    """The instants at which buckets are full again, to check that each admission had a token.
 
-    They are computed from the admitted requests; the stored states are not read.
+    Buckets are the rate limits of API keys. The instants are computed from the admitted requests;
+    the stored states are not read.
     """
 
     def __init__(self) -> None:
@@ -106,7 +107,7 @@ class FullInstants:
         self._full_at[key] = full_at
 
     def purge(self, now: datetime) -> None:
-        """Forget the buckets that are full at `now`, as the store may have done."""
+        """Forget the buckets that are full at `now`, whose states the store may have dropped."""
         at = to_epoch_microseconds(now)
         for key in [
             each for each, full in self._full_at.items() if full <= at * each.bucket.refill
@@ -179,18 +180,19 @@ class LimitHistory:
     def check_refusal(
         self, response: Response, now: datetime, needs: Needs | None, commits_before_load: int
     ) -> None:
-        """Check that a 429 was justified and that its `Retry-After` is right.
+        """Check that a rate limit had reason to refuse a request, and that `Retry-After` is right.
 
-        The check is skipped if the refusing limit has admitted another request since the load,
-        which is seen by `commits_before_load`. The limit was then no longer in the loaded state.
+        The response names the limit that refused, and `needs` has its key. If that limit admitted
+        another request after the values were loaded, the refusal is not checked: it was decided
+        from the older state.
 
         Args:
-            response: The response.
+            response: The response, a 429.
             now: The instant that the request was decided for.
-            needs: The keys of the values that were loaded, with those of the limits; `None`, for no
-                check, if the request was refused before the load.
-            commits_before_load: The number of commits that were observed before the values of the
-                request were loaded.
+            needs: The keys of the loaded values, among them those of the limits. `None` if the
+                request was refused before the load; then nothing is checked.
+            commits_before_load: The number of commits that were observed before the load. A limit
+                whose latest admission has a higher number is not checked.
 
         Raises:
             LawBrokenError: The limit had room, `RateLimit` is missing, or `Retry-After` is missing

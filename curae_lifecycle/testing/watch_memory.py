@@ -11,7 +11,7 @@ from curae_lifecycle.rules.idempotency import StoredResponse
 
 @attrs.define
 class UsedKey:
-    """An idempotency key that a `Watch` saw completed or erased.
+    """An idempotency key whose response a `Watch`, which checks the laws, saw stored or erased.
 
     Attributes:
         first_used_at: The instant of the key's first use.

@@ -37,7 +37,7 @@ class StandingRule(Protocol):
     def __call__(
         self, connection: Connection, now: datetime, /, *, era: datetime | None
     ) -> Standing:
-        """Return the standing."""
+        """Return the standing: what a connection is at the instant `now`, such as EXPIRED."""
         ...
 
 
@@ -51,7 +51,7 @@ class AccessRule(Protocol):
     def __call__(
         self, connection: Connection, package: str, now: datetime, /, *, era: datetime | None
     ) -> AccessDecision:
-        """Return the decision."""
+        """Return the decision whether the connection lets the package be read at `now`."""
         ...
 
 
@@ -61,15 +61,16 @@ _RANKED: Final = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
 
 
 def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
-    """Check law 1: the stored status of one id never falls in rank.
+    """Check law 1: the stored status of one connection never falls in rank.
 
     The ranks are, from low to high: PENDING, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED.
 
     Args:
-        snapshots: The stored values of any number of ids, in the order in which they were stored.
+        snapshots: The stored values of any number of connections, in the order in which they were
+            stored.
 
     Raises:
-        LawBrokenError: The rank of an id fell.
+        LawBrokenError: The rank of a connection's status fell.
     """
     latest: dict[str, str] = {}
     for position, snapshot in enumerate(snapshots):
@@ -376,7 +377,7 @@ def _check_same_chain(each: Connection, root: Connection, where: str) -> None:
 def check_one_pending_successor(
     answers: Iterable[tuple[str, str]], *, stored: Iterable[Connection] = ()
 ) -> None:
-    """Check law 7: while a successor is pending, reconnects with any keys create no other one.
+    """Check law 7: while a successor is pending, reconnects with any keys make no other one.
 
     Args:
         answers: The answers to reconnects while the successor was pending. Each is a pair: the id

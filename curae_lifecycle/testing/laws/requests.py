@@ -64,13 +64,13 @@ def check_entry_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -
 
 
 def check_replay(original: Response, replay: Response, changes: Changes = NO_CHANGES) -> None:
-    """Check law 9: a replay equals the original byte for byte and changes nothing but buckets.
+    """Check law 9: a replay equals the original byte for byte and charges at most buckets.
 
     Args:
         original: The first response as it was stored, without headers that a web server adds, such
             as `Date`.
         replay: The response to the retry, without such headers.
-        changes: The changes of the retry. They may only charge buckets of an API key.
+        changes: The changes of the retry. They may only charge buckets, the limits of an API key.
 
     Raises:
         LawBrokenError: The responses differ, or the changes hold an effect, an event, a charge to

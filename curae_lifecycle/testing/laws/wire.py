@@ -73,9 +73,10 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "RATE_LIMITED": (429, True, ("policy", "retryAfter")),
     "INTERNAL": (500, True, ()),
 }
-"""The status of each problem, whether it is retryable, and the keys of its details, by code.
+"""The documented problems by code: status, whether it is retryable, and the keys of its details.
 
-A problem code that is not listed here is checked against the catalogue of the rules.
+Laws 13 and 16 compare responses with them. A code that is not listed here is checked against the
+catalogue of the rules.
 """
 
 _CATALOGUE_CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
