@@ -18,7 +18,7 @@ from curae_lifecycle.testing.conformance.steps import (
 )
 
 CheckFunction = Callable[[App], Steps[None]]
-"""A generator function that tests the server of a new `App`, and raises if the test fails."""
+"""The function of a check: a generator that yields steps of a new `App`, and raises on a fault."""
 
 
 @attrs.frozen
@@ -31,7 +31,7 @@ class Check:
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
         rules: The rule names of the table rows that the check covers.
-        hooks: The names of the hooks that the server must have for the check.
+        hooks: The names of the hooks, fields of `Server` such as `expire`, that the check needs.
         time_needed: How much time the check lets pass on the server's clock, if a hosted page of
             the server is valid for half an hour.
     """
@@ -93,7 +93,7 @@ class Checks(list[Check]):
             name: The unique name of the check.
             laws: The numbers of the laws that the check covers in part.
             rules: The rule names of the table rows that the check covers.
-            hooks: The names of the hooks that the server must have for the check.
+            hooks: The names of the hooks, fields of `Server` such as `expire`, that it needs.
             time_needed: How much time the check lets pass on the server's clock.
         """
 
@@ -130,7 +130,8 @@ def row_check(
         doing: The action that the check takes, such as "revoke on a connection that is ACTIVE".
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
-        hooks: The names of the hooks that the check needs; repeated names count once.
+        hooks: The names of the hooks, fields of `Server` such as `expire`, that the check needs.
+            Repeated names count once.
         time_needed: How much time the check lets pass on the server's clock.
     """
     return Check(

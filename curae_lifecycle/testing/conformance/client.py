@@ -69,7 +69,7 @@ class App:
 
     @property
     def names(self) -> Names:
-        """The source of fresh names that `context` holds."""
+        """The source of fresh names, of which a check makes ids of apps and users, and keys."""
         return self.context.names
 
     def request(

@@ -80,7 +80,10 @@ class _Change(TypedDict, total=False):
 
 
 GateFailure = tuple[str, _Change]
-"""The name of a gate, or `rule`, and the change to a valid request that this one refuses."""
+"""A gate, a check before the operation's rule, and a change to a valid request that it refuses.
+
+The gate is given by its name. The name `rule` stands for the operation's rule.
+"""
 
 
 @attrs.frozen
@@ -93,7 +96,7 @@ class _Scene:
     foreign_id: str
 
     def failures(self, kind: Kind) -> Iterator[GateFailure]:
-        """Yield every way to fail a request for an operation, in the order of the gates."""
+        """Yield changes to a valid request, each with the gate that refuses it, in gate order."""
         rule = kind.rule
         yield "credentials", {"app": attrs.evolve(self.valid.app, api_key="cae_live_nobody")}
         yield "route", {"path": f"{BASE_PATH}/nothing"}

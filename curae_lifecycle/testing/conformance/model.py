@@ -58,16 +58,16 @@ from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
 ROUNDS: Final = 3
-"""How many runs the check makes."""
+"""How often a server is compared with a `MemoryStore`, each time by other random steps."""
 
 LENGTH: Final = 120
-"""How many steps a run has."""
+"""How many random requests, facts and pauses a comparison with a `MemoryStore` has."""
 
 TRIALS: Final = 60
-"""The largest number of shorter runs that the check tries after a run has failed."""
+"""How many shorter lists of steps are tried, at most, after a list has shown a difference."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far the server's clock, and the times in its responses, may differ from the store's."""
+"""How far a server's clock, and the times that it shows, may differ from a `MemoryStore`'s."""
 
 LIFETIME: Final = timedelta(minutes=30)
 """The lifetime of a next action if no response shows another one."""
@@ -85,7 +85,7 @@ REQUESTS: Final = {
     "stranger": 5,
     "burst": 2,
 }
-"""The kinds of request in a run, each with the weight of its random choice."""
+"""The kinds of random request that a server and a `MemoryStore` get, each with its weight."""
 
 FACTS: Final = {
     "authorize": 12,
@@ -97,7 +97,7 @@ FACTS: Final = {
     "tombstone": 3,
     "pass_time": 9,
 }
-"""The hooks in a run, weighted like `REQUESTS`; a run uses those that the server has."""
+"""The hooks that a comparison calls at random, if the server has them, each with its weight."""
 
 OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     kind.kind: kind
@@ -128,7 +128,7 @@ class ModelStep:
 
 
 def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
-    """Draw the random requests, facts and pauses that a server and a model answer side by side.
+    """Draw random requests, facts and pauses, by which a server is compared with a `MemoryStore`.
 
     Args:
         seed: The seed; the same seed gives the same steps.

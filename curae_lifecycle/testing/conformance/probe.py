@@ -30,7 +30,7 @@ def _answers(app: App) -> Steps[None]:
 
 
 PROBE: Final = Check("server.answers", "The server answers a read.", _answers)
-"""The probe; it is not one of the kit's checks."""
+"""The check that asks only whether the server answers; it is not one of the kit's checks."""
 
 
 def down_failure(failure: Failure, probe: Failure) -> Failure:

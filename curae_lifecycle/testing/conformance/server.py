@@ -47,7 +47,7 @@ class ApiKeyRequest:
 
 
 Outbox = Sequence[Mapping[str, object]]
-"""Events and effects as JSON, in the order of their delivery."""
+"""The events and effects of a server as JSON objects, in the order of their delivery."""
 
 
 def _lower_case(names: Iterable[str]) -> frozenset[str]:

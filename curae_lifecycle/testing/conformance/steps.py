@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 @attrs.frozen
 class HookCall:
-    """A step that calls a hook of the server.
+    """A step that calls a hook, a function of the server for what no request can do.
 
     Attributes:
         hook: The name of the hook: a field of `Server`.
@@ -38,7 +38,7 @@ class HookCall:
 
 
 SingleStep = Request | HookCall
-"""A step that runs alone, or concurrently with others."""
+"""A request to send or a hook to call: a step that runs alone, or together with others."""
 
 
 @attrs.frozen
@@ -112,7 +112,7 @@ class CheckContext:
     Attributes:
         names: The source of fresh names.
         environment: The environment of the check's API keys.
-        hooks: The names of the hooks that the server has.
+        hooks: The names of the hooks, such as `expire`, that the server has.
         max_time_per_check: The longest time that the check may let pass on the server's clock.
         varying: Names, in lower case, of headers that may differ from response to response.
         seed: The seed of the run, for a check that draws more than names.
@@ -167,7 +167,7 @@ def run_concurrently(*steps: SingleStep) -> Steps[tuple[object, ...]]:
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
-    """Call a hook of the server, and return the outcome that it reports.
+    """Call a hook of the server, such as `expire`, and return the outcome that it reports.
 
     Returns:
         The outcome, such as `done`; `None` if the hook reports none.

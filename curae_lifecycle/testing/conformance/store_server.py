@@ -65,6 +65,8 @@ def server_for_store(store: StoreWithApiKeys, environment: Environment | None = 
 class StoreHooks(FactHooks):
     """The kit's hooks for a server in this process that keeps everything in a given store.
 
+    A hook is a function by which a check does what no request can, such as recording a fact.
+
     The server runs on a simulated clock, which starts at `START`. If the store's own clock cannot
     be replaced, the simulated clock starts at the store's current instant. The store's clock is
     then never ahead, so no value that is live for the kit has expired for the store.
@@ -153,7 +155,7 @@ class StoreHooks(FactHooks):
             _call(cast("Method", self._purge), "purge")
 
     def withdraw(self, api_key: str) -> None:
-        """Withdraw an API key by the store's method `withdraw`."""
+        """Withdraw an API key, which is unknown from then on, by the store's method `withdraw`."""
         withdraw = cast("Method", self._withdraw)
         _call(lambda: withdraw(ApiKey(api_key)), "withdraw")
 

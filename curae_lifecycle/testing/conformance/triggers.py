@@ -24,7 +24,7 @@ from curae_lifecycle.testing.factories import build
 from curae_lifecycle.web.wire_format import format_connection
 
 GENERIC_HOOK: Final = "record_fact"
-"""The hook that records any fact of the library."""
+"""The name of the hook, a function of `Server`, that records any fact of the library."""
 
 OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.AUTHORIZE: ("authorize", (timedelta(hours=1),)),
@@ -33,7 +33,7 @@ OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.EXPIRE: ("expire", ()),
     Trigger.REVOKE: ("revoke", (Actor.PLATFORM,)),
 }
-"""The triggers that have a hook of their own.
+"""The triggers, causes of a connection's change, that a separate hook of the server fires.
 
 For each, the name of the hook, and the arguments of the hook after the connection's id.
 """
