@@ -141,7 +141,7 @@ class LimitHistory:
         Args:
             key: The key of the limit.
             now: The instant that the decision was made for.
-            commit: The number of the commit.
+            commit: The number of the commit, as `Watch.commit_count` counts them.
 
         Raises:
             LawBrokenError: The limit admitted more requests than it may.

@@ -18,7 +18,7 @@ from curae_lifecycle.testing.conformance.steps import (
 )
 
 CheckFunction = Callable[[App], Steps[None]]
-"""The function of a check: a generator that yields steps of a new `App`, and raises on a fault."""
+"""The generator function of a check: it yields steps for a new `App`, and raises on a fault."""
 
 
 @attrs.frozen

@@ -76,7 +76,7 @@ _ATTEMPTS: Final = 20
 
 @attrs.frozen
 class PendingCommit:
-    """The changes that an action decided and has not committed yet.
+    """The changes that an action, such as a request, decided and has not committed yet.
 
     Attributes:
         loaded: The loaded values that the changes were decided from.

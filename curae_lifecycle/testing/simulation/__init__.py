@@ -37,7 +37,7 @@ def simulate(
     make_store: Callable[[Settings], StoreWithApiKeys] = MemoryStore,
     watched: bool = True,
 ) -> Summary:
-    """Simulate one world until its last hour or until a violation.
+    """Simulate one world of apps, users and a failing network, until its end or a violation.
 
     Args:
         seed: The seed, which decides everything that happens.

@@ -77,8 +77,8 @@ class Journal:
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
         """Add a request with its answer to the log of an app user.
 
-        A refusal is left out if its reason is not in that log, such as a bucket that other users'
-        requests drained, or an attempt that still runs.
+        A refusal is left out if its reason is not in that log. Examples are a bucket that other
+        users' requests drained, and an attempt that still runs.
 
         A get may make a connection ACTIVE, because the server knows of a hand-off that no fact
         recorded. Then a fact about the hand-off is added before the request.

@@ -213,7 +213,7 @@ class SimulatedServer:
             transaction: The loaded request that `load` returned. Its `attempt` is set when the
                 attempt has begun.
             new_ids: The ids that the request may use.
-            lease: The length of the attempt's lease in microseconds.
+            lease: How long the attempt keeps the idempotency key, in microseconds.
             lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
 
         Returns:
@@ -280,12 +280,12 @@ class SimulatedServer:
         return self._commit(transaction, attrs.evolve(answer, changes=changes))
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
-        """Load the values that a fact needs, at the instant `now` of the worker's clock."""
+        """Load the values that a fact needs, at the instant `now` by the clock of the worker."""
         self._store.now = now
         return FactTransaction(fact, self._store.load(fact.needs()))
 
     def commit_fact(self, transaction: FactTransaction) -> FactAnswer | None:
-        """Judge a fact by the loaded values and commit its changes.
+        """Judge a fact by the values that `load_fact` loaded, and commit its changes.
 
         Returns:
             The answer; `None` on a conflict, after which the fact must be loaded again.

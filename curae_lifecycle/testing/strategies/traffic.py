@@ -291,8 +291,8 @@ def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     """Draw lists of requests, facts and access questions for `play_traffic`, in any order.
 
     They come at most 3 hours after `START`. A list of `max_steps` steps, if that is two or more,
-    begins with a create, so that the later steps have a connection to act on. Shorter lists are
-    left as they are drawn, so that a counterexample can do without the create.
+    begins with a create. The later steps then have a connection to act on. Shorter lists are left
+    as they are drawn, so that a counterexample can do without the create.
 
     Args:
         max_steps: The largest number of steps.
