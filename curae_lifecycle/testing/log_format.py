@@ -39,7 +39,7 @@ def format_fact(fact: Fact) -> dict[str, Json]:
 
 
 def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
-    """Format the registration of an API key for a `replay` log: the key, its caller's fields.
+    """Format the registration of an API key for a `replay` log: the key and its caller's fields.
 
     Args:
         api_key: The key.

@@ -67,8 +67,8 @@ class User:
     Attributes:
         name: The app user's id.
         gone_at: The instant at which the user stops using the apps.
-        app_user: The user's id with the account and the live environment. The world's log is kept
-            by it.
+        app_user: The user's id with the account and the live environment, by which the world's log
+            keeps the user's entries.
         connections: By app id, the ids of the user's connections that the app knows, oldest first.
             Only the latest ids are kept.
     """
