@@ -125,7 +125,7 @@ def on_asgi(work: Work) -> AsgiApp:
 def ours_on_asgi() -> AsgiApp:
     """Return the async endpoint without a framework, in its guard."""
     configure_logging()
-    store = AsyncSqlStore(settings.open_awaited(), settings.SETTINGS)
+    store = AsyncSqlStore(settings.open_database_async(), settings.SETTINGS)
     endpoint = AsyncEndpoint(store, settings.ID_FACTORY, settings.SETTINGS)
 
     async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
