@@ -126,7 +126,7 @@ def ours_on_asgi() -> AsgiApp:
     """Return the async endpoint without a framework, in its guard."""
     configure_logging()
     store = AsyncSqlStore(settings.open_database_async(), settings.SETTINGS)
-    endpoint = AsyncEndpoint(store, settings.ID_FACTORY, settings.SETTINGS)
+    endpoint = AsyncEndpoint(store, settings.IDS, settings.SETTINGS)
 
     async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
         asked = asgi_request(scope, await asgi_body(receive) or b"")

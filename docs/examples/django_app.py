@@ -17,7 +17,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
-from settings import COUNTERS, HOST, ID_FACTORY, POOL, PORT, SETTINGS, WORKERS, with_limits
+from settings import COUNTERS, HOST, IDS, POOL, PORT, SETTINGS, WORKERS, with_limits
 
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
@@ -34,9 +34,7 @@ app = wsgi_to_asgi(get_wsgi_application(), POOL)
 configure_logging()
 store, backlog = SqlStore(DjangoDatabase(), SETTINGS), Outbox(DjangoDatabase()).backlog
 api, pages = with_limits(store), partial(hosted_pages.serve, store)
-endpoint = Endpoint(
-    api, ID_FACTORY, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog
-)
+endpoint = Endpoint(api, IDS, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog)
 served = Guard(app, max_concurrent=POOL, drain=endpoint.drain, counters=COUNTERS)
 
 

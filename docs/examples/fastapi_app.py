@@ -13,7 +13,7 @@ from functools import partial
 import demo
 import hosted_pages
 from fastapi import FastAPI, Request, Response
-from settings import COUNTERS, HOST, ID_FACTORY, POOL, PORT, SETTINGS, WORKERS, open_database_async
+from settings import COUNTERS, HOST, IDS, POOL, PORT, SETTINGS, WORKERS, open_database_async
 from settings import with_limits_async as with_limits
 from starlette.routing import request_response
 
@@ -30,7 +30,7 @@ database = open_database_async()
 store = AsyncSqlStore(database, SETTINGS)
 endpoint = AsyncEndpoint(
     with_limits(store),
-    ID_FACTORY,
+    IDS,
     SETTINGS,
     hosted_pages=partial(hosted_pages.serve_async, store),
     counters=COUNTERS,

@@ -13,17 +13,7 @@ from functools import partial
 import demo
 import hosted_pages
 from flask import Flask, Response, request
-from settings import (
-    COUNTERS,
-    DATABASE_URL,
-    HOST,
-    ID_FACTORY,
-    POOL,
-    PORT,
-    SETTINGS,
-    WORKERS,
-    with_limits,
-)
+from settings import COUNTERS, DATABASE_URL, HOST, IDS, POOL, PORT, SETTINGS, WORKERS, with_limits
 
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
@@ -41,7 +31,7 @@ database = SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL))
 store = SqlStore(database, SETTINGS)
 endpoint = Endpoint(
     with_limits(store),
-    ID_FACTORY,
+    IDS,
     SETTINGS,
     hosted_pages=partial(hosted_pages.serve, store),
     counters=COUNTERS,

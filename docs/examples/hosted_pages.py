@@ -192,8 +192,7 @@ def _show_done(asked: _Asked) -> Response:
 
 
 def _is_still_bound(snapshot: Snapshot) -> bool:
-    # Returns whether the user who signed up is still bound; True for a connection or a graduation,
-    # whose facts are refused otherwise.
+    # Returns whether the user who signed up is still bound. Other pages' facts check that themselves.
     session, bound = snapshot.session, snapshot.binding
     if session is None or bound is None or bound.state is AccountState.TOMBSTONED:
         return session is None

@@ -35,7 +35,7 @@ REDIS_URLS: Final = os.environ.get("REDIS_URL", "").split()
 database keeps them."""
 
 SETTINGS: Final = Settings()
-ID_FACTORY: Final = RandomIds(f"{PUBLIC_URL}/pages/")
+IDS: Final = RandomIds(f"{PUBLIC_URL}/pages/")
 
 
 def counters() -> Metrics | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import attrs
 import hosted_pages
-from settings import ID_FACTORY, PUBLIC_URL
+from settings import IDS, PUBLIC_URL
 
 from curae_lifecycle import ApiKey, MemoryStore, Request, Response, record, serve
 from curae_lifecycle.rules.connection import Connection, Standing, standing
@@ -87,7 +87,7 @@ class App:
     def ask(self, operation: str, connection_id: str = ID, body: bytes | None = None) -> Response:
         self.asked += 1
         asked = request(operation, id=connection_id, key=f"k-{self.asked}", body=body)
-        return serve(self.store, asked, ID_FACTORY).response
+        return serve(self.store, asked, IDS).response
 
     def sign_up(self) -> str:
         """Return the URL of a page for a sign-up."""
