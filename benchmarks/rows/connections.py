@@ -1,4 +1,8 @@
-"""What happens to a connection, beside state machines and beside constructing what it leaves."""
+"""Benchmarks of connection triggers: authorize, revoke and reconnect.
+
+A floor is the least code that could do the work. One constructs the same connection, the other
+compares the deadline and finds the verdict in a dict. The peers are libraries of state machines.
+"""
 
 from __future__ import annotations
 
@@ -89,11 +93,11 @@ def _outcome(answer: object) -> str:
             return type(answer).__name__
 
 
-# --- Constructing the same --------------------------------------------------------------------
+# --- Constructing the same connection ---------------------------------------------------------
 
 
 def _construct(after: Connection) -> Callable[[int], Work]:
-    # By position, with all its parts: what is shared above is made here.
+    # Positional arguments are the cheapest call. The identity is constructed too; ours shares it.
     identity = after.identity
     packages, created, root = identity.data_packages, identity.created_at, identity.root_id
 
@@ -139,7 +143,7 @@ _VERDICTS: Final = {
 
 
 def _floor(trigger: str, standing: str, deadline: datetime, now: datetime) -> Callable[[int], Work]:
-    # The deadline is compared, a dict says what follows, and that is said in a value.
+    # The least that could decide: compare the deadline, find the verdict, and return it in a value.
     verdicts = _VERDICTS
 
     def ignored() -> _Said:
@@ -169,7 +173,7 @@ def _refused_by_peer(code: str) -> Callable[[object], str]:
 
 
 def rows() -> list[Row]:
-    """The rows of this family."""
+    """Return the rows of connection triggers."""
     transitions, django_fsm = "transitions", "django-fsm-2"
     statemachine, automat = "python-statemachine", "automat"
     not_reconnectable = "CONNECTION_NOT_RECONNECTABLE"

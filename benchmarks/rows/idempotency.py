@@ -1,7 +1,8 @@
-"""Idempotency keys: the first use with its answer kept, and a repetition that gets it again.
+"""Benchmarks of idempotency keys: the first use of a key, and a retry with the same request.
 
-Ours and the floor are given the instant; the peers read the clock themselves. Records are kept in a
-dict of each side. What is done in between, the request's own work, is nothing.
+The first use stores the response, and the retry gets it again. The request itself does no work.
+Ours and the floor, the least code that could do the work, are given the instant; the peers read the
+clock themselves. Each side stores its records in a dict.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ DAY: Final = 86_400
 
 
 def keys(calls: int) -> list[str]:
-    """As many idempotency keys."""
+    """Return that many different idempotency keys."""
     return [f"0b7c1b2a-9a43-4b0f-8a57-{number:012}" for number in range(calls)]
 
 
@@ -159,7 +160,7 @@ def _floor_answer(word: str) -> Callable[[object], str]:
 
 
 def _run(work: Coroutine[object, object, _Answer]) -> _Answer:
-    # Its store in memory never waits, so no loop is needed.
+    # The peer's memory store never waits, so no event loop is needed.
     try:
         work.send(None)
     except StopIteration as done:
@@ -257,10 +258,13 @@ def _layer() -> type[BasePersistenceLayer]:
     )
 
     class InMemory(BasePersistenceLayer):
-        """As little as its own layer for DynamoDB does around its two calls."""
+        """A persistence layer in a dict.
+
+        It does as little as the peer's layer for DynamoDB does besides its two calls.
+        """
 
         def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]  # its own
+            super().__init__()  # type: ignore[no-untyped-call]  # the peer's, untyped
             self.records: dict[str, DataRecord] = {}
 
         def _get_record(self, idempotency_key: str) -> DataRecord:
@@ -305,7 +309,7 @@ def _powertools(word: list[str]) -> Callable[[str], object]:
         word[0] = "kept"
         return {"status": 201, "body": ANSWER.decode()}
 
-    # It warns at each call that no Lambda is about.
+    # Outside of AWS Lambda the peer warns at each call.
     warnings.filterwarnings("ignore", message="Couldn't determine the remaining time left")
     request: dict[str, object] = {"appUserId": "user-1", "preferSignup": False}
     store = _layer()()
@@ -338,7 +342,7 @@ def _powertools_replay(calls: int) -> Work:
 
 
 def rows() -> list[Row]:
-    """The rows of this family."""
+    """Return the rows of idempotency keys."""
     fastapi, decorated = "fastapi-idempotency-key", "idempotency"
     powertools = "aws-lambda-powertools"
     no_owner = "no owner of a key"

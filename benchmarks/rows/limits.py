@@ -1,8 +1,8 @@
-"""Rate limits: an exact log alone and beside two buckets, admitted and refused.
+"""Benchmarks of rate limits: an exact log, alone and beside two buckets, admitted and refused.
 
-Every side finds its state by a key and puts the new one back. Ours and the floor are given the
-instant; the peers read the clock themselves, which is about a tenth of a microsecond of theirs. The
-thread of limits that drops what is over is not counted.
+Every side finds its state by a key and stores the new one. Ours and the floor, the least code that
+could decide, are given the instant. The peers read the clock themselves, which takes about a tenth
+of a microsecond of their time. The thread of `limits` that drops expired entries is not counted.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ WIDE: Final = Bucket(name="wide", capacity=1000, refill=7, seconds=3)
 RULES: Final[tuple[Policy, ...]] = (INITIATE_LIMIT, SMALL, WIDE)
 
 LAST: Final = NOW + timedelta(seconds=9)
-"""When a full log was charged last; it was charged every second."""
+"""The instant of the last charge of a full log, which was charged once a second."""
 
 OVER: Final = NOW + timedelta(seconds=60)
-"""When the first of its instants counts no more."""
+"""The instant from which the first charge of a full log no longer counts."""
 
 
 def full_log() -> RateState:
-    """The state of a log of ten after ten admissions, a second apart."""
+    """Return a log of ten after ten admissions, one second apart."""
     state = fresh_state(INITIATE_LIMIT)
     for number in range(INITIATE_LIMIT.limit):
         charged = admit_one(INITIATE_LIMIT, state, NOW + timedelta(seconds=number))
@@ -57,7 +57,7 @@ def full_log() -> RateState:
 
 
 def _ours(calls: int, *, refused: bool) -> Work:
-    # Every call finds the same full log, whose first instant counts no more, or still does.
+    # Every call finds the same full log. Its first charge counts at LAST, and no longer at OVER.
     del calls
     logs, after = {"user-1": full_log()}, dict[str, RateState]()
     now = LAST if refused else OVER
@@ -168,9 +168,14 @@ def _limits(rules: int) -> tuple[MovingWindowRateLimiter, tuple[RateLimitItem, .
 
 
 def limits_hits(calls: int, *, rules: int, before: int) -> Work:
-    """Hits of so many limits, by users that each had so many of ten.
+    """Return work that hits some limits of ten, for another user in each call.
 
-    The tenth hit is admitted, the eleventh refused; after a refusal no further limit is asked.
+    A user's tenth hit is admitted, the eleventh refused. After a refusal, no further limit is hit.
+
+    Args:
+        calls: The number of calls.
+        rules: The number of limits, 1 or 3.
+        before: The number of earlier hits of each user.
     """
     limiter, items = _limits(rules)
     users = [f"user-{number}" for number in range(calls)]
@@ -202,7 +207,7 @@ def _token_bucket(rate: float) -> Limiter:
 
 def _tokens(calls: int, *, rules: int, refused: bool) -> Work:
     del calls
-    # It is full again by the next call, or not for a year.
+    # The bucket is full again before the next call, or not within a year.
     limiter = _token_bucket(1e-9 if refused else 1e9)
     keys = tuple(f"user-{each}" for each in range(rules))
     if refused:
@@ -227,7 +232,7 @@ _EACH_ALONE: Final = "each rule alone: what the first took stays taken where ano
 
 
 def rows() -> list[Row]:
-    """The rows of this family."""
+    """Return the rows of rate limits."""
     return [
         Row(
             family="limits",

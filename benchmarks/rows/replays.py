@@ -1,4 +1,4 @@
-"""A log of traffic, run through the rules: lines a second, beside reading its JSON alone."""
+"""Benchmarks of replaying a log of traffic: lines per second, beside parsing its JSON alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _USERS = 5000
 
 
 def log(lines: int) -> Iterator[bytes]:
-    """Traffic that grows the world slowly: eight lines a user, every user coming back."""
+    """Yield a log of traffic: eight lines for a user, then eight for the next one.
+
+    After `_USERS` users the first one follows again, so the stored data grows slowly.
+    """
     yield _line(0, register=_REGISTERED)
     for number in range(lines // 8):
         user, named = f"user-{number % _USERS}", "{c.connection.id}"
@@ -60,7 +63,7 @@ def _get(path: str) -> dict[str, object]:
 
 
 def _replayed(lines: list[bytes]) -> None:
-    # Each answer is printed, as the command line does.
+    # The command line prints each answer, so its JSON counts.
     for line in replay(lines):
         json.dumps(line.answer)
 
@@ -78,11 +81,11 @@ def _each_second(work: Callable[[list[bytes]], None], lines: list[bytes]) -> flo
 
 
 def growth(reads: int) -> float:
-    """How many bytes each further read of one connection leaves."""
+    """Return how many bytes of memory each further read of one connection leaves."""
     register, made, *_ = log(8)
     read = _line(1, request=_get("/connections/{c.connection.id}"))
     peaks: list[int] = []
-    # The first run fills what is filled once.
+    # The first run includes work that is done only once; it is not compared.
     for length in (reads, reads, 10 * reads):
         traffic = [register, made, *[read] * length]
         tracemalloc.start()
@@ -96,7 +99,7 @@ def growth(reads: int) -> float:
 
 
 def quantities(lines: int, rounds: int) -> list[Quantity]:
-    """Lines a second of both, in turns; and that memory does not grow with the log."""
+    """Measure the lines per second of both sides in turns, and the memory that a read leaves."""
     traffic = list(log(lines))
     ours: list[float] = []
     alone: list[float] = []

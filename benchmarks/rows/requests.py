@@ -1,8 +1,8 @@
-"""Requests: decided from a loaded snapshot, and from bytes to bytes. No peer does either.
+"""Benchmarks of requests: decided from a loaded snapshot, and from bytes to bytes.
 
-The bytes of a request are read, decided and answered; what is loaded for it is at hand. The floor of
-that is what no server does without: the headers by name, a digest of the API key and one of what is
-asked, the body's JSON read and the answer's JSON written.
+No peer does either. From bytes to bytes, a request is read, decided and turned into a response;
+everything that it needs is loaded before. The floor does only what no server can leave out: find
+headers by name, digest the API key and the request, parse the body's JSON and write the response's.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ SENT: Final = (
     ("Content-Type", "application/json"),
     ("Accept", "application/json"),
 )
-"""What a client sends with every request."""
+"""The headers that a client sends with every request."""
 
 
 def initiate_request(user: str = USER, key: str = KEY) -> Request:
-    """The bytes of an initiate."""
+    """Return an initiate as a client sends it."""
     body = json.dumps({"appUserId": user}).encode()
     headers = (*SENT, ("Idempotency-Key", key))
     return Request(
@@ -67,7 +67,7 @@ def initiate_request(user: str = USER, key: str = KEY) -> Request:
 
 
 def reconnect_request() -> Request:
-    """The bytes of a reconnect."""
+    """Return a reconnect as a client sends it."""
     headers = (*SENT, ("Idempotency-Key", KEY))
     return Request(
         method="POST", target=f"{BASE}/connections/{FIRST}:reconnect", headers=headers, body=b"{}"
@@ -75,19 +75,19 @@ def reconnect_request() -> Request:
 
 
 def get_request() -> Request:
-    """The bytes of a get."""
+    """Return a get as a client sends it."""
     return Request("GET", f"{BASE}/connections/{FIRST}", SENT)
 
 
 def revoked() -> Connection:
-    """A connection that a reconnect recovers."""
+    """Return a revoked connection, which a reconnect recovers."""
     active = authorize(pending(), SOON, expires_at=END, era=None)
     assert isinstance(active, Done)
     return revoke(active.value, SOON, actor=Actor.APP, era=None).value
 
 
 def stored_record() -> Record:
-    """The record of an initiate that was answered."""
+    """Return the idempotency record of an initiate that has its response."""
     decision = decide(
         Call(CALLER, Initiate(USER), KEY), snapshot=Snapshot(), now=NOW, new_ids=new_ids(1)
     )
@@ -95,7 +95,7 @@ def stored_record() -> Record:
     return next(write.after for write in writes if isinstance(write, RecordWrite))
 
 
-# --- Decided ----------------------------------------------------------------------------------
+# --- Decided from a snapshot ------------------------------------------------------------------
 
 
 def _deciding(operation: Operation, snapshot: Callable[[], Snapshot]) -> Callable[[int], Work]:
@@ -202,7 +202,7 @@ def _bytes_row(name: str, said: str, request: Request, snapshot: Callable[[], Sn
 
 
 def rows() -> list[Row]:
-    """The rows of this family."""
+    """Return the rows of requests."""
     initiate, reconnect = Initiate(USER), Reconnect(FIRST)
     got = GetConnection(FIRST)
     decided = [

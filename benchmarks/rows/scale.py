@@ -1,7 +1,7 @@
-"""The store in memory by how many users it keeps, and what purging it costs.
+"""Benchmarks of the memory store by its number of users, and of purging it.
 
-A log is loaded, charged and stored for users in a random order, so that nothing is in a cache by
-chance; the stores of all sizes take turns in each round.
+A log is loaded, charged and stored for users in random order, so that no cache holds it by chance.
+The stores of all sizes take turns in each round.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from curae_lifecycle.stores.memory import MemoryStore
 _Store = TypeVar("_Store")
 
 _STEP = timedelta(seconds=7)
-"""So long that a log of ten a minute never refuses."""
+"""The time between two rounds, so long that a log of ten a minute never refuses."""
 
 _AT_ONCE = 1000
-"""How many values a call of `purge` looks at."""
+"""The number of values that a call of `purge` checks at most."""
 
 
 def charged(store: MemoryStore, key: LimitKey, now: datetime) -> None:
@@ -44,8 +44,8 @@ def charged(store: MemoryStore, key: LimitKey, now: datetime) -> None:
 
 
 def filled(users: int) -> MemoryStore:
-    """A store that keeps the log of so many users."""
-    # By the machine's clock each log would be over at once, and dropped with the next commit.
+    """Return a memory store that holds the logs of that many users."""
+    # By the machine's clock each log would have expired already, and the store would drop it.
     store = MemoryStore(capacity=users, clock=lambda: NOW)
     for number in range(users):
         charged(store, limit_key(number), NOW)
@@ -61,7 +61,10 @@ def _put(kept: dict[LimitKey, bytes], key: LimitKey, _now: datetime) -> None:
 
 
 def flat(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
-    """How many times as long a charge takes as with the fewest users, beside a dict alone."""
+    """Measure how many times as long a charge takes as with the fewest users.
+
+    The floor, the least code that could store a charge, replaces a value in a dict.
+    """
     ours = _flat("ours", fill=filled, charge=charged, sizes=sizes, calls=calls, rounds=rounds)
     floor = _flat(
         "floor: a value in a dict", fill=_kept, charge=_put, sizes=sizes, calls=calls, rounds=rounds
@@ -104,7 +107,10 @@ def _flat(
 
 
 def purging(sizes: tuple[int, ...]) -> list[Quantity]:
-    """What it costs to purge all that is due, and how long the longest call holds the store."""
+    """Measure the purge of expired logs: the time for each log, and the longest call.
+
+    The store is locked during a call.
+    """
     found: list[Quantity] = []
     for users in sizes:
         store = filled(users)
@@ -131,7 +137,7 @@ def purging(sizes: tuple[int, ...]) -> list[Quantity]:
 
 
 def quantities(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
-    """What grows with the number of users, and what does not."""
+    """Measure charges in stores of all sizes, and purges of the two largest."""
     parts: tuple[Callable[[], list[Quantity]], ...] = (
         lambda: flat(sizes, calls, rounds),
         lambda: purging(sizes[-2:]),

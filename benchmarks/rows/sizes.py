@@ -1,8 +1,8 @@
-"""Memory of kept values: what a million of them would take, a piece.
+"""Benchmarks of memory: the bytes that each of many stored values takes.
 
-Each value has texts and instants of its own, as it has where it was read from a request or a row;
-what the values of one app share (its id, its account, the words of the rules) is counted once and so
-hardly at all.
+Each value has its own texts and instants, as if it was read from a request or a row. The values of
+one app share its id, its account and the names of the rules; these are counted once, so they hardly
+count. The floor is the least that could hold the instants of a log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RULES: Final = ("idempotency.absent",)
 
 
 def bytes_each(make: Callable[[int], object], many: int) -> float:
-    """How many bytes one of many values takes, without the list that they are in."""
+    """Return how many bytes one of many values takes, without the list that holds them."""
     make(-1)
     gc.collect()
     kept: list[object] = [None] * many
@@ -50,12 +50,12 @@ def bytes_each(make: Callable[[int], object], many: int) -> float:
 
 
 def at(number: int, seconds: float = 0) -> datetime:
-    """An instant of its own."""
+    """Return an instant that differs for each number."""
     return NOW + timedelta(seconds=seconds, microseconds=number + 2)
 
 
 def full_log(number: int) -> RateState:
-    """A log of ten, full."""
+    """Return a full log of ten."""
     state = fresh_state(INITIATE_LIMIT)
     for each in range(INITIATE_LIMIT.limit):
         charged = admit_one(INITIATE_LIMIT, state, at(number, each))
@@ -65,12 +65,12 @@ def full_log(number: int) -> RateState:
 
 
 def packed_log(number: int) -> bytes:
-    """The same instants, packed to eight bytes each."""
+    """Return the instants of `full_log`, packed to eight bytes each."""
     return pack(">10q", *[to_epoch_microseconds(at(number, each)) for each in range(10)])
 
 
 def record(number: int) -> Record:
-    """The record of an answered request, with its key and the answer's bytes."""
+    """Return the record of a completed request, with its key and the bytes of its response."""
     key = RecordKey(CALLER.key_owner, IdempotencyKey(f"0b7c1b2a-9a43-4b0f-8a57-{number:012}"))
     fingerprint = Fingerprint.of("initiate", [f"user-{number}", "false"])
     now = at(number)
@@ -89,7 +89,7 @@ def record(number: int) -> Record:
 
 
 def connection(number: int) -> Connection:
-    """An active connection."""
+    """Return an active connection."""
     identifier = connection_id(number)
     user = AppUserId(f"user-{number}")
     coordinate = Coordinate(
@@ -119,7 +119,7 @@ def connection(number: int) -> Connection:
 
 
 def quantities(many: int) -> list[Quantity]:
-    """The sizes of ours and of the floor."""
+    """Measure the sizes of ours and of the floor."""
     asked: list[tuple[str, str, Callable[[int], object], str]] = [
         ("a connection", "ours", connection, ""),
         ("a full log of ten", "ours", full_log, ""),
@@ -140,7 +140,7 @@ def quantities(many: int) -> list[Quantity]:
 
 
 def of_powertools(many: int) -> Quantity:
-    """The size of a record of Powertools for AWS Lambda."""
+    """Measure the size of a record of Powertools for AWS Lambda."""
     from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import (
         DataRecord,
     )

@@ -1,4 +1,4 @@
-"""State machines of others, moved as a connection moves: the peers of `connections`."""
+"""State machines of other libraries that move as a connection does: the peers of `connections`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STATES: Final = ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED"]
 
 
 class _Model:
-    """What a machine of transitions moves."""
+    """An object whose state a machine of `transitions` changes."""
 
     state: str
     authorize: Callable[[], bool]
@@ -34,7 +34,10 @@ def _transitions() -> _Model:
 
 
 def transitions_fresh(_calls: int) -> Work:
-    """A machine of transitions is made for each call, as where each row of a database gets one."""
+    """Return work that makes a new machine of `transitions` for each call.
+
+    A program that makes one for each row of a database does the same.
+    """
 
     def work() -> _Model:
         model = _transitions.__wrapped__()
@@ -45,7 +48,7 @@ def transitions_fresh(_calls: int) -> Work:
 
 
 def transitions_reused(event: str, before: str) -> Callable[[int], Work]:
-    """One machine of transitions, put back before each move."""
+    """Return a maker of work that moves one machine of `transitions`, reset before each move."""
 
     def make(_calls: int) -> Work:
         model = _transitions()
@@ -62,7 +65,7 @@ def transitions_reused(event: str, before: str) -> Callable[[int], Work]:
 
 
 def transitions_refused(event: str) -> Callable[[int], Work]:
-    """A move that no state of transitions allows."""
+    """Return a maker of work that attempts a move that `transitions` refuses."""
 
     def make(_calls: int) -> Work:
         from transitions import MachineError
@@ -84,7 +87,7 @@ def transitions_refused(event: str) -> Callable[[int], Work]:
 
 
 def state_of(model: object) -> str:
-    """The state of a model of transitions."""
+    """Return the state of a model of `transitions`."""
     assert isinstance(model, _Model)
     return model.state
 
@@ -114,7 +117,7 @@ def _statemachine() -> Callable[[], object]:
 
 
 def statemachine_fresh(_calls: int) -> Work:
-    """A machine of python-statemachine is made for each call."""
+    """Return work that makes a new machine of python-statemachine for each call."""
     kind = _statemachine()
 
     def work() -> object:
@@ -126,7 +129,7 @@ def statemachine_fresh(_calls: int) -> Work:
 
 
 def statemachine_reused(calls: int) -> Work:
-    """Machines of python-statemachine that were made before; each moves once."""
+    """Return work that moves machines of python-statemachine, each made before and moved once."""
     kind = _statemachine()
     machines = iter([kind() for _ in range(calls)])
 
@@ -139,7 +142,7 @@ def statemachine_reused(calls: int) -> Work:
 
 
 def configured(machine: object) -> str:
-    """The state of a machine of python-statemachine."""
+    """Return the state of a machine of python-statemachine."""
     values: set[str] = set(getattr(machine, "configuration_values"))  # noqa: B009 - it is untyped
     return values.pop().upper()
 
@@ -154,7 +157,7 @@ def _automat() -> Callable[[], object]:
         def state(self) -> str: ...
 
     class Core:
-        """Nothing is kept beside the state."""
+        """A core without data: the machine stores only its state."""
 
     builder = TypeMachineBuilder(Inputs, Core)
     pending_, active, revoked = map(builder.state, ("PENDING", "ACTIVE", "REVOKED"))
@@ -168,7 +171,10 @@ def _automat() -> Callable[[], object]:
 
 
 def automat_reused(event: str, *before: str) -> Callable[[int], Work]:
-    """Machines of automat that were made and moved before; each moves once more."""
+    """Return a maker of work that moves each machine of automat once.
+
+    The machines are made before, and have made the moves of `before`.
+    """
 
     def make(calls: int) -> Work:
         made = [_automat()() for _ in range(calls)]
@@ -188,7 +194,7 @@ def automat_reused(event: str, *before: str) -> Callable[[int], Work]:
 
 
 def automat_state(machine: object) -> str:
-    """The state of a machine of automat."""
+    """Return the state of a machine of automat."""
     return str(getattr(machine, "state")())  # noqa: B009 - it is untyped
 
 
@@ -214,21 +220,24 @@ def _django_fsm() -> Callable[[], object]:
 
         @transition(field=state, source="PENDING", target="ACTIVE")
         def authorize(self) -> None:
-            """Nothing but the state changes."""
+            """Change only the state."""
 
         @transition(field=state, source=_STATES[:-1], target="REVOKED")
         def revoke(self) -> None:
-            """Nothing but the state changes."""
+            """Change only the state."""
 
         @transition(field=state, source="EXPIRED", target="ACTIVE")
         def reconnect(self) -> None:
-            """Nothing but the state changes."""
+            """Change only the state."""
 
     return Patient
 
 
 def django_fsm_reused(event: str, before: str) -> Callable[[int], Work]:
-    """One instance of a model with django-fsm-2's field, put back before each move."""
+    """Return a maker of work that moves one instance of a django-fsm-2 model.
+
+    Its state is reset before each move.
+    """
 
     def make(_calls: int) -> Work:
         instance = _django_fsm()()
@@ -245,7 +254,7 @@ def django_fsm_reused(event: str, before: str) -> Callable[[int], Work]:
 
 
 def django_fsm_refused(event: str) -> Callable[[int], Work]:
-    """A move that django-fsm-2 refuses."""
+    """Return a maker of work that attempts a move that django-fsm-2 refuses."""
 
     def make(_calls: int) -> Work:
         from django_fsm import TransitionNotAllowed
@@ -267,5 +276,5 @@ def django_fsm_refused(event: str) -> Callable[[int], Work]:
 
 
 def django_state(instance: object) -> str:
-    """The state of a model of django-fsm-2."""
+    """Return the state of a model of django-fsm-2."""
     return str(getattr(instance, "state"))  # noqa: B009 - its class is made where it is installed

@@ -1,4 +1,7 @@
-"""Values kept: in the store in memory, and as the JSON that other stores keep."""
+"""Benchmarks of stored values: in the memory store, and as the JSON of other stores.
+
+The floor of the JSON is the least code that could do the work: it only parses or writes the JSON.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,11 @@ from curae_lifecycle.web.respond import Answer
 
 
 _CHARGED = 9
-"""How often each log is charged before: it has room for one more."""
+"""The number of charges of each log before the measured one; there is room for one more."""
 
 
 def limit_key(number: int) -> LimitKey:
-    """The key of a user's log."""
+    """Return the key of a user's log."""
     user = AppUserId(f"user-{number}")
     return LimitKey(
         AppUser(COORDINATE.environment, COORDINATE.customer_account_id, user), "initiate"
@@ -51,7 +54,7 @@ def limit_key(number: int) -> LimitKey:
 
 
 def charge(store: MemoryStore, key: LimitKey) -> bool:
-    """Load a user's log, charge it and store it."""
+    """Load a user's log, charge it and store it; return False on a refusal or a conflict."""
     loaded = store.load(Needs(limit=key))
     before = loaded.snapshot.limit
     log = fresh_state(INITIATE_LIMIT) if before is None else before
@@ -63,7 +66,7 @@ def charge(store: MemoryStore, key: LimitKey) -> bool:
 
 
 def _charging(calls: int) -> Work:
-    # By the machine's clock each log would be over at once, and dropped with the next commit.
+    # By the machine's clock each log would have expired already, and the store would drop it.
     store = MemoryStore(capacity=max(1000, calls), clock=lambda: NOW)
     keys = [limit_key(number) for number in range(calls)]
     for key in keys:
@@ -225,7 +228,7 @@ def _stored_rows(name: str, value: Callable[[], Storable]) -> list[Row]:
 
 
 def rows() -> list[Row]:
-    """The rows of this family."""
+    """Return the rows of the memory store and of stored values."""
     return [
         Row(
             family="the store in memory",

@@ -1,4 +1,4 @@
-"""The values that the rows work on, and F: a frozen value found and the next one made."""
+"""Values that the rows work on, and the unit F: find a frozen value and make the next one."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ CALLER: Final = Caller(
 
 
 def connection_id(number: int) -> ConnectionId:
-    """The id of a connection, of its own for each number."""
+    """Return the id of a connection, different for each number."""
     return ConnectionId(f"c0000000-0000-4000-8000-{number:012}")
 
 
 def session_id(number: int) -> SessionId:
-    """The id of a session, of its own for each number."""
+    """Return the id of a session, different for each number."""
     return SessionId(f"50000000-0000-4000-8000-{number:012}")
 
 
 def new_ids(number: int, next_action: NextAction = NEXT_ACTION) -> NewIds:
-    """What a server mints for one request."""
+    """Return the ids and the next action that a server makes for one request."""
     return NewIds(
         connection_id=connection_id(number),
         session_id=session_id(number),
@@ -74,7 +74,7 @@ def new_ids(number: int, next_action: NextAction = NEXT_ACTION) -> NewIds:
 
 
 def pending() -> Connection:
-    """A connection whose patient has not authorized yet."""
+    """Return a connection that the patient has not authorized yet."""
     return create(
         id=connection_id(1),
         coordinate=COORDINATE,
@@ -89,13 +89,13 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def print_json(value: object) -> bytes:
-    """A value's JSON in its shortest form, as the floors write it."""
+    """Return a value's JSON in its shortest form, as the floors write it."""
     return _ENCODER.encode(value).encode()
 
 
 @attrs.frozen
 class Eleven:
-    """As many fields as a connection with its id has, frozen by attrs itself."""
+    """A value with as many fields as a connection with its id, frozen by attrs itself."""
 
     first: str
     second: str
@@ -128,7 +128,8 @@ def _constructing(_calls: int) -> Work:
 
     def work() -> Eleven:
         old = kept["id"]
-        # By position, the cheapest call: F does not move with how the library names arguments.
+        # Positional arguments are the cheapest call, and F must not depend on how the library
+        # passes its arguments.
         return Eleven(
             old.first,
             verdicts["authorize", old.second],
@@ -147,4 +148,4 @@ def _constructing(_calls: int) -> Work:
 
 
 F: Final = Side("F", _constructing, lambda value: type(value).__name__)
-"""The unit: a value is found in a dict, what becomes of it in another, and the new one is made."""
+"""The unit: find a value in a dict, look up its next state in another, and make the next value."""
