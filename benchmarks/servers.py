@@ -1,18 +1,19 @@
-"""A server beside its floor: what of the rate of the bare database the library keeps.
+"""Measure servers with the library beside bare servers and floors: rates and processor time.
 
     python benchmarks/servers.py            # every row of the page, about 40 minutes
     python benchmarks/servers.py --quick    # a few rows in a minute
 
-It needs what the tests over the wire need. Three servers run at once on one database:
+It needs everything that the tests over the wire need. Three servers run at once on one database:
 
 - `bare`: one SELECT by key, and one INSERT with a unique id for requests that write;
-- `floor`: the library's own statements by hand, so the same rows in two prepared statements;
+- `floor`: the least code that could do the work: the library's own statements by hand, so the same
+  rows in two prepared statements;
 - `ours`: the library.
 
 All three have the same framework, event loop and driver. Each is loaded alone, in rounds that
 interleave them; the ratios are medians over the rounds. Clients, servers and database share this
-machine, so read the ratios and the processor time, not the rates. The load average is printed for
-each row; on a busy machine, read the ratio by processor time.
+machine, so read the ratios and the processor time, not the rates. Each row ends with the load
+average; on a busy machine, read the ratio by processor time.
 
 A slow disk is a PostgreSQL with `fsync` on and `commit_delay` of 10 ms, which waits before each
 flush as a slow disk would, and flushes all commits that wait at once.
@@ -105,14 +106,14 @@ class Place:
 
     Attributes:
         url: The URL of a new database.
-        processes: Its processes; none if the database is a file.
+        data: The server's data directory; `None` if the database is a file.
     """
 
     url: sa.URL
     data: Path | None
 
     def processes(self) -> list[int]:
-        """Return the processes of the database; none if it is a file of the server's process."""
+        """Return the database's processes; none if it is a file that the server opens."""
         if self.data is None:
             return []
         if self.url.get_backend_name() == "mariadb":
@@ -124,7 +125,7 @@ class Place:
 
 
 def api_key(client: int) -> str:
-    """Return the API key of a client; each has its own, so that buckets do not meet."""
+    """Return the API key of a client. Each has its own, so that no two charge the same bucket."""
     return f"cae_live_benchmark_{client}"
 
 
@@ -164,17 +165,17 @@ class Asked:
     key: str | None = None
 
     def headers(self, client: int) -> tuple[tuple[str, str], ...]:
-        """Return the headers of a client."""
+        """Return the headers of the request from a client."""
         authorization = ("Authorization", f"Bearer {api_key(client)}")
         return (authorization, *([] if self.key is None else [("Idempotency-Key", self.key)]))
 
     def encoded(self) -> bytes:
-        """Return the body."""
+        """Return the body as JSON; empty if there is none."""
         return b"" if self.body is None else json.dumps(self.body).encode()
 
 
 def post(path: str, body: Mapping[str, object], key: str) -> Asked:
-    """Return a request that writes."""
+    """Return a POST request with a body and an idempotency key."""
     return Asked("POST", f"{BASE}/{path}", body=body, key=key)
 
 
@@ -192,13 +193,13 @@ def asked(kind: str, client: Client, unique: str) -> Asked:
         case "reconnect":
             return post(f"connections/{client.connection}:reconnect", {}, unique)
         case _:
-            # Every initiate is for another user, so that none is at its limit.
+            # Each initiate has another user, so that no user reaches the limit.
             named = f"{client.name}-replayed" if kind == "replay" else unique
             return post("curae-connect/initiate", {"appUserId": named}, named)
 
 
 class Prepared:
-    """The stored values that the clients need, and the recordings of the floor."""
+    """Stored values that the clients need, and the recordings of the floor."""
 
     def __init__(self, url: str, settings: Settings, clients: int) -> None:
         self._settings = settings
@@ -237,18 +238,21 @@ class Prepared:
         self._ask(client.number, asked(kind, client, uuid4().hex))
 
     def recordings(self) -> dict[str, list[Recording]]:
-        """Record one request of each kind for each client; connections are the floor's own."""
+        """Record one request of each kind for each client.
+
+        They use new connections, which only the floor uses afterwards.
+        """
         found: dict[str, list[Recording]] = {kind: [] for kind in KINDS}
         for number in range(len(self.clients)):
             client = self._register(number)
-            # The first reconnect makes a successor, the others issue its page again.
+            # The first reconnect creates a successor; each later one issues its page again.
             self._ask_once("reconnect", client)
             for kind in KINDS:
                 found[kind].append(record(self._recorder, partial(self._ask_once, kind, client)))
         return found
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the database."""
         self._engine.dispose()
 
 
@@ -257,7 +261,7 @@ class Prepared:
 
 @attrs.frozen
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     port: int
     process: int
@@ -265,7 +269,7 @@ class Server:
 
 @contextmanager
 def servers(setup: Setup, url: str, directory: Path) -> Iterator[dict[str, Server]]:
-    """Run the three servers."""
+    """Start the three servers, yield them by side, and stop them at the end of the block."""
     environment = {**os.environ, "DATABASE_URL": url, "BUCKETS": "1" if setup.buckets else ""}
     running: list[subprocess.Popen[str]] = []
     found: dict[str, Server] = {}
@@ -294,8 +298,8 @@ def servers(setup: Setup, url: str, directory: Path) -> Iterator[dict[str, Serve
 
 
 def makers(side: str, kind: str, clients: Sequence[Client]) -> list[MakeRequest]:
-    """Return what makes each client's requests to a side."""
-    # Keys of an earlier turn would be replayed.
+    """Return a function for each client that builds the client's requests to a side."""
+    # The idempotency keys of an earlier turn would be replayed.
     turn = uuid4().hex[:8]
 
     def make(client: Client, number: int) -> bytes:
@@ -309,7 +313,7 @@ def makers(side: str, kind: str, clients: Sequence[Client]) -> list[MakeRequest]
 
 @attrs.frozen
 class Lengths:
-    """How long to measure."""
+    """The number of rounds, and the seconds of each turn."""
 
     rounds: int
     seconds: float
@@ -324,7 +328,7 @@ def measure(
     place: Place,
     lengths: Lengths,
 ) -> dict[str, list[Turn]]:
-    """Load the three servers in turns."""
+    """Load the three servers in turn, and return the turns of each."""
     turns: dict[str, list[Turn]] = {side: [] for side in SIDES}
     for round_ in range(lengths.rounds + 1):
         # Every other round is in the opposite order; the first one only warms up.
@@ -380,7 +384,7 @@ def slow_down(started: Cluster) -> None:
 
 @contextmanager
 def place_for(setup: Setup, directory: Path) -> Iterator[Place]:
-    """Start a database server, and make a database on it."""
+    """Yield a new database, on a new database server unless it is SQLite."""
     with ExitStack() as stack:
         if setup.driver.startswith("sqlite"):
             url = sa.URL.create(setup.driver, database=str(directory / "curae.db"))
@@ -400,7 +404,7 @@ def place_for(setup: Setup, directory: Path) -> Iterator[Place]:
 
 
 def run(setup: Setup, kinds: Sequence[str], clients: Sequence[int], lengths: Lengths) -> None:
-    """Print the rows of a setup."""
+    """Measure a setup and print its rows."""
     print(f"\n{setup}\n\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
@@ -447,7 +451,7 @@ PLAN: Final[tuple[tuple[Setup, tuple[str, ...], tuple[int, ...]], ...]] = (
 
 
 def main() -> None:
-    """Run all setups, or those whose name holds a text."""
+    """Measure all setups, or those whose name contains a text."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,12 @@
-"""Where the time of one path goes: a profile by sampling, so that nothing is slowed down by counting.
+"""Measure by sampling where the time of one benchmark row goes.
 
     python -m benchmarks.shares [--samples 2000] [FAMILY NAME]
 
-After each millisecond of processor time, or as often as the system's clock ticks (a hundred times a
-second on many), the function at work is noted, so many times. What C code does counts for the function
-that called it. Without a name it is an initiate from bytes to bytes.
+After each millisecond of processor time, a signal interrupts the row and its handler counts the
+running function, until there are enough samples. On many systems the clock ticks only a hundred
+times a second, and then so does the signal. Unlike a profiler that counts calls, sampling does not
+slow the functions down. Time in C code counts for the function that called it. The default row is
+an initiate from bytes to bytes.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ PACKAGE: Final = "curae_lifecycle"
 SHOWN: Final = 16
 INTERVAL: Final = 0.001
 CALLS: Final = 2000
-"""How many calls are prepared at once."""
+"""The number of calls that are prepared at once."""
 
 
 def where(frame: FrameType) -> str:
-    """The function that is at work, or the class whose value is constructed."""
+    """Return the name that the table gives a frame: a function, a module or a constructor."""
     code = frame.f_code
     if code.co_name == "__init__" and code.co_filename.startswith("<attrs generated"):
         return "constructing values"
@@ -39,7 +41,7 @@ def where(frame: FrameType) -> str:
 
 
 def sampled(row: Row, samples: int) -> Counter[str]:
-    """How often each function was at work, in as many samples or a few more."""
+    """Count how often each function of a row is running, in that many samples or a few more."""
     seen = Counter[str]()
 
     def note(_signal: int, frame: FrameType | None) -> None:
@@ -66,7 +68,7 @@ def sampled(row: Row, samples: int) -> Counter[str]:
 
 
 def markdown(seen: Counter[str]) -> str:
-    """The largest shares, and what all others make."""
+    """Return the largest shares and the sum of all others, as a Markdown table."""
     total = seen.total() or 1
     shown = seen.most_common(SHOWN)
     rest = total - sum(times for _, times in shown)
@@ -76,7 +78,7 @@ def markdown(seen: Counter[str]) -> str:
 
 
 def main() -> None:
-    """Sample one path and print its shares."""
+    """Sample one row and print its shares."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
-"""Exhaust the small domains of the pure functions, at their largest sizes: a few minutes.
+"""Check pure functions on all values of small domains, at the largest sizes: a few minutes.
 
     python benchmarks/small_domains.py [--size small|heavy|long]
 
-Every answer is compared with one that `tests/proof/domains/test_domains.py` works out from the rules
-alone; the first that differs ends the run. What is printed is how many were compared.
+Each result is compared with one that `tests/proof/domains/test_domains.py` works out from the rules
+alone; the first difference ends the run. The script prints how many results were compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.proof.domains.test_domains import walked
 
 
 def main() -> None:
-    """Walk each domain and print its count."""
+    """Walk each domain and print its number of comparisons."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", choices=("small", "heavy", "long"), default="long")
     size = parser.parse_args().size

@@ -1,18 +1,18 @@
-"""What strangers cost a normal client of each example, and what SIGTERM costs anybody.
+"""Measure what slow and hostile clients cost a normal client, and what SIGTERM costs.
 
     python benchmarks/strangers.py [APP...]
 
-starts each example by its command, with two workers on a SQLite file, and sees
+The script starts each example by its command, with two workers on a SQLite file, and measures
 
-- the median and the 99th percentile of a normal client's time, alone, beside 500 strangers who hold
-  half of their headers, and beside 500 who hold half of a body; and after how long the last of
-  them was cut off;
-- how much of a body of 200 MB was taken before its sender, who has no key, was answered;
-- how many requests of eight clients that keep their connections, and of eight that open one for
-  each request, were answered and lost while SIGTERM came. Lost is one that a connection ended
-  under, before its answer was whole. A connection that was never accepted loses nothing.
+- the median and the 99th percentile of a normal client's time: alone, beside 500 slow clients that
+  send half of their headers, and beside 500 that send half of a body; and the seconds until the
+  last of the slow clients was cut off;
+- how much of a body of 200 MB the server took before it responded to a client without a key;
+- how many requests got a response, and how many were lost, while SIGTERM came. Eight clients reuse
+  their connections, and eight open a new one for each request. A request is lost if its connection
+  ended before the response was complete. A connection that was never accepted loses nothing.
 
-Clients and workers share this machine's cores: read the ratios.
+Clients and workers share this machine's cores, so read the ratios.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ HALF_BODY: Final = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000
 
 
 def normal(port: int, api_key: str) -> list[float]:
-    """How long each request of a normal client took, in milliseconds."""
+    """Return the time of each request of a normal client, in milliseconds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
     took = []
     for _ in range(REQUESTS):
@@ -72,13 +72,23 @@ def normal(port: int, api_key: str) -> list[float]:
 
 
 def cuts(took: list[float]) -> str:
-    """The median and the 99th percentile."""
+    """Format the median and the 99th percentile of some times."""
     at = statistics.quantiles(took, n=100)
     return f"{at[49]:6.1f}{at[98]:7.1f}"
 
 
 def beside(port: int, api_key: str, sent: bytes) -> tuple[list[float], float]:
-    """A normal client's times beside strangers, and the seconds until the last was cut off."""
+    """Measure a normal client beside slow clients.
+
+    Args:
+        port: The port of the server.
+        api_key: The API key of the normal client.
+        sent: The bytes that each slow client sends.
+
+    Returns:
+        The times of the normal client in milliseconds, and the seconds from the start until the
+        last slow client was cut off.
+    """
     begun = time.perf_counter()
     strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(STRANGERS)]
     for each in strangers:
@@ -100,7 +110,11 @@ def beside(port: int, api_key: str, sent: bytes) -> tuple[list[float], float]:
 
 
 def long_body(port: int) -> tuple[int, bytes]:
-    """How many bytes of a long body were taken, and the first line of the answer."""
+    """Send a long body without a key.
+
+    Returns:
+        The number of bytes that the server took, and the first line of its response.
+    """
     head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % LONG
     taken = 0
     with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as connection:
@@ -115,7 +129,14 @@ def long_body(port: int) -> tuple[int, bytes]:
 
 @attrs.define
 class Load:
-    """Clients that ask until there is no server any more."""
+    """Clients that send requests until the server accepts no more connections.
+
+    Attributes:
+        port: The port of the server.
+        api_key: The API key of the clients.
+        answered: The number of complete responses.
+        lost: For each lost request, the error and whether its client reuses its connection.
+    """
 
     port: int
     api_key: str
@@ -124,7 +145,11 @@ class Load:
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def ask(self, *, keeps: bool) -> None:
-        """Send one request after the other, on one connection or each on its own."""
+        """Send one request after the other.
+
+        Args:
+            keeps: True to reuse the connection, False to open one for each request.
+        """
         headers = {"Authorization": f"Bearer {self.api_key}"}
         connection: http.client.HTTPConnection | None = None
         for _ in count():
@@ -156,7 +181,11 @@ class Load:
 
 
 def ended_under_load(server: Launched, api_key: str) -> tuple[Load, float]:
-    """What clients saw while the server was asked to end, and how long it took."""
+    """Stop a server with SIGTERM while clients send requests.
+
+    Returns:
+        The clients, and the seconds until the server had ended.
+    """
     load = Load(server.port, api_key)
     threads = [
         threading.Thread(target=load.ask, kwargs={"keeps": each % 2 == 0})
@@ -175,7 +204,7 @@ def ended_under_load(server: Launched, api_key: str) -> tuple[Load, float]:
 
 
 def see(app: str, say: Callable[[str], None]) -> None:
-    """Measure one example."""
+    """Measure one example, and pass the lines of its results to `say`."""
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
         url = sqlite(directory)
@@ -202,7 +231,7 @@ def see(app: str, say: Callable[[str], None]) -> None:
 
 
 def main(apps: tuple[str, ...]) -> None:
-    """Print a line for each example."""
+    """Measure the examples, and print a line for each."""
     print("             alone      half headers       half bodies        200 MB       SIGTERM")
     print(
         "         p50 ms p99    p50    p99  ended   p50    p99  ended      MB"

@@ -1,10 +1,11 @@
-"""What it costs, beside its peers and beside the least that could do it: one command, one table.
+"""Measure the library beside its peers and floors, and print one table.
 
     python -m benchmarks.table [--json FILE] [--svg FILE] [--write docs/benchmarks.md] [--million]
 
-Peers are in the dependency group `peers`; one that is not installed is named and left out. Another
-interpreter's figures can stand beside: measure there with `--json`, and give that file to `--beside`.
-`--from FILE` measures nothing and shows what a file holds.
+Peers are other libraries, from the dependency group `peers`; the table names those that are not
+installed. A floor is the least code that could do the work. To compare two interpreters, measure on
+the other one with `--json`, and pass that file to `--beside`. `--from FILE` measures nothing and
+shows the figures of a file.
 """
 
 from __future__ import annotations
@@ -77,13 +78,13 @@ END: Final = "<!-- figures: end -->"
 
 @attrs.frozen
 class Line:
-    """One line of the table: what was seen of one side of one row.
+    """One line of the table: the figure of one side of one row.
 
     Attributes:
         kind: `ours`, `peer` or `floor`.
-        value: Microseconds of a call, or so much of the unit.
-        in_f: In values constructed, where it is a call.
-        to_ours: How many times ours, where it is a call.
+        value: Microseconds of a call, or the amount in the unit.
+        in_f: The time of a call in the unit F; `None` if the figure is not of a call.
+        to_ours: The time of a call divided by ours; `None` if the figure is not of a call.
     """
 
     family: str
@@ -101,7 +102,7 @@ class Line:
 
 @attrs.frozen
 class Report:
-    """Everything that was seen, and on what.
+    """All figures, and the machine that they are from.
 
     Attributes:
         about: The machine and the versions, by name.
@@ -114,7 +115,7 @@ class Report:
 
 
 def installed(package: str) -> str | None:
-    """The version of a distribution; `None` where it is not installed."""
+    """Return the version of a distribution; `None` if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -122,7 +123,7 @@ def installed(package: str) -> str | None:
 
 
 def all_rows(peers: tuple[str, ...]) -> list[Row]:
-    """Every row, with ours, the floors and these peers."""
+    """Return every row, with ours, the floors and these peers."""
     rows = [row for family in FAMILIES for row in family()]
     return [
         attrs.evolve(
@@ -198,7 +199,7 @@ def _quantities(how: How, peers: tuple[str, ...], *, million: bool) -> list[Quan
 
 
 def measure(how: How, peers: tuple[str, ...], *, million: bool = False) -> Report:
-    """Run every row, one after the other; a row's sides take turns."""
+    """Measure every row, one after the other; the sides of a row take turns."""
     lines = [_unit_line(how)]
     for row in all_rows(peers):
         print(f"{row.family}: {row.name}", file=sys.stderr)
@@ -209,7 +210,7 @@ def measure(how: How, peers: tuple[str, ...], *, million: bool = False) -> Repor
 
 
 def about(peers: tuple[str, ...]) -> dict[str, str]:
-    """The machine, the interpreter and the versions."""
+    """Return the machine, the interpreter and the versions, by name."""
     compiler = platform.python_compiler()
     found = {
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {compiler}"
@@ -228,7 +229,7 @@ def _processor() -> str:
     return named[1] if named else platform.machine()
 
 
-# --- Printed ----------------------------------------------------------------------------------
+# --- Printing ---------------------------------------------------------------------------------
 
 
 def _number(value: float) -> str:
@@ -242,7 +243,7 @@ def _percent(part: float | None) -> str:
 
 
 def markdown(report: Report, beside: Report | None = None) -> str:
-    """The table, with what it was seen on."""
+    """Return a report as Markdown; `beside` is a report of another interpreter."""
     versions = [f"{name} {text}" for name, text in report.about.items() if name[0].islower()]
     versions = [each for each in versions if not each.startswith("machine ")]
     text = [
@@ -298,7 +299,7 @@ def _beside(report: Report, other: Report) -> list[str]:
 
 
 def write(page: Path, text: str) -> None:
-    """Put the table between the marks of a page."""
+    """Replace the figures between the marks of a page."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -307,18 +308,18 @@ def write(page: Path, text: str) -> None:
 
 
 def dumped(report: Report) -> str:
-    """A report as JSON."""
+    """Return a report as JSON."""
     return json.dumps(attrs.asdict(report), indent=1, ensure_ascii=False) + "\n"
 
 
 def loaded(file: Path) -> Report:
-    """A report that was dumped."""
+    """Load a report from a JSON file."""
     held = json.loads(file.read_text(encoding="utf-8"))
     return Report(held["about"], held["left_out"], [Line(**each) for each in held["lines"]])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.table",
         description=__doc__,

@@ -1,7 +1,8 @@
-"""Mutants are tried: the tests that call a function run against each of its mutants.
+"""Trials of mutants: the tests that call a function run against each of its mutants.
 
-The law of this module: **the verdict is the same in every run**. The tests are collected once; for
-each mutant a forked process runs those that call the function, the cheapest first, until one fails.
+The law of this module: **the verdict is the same in every run**. The tests are collected once. For
+each mutant a forked process runs the tests that call the function, the cheapest first, until one
+fails.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from _pytest.runner import runtestprotocol
 from benchmarks.mutant import PACKAGE, Mutant, activate, forget_results, function_of
 
 CPU_SECONDS: Final = 60
-"""How long a mutant may compute before it counts as killed; the tests themselves need far less."""
+"""The processor time after which a mutant counts as killed; the tests themselves need far less."""
 
 WALL_SECONDS: Final = 300
-"""How long a mutant may run in all before it counts as killed; a wait for an event may never end."""
+"""The wall-clock time after which a mutant counts as killed; a wait for an event may never end."""
 
 MEMORY: Final = 4 * 1024**3
 BROKEN: Final = 70
-"""How a process ends where a mutant cannot be tried."""
+"""The exit status of a process whose mutant cannot be tried."""
 
 PROCESSES: Final = (
     "tests/cli/",
@@ -61,31 +62,31 @@ PROCESSES: Final = (
     "tests/testing/strategies/test_values.py::test_drawn_preview_has_a_refusal_only_if_refused",
     "tests/testing/strategies/test_values.py::test_drawn_record_has_the_requested_standing",
 )
-"""The places whose slow tests start processes or servers of databases, run the whole kit or worlds, or
-draw thousands of values: together more than a mutant may compute."""
+"""Places whose slow tests are left out. They start processes or database servers, run the whole kit
+or worlds, or draw thousands of values: together more than a mutant may compute."""
 
 TRANSCRIPTS: Final = "tests/testing/conformance/test_transcripts.py"
-"""Tests that call most of the package. They are run against mutants of `testing` alone."""
+"""Tests that call most of the package. They run only against mutants of `testing`."""
 
 QUICK_ONE_BY_ONE: Final = (TRANSCRIPTS, "tests/testing/simulation/test_recorded_worlds.py")
-"""The files in these places whose slow tests are quick, but many."""
+"""Files of `PROCESSES` whose slow tests run: each of these tests is quick, but they are many."""
 
 SERVERS: Final = ("postgres_server", "mariadb_server", "redis_url")
-"""The fixtures that start a server of a database. A mutant is tried without, on SQLite or a fake."""
+"""Fixtures that start a database server. Mutants are tried without them, on SQLite or a fake."""
 
 Place = tuple[str, int]
 """A function's file and first line."""
 
 
 class Trial:
-    """A pytest plugin: instead of running the tests once, run them against every mutant."""
+    """A pytest plugin that runs the tests against every mutant instead of once."""
 
     def __init__(self, mutants: list[Mutant], jobs: int) -> None:
-        """Nothing is tried yet.
+        """Create the plugin.
 
         Args:
-            mutants: Which.
-            jobs: How many are tried at once.
+            mutants: The mutants to try.
+            jobs: The number of mutants to try at once.
         """
         self.mutants = mutants
         self.jobs = jobs
@@ -94,7 +95,7 @@ class Trial:
         self.failure = "the tests were not collected"
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave the slow tests of some folders out: see `PROCESSES`."""
+        """Leave out slow tests of `PROCESSES`, and tests that run against none of the mutants."""
         modules = {mutant.module for mutant in self.mutants}
         items[:] = [
             item
@@ -104,13 +105,13 @@ class Trial:
         ]
 
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
-        """Skip each test that needs a server of a database, however it asks for the server."""
+        """Skip each test that needs a database server, however it requests the server."""
         if fixturedef.argname in SERVERS:
-            # In place of the fixture's function: pytest remembers its outcome, and not a hook's.
+            # pytest caches the outcome of the fixture's function, but not that of a hook.
             vars(fixturedef)["func"] = _skip
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Learn which test calls what, then try the mutants, as many at once as allowed."""
+        """Find the tests that call each function, then try the mutants, `jobs` at once."""
         self.failure = ""
         self._observe(session.items)
         waiting = list(enumerate(self.mutants))[::-1]
@@ -131,7 +132,7 @@ class Trial:
         return True
 
     def _observe(self, items: list[pytest.Item]) -> None:
-        """Run every test as it is, and count its calls of each function of the package."""
+        """Run every test without a mutant, and count its calls of each function of the package."""
         with tempfile.TemporaryDirectory() as folder:
             running = {}
             for share in range(self.jobs):
@@ -148,10 +149,19 @@ class Trial:
                         self.callers.setdefault(place, {})[items[number]] = sum(calls.values())
 
     def _watch(self, items: list[pytest.Item], share: int, report: Path) -> int:
-        """In a process of its own: run every so many-th test under a profiler."""
+        """Run every `jobs`-th test under a profiler, in a process of its own.
+
+        Args:
+            items: All tests.
+            share: The number of the first test to run.
+            report: The file for the counted calls, or for the reason if a test fails.
+
+        Returns:
+            1 if a test fails, 0 otherwise.
+        """
         seen = []
         for number in range(share, len(items), self.jobs):
-            # Another test may have left in a cache what this one would call for.
+            # A result that another test left in a cache would hide the calls of this test.
             forget_results(self.mutants)
             results, calls = _observed(items[number])
             for result in results:
@@ -165,7 +175,7 @@ class Trial:
         return 0
 
     def _attempt(self, mutant: Mutant) -> int:
-        """In a process of its own: 1 as soon as a test fails, 0 where none does."""
+        """Run the tests of a mutant in a process of its own; return 1 if one fails, 0 otherwise."""
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         signal.alarm(WALL_SECONDS)
@@ -187,7 +197,7 @@ def _is_run_against(item: pytest.Item, module: str) -> bool:
 
 
 def _skip() -> None:
-    pytest.skip("starts a server of a database")
+    pytest.skip("starts a database server")
 
 
 def _observed(item: pytest.Item) -> tuple[list[pytest.TestReport], dict[Place, int]]:
@@ -215,12 +225,12 @@ def _observed(item: pytest.Item) -> tuple[list[pytest.TestReport], dict[Place, i
 
 
 def _place(code: CodeType) -> Place:
-    """Where a function is, as another process would say it."""
+    """Return a function's file and first line, which are the same in every process."""
     return code.co_filename, code.co_firstlineno
 
 
 def _in_child(run: Callable[[], int]) -> int:
-    """Fork: the child runs and ends with what it answered; the parent gets its number."""
+    """Fork a child that exits with the result of `run`, and return the child's process id."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()

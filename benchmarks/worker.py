@@ -1,9 +1,9 @@
-"""One server of `benchmarks/servers.py`, on plain ASGI or FastAPI.
+"""Run one server of `benchmarks/servers.py`, on plain ASGI or FastAPI.
 
     python benchmarks/worker.py SIDE FRAMEWORK LOOP FILE
 
 SIDE is `ours`, `floor` or `bare`; LOOP is `asyncio` or `uvloop`; FILE holds the recordings of the
-floor. It prints its port and serves until its standard input ends.
+floor. The server prints its port and serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uuid import uuid4
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "examples")]
 
-import settings  # noqa: E402 - as above
+import settings  # noqa: E402 - found by the line above
 import sqlalchemy as sa  # noqa: E402 - as above
 from fastapi import FastAPI, Request, Response  # noqa: E402 - as above
 
@@ -49,7 +49,7 @@ from curae_lifecycle.web.asgi_wsgi import (  # noqa: E402 - as above
 from tests.support.wire.serve import reserve, serve_here  # noqa: E402 - as above
 
 BUCKETS: Final = (Bucket(name="platform", capacity=1_000_000, refill=1_000_000, seconds=1),)
-"""Never empty, so that each request charges it and none is refused."""
+"""A bucket that each request charges and that is never empty, so that no request is refused."""
 
 READ_KINDS: Final = frozenset({"get", "replay"})
 _ANSWER: Final = b'{"connection": {"id": ""}}'
@@ -57,11 +57,14 @@ _SELECT: Final = "SELECT body FROM bare WHERE id = ?"
 _INSERT: Final = "INSERT INTO bare (id, body) VALUES (?, ?)"
 
 Work = Callable[[str, int, bytes], Awaitable[None]]
-"""A route's work for a kind of request, the number of the client, and the body."""
+"""The work of a route. It gets the kind of the request, the number of the client, and the body."""
 
 
 def bare(database: ByHand) -> Work:
-    """Read one row by its key and store one with a unique id: the least that a server can do."""
+    """Return the work of the bare server, the least that a server can do.
+
+    It reads one row by its key, and for requests that write stores one with a unique id.
+    """
 
     async def work(kind: str, client: int, body: bytes) -> None:
         await database.rows(Statement(_SELECT, (f"known-{client}",)))
@@ -72,7 +75,10 @@ def bare(database: ByHand) -> Work:
 
 
 def floor(database: ByHand, file: Path) -> Work:
-    """Read and write the rows that the library would, in its statements."""
+    """Return the work of the floor, the least code that could do what the library does.
+
+    It reads and writes the same rows as the library, in the library's statements.
+    """
     stored = json.loads(file.read_text())
     clients = {
         kind: [Floor(Recording(**each)) for each in recordings]
@@ -89,7 +95,7 @@ def floor(database: ByHand, file: Path) -> Work:
 
 
 def on_fastapi(work: Work) -> AsgiApp:
-    """Return an app with one route."""
+    """Return a FastAPI app with one route that does the work."""
     app = FastAPI(openapi_url=None)
 
     @app.api_route("/{kind}/{client}", methods=["GET", "POST"])
@@ -104,7 +110,7 @@ def on_fastapi(work: Work) -> AsgiApp:
 
 
 def on_asgi(work: Work) -> AsgiApp:
-    """Return an app without a framework."""
+    """Return an ASGI app without a framework that does the work."""
 
     async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
         _, kind, client = str(scope["path"]).split("/")
@@ -123,7 +129,7 @@ def on_asgi(work: Work) -> AsgiApp:
 
 
 def ours_on_asgi() -> AsgiApp:
-    """Return the async endpoint without a framework, in its guard."""
+    """Return the library's async endpoint without a framework, in its guard."""
     configure_logging()
     store = AsyncSqlStore(settings.open_database_async(), settings.SETTINGS)
     endpoint = AsyncEndpoint(store, settings.IDS, settings.SETTINGS)

@@ -1,8 +1,8 @@
 """Benchmarks of memory: the bytes that each of many stored values takes.
 
 Each value has its own texts and instants, as if it was read from a request or a row. The values of
-one app share its id, its account and the names of the rules; these are counted once, so they hardly
-count. The floor is the least that could hold the instants of a log.
+one app share its id, its account and the names of the rules. These are counted once, so they add
+hardly anything to a figure. The floor is the least that could hold the instants of a log.
 """
 
 from __future__ import annotations
