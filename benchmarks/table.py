@@ -233,7 +233,7 @@ def _processor() -> str:
 
 
 def _number(value: float) -> str:
-    if value >= 100:  # noqa: PLR2004 - three digits say enough
+    if value >= 100:  # noqa: PLR2004 - three digits are enough
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004 - as above
 

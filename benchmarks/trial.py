@@ -238,7 +238,7 @@ def _in_child(run: Callable[[], int]) -> int:
         status = BROKEN
         try:
             status = run()
-        except BaseException:  # noqa: BLE001 - a child never goes on as a second parent
+        except BaseException:  # noqa: BLE001 - a child must never continue as a second parent
             traceback.print_exc()
         finally:
             sys.stderr.flush()

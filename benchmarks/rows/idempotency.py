@@ -166,7 +166,7 @@ def _run(work: Coroutine[object, object, _Answer]) -> _Answer:
     except StopIteration as done:
         answer: _Answer = done.value
         return answer
-    raise AssertionError("it waits")
+    raise AssertionError("the coroutine waits")
 
 
 async def _fastapi_first(backend: MemoryBackend, key: str) -> str:

@@ -80,7 +80,7 @@ def _flat(
     calls: int,
     rounds: int,
 ) -> list[Quantity]:
-    draw = random.Random(1)  # noqa: S311 - users in any order
+    draw = random.Random(1)  # noqa: S311 - only the order of users
     stores = {users: fill(users) for users in sizes}
     seen: dict[int, list[float]] = {users: [] for users in sizes}
     for number in range(rounds):

@@ -277,4 +277,4 @@ def django_fsm_refused(event: str) -> Callable[[int], Work]:
 
 def django_state(instance: object) -> str:
     """Return the state of a model of django-fsm-2."""
-    return str(getattr(instance, "state"))  # noqa: B009 - its class is made where it is installed
+    return str(getattr(instance, "state"))  # noqa: B009 - its class exists only with the peer

@@ -42,7 +42,7 @@ COORDINATE: Final = Coordinate(
 PACKAGES: Final = (DataPackage("clinical_summary"),)
 NEXT_ACTION: Final = NextAction("https://connect.example/1", NOW + timedelta(minutes=30))
 FRESH_ACTION: Final = NextAction("https://connect.example/2", LATER + timedelta(minutes=30))
-SECRET: Final = "cae_live_k1"  # noqa: S105 - opens nothing
+SECRET: Final = "cae_live_k1"  # noqa: S105 - not a real secret
 API_KEY: Final = ApiKey(SECRET)
 CALLER: Final = Caller(
     api_key_id=ApiKeyId("key-1"),
