@@ -1,8 +1,9 @@
-"""The floor of `benchmarks/servers.py`: the statements of the library, run by hand.
+"""Hand-written floor of `benchmarks/servers.py`: the library's statements on the bare driver.
 
-The parent process records the statements of one request of each kind for each client. The server
-of the floor runs the same texts on the driver itself, with new keys where the keys must be new. So
-it reads and writes the same rows as the library, and decides nothing.
+A floor is the least code that could do the work. The parent process records the statements of one
+request of each kind for each client. The floor's server runs the same SQL directly on the driver,
+with new keys where keys must be new. So it reads and writes the same rows as the library, but
+decides nothing.
 """
 
 from __future__ import annotations
@@ -37,10 +38,13 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 POOL: Final = 10
 _FIRST_INSTANT: Final = 10**15
-"""All larger numbers in a statement are instants in microseconds since 1970; this is 2001."""
+"""The lower bound of instants in a statement, in microseconds since 1970.
+
+It is in 2001; larger numbers are instants.
+"""
 
 Stored = tuple[str, list[Value]]
-"""A statement as JSON stores it: its text and its values."""
+"""A statement in JSON: its text and its values."""
 
 
 # --- Recording ------------------------------------------------------------------------------
@@ -53,7 +57,7 @@ class Recorder:
     Attributes:
         database: The database that runs them.
         read: The last SELECT.
-        written: The statements of the last transaction; none if there was none.
+        written: The statements of the last transaction after that SELECT; empty if there was none.
     """
 
     database: Database
@@ -88,8 +92,8 @@ class Recording:
         read: The SELECT.
         written: The statements of the transaction.
         new: The keys that must be new in each request.
-        version: The version of the client's row that each request moves by 1, as it was in the
-            recorded request; 0 if there is no such row.
+        version: The version, in the recorded request, of the row that each request of the client
+            increments; 0 if there is no such row.
         at: The instant of the recording, in microseconds since 1970.
     """
 
@@ -105,7 +109,7 @@ def record(recorder: Recorder, ask: Callable[[], None]) -> Recording:
 
     Args:
         recorder: The recorder, in the store that `ask` uses.
-        ask: Sends a request that differs from the last one only by what must be new.
+        ask: Sends a request that differs from the previous one only in values that must be new.
     """
     ask()
     first = _all_values(recorder)
@@ -146,7 +150,12 @@ def _is_key(text: str) -> bool:
 
 @attrs.define
 class Floor:
-    """One kind of request of one client, by hand."""
+    """The hand-written floor of one kind of request of one client.
+
+    Attributes:
+        recording: The recorded request.
+        number: The number of requests so far.
+    """
 
     recording: Recording
     number: int = 0
@@ -162,7 +171,7 @@ class Floor:
             new[recording.version] = recording.version + self.number
         passed = _now() - recording.at
         for _, values in recording.written:
-            # A bucket refuses a charge of long ago.
+            # A bucket refuses an old charge, so every instant moves on with the time.
             new |= {
                 value: value + passed
                 for value in values
@@ -185,7 +194,7 @@ def _now() -> int:
 
 
 class ByHand(Protocol):
-    """A driver as a careful programmer uses it: a pool of connections, prepared statements."""
+    """A driver as a careful engineer uses it, with a connection pool and prepared statements."""
 
     async def rows(self, statement: Statement) -> object:
         """Run a SELECT."""
@@ -197,7 +206,7 @@ class ByHand(Protocol):
 
 
 class _AsyncpgConnection(Protocol):
-    # asyncpg does not ship its types.
+    # asyncpg has no type hints of its own.
     async def fetch(self, text: str, *values: Value) -> object: ...
 
 
@@ -233,7 +242,7 @@ class _Asyncpg:
 
 
 async def _no_reset(_: object) -> None:
-    """Send nothing: the reset of asyncpg's pool is one more round trip."""
+    """Skip the reset of asyncpg's pool, which costs one more round trip."""
 
 
 class _Psycopg:
@@ -268,7 +277,7 @@ class _Cursor(Protocol):
 
 
 class _Threads:
-    """SQLite or MariaDB, by a blocking driver in threads, each with a connection."""
+    """A blocking driver of SQLite or MariaDB, run in threads with a connection each."""
 
     def __init__(self, connect: Callable[[], Callable[[], _Cursor]], begin: str, mark: str) -> None:
         self._connect = connect
@@ -305,7 +314,7 @@ class _Threads:
 
 
 def by_hand(url: sa.URL) -> ByHand:
-    """Return a database, by the driver of its URL; SQLite and MariaDB by their blocking drivers."""
+    """Return a database opened by its URL's driver, or by a blocking one for SQLite and MariaDB."""
     match url.get_backend_name():
         case "sqlite":
 

@@ -1,4 +1,4 @@
-"""Choice of the mutants that a short run tries: of some modules, half of them in changed ones."""
+"""Choose the mutants that a short run tries: from some modules, half of them in changed ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 
 
 def choose_modules(sizes: Mapping[str, int], number: int, *, seed: int) -> set[str]:
-    """Choose the modules whose mutants are made: those of all modules take minutes to make.
+    """Choose the modules to mutate, since making the mutants of all modules takes minutes.
 
     Args:
-        sizes: The size of each module; one of twice the size is about twice as likely.
+        sizes: The size of each module; a module of twice the size is about twice as likely.
         number: The number of modules to choose.
         seed: The same seed gives the same choice.
     """
@@ -23,7 +23,7 @@ def choose_modules(sizes: Mapping[str, int], number: int, *, seed: int) -> set[s
 def choose(
     modules: Sequence[str], number: int, *, seed: int, changed: Collection[str]
 ) -> list[int]:
-    """Choose mutants, half of them in changed modules if these have so many.
+    """Choose mutants, half of them in changed modules if these have enough.
 
     Args:
         modules: The module of each mutant.
@@ -32,7 +32,7 @@ def choose(
         changed: The changed modules.
 
     Returns:
-        The places of the chosen mutants, in order.
+        The indexes of the chosen mutants in `modules`, in ascending order.
     """
     chooser = random.Random(seed)  # noqa: S311 - a choice, not a secret
     recent = [place for place, module in enumerate(modules) if module in changed]
@@ -43,7 +43,7 @@ def choose(
 
 
 def modules_of(files: Iterable[str]) -> set[str]:
-    """Return the names, within the package, of the modules in files such as `git log` lists."""
+    """Return the names within the package of the modules among files that `git log` lists."""
     return {
         ".".join(path.with_suffix("").parts[1:])
         for path in map(PurePosixPath, files)

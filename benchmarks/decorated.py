@@ -1,7 +1,7 @@
-"""The decorators under which mutmut finds a function to mutate.
+"""Remove decorators that hide functions from mutmut, and find the functions underneath.
 
-The law of this module: **a mutant reaches the function that runs**, so a decorator goes only if it
-returns the function itself, or an object that calls it.
+The law of this module: **a mutant reaches the function that runs**. So a decorator is removed only
+if it returns the function itself, or an object that calls it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PLAIN_UNDERNEATH: Final = re.compile(
     r"|st\.composite)\n",
     re.MULTILINE,
 )
-"""mutmut leaves decorated functions alone; under these there is a plain function."""
+"""The decorators with a plain function underneath; mutmut does not mutate decorated functions."""
 
 _ADDS_A_CHECK: Final = re.compile(
     r"^@(CHECKS\.add|_race)\(.*?\)\n(?=def )", re.MULTILINE | re.DOTALL
@@ -24,22 +24,22 @@ _ADDS_A_CHECK: Final = re.compile(
 
 
 def undecorated(source: str) -> str:
-    """Return the source of a module without the decorators that leave a plain function to mutate."""
+    """Return a module's source without the decorators that hide a plain function from mutmut."""
     return _ADDS_A_CHECK.sub("", _PLAIN_UNDERNEATH.sub("", source))
 
 
 def plain_function(found: object, file: str) -> FunctionType | None:
-    """Return the function of a file that an object is or calls, under any decorators; or None.
+    """Return the function of a file that an object is or calls through its decorators, or None.
 
     Args:
-        found: The object that the function's name has in its module or class.
+        found: The object that is bound to the function's name in its module or class.
         file: The file of the module.
     """
     found = getattr(found, "__func__", getattr(found, "fget", found))
     if isinstance(found, FunctionType) and found.__code__.co_filename == file:
         return found
     cells = found.__closure__ or () if isinstance(found, FunctionType) else ()
-    # Hypothesis keeps the function that draws only in a closure.
+    # Hypothesis holds the function that draws only in a closure.
     for each in (getattr(found, "__wrapped__", None), *[cell.cell_contents for cell in cells]):
         if callable(each):
             function = plain_function(each, file)

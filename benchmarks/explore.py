@@ -1,8 +1,9 @@
-"""Explore everything that can happen in the small worlds, and print what was visited.
+"""Explore the models of `tests/proof/explore`, and print how many states each run visits.
 
     python benchmarks/explore.py [small|published|long] [NAME]
 
-The long run needs some gigabytes, and longer than a test run may take.
+NAME selects one run. The long runs, the default, need some gigabytes of memory and take longer than
+a test run may take.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from tests.proof.explore.published import LONG, PUBLISHED, SMALL, Runs
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the selected explorations and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", nargs="?", default="long", choices=["small", "published", "long"])
-    parser.add_argument("name", nargs="?", help="one run of them")
+    parser.add_argument("name", nargs="?", help="the only run to explore")
     asked = parser.parse_args()
     runs: Runs = {"small": SMALL, "published": PUBLISHED, "long": LONG}[asked.which]
     states = 0

@@ -1,10 +1,12 @@
-"""What the answers themselves take: their values made again, and nothing else.
+"""Measure how much of a call's time goes into constructing its values.
 
     python -m benchmarks.floors
 
-Every value that a call makes is noted, with what it was made of; then the same values are made again
-from these, in turns with the call. What is left of the call is what decides, reads and writes. The last
-column is the floor of the table: code by hand that checks nothing and makes none of these values.
+A profiler records each attrs value that a call constructs, with its arguments. The script then
+constructs the same values again, in turns with the call. The rest of the call's time goes into
+deciding, reading and writing. The last column is the row's floor from `benchmarks.table`, the least
+code that could do the work: it is written by hand, checks nothing and constructs none of these
+values. Times are in F, the unit of that table.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from benchmarks.rows.subjects import F
 
 HOW: Final = How(rounds=9, batch=0.003)
 _Made = tuple[type, tuple[object, ...]]
-"""What made a value, and what it was made of."""
+"""The class of a value, and the arguments that it was constructed from."""
 
 
 def made_by(work: Work) -> list[_Made]:
-    """What makes each value of a call, with its arguments, in order."""
+    """Return the class and the arguments of each value that a call constructs, in order."""
     found: list[_Made] = []
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
@@ -67,7 +69,7 @@ def _line(row: Row) -> str:
 
 
 def main() -> None:
-    """Print a line for each row that makes values."""
+    """Print a line for each row, except for stored values."""
     families = (connections, limits, idempotency, requests, stores)
     print(
         "| operation | values | ours | the same values alone | of ours | its floor in the table |"

@@ -1,10 +1,11 @@
-"""Grow the corpus of the fuzz tests: keep every input that takes a parser where none took it.
+"""Grow the corpus of the fuzz tests by inputs that take a new path through a parser.
 
-python benchmarks/fuzz.py [--seconds 60] [--seed 0] [--write] [TARGET ...]
+    python benchmarks/fuzz.py [--seconds 60] [--seed 0] [--write] [TARGET ...]
 
-Mutants of the corpus run under a trace of the package's lines. One that goes from a line to
-another as no input before it did joins the corpus of this run, shortened as far as it still does.
-With `--write` it joins the corpus on disk. A mutant that fails is printed and ends the run.
+The script mutates inputs of the corpus, and traces which lines of the package each mutant runs. A
+mutant that steps from one line to another as no earlier input did is shortened as far as it still
+takes the step, and joins the corpus of this run. With `--write` it also joins the corpus on disk.
+A mutant that fails is printed and ends the run.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 PACKAGE: Final = str(Path(curae_lifecycle.__file__).parent)
 
 Step = tuple[str, str, int, int]
-"""A file, a function, and two of its lines that ran one after the other."""
+"""A step: a file, a function, and two of its lines that ran one after the other."""
 
 
 def steps_of(target: Target, data: bytes) -> set[Step]:
-    """The steps that an input takes through the package."""
+    """Return the steps that an input takes through the package."""
     steps: set[Step] = set()
     last: dict[FrameType, int] = {}
 
@@ -58,7 +59,7 @@ def steps_of(target: Target, data: bytes) -> set[Step]:
 
 
 def shortened(target: Target, data: bytes, wanted: set[Step]) -> bytes:
-    """The input without whatever it takes the wanted steps without."""
+    """Return the input without the parts that it does not need for the wanted steps."""
     size = len(data) // 2
     while size:
         at = 0
@@ -73,13 +74,17 @@ def shortened(target: Target, data: bytes, wanted: set[Step]) -> bytes:
 
 
 def name_of(data: bytes) -> str:
-    """A name for an input that nobody thought of."""
+    """Return a name for a generated input."""
     return f"grown {sha256(data).hexdigest()[:6]}"
 
 
 def grow(name: str, seconds: float, seed: int) -> tuple[int, dict[str, bytes]]:
-    """How many mutants of a target were tried, and the new inputs by name."""
-    target, corpus, random = TARGETS[name], load_corpus(name), Random(f"{seed} {name}")  # noqa: S311 - a seed is the point
+    """Mutate a target's inputs for some seconds.
+
+    Returns:
+        The number of mutants, and the new inputs by name.
+    """
+    target, corpus, random = TARGETS[name], load_corpus(name), Random(f"{seed} {name}")  # noqa: S311 - reproducible
     seen: set[Step] = set()
     for data in corpus.values():
         seen |= steps_of(target, data)
@@ -103,12 +108,12 @@ def grow(name: str, seconds: float, seed: int) -> tuple[int, dict[str, bytes]]:
 
 
 def main() -> int:
-    """Grow the corpora of the targets that were named, or of all."""
+    """Grow the corpora of the named targets, or of all."""
     parser = argparse.ArgumentParser(description="Grow the corpus of the fuzz tests.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", default=list(TARGETS))
     parser.add_argument("--seconds", type=float, default=60.0, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="add what was found to the corpus")
+    parser.add_argument("--write", action="store_true", help="add the new inputs to the corpus")
     options = parser.parse_args()
     for name in options.targets:
         tried, found = grow(name, options.seconds, options.seed)

@@ -1,7 +1,7 @@
 """Clients of `benchmarks/servers.py`: each sends one request after the other over one connection.
 
-They run in one event loop and parse no more of a response than its status and its length, so that
-they leave the processor to the servers.
+They run in one event loop and parse only the status and the length of a response, to leave the
+processor to the servers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _SUCCESS: Final = b"2"
 _PATIENCE: Final = 60.0
 
 MakeRequest = Callable[[int], bytes]
-"""Makes the request with a number."""
+"""A function that returns the request of a number."""
 
 
 def http_request(method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-    """Return a request as bytes."""
+    """Return an HTTP request as bytes."""
     lines = [f"{method} {path} HTTP/1.1", "Host: benchmark", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -81,7 +81,7 @@ async def run(port: int, makers: Sequence[MakeRequest], seconds: float) -> tuple
 
     Args:
         port: The server's port on this machine.
-        makers: Makes the requests of each client.
+        makers: For each client, the function that makes its requests.
         seconds: How long to run.
 
     Returns:

@@ -1,18 +1,19 @@
-"""Response times of one tenant beside a long job of another: a revocation, an erasure, a purge.
+"""Measure the response times of one tenant beside a long job of another tenant.
 
     python benchmarks/long_jobs.py [--connections N] [--rows N] [--disk fast slow] [--jobs NAME ...]
 
-needs what the tests over the wire need. One worker runs the async endpoint in its guard on a
+It needs the packages of the extra `test`. One worker runs the async endpoint in its guard on a
 PostgreSQL, without a network. Tenant B sends an initiate every 20 ms: for a while alone, then while
-the job runs. The jobs take turns, five times, each time with a fifth of the rows:
+the job runs. The jobs take turns, five times, each time with a fifth of the connections or rows:
 
-- `revoke`: a patient revokes a chain of so many connections, in the worker's own event loop;
-- `erase`: `erase` of a user with so many connections, in another process, as a command runs;
-- `purge`: `purge` of so many expired rows, in another process;
+- `revoke`: a patient revokes a chain of connections, in the worker's own event loop;
+- `erase`: `erase` of a user with a chain of connections, in another process, like a command;
+- `purge`: `purge` of expired rows, in another process;
 - `purge-erased`: `purge` of the erased user's connections, in another process.
 
-Each line has the time of the job, its longest transaction with the statements in it, and B's 99th
-percentile with its ratio to that of B alone.
+Each line has the time of a job, the number of its transactions, the time of the longest one, the
+largest number of statements in one, and B's 99th percentile with its ratio to that of B alone. A
+slow disk is a PostgreSQL whose commits take 10 ms.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Timed(SqlDatabase):
 
 
 def store_expired(database: SqlDatabase, number: int) -> None:
-    """Store so many rows that have expired."""
+    """Store expired rows, in transactions of `STORED_AT_ONCE` rows."""
     put = "INSERT INTO curae_log (id, version, expires_at, document) VALUES (?, 1, ?, '')"
     for first in range(0, number, STORED_AT_ONCE):
         rows = [
@@ -138,7 +139,7 @@ def work(job: str, url: str) -> None:
 
 @asynccontextmanager
 async def apart(job: str, url: str) -> AsyncGenerator[Job]:
-    """Start a process that waits to run a job; yield a function that lets it run."""
+    """Start a process that waits for a start signal; yield a function that runs the job in it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--work", job, url,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -164,7 +165,7 @@ async def revocation(url: str, first: ConnectionId) -> AsyncGenerator[Job]:
     database = TimedAsync(engine)
     database.transactions = Transactions()
     store = AsyncSqlStore(database)
-    # A server has its connections before the job comes.
+    # Open the database connection now, since a server has its own before a job starts.
     await store.caller_of("")
 
     async def run() -> tuple[float, Transactions]:
@@ -179,7 +180,14 @@ async def revocation(url: str, first: ConnectionId) -> AsyncGenerator[Job]:
 
 @attrs.define
 class Result:
-    """The measurements of a job: of B alone and beside it, of the job and of its transactions."""
+    """The measurements of a job, over all rounds.
+
+    Attributes:
+        alone: The responses to B while no job runs.
+        beside: The responses to B while the job runs.
+        seconds: The time that the job takes.
+        transactions: The transactions of the job.
+    """
 
     alone: Seen = attrs.field(factory=Seen)
     beside: Seen = attrs.field(factory=Seen)
@@ -199,7 +207,7 @@ class Result:
 
 async def measure(server: Server, tenant: Tenant, job: Job, result: Result) -> None:
     """Measure B alone, then beside a job."""
-    # As `run` does: else this process collects the garbage of the tests' tools while B waits.
+    # A server's `run` freezes too. Otherwise later collections scan the tests' tools while B waits.
     gc.collect()
     gc.freeze()
     async with neighbour(server, tenant, result.alone):
@@ -236,7 +244,7 @@ async def neighbour(server: Server, tenant: Tenant, seen: Seen) -> AsyncGenerato
 
     sending = asyncio.create_task(send())
     yield
-    # What is due by now was sent late if the loop was busy.
+    # If the loop was busy, requests that are due by now are sent late.
     await asyncio.sleep(PACE)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
@@ -244,7 +252,7 @@ async def neighbour(server: Server, tenant: Tenant, seen: Seen) -> AsyncGenerato
 
 
 async def run(url: str, jobs: Sequence[str], connections: int, rows: int) -> None:
-    """Run each job some times, in turns, and print a line for each."""
+    """Run each job `ROUNDS` times, in turns, and print a line for each job."""
     logging.disable(logging.CRITICAL)
     engine = create_engine(url)
     blocking = SqlDatabase(engine)

@@ -1,8 +1,11 @@
-"""Sides of a row, timed in turns in one process, and what is said of the figures.
+"""Time the sides of a row in turns in one process, and compute their figures.
 
-The law of this module: **what is compared is timed interleaved**: in each round every side of a row
-gets a batch of calls, one after the other, and a ratio is taken within its round. What else the
-machine does meets all sides alike, so ratios hold where times do not.
+A row is one operation. Its sides are the library (`ours`), peers (other libraries that are measured
+beside it) and floors (the least code that could do the work).
+
+The law of this module: **sides that are compared are timed interleaved**. In each round every side
+of a row gets a batch of calls, one side after the other, and a ratio is taken within its round.
+Other load on the machine affects all sides alike, so ratios hold where times do not.
 """
 
 from __future__ import annotations
@@ -19,11 +22,11 @@ from typing import Final
 import attrs
 
 Work = Callable[[], object]
-"""What is timed: one call, with all that it needs at hand."""
+"""A timed call, with everything that it needs prepared."""
 
 
 class Kind(StrEnum):
-    """Whose code a side is."""
+    """The owner of a side's code: this library, a peer, or code that was written as a floor."""
 
     OURS = "ours"
     PEER = "peer"
@@ -32,14 +35,14 @@ class Kind(StrEnum):
 
 @attrs.frozen
 class Side:
-    """One way to do what a row is about.
+    """One way to do the operation of a row.
 
     Attributes:
-        name: `ours`, `floor` or the peer's name.
-        make: Makes the work for so many calls, with what they need; it is not timed.
-        says: What an answer of the work comes to, in the words of the row.
-        lacks: What it does not do that ours does; or how it differs.
-        package: The distribution that it needs, where that is a peer's.
+        name: `ours`, a name that starts with `floor`, or the peer's name.
+        make: Prepares a number of calls and returns their work. It is not timed.
+        says: Describes a result of the work, in the words of the row.
+        lacks: The features of ours that the side leaves out, or how it differs.
+        package: The distribution of a peer; `None` for ours and for floors.
     """
 
     name: str
@@ -50,7 +53,7 @@ class Side:
 
     @property
     def kind(self) -> Kind:
-        """Whose code it is."""
+        """The owner of the side's code."""
         if self.package is not None:
             return Kind.PEER
         return Kind.FLOOR if self.name.startswith(Kind.FLOOR) else Kind.OURS
@@ -61,10 +64,10 @@ class Row:
     """One operation, done by each of its sides.
 
     Attributes:
-        family: The heading that it stands under.
-        name: What is done.
-        answer: What every side must answer, in words.
-        sides: Ours first.
+        family: The heading of the row in the table.
+        name: The operation.
+        answer: The result that every side must give, in words.
+        sides: The sides, ours first.
     """
 
     family: str
@@ -75,13 +78,15 @@ class Row:
 
 @attrs.frozen
 class Figure:
-    """What was seen of a side.
+    """The figures of a side.
 
     Attributes:
-        microseconds: Processor time of a call, the median of all rounds.
-        in_f: The same in values constructed (F).
-        spread: The middle half of the rounds, as a part of the median: of `in_f`.
-        to_ours: How many times as long as ours; `to_ours_spread` as above.
+        side: The side.
+        microseconds: The processor time of a call, the median of all rounds.
+        in_f: The time in units of F, the construction of one value: the median of the ratios.
+        spread: The interquartile range of the ratios to F, divided by `in_f`.
+        to_ours: The time divided by ours: the median of the ratios.
+        to_ours_spread: The interquartile range of the ratios to ours, divided by `to_ours`.
     """
 
     side: Side
@@ -94,15 +99,16 @@ class Figure:
 
 @attrs.frozen
 class Quantity:
-    """What was seen of something that is not one call: a size, an import, a rate.
+    """A figure that is not the time of one call: a size, an import, a rate.
 
     Attributes:
-        family: The heading that it stands under.
-        name: What it is of.
-        side: Whose.
-        value: How much, of the unit.
-        spread: The middle half of the rounds, as a part of the median; 0 where it is exact.
-        lacks: What it does not do that ours does, or what is meant.
+        family: The heading of the figure in the table.
+        name: The measured thing.
+        side: The name of the side.
+        value: The amount.
+        unit: The unit of `value`.
+        spread: The interquartile range of the rounds, divided by their median; 0 if it is exact.
+        lacks: The features of ours that the side leaves out, or an explanation of the figure.
     """
 
     family: str
@@ -116,11 +122,11 @@ class Quantity:
 
 @attrs.frozen
 class How:
-    """How long is measured.
+    """The number and the length of the batches.
 
     Attributes:
-        rounds: How many batches of each side.
-        batch: How long a batch takes about, in seconds; 0 for one call.
+        rounds: The number of batches of each side.
+        batch: The approximate length of a batch, in seconds; 0 for one call.
     """
 
     rounds: int = 15
@@ -134,9 +140,9 @@ _LARGEST: Final = 200_000
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """No cyclic garbage is collected meanwhile: it would meet whoever is at work by chance."""
+    """Disable the garbage collector in the block, since it would slow down a side by chance."""
     gc.collect()
-    # What lives already is not looked at again: the peers' modules are many.
+    # Later collections then skip the many objects of the peers' modules.
     gc.freeze()
     gc.disable()
     try:
@@ -146,9 +152,9 @@ def without_collector() -> Iterator[None]:
 
 
 def spent(work: Work, calls: int) -> int:
-    """The processor time of so many calls, in nanoseconds, of this thread alone.
+    """Return the processor time of a number of calls in this thread alone, in nanoseconds.
 
-    A thread that a peer started would be at work in the batch of the next side, too.
+    A thread that a peer started would run during the next side's batch, too.
     """
     each = repeat(None, calls)
     begun = time.thread_time_ns()
@@ -158,7 +164,11 @@ def spent(work: Work, calls: int) -> int:
 
 
 def check(row: Row, side: Side) -> None:
-    """Raise unless a side answers what the row says, the first time and the second."""
+    """Raise unless a side gives the result of its row in two calls, one after the other.
+
+    Raises:
+        AssertionError: A result differs.
+    """
     work = side.make(2)
     for _ in range(2):
         said = side.says(work())
@@ -167,7 +177,7 @@ def check(row: Row, side: Side) -> None:
 
 
 def calls_in(side: Side, seconds: float) -> int:
-    """How many calls take about so long."""
+    """Return how many calls of a side take about this long; 1 for 0 seconds."""
     calls = 1
     while seconds > 0 and calls < _LARGEST:
         took = spent(side.make(calls), calls) / 1e9
@@ -178,11 +188,11 @@ def calls_in(side: Side, seconds: float) -> int:
 
 
 def times(sides: Sequence[Side], how: How) -> list[list[float]]:
-    """Of each side the nanoseconds of a call in each round."""
+    """Return for each side the nanoseconds of a call in each round."""
     calls = [calls_in(side, how.batch) for side in sides]
     seen: list[list[float]] = [[] for _ in sides]
     for number in range(how.rounds):
-        # Each round begins with another side, so that none always follows the same one.
+        # Each round starts with another side, so that no side always follows the same one.
         for place in range(len(sides)):
             at = (number + place) % len(sides)
             work = sides[at].make(calls[at])
@@ -192,7 +202,7 @@ def times(sides: Sequence[Side], how: How) -> list[list[float]]:
 
 
 def spread(values: Sequence[float]) -> float:
-    """How wide the middle half of the values is, as a part of their median."""
+    """Return the interquartile range of the values, divided by their median."""
     middle = median(values)
     if len(values) < 2 or middle == 0:  # noqa: PLR2004 - one value has no middle half
         return 0.0
@@ -201,7 +211,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def measured(row: Row, unit: Side, how: How) -> list[Figure]:
-    """The figures of a row's sides, checked before they are timed."""
+    """Check the sides of a row, time them, and return their figures."""
     for side in row.sides:
         check(row, side)
     in_unit, ours, *others = times((unit, *row.sides), how)
@@ -223,5 +233,5 @@ def measured(row: Row, unit: Side, how: How) -> list[Figure]:
 
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Of each round how many times as much the one is as the other; 0 where nothing was seen."""
+    """Return the ratio of the two values of each round; 0 if the divisor is 0."""
     return [value / other if other else 0.0 for value, other in zip(values, others, strict=True)]

@@ -1,13 +1,15 @@
-"""Whether a worker keeps anything of the requests that it answers: its memory over 200,000 of them.
+"""Measure whether a worker leaks memory over 200,000 requests.
 
     python benchmarks/memory_of_worker.py [REQUESTS]
 
-One process with four threads answers through an `Endpoint`: on an `SqlStore` in a SQLite file, with
-limits, counters, hosted pages that are looked for, and a log that is written and thrown away. Every
-operation is there, replays and refusals among them, each user is new, and expired rows are purged as
-it goes. There is no server software and no socket: what those keep is theirs. It says after each tenth
-what memory the process holds and how many blocks of it are Python's, and ends with status 1 where the
-second half moved by more than `BOUND`.
+One process with four threads runs an `Endpoint` on an `SqlStore` in a SQLite file, with limits,
+counters, a function for hosted pages, and a log that goes to the null device. The requests cover
+every operation, replays and refusals, and each user is new. Expired rows are purged after each
+tenth of the requests. There is no server software and no socket, so their memory is not measured.
+
+After each tenth the script prints the memory of the process and the number of memory blocks that
+Python has allocated. It exits with status 1 if the memory varied by more than `BOUND` in the second
+half.
 """
 
 from __future__ import annotations
@@ -43,12 +45,15 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 
 BOUND: Final = 5.0
-"""Megabytes by which the second half may move, as the allocator gives back and takes again; the
-smallest thing that is kept of each of 100,000 requests would be more."""
+"""The largest variation of memory in the second half that counts as no leak, in megabytes.
+
+The allocator releases memory and takes it again. A leak of the smallest object in each of 100,000
+requests would exceed the bound.
+"""
 
 THREADS: Final = 4
 KEYS: Final = 50
-"""API keys that take turns."""
+"""The number of API keys, which take turns."""
 
 BASE: Final = "/api/sdk/v1"
 SETTINGS: Final = Settings(
@@ -57,15 +62,15 @@ SETTINGS: Final = Settings(
 
 
 def resident() -> float:
-    """The memory that this process holds, in megabytes."""
+    """Return the resident memory of this process, in megabytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 
 def opened(file: Path) -> SqlStore:
-    """An empty store in a file, whose API keys are known."""
+    """Return an empty store in a file, with registered API keys."""
     engine = create_engine(f"sqlite:///{file}", timeout=60)
-    # What only a crash of the machine would need is left out.
+    # Only a crash of the machine would need the writes to be synchronous.
     event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA synchronous = OFF"))
     store = SqlStore(SqlDatabase(engine), SETTINGS)
     store.create_tables()
@@ -84,7 +89,7 @@ def opened(file: Path) -> SqlStore:
 
 
 def story(endpoint: Endpoint, number: int) -> int:
-    """What one user's app asks; how many requests that is."""
+    """Send the requests of one user's app, check their statuses, and return their number."""
     user, asked = f"user-{number}", 0
 
     def ask(status: int, method: str, path: str, body: object = None, key: str = "") -> Response:
@@ -118,7 +123,7 @@ def story(endpoint: Endpoint, number: int) -> int:
 
 
 def main(requests: int) -> int:
-    """Ask, and say what it holds; 1 where the second half moved by more than `BOUND`."""
+    """Send requests and print the memory; return 1 if the second half exceeds `BOUND`."""
     with (
         tempfile.TemporaryDirectory() as directory,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
@@ -158,7 +163,7 @@ def main(requests: int) -> int:
                     flush=True,
                 )
     moved = max(held[4:]) - min(held[4:])
-    print(f"the second half moved by {moved:.1f} MB; at most {BOUND} are taken for none")
+    print(f"memory varied by {moved:.1f} MB in the second half; up to {BOUND} MB count as no leak")
     return int(moved > BOUND)
 
 

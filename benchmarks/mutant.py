@@ -1,7 +1,7 @@
-"""Mutants of the functions of a module: how they are made, and how one is put in place.
+"""Make the mutants of a module's functions, and activate one of them in this process.
 
-The law of this module: **a mutant is one change in one function**, method or property, and is
-never written to a file: the function that everybody calls gets its code.
+The law of this module: **a mutant is one change in one function**, method or property. It is never
+written to a file: the existing function object gets its code, so all callers run it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PACKAGE: Final = ROOT / "curae_lifecycle"
 _SQL: Final = re.compile(
     r"\b(SELECT|FROM|WHERE|INSERT|UPDATE|DELETE|ORDER BY|UNION ALL|AND|AS|curae_\w+)\b|= \?"
 )
-"""A pattern that finds SQL in a text. SQL ignores the case of its words."""
+"""A pattern that finds SQL in a text; SQL ignores the case of its words."""
 _LITERAL: Final = re.compile("'[^']*'")
 
 
@@ -43,10 +43,10 @@ class Mutant:
     Attributes:
         module: The module, within the package.
         function: The function's qualified name.
-        before: The changed lines as they are.
-        after: The same lines, changed.
-        source: The changed function.
-        place: The number of the mutant among those of the function with the same change, from 1.
+        before: The lines that the mutant changes, as they are in the code.
+        after: The same lines after the change.
+        source: The source of the changed function.
+        place: The number of the mutant among those with the same change in the function, from 1.
     """
 
     module: str
@@ -58,7 +58,7 @@ class Mutant:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What the list of equivalent mutants names."""
+        """The key of the mutant in the dictionaries of equivalent mutants."""
         before = self.before if self.place == 1 else f"{self.before} (place {self.place})"
         return f"{self.module}.{self.function}", before, self.after
 
@@ -68,15 +68,15 @@ class Mutant:
 
 
 def modules() -> tuple[str, ...]:
-    """Every module, within the package; a folder's name for its `__init__.py`."""
+    """Return the names of all modules in the package; a folder's name means its `__init__.py`."""
     paths = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
     names = {".".join(path.parts).removesuffix("__init__").removesuffix(".") for path in paths}
-    # The package's own module only names what others define.
+    # The package's own `__init__.py` only names objects that other modules define.
     return tuple(sorted(names - {"", "__main__"}))
 
 
 def configure() -> None:
-    """Load mutmut's settings from a folder of ours: it reads a file, and needs one name in it."""
+    """Load mutmut's settings from a temporary file, since mutmut requires one with this setting."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "setup.cfg").write_text("[mutmut]\nsource_paths = curae_lifecycle\n")
         os.chdir(folder)
@@ -85,13 +85,13 @@ def configure() -> None:
 
 
 def path_of(module: str) -> Path:
-    """The file of a module."""
+    """Return the file of a module."""
     path = PACKAGE.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def mutants_of(module: str) -> list[Mutant]:
-    """Every mutant of a module, in the order of its source."""
+    """Return all mutants of a module, in the order of its source."""
     path = path_of(module)
     source = undecorated(path.read_text(encoding="utf-8"))
     parsed, mutations, _, _ = create_mutations(str(path), source)
@@ -116,7 +116,7 @@ def mutants_of(module: str) -> list[Mutant]:
         assert isinstance(changed, libcst.FunctionDef)
         old, new = (parsed.code_for_node(each).strip() for each in (bare, changed))
         name, (before, after) = names[function], _difference(old, new)
-        # A function may have the same line twice, and only one of them may be open to a change.
+        # A function may have a line twice, and its mutant may be equivalent in one place only.
         places[name, before, after] += 1
         place = places[name, before, after]
         made.append(
@@ -130,11 +130,14 @@ def mutants_of(module: str) -> list[Mutant]:
 def _only_for_readers(
     function: libcst.FunctionDef, original: libcst.CSTNode, mutated: libcst.CSTNode
 ) -> bool:
-    """Whether a mutant changes nothing but what a person or a type checker reads.
+    """Return True if a mutant changes only text that people or type checkers read.
 
-    Four kinds: a sentence of an exception (its facts are attributes and are pinned, its words
-    may change), the type that `cast` names, a last case that `assert_never` proves empty, and
-    the case of an SQL text, if its literals stay as they are.
+    There are four kinds:
+
+    - a sentence of an exception, whose words may change; its facts are attributes, which tests pin;
+    - the type that `cast` names;
+    - a last case that `assert_never` proves empty;
+    - the case of letters in an SQL text, if its literals are unchanged.
     """
     if isinstance(original, libcst.SimpleString) and isinstance(mutated, libcst.SimpleString):
         text, other = original.value, mutated.value
@@ -167,7 +170,7 @@ def _only_for_readers(
 
 
 def _raises(node: libcst.CSTNode) -> bool:
-    """Whether it makes an exception, or is one's constructor calling that of its base."""
+    """Return True if a node constructs an exception, or calls the constructor of its base class."""
     if not isinstance(node, libcst.Call):
         return False
     called = node.func.attr if isinstance(node.func, libcst.Attribute) else node.func
@@ -175,19 +178,19 @@ def _raises(node: libcst.CSTNode) -> bool:
 
 
 def _every_node(node: libcst.CSTNode) -> Iterator[libcst.CSTNode]:
-    """A node and all below it."""
+    """Yield a node and all nodes below it."""
     yield node
     for child in node.children:
         yield from _every_node(child)
 
 
 def _is_call(node: libcst.CSTNode, name: str) -> TypeGuard[libcst.Call]:
-    """Whether it is a call of a function by its name."""
+    """Return True if a node is a call of the function with this name."""
     return isinstance(node, libcst.Call) and node.func.deep_equals(libcst.Name(name))
 
 
 def _difference(old: str, new: str) -> tuple[str, str]:
-    """The lines that differ, without their indentation."""
+    """Return the removed and the added lines, without their indentation."""
     removed, added = [], []
     for line in difflib.ndiff(old.splitlines(), new.splitlines()):
         if line.startswith("- "):
@@ -198,7 +201,7 @@ def _difference(old: str, new: str) -> tuple[str, str]:
 
 
 def object_of(mutant: Mutant) -> object:
-    """Return the object with the name of the mutated function: the function, or a decorator's result."""
+    """Return the object with the mutated function's name: the function or a decorator's result."""
     found: object = importlib.import_module(f"curae_lifecycle.{mutant.module}")
     for part in mutant.function.split("."):
         found = vars(found)[part]
@@ -206,14 +209,14 @@ def object_of(mutant: Mutant) -> object:
 
 
 def function_of(mutant: Mutant) -> FunctionType:
-    """The function object that everybody calls, also those who imported it by name."""
+    """Return the function object that all callers run, including those that imported it by name."""
     function = plain_function(object_of(mutant), str(path_of(mutant.module)))
     assert function is not None
     return function
 
 
 def forget_results(mutants: Iterable[Mutant]) -> None:
-    """Empty the caches of the mutated functions, so that their next call runs."""
+    """Empty the caches of the mutated functions, so that the next call runs the code."""
     for found in map(object_of, mutants):
         if isinstance(found, _lru_cache_wrapper):
             found.cache_clear()
@@ -227,15 +230,15 @@ def activate(mutant: Mutant) -> None:
     *classes, name = mutant.function.split(".")
     source = mutant.source
     if function.__code__.co_freevars and "super" not in source:
-        # Else the mutant's code had one cell less, and Python would refuse it.
+        # Otherwise the mutant's code would have one cell fewer, and Python would refuse it.
         source += "\n    __class__"
     for each in classes:
-        # Inside a class, so that `super()` finds its cell.
+        # A method is compiled inside its class, so that `super()` finds its cell.
         source = f"class {each}:\n" + "".join(f"    {line}\n" for line in source.splitlines())
     flags = __future__.annotations.compiler_flag
     scratch: dict[str, object] = {}
     code = compile(source, f"<mutant of {mutant.function}>", "exec", flags, dont_inherit=True)
-    exec(code, vars(module), scratch)  # noqa: S102 - the mutant is the point
+    exec(code, vars(module), scratch)  # noqa: S102 - runs a mutant on purpose
     made: object = next(iter(scratch.values()))
     for part in (*classes[1:], name) if classes else ():
         made = vars(made)[part]
