@@ -1,7 +1,9 @@
-"""Mutants that no caller can tell from the code as it is, each with the proof.
+"""Equivalent mutants of `rules`, `service`, `web` and `replay.log`, with proofs.
 
-The law of this module: **every entry has a proof**. An entry that fits no mutant any more, or one
-that a test kills, ends a whole run with status 1.
+No caller can distinguish an equivalent mutant from the code.
+
+The law of this module: **every entry has a proof**. If an entry matches no mutant, or a mutant that
+a test kills, a whole run of `benchmarks/mutants.py` exits with status 1.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ _MISSING: Final = "The example of a fault in `DETAILS` is MISSING, too."
 
 
 def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
-    """The three ways of not asking `zip` for equal lengths."""
+    """Yield the three ways not to ask `zip` for equal lengths, each with the proof."""
     for other in ("strict=None", "strict=False", ""):
         yield (where, line, line.replace("strict=True", other)), why
 
@@ -413,4 +415,4 @@ EQUIVALENT: Final[dict[Key, str]] = {
         for other in ("strict=None", "")
     },
 }
-"""Function, the line as it is, the line as it was changed: why no caller can tell."""
+"""The proof for each mutant, by its function, its line in the code and its changed line."""

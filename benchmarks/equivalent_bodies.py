@@ -1,4 +1,6 @@
-"""Mutants of the bodies of checks that no server can tell, each with the proof.
+"""Equivalent mutants of the bodies of the conformance kit's checks, with proofs.
+
+No server can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """

@@ -1,4 +1,6 @@
-"""Mutants of the commands of the command line that no user can tell, each with the proof.
+"""Equivalent mutants of the commands of the command line, with proofs.
+
+No user can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """

@@ -1,4 +1,6 @@
-"""Mutants of the commands on keys, stores, tables and problems that no caller can tell.
+"""Equivalent mutants of the commands on keys, stores, tables and problems, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -15,7 +17,7 @@ _NO_COLOUR: Final = "Without columns there is no Rich or no terminal, so no line
 
 
 def _not_strict(where: str, line: str) -> Iterator[tuple[Key, str]]:
-    """Yield the three ways of not asking `zip` for equal lengths."""
+    """Yield the three ways not to ask `zip` for equal lengths, each with the proof."""
     for other in ("strict=None", "strict=False", ""):
         yield (where, line, line.replace("strict=True", other)), _SAME_LENGTH
 
@@ -111,4 +113,4 @@ EQUIVALENT_CLI_TABLES: Final[dict[Key, str]] = {
         'return str(expression.value) if isinstance(expression, ast.Constant) else "XXXX"',
     ): "No table and no operation has either name.",
 }
-"""Function, the line as it is, the line as it was changed: why no caller can tell."""
+"""The proof for each mutant, by its function, its line in the code and its changed line."""

@@ -1,4 +1,6 @@
-"""Mutants of the conformance kit that no server and no reader can tell, each with the proof.
+"""Equivalent mutants of the conformance kit, with proofs.
+
+No server and no reader can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """

@@ -1,4 +1,4 @@
-"""Mutants of the kit's model and of its checks of triggers and gates, each with the proof.
+"""Equivalent mutants of the kit's model and its checks of triggers and gates, with proofs.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """

@@ -1,4 +1,6 @@
-"""Mutants of the simulation's parts and of the races that no caller can tell, each with the proof.
+"""Equivalent mutants of the simulation's parts and of the races, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -17,7 +19,7 @@ _ONE_CONNECTION: Final = (
 
 
 def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
-    """The three ways of not asking `zip` for equal lengths."""
+    """Yield the three ways not to ask `zip` for equal lengths, each with the proof."""
     for other in ("strict=None", "strict=False", ""):
         yield (where, line, line.replace("strict=True", other)), why
 
@@ -133,4 +135,4 @@ EQUIVALENT_RACES: Final[dict[Key, str]] = {
         'return "XXXX", None',
     ): "A value without needs is left out, whatever its name.",
 }
-"""Function, the line as it is, the line as it was changed: why no caller can tell."""
+"""The proof for each mutant, by its function, its line in the code and its changed line."""

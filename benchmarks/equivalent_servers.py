@@ -1,4 +1,6 @@
-"""Mutants of the servers and of the replay that no caller can tell, each with the proof.
+"""Equivalent mutants of the servers and of the replay, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -20,7 +22,7 @@ _NO_BYTES: Final = "`BytesIO(None)` is empty, too."
 
 
 def _upper_case(where: str, line: str, word: str) -> Iterator[tuple[Key, str]]:
-    """Yield the ways of writing one occurrence of a codec's name in upper case."""
+    """Yield each way to write one occurrence of a codec's name in upper case, with the proof."""
     before = ""
     rest = line
     while word in rest:

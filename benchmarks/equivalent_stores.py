@@ -1,4 +1,6 @@
-"""Mutants of the stores that no caller can tell from the code, each with the proof.
+"""Equivalent mutants of the stores, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -58,7 +60,7 @@ _COLUMNS: Final = {
         'Purge("curae_bucket", "full_at", until - 1),',
     ),
 }
-"""Lines of `stores.sql.storing` with names of columns."""
+"""The lines of `stores.sql.storing` that name columns."""
 
 _NAME: Final = re.compile(r"""(["'])(?!curae_)([a-z_]+)(?:\.\{\})?\1""")
 _DELETE_PAGES: Final = 'yield _deletion("curae_page", "subject", subjects)'

@@ -1,4 +1,6 @@
-"""Mutants of the Hypothesis strategies that no caller can tell, each with the proof.
+"""Equivalent mutants of the Hypothesis strategies, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -69,4 +71,4 @@ EQUIVALENT_STRATEGIES: Final[dict[Key, str]] = {
         for span in ("1, 3", "0, 4")
     },
 }
-"""Why no caller can tell a mutant from the code: by function, its lines, and its changed lines."""
+"""The proof for each mutant, by its function, its lines in the code and its changed lines."""

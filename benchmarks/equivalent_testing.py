@@ -1,4 +1,6 @@
-"""Mutants of the tools for testers that no caller can tell, each with the proof.
+"""Equivalent mutants of the tools for testers, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -107,4 +109,4 @@ EQUIVALENT_TESTING: Final[dict[Key, str]] = {
         "if int(retry_after) > (window + _TOLERANCE) / _SECOND:",
     ): "Both spans are whole seconds.",
 }
-"""Function, the line as it is, the line as it was changed: why no caller can tell."""
+"""The proof for each mutant, by its function, its line in the code and its changed line."""

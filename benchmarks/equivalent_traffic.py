@@ -1,4 +1,6 @@
-"""Mutants of the Hypothesis strategies for values and traffic that no caller can tell.
+"""Equivalent mutants of the Hypothesis strategies for values and traffic, with proofs.
+
+No caller can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """
@@ -172,4 +174,4 @@ EQUIVALENT_TRAFFIC: Final[dict[Key, str]] = {
         "",
     ): _EMPTY_CASE,
 }
-"""Why no caller can tell a mutant from the code: by function, its lines, and its changed lines."""
+"""The proof for each mutant, by its function, its lines in the code and its changed lines."""

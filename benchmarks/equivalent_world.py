@@ -1,4 +1,6 @@
-"""Mutants of simulated worlds that no seed can tell, each with the proof.
+"""Equivalent mutants of simulated worlds, with proofs.
+
+No seed can distinguish them from the code.
 
 The law of this module is that of `equivalent.py`: **every entry has a proof**.
 """

@@ -223,10 +223,10 @@ async def measure(server: Server, tenant: Tenant, job: Job, result: Result) -> N
 
 @asynccontextmanager
 async def neighbour(server: Server, tenant: Tenant, seen: Seen) -> AsyncGenerator[None]:
-    """Send B's requests at a fixed pace within the block, whatever their responses.
+    """Send B's requests at a fixed pace within the block, without waiting for responses.
 
-    A response time counts from the instant at which the request was due, so that a pause of
-    the server is seen.
+    A response time counts from the instant at which the request was due, so that it includes a
+    pause of the server.
     """
     tasks: list[asyncio.Task[None]] = []
 

@@ -4,8 +4,9 @@
 
 One process with four threads runs an `Endpoint` on an `SqlStore` in a SQLite file, with limits,
 counters, a function for hosted pages, and a log that goes to the null device. The requests cover
-every operation, replays and refusals, and each user is new. Expired rows are purged after each
-tenth of the requests. There is no server software and no socket, so their memory is not measured.
+every operation except the graduation hand-off, with replays and refusals, and each user is new.
+Expired rows are purged after each tenth of the requests. There is no server software and no socket,
+so their memory is not measured.
 
 After each tenth the script prints the memory of the process and the number of memory blocks that
 Python has allocated. It exits with status 1 if the memory varied by more than `BOUND` in the second

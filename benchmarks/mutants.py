@@ -1,15 +1,16 @@
-"""Mutants of the package's code: each must make a deterministic test fail.
+"""Run the tests against mutants of the package's code; each must make a deterministic test fail.
 
-    python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--changed FILE ...] [--jobs N]
+    python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--jobs N]
+        [--changed FILE ...]
 
 mutmut 3.8 or newer makes the mutants: one change in one function, method or property. A MODULE is
 a name within the package, such as `rules.ratelimit`, or a folder's, such as `service.operations`.
 Hypothesis tests are left out, since a random test kills a mutant on some seeds and not on others.
 
-A mutant that no test notices is *equivalent* where `PROVEN` gives the proof, and *survives*
-otherwise; then the exit status is 1. So it is where an entry of `PROVEN` fits no mutant or
-a mutant that is killed. Tables are not code: `tests/proof/oracles/test_table_mutants.py` changes
-their cells.
+A mutant that no test detects is *equivalent* if `PROVEN` has a proof for it; otherwise it
+*survives*. The exit status is 1 if a mutant survives, if an entry of `PROVEN` matches a killed
+mutant, or if, in a run without `--sample`, an entry matches no mutant. Tables are not code:
+`tests/proof/oracles/test_table_mutants.py` changes their cells.
 """
 
 from __future__ import annotations
@@ -60,10 +61,13 @@ PROVEN: Final = {
     **EQUIVALENT_TRAFFIC,
     **EQUIVALENT_WORLD,
 }
-"""Why no caller can tell a mutant from the code."""
+"""The proof for each equivalent mutant that no caller can tell it from the code."""
 
 _PER_MODULE: Final = 3
-"""How many mutants a sample takes of a module, about: to make those of all takes minutes."""
+"""The approximate number of mutants that a sample takes from a module.
+
+A sample chooses modules first, since making the mutants of all modules takes minutes.
+"""
 
 GENERAL: Final = (
     "cli/test_check_output.py",
@@ -141,7 +145,7 @@ GENERAL: Final = (
     "web/test_respond.py",
     "web/test_wire_format.py",
 )
-"""The tests of several modules."""
+"""The tests that cover several modules."""
 
 LEFT_OUT: Final = (
     "web/openapi/test_behaviour.py",
@@ -150,11 +154,11 @@ LEFT_OUT: Final = (
     "web/openapi/test_schemathesis.py",
     "web/openapi/test_summaries.py",
 )
-"""Tests of a document that is made when they are imported, so that no mutant of it reaches them."""
+"""Tests of a document that is built when they are imported, before any mutant is active."""
 
 
 def tests_of(names: tuple[str, ...]) -> list[str]:
-    """Return the tests of the modules: those at their paths, and those of several modules."""
+    """Return the tests of the modules: those at matching paths, and those of several modules."""
     found = {f"tests/{path}" for path in GENERAL}
     for name in names:
         *folders, module = name.split(".")
@@ -168,12 +172,12 @@ def tests_of(names: tuple[str, ...]) -> list[str]:
 
 
 def main() -> int:
-    """Try the mutants and report."""
+    """Run the tests against the mutants, print a report and return the exit status."""
     every = modules()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(every))
-    parser.add_argument("--sample", type=int, metavar="N", help="try N of them")
-    parser.add_argument("--seed", type=int, default=0, help="which N")
+    parser.add_argument("--sample", type=int, metavar="N", help="try N of the mutants")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the sample")
     parser.add_argument(
         "--changed", nargs="*", default=[], metavar="FILE", help="take half of the N from these"
     )
@@ -210,7 +214,17 @@ def main() -> int:
 
 
 def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, whole: bool) -> int:
-    """Print what became of them, by module; 1 where one survives or the list is wrong."""
+    """Print the outcomes of the mutants by module.
+
+    Args:
+        mutants: All mutants of the run.
+        unnoticed: The mutants that no test detected.
+        seconds: The time that the run took.
+        whole: True if the run had all mutants of its modules, so that each entry must match one.
+
+    Returns:
+        1 if a mutant survives or an entry of `PROVEN` is wrong, otherwise 0.
+    """
     proven = [mutant for mutant in unnoticed if mutant.key in PROVEN]
     survivors = [mutant for mutant in unnoticed if mutant.key not in PROVEN]
     made, same, left = (

@@ -1,18 +1,22 @@
-"""Response times of one API key beside many clients of another key.
+"""Measure the response times of one API key beside many clients of another key.
 
     python benchmarks/neighbour.py [SECONDS] [--clients N ...] [--disk fast slow]
 
-needs what the tests over the wire need. One worker runs the async endpoint in its guard on a
+It needs the packages of the extra `test`. One worker runs the async endpoint in its guard on a
 PostgreSQL, without a network. Tenant B sends an initiate every 20 ms. Beside it, the clients of
-tenant A send one request after the other: each client with another key (`spread`); all with one
-key (`key`); with one key that a bucket limits, charged in the commit (`bucket`) or ahead of it
-(`apart`); all reconnecting one connection, each with another key (`row`). Beside `lone`, `lone-bucket`
-and `lone-apart`, which are `key`, `bucket` and `apart` again, tenant B sends nothing.
+tenant A send one request after the other, in one of these ways:
 
-The guard is `bound`, with a slot for each connection of the pool, or `open`: it has ten times as many
-slots and takes all requests in the order of arrival. All kinds take turns, so that
-they see the same machine. Read the ratios: B's 99th percentile to that beside `spread`, and A's rate
-to that of the open guard. A slow disk is a PostgreSQL whose commits take 10 ms.
+- `spread`: each client has its own tenant and key;
+- `key`: all clients have one key;
+- `bucket`: all clients have one key that a bucket limits, charged in the commit;
+- `apart`: the same, but the bucket is charged ahead of the commit;
+- `row`: all clients reconnect one connection, each with another key;
+- `lone`, `lone-bucket` and `lone-apart`: `key`, `bucket` and `apart`, while B sends nothing.
+
+The guard is `bound`, with a slot for each connection of the pool, or `open`, with ten times as many
+slots and all requests in the order of arrival. All kinds take turns, so that the state of the
+machine affects all alike. Read the ratios: B's 99th percentile to that beside `spread`, and A's
+rate to that of the open guard. A slow disk is a PostgreSQL whose commits take 10 ms.
 """
 
 from __future__ import annotations
@@ -52,7 +56,7 @@ ROUNDS: Final = 6
 PACE: Final = 0.02
 FAILED: Final = 500
 MINT: Final = RandomIds("https://connect.example/")
-# So large that no request is refused.
+# The bucket is so large that no request is refused.
 LIMITED: Final = Settings(
     buckets=(Bucket(name="platform", capacity=10**6, refill=10**5, seconds=1),)
 )
@@ -64,7 +68,7 @@ WITHOUT_BUCKET: Final = {
     "lone-bucket": "lone",
     "lone-apart": "lone",
 }
-"""The kinds with a bucket, each with the same kind without one."""
+"""The kinds with a bucket, and for each the same kind without one."""
 
 KINDS: Final = ("spread", "row", "key", "bucket", "apart", "lone", "lone-bucket", "lone-apart")
 
@@ -75,8 +79,8 @@ class Tenant:
 
     Attributes:
         secret: The key itself.
-        number: A number that no other tenant has.
-        key: A number that no other key of the tenant has.
+        number: The number of the tenant, unique among tenants.
+        key: The number of the key, unique within the tenant.
     """
 
     secret: str
@@ -84,7 +88,7 @@ class Tenant:
     key: int = 0
 
     def caller(self) -> Caller:
-        """Return the caller that the key stands for."""
+        """Return the caller of the key."""
         return Caller(
             api_key_id=ApiKeyId(f"key-{self.number}-{self.key}"),
             app_id=AppId(f"app-{self.number}"),
@@ -96,13 +100,13 @@ class Tenant:
 
 @attrs.define
 class Seen:
-    """The responses that the clients of one kind saw.
+    """The responses to the clients of one kind.
 
     Attributes:
-        times: B's response times, in seconds; none beside a lone key.
-        done: The number of A's responses below 500.
-        failed: The number of all other responses.
-        seconds: How long A's clients sent requests.
+        times: B's response times, in seconds; empty if B sends nothing.
+        done: The number of A's responses with a status below 500.
+        failed: The number of A's and B's responses with a status of 500 or above.
+        seconds: The time during which A's clients sent requests.
     """
 
     times: list[float] = attrs.field(factory=list[float])
@@ -115,7 +119,7 @@ class Seen:
         return statistics.quantiles(self.times, n=100)[98] if self.times else float("nan")
 
     def rate(self) -> float:
-        """Return A's responses below 500 per second."""
+        """Return the number of A's responses with a status below 500, per second."""
         return self.done / self.seconds
 
 
@@ -181,7 +185,7 @@ def serve(store: AsyncSqlStore, settings: Settings, *, is_bound: bool) -> Server
     guard = Guard(app_of_all, max_concurrent=10 * POOL)
 
     async def open_guard(scope: AsgiMessage, receive: Receive, send: Send) -> None:
-        # Every request looks like the only one of its key.
+        # With a new key for each request, the guard never reaches its bound for one key.
         headers = [(b"authorization", str(uuid4()).encode())]
         await guard({**scope, "path": "/", "headers": headers, "sent": scope}, receive, send)
 
@@ -189,7 +193,7 @@ def serve(store: AsyncSqlStore, settings: Settings, *, is_bound: bool) -> Server
 
 
 async def neighbour(server: Server, tenant: Tenant, seen: Seen, until: float) -> None:
-    """Send B's requests at a fixed pace, whatever their responses."""
+    """Send B's requests at a fixed pace, without waiting for responses."""
 
     async def once() -> None:
         started = time.perf_counter()
@@ -224,7 +228,7 @@ async def client(
 
 
 async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool], Seen]:
-    """Measure every kind beside so many clients, with each guard."""
+    """Measure every kind with a number of clients, under each guard."""
     engine = create_engine_async(url, pool_size=POOL)
     pool = AsyncSqlDatabase(engine)
     plain = AsyncSqlStore(pool, LIMITED)
@@ -261,7 +265,7 @@ async def measure(url: str, number: int, seconds: float) -> dict[tuple[str, bool
 
 
 def line(found: Mapping[tuple[str, bool], Seen], kind: str, *, is_bound: bool) -> str:
-    """Return B's 99th percentile beside a kind and A's rate, each with its ratios."""
+    """Return the line of a kind: B's 99th percentile and A's rate, each with its ratios."""
     seen = found[kind, is_bound]
     of_spread = seen.p99() / found["spread", is_bound].p99()
     of_open = seen.rate() / found[kind, False].rate()

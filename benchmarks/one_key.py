@@ -1,15 +1,16 @@
-"""Requests per second of one API key, with the platform's buckets and without.
+"""Measure the requests per second of one API key, with the platform's buckets and without.
 
     python benchmarks/one_key.py [SECONDS] [--clients N ...] [--mariadb]
 
-needs what the tests over the wire need. Two workers, each a process of its own that runs the loop of
-`serve_async`, share one PostgreSQL; where limits are in Redis they share a Valkey too. Each client
-sends one initiate after the other, each for another app user, so that nothing but the buckets meets.
-A store in SQL charges the buckets in its commit, or apart, ahead of it. All kinds take turns, so that
-they see the same machine: read the ratios, and the last column, which counts the answers that say the
-server could not. A slow disk is a PostgreSQL whose commits take 10 ms. `--mariadb` measures a MariaDB with its
-data on this machine's disk, written at each commit (flush 1) or once a second (flush 2), for all its
-connections alike.
+It needs the packages of the extra `test`, and MariaDB for `--mariadb`. Two worker processes run
+`serve_async` on one PostgreSQL; if limits are in Redis, they also share a Valkey. Each client sends
+one initiate after the other, each for another app user, so that requests conflict only at the
+buckets. A SQL store charges the buckets in its commit (`with`), or ahead of it (`apart`).
+
+All kinds take turns, so that the state of the machine affects all alike: read the ratios. The last
+column counts responses with a status of 500 or above. A slow disk is a PostgreSQL whose commits
+take 10 ms. `--mariadb` measures a MariaDB with its data on this machine's disk. Its log is written
+at each commit (flush 1) or once a second (flush 2), for all its connections alike.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ POOL: Final = 10
 SECRET: Final = "cae_live_benchmark"  # noqa: S105 - opens nothing
 MINT: Final = RandomIds("https://connect.example/")
 WITH: Final = Settings(
-    # So large that no request is refused.
+    # The buckets are so large that no request is refused.
     buckets=(
         Bucket(name="platform", capacity=10**6, refill=10**5, seconds=1),
         Bucket(name="daily", capacity=10**7, refill=10**7, seconds=86_400),
@@ -71,7 +72,7 @@ REDIS: Final = DATABASE[:2]
 
 
 def caller() -> Caller:
-    """Whom the one key stands for."""
+    """Return the caller of the API key."""
     return Caller(
         api_key_id=ApiKeyId("key-1"),
         app_id=AppId("app-1"),
@@ -82,7 +83,7 @@ def caller() -> Caller:
 
 
 def request(user: str) -> Request:
-    """An initiate that was never sent before."""
+    """Return an initiate for an app user, with the user's id as its idempotency key."""
     headers = (("authorization", f"Bearer {SECRET}"), ("idempotency-key", user))
     body = b'{"appUserId": "%s"}' % user.encode()
     return Request(
@@ -91,7 +92,7 @@ def request(user: str) -> Request:
 
 
 async def client(store: AsyncStore, settings: Settings, until: float) -> Counter[int]:
-    """Send one request after the other; how often each status was answered."""
+    """Send one request after the other, and return how often each status occurred."""
     mine, seen = uuid4(), Counter[int]()
     for number in count():
         if time.monotonic() > until:
@@ -105,7 +106,7 @@ async def client(store: AsyncStore, settings: Settings, until: float) -> Counter
 
 @attrs.frozen
 class Load:
-    """Counts of the requests of one worker's clients.
+    """The load that the clients of one worker produce.
 
     Attributes:
         url: The URL of the database.
@@ -113,7 +114,7 @@ class Load:
         number: The number of clients.
         seconds: How long they send requests.
         settings: The settings of the server.
-        apart: Whether the store charges buckets ahead of its commit.
+        apart: True if the store charges buckets ahead of its commit.
     """
 
     url: str
@@ -125,7 +126,7 @@ class Load:
 
 
 async def clients(load: Load) -> Counter[int]:
-    """What so many clients of one worker were answered."""
+    """Run the clients of one worker, and return how often each status occurred."""
     engine = create_engine_async(load.url, pool_size=POOL)
     store: AsyncStore = AsyncSqlStore(
         AsyncSqlDatabase(engine), load.settings, charge_apart=load.apart
@@ -136,7 +137,7 @@ async def clients(load: Load) -> Counter[int]:
         store = AsyncRedisLimitsStore(store, redis)
     numbers = range(load.number)
     try:
-        # Connections are made before the time begins.
+        # The connections are opened before the measured time begins.
         await asyncio.gather(*(client(store, load.settings, 0) for _ in numbers))
         await asyncio.gather(*(store.caller_of("") for _ in range(POOL)))
         until = time.monotonic() + load.seconds
@@ -149,14 +150,14 @@ async def clients(load: Load) -> Counter[int]:
 
 
 def worker(load: Load) -> Counter[int]:
-    """The same, in a process of its own."""
-    # What is tried again is counted where it fails in the end.
+    """Run `clients` in a worker process."""
+    # A retry needs no warning: a request that fails in the end is counted.
     logging.disable(logging.WARNING)
     return asyncio.run(clients(load))
 
 
 def measure(url: str, redis_url: str | None, number: int, seconds: float) -> str:
-    """The rate without buckets, the ratios of the other kinds to it, and how many failed."""
+    """Measure all kinds in turns, and return their line."""
     done, failed = Counter[str](), 0
     kinds = DATABASE if redis_url is None else REDIS
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
@@ -183,7 +184,7 @@ def line(done: Counter[str], failed: int, seconds: float) -> str:
 
 
 def prepare(url: str) -> None:
-    """Create the tables, and register the one key."""
+    """Create the tables, and register the API key."""
     engine = create_engine(url)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
@@ -211,7 +212,7 @@ def measure_mariadb(seconds: float, numbers: list[int]) -> None:
 
 
 def main(seconds: float, numbers: list[int]) -> None:
-    """Print a line for each disk, home of the limits and number of clients."""
+    """Print a line for each disk, database of the limits and number of clients."""
     for disk in ("fast", "slow"):
         with cluster() as server, valkey() as redis:
             if disk == "slow":

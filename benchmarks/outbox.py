@@ -1,10 +1,13 @@
-"""What a worker of the outbox ships, beside a bare loop, and what a look costs, however much waits.
+"""Measure how fast a worker delivers the outbox, and how long a poll takes.
 
     python benchmarks/outbox.py [MESSAGES]
 
-needs what the tests over the wire need. The bare loop reads a hundred rows and deletes them one by one,
-each in a transaction of its own: no lease, no order, nobody else beside it. Both take turns on one
-database: read the ratios. A look is one batch in which nothing is due; beside it stands one round trip.
+It needs the packages of the extra `test`. The worker is compared with a bare loop, which reads a
+hundred rows and deletes them one by one, each in its own transaction. That loop has no lease and no
+order, and tolerates no second worker. Both take turns on one database: read the ratios.
+
+A poll is one batch in which no message can be delivered. Beside it the second table has the time of
+one round trip, and of one count of the backlog.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from tests.support.wire.running import sqlite
 
 ROUNDS: Final = 3
 OF_EACH: Final = 4
-"""Messages about each subject, one behind the other."""
+"""The number of messages about each subject; each waits for the one before it."""
 
 WAITING: Final = 100_000
 LOOKS: Final = 20
@@ -43,29 +46,29 @@ DOCUMENT: Final = (
 
 
 def post(on: SqlDatabase, messages: list[tuple[str, int]]) -> None:
-    """Post messages, each about a subject and due at a microsecond."""
+    """Insert messages, each with its subject and the microsecond at which it is due."""
     for first in range(0, len(messages), AT_ONCE):
         some = messages[first : first + AT_ONCE]
         rows = ", ".join(["(?, 'event', ?, 0, ?, 0)"] * len(some))
         columns = "subject, kind, document, attempts, due_at, waits_from"
-        text = f"INSERT INTO curae_outbox ({columns}) VALUES {rows}"  # noqa: S608 - its own words
+        text = f"INSERT INTO curae_outbox ({columns}) VALUES {rows}"  # noqa: S608 - constant text
         values = [each for subject, due in some for each in (key_of(subject), DOCUMENT, due)]
         assert on.run_transaction([Statement(text, tuple(values))])
 
 
 def handle(_: Delivery) -> None:
-    """Ship it nowhere."""
+    """Do nothing, so that only the worker itself is measured."""
 
 
 def shipped(on: SqlDatabase) -> None:
-    """Ship all that is due."""
+    """Deliver all due messages by a worker."""
     outbox = Outbox(on)
     while outbox.deliver_batch(handle):
         pass
 
 
 def bare(on: SqlDatabase) -> None:
-    """Read and delete all of it."""
+    """Read and delete all messages by the bare loop."""
     found = Statement("SELECT id, subject, kind, document FROM curae_outbox ORDER BY id LIMIT 100")
     while rows := on.rows(found):
         for row in rows:
@@ -75,14 +78,14 @@ def bare(on: SqlDatabase) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Return the seconds that a call takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
 def ship(on: SqlDatabase, name: str, messages: int) -> None:
-    """Print how much a worker ships of what the bare loop does."""
+    """Print the rates of the bare loop and of a worker, and their ratio."""
     due = [(f"subject-{number // OF_EACH}", 1) for number in range(messages)]
     taken: dict[str, list[float]] = {"bare": [], "shipped": []}
     for _ in range(ROUNDS):
@@ -93,14 +96,14 @@ def ship(on: SqlDatabase, name: str, messages: int) -> None:
 
 
 def line(name: str, taken: dict[str, list[float]], messages: int) -> str:
-    """Return the rates of both loops, and what the worker ships of what the bare loop does."""
+    """Return the line of a database: both rates, and the worker's divided by the bare loop's."""
     rates = {kind: messages / statistics.median(each) for kind, each in taken.items()}
     ratio = rates["shipped"] / rates["bare"]
     return f"{name:12}{rates['bare']:12.0f}{rates['shipped']:12.0f}{ratio:8.2f}"
 
 
 def look(name: str, messages: list[tuple[str, int]]) -> None:
-    """Print what a look costs where these messages wait, on databases that nobody used before."""
+    """Print the time of a poll while these messages wait, on a new database of each kind."""
     for kind, on in databases():
         post(on, messages)
         trip = median(partial(on.rows, Statement("SELECT 1")))
@@ -110,12 +113,12 @@ def look(name: str, messages: list[tuple[str, int]]) -> None:
 
 
 def median(work: Callable[[], object]) -> float:
-    """The milliseconds that it takes."""
+    """Return the median of the milliseconds that a call takes."""
     return statistics.median(seconds(work) for _ in range(LOOKS)) * 1000
 
 
 def databases() -> Iterator[tuple[str, SqlDatabase]]:
-    """An empty one of each kind, one after the other."""
+    """Yield an empty database of each kind, one after the other."""
     with (
         postgres() as server,
         database(server) as url,
@@ -133,10 +136,10 @@ def databases() -> Iterator[tuple[str, SqlDatabase]]:
 
 def main(messages: int) -> None:
     """Print both tables."""
-    print("messages a second   bare     shipped   ratio")
+    print("messages a second   bare   delivered   ratio")
     for kind, on in databases():
         ship(on, kind, messages)
-    print("a look, in ms                                   a trip    a look  a count")
+    print("a poll, in ms                                   round trip      poll     count")
     look("nothing waits", [])
     look(f"{WAITING} wait for later", [(f"subject-{number}", LATER) for number in range(WAITING)])
     look(f"{WAITING} behind one that failed", [("one", LATER), *[("one", 1)] * WAITING])

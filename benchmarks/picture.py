@@ -1,6 +1,8 @@
-"""A picture of the table: of each operation how many times ours its peers and its floor take.
+"""Draw the table's ratios as SVG: the time of each peer and each floor, divided by ours.
 
-The scale is logarithmic, so that twice as long is the same step everywhere; ours is the line at 1.
+A peer is another library that is measured beside this one. A floor is the least code that could do
+the work. The scale is logarithmic, so that twice the time is the same distance everywhere; ours is
+the line at 1.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 
 
 class Shown(Protocol):
-    """What the picture needs of a line of the table."""
+    """The part of a table's line that the picture needs."""
 
     @property
     def family(self) -> str:
-        """The heading that it stands under."""
+        """The heading of the line."""
         ...
 
     @property
@@ -50,22 +52,22 @@ class Shown(Protocol):
 
     @property
     def side(self) -> str:
-        """Whose it is."""
+        """The name of the side: `ours`, a floor or a peer."""
         ...
 
     @property
     def kind(self) -> str:
-        """`ours`, `peer` or `floor`."""
+        """The kind of the side: `ours`, `peer` or `floor`."""
         ...
 
     @property
     def to_ours(self) -> float | None:
-        """How many times ours."""
+        """The time divided by ours, or None."""
         ...
 
 
 def picture(lines: Sequence[Shown]) -> str:
-    """The picture, as SVG that follows the reader's choice of light or dark."""
+    """Return the picture as SVG, which follows the reader's choice of light or dark."""
     beside = [each for each in lines if each.to_ours and each.kind != "ours"]
     factors = [each.to_ours for each in beside if each.to_ours]
     low = min(-2, int(log10(min(factors, default=1))) - 1)
@@ -93,7 +95,7 @@ def picture(lines: Sequence[Shown]) -> str:
 def _bar(line: Shown, factor: float, one: float, end: float, at: int) -> list[str]:
     said = f"{factor:.2f} ×" if factor < 10 else f"{factor:,.0f} ×"  # noqa: PLR2004 - digits enough
     whose, start, width = escape(line.side), min(one, end), max(abs(end - one), 1)
-    # The number stands beyond the bar's end, away from the line of ours.
+    # The number is placed beyond the bar's end, away from the line of ours.
     place = f'x="{end - 5:.1f}" text-anchor="end"' if end < one else f'x="{end + 5:.1f}"'
     box = f'x="{start:.1f}" y="{at - 6}" width="{width:.1f}" height="12" rx="2"'
     return [

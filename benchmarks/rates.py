@@ -1,4 +1,4 @@
-"""Rates, ratios and processor time: the arithmetic of `benchmarks/servers.py`."""
+"""Compute rates, ratios and processor time for `benchmarks/servers.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Turn:
     """The work of one server in one turn.
 
     Attributes:
-        requests: The number of requests that it answered.
+        requests: The number of requests that it served.
         seconds: The length of the turn.
         server: The processor time of the server, in seconds.
         database: The processor time of the database, in seconds.
@@ -42,12 +42,13 @@ def median_rate(turns: Iterable[Turn]) -> float:
 
 
 def median_ratio(turns: Sequence[Turn], others: Sequence[Turn]) -> float:
-    """Return the median of the rates of some turns, each as a part of the other one's in its round.
+    """Return the median over the rounds of one server's rate divided by another server's.
 
-    Both servers had the same machine in a round, so the ratio holds although rates do not.
+    In a round, the state of the machine affects both servers alike. So the ratio holds although
+    rates do not.
 
     Args:
-        turns: The turns of one server, one a round.
+        turns: The turns of one server, one for each round.
         others: The turns of the other server in the same rounds.
     """
     return statistics.median(
@@ -56,7 +57,7 @@ def median_ratio(turns: Sequence[Turn], others: Sequence[Turn]) -> float:
 
 
 def microseconds(turns: Sequence[Turn]) -> tuple[float, float]:
-    """Return the processor time of a request, in microseconds: the server's and the database's."""
+    """Return the processor time of a request in microseconds, of the server and of the database."""
     requests = sum(turn.requests for turn in turns)
     server = sum(turn.server for turn in turns)
     database = sum(turn.database for turn in turns)
@@ -64,18 +65,18 @@ def microseconds(turns: Sequence[Turn]) -> tuple[float, float]:
 
 
 def processor_ratio(turns: Sequence[Turn], others: Sequence[Turn]) -> float:
-    """Return the processor time of the others' requests as a part of that of these requests.
+    """Return the others' processor time per request, divided by that of these turns.
 
-    It counts server and database together. Where the processor is all that limits a rate, it is
+    Server and database count together. If only the processor limits the rates, the result equals
     the ratio of the rates, and other programs on the machine disturb it less.
     """
     return sum(microseconds(others)) / sum(microseconds(turns))
 
 
 def processor_time(processes: Iterable[int]) -> float:
-    """Return the processor time in seconds that some processes, and their ended children, have used.
+    """Return the seconds of processor time of some processes and their ended children.
 
-    A process that has ended counts nothing.
+    A process that has ended counts as 0.
     """
     return sum(map(_ticks, processes)) / _TICKS
 
