@@ -84,7 +84,7 @@ def grow(name: str, seconds: float, seed: int) -> tuple[int, dict[str, bytes]]:
     Returns:
         The number of mutants, and the new inputs by name.
     """
-    target, corpus, random = TARGETS[name], load_corpus(name), Random(f"{seed} {name}")  # noqa: S311 - reproducible
+    target, corpus, random = TARGETS[name], load_corpus(name), Random(f"{seed} {name}")  # noqa: S311 - not a secret
     seen: set[Step] = set()
     for data in corpus.values():
         seen |= steps_of(target, data)

@@ -140,7 +140,7 @@ _LARGEST: Final = 200_000
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Disable the garbage collector in the block, since it would slow down a side by chance."""
+    """Disable the garbage collector in the block, since it would run in any side's batch."""
     gc.collect()
     # Later collections then skip the many objects of the peers' modules.
     gc.freeze()
@@ -204,7 +204,7 @@ def times(sides: Sequence[Side], how: How) -> list[list[float]]:
 def spread(values: Sequence[float]) -> float:
     """Return the interquartile range of the values, divided by their median."""
     middle = median(values)
-    if len(values) < 2 or middle == 0:  # noqa: PLR2004 - one value has no middle half
+    if len(values) < 2 or middle == 0:  # noqa: PLR2004 - one value has no quartiles
         return 0.0
     low, _, high = quantiles(values, n=4, method="inclusive")
     return (high - low) / middle

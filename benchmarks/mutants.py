@@ -61,7 +61,7 @@ PROVEN: Final = {
     **EQUIVALENT_TRAFFIC,
     **EQUIVALENT_WORLD,
 }
-"""The proof for each equivalent mutant that no caller can tell it from the code."""
+"""The proofs that no caller can distinguish a mutant from the code, by mutant."""
 
 _PER_MODULE: Final = 3
 """The approximate number of mutants that a sample takes from a module.

@@ -56,7 +56,7 @@ WORKERS: Final = 2
 CLIENTS: Final = (4, 16, 60, 200)
 ROUNDS: Final = 4
 POOL: Final = 10
-SECRET: Final = "cae_live_benchmark"  # noqa: S105 - opens nothing
+SECRET: Final = "cae_live_benchmark"  # noqa: S105 - not a real secret
 MINT: Final = RandomIds("https://connect.example/")
 WITH: Final = Settings(
     # The buckets are so large that no request is refused.

@@ -93,7 +93,7 @@ def picture(lines: Sequence[Shown]) -> str:
 
 
 def _bar(line: Shown, factor: float, one: float, end: float, at: int) -> list[str]:
-    said = f"{factor:.2f} ×" if factor < 10 else f"{factor:,.0f} ×"  # noqa: PLR2004 - digits enough
+    said = f"{factor:.2f} ×" if factor < 10 else f"{factor:,.0f} ×"  # noqa: PLR2004 - three digits are enough
     whose, start, width = escape(line.side), min(one, end), max(abs(end - one), 1)
     # The number is placed beyond the bar's end, away from the line of ours.
     place = f'x="{end - 5:.1f}" text-anchor="end"' if end < one else f'x="{end + 5:.1f}"'
