@@ -49,7 +49,10 @@ class DenialReason(Reason):
 
 @attrs.frozen
 class Grant:
-    """A verdict (a cell's content) of the table `access`: the data package may be read."""
+    """The outcome of a cell of the table `access`: the data package may be read.
+
+    `decide_access` then returns `Granted`.
+    """
 
     def __str__(self) -> str:
         return "grant"
@@ -57,7 +60,10 @@ class Grant:
 
 @attrs.frozen
 class Deny:
-    """A verdict (a cell's content) of the table `access`: reading is denied, for `reason`."""
+    """The outcome of a cell of the table `access`: reading is denied, for `reason`.
+
+    `decide_access` then returns `Denied`.
+    """
 
     reason: DenialReason
 

@@ -39,8 +39,10 @@ from curae_lifecycle.rules.values import check_instant
 class AttemptAction(StrEnum):
     """The actions that a running attempt may ask for on its idempotency record.
 
+    An attempt is one execution of a request under its idempotency key.
+
     Attributes:
-        RENEW: Extend the lease.
+        RENEW: Extend the lease, the time in which the attempt must renew or end.
         COMPLETE: End the attempt with the response that retries get.
         RELEASE: End the attempt without effect, so that a retry may run.
     """
@@ -54,8 +56,8 @@ class Holder(StrEnum):
     """The two cases of an attempt that acts on an idempotency record: it holds the record, or not.
 
     Attributes:
-        CURRENT: This attempt holds the record.
-        OTHER: Another attempt took over and holds the record.
+        CURRENT: The record's latest attempt is this one.
+        OTHER: Another attempt took over and holds the record, or there is no record.
     """
 
     CURRENT = "this attempt"
@@ -78,9 +80,9 @@ class UpkeepAction(StrEnum):
 
 @attrs.frozen
 class Lose:
-    """A verdict (a cell's content) of the table `attempt`: the attempt lost its lease.
+    """The outcome of a cell of the table `attempt`: the attempt can no longer change the record.
 
-    It can no longer change the record.
+    `renew`, `complete` or `release` returns `LeaseLost`.
     """
 
     def __str__(self) -> str:
@@ -114,7 +116,7 @@ ATTEMPT: Final = Table[tuple[AttemptAction, RecordStanding, Holder], MoveTo[Reco
     Row((ANY,      COMPLETED,  ANY),    LOST,         "[O] The answer stands; a late attempt overwrites nothing."),
     Row((ANY,      FORGOTTEN,  ANY),    LOST,         "[O] What was erased on purpose stays erased."),
 )
-"""The table `attempt`: the actions that are left to a running attempt."""
+"""The table `attempt`: whether an attempt may still renew, complete or release its record."""
 
 UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] | Ignore](
     "record-upkeep",
@@ -142,15 +144,16 @@ UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] |
     Row((FORGET,   COMPLETED),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
     Row((FORGET,   FORGOTTEN),  IGNORE,       "[O] It was erased before."),
 )
-"""The table `record-upkeep`: what a server may do with a record outside of an attempt."""
+"""The table `record-upkeep`: what a server may do with an idempotency record without an attempt."""
 # fmt: on
 
 
 @attrs.frozen
 class LeaseLost:
-    """The outcome for an attempt that lost its lease: the record is unchanged.
+    """The outcome for an attempt that may no longer change its record, which is unchanged.
 
-    The caller must roll back whatever the attempt did.
+    The lease, the time in which the attempt must renew or end, has expired, or the record is no
+    longer in flight for this attempt. The caller must roll back whatever the attempt did.
 
     Attributes:
         record: The record as it is stored; `None` if there is none.
@@ -224,7 +227,8 @@ def resolve(
 ) -> Done[Record] | Ignored[Record | None]:
     """Record the result of an attempt whose worker died before it could end the attempt [O].
 
-    Only a record in flight whose lease has expired can be resolved.
+    A record can be resolved only if it is in flight and the attempt's lease (the time to renew or
+    end) has expired.
 
     Args:
         record: The record as it is stored; `None` if there is none.
@@ -246,16 +250,16 @@ def resolve(
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
     """Erase the stored response of an idempotency key on purpose [O].
 
-    The key stays used: until retention expires, no request with the key is executed. An attempt
-    that is still running can then no longer complete.
+    The key stays used: until its record expires, 24 hours after the first use of the key, no
+    request with the key is executed. An attempt that is still running can no longer complete.
 
     Args:
         record: The record as it is stored; `None` if there is none.
         now: The instant of the erasure, in UTC.
 
     Returns:
-        Done: the record, now FORGOTTEN. Ignored: there is no record, its retention has expired, or
-        the record was FORGOTTEN before; the value is `record`.
+        Done: the record, now FORGOTTEN. Ignored: there is no record, it has expired, or it was
+        FORGOTTEN before; the value is `record`.
 
     Raises:
         ArgumentError: `now` is not UTC.

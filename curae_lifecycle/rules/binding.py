@@ -166,13 +166,13 @@ class LimitedAccountAppBinding:
         user_id: The platform's user; never on the wire, and no repr shows it. `None` if the
             coordinate was tombstoned while no user was bound.
         state: The account's state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
-        generation: The number of users that the coordinate has had, with the present one; 0 before
-            the first.
+        generation: The number of users that the coordinate has had, including the present one; 0
+            before the first.
         version: The number of writes of the binding. A write that only raises `version`, so
             that a concurrent write conflicts, counts too.
-        era: When the last tombstone of the coordinate was recorded; `None` before the first. If the
-            clock is not past the previous era, the era is one tick after that, so that no two eras
-            are equal. The era does not change when another user is bound.
+        era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never. If
+            the clock is not past the previous era, the era is one microsecond after that, so that
+            no two eras are equal. The era does not change when another user is bound.
         tombstoned_at: When the last tombstone happened: the reported instant, or the instant of
             recording if that is earlier or none was reported. `None` before the first tombstone.
         tombstone_reported_at: The `happened_at` of the last tombstone as it was reported; `None` if
@@ -203,13 +203,15 @@ def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
 
 
 def present_era(binding: LimitedAccountAppBinding | None) -> datetime | None:
-    """Return the present era of a coordinate: when its last tombstone was recorded [O].
+    """Return the present era of a coordinate: when its user was last recorded as gone [O].
+
+    Recording that the user is gone is called a tombstone.
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if there is none.
 
     Returns:
-        The instant; `None` before the first tombstone.
+        When the last tombstone was recorded; `None` before the first.
     """
     return None if binding is None else binding.era
 
@@ -233,14 +235,16 @@ def provision(
 ) -> BindingTransition:
     """Bind a new LIMITED user, unless a LIMITED or ACTIVE user is bound [S; tombstone O].
 
+    A LIMITED user is one that the platform created and who has not signed up.
+
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
         coordinate: The coordinate to bind.
         user_id: The new user's id; unused if a LIMITED or ACTIVE user is bound.
 
     Returns:
-        Done: `user_id` is bound and LIMITED, as a new generation. Ignored: the user that was bound
-        before stays. This trigger is never refused.
+        Done: `user_id` is bound and LIMITED, as a new generation: the next user of the coordinate.
+        Ignored: the user that was bound before stays. This trigger is never refused.
 
     Raises:
         ArgumentError: `user_id` is the tombstoned user, or the binding belongs to another

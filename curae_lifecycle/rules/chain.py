@@ -60,7 +60,7 @@ class Reach(StrEnum):
 
     Attributes:
         ONE: Only the named connection.
-        CHAIN: The named connection and every later one of its chain.
+        CHAIN: The named connection and every later one of its chain, which reconnects made.
     """
 
     ONE = "that connection"
@@ -81,9 +81,9 @@ class Liveness(StrEnum):
 
 @attrs.frozen
 class Mint:
-    """A verdict (a cell's content) of the table `recovery`: make a successor.
+    """The outcome of a cell of the table `recovery`: make a successor.
 
-    The successor is a new connection that recovers the old one.
+    The successor is a new connection that recovers the old one. `reconnect` returns `Minted`.
     """
 
     def __str__(self) -> str:
@@ -92,9 +92,9 @@ class Mint:
 
 @attrs.frozen
 class Reissue:
-    """A verdict (a cell's content) of the table `recovery`: renew the pending successor.
+    """The outcome of a cell of the table `recovery`: renew the pending successor.
 
-    The successor gets a fresh next action (a hosted page) and its deadline.
+    The successor gets a fresh hosted page and its deadline. `reconnect` returns `Reissued`.
     """
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ REISSUE: Final = Reissue()
 RECOVERABLE: Final = tuple(
     [each for each in Standing if isinstance(TRIGGERS[Trigger.RECONNECT, each].outcome, Recover)]
 )
-"""The standings that a reconnect recovers; the table `connection` refuses the others."""
+"""The standings in which a reconnect recovers a connection; in the others it is refused."""
 
 # fmt: off
 RECOVERY: Final = Table[tuple[Standing, SuccessorState], Mint | Reissue | RefuseWith](
@@ -128,7 +128,7 @@ RECOVERY: Final = Table[tuple[Standing, SuccessorState], Mint | Reissue | Refuse
     Row((REVOKED,         SuccessorState.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
     Row((REVOKED,         SuccessorState.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
 )
-"""The table `recovery`: what a reconnect makes."""
+"""The table `recovery`: whether a reconnect makes or renews a successor, or is refused."""
 
 REVOCATION_REACH: Final = Table[Actor, Value[Reach]](
     "revocation-reach",
@@ -152,7 +152,10 @@ LIFE: Final = Table[Standing, Value[Liveness]](
     Row(EXPIRED,         Value(Liveness.OVER), "[S] Over."),
     Row(REVOKED,         Value(Liveness.OVER), "[S] For ever."),
 )
-"""The table `life`: whether a connection is live, so that a revocation of an earlier one warns."""
+"""The table `life`: whether a connection is live, so that it may give access now or later.
+
+If only an earlier connection of its chain is revoked, a live one causes a warning.
+"""
 # fmt: on
 
 
@@ -179,7 +182,7 @@ class Reissued:
 
 
 Recovery = Done[Minted | Reissued] | Refused
-"""The answer of `reconnect`."""
+"""The answer of `reconnect`: a successor was made or renewed, or the reconnect is refused."""
 
 
 def revoke_chain(
@@ -197,7 +200,7 @@ def revoke_chain(
 
     Args:
         connection: The connection to revoke.
-        following: Every later connection of its chain, nearest first.
+        following: Every later connection of its chain (those that reconnects made), nearest first.
         now: When the revocation is recorded, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         actor: The actor that revoked. The table `revocation-reach` says for each actor whether the
@@ -249,7 +252,7 @@ def reconnect(
         next_action: The fresh next action of the successor, whose hand-off deadline is the end of
             `next_action`. If the clock was put back, so that the last write is later than `now`,
             the deadline is later by the same time.
-        head: The last connection of the chain; `None` if that is `successor`.
+        head: The last connection of the chain; needed only if it is later than `successor`.
 
     Returns:
         Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with a reason if
@@ -352,4 +355,7 @@ PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {
     Trigger.REVOKE: _preview_revoke,
     Trigger.RECONNECT: _preview_reconnect,
 }
-"""The function for each trigger of this module that returns its answer without a change."""
+"""The previews of the triggers of this module, which `preview_trigger` calls.
+
+For each trigger, a function that returns its answer, as if it came now, and changes nothing.
+"""

@@ -155,7 +155,7 @@ DEADLINE: Final = Table[tuple[Status, RevocationState, EraState], Value[Deadline
     Row((_S.EXPIRED,         NEVER, THIS),  Value(NONE),    "[S] Over already.", name="expired"),
     Row((_S.REVOKED,         NEVER, THIS),  Value(NONE),    "[S] For ever.", name="revoked"),
 )
-"""The table `deadline`: the kind of instant at which a stored connection changes by itself."""
+"""The table `deadline`: the deadline, if any, at which a stored connection's standing changes."""
 
 STANDING: Final = Table[tuple[Status, RevocationState, EraState, DeadlineState], Value[Standing]](
     "standing",
@@ -178,7 +178,7 @@ STANDING: Final = Table[tuple[Status, RevocationState, EraState, DeadlineState],
     Row((_S.EXPIRED,         NEVER, THIS,  ANY),     Value(EXPIRED), "[S] A recorded expiry stands.", name="expired"),
     Row((_S.REVOKED,         NEVER, THIS,  ANY),     Value(REVOKED), "[S] Revocation is monotone.", name="revoked"),
 )
-"""The table `standing`: the standing of a connection at an instant."""
+"""The table `standing`: the standing (effective state) of a stored connection at an instant."""
 # fmt: on
 
 
@@ -251,14 +251,14 @@ class Connection:
 
 @attrs.frozen
 class ConnectionView:
-    """A connection with everything that a rule may ask about it at an instant.
+    """The arguments of a preview: a connection, an instant and later connections of its chain.
 
     Attributes:
         connection: The connection as it is stored.
         now: The instant, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
-        head: The last connection of the chain; `None` if that is `successor`.
+        head: The last connection of the chain; can be `None` unless it is later than `successor`.
     """
 
     connection: Connection
@@ -269,7 +269,7 @@ class ConnectionView:
 
 
 def next_deadline(connection: Connection, *, era: datetime | None) -> datetime | None:
-    """Return when the standing of a connection changes by itself.
+    """Return when the standing of a connection changes by itself, because a deadline is reached.
 
     Args:
         connection: The connection as it is stored.
@@ -307,7 +307,9 @@ def _cell(connection: Connection, era: datetime | None) -> tuple[Status, Revocat
 
 
 def standing(connection: Connection, now: datetime, *, era: datetime | None) -> Standing:
-    """Return the standing of a connection at an instant [O; statuses S].
+    """Return the standing of a connection: its effective state at an instant [O; statuses S].
+
+    Deadlines and tombstones apply, so the standing can differ from the stored status.
 
     Args:
         connection: The connection as it is stored.
@@ -448,7 +450,7 @@ def evolve_connection(
 
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:
-    """Check that a next action did not end before `now`.
+    """Check that a next action, a hosted page to show, did not end before `now`.
 
     A next action that ends exactly at `now` passes, and has expired at once.
 

@@ -84,11 +84,11 @@ class LeaseState(StrEnum):
 
 
 class LostLeaseAction(StrEnum):
-    """The answer to a retry after a lease expired; the server chooses it when the attempt starts.
+    """The answer to a retry after the lease of an attempt (its time to renew or end) expired.
 
-    EXECUTE runs the retry: right if effects commit together with the record, so the expired attempt
-    had no effects. UNKNOWN refuses the retry: right if the attempt calls another service, so its
-    effects may have happened.
+    The server chooses it when the attempt starts. EXECUTE runs the retry: right if effects commit
+    together with the record, so the expired attempt had none. UNKNOWN refuses the retry: right if
+    the attempt calls another service, so its effects may have happened.
     """
 
     EXECUTE = "execute"
@@ -117,7 +117,10 @@ class RecordStanding(StrEnum):
 
 
 class FingerprintMatch(StrEnum):
-    """The two cases of a request with a used key: the same fingerprint as before, or another."""
+    """The two cases of a request with a used key: the same request as before, or another.
+
+    A fingerprint identifies the operation and values of a request.
+    """
 
     SAME = "same fingerprint"
     OTHER = "other fingerprint"
@@ -125,7 +128,7 @@ class FingerprintMatch(StrEnum):
 
 @attrs.frozen
 class Execute:
-    """A verdict (a cell's content) of the table `idempotency`: execute, as a new attempt."""
+    """The outcome of a cell of the table `idempotency`: execute the request, as a new attempt."""
 
     def __str__(self) -> str:
         return "execute"
@@ -133,7 +136,7 @@ class Execute:
 
 @attrs.frozen
 class Repeat:
-    """A verdict (a cell's content) of the table `idempotency`: replay the stored response."""
+    """The outcome of a cell of the table `idempotency`: replay the stored response."""
 
     def __str__(self) -> str:
         return "replay"
@@ -166,7 +169,7 @@ RECORD_STANDING: Final = Table[tuple[RecordState, LeaseState, LostLeaseAction], 
     Row((RecordState.COMPLETED, ANY, ANY), Value(COMPLETED), "[S] There is an answer to replay."),
     Row((RecordState.FORGOTTEN, ANY, ANY), Value(FORGOTTEN), "[O] The answer was erased on purpose."),
 )
-"""The table `record-standing`: the standing of a record at an instant within its retention."""
+"""The table `record-standing`: the standing (effective state) of a record within its retention."""
 
 IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Repeat | RefuseWith](
     "idempotency",
@@ -324,7 +327,9 @@ def parse_idempotency_key(value: object) -> IdempotencyKey:
 
 
 def record_standing(record: Record | None, now: datetime) -> RecordStanding:
-    """Return the standing of an idempotency record at an instant [P, O].
+    """Return the standing of an idempotency record: its state at an instant [P, O].
+
+    It can differ from the stored state, because the lease and the retention apply.
 
     Args:
         record: The record as it is stored; `None` if there is none.
@@ -363,8 +368,9 @@ def begin_attempt(
         now: The instant of the request, in UTC.
 
     Returns:
-        Attempt: execute, and store the record from `completed_record` or `in_flight_record`.
-        KnownResponse: send that response. Refused: `IDEMPOTENCY_KEY_REUSED`,
+        Attempt: execute, and store the record from `completed_record` with your writes, or the one
+        from `in_flight_record` before you call another service. KnownResponse: the request was
+        completed before; send that response. Refused: `IDEMPOTENCY_KEY_REUSED`,
         `IDEMPOTENCY_KEY_IN_FLIGHT`, `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
 
     Raises:

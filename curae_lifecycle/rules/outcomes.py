@@ -56,7 +56,7 @@ class Refused:
 
 @attrs.frozen
 class Value(Generic[To]):
-    """The verdict of a table's cell that is only a value of an enumeration, such as a standing."""
+    """The outcome of a table's cell: just a `value` of an enumeration, such as a standing."""
 
     value: To
 
@@ -66,7 +66,7 @@ class Value(Generic[To]):
 
 @attrs.frozen
 class MoveTo(Generic[To]):
-    """The verdict of a table's cell that moves a record, binding or connection to state `to`."""
+    """The outcome of a table's cell: a record, binding or connection moves to the state `to`."""
 
     to: To
 
@@ -76,7 +76,7 @@ class MoveTo(Generic[To]):
 
 @attrs.frozen
 class Ignore:
-    """The verdict of a table's cell that changes nothing; the transition returns `Ignored`."""
+    """The outcome of a table's cell: nothing changes, and the transition returns `Ignored`."""
 
     def __str__(self) -> str:
         return "ignore"
@@ -87,7 +87,7 @@ IGNORE: Final = Ignore()
 
 @attrs.frozen
 class Proceed:
-    """The verdict of a table's cell that lets the next rule decide."""
+    """The outcome of a table's cell: this table forbids nothing, and the next rule decides."""
 
     def __str__(self) -> str:
         return "proceed"
@@ -115,7 +115,7 @@ class Reason(StrEnum):
 
 @attrs.frozen
 class RefuseWith:
-    """The verdict of a table's cell that refuses with a problem.
+    """The outcome of a table's cell: the transition is refused with a problem.
 
     Attributes:
         code: The problem's code.

@@ -100,7 +100,7 @@ def preview_trigger(
         now: The instant, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
-        head: The last connection of the chain; `None` if that is `successor`.
+        head: The last connection of the chain; needed only if it is later than `successor`.
 
     Returns:
         The answer of the rule. The value of `Done` holds placeholders, such as ids, so use only the
@@ -129,7 +129,7 @@ def preview_triggers(
         now: The instant, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
-        head: The last connection of the chain; `None` if that is `successor`.
+        head: The last connection of the chain; needed only if it is later than `successor`.
 
     Returns:
         One preview for each `Trigger`, in the order of that enumeration.

@@ -140,7 +140,10 @@ C = ProblemCode
 INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
 
 SUPERSEDED_DETAILS: Final = ("connectionId", "nextConnectionId", "headConnectionId")
-"""The names of the details that lead from an old connection to the rest of its chain."""
+"""The names of the details of `CONNECTION_SUPERSEDED`.
+
+Their values are the ids of the connection, of its successor and of the chain's last connection.
+"""
 
 
 @attrs.frozen
@@ -189,7 +192,7 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.INTERNAL, retryable(FAILED), "[O] A retry runs, or gets the stored answer."),
     prefix="problem",
 )
-"""The table `problems`: the properties of each code."""
+"""The table `problems`: the kind of each code, whether a retry may help, and its details' names."""
 
 WORDING: Final[dict[ProblemCode, Wording]] = {
     C.BAD_REQUEST: Wording("Bad request", "The request cannot be read: {member} is at fault ({fault}).",

@@ -188,9 +188,9 @@ class BucketState(NamedTuple):
     A bucket with another capacity, refill or period cannot use the state.
 
     Attributes:
-        full_at: The instant, in whole microseconds since 1970.
-        part: The numerator of the fraction of a microsecond to add. The denominator is the refill
-            of the bucket.
+        full_at: The instant in microseconds since 1970, rounded down.
+        part: The rest of the instant, which is `part / refill` microseconds with the refill of the
+            bucket.
     """
 
     full_at: int
@@ -358,8 +358,9 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    Nothing is charged. If a bucket is full again only later than its window and five minutes from
-    `now`, a wrong clock wrote its state. The bucket then admits any cost up to its capacity.
+    Nothing is charged. The state of a bucket may say that the bucket is full only later than its
+    window and five minutes from `now`. A clock that ran ahead wrote such a state, so the bucket
+    then admits any cost up to its capacity.
 
     Args:
         policy: The rate limit.
@@ -379,8 +380,9 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    If a bucket is full again only later than its window and five minutes from `now`, a wrong clock
-    wrote its state. One request then remains: it leaves the bucket empty, whatever its cost.
+    The state of a bucket may say that the bucket is full only later than its window and five
+    minutes from `now`. A clock that ran ahead wrote such a state. One request then remains: it
+    leaves the bucket empty, whatever its cost.
 
     Args:
         policy: The rate limit.

@@ -119,7 +119,7 @@ class SessionStanding(StrEnum):
 
 @attrs.frozen
 class Enter:
-    """A verdict (a cell's content) of `entry-path`: the path, hand-off and user of a session.
+    """The outcome of a cell of the table `entry-path`: the path, hand-off and user of a session.
 
     Attributes:
         path: The path of the session.
@@ -142,7 +142,7 @@ A, B, C = EntryPath
 LANDED: Final = HandoffState.LANDED
 """The state of a hand-off once the hosted page has given the user over to the app."""
 PROVISIONED: Final = SessionUser.PROVISIONED
-"""The user of a session that provisions a LIMITED user."""
+"""The case of a session that gets a new LIMITED user: its path provisions one."""
 
 PATH_A: Final = Enter(A, HandoffState.LANDED, SessionUser.BOUND)
 PATH_B: Final = Enter(B, HandoffState.AWAITED, SessionUser.NONE_YET)
@@ -165,7 +165,7 @@ ENTRY_PATHS: Final = Table[tuple[AccountState, SignUpPreference], Enter](
     Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.",       name="limited.silent"),
     Row((TOMBSTONED, ANY),           PATH_C_NEW,    "[O] The literal else: a new LIMITED user, never the old one."),
 )
-"""The table `entry-path`: the path that a session takes."""
+"""The table `entry-path`: the path that a session takes, by the account and the preference."""
 
 COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | RefuseWith](
     "completion",
@@ -179,13 +179,13 @@ COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | 
     Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.",       name="landed.same"),
     Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.",             name="landed.other"),
 )
-"""The table `completion`: the conditions under which a hand-off can be completed."""
+"""The table `completion`: whether the hand-off of a session can be completed."""
 # fmt: on
 
 
 @attrs.frozen
 class CuraeConnectSession:
-    """A connect session as it is stored.
+    """A connect session, one run of the hosted entry flow, as it is stored.
 
     Attributes:
         id: The session's id.
@@ -312,11 +312,10 @@ def complete_handoff(
 
     Returns:
         Done: the session and binding to store. Ignored: the hand-off landed for this user before.
-        Refused:
-        `HANDOFF_NOT_REQUIRED` if the session is not on Path B; `SESSION_EXPIRED` if its page ended
-        before the hand-off; `BINDING_CONFLICT` if the session landed for another user or another
-        user is bound and ACTIVE; `BINDING_CHANGED` if the coordinate was tombstoned since the
-        session was minted, or if the account is LIMITED or TOMBSTONED.
+        Refused: `HANDOFF_NOT_REQUIRED` if the session is not on Path B; `SESSION_EXPIRED` if its
+        page ended before the hand-off; `BINDING_CONFLICT` if the session landed for another user or
+        another user is bound and ACTIVE; `BINDING_CHANGED` if the coordinate was tombstoned since
+        the session was minted, or if the account is LIMITED or TOMBSTONED.
 
     Raises:
         ArgumentError: `now` or `happened_at` is not a UTC instant, `happened_at` is more than five

@@ -39,8 +39,8 @@ ANY: Final = Wildcard.ANY
 class TableError(LifecycleError, ValueError):
     """The error of a malformed table or mapping, raised when it is built, so at import.
 
-    A table is malformed if it is not total or decides a cell twice, or if an axis, a rule name, a
-    reason or the `state` is wrong. A mapping is malformed if it lacks an entry.
+    A table is malformed if a cell has no rule or two, or if an axis, a rule name, a reason or the
+    `state` is wrong. A mapping is malformed if it lacks an entry.
 
     Attributes:
         table: The name of the table.
@@ -82,11 +82,11 @@ def _own_trail(row: Row[object]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Row(Generic[Outcome]):
-    """One rule of a table: the cells that it covers and their verdict.
+    """One rule of a table: the cells that it covers and their common outcome.
 
     Attributes:
         key: One value for each axis, a bare value if there is one axis; `ANY` covers a whole axis.
-        outcome: The verdict: the decision for these cells, such as a `MoveTo` or a `RefuseWith`.
+        outcome: The decision for these cells, such as a `MoveTo` or a `RefuseWith`.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
         name: The name within the table; if it is empty, the words of `key` make the name.
@@ -105,7 +105,7 @@ class Row(Generic[Outcome]):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The key as a tuple, with one part for each axis."""
+        """The key as a tuple of one value or `ANY` for each axis, even if `key` is a bare value."""
         return self.key if isinstance(self.key, tuple) else (self.key,)
 
 

@@ -60,7 +60,7 @@ class Trigger(StrEnum):
 
 
 class SuccessorState(StrEnum):
-    """The state of a successor, which recovered a connection: none, PENDING or anything else."""
+    """The state of a connection's successor, which recovered it: none, PENDING or anything else."""
 
     NONE = "no successor"
     PENDING = "successor PENDING"
@@ -68,7 +68,7 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The thing that a trigger ends: the open hand-off of a connection, or the access it gave."""
+    """The thing that the server must end: a connection's open hand-off, or the access it gave."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
@@ -83,7 +83,7 @@ class RefusalReason(Reason):
 
 @attrs.frozen
 class Recover:
-    """A verdict (a cell's content): the table `recovery` decides the reconnect."""
+    """The outcome of a cell of the table `connection`: the table `recovery` decides further."""
 
     def __str__(self) -> str:
         return "recover"
@@ -91,7 +91,7 @@ class Recover:
 
 @attrs.frozen
 class RecordExpiry:
-    """A verdict (a cell's content): it has expired; store `to` unless that is stored."""
+    """The outcome of a cell of the table `connection`: store `to`, unless it is stored already."""
 
     to: Status = Status.EXPIRED
 
@@ -100,7 +100,7 @@ class RecordExpiry:
 
 
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
-"""The verdicts that a cell of the table `connection` may hold."""
+"""The types of outcome that a cell of the table `connection` may hold."""
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
@@ -180,7 +180,7 @@ EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
     Row(Status.EXPIRED,         IGNORE,     "[O] It is written down already."),
     state="stored status",
 )
-"""The table `expiry-record`: whether the stored status must still become EXPIRED."""
+"""The table `expiry-record`: whether the status of an expired connection must become EXPIRED."""
 
 ENDING: Final = Table[Status, Value[Ending]](
     "ending",
@@ -191,7 +191,7 @@ ENDING: Final = Table[Status, Value[Ending]](
     Row(Status.ACTION_REQUIRED, Value(Ending.ACCESS),  "[O] A cached grant may still be about."),
     Row(Status.EXPIRED,         Value(Ending.ACCESS),  "[O] A cached grant may still be about."),
 )
-"""The table `ending`: what the server must end, by the status that a connection leaves."""
+"""The table `ending`: the hand-off or the access to end, by the status that a connection leaves."""
 # fmt: on
 
 
@@ -233,7 +233,7 @@ def authorize(
         expires_at: When the authorization ends (exclusive); `None` for no end.
         happened_at: When the patient authorized, in UTC; `None` for `now`.
         successor: The connection that recovered `connection`; `None` if none did.
-        head: The last connection of the chain; `None` if that is `successor`.
+        head: The last connection of the chain; needed only if it is later than `successor`.
 
     Returns:
         Done: the connection, now stored as ACTIVE. Ignored: it was ACTIVE before. Refused:
@@ -383,7 +383,7 @@ def revoke(
 def sweep(
     connection: Connection, now: datetime, *, tombstoned_at: datetime
 ) -> Done[Connection] | Ignored[Connection]:
-    """Store as REVOKED a connection that a tombstone has ended already [O].
+    """Record as REVOKED a connection that a tombstone (its user is gone) has ended already [O].
 
     Args:
         connection: The connection as it is stored, made under another era than the present one.
@@ -458,12 +458,12 @@ def build_problem(
     """Return the problem of a refusal by the table `connection`, `authorization` or `recovery`.
 
     Args:
-        verdict: The verdict of the table's cell.
+        verdict: The outcome of the table's cell.
         connection: The connection of the request or the fact.
         at: The instant at which the table was asked, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
-        head: The last connection of the chain; `None` if that is `successor`.
+        head: The last connection of the chain; needed only if it is later than `successor`.
     """
     last = head or successor
     details: dict[str, DetailValue] = {
@@ -489,4 +489,4 @@ PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     REQUIRE_ACTION: lambda view: require_action(view.connection, view.now, era=view.era, reason=""),
     EXPIRE: lambda view: expire(view.connection, view.now, era=view.era),
 }
-"""The function for each trigger of this module, such as `expire`, that previews its answer."""
+"""The function for each fact of this module, such as `expire`, that previews its answer."""

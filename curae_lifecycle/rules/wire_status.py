@@ -46,7 +46,7 @@ class AuthorizationEvidence(StrEnum):
 
 @attrs.frozen
 class ReadAs:
-    """A verdict (a cell's content) of the table `stored-status`: how a status is read back.
+    """The outcome of a cell of the table `stored-status`: how a status in a response is read back.
 
     Attributes:
         status: The stored status that the response stands for.
@@ -84,7 +84,7 @@ WIRE_STATUS: Final = Table[Standing, Value[WireStatus]](
     Row(EXPIRED,         Value(WireStatus.EXPIRED),         "[S] Over, recorded or not."),
     Row(REVOKED,         Value(WireStatus.REVOKED),         "[S] For ever."),
 )
-"""The table `wire-status`: the spelling of each standing on the wire."""
+"""The table `wire-status`: the status that a response shows for each standing."""
 
 STORED_STATUS: Final = Table[tuple[WireStatus, RevocationState, AuthorizationEvidence], ReadAs](
     "stored-status",
@@ -103,5 +103,5 @@ STORED_STATUS: Final = Table[tuple[WireStatus, RevocationState, AuthorizationEvi
     Row((WireStatus.EXPIRED,         NEVER, NONE),  TO_LAPSED,  "[O] It lapsed.", name="lapsed"),
     Row((WireStatus.REVOKED,         NEVER, ANY),   TO_REVOKED, "[S] As it is spelled.", name="revoked"),
 )
-"""The table `stored-status`: the stored status that each spelling is read as."""
+"""The table `stored-status`: the stored status that each status of a response is read as."""
 # fmt: on
