@@ -51,7 +51,7 @@ def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
 
 @attrs.frozen
 class Call:
-    """A parsed request that passed the gates of `web.read`, ready for `decide`.
+    """A parsed request that passed the checks of `web.read`, ready for `decide`.
 
     Attributes:
         caller: The app, account and environment of the API key.
@@ -81,9 +81,10 @@ class Decision:
         reply: The answer, as a value.
         status: The HTTP status of the reply; of a replay, the status of the stored response.
         decided_at: The instant of the decision.
-        changes: The writes, effects and events, without the write of the idempotency record.
+        changes: The writes, effects and events; `respond` adds the write of the idempotency record.
         rules: The names of the rules that decided, in order.
-        attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
+        attempt: The right to store the response under the idempotency key, for retries; `None` if
+            the response is not to be stored.
         record: The idempotency record as loaded, which the record with the response replaces;
             `None` if no record is stored.
         settings: The settings of the server.

@@ -95,7 +95,7 @@ def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Ch
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
-    """Return the changes of a reconnect: store the successor, and bump the old head's version.
+    """Return the changes of a reconnect that made a successor: store it and emit its event.
 
     Args:
         recovered: The head of the chain as it is stored, which the successor recovers. The version
@@ -119,9 +119,9 @@ def revocation_changes(
         reached: The connections that the revocation revokes, as they are stored: one, or several
             that follow one another in a chain.
         answers: The answer of `revoke` for each of `reached`, in the same order.
-        has_head: Whether the last of `reached` is the last of its chain. If so, its version is
-            raised even if it was revoked before. Otherwise a reconnect at the same time could add a
-            successor that this revocation does not revoke.
+        has_head: True if `reached` includes the last connection (the head) of the chain. Then the
+            head's version is raised even if it was revoked before, so that a concurrent reconnect
+            conflicts. Without that, it could add a successor that this revocation does not revoke.
     """
     moved = [
         ending_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
@@ -137,11 +137,12 @@ def revocation_changes(
 def live_head_changes(
     connection: Connection, head: Connection | None, now: datetime, *, era: datetime | None
 ) -> Changes:
-    """Return the changes that warn of a live head in the chain of a revoked connection [O].
+    """Return the changes that warn if the last connection of a revoked one's chain is live [O].
 
-    If an actor revokes one connection alone, a later one can still give access. The changes hold a
-    `SuccessorsLive` effect, and raise the head's version, so that a concurrent change of the head
-    conflicts. They are `NO_CHANGES` if there is no later head or it is not live.
+    If an actor revokes one connection alone, the last one of its chain (the head) can still be
+    PENDING, ACTIVE or ACTION_REQUIRED. The changes then hold a `SuccessorsLive` effect, and raise
+    the head's version, so that a concurrent change of the head conflicts. They are `NO_CHANGES` if
+    there is no later head or it is not live.
 
     Args:
         connection: The connection that was revoked.
@@ -171,7 +172,8 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
 
     Args:
         before: The binding of the coordinate as it is stored; `None` if no user is bound.
-        made: The result of `initiate`: the session and the binding.
+        made: The result of `initiate`. If its binding is not `before` itself, a LIMITED user was
+            provisioned: the changes store the binding, and ask the server to create the user.
     """
     session, after = made.session, made.binding
     at = session.created_at

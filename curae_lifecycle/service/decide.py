@@ -53,7 +53,7 @@ def fingerprint(operation: Operation) -> Fingerprint:
 def decide(
     call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds | None = None
 ) -> Decision:
-    """Decide one request: pass it through the gates of `DECIDE_GATES` [S, P; the order O].
+    """Decide one request: pass it through the checks of `DECIDE_GATES` [S, P; the order O].
 
     Args:
         call: The parsed request.

@@ -55,11 +55,13 @@ class SuccessorsLive:
 
 @attrs.frozen
 class UserProvisioned:
-    """The task to create the LIMITED user that a new binding names, once the binding is stored.
+    """The task to create a LIMITED user, who does not exist yet, although a binding names the user.
+
+    Do the task once the binding is stored.
 
     Attributes:
-        user_id: The id of the new user; no repr shows it.
-        coordinate: The coordinate that the user is bound to.
+        user_id: The id that the new user must get; no repr shows it.
+        coordinate: The coordinate (one user of one app) that the binding ties to the new user.
     """
 
     user_id: values.UserId = attrs.field(repr=False)

@@ -65,7 +65,7 @@ def _coordinate_members(coordinate: values.Coordinate) -> list[str]:
 
 @attrs.frozen
 class Event:
-    """An event for an outbox.
+    """A change of a connection, session or binding, to tell receivers about through an outbox.
 
     Attributes:
         kind: The kind of the event.

@@ -27,9 +27,9 @@ class Gate(StrEnum):
         KEY_ALLOWED: No idempotency key is sent if the operation forbids one.
         KEY_GIVEN: An idempotency key is sent if the operation needs one.
         KEY_READABLE: The idempotency key can be read.
-        BUCKETS: The buckets of the API key have tokens.
+        BUCKETS: The rate limits of the API key, which are buckets, have tokens.
         IDEMPOTENCY: The record of the idempotency key lets the request execute.
-        LIMIT: The app user's limit has room.
+        LIMIT: The rate limit of the app user, which the operation may have, admits the request.
         OWNERSHIP: The connection, session and app user belong to the caller.
         RULE: The operation's own rules allow the request.
         ROOM: The store has room for new values.
@@ -52,7 +52,7 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A verdict (a cell's content) of the table `request`: another table decides at this gate.
+    """The outcome of a cell of the table `request`: another table decides at this gate (check).
 
     Attributes:
         table: The name of the other table; empty for the tables of the operation.

@@ -29,11 +29,11 @@ _ID: Final = "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"
 
 @attrs.frozen
 class Member(Generic[Value]):
-    """The definition of one member of a request or a fact.
+    """The definition of one member (a named value) of a request or a fact.
 
     Attributes:
         name: The name of the member on the wire.
-        parse: Parses a JSON value, or raises `ArgumentError`. For a query it gets text.
+        parse: Parses a JSON value, or raises `ArgumentError`. In a path or query it gets text.
         optional: Whether the member may be left out.
         default: The parsed value of a member that was left out.
         schema: The JSON schema of the value; an empty one allows any value.
@@ -52,7 +52,8 @@ class Member(Generic[Value]):
 class EntityTags:
     """The entity tags that a client sent in `If-None-Match`.
 
-    `tag in tags` is true if one of the client's tags matches `tag`.
+    An entity tag names a version of a response that the client holds. `tag in tags` is true if one
+    of the client's tags matches `tag`.
 
     Attributes:
         tags: Each tag with its quotes, without `W/`.
@@ -67,7 +68,7 @@ class EntityTags:
 
 
 NO_TAGS: Final = EntityTags()
-"""The tags of a client that sends none."""
+"""The entity tags of a client that sends none."""
 
 
 @attrs.frozen
@@ -89,7 +90,11 @@ class ParsedMembers:
         return cast("Wanted", self.values.get(member.name, member.default))
 
     def coordinate(self) -> Coordinate:
-        """Build a coordinate from the values of the members in `COORDINATE_MEMBERS`."""
+        """Build the coordinate of a fact from its environment, app, account and app user.
+
+        Use it for a fact whose `members` include those of `COORDINATE_MEMBERS`. The environment is
+        live if it was left out; the others are never left out.
+        """
         return Coordinate(
             environment=self[ENVIRONMENT],
             app_id=self[APP_ID],
@@ -199,7 +204,7 @@ FACT_CONNECTION_ID: Final = Member(
     schema=json_schema.TEXT,
     example=_ID,
 )
-"""`connectionId` of a fact; text that is no UUID is an unknown id."""
+"""`connectionId` of a fact; text that is no UUID is accepted, and is the id of no connection."""
 
 FACT_SESSION_ID: Final = Member(
     "sessionId",
@@ -207,7 +212,7 @@ FACT_SESSION_ID: Final = Member(
     schema=json_schema.TEXT,
     example="6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03",
 )
-"""`sessionId` of a fact; text that is no UUID is an unknown id."""
+"""`sessionId` of a fact; text that is no UUID is accepted, and is the id of no session."""
 
 REASON: Final = Member(
     "reason",
@@ -265,7 +270,7 @@ CUSTOMER_ACCOUNT_ID: Final = Member(
 """`customerAccountId` of a fact, or of a connection that another system sent."""
 
 COORDINATE_MEMBERS: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
-"""The members that name a coordinate."""
+"""The members of a fact that together name a coordinate: one user of one app."""
 
 EXPIRES_AT: Final[Member[datetime | None]] = Member(
     "expiresAt",
@@ -289,4 +294,4 @@ HAPPENED_AT: Final[Member[datetime | None]] = Member(
     optional=True,
     schema=json_schema.TIME,
 )
-"""`happenedAt` of a fact; now if it is left out."""
+"""`happenedAt` of a fact; if it is left out, the fact happened when it is recorded."""

@@ -86,14 +86,17 @@ def revoke_part(
 ) -> tuple[Answers, Changes]:
     """Revoke connections that follow one another in a chain, for a PATIENT or the PLATFORM.
 
+    A chain that is too long for one commit is revoked in several parts.
+
     Args:
         reached: The connections as they are stored, in the order of the chain; at least one.
         snapshot: The values that were loaded with `reached`; only the binding is used.
         now: When the revocation is recorded, in UTC.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
-        has_head: Whether the last of `reached` is the last of its chain, as in
-            `revocation_changes`.
+        has_head: True if `reached` includes the last connection (the head) of the chain. If so,
+            the changes raise the head's version, even if it was revoked before, so that a
+            concurrent reconnect conflicts.
 
     Returns:
         The answer for each of `reached`, and the changes to commit; `NO_CHANGES` if every one was

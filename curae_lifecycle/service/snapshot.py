@@ -22,7 +22,9 @@ from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
 @attrs.frozen
 class ConnectionsPage:
-    """A selection of a coordinate's connections to load, in the order of their ids.
+    """A selection of a coordinate's connections to load: a page of a list, not a hosted page.
+
+    With `after` or `limit`, the connections are loaded in the order of their ids.
 
     Attributes:
         coordinate: The coordinate whose connections are loaded.
@@ -46,13 +48,15 @@ class ConnectionsPage:
 
 @attrs.frozen
 class ChainPart:
-    """The part of a chain's later connections that a batch of its revocation needs.
+    """A run of successive connections in a chain, to load for one batch of the chain's revocation.
 
-    It is the end of the chain, or the connections before those that an earlier batch revoked.
+    It holds the last `limit` connections that are later than that of `Needs.chain` and before the
+    place `before`. Batches go from the end of the chain to its beginning.
 
     Attributes:
-        limit: How many connections the batch needs, at least 1: the last ones before `before`.
-        before: The place in the chain before which the part ends; `None` for the chain's end.
+        limit: How many connections the batch needs, at least 1.
+        before: The place in the chain (a `position`) at which the previous batch began; `None` for
+            the first batch, which reaches to the chain's end.
     """
 
     limit: int
@@ -82,7 +86,7 @@ class Needs:
             binding of its coordinate.
         chain: The id of a connection; load it, every later connection of its chain and the binding
             of its coordinate.
-        chain_part: The part of the later connections of `chain` that is needed; `None` for all. A
+        chain_part: The only later connections of `chain` that are needed; `None` for all. A
             store may load all of them in any case, but then a long chain takes long.
         session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded. It is not needed with `session`,

@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """The HTTP side of a kind of problem: a verdict (a cell's content) of `problem-status`.
+    """The outcome of a cell of the table `problem-status`: the HTTP status of a kind of problem.
 
     Attributes:
         status: The HTTP status of the response.
@@ -66,8 +66,8 @@ def status_of(problem: Problem) -> int:
 def is_answer_kept(problem: Problem) -> bool:
     """Return whether the response with a problem is stored under the idempotency key [O].
 
-    The response is stored if the problem is final and its kind is kept. After any other problem, a
-    retry is decided again.
+    The response is stored if the problem is not retryable and the table `problem-status` keeps its
+    kind. After any other problem, a retry is decided again.
     """
     problem_type = problem.problem_type
     return PROBLEM_STATUS[problem_type.kind].outcome.kept and not problem_type.retryable

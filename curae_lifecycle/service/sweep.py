@@ -26,7 +26,8 @@ def sweep_changes(
 ) -> Changes:
     """Return the changes that store as REVOKED the connections that the last tombstone ended.
 
-    These connections have given no access since the tombstone, but their rows do not say so yet.
+    A tombstone records that the coordinate's user is gone. These connections have given no access
+    since then, but their rows do not say so yet.
 
     Args:
         binding: The binding of the coordinate as it is stored, after a tombstone.

@@ -101,10 +101,10 @@ class Fact(ABC):
         return None if self.page_url is None else url_digest(self.page_url)
 
     def page_key(self) -> tuple[PageKind, str] | None:
-        """Return the key of the hosted pages that the fact may come from: their kind and subject.
+        """Return the kind and subject of the hosted pages that the fact may come from.
 
-        `record_fact` refuses a fact whose page has another key, since that page is about something
-        else. `None`, the default, is for a fact that comes from no page.
+        `record_fact` refuses a fact whose page has another kind or subject, since that page is
+        about something else. `None`, the default, is for a fact that comes from no page.
         """
         return None
 
@@ -158,7 +158,11 @@ class ConnectionFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return the keys to load: the connection's id; `Needs.connection` says what it loads."""
+        """Return the keys to load: the connection's id, and the digest of the fact's page, if any.
+
+        The store then loads the connection, its successor, the last connection of its chain, the
+        binding of its coordinate, and the page.
+        """
         return Needs(connection=self.connection_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:
@@ -286,6 +290,7 @@ def to_connection_fact_answer(
         answer: The answer of the rule.
 
     Returns:
-        Done: the changes from `ending_changes`. Ignored: no changes. Refused: `answer` itself.
+        Done: the changes that store the connection, from `ending_changes`. Ignored: no changes.
+        Refused: `answer` itself.
     """
     return to_fact_answer(answer, lambda after: changes.ending_changes(kind, before, after))

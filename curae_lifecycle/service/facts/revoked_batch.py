@@ -22,12 +22,15 @@ from curae_lifecycle.service.snapshot import ChainPart, Needs, Snapshot
 
 @attrs.frozen(kw_only=True)
 class RevokedBatch(Revoked):
-    """The fact `Revoked`, for the newest connections of a chain that no earlier batch reached.
+    """One batch of the fact `Revoked`, for a chain that is too long for one commit.
+
+    Batches go from the end of the chain back to the fact's connection. Each revokes the last `size`
+    connections that no earlier batch revoked.
 
     Attributes:
         size: The most connections that this batch revokes, besides the one of `connection_id`.
-        before: The place in the chain at which the previous batch began; `None` for the first
-            batch.
+        before: The place in the chain at which the previous batch began: this batch ends before it.
+            `None` for the first batch.
     """
 
     size: int

@@ -81,8 +81,8 @@ class GetAccountState(operation.UserOperation):
     def fingerprint_values(self) -> list[str]:
         """Return the app user's id alone: other entity tags do not make it another request.
 
-        `decide` uses no fingerprint of a read, which takes no idempotency key. With this method,
-        `service.decide.fingerprint` takes any operation: the inherited one raises for a frozenset.
+        A read takes no idempotency key, so `decide` asks for no fingerprint of it. This method lets
+        `service.decide.fingerprint` accept any operation: the inherited one raises for a frozenset.
         """
         return [self.app_user_id]
 

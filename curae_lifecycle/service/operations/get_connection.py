@@ -53,8 +53,8 @@ class GetConnection(operation.ConnectionOperation):
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the connection.
 
-        If the snapshot has a `landed_handoff`, that authorization is first applied to the
-        connection, as `triggers.authorize` decides.
+        If the snapshot has a `landed_handoff` (an authorization that the connection does not record
+        yet), it is first applied to the connection, as `triggers.authorize` decides.
         """
         connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:

@@ -67,8 +67,9 @@ class OperationRule:
         query: The members of the query; their parsers get text.
         body: The members of the body; `None` if no body is read.
         tags: Whether `If-None-Match` is read: the entity tags of answers that the client holds.
-        asks: Where the operation's refusals come from: how the names of these rules begin, such as
-            `recovery.`. The OpenAPI document lists the problems of these rules for the operation.
+        asks: The beginnings of the names of the rules that can refuse the operation: `recovery`
+            stands for all rules whose names begin with `recovery.`. The OpenAPI document lists the
+            problems of these rules for the operation.
         rules: The name of the operation's row, which each decision lists; a tuple of one.
         members: All members of path, query and body, in the order of the operation's fields.
     """
@@ -284,7 +285,10 @@ class Operation(ABC):
 
     @abstractmethod
     def decide(self, context: OperationContext) -> Ruling:
-        """Decide a request that has passed every gate before `Gate.RULE`."""
+        """Decide a request by the operation's own rules, and return its reply and changes.
+
+        The request has passed every gate (check) before `Gate.RULE`, such as that of ownership.
+        """
 
     def fingerprint_values(self) -> list[str]:
         """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
@@ -357,7 +361,11 @@ class ConnectionOperation(Operation):
     connection_id: ConnectionId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the keys to load: the connection's id; `Needs.connection` says what it loads."""
+        """Return the keys to load: the connection's id.
+
+        The store then loads the connection, its successor, the last connection of its chain and
+        the binding of its coordinate.
+        """
         del caller
         return Needs(connection=self.connection_id)
 
