@@ -6,7 +6,7 @@ and since every table is built when its module is imported, a package that impor
 
 A table is a mapping from cells to rows: `TRIGGERS[Trigger.REVOKE, Standing.ACTIVE]`, or
 `REVOCATION_REACH[Actor.APP]` for a table with one axis. A row is one rule: the cells it covers, its
-verdict, and one sentence of why. A released name never changes its meaning. Functions look rows up,
+outcome, and one sentence of why. A released name never changes its meaning. Functions look rows up,
 and every decision carries the names of the rows that made it.
 """
 

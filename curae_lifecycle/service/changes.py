@@ -137,7 +137,7 @@ def revocation_changes(
 def live_head_changes(
     connection: Connection, head: Connection | None, now: datetime, *, era: datetime | None
 ) -> Changes:
-    """Return the changes that warn if the last connection of a revoked one's chain is live [O].
+    """Return the changes that warn of a live connection after a revoked one in its chain [O].
 
     If an actor revokes one connection alone, the last one of its chain (the head) can still be
     PENDING, ACTIVE or ACTION_REQUIRED. The changes then hold a `SuccessorsLive` effect, and raise
@@ -227,7 +227,9 @@ def _bump_binding_if_landed(
 def tombstone_changes(
     before: LimitedAccountAppBinding | None, after: LimitedAccountAppBinding
 ) -> Changes:
-    """Return the changes of a tombstone: the binding, and its event if the state changed.
+    """Return the changes that record that a user is gone: the binding, and perhaps its event.
+
+    The event is there if the state of the binding changed to TOMBSTONED.
 
     Args:
         before: The binding as it is stored; `None` for a new one.

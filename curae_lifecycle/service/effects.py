@@ -55,9 +55,9 @@ class SuccessorsLive:
 
 @attrs.frozen
 class UserProvisioned:
-    """The task to create a LIMITED user, who does not exist yet, although a binding names the user.
+    """The task to create a new LIMITED user, who does not exist yet.
 
-    Do the task once the binding is stored.
+    Do the task once the binding that names the user is stored.
 
     Attributes:
         user_id: The id that the new user must get; no repr shows it.

@@ -27,9 +27,9 @@ class Gate(StrEnum):
         KEY_ALLOWED: No idempotency key is sent if the operation forbids one.
         KEY_GIVEN: An idempotency key is sent if the operation needs one.
         KEY_READABLE: The idempotency key can be read.
-        BUCKETS: The rate limits of the API key, which are buckets, have tokens.
+        BUCKETS: The buckets (rate limits) of the API key have tokens.
         IDEMPOTENCY: The record of the idempotency key lets the request execute.
-        LIMIT: The rate limit of the app user, which the operation may have, admits the request.
+        LIMIT: The app user's rate limit for the operation, if there is one, admits the request.
         OWNERSHIP: The connection, session and app user belong to the caller.
         RULE: The operation's own rules allow the request.
         ROOM: The store has room for new values.

@@ -164,7 +164,7 @@ class Snapshot:
 
     @property
     def era(self) -> datetime | None:
-        """The coordinate's era: when its last tombstone was recorded; `None` before the first."""
+        """The coordinate's era: when its user was last recorded as gone; `None` if never."""
         return present_era(self.binding)
 
 

@@ -54,7 +54,7 @@ def read(
         settings: The settings of the server; the returned call carries them.
 
     Returns:
-        A `Call` if no gate of `READ_GATES` refuses: load the values that `Call.needs` names, and
+        A `Call` if no check of `READ_GATES` refuses: load the values that `Call.needs` names, and
         pass them to `decide`. Otherwise a `Decision` that refuses with 400, 401, 403 or 404: pass
         it to `respond`. The refusal charges no rate limit and stores nothing.
     """
@@ -248,9 +248,9 @@ KEY_USE_BY_GATE: Final = {
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
-"""The gates (checks of a request) that only some operations pass, each with their `KeyUse`.
+"""The gates (checks of a request) that apply only to operations with a certain `KeyUse`.
 
-Every operation passes the other gates of `READ_GATES`.
+Each gate is mapped to that use. The other gates of `READ_GATES` apply to every operation.
 """
 
 READ_GATES: Final = sort_gates(*_CHECKS)

@@ -140,7 +140,7 @@ def format_reply(
         now: The instant for which the status of a connection is shown.
         active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
         binding: The binding of the coordinate of the reply's connections as it is stored; `None`
-            if there is none.
+            if there is none. A connection whose user is gone (tombstoned) is shown as REVOKED.
 
     Raises:
         ArgumentError: A field has a type that cannot be formatted as JSON, or an instant that is
@@ -154,9 +154,10 @@ def format_reply(
 
 
 def find_next_action(reply: Reply) -> NextAction | None:
-    """Return the first next action of a reply, which may be within a tuple; None without one.
+    """Return the first next action of a reply, which may be within a tuple; `None` without one.
 
-    No cache may store a response with a next action, since its URL can hold a secret.
+    A next action is a hosted page to show the user. No cache may store a response with one, since
+    its URL can hold a secret.
     """
     return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))
 

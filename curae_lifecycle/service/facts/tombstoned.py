@@ -46,9 +46,9 @@ class Tombstoned(fact.UserFact):
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Record the tombstone, which begins a new era of the coordinate, or ignore a copy.
+        """Record that the coordinate's user is gone (a tombstone), or ignore a copy of the report.
 
-        The era is when the tombstone was recorded. Earlier connections and sessions have ended.
+        Recording a tombstone begins a new era: earlier connections and sessions have ended.
 
         Raises:
             ArgumentError: `happened_at` is more than five minutes after `now`, and the fact is no

@@ -297,8 +297,9 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     """Return the problem codes with which an operation may be refused.
 
-    They are the codes of the gates that apply to the operation, and those of the tables that decide
-    at these gates. The operation's own tables are among them. The order is that of `ProblemCode`.
+    They are the codes of the gates (checks of a request) that apply to the operation. If a table
+    decides at a gate, its codes are among them, as are those of the operation's own tables. The
+    order is that of `ProblemCode`.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()

@@ -50,7 +50,7 @@ def problem_reply(code: ProblemCode, rule: OperationRule, settings: Settings) ->
 
     Args:
         code: The problem's code.
-        rule: The rule of the operation.
+        rule: The properties of the operation: the example shows its members, scope or limit.
         settings: The settings of the server.
     """
     if code is ProblemCode.BAD_REQUEST:

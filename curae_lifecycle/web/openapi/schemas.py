@@ -208,7 +208,7 @@ def _example_detail(code: ProblemCode, name: str) -> DetailValue:
 
 
 EXAMPLE_BUCKET: Final = Bucket("platform", capacity=100, refill=50, seconds=1)
-"""The bucket of examples, if the settings have none."""
+"""The rate-limit bucket in examples, if the settings have none."""
 
 _LIMITED: Final = RateLimited((), EXAMPLE_BUCKET, 20_000)
 HEADERS: Final[Schema] = {
