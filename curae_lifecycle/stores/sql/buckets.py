@@ -55,7 +55,9 @@ def _fits(bucket: Bucket) -> bool:
 def most_together(bucket: Bucket) -> int:
     """Return how many tokens one statement may charge to a bucket, at most.
 
-    This is the bucket's capacity, or less, so that the charge's numbers fit into 64-bit integers.
+    A bucket is a rate limit. Requests that wait for the same bucket are charged by one statement,
+    one token each. The most is the bucket's capacity, or less, so that the charge's numbers fit
+    into 64-bit integers.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.
@@ -76,7 +78,7 @@ def charge_statements(
     apart: bool = False,
     tokens: int = 1,
 ) -> list[Statement]:
-    """Build the statements that charge a bucket, for the transaction of a commit.
+    """Build the statements that charge a bucket, a rate limit of an API key, in a transaction.
 
     The last statement must change one row. If the bucket has too few tokens, that statement
     changes none and the transaction is undone.
@@ -86,7 +88,8 @@ def charge_statements(
         policy: The bucket, with its capacity and its refill.
         key: The key of the bucket's row, from `rate_key`.
         at: The instant of the charge, in microseconds since 1970.
-        known: Whether the bucket's row existed when the request was loaded. Only MariaDB needs it.
+        known: Whether the bucket's row existed when the request was loaded. If not, a separate
+            statement inserts it on MariaDB. Other databases do not need to know.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
         tokens: How many tokens to charge, at most `most_together`. If the stored instant at which

@@ -33,6 +33,8 @@ _Rows: TypeAlias = tuple[tuple[str, Bucket], ...]
 class RequestCharge:
     """The charge of one request: one token of each of its buckets.
 
+    The buckets are the rate limits of the request's API key.
+
     Attributes:
         rows: The buckets, each with the key of its row, in the order of the keys.
         known: The keys of the rows that existed when the request was loaded.
@@ -102,7 +104,7 @@ class SharedCharges:
     """The charges of an async store: waiting requests of one API key are charged together.
 
     Attributes:
-        database: The database.
+        database: The database in which the buckets are stored.
     """
 
     database: AsyncTransactions

@@ -18,7 +18,7 @@ _MAX_NUMBER: Final = 2**63 - 1
 
 
 async def list_dead(database: AsyncTransactions, after: int, limit: int) -> tuple[AnyDelivery, ...]:
-    """Return dead messages in the order of their numbers.
+    """Return dead messages, which have no attempts left, in the order of their numbers.
 
     Args:
         database: The database of the outbox.
@@ -33,6 +33,8 @@ async def list_dead(database: AsyncTransactions, after: int, limit: int) -> tupl
 async def revive(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
     """Make a dead message due now, as if it were new; return whether there was one.
 
+    A dead message has no attempts left. After `revive` it has all of them again.
+
     Args:
         database: The database of the outbox.
         number: The number of the message; any integer is allowed.
@@ -46,7 +48,10 @@ async def revive(database: AsyncTransactions, number: int, retrier: Retrier) -> 
 
 
 async def discard(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
-    """Delete a dead message, as `revive` revives one; return whether there was one."""
+    """Delete a dead message, which has no attempts left; return whether there was one.
+
+    It takes the same arguments and raises the same errors as `revive` does.
+    """
     deletion = outbox_statements.discard_statement(number)
     return await _change(database, number, deletion, retrier=retrier)
 

@@ -12,7 +12,9 @@ from curae_lifecycle.rules.values import check_type
 
 @attrs.frozen(kw_only=True)
 class DeliverySettings:
-    """The settings of an outbox worker.
+    """The settings of an outbox worker, which delivers effects and events to a handler.
+
+    A worker claims messages before it delivers them, so that no other worker delivers them too.
 
     Attributes:
         batch: How many messages a worker claims at once, from 1 to 1,000.
@@ -66,4 +68,4 @@ _MAX_COUNT: Final = 1000
 _MAX_SECONDS: Final = 366 * 24 * 3600.0
 
 DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
-"""The default settings of a worker."""
+"""The default settings of an outbox worker."""

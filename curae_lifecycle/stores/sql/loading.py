@@ -34,7 +34,7 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 class LoadedRow(NamedTuple):
-    """A row of the result of `load_statement`. Some columns depend on the `part`.
+    """A row of the result of `load_statement`; `part` says what the row and its columns hold.
 
     Instants are in microseconds since 1970.
 
@@ -61,7 +61,8 @@ class LoadedRow(NamedTuple):
 class Versions(dict[tuple[str, str], int]):
     """The version of each loaded row, by table name and key.
 
-    A commit compares these versions. Tables whose rows need no comparison are not included.
+    A commit compares these versions to detect conflicts. Tables whose rows need no comparison are
+    not included.
     """
 
 

@@ -47,6 +47,8 @@ from curae_lifecycle.web.json import MalformedError, parse_json
 class Due(NamedTuple):
     """A message of the outbox that a worker may claim now.
 
+    A claim keeps other workers from the message until the claim expires.
+
     Attributes:
         number: The message's number.
         due_at: The instant since which the message has been due, in microseconds since 1970; 0 for
@@ -198,8 +200,8 @@ def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: flo
 
     Args:
         dialect: The database's dialect.
-        due: The messages as they were read.
-        claim: The token of the claim: random text.
+        due: The messages, as `due_messages` returned them.
+        claim: The token of the claim, random text by which the worker recognizes its own claim.
         lease: How long the claim lasts, in seconds.
     """
     now, clock = NOW_SQL[dialect], now_values(dialect)
@@ -270,7 +272,7 @@ class Backlog(NamedTuple):
 
     Attributes:
         messages: The number of messages to deliver, including those that workers have claimed.
-        dead: The number of dead messages.
+        dead: The number of dead messages, which have no attempts left.
         oldest_due_seconds: How many seconds the oldest due message has been due; 0 if none is due.
             If the database's clock was stepped meanwhile, the number is wrong by that step.
     """
@@ -302,7 +304,7 @@ def parse_backlog(rows: Sequence[Sequence[object]]) -> Backlog:
 
 
 def dead_statement(after: int, limit: int) -> Statement:
-    """Build the SELECT of dead messages, in the order of their numbers.
+    """Build the SELECT of dead messages, which have no attempts left, in order of their numbers.
 
     Args:
         after: Only messages with a higher number are selected.
@@ -375,8 +377,8 @@ def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> l
 
     Args:
         dialect: The database's dialect.
-        delivered: The message.
-        claim: The token of the claim.
+        delivered: The message, as the handler got it.
+        claim: The token with which the worker claimed the message.
     """
     text = "DELETE FROM curae_outbox WHERE id = ? AND claim = ?"
     delete = Statement(text, (delivered.number, claim), 1)
@@ -402,8 +404,8 @@ def failure_statements(
 
     Args:
         dialect: The database's dialect.
-        failed: The message.
-        claim: The token of the claim.
+        failed: The message that could not be delivered.
+        claim: The token with which the worker claimed the message.
         pause: The delay in seconds.
         longest_pause: The longest delay in seconds, even if the clock is put back meanwhile.
     """
@@ -435,8 +437,8 @@ def mark_dead_statements(
 
     Args:
         dialect: The database's dialect.
-        failed: The message.
-        claim: The token of the claim.
+        failed: The message that could not be delivered.
+        claim: The token with which the worker claimed the message.
     """
     text = "UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE id = ? AND claim = ?"
     dead = Statement(text, (failed.number, claim), 1)
@@ -451,7 +453,7 @@ def release_claim_statement(
     Args:
         dialect: The database's dialect.
         untried: The messages, which the worker did not try to deliver.
-        claim: The token of the claim.
+        claim: The token with which the worker claimed the messages.
     """
     text = (
         "UPDATE curae_outbox SET claim = NULL, attempts = attempts - 1, due_at = 0, "

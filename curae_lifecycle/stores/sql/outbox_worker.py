@@ -120,7 +120,7 @@ class Outbox:
         return run_sync(self._worker(handle, _never).batch())
 
     def list_dead(self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT) -> tuple[AnyDelivery, ...]:
-        """Return dead messages in the order of their numbers.
+        """Return dead messages, which have no attempts left, in the order of their numbers.
 
         Messages that only a newer release can read are included, as `NewerDelivery`, and malformed
         ones, as `MalformedDelivery`.
@@ -147,7 +147,8 @@ class Outbox:
     def revive(self, number: int) -> bool:
         """Make a dead message due now and reset its count of attempts to zero, as if it were new.
 
-        Later messages of its subject may have been delivered before it.
+        A dead message has no attempts left. Later messages of its subject may have been delivered
+        before it.
 
         Returns:
             True if there was a dead message of that number; False if there was none.
@@ -159,7 +160,7 @@ class Outbox:
         return run_sync(dead_messages.revive(self._database, number, retrier))
 
     def discard(self, number: int) -> bool:
-        """Delete a dead message, which is then never delivered.
+        """Delete a dead message, one without attempts left, which is then never delivered.
 
         Returns:
             True if there was a dead message of that number; False if there was none.

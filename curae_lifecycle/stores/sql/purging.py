@@ -49,10 +49,10 @@ async def purge_database(
 ) -> None:
     """Delete expired rows and those of erased app users, and finish sweeps that were cut off.
 
-    A sweep revokes the connections that a tombstone ended.
+    A tombstone records that a user is gone. A sweep revokes the connections that it ended.
 
     Args:
-        database: The database.
+        database: The database to delete from.
         store: The store on this database.
         now: The database's instant.
         retrier: Repeats each batch while the database is unavailable.
@@ -173,7 +173,11 @@ def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, 
 
 
 def count_statement(subjects: tuple[str, ...]) -> Statement:
-    """Build the SELECT that counts the outbox messages about subjects, given by their keys."""
+    """Build the SELECT that counts the outbox messages about connections, sessions or users.
+
+    Args:
+        subjects: The keys of those, such as a batch of `Erased.message_key_batches`.
+    """
     text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({placeholders(len(subjects))})"
     return Statement(text, subjects)
 

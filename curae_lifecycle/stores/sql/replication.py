@@ -61,7 +61,7 @@ class Replication:
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if a failover might lose a commit, otherwise False."""
+        """True if a failover might lose a commit, whose wait for the standby was cancelled."""
         return self._doubts > self._confirmed
 
     def check(self) -> None:
@@ -77,8 +77,8 @@ class Replication:
     def confirm_earlier_commits(self) -> Generator[None]:
         """Record that all commits before a `with` block reached the standby.
 
-        The block runs `CONFIRM`, whose commit reaches the standby after them. If it raises, nothing
-        is recorded.
+        The block runs the statement `CONFIRM`, whose commit waits for the standby and reaches it
+        after them. If the block raises, nothing is recorded.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after

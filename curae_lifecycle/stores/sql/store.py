@@ -143,9 +143,9 @@ class SqlStore:
     Args:
         database: The database, such as a `SqlDatabase`.
         settings: The server's settings, by which events are formatted.
-        charge_apart: Whether the buckets of a request are charged in a short transaction ahead of
-            its commit, so that requests of one API key do not wait for each other's commits. A
-            request whose commit fails keeps its charge.
+        charge_apart: Whether the buckets (rate limits) of a request are charged in a short
+            transaction ahead of its commit, so that requests of one API key do not wait for each
+            other's commits. A request whose commit fails keeps its charge.
 
     Raises:
         ArgumentError: `database` is async, or no database, or a bucket of the settings is too large
@@ -244,11 +244,13 @@ class SqlStore:
 
     @property
     def charges_apart(self) -> bool:
-        """True if the buckets of a request are charged ahead of its commit."""
+        """True if a request's buckets (rate limits) are charged ahead of its commit."""
         return self._charges_apart
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         """Charge buckets in one short transaction, ahead of the commit of the request.
+
+        Buckets are the rate limits of the request's API key.
 
         On PostgreSQL that transaction ends before the charges are on disk. The next commit waits
         until they are on disk, and so does this method if `durable` is True.
@@ -295,7 +297,7 @@ class SqlStore:
     def purge(self) -> None:
         """Delete expired values and the rows of erased app users, and finish interrupted sweeps.
 
-        A sweep revokes the connections that a tombstone ended.
+        A tombstone records that a user is gone. A sweep revokes the connections that it ended.
 
         Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
         an erased app user are deleted once the messages about the user were delivered.
@@ -322,9 +324,9 @@ class AsyncSqlStore:
     Args:
         database: The database, such as an `AsyncSqlDatabase`.
         settings: The server's settings, by which events are formatted.
-        charge_apart: Whether the buckets of a request are charged in a short transaction ahead of
-            its commit, so that requests of one API key do not wait for each other's commits. A
-            request whose commit fails keeps its charge.
+        charge_apart: Whether the buckets (rate limits) of a request are charged in a short
+            transaction ahead of its commit, so that requests of one API key do not wait for each
+            other's commits. A request whose commit fails keeps its charge.
 
     Raises:
         ArgumentError: `database` is blocking, or no database, or a bucket of the settings is too
@@ -382,7 +384,7 @@ class AsyncSqlStore:
 
     @property
     def charges_apart(self) -> bool:
-        """True if the buckets of a request are charged ahead of its commit."""
+        """True if a request's buckets (rate limits) are charged ahead of its commit."""
         return self._charges_apart
 
     async def charge(

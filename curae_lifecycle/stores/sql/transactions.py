@@ -65,7 +65,7 @@ class AsyncTransactions(Protocol):
 
 
 class BlockingTransactions:
-    """A wrapper that lets a coroutine run on a blocking database.
+    """An `AsyncTransactions` that wraps a blocking database, so that coroutines can use it.
 
     Its calls block and never suspend.
 
@@ -99,7 +99,7 @@ class RetriedTransactions:
     it runs a second time.
 
     Attributes:
-        database: The database.
+        database: The database whose failures are retried.
         retrier: Runs the attempts. Its limits apply to each statement and to each transaction.
     """
 
@@ -112,7 +112,7 @@ class RetriedTransactions:
         return self.database.dialect
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement as a separate transaction and return its rows.
+        """Run one statement as a separate transaction, with retries; return its rows.
 
         Raises:
             StoreUnavailableError: The database was unavailable in every attempt.
@@ -120,7 +120,9 @@ class RetriedTransactions:
         return await self._run(partial(self.database.rows, statement))
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction, and return whether it committed.
+        """Run statements in one transaction, with retries; return whether it committed.
+
+        It may run twice, since the outcome of a failed commit can be unknown.
 
         Raises:
             StoreUnavailableError: The database was unavailable in every attempt.
