@@ -125,7 +125,7 @@ class Store(Protocol):
         """Load everything that a request or a fact needs, all at one moment.
 
         Args:
-            needs: The values to load.
+            needs: Names the values to load, by their ids and other keys.
             key_digest: The digest of the API key whose caller is loaded as well; `None` for a fact,
                 which comes without an API key.
         """
@@ -134,11 +134,14 @@ class Store(Protocol):
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Store the writes, put effects and events into the outbox, and register the page.
 
+        The outbox keeps effects and events until they are delivered. An effect is a task for the
+        server, such as dropping cached grants. An event reports a change.
+
         Args:
             loaded: The result of the load that the changes were decided from.
             changes: The changes to store, all of them or none.
             page: The hosted page to register, whose URL the answer hands out; `None` if there is
-                none. A store drops the earlier page of the same subject.
+                none. A store drops the earlier page about the same connection, session or user.
 
         Returns:
             True if everything was stored. False on a conflict: a value that a write replaces has
@@ -177,7 +180,10 @@ class ChargingStore(Store, Protocol):
 
     @property
     def charges_apart(self) -> bool:
-        """True if `serve` calls `charge`; otherwise `commit` charges the buckets."""
+        """True if `serve` charges buckets by `charge`, ahead of the commit.
+
+        Buckets are the rate limits of an API key. If False, `commit` charges them with its writes.
+        """
         ...
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
@@ -201,11 +207,14 @@ class ChargingStore(Store, Protocol):
 
 
 class AsyncChargingStore(AsyncStore, Protocol):
-    """An `AsyncStore` that can charge buckets ahead of a commit, as a `ChargingStore` does."""
+    """An `AsyncStore` that can charge rate limits ahead of a commit, as a `ChargingStore` does."""
 
     @property
     def charges_apart(self) -> bool:
-        """True if `serve_async` calls `charge`; otherwise `commit` charges the buckets."""
+        """True if `serve_async` charges buckets by `charge`, ahead of the commit.
+
+        Buckets are the rate limits of an API key. If False, `commit` charges them with its writes.
+        """
         ...
 
     async def charge(

@@ -58,6 +58,8 @@ AsyncRenew = Callable[[], Coroutine[None, None, bool]]
 class ExternalCall:
     """A call to another service that makes the next action of a request.
 
+    The next action is what the app must show the user: the URL of a page, and its expiry.
+
     Attributes:
         call: Makes the call, given the new ids and a function that extends the lease. Returns the
             next action.
@@ -99,14 +101,16 @@ async def answer_with_external_call(
 ) -> Answer:
     """Answer a request, with an external call if the answer holds a next action.
 
+    The next action is what the app must show the user: the URL of a page, and its expiry.
+
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         request: The request as it came in.
-        id_factory: Makes the ids of a mutation, again for each attempt. The next action that
-            `id_factory` makes is not used.
+        id_factory: Makes the new ids, again for each attempt. The next action that `id_factory`
+            makes is not used.
         external_call: The call that makes the next action.
         settings: The settings of the server.
-        retrier: Runs the attempts of each transaction.
+        retrier: Runs the attempts of each transaction, such as the one that takes the key.
 
     Returns:
         The answer, whose changes are committed. The answer is `INTERNAL` if no attempt succeeded,
@@ -156,7 +160,7 @@ class _RequestWithExternalCall:
     Attributes:
         request: The request with the steps of an attempt.
         external_call: The call that makes the next action.
-        retrier: Runs the attempts of each transaction.
+        retrier: Runs the attempts of each transaction, such as the one that takes the key.
         claims: The claims that the store has, or may store yet.
         claim: The claim that makes the external call; `None` before the call.
     """

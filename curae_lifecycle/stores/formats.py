@@ -72,7 +72,8 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
 
     Args:
         kind: The name of the value's class.
-        upgrades: The upgrades of each kind of value.
+        upgrades: The upgrades by the class's name. Forms are numbered from 1, and each upgrade of
+            the class leads to the next.
     """
     return 1 + len(upgrades.get(kind, ()))
 
@@ -88,12 +89,13 @@ def number_document(kind: str, members: Document) -> Document:
 
 
 def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
-    """Convert a stored document to the newest form; its member `format` is left out.
+    """Convert a stored document to the newest form, without the form's number, member `format`.
 
     Args:
         kind: The name of the value's class.
         document: The stored document.
-        upgrades: The upgrades of each kind of value.
+        upgrades: The upgrades by the class's name; those that start at the document's form or later
+            are applied.
 
     Raises:
         MalformedError: The member `format` is missing or is not an integer of at least 1.

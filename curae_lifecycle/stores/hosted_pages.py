@@ -40,12 +40,14 @@ def hosted_page_for(
 ) -> HostedPage | None:
     """Return the hosted page to register for a reply; None if the reply has no next action.
 
+    A next action is what the app must show the user: the URL of a hosted page, and its expiry.
+
     If the reply has several next actions, the page is that of the first one. The page is about the
     connection or session in the reply. If there is none, the page is about the connection or
     session that the call names, else about the user of the call.
 
     Args:
-        call: The call that the reply was decided for.
+        call: The request, as it was read, that the reply was decided for.
         reply: The reply.
         binding: The binding of the call's coordinate, as it was loaded for the call; `None` if no
             user is bound.
@@ -103,7 +105,10 @@ class HostedPageCollection:
         self._numbers = count()
 
     def add(self, page: HostedPage) -> None:
-        """Add a page or a new version of it, and drop the earlier page of the same subject."""
+        """Add a page or a new version of it, and drop the earlier page of the same subject.
+
+        The subject is the connection, session or user that the page is about.
+        """
         earlier = self._by_subject.get((page.kind, page.subject))
         if earlier is not None:
             self._drop(earlier)
@@ -125,7 +130,10 @@ class HostedPageCollection:
         return self._by_digest.get(digest)
 
     def may_have_expired(self, now: datetime) -> bool:
-        """Return whether a page may have expired before `now`; False means that none has."""
+        """Return whether a page may have expired before `now`; False means that none has.
+
+        The check is cheap. It counts pages that were dropped early, so True may be wrong.
+        """
         return bool(self._expiries) and self._expiries[0][0] < now
 
     def drop_expired(self, now: datetime) -> None:

@@ -46,7 +46,10 @@ def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
 
 
 def record_key_parts(key: RecordKey) -> KeyParts:
-    """Return the five strings that name an idempotency record: its owner, then the client's key."""
+    """Return the five strings that name an idempotency record: its owner, then the client's key.
+
+    The owner is the API key's id with its environment, app and customer account.
+    """
     owner = key.owner
     return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
 

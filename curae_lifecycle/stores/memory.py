@@ -78,10 +78,11 @@ class MemoryStore:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
             are counted apart. A commit that would exceed it raises `StoreFullError` and stores
-            nothing. Hosted pages, and tombstones while no user was ever bound, are not limited.
-        ended_retention: How long to keep sessions that expired, and chains of which every
-            connection is REVOKED, EXPIRED or LAPSED. At least 24 hours, so that a replayed response
-            names no value that was dropped. `None` keeps them for ever.
+            nothing. Hosted pages are not limited. Nor is a tombstone, which records that a user is
+            gone, where no user was ever bound.
+        ended_retention: How long to keep sessions that expired, and chains (a connection with its
+            successors) of which every connection is REVOKED, EXPIRED or LAPSED. At least 24 hours,
+            so that a replayed response names no value that was dropped. `None` keeps them for ever.
         clock: Returns the current instant in UTC, which `load` returns with the values.
         deliver: Gets the changes of each `commit` that have effects or events, in the order of the
             commits. The store is locked during the call, so `deliver` should only put the changes
@@ -151,7 +152,7 @@ class MemoryStore:
         self._callers.pop(api_key.digest(), None)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
-        """Replace the platform's buckets in `settings`; every API key's buckets are then full."""
+        """Replace the buckets (rate limits of each API key) in `settings`; all are then full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
             self._accounts.drop_buckets(self._rates)
@@ -227,10 +228,11 @@ class MemoryStore:
     def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
         """Drop expired values, account by account, and return how many were dropped.
 
-        A record, a rate limit or a hosted page is dropped five minutes after its deadline. A chain
-        or a session is dropped five minutes after `ended_retention` has passed since its end.
-        Expired hosted pages are all dropped, whatever the `limit`, and are not counted. First,
-        `purge` finishes every sweep that was cut off: the revocations after a tombstone.
+        An idempotency record, a rate limit or a hosted page is dropped five minutes after its
+        deadline. A chain (a connection with its successors) or a session is dropped five minutes
+        after `ended_retention` has passed since its end. Expired hosted pages are all dropped,
+        whatever the `limit`, and are not counted. First, `purge` finishes every sweep that was cut
+        off: the revocations after a tombstone, which records that a user is gone.
 
         Args:
             now: The current instant, in UTC, at most five minutes later than the time on any clock

@@ -77,7 +77,7 @@ class Accounts:
         """Reserve capacity for new values, for all of them or for none.
 
         Args:
-            new: The owner and kind of each new value.
+            new: The owner of each new value, a customer account in one environment, and its kind.
 
         Raises:
             StoreFullError: An account would hold more values of a kind than its capacity.
@@ -96,10 +96,11 @@ class Accounts:
     def add_unchecked(self, new: list[tuple[Owner, Kind]]) -> None:
         """Add new values to the totals of their accounts, without a check of the capacity.
 
-        It is for tombstones of new bindings, which never fail for lack of room.
+        It is for a tombstone without an earlier binding: to record that a user is gone never fails
+        for lack of room.
 
         Args:
-            new: The owner and kind of each new value.
+            new: The owner of each new value, a customer account in one environment, and its kind.
         """
         for owner, kind in new:
             self._by_owner.setdefault(owner, Account()).held[kind] += 1
@@ -111,7 +112,7 @@ class Accounts:
 
         Args:
             owner: The owner of the value; `reserve` must have been called for this owner before.
-            collection: The collection of the value.
+            collection: The collection that holds the value.
             deadline: The instant at which to look.
             key: The key that `next_drop_check` of the collection takes: that of the value, or for a
                 connection, the id of the first connection in its chain.

@@ -74,7 +74,8 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
     def locate(self, write: _Write) -> tuple[_Key, object, Owner]:
         """Return where a write belongs: its key, the value that it would replace, and its owner.
 
-        The value is None if none is stored under the key.
+        The value is None if none is stored under the key. The owner is a customer account in one
+        environment.
         """
 
     @abstractmethod
@@ -242,7 +243,7 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
 
 
 class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
-    """Bindings by their coordinates. They never expire, not even those that are TOMBSTONED.
+    """Bindings by their coordinates. They never expire, even if TOMBSTONED: the user is gone.
 
     Attributes:
         unswept: The coordinates whose sweep is not finished, by their keys. A sweep revokes the

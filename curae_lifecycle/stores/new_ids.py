@@ -35,7 +35,7 @@ IdFactory = Callable[[datetime], NewIds]
 
 @attrs.frozen
 class RandomIds:
-    """An `IdFactory` of random UUIDs, and of URLs that end in 256 random bits.
+    """A maker of new ids, an `IdFactory`: random UUIDs, and page URLs that end in 256 random bits.
 
     Attributes:
         hosted_page_base_url: The beginning of every hosted page's URL, such as

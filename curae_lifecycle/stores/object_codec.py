@@ -70,7 +70,8 @@ class ObjectCodec:
     Args:
         kind: The class of the values, built with attrs.
         parts: The codec of each field by its name, in the order of the fields.
-        others: Names of further members that the object may have; `read` ignores them.
+        others: Names of further members that the object may have, such as `format`; `read` ignores
+            them.
     """
 
     def __init__(self, kind: type, parts: dict[str, FieldCodec], *others: str) -> None:

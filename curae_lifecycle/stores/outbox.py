@@ -33,6 +33,8 @@ from curae_lifecycle.web.json import MalformedError
 class Message:
     """An effect or an event as the outbox stores it until it is delivered.
 
+    An effect is a task for the server, such as dropping cached grants. An event reports a change.
+
     Attributes:
         kind: The name of an effect, such as `AccessEnded`, or the kind of an event, such as
             `connection.revoked`.
@@ -49,6 +51,8 @@ class Message:
 @attrs.frozen
 class Delivery:
     """A message of the outbox as its receiver gets it, perhaps not for the first time.
+
+    The outbox is the store's queue of effects, which are tasks for the server, and of events.
 
     Attributes:
         number: The number of the message, which no other message of the outbox ever has. A
@@ -82,7 +86,7 @@ class NewerDelivery:
         attempt: The same as `Delivery.attempt`.
         kind: The same as `Message.kind`.
         subject: The same as `Delivery.subject`.
-        error: The refusal, with the number of the message's form.
+        error: The error that reading the message raised, with the number of its newer form.
     """
 
     number: int
@@ -103,7 +107,7 @@ class MalformedDelivery:
         attempt: The same as `Delivery.attempt`.
         kind: The same as `Message.kind`.
         subject: The same as `Delivery.subject`.
-        error: The fault of the document.
+        error: The error that reading the document raised.
     """
 
     number: int
@@ -124,7 +128,7 @@ def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[M
 
     Args:
         changes: The changes of the decision.
-        settings: The settings of the server.
+        settings: The settings of the server, which say how an event spells the status ACTIVE.
     """
     effects = [_effect_message(effect) for effect in changes.effects]
     events = [_event_message(event, settings) for event in changes.events]
@@ -157,5 +161,8 @@ def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:
 
 
 def coordinate_subject(coordinate: Coordinate) -> str:
-    """Return the subject of every message about a coordinate's user: the coordinate as text."""
+    """Return the subject of every message about a coordinate's user: the coordinate as text.
+
+    The outbox delivers the messages of one subject in their order.
+    """
     return coordinate_text(coordinate)

@@ -122,12 +122,13 @@ class RequestAttempts:
     """The attempts to answer one request, step by step.
 
     Attributes:
-        store: The store.
+        store: The store to load from and commit to.
         request: The request as it came in.
         digest: The digest of the request's API key.
-        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        id_factory: Makes the new ids, and the next action that the app must show the user, for a
+            request that may create something; called again for each attempt.
         settings: The settings of the server.
-        stats: The counts to update.
+        stats: The counts of attempts, conflicts and failures, to update.
         loaded: The result of the latest load; the next attempt takes the caller of the API key from
             there. `None` before the first load; the caller then comes from `store.caller_of`.
         charges: The charges of buckets that the store made ahead of the commit; later attempts skip
@@ -201,9 +202,10 @@ class RequestAttempts:
         return internal_error_answer(self.settings)
 
     def after_charge(self, call: Call) -> Call:
-        """Return the call as the next attempt needs it.
+        """Return the call, the request as it was read, as the next attempt needs it.
 
-        If an earlier attempt charged the buckets, the call is marked as charged and skips them.
+        If an earlier attempt charged the buckets, the API key's rate limits, the call is marked as
+        charged and skips them.
         """
         return attrs.evolve(call, charged=True) if self.charges else call
 
@@ -256,7 +258,7 @@ class RequestAttempts:
 
 
 def split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
-    """Return the writes of buckets among the changes of a request, and all other changes."""
+    """Return a request's writes of buckets, its API key's rate limits, and all other changes."""
     charges: list[RateWrite] = []
     others: list[Write] = []
     for write in changes.writes:
@@ -287,9 +289,10 @@ async def answer_request(
     """Answer a request: find its API key, or refuse a request without one, and run the attempts.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         request: The request as it came in.
-        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        id_factory: Makes the new ids, and the next action that the app must show the user, for a
+            request that may create something; called again for each attempt.
         settings: The settings of the server.
         retrier: Runs the attempts.
         answer: Answers a request that has an API key, or returns `None` if no attempt succeeded.
@@ -334,15 +337,16 @@ def _answer_without_key(request: Request, settings: Settings) -> Answer:
 async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAnswer:
     """Record a fact; `retrier` repeats the attempts.
 
-    A sweep revokes, in batches, the connections that a tombstone ended. An unfinished sweep of the
-    fact's coordinate is finished first. After a tombstone is recorded, its own sweep runs. The
-    revocation of a chain is recorded in batches, too, newest connections first.
+    A tombstone records that a user is gone. A sweep then revokes, in batches, the connections that
+    the tombstone ended. An unfinished sweep of the fact's coordinate is finished first. After a
+    tombstone is recorded, its own sweep runs. The revocation of a chain is recorded in batches,
+    too, newest connections first.
 
     The retrier's limits apply to each batch, not to all batches together. Otherwise a long sweep
     that was cut off could spend all its time on rows that it has done, and never finish.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         fact: The fact.
         retrier: Runs the attempts.
 

@@ -148,7 +148,7 @@ class Retrier:
         sleep: Waits for a number of seconds.
         timeout: Returns a context that raises `TimeoutError` after a number of seconds, as
             `asyncio.timeout` does. `None` for blocking attempts, which cannot be cancelled.
-        stats: The counts to update.
+        stats: The counts of attempts, conflicts and failures, to update.
 
     Raises:
         ArgumentError: `policy` is no `RetryPolicy`, or `stats` no `RetryStats`.
@@ -216,7 +216,7 @@ class Retrier:
                 await self.sleep(pause)
 
     def single_attempt(self) -> Retrier:
-        """Return a copy of the retrier that makes only one attempt."""
+        """Return a copy that makes only one attempt, for cleaning up after the last retry."""
         return attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
 
     async def _run_once(
@@ -253,7 +253,7 @@ def blocking_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Re
 
     Args:
         policy: The limits and the pauses.
-        stats: The counts to update; `None` if the caller does not read them.
+        stats: The counts of attempts and failures to update; `None` if the caller ignores them.
     """
     return Retrier(policy=policy, sleep=_wait, timeout=None, stats=stats or RetryStats())
 
@@ -263,7 +263,7 @@ def async_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Retri
 
     Args:
         policy: The limits and the pauses.
-        stats: The counts to update; `None` if the caller does not read them.
+        stats: The counts of attempts and failures to update; `None` if the caller ignores them.
     """
     return Retrier(
         policy=policy, sleep=asyncio.sleep, timeout=asyncio.timeout, stats=stats or RetryStats()

@@ -63,15 +63,15 @@ class Row:
         expires_at: When an idempotency record, a rate limit or a hosted page expires, in
             microseconds since 1970. The row may be dropped five minutes later, never before. An
             update keeps the later of the stored and the new instant, since another server may
-            charge the same log with a longer window.
+            charge the same exact log, an app user's rate limit, with a longer window.
         user: The key of the coordinate of a connection or session, which is also the `key` of the
             coordinate's binding.
         predecessor: The id of the connection whose reconnect made this one; `None` for the first of
             a chain. The column must be unique, since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
         position: A connection's place in its chain, from 1.
-        subject: The key of a hosted page's subject. The column must be unique: a new page replaces
-            the row with the same subject.
+        subject: The key of a hosted page's subject: the connection, session or user that the page
+            is about. The column must be unique: a new page replaces the row with the same subject.
     """
 
     kind: str

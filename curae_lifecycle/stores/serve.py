@@ -100,13 +100,14 @@ def serve(
     """Answer a request: load, decide and commit, with retries.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         request: The request as it came in.
-        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        id_factory: Makes the new ids, and the next action that the app must show the user, for a
+            request that may create something; called again for each attempt.
         settings: The settings of the server.
         retry_policy: The limits of the attempts, and the pauses between them.
-        stats: The counts to update; they are correct even if this function raises. `None` if the
-            caller does not read them.
+        stats: The counts of attempts, conflicts and failures to update; they are correct even if
+            this function raises. `None` if the caller does not read them.
 
     Returns:
         The answer, whose changes are committed. If no attempt succeeded, it is `INTERNAL`, a
@@ -163,12 +164,14 @@ def serve_with_external_call(
 ) -> Answer:
     """Answer a request whose next action another service makes.
 
+    The next action is what the app must show the user: the URL of a page, and its expiry.
+
     One transaction takes the idempotency key, and another stores the answer. No transaction is open
     during the external call. If the answer has no next action, no call is made: for a refusal, a
     replay or a read.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         request: The request as it came in.
         id_factory: Makes new ids for each attempt. The next action that `id_factory` makes is not
             used.
@@ -186,8 +189,8 @@ def serve_with_external_call(
             `rules.attempt.resolve`. Once the call was started, the key stays taken even if the
             call fails: only an answer or `resolve` ends the attempt.
         retry_policy: The limits of the attempts of each transaction, and the pauses between them.
-        stats: The counts to update, over both transactions; `None` if the caller does not read
-            them.
+        stats: The counts of attempts, conflicts and failures to update, over both transactions;
+            `None` if the caller does not read them.
 
     Returns:
         The answer, as from `serve`.
@@ -260,16 +263,16 @@ def record(
 ) -> FactAnswer:
     """Record a fact: load, judge and commit, with retries.
 
-    A tombstone is one small commit, after which no earlier connection or session of its coordinate
-    is valid. Then `record` stores these connections as REVOKED, in batches: the sweep. A sweep that
-    was cut off is finished by the next fact about the coordinate, before anything else, or by the
-    store's `purge`.
+    A tombstone, the fact that a user is gone, is one small commit, after which no earlier
+    connection or session of its coordinate is valid. Then `record` stores these connections as
+    REVOKED, in batches: the sweep. A sweep that was cut off is finished by the next fact about the
+    coordinate, before anything else, or by the store's `purge`.
 
     The revocation of a chain is committed in batches, too. The first one holds the end of the chain
     and so ends its access.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         fact: The fact.
         retry_policy: The limits of the attempts, and the pauses between them. The limits apply to
             each batch of a sweep or of a chain's revocation, not to all batches together.
@@ -308,11 +311,13 @@ async def record_async(
 def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
     """Revoke all connections that the last tombstone of a coordinate ended: finish its sweep.
 
+    A tombstone is the fact that the coordinate's user is gone.
+
     `record` sweeps by itself. Use this function in a program that commits a tombstone in another
     way, or in a store's `purge`. The attempts at each batch end after a minute.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         coordinate: The coordinate.
 
     Returns:

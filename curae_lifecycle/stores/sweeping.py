@@ -45,7 +45,8 @@ _Result = TypeVar("_Result")
 def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
     """Return the coordinate of the loaded binding if its sweep is not finished, else None.
 
-    The sweep stores as REVOKED the connections that a tombstone ended.
+    A tombstone records that the coordinate's user is gone. The sweep stores as REVOKED the
+    connections that it ended.
     """
     binding = snapshot.binding
     return None if binding is None or binding.swept else binding.coordinate
@@ -54,10 +55,11 @@ def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
 async def sweep(store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier) -> Changes:
     """Store as REVOKED each connection that a coordinate's last tombstone ended, in batches.
 
-    They have given no access since the tombstone, but their rows do not say so yet.
+    A tombstone is the fact that the coordinate's user is gone. The connections have given no access
+    since, but their rows do not say so yet.
 
     Args:
-        store: The store.
+        store: The store to load from and commit to.
         coordinate: The coordinate.
         retrier: Repeats each batch on a conflict or a store failure, each within its time limit.
 
@@ -65,7 +67,7 @@ async def sweep(store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier) 
         Everything that this call committed.
 
     Raises:
-        ArgumentError: The store loaded a page of connections that does not follow the one before.
+        ArgumentError: The store loaded a batch of connections that does not follow the one before.
         StoreUnavailableError: No attempt at a batch succeeded, or the caller's deadline passed.
             What was committed until then stays, and a later sweep does the rest.
     """

@@ -34,7 +34,10 @@ class _Watched:
 
 
 class SocketWatchdog:
-    """A watchdog that shuts sockets down at their deadlines. One thread watches all sockets."""
+    """A watchdog that shuts sockets down at their deadlines. One thread watches all sockets.
+
+    Without it, a driver without timeouts would wait for ever for the response of a hung server.
+    """
 
     def __init__(self) -> None:
         self._changed = Condition()

@@ -104,7 +104,8 @@ class RedisLimitsStore:
 
     Args:
         store: The store for everything else, called "the other store" below.
-        client: A client that never retries, as `create_client` and `ClusterClient` make.
+        client: A client that never retries, since a repeated command could charge twice, such as
+            one from `create_client` or a `ClusterClient`.
 
     Raises:
         ArgumentError: `store` is async, or no store.
@@ -115,11 +116,13 @@ class RedisLimitsStore:
         self._store = AsyncRedisLimitsStore(as_async_store(store), _AsyncClient(client))
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the other store, or None for an unknown key."""
+        """Return an API key's caller from the constructor's `store`, or None for an unknown key."""
         return run_sync(self._store.caller_of(key_digest))
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         """Load the rate limits from Redis, and all other values and `now` from the other store.
+
+        The other store is the constructor's argument `store`.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.
@@ -131,7 +134,8 @@ class RedisLimitsStore:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Charge the limits in Redis, then commit everything else to the other store.
 
-        The charge is given back if it is certain that the other store stored nothing.
+        The other store is the constructor's argument `store`. If it certainly stored nothing, the
+        charge is given back.
 
         Returns:
             True if everything was stored. False on a conflict, or if a limit no longer admits the
@@ -152,8 +156,8 @@ class AsyncRedisLimitsStore:
 
     Args:
         store: The store for everything else, called "the other store" below.
-        client: An async client that never retries, as `create_client_async` and
-            `create_cluster_client_async` make.
+        client: An async client that never retries, since a repeated command could charge twice,
+            such as one from `create_client_async` or `create_cluster_client_async`.
 
     Raises:
         ArgumentError: `store` is blocking, or no store.
