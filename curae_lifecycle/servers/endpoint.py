@@ -113,7 +113,8 @@ class Endpoint:
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
         counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. If it is `None`,
             there are no counts and no such path.
-        backlog: Counts the messages in the outbox, for `counters`.
+        backlog: Counts the messages in the outbox, the store's queue of effects and events, for
+            `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
         serve: Answers a request of the API. For external calls, pass
             `partial(serve_with_external_call, make_next_action=...)`.
@@ -199,7 +200,8 @@ class AsyncEndpoint:
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
         counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. If it is `None`,
             there are no counts and no such path. Its methods are not async.
-        backlog: Counts the messages in the outbox, for `counters`.
+        backlog: Counts the messages in the outbox, the store's queue of effects and events, for
+            `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
         serve: Answers a request of the API. For external calls, pass
             `partial(serve_with_external_call_async, make_next_action=...)`.

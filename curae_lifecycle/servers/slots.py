@@ -42,8 +42,8 @@ class Slots:
         size: The number of slots.
         max_per_name: The most slots that requests with one name hold together, so that others get
             a slot.
-        max_alone: The limit instead of `max_per_name` for a name without competition: each of the
-            last `ALONE_AFTER` requests with a name that got a slot had this one.
+        max_alone: The limit instead of `max_per_name` for a name without competition: the last
+            `ALONE_AFTER` requests that had any name and got a slot all had this one.
         max_nameless: The most slots that requests without a name, such as health checks, hold
             together.
     """
@@ -65,10 +65,11 @@ class Slots:
     _arrivals: int = attrs.field(default=0, init=False)
 
     def is_free(self, names: Names) -> bool:
-        """Return whether a request gets a slot without waiting.
+        """Return whether a request gets a slot, a place in the app, without waiting.
 
         Args:
-            names: The names for which the request counts, such as its API key.
+            names: The things that the request shares with others, such as its API key. All requests
+                with one of these names share a limit on their slots.
         """
         if not names and self._nameless == self.max_nameless:
             return False
@@ -83,8 +84,11 @@ class Slots:
     def take_free(self, names: Names) -> bool:
         """Take a slot for a request if that needs no waiting; return whether the slot was taken.
 
+        A slot is a place in the app.
+
         Args:
-            names: The names for which the request counts, such as its API key.
+            names: The things that the request shares with others, such as its API key. All requests
+                with one of these names share a limit on their slots.
         """
         if not self.is_free(names):
             return False
@@ -92,12 +96,13 @@ class Slots:
         return True
 
     async def take(self, names: Names) -> None:
-        """Wait until a request may have a slot, and take that slot.
+        """Wait until a request may have a slot, a place in the app, and take that slot.
 
         Call `give_back` when the request has ended, but not if the wait was cancelled.
 
         Args:
-            names: The names for which the request counts, such as its API key.
+            names: The things that the request shares with others, such as its API key. All requests
+                with one of these names share a limit on their slots.
         """
         if self.take_free(names):
             return
