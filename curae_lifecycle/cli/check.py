@@ -114,8 +114,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Check a store with the conformance kit, races and a simulation, or with one of these parts.
 
-    Each part prints what it ran, what it did not run and why, and its findings. An exception that a
-    part raises counts as a finding.
+    The kit checks each answer of a server. A race runs two actions at once. The simulation runs
+    random traffic. Each part prints what it ran, what it did not run and why, and its findings. An
+    exception that a part raises counts as a finding.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.

@@ -118,7 +118,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def hold_signals() -> Generator[None, None, None]:
     """Delay SIGINT and SIGTERM until a `with` block ends; a second signal ends the process at once.
 
-    A signal that the process ignores stays ignored.
+    So a fact that is being recorded is finished, and its outcome is printed. A signal that the
+    process ignores stays ignored.
     """
     held: list[int] = []
 

@@ -156,10 +156,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit status. 0 is success; a program that closes the pipe before it has read all output
-        is no error. 1 is a broken line, a divergence, a stale document, a difference between
-        releases, a law that did not hold, a finding in a store, with `--strict` a check that was
-        not run, a stored value that cannot be read, or output that could not be printed. 130 is an
-        interrupt, such as Ctrl-C.
+        is no error. 1 is a broken line, a recorded response that differs from the decided one, a
+        stale document, a difference between releases, a law that did not hold, a finding in a
+        store, with `--strict` a check that was not run, a stored value that cannot be read, or
+        output that could not be printed. 130 is an interrupt, such as Ctrl-C.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database

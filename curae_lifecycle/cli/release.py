@@ -45,6 +45,8 @@ class Rule:
 class TableShape:
     """The description and the axes of a table as one release has it, without the cells.
 
+    An axis is an input of the table. A cell is one combination of the axes' values.
+
     Attributes:
         law: The sentence that says what the table decides.
         state: The name of the axis whose value the outcomes change; None if there is no such axis.
@@ -62,7 +64,7 @@ class ReleasedTable:
 
     Attributes:
         shape: The table's law and axes.
-        cells: The rule that decides each cell.
+        cells: The rule that decides each cell, which is one combination of the axes' values.
     """
 
     shape: TableShape

@@ -37,12 +37,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run a log through the rules, and print the answer to every line.
 
+    A log is recorded traffic: JSON lines of requests and facts.
+
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
         options: The parsed options.
 
     Returns:
-        The exit status: 1 if a line was broken or a response diverged, else 0.
+        The exit status: 1 if a line could not be run, or if `--check` found a recorded response
+        that differs from that of the rules; else 0.
 
     Raises:
         SystemExit: The file cannot be opened; the status is 2. Or reading fails in the middle of

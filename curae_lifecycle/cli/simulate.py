@@ -68,6 +68,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run one simulation for each seed, and stop at the first violation of a law.
 
+    A law is a numbered statement that holds whatever happens, such as that a revocation is final.
+
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
         options: The parsed options.
@@ -103,7 +105,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def run_seed(
     seed: int, clients: int, hours: int, store: Callable[[Settings], StoreWithApiKeys]
 ) -> Summary:
-    """Run one simulation, show its progress, and return its summary, with the violation if any.
+    """Run one simulation, show its progress, and return its summary, with any violation of a law.
 
     Args:
         seed: The seed of the random numbers, which decides everything that happens.

@@ -54,6 +54,8 @@ class Kind(StrEnum):
 class CellsChange:
     """A change of cells of one table, all from the same old rule to the same new rule.
 
+    A cell is one combination of the values of the table's inputs.
+
     Attributes:
         kinds: The kinds of change, at least one.
         cells: The cells.

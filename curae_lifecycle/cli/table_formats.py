@@ -72,7 +72,11 @@ def to_mermaid(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """Format a table as JSON: its name, law, state and axes, and its cells."""
+    """Format a table as JSON: its name, law, state and axes, and its cells.
+
+    The law says what the table decides. The axes are its inputs, and the state is the axis that the
+    outcomes change. A cell is one combination of the axes' values, with the rule that decides it.
+    """
     return _to_text(_to_dict(table))
 
 

@@ -53,11 +53,11 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 class Deciders:
     """A record of which rule last changed each member of a store's connections and accounts.
 
-    A divergence names that rule. Pass every committed change of the store, in order, to `note` or
-    `after_request`.
+    A divergence, a difference between a recorded response and the decided one, names that rule.
+    Pass every committed change of the store, in order, to `note` or `after_request`.
 
     Args:
-        store: The store.
+        store: The store whose changes are noted.
     """
 
     def __init__(self, store: MemoryStore) -> None:
@@ -67,7 +67,7 @@ class Deciders:
         self._accounts: dict[Coordinate | None, str] = {}
 
     def note(self, changes: Changes, rules: tuple[str, ...], now: datetime) -> None:
-        """Remember for each changed member which rule changed it.
+        """Remember for each changed member which rule changed it, for a divergence to name.
 
         Args:
             changes: The changes that were committed.

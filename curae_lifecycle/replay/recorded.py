@@ -166,14 +166,15 @@ class RecordedTags:
         self._decided: dict[_Resource, dict[str, str]] = {}
 
     def note(self, request: Request, recorded: Recorded | None, response: Response) -> None:
-        """Remember which tag the rules gave in place of a recorded entity tag, for `translate`.
+        """Remember the entity tags that a log and the rules gave to one response, for `translate`.
 
-        Nothing is remembered unless both responses have a tag.
+        A later request of the log may hold the recorded tag in `If-None-Match`, but the replay
+        knows only its own. Nothing is remembered unless both responses have a tag.
 
         Args:
             request: The request of both responses; it names the resource that the tags are of.
-            recorded: The response in the log; None if the line has none.
-            response: The response by the rules.
+            recorded: The response in the log, with the recorded tag; None if the line has none.
+            response: The response by the rules, with the tag that replaces the recorded one.
         """
         theirs = None if recorded is None else recorded.entity_tag()
         ours = dict(response.headers).get("etag")
@@ -181,7 +182,9 @@ class RecordedTags:
             self._decided.setdefault(self._resource(request), {})[theirs] = ours
 
     def translate(self, request: Request) -> Request:
-        """Replace the recorded tags in `If-None-Match` by those that the rules gave.
+        """Replace the recorded entity tags in `If-None-Match` by those that the rules gave.
+
+        So the request matches in the replay if it matched when it was recorded.
 
         Returns:
             The request with the replaced tags. A tag that was not recorded for the request's
@@ -218,7 +221,8 @@ _Difference = tuple[str, Json | Absent, Json | Absent]
 class Comparison:
     """A comparison of the recorded responses of one log with those that the rules give.
 
-    Use one object for all responses of a log, in order, since it matches ids across the responses.
+    The replay may make other ids than the log has. So each recorded id is matched with one decided
+    id, in all responses. Use one object for all responses of a log, in order.
     """
 
     def __init__(self) -> None:
@@ -238,7 +242,8 @@ class Comparison:
         Args:
             recorded: The response in the log.
             response: The response by the rules.
-            rule_of: Returns the name of the rule that decided a member.
+            rule_of: Takes the path of a member and returns the name of the rule that decided it, as
+                the function from `Deciders.after_request` does.
         """
         members = recorded.members
         decided = parse_json(response.body) if response.body else None
