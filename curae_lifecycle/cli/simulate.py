@@ -68,7 +68,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run one simulation for each seed, and stop at the first violation of a law.
 
-    A law is a numbered statement that holds whatever happens, such as that a revocation is final.
+    A law is a numbered statement that holds whatever happens: a `revokedAt` never changes, say.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
