@@ -14,7 +14,9 @@ import pytest
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.outcomes import Ignored
 from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import Report, Request, Response, run, run_async
+from curae_lifecycle.testing.conformance.store_server import server_for_store
 from tests.support.kit import Reference, asynchronous
 
 ONE, RACE, NEXT = "law-02.revoked-once", "race.authorize.revoke", "request.limit"
@@ -186,3 +188,31 @@ def test_check_names_a_function_that_returns_a_wrong_type(
     (failure,) = report.failed
     assert failure.message.startswith(message)
     assert "secret" not in failure.message
+
+
+IGNORED_RESULTS = {
+    "pass_time": "limit.half-open",
+    "turn_clock_back": "bucket.clock-corrected",
+    "replace_buckets": "request.buckets",
+    "register_again": "registration.scopes",
+    "change_key_id": "registration.other-id",
+    "withdraw": "registration.withdrawn",
+    "purge": "purge.live",
+}
+"""The hooks whose result the kit ignores, each with a check that calls it."""
+
+
+@pytest.mark.parametrize("hook", IGNORED_RESULTS)
+def test_kit_accepts_any_result_of_a_hook_that_returns_none(hook: str) -> None:
+    server = server_for_store(MemoryStore())
+    right = cast("Callable[[object, object], object]", getattr(server, hook))
+    called: list[object] = []
+
+    def return_number(*arguments: Never) -> int:
+        called.append(right(*arguments))
+        return 5
+
+    replaced = cast("dict[str, Never]", {hook: return_number})
+    check = IGNORED_RESULTS[hook]
+    assert run(attrs.evolve(server, **replaced), only=[check], seed="1").passed == (check,)
+    assert called
