@@ -239,7 +239,10 @@ class StoredResponse(ABC):
 
     @abstractmethod
     def to_storable(self) -> StoredResponse:
-        """Return the form of the response to store; a `Response` drops headers such as `Date`.
+        """Return the response as it is stored for retries.
+
+        A `service.response.Response` leaves out headers such as `Date`. A `ResponseReference`, for
+        servers that store responses elsewhere, stays as it is.
 
         Raises:
             ArgumentError: The response has a status that must not be stored.

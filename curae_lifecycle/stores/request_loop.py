@@ -258,7 +258,10 @@ class RequestAttempts:
 
 
 def split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
-    """Return a request's writes of buckets, its API key's rate limits, and all other changes."""
+    """Split a request's changes in two: the writes of buckets, and all other changes.
+
+    A bucket is a rate limit of the API key.
+    """
     charges: list[RateWrite] = []
     others: list[Write] = []
     for write in changes.writes:

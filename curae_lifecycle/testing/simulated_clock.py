@@ -62,13 +62,13 @@ class SimulatedClockStore:
     """A wrapper that runs any store on a simulated clock.
 
     Args:
-        store: The store. If it has a `clock` that can be set, `purge` and `limit_purge_to` set
-            that clock. A `BlockingStoreAdapter` has the clock and the `purge` of its async store.
+        store: The store to wrap. If it has a `clock` that can be set, its own clock follows the
+            simulated one: the methods `purge` and `limit_purge_to` of this class set it.
         now: The first simulated instant.
 
     Attributes:
         now: The simulated instant, which the test sets.
-        has_settable_clock: Whether the store's clock can follow the simulated one.
+        has_settable_clock: True if the store's own clock can be set.
     """
 
     def __init__(self, store: StoreWithApiKeys, now: datetime) -> None:

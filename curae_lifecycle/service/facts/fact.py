@@ -191,9 +191,9 @@ class UserFact(Fact):
         return Needs(binding=self.coordinate, page=self.page_digest())
 
     def check(self, now: datetime) -> None:
-        """Check `now` alone: a repeated fact is ignored, whatever its `happened_at`.
+        """Check only that `now` is in UTC, and not that `happened_at` is not too far ahead.
 
-        `judge` raises the error of a `happened_at` that is too far ahead.
+        That check is left to `judge`, since it is not made for a repeated fact, which is ignored.
 
         Args:
             now: When the fact is recorded, in UTC.

@@ -159,7 +159,7 @@ class Purge:
 
 
 def purges(now: int) -> list[Purge]:
-    """Return the purges of all rows that expired at least five minutes ago.
+    """Return a `Purge` for each table: it deletes rows that expired five minutes ago or earlier.
 
     The five minutes are `CLOCK_TOLERANCE`, by which the clocks of servers may disagree.
 

@@ -138,6 +138,9 @@ class FactHooks(ABC):
         """Record that the patient authorized a connection, until `lifetime` from now.
 
         `None` as `lifetime` means without an end.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
         """
         end = None if lifetime is None else self.clock() + lifetime
         return self.record(Authorized(ConnectionId(connection_id), end))
@@ -146,31 +149,53 @@ class FactHooks(ABC):
         """Record now that the patient authorized a connection some time ago.
 
         `ago` says how long ago. The authorization has no end.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
         """
         happened = self.clock() - ago
         return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
 
     def require_action(self, connection_id: str, reason: str) -> str:
-        """Record that the patient must act on a connection, for a reason such as `portal_login`."""
+        """Record that the patient must act on a connection, for a reason such as `portal_login`.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
+        """
         return self.record(ActionRequired(ConnectionId(connection_id), reason))
 
     def expire(self, connection_id: str) -> str:
-        """Record that the upstream ended the authorization of a connection."""
+        """Record that the upstream ended the authorization of a connection.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
+        """
         return self.record(Expired(ConnectionId(connection_id)))
 
     def revoke(self, connection_id: str, actor: Actor) -> str:
-        """Record that an actor other than the app revoked a connection."""
+        """Record that an actor other than the app revoked a connection.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
+        """
         return self.record(Revoked(ConnectionId(connection_id), actor))
 
     def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
         """Record now that an actor other than the app revoked a connection some time ago.
 
         `ago` says how long ago.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
         """
         return self.record(Revoked(ConnectionId(connection_id), actor, self.clock() - ago))
 
     def complete_handoff(self, session_id: str, user_id: str) -> str:
-        """Record that a platform user completed the sign-up page of a session."""
+        """Record that a platform user completed the sign-up page of a session.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
+        """
         return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
 
     def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
@@ -178,9 +203,16 @@ class FactHooks(ABC):
 
         `user_id` is the user who became ACTIVE; `None` means the user who is bound to the
         coordinate.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
         """
         return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
 
     def tombstone(self, coordinate: Coordinate) -> str:
-        """Record that the user who is bound to a coordinate is gone."""
+        """Record that the user who is bound to a coordinate is gone.
+
+        Returns:
+            The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
+        """
         return self.record(Tombstoned(coordinate))

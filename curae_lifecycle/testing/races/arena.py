@@ -70,10 +70,10 @@ class Arena(Protocol[AnyStore]):
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """Return the stored values of a tenant, for comparison with those of another tenant.
 
-        A tenant is the app user of one race. The actions of one tenant raced; the other tenant ran
-        the same actions in sequence in the arena of `reference()`. Names and texts must be those
-        that this other arena returns. So the tenant's `id_prefix` must be replaced by text that is
-        the same for all tenants.
+        A tenant is the app user of one race. One tenant's actions raced. Another tenant ran the
+        same actions one after the other, in the arena that `reference()` returns. Both arenas must
+        return equal names and texts for equal values. The ids of a tenant begin with its
+        `id_prefix`, so replace that prefix by a text that is the same for all tenants.
 
         Args:
             tenant: The tenant.

@@ -39,7 +39,11 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return `now` with the error that all clocks share, but no worker's separate error."""
+        """Return the instant that a worker's clock shows at `now` if only the shared deviation counts.
+
+        All clocks may be wrong by the same span, and each worker's by a span of its own, which is
+        left out here.
+        """
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:

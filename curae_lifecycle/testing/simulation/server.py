@@ -217,8 +217,8 @@ class SimulatedServer:
             lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
 
         Returns:
-            The answer if the request needs no attempt. `None` if the attempt has begun, or on a
-            conflict, after which `transaction.attempt` is still `None`.
+            The answer, if the request needs no attempt. Otherwise `None`; `transaction.attempt`
+            says whether the attempt has begun. If it is `None`, too, the commit conflicted.
         """
         decision = self._decide(transaction, transaction.loaded.snapshot, new_ids)
         attempt = decision.attempt
