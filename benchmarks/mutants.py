@@ -98,7 +98,7 @@ GENERAL: Final = (
     "replay/test_log.py",
     "replay/test_names.py",
     "replay/test_page_urls.py",
-    "rules/test_buckets.py::test_bucket_with_state_a_year_ahead_admits_capacity_once",
+    "rules/test_buckets.py::test_bucket_dated_a_year_ahead_admits_capacity_then_refuses",
     "rules/test_changed_limits.py",
     "rules/test_times.py",
     "servers/test_debug.py",

@@ -115,7 +115,7 @@ def test_benchmark_answer_wrong_only_the_second_time_raises() -> None:
 # --- Figures ----------------------------------------------------------------------------------
 
 
-def test_benchmark_ratio_is_first_time_over_second_in_each_round() -> None:
+def test_benchmark_ratio_divides_the_times_of_the_same_round() -> None:
     assert ratios([2.0, 30.0], [1.0, 10.0]) == [2.0, 3.0]
     assert ratios([2.0], [0.0]) == [0.0]
 

@@ -37,7 +37,7 @@ def test_changed_modules_include_only_python_files_of_package() -> None:
     assert modules_of(files) == {"rules.chain"}
 
 
-def test_chosen_modules_depend_on_the_seed_alone() -> None:
+def test_modules_chosen_for_mutation_depend_on_the_seed_alone() -> None:
     sizes = dict.fromkeys("abcdefgh", 100)
     assert choose_modules(sizes, 3, seed=1) == choose_modules(sizes, 3, seed=1)
     assert {len(choose_modules(sizes, 3, seed=seed)) for seed in range(9)} == {3}

@@ -40,12 +40,12 @@ def e(x):
 """
 
 
-def test_removing_decorators_keeps_only_hypothesis_given() -> None:
+def test_every_decorator_but_hypothesis_given_is_removed() -> None:
     kept = [each for each in undecorated(SOURCE).split() if each[0] == "@"]
     assert kept == ["@given(st.none())"]
 
 
-def test_conformance_check_steps_are_its_undecorated_function() -> None:
+def test_kit_check_holds_the_plain_function_with_its_steps() -> None:
     assert purging.CHECKS[0].steps is purging._live_values
 
 
@@ -58,12 +58,12 @@ def test_conformance_check_steps_are_its_undecorated_function() -> None:
         (keys.rate_key_parts, keys.__file__, "rate_key_parts"),
     ],
 )
-def test_function_wrapped_in_decorators_is_found(found: object, file: str, name: str) -> None:
+def test_plain_function_is_found_under_its_decorators(found: object, file: str, name: str) -> None:
     function = plain_function(found, file)
     assert function is not None
     assert (function.__name__, function.__code__.co_filename) == (name, file)
 
 
-def test_wrapped_function_of_another_file_is_not_found() -> None:
+def test_plain_function_is_not_found_in_a_file_without_it() -> None:
     assert plain_function(keys.record_key, deadline.__file__) is None
     assert plain_function(Call, keys.__file__) is None

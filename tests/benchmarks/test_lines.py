@@ -18,7 +18,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip(" *") for cell in line.strip("|").split("|")]
 
 
-def test_server_benchmark_row_has_rates_ratios_and_cpu_times() -> None:
+def test_server_benchmark_row_has_request_rates_and_cpu_times() -> None:
     line = servers.row("initiate", 4, {"bare": FAST, "floor": SLOW, "ours": FAST})
     row = dict(zip(cells(servers.HEAD.splitlines()[0]), cells(line), strict=True))
     assert (row["request"], row["clients"]) == ("initiate", "4")
@@ -34,7 +34,7 @@ def test_outbox_benchmark_line_compares_worker_to_a_plain_loop() -> None:
     assert slow_worker.split() == ["sqlite", "500", "250", "0.50"]
 
 
-def test_one_api_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
+def test_one_api_key_benchmark_divides_rate_by_unlimited_rate() -> None:
     done = Counter({"without": 400, "with": 300, "apart": 500})
     assert one_key.line(done, 3, 2.0).split() == [
         *("200", "with", "0.75", "apart", "1.25"),
@@ -42,14 +42,14 @@ def test_one_api_key_benchmark_line_has_ratios_to_no_rate_limit() -> None:
     ]
 
 
-def test_noisy_tenant_benchmark_line_compares_p99_and_rates() -> None:
+def test_benchmark_prints_p99_of_quiet_and_rate_of_noisy_tenant() -> None:
     found = {("spread", True): QUICK, ("key", True): LATE, ("key", False): QUICK}
     line = neighbour.line(found, "key", is_bound=True)
     assert "B p99    30.0 ms,  3.00 of spread" in line
     assert "A    750/s,  0.50 of open,  1.00 of no bucket  failed 4" in line
 
 
-def test_noisy_tenant_benchmark_line_has_ratio_to_no_rate_limit() -> None:
+def test_benchmark_divides_noisy_tenants_rate_by_unlimited_rate() -> None:
     found = {
         ("spread", True): QUICK,
         ("lone", True): QUICK,
@@ -60,6 +60,6 @@ def test_noisy_tenant_benchmark_line_has_ratio_to_no_rate_limit() -> None:
     assert "A    750/s,  1.00 of open,  0.50 of no bucket  failed 4" in line
 
 
-def test_long_job_benchmark_line_compares_p99_time_to_no_job() -> None:
+def test_long_job_benchmark_divides_p99_by_p99_without_the_job() -> None:
     line = long_jobs.Result(alone=QUICK, beside=LATE, seconds=1.5).line()
     assert "B p99   30.0 ms,  3.00 of alone (200 requests, failed 4)" in line

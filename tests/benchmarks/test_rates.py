@@ -151,7 +151,7 @@ def test_sql_recording_of_a_read_request_has_no_writes() -> None:
     assert (recording.written, recording.new, recording.version) == ([], [], 0)
 
 
-def test_repeat_of_recorded_sql_replaces_its_time_with_now() -> None:
+def test_repeat_of_recorded_sql_replaces_recorded_time_with_now() -> None:
     long_ago = 10**15 + 5
     recording = Recording(
         read=("SELECT", []), written=[("UPDATE ? ?", [long_ago, 7])], new=[], version=0, at=long_ago

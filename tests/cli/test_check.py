@@ -150,7 +150,7 @@ def test_check_of_races_exits_1_if_refused_commits_send_messages(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PAGE)
-def test_races_fail_a_store_that_ignores_a_facts_hosted_page(name: str) -> None:
+def test_races_fail_stores_that_ignore_the_hosted_page_of_a_fact(name: str) -> None:
     kind = getattr(wrong_stores, name)
     failed = {each.check for each in check_store(kind(), only=PAGES).failed}
     found = {
@@ -170,7 +170,7 @@ def test_races_fail_a_store_that_ignores_a_facts_hosted_page(name: str) -> None:
     ("name", "part"),
     [(BY_THREE, "kit"), ("MovesNoPage", "kit"), *((name, "simulation") for name in FOUND_BY)],
 )
-def test_kit_and_simulation_fail_only_the_stores_listed_for_them(name: str, part: str) -> None:
+def test_kit_and_simulation_each_fail_the_expected_broken_stores(name: str, part: str) -> None:
     # The tests above show what the races find, and the kit by its checks of pages and replays. The
     # first seed finds each store that a simulation finds.
     status = main(["check", wrong(name), "--only", part, "--seeds", "1"])
@@ -382,7 +382,7 @@ def test_check_with_a_bad_option_exits_2(options: list[str]) -> None:
     assert stopped.value.code == 2
 
 
-def test_every_broken_store_class_is_listed_as_found_by_races() -> None:
+def test_races_are_expected_to_find_every_broken_store_class() -> None:
     text = (ROOT / "tests/support/wrong_stores.py").read_text(encoding="utf-8")
     assert re.findall(r"^class (\w+)", text, re.MULTILINE) == [*FOUND_BY]
     assert all("races" in parts for parts in FOUND_BY.values())

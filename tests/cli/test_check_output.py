@@ -59,7 +59,7 @@ def bar(name: str, *parts: int) -> str:
 # --- The kit ----------------------------------------------------------------------------------
 
 
-def test_check_prints_5_of_7_failed_kit_checks_and_all_not_run(
+def test_check_prints_5_of_7_failed_and_all_skipped_kit_checks(
     lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = tuple([Failure(f"c.{number}", f"Broken {number}.") for number in range(7)])

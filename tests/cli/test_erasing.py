@@ -279,7 +279,7 @@ def test_purge_leaves_a_binding_in_a_newer_format_unchanged(platform: Platform) 
     assert [*platform.database.rows(Statement("SELECT document FROM curae_binding"))] == [(newer,)]
 
 
-def test_purge_leaves_tombstone_unswept_if_row_has_newer_format(
+def test_purge_sweeps_no_connection_stored_in_a_newer_format(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     platform.connect()

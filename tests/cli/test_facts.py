@@ -107,7 +107,7 @@ def test_ends_since_option_ignores_a_connection_authorized_event(command: Comman
 
 
 @pytest.mark.parametrize(("since", "taken"), [("08:10:00Z", 1), ("08:10:00.000001Z", 0)])
-def test_ends_since_takes_events_up_to_10_minutes_before_instant(
+def test_ends_since_option_includes_events_10_minutes_earlier(
     since: str, taken: int, platform: Platform, command: Command
 ) -> None:
     # A backup that began before the commit lacks it, although the event has an earlier instant.
@@ -117,7 +117,7 @@ def test_ends_since_takes_events_up_to_10_minutes_before_instant(
     assert [each["outcome"] for each in printed] == ["done"] * taken
 
 
-def test_ends_since_option_answers_the_tombstone_line_last(
+def test_ends_since_option_prints_the_tombstone_answer_last(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -133,7 +133,7 @@ def test_ends_since_option_answers_the_tombstone_line_last(
     assert [each.get("outcome") for each in printed[1:]] == ["done", "done"]
 
 
-def test_tombstone_of_unreadable_binding_prints_error_and_line(
+def test_facts_command_prints_line_of_an_unreadable_binding(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()
@@ -157,7 +157,7 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupted_facts_command_prints_outcome_and_exits_130(
+def test_interrupted_facts_command_prints_the_current_outcome(
     platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [platform.connect(f"u{n}") for n in range(2)]

@@ -155,7 +155,7 @@ def test_withdraw_deletes_a_key_with_malformed_row_and_exits_1(
     assert command("keys", "list") == (0, [], "")
 
 
-def test_key_is_withdrawn_by_id_despite_another_malformed_row(
+def test_key_is_withdrawn_by_id_if_another_keys_row_is_malformed(
     platform: Platform, command: Command
 ) -> None:
     added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
@@ -194,7 +194,7 @@ def test_narrowing_to_a_malformed_scope_exits_2(scope: str, said: str, command: 
     assert error.endswith(f" keys narrow: error: {said}\n")
 
 
-def test_key_is_narrowed_by_id_despite_another_malformed_row(
+def test_key_is_narrowed_by_id_if_another_keys_row_is_malformed(
     platform: Platform, command: Command
 ) -> None:
     added = ("INSERT INTO curae_caller (id, version, document) VALUES (?, 1, '{}')", ("0" * 64,))
@@ -205,7 +205,7 @@ def test_key_is_narrowed_by_id_despite_another_malformed_row(
     assert error.endswith(f"the key with the digest {'0' * 64}: format: INVALID\n")
 
 
-def test_keys_narrow_exits_1_if_another_key_becomes_unreadable(
+def test_keys_narrow_exits_1_if_a_malformed_key_row_is_added(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = SqlDatabase.run_transaction

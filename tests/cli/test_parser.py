@@ -99,7 +99,7 @@ def test_suggestion_comes_after_the_error_message(
     assert said.endswith(f"; did you mean {meant}?\n")
 
 
-def test_suggestion_replaces_the_one_in_pythons_error_message(
+def test_did_you_mean_hint_replaces_pythons_maybe_you_meant(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     message = "invalid choice: 'tabels', maybe you meant 'tables'? (choose from 'tour', 'tables')"

@@ -116,7 +116,7 @@ def test_problem_docs_page_example_shows_a_reason_of_its_code() -> None:
     assert set(reasons_of(ProblemCode.CONNECTION_NOT_RECONNECTABLE)) == set(RefusalReason)
 
 
-def test_denial_advises_reconnect_only_if_reconnect_is_allowed() -> None:
+def test_access_denial_advises_reconnect_if_and_only_if_allowed() -> None:
     reasons = {each for each in DenialReason if each.advice.startswith("Reconnect")}
     recovered = {
         standing.value

@@ -29,7 +29,7 @@ def said(old: Release, new: Release) -> list[Finding]:
 
 
 @pytest.mark.parametrize(("was", "now"), [(True, 1), (False, 0), ([True], [1]), ({"a": 0}, {})])
-def test_table_diff_distinguishes_true_from_1_and_0_from_absent(was: Json, now: Json) -> None:
+def test_table_diff_reports_change_of_true_to_1_or_0_to_absent(was: Json, now: Json) -> None:
     old, new = with_outcome(member=was), with_outcome(member=now)
     assert summary(compare(old, new)) == "changed: 1 table; answer changed: 1 cell"
     (finding,) = said(old, new)

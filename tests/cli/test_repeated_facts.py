@@ -60,7 +60,7 @@ def test_repeated_patient_or_platform_revocation_ends_successor(
     ("happened", "status"),
     [({}, "REVOKED"), ({"happenedAt": "2026-01-01T00:00:00Z"}, "ACTIVE")],
 )
-def test_repeated_tombstone_ends_new_connection_only_if_undated(
+def test_only_undated_repeated_tombstone_ends_a_new_connection(
     happened: dict[str, object], status: str, platform: Platform, command: Command
 ) -> None:
     given = lines({"type": "binding.tombstone", **COORDINATE, **happened})
@@ -70,7 +70,7 @@ def test_repeated_tombstone_ends_new_connection_only_if_undated(
     assert platform.status(later) == status
 
 
-def test_expire_fact_ignored_while_pending_is_done_when_active(
+def test_expire_fact_is_ignored_if_pending_but_done_once_active(
     platform: Platform, command: Command
 ) -> None:
     pending = platform.connect(authorized=False)

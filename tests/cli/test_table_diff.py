@@ -255,7 +255,7 @@ def test_each_kind_of_table_change_has_its_own_text(rows: tuple[Lamp, ...], what
     assert len(first.details) == 2
 
 
-def test_diff_of_answers_with_equal_text_shows_their_fields() -> None:
+def test_table_diff_shows_fields_if_old_and_new_text_are_equal() -> None:
     (finding,) = said(OLD, release(attrs.evolve(GO, outcome=Turn(Light.GREEN, slowly=True)), STOP))
     assert finding.details == (
         'was: turn green {"slowly": false}, by lamp.red: [O] Any press will do.',
@@ -263,7 +263,7 @@ def test_diff_of_answers_with_equal_text_shows_their_fields() -> None:
     )
 
 
-def test_answers_differing_only_in_uncompared_fields_are_equal() -> None:
+def test_table_diff_ignores_answer_fields_excluded_from_equality() -> None:
     plain = attrs.evolve(GO, outcome=Stay())
     same = attrs.evolve(GO, outcome=Stay("It is said again.", "by something else"))
     assert said(release(plain, STOP), release(same, STOP)) == []

@@ -159,7 +159,7 @@ def test_divergences_of_one_answer_name_a_rule_for_each_member() -> None:
     ]
 
 
-def test_divergences_from_a_decided_304_name_its_last_rule() -> None:
+def test_divergence_names_the_last_rule_if_replay_decides_304() -> None:
     unchanged = account(2, unless="{a1.headers.etag}", response={"status": 200, "code": "GONE"})
     found = checked(account(1), unchanged)
     assert [(each.member, each.rule) for each in found] == [
@@ -215,7 +215,7 @@ def explained(deciders: Deciders, body: Json, member: str, request: Request = RO
         ({"code": "BAD_REQUEST"}, "body.status", "problem-status.invalid"),
     ],
 )
-def test_divergence_with_no_earlier_write_names_expected_rule(
+def test_divergence_before_any_write_names_the_listed_rule(
     body: Json, member: str, rule: str
 ) -> None:
     assert explained(deciders_of(), body, member) == rule
@@ -294,7 +294,7 @@ def test_account_state_divergence_names_a_binding_rule_if_any(
         Request("GET", f"{ACCOUNT_STATE}?appUserId=user"),
     ],
 )
-def test_account_divergence_of_unknown_user_names_the_last_rule(request_: Request) -> None:
+def test_account_divergence_names_last_rule_without_a_known_user(request_: Request) -> None:
     deciders = deciders_of((BindingWrite(None, linked("user")), ("binding.linked",)))
     body: Json = {"lifecycleState": "LIMITED"}
     assert explained(deciders, body, "body.lifecycleState", request=request_) == "another.last"

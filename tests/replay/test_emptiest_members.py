@@ -83,7 +83,7 @@ def test_hosted_page_with_a_url_of_one_character_is_found() -> None:
     assert told(last(created_by, other)) == ("refused", "NOT_FOUND")
 
 
-def test_one_character_user_id_conflicts_with_another_user_id() -> None:
+def test_fact_naming_user_0_conflicts_with_another_bound_user() -> None:
     landed = fact(2, "handoff.complete", userId="0")
     assert told(last(B, landed)) == ("done", None)
     assert told(last(B, landed, landed)) == ("ignored", None)

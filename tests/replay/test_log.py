@@ -69,7 +69,7 @@ def test_answer_to_each_kind_of_log_line_has_expected_members() -> None:
     assert found[6]["line"] == 7
 
 
-def test_request_line_without_a_name_gets_an_answer_named_null() -> None:
+def test_answer_to_an_unnamed_request_line_has_null_as_name() -> None:
     assert last(created(1, None))["as"] is None
 
 
@@ -201,7 +201,7 @@ def test_answer_304_in_a_replay_has_a_null_body() -> None:
         ({"If-None-Match": []}, 200),
     ],
 )
-def test_if_none_match_as_a_list_or_in_upper_case_can_give_304(
+def test_if_none_match_header_may_be_a_list_or_in_upper_case(
     headers: dict[str, Json], status: int
 ) -> None:
     path = "curae-connect/account-state?appUserId=user-1"
@@ -218,7 +218,7 @@ def test_request_line_without_headers_gets_401() -> None:
     assert told(last(line)) == (401, "UNAUTHENTICATED")
 
 
-def test_replayed_is_true_only_for_a_retry_of_the_same_request() -> None:
+def test_answer_says_replayed_only_for_a_retry_of_the_request() -> None:
     first, again, other = answers(
         K1, created(1, key="k"), created(2, key="k"), created(3, user="user-2", key="k")
     )[1:]

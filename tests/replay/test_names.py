@@ -165,7 +165,7 @@ def test_reference_to_a_name_given_twice_means_the_later_answer() -> None:
     assert member(last(*lines), "connection.appUserId") == "two"
 
 
-def test_reference_to_a_refused_answer_becomes_its_problem_code() -> None:
+def test_reference_can_insert_the_problem_code_of_a_refusal() -> None:
     line = created(2, "c2", user="{c1.code}")
     assert member(last(created(1, user=""), line), "connection.appUserId") == "BAD_REQUEST"
 

@@ -195,7 +195,7 @@ def test_recorded_304_for_the_etag_of_an_earlier_state_diverges() -> None:
     assert found == [(304, 200)]
 
 
-def test_etag_recorded_for_two_states_matches_only_the_last_one() -> None:
+def test_etag_recorded_for_two_states_means_only_the_later_state() -> None:
     found = changed_statuses(
         account(1, response=tagged(200, '"s"', "UNLINKED")),
         initiated(2),
@@ -331,7 +331,7 @@ def test_recorded_ids_diverge_unless_each_maps_to_one_decided_id() -> None:
     assert compared((1, 2), (2, 1)) == [[], []]
 
 
-def test_recorded_ids_s_and_long_s_count_as_different_ids() -> None:
+def test_recorded_ids_that_case_folding_equates_stay_distinct() -> None:
     comparison = Comparison()
     for theirs, ours in (("s", uuid(7)), ("\u017f", uuid(8))):
         response: dict[str, Json] = {"body": {"id": theirs}}

@@ -102,7 +102,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_idempotency_record_upkeep_matches_its_table(
+def test_forget_and_resolve_of_a_record_match_the_upkeep_table(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -160,7 +160,7 @@ def test_old_attempt_cannot_change_a_newer_idempotency_record(
     assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
-def test_now_earlier_than_record_seen_at_counts_as_seen_at() -> None:
+def test_now_is_raised_to_latest_seen_at_of_idempotency_record() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
     waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)

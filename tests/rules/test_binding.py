@@ -150,7 +150,7 @@ def test_era_of_a_tombstone_is_later_than_the_previous_era(last: datetime, era: 
     assert (answer.value.era, answer.value.tombstoned_at) == (era, NOW)
 
 
-def test_tombstone_after_one_at_the_last_instant_of_9999_raises() -> None:
+def test_tombstone_raises_if_the_era_is_the_last_instant_of_9999() -> None:
     last_era = rules.tombstone(None, COORDINATE, LAST_INSTANT).value
     assert last_era is not None
     assert last_era.era == LAST_INSTANT

@@ -137,7 +137,7 @@ def test_longest_wait_of_a_bucket_is_its_window_plus_5_minutes() -> None:
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
 
 
-def test_rate_limit_log_that_refuses_prevents_a_bucket_reset() -> None:
+def test_bucket_is_not_reset_if_a_rate_limit_log_refuses() -> None:
     bucket, log = Bucket(name="b", capacity=9, refill=1, seconds=1), ExactLog("log", 1, 60)
     far, full = BucketState(NOW + YEAR), ratelimit.LogState.of((START,))
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
@@ -147,7 +147,7 @@ def test_rate_limit_log_that_refuses_prevents_a_bucket_reset() -> None:
     assert answer.retry_after == MINUTE
 
 
-def test_bucket_with_state_a_year_ahead_admits_capacity_once() -> None:
+def test_bucket_dated_a_year_ahead_admits_capacity_then_refuses() -> None:
     bucket, far = Bucket(name="b", capacity=9, refill=1, seconds=1), BucketState(NOW + YEAR)
     assert ratelimit.count_remaining(bucket, far, START) == 9
     assert ratelimit.limit_left(bucket, far, START) == ratelimit.LimitLeft(bucket, 1, 9)

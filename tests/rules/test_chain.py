@@ -329,7 +329,7 @@ def test_reconnect_is_refused_if_a_tombstone_ended_the_successor() -> None:
     assert after.rules == ("connection.reconnect.revoked", "recovery.revoked.other")
 
 
-def test_chain_revocation_ignores_connections_a_tombstone_ended() -> None:
+def test_chain_revocation_ignores_chain_ended_by_a_tombstone() -> None:
     first, *later = specimens.chain_of(3)
     answers = revoke_chain(first, tuple(later), NOW, era=at(19), actor=Actor.PATIENT)
     assert [type(answer) for answer in answers] == [Ignored] * 3
@@ -433,7 +433,7 @@ MINUTES = st.integers(0, 12).map(at)
 
 
 @given(MINUTES, MINUTES, MINUTES, MINUTES)
-def test_chain_can_be_revoked_if_its_first_connection_can(
+def test_revoke_chain_raises_only_if_revoking_the_first_raises(
     first_seen: datetime, later_seen: datetime, now: datetime, happened_at: datetime
 ) -> None:
     # The first connection may have seen a later instant than the others, and later than `now`.

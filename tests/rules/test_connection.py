@@ -70,7 +70,7 @@ def test_next_deadline_of_each_status_matches_the_table(
         assert rules.next_deadline(both, era=era) == instants[waits_for]
 
 
-def test_connection_is_revoked_after_an_erasure_drops_the_era() -> None:
+def test_connection_is_revoked_once_an_erasure_deleted_its_era() -> None:
     # Only a coordinate that was erased forgets its era.
     made = pending()
     made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))

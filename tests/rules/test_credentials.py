@@ -130,7 +130,7 @@ def test_permission_by_environment_and_scope_matches_the_table(
     )
 
 
-def test_mutation_scope_is_connection_write() -> None:
+def test_scope_needed_by_mutations_is_connection_write() -> None:
     assert CONNECTION_WRITE == "connection:write"
 
 

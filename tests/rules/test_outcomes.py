@@ -43,7 +43,7 @@ def test_str_of_a_table_outcome_is_its_text_in_the_tables(words: str, verdict: o
     assert [other for other in VERDICTS.values() if other == verdict] == [verdict]
 
 
-def test_outcomes_moveto_and_value_of_one_status_are_unequal() -> None:
+def test_outcome_move_to_active_is_not_outcome_value_active() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
 
 

@@ -154,7 +154,7 @@ def test_final_and_retryable_functions_set_the_retryable_member() -> None:
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)
 
 
-def test_binding_conflict_example_has_a_state_that_can_cause_it() -> None:
+def test_example_lifecycle_state_can_lead_to_binding_conflict() -> None:
     state = DETAILS["lifecycleState"].example
     assert isinstance(state, AccountState)
     outcome = BINDING[BindingTrigger.GRADUATE, state, UserMatch.OTHER].outcome

@@ -342,7 +342,7 @@ def test_rate_limit_admits_the_remaining_count_and_no_more(
 
 
 @given(policies, calls.filter(bool), instants)
-def test_rate_limit_state_expires_when_it_equals_a_fresh_one(
+def test_rate_limit_state_expires_when_equal_to_a_fresh_state(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)

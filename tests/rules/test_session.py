@@ -73,7 +73,7 @@ def test_initiate_in_each_case_matches_the_entry_path_table(
         )
 
 
-def test_forced_sign_up_session_after_a_tombstone_has_no_user() -> None:
+def test_session_has_no_user_if_a_changed_table_gives_path_b() -> None:
     cell = (AccountState.TOMBSTONED, rules.PREFERRED)
     with outcome_of("entry-path", cell, rules.PATH_B):
         minted = mint("TOMBSTONED", prefer_signup=True)
@@ -99,7 +99,7 @@ def test_initiate_returns_the_rules_that_decided_it(
     assert answer.rules == trail
 
 
-def test_initiate_without_provisioning_returns_the_given_binding() -> None:
+def test_initiate_of_a_limited_user_returns_the_given_binding() -> None:
     binding = binding_in("LIMITED")
     answer = rules.initiate(
         binding,

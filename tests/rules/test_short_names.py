@@ -58,7 +58,7 @@ OTHER_WORDS = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_short_name_of_an_enum_member_is_its_own_unless_listed(name: str) -> None:
+def test_alias_of_an_enum_member_has_its_name_unless_listed(name: str) -> None:
     module = MODULES[name]
     others: dict[str, str] = {}
     for short, enumeration in unpacked(module).items():
@@ -69,6 +69,6 @@ def test_short_name_of_an_enum_member_is_its_own_unless_listed(name: str) -> Non
     assert others == OTHER_WORDS.get(name, {})
 
 
-def test_scan_finds_modules_known_to_have_short_enum_names() -> None:
+def test_scan_finds_the_modules_that_alias_enum_members() -> None:
     assert set(MODULES) >= {"access", "binding", "connection", "problems", "triggers", *OTHER_WORDS}
     assert unpacked(MODULES["connection"]).keys() >= Standing.__members__.keys()

@@ -230,7 +230,7 @@ def test_mermaid_arrow_of_a_one_axis_table_has_no_label() -> None:
     assert "    ACTIVE --> EXPIRED\n" in to_mermaid(EXPIRY_RECORD)
 
 
-def test_table_whose_state_is_none_of_its_axes_raises() -> None:
+def test_table_with_a_state_that_names_no_axis_raises() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
 
@@ -267,7 +267,7 @@ def test_mermaid_has_one_labelled_arrow_per_move() -> None:
     assert to_mermaid(build(GO, STOP, STAY, state="light")) == MERMAID
 
 
-def test_mermaid_of_a_table_that_moves_no_state_raises() -> None:
+def test_mermaid_of_a_table_without_a_state_axis_raises() -> None:
     with pytest.raises(ValueError, match="table light moves no state"):
         to_mermaid(build(GO, STOP, STAY))
 
@@ -328,7 +328,7 @@ def test_axis_of_an_enum_has_the_given_name_and_its_members() -> None:
     assert Axis.of("letter", Letter) == Axis("letter", (Letter.A, Letter.X))
 
 
-def test_mermaid_labels_are_the_values_of_the_other_axes() -> None:
+def test_mermaid_arrow_label_has_all_axis_values_but_the_state() -> None:
     assert to_mermaid(small()) == "stateDiagram-v2\n    a --> X: one one\n"
 
 

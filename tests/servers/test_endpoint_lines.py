@@ -38,7 +38,7 @@ def test_request_log_record_has_http_status_and_source_line_0(
 @pytest.mark.parametrize(
     ("level", "number"), [(logging.INFO, 1), (logging.INFO + 1, 0), (logging.WARNING, 0)]
 )
-def test_request_line_is_logged_only_at_level_info(
+def test_request_is_logged_only_if_log_level_info_is_enabled(
     level: int, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(level, logger=endpoint.__name__):

@@ -112,7 +112,7 @@ def test_endless_body_is_read_only_up_to_a_bound() -> None:
     "read",
     [[LINGER_BYTES // 4] * 4, [LINGER_BYTES - 1, 1], [LINGER_BYTES - 1, 2], [1, 0, LINGER_BYTES]],
 )
-def test_guard_stops_reading_a_too_long_body_at_its_read_bound(read: list[int]) -> None:
+def test_guard_stops_reading_a_too_long_body_at_a_fixed_size(read: list[int]) -> None:
     sizes = [BODY_MAX + 1, *read]
     client = Client([part(b"x" * size, more=True) for size in sizes] + [part(b"left", more=True)])
     guarded(Seen(), client)
@@ -148,7 +148,7 @@ def wsgi(_: WSGIEnvironment, start: StartResponse) -> list[bytes]:
 
 
 @pytest.mark.parametrize("make_app", [Seen, lambda: wsgi_to_asgi(wsgi, 1)], ids=["asgi", "wsgi"])
-def test_slot_is_freed_at_response_though_too_long_body_stalls(
+def test_response_to_a_too_long_body_frees_the_slot_at_once(
     make_app: Callable[[], AsgiApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 60)

@@ -132,7 +132,7 @@ def test_started_request_keeps_its_slot_if_its_client_hangs_up() -> None:
     run(scenario())
 
 
-def test_app_of_a_queued_request_learns_of_a_disconnect() -> None:
+def test_app_of_a_queued_request_sees_its_client_disconnect() -> None:
     async def scenario() -> None:
         entered, leave, heard = asyncio.Event(), asyncio.Event(), list[AsgiMessage]()
 
@@ -248,7 +248,7 @@ def test_guard_pauses_reading_too_long_body_of_queued_request() -> None:
         (b"x" * (BODY_MAX + 1), False, [11, LINGER_SECONDS]),
     ],
 )
-def test_receiving_queueing_and_discarding_have_own_timeouts(
+def test_guard_limits_body_queue_and_discard_time_separately(
     monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: list[float], *, is_full: bool
 ) -> None:
     client = Client([part(sent, more=bool(sent)), GONE])
@@ -306,7 +306,7 @@ def test_app_that_raises_frees_its_slot_for_the_next_request() -> None:
 
 
 @pytest.mark.parametrize("way", ["served", "app raises", "cancelled", "timeout", "client left"])
-def test_request_that_queued_leaves_no_task_behind(way: str) -> None:
+def test_queued_request_leaves_no_asyncio_task_behind(way: str) -> None:
     async def scenario() -> None:
         entered, leave = asyncio.Event(), asyncio.Event()
 

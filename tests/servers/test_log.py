@@ -122,7 +122,7 @@ def test_failed_task_is_logged_without_the_text_of_its_exception() -> None:
     assert "cae_live_k1" not in log.text
 
 
-def test_traceback_in_debug_mode_is_the_one_that_python_prints() -> None:
+def test_debug_mode_logs_the_traceback_that_python_prints() -> None:
     printed: list[str] = []
     token = LOG_TRACEBACKS.set(True)
     with logged() as log:

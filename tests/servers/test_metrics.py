@@ -165,7 +165,7 @@ def test_events_of_the_guard_are_counted_by_name() -> None:
     }
 
 
-def test_unknown_paths_methods_and_keys_add_no_metric_label() -> None:
+def test_unknown_path_method_or_api_key_adds_no_metric_label() -> None:
     metrics = Metrics()
     asking = Asking(kind="waits", store=faulty(), counters=metrics)
     asking(CREATE)

@@ -103,7 +103,7 @@ def test_request_at_its_api_key_limit_is_overtaken_by_later_ones(
     run(scenario())
 
 
-def test_freed_slot_serves_both_its_api_key_and_connection_id() -> None:
+def test_freed_slot_admits_waiters_of_api_key_and_connection_id() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A, ROW))
@@ -116,7 +116,7 @@ def test_freed_slot_serves_both_its_api_key_and_connection_id() -> None:
     run(scenario())
 
 
-def test_api_key_that_frees_one_of_two_slots_gets_one_again() -> None:
+def test_api_key_at_its_limit_gets_one_slot_for_each_it_frees() -> None:
     async def scenario() -> None:
         slots = Slots(4, max_per_name=2, max_alone=2, max_nameless=1)
         for _ in range(2):
@@ -138,7 +138,7 @@ def test_cancelled_wait_for_a_slot_leaves_no_waiter() -> None:
 
 
 @pytest.mark.parametrize("is_given", [False, True])
-def test_cancelled_wait_for_a_slot_takes_none(is_given: bool) -> None:  # noqa: FBT001 - drawn
+def test_cancelled_wait_for_a_slot_does_not_take_it(is_given: bool) -> None:  # noqa: FBT001 - drawn
     async def scenario() -> None:
         slots = Slots(1, max_per_name=1, max_alone=1, max_nameless=1)
         await slots.take((A,))
@@ -252,7 +252,7 @@ moves = st.lists(
 
 
 @given(moves, st.integers(1, 4), st.integers(1, 4))
-def test_request_waits_only_without_free_slot_or_at_its_limit(
+def test_request_waits_only_if_no_slot_is_free_or_at_its_limit(
     moved: list[tuple[str, Names] | tuple[str, int]], size: int, bound: int
 ) -> None:
     async def scenario() -> None:

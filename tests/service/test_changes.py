@@ -99,7 +99,7 @@ def test_binding_event_id_is_a_digest_that_differs_by_app_user(one: str, other: 
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_event_carries_its_subjects_coordinate_and_optional_id(subject: Subject) -> None:
+def test_binding_event_has_no_subject_id_but_other_events_do(subject: Subject) -> None:
     event = Event(EventKind.CONNECTION_CREATED, subject, START)
     if isinstance(subject, LimitedAccountAppBinding):
         assert (event.subject_id, event.coordinate) == (None, subject.coordinate)
@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version_of_a_connection() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_unequal_counts_of_revoked_connections_and_answers_raise() -> None:
+def test_revocation_without_one_outcome_per_connection_raises() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP, era=None)
     assert len(changes.revocation_changes((pending(),), (answer,), has_head=True).writes) == 1
     with pytest.raises(ValueError, match="shorter"):

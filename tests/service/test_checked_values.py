@@ -270,7 +270,7 @@ def test_object_built_from_correct_values_raises_nothing() -> None:
     assert isinstance(attrs.evolve(new_ids(), next_action=NextAction("x", START)), NewIds)
 
 
-def test_replayed_graduation_with_an_empty_user_id_gets_an_error() -> None:
+def test_graduation_log_line_with_empty_user_id_gets_an_error() -> None:
     line = (
         b'{"at": "2030-01-01T00:00:00Z", "fact": {"type": "binding.graduate", "userId": "", '
         b'"customerAccountId": "%s", "appId": "app-1", "appUserId": "user-1"}}\n'

@@ -8,11 +8,11 @@ from tests.support.server import CALLER
 from tests.support.strategies import COORDINATE
 
 
-def test_bucket_key_is_hashed_by_api_key_id_and_bucket_name() -> None:
+def test_hash_of_bucket_key_uses_api_key_id_and_bucket_name() -> None:
     key = BucketKey(CALLER.key_owner, Bucket(name="burst", capacity=9, refill=2, seconds=1))
     assert hash(key) == hash((CALLER.api_key_id, "burst"))
 
 
-def test_app_user_limit_key_is_hashed_by_account_and_app_user() -> None:
+def test_hash_of_app_user_limit_key_uses_account_and_app_user() -> None:
     key = LimitKey(COORDINATE.app_user, "initiate")
     assert hash(key) == hash((COORDINATE.customer_account_id, COORDINATE.app_user_id))

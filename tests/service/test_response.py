@@ -14,6 +14,6 @@ class Elsewhere(StoredResponse):
         return self
 
 
-def test_status_of_a_stored_response_of_unknown_class_raises() -> None:
+def test_reading_status_of_unknown_stored_response_class_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^response: must be a Response or a ResponseRef"):
         status_of_stored(Elsewhere())

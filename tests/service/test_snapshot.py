@@ -161,7 +161,7 @@ def test_snapshot_of_a_chain_with_gaps_or_out_of_order_raises(
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (THIRD,), (SECOND, THIRD)])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_gap_in_a_chain_part_raises_unless_the_part_is_full(
+def test_gap_before_a_chain_part_raises_unless_limit_is_reached(
     following: tuple[Connection, ...], limit: int
 ) -> None:
     needs = Needs(chain=FIRST.id, chain_part=ChainPart(limit))

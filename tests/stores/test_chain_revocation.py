@@ -278,7 +278,7 @@ def test_reconnect_of_superseded_id_amid_a_revocation_gets_409(place: Place) -> 
     assert len(place.all()) == 8
 
 
-def test_app_revocation_between_batches_stays_attributed_to_app(place: Place) -> None:
+def test_later_revocation_batch_does_not_overwrite_revoked_by(place: Place) -> None:
     chain = store_chain(place.store, 8)
     rival = {2: lambda: record(place.store, Revoked(chain[1].id, Actor.APP))}
     assert isinstance(revoke(Stepped(place.store, before_commit=rival), chain[0], at(15)), Done)

@@ -280,7 +280,7 @@ def test_unordered_or_out_of_range_rate_limit_log_is_malformed(instants: list[Js
 
 
 @pytest.mark.parametrize("part", [-1, MAX_INTEGER, 10**30])
-def test_bucket_document_with_invalid_part_member_is_malformed(part: int) -> None:
+def test_bucket_document_with_fraction_out_of_range_is_malformed(part: int) -> None:
     document: Json = {"format": 1, "full_at": 0, "part": part}
     assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
 

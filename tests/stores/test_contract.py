@@ -9,7 +9,7 @@ from tests.support.charging import MemoryChargingStore
 from tests.support.serving import Awaited
 
 
-def test_only_store_that_charges_before_commit_is_charging_store() -> None:
+def test_is_charging_store_tells_a_charging_from_a_plain_store() -> None:
     charging = MemoryChargingStore()
     assert is_charging_store(charging)
     assert is_async_charging_store(as_async_store(charging))

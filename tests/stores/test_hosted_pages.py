@@ -73,7 +73,7 @@ SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
 
 
 @pytest.mark.parametrize(("operation", "snapshot", "kind", "subject"), SENDING)
-def test_each_operations_hosted_page_has_its_kind_and_subject(
+def test_hosted_page_kind_and_subject_follow_from_the_operation(
     operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
 ) -> None:
     found = hosted_page_for(call(operation), decided(operation, snapshot).reply, snapshot.binding)
@@ -115,7 +115,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_hosted_page_of_a_custom_reply_has_no_user_id() -> None:
+def test_hosted_page_of_a_custom_operation_has_no_user_id() -> None:
     page = hosted_page_for(call(Initiate(USER)), Elsewhere(new_ids().next_action), None)
     assert page is not None
     assert page.kind is USER_PAGE
@@ -132,7 +132,7 @@ class Several(Reply):
 @pytest.mark.parametrize(
     "nest", [lambda it: (it,), lambda it: ((), ("x", it)), lambda it: (it, it)]
 )
-def test_next_action_within_a_list_opens_a_hosted_page(
+def test_next_action_in_a_list_of_a_reply_opens_a_hosted_page(
     nest: Callable[[NextAction], tuple[object, ...]],
 ) -> None:
     page = hosted_page_for(call(Initiate(USER)), Several(nest(new_ids().next_action)), None)
@@ -176,7 +176,7 @@ def test_account_graduation_page_has_coordinate_and_bound_user(
     assert (found.coordinate, found.user_id) == (coordinate, bound)
 
 
-def test_page_subject_of_longest_app_user_id_is_under_612_chars() -> None:
+def test_hosted_page_subject_of_longest_id_is_under_612_chars() -> None:
     user = AppUserId("\N{GRINNING FACE}" * 256)
     bound = attrs.evolve(LIMITED, user_id=UserId(user))
     found = hosted_page_for(
@@ -252,7 +252,7 @@ def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
     assert held(pages) == (0, 0, 0)
 
 
-def test_hosted_pages_may_have_expired_only_after_first_expiry() -> None:
+def test_may_have_expired_is_false_until_the_first_page_expires() -> None:
     pages = HostedPageCollection()
     assert not pages.may_have_expired(at(60))
     pages.add(page("first"))
@@ -276,7 +276,7 @@ def test_dropping_a_replaced_hosted_page_keeps_the_new_one() -> None:
     assert held(pages) == (1, 1, 1)
 
 
-def test_reused_hosted_page_url_lives_until_its_last_expiry() -> None:
+def test_hosted_page_added_twice_is_kept_until_its_later_expiry() -> None:
     pages = HostedPageCollection()
     pages.add(page("same"))
     pages.add(page("same", minutes=60))

@@ -98,7 +98,7 @@ def test_repr_of_new_ids_hides_the_url() -> None:
     assert RandomIds(PAGES)(START).next_action.url not in repr(RandomIds(PAGES)(START))
 
 
-def test_random_microseconds_covers_a_whole_second(
+def test_random_microseconds_are_drawn_from_a_whole_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     below: list[int] = []

@@ -80,7 +80,7 @@ def ask(made: Faulty, asked: Request, stats: RetryStats | None = None) -> Answer
 
 
 @pytest.mark.parametrize("prepare", [conflicting, full, broken])
-def test_500_has_system_time_and_configured_problem_type_base(
+def test_500_response_uses_system_clock_and_configured_type_base(
     prepare: Callable[[], Faulty],
 ) -> None:
     answer = ask(prepare(), request("create"))
@@ -89,7 +89,7 @@ def test_500_has_system_time_and_configured_problem_type_base(
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
 
 
-def test_401_has_system_time_and_configured_problem_type_base() -> None:
+def test_401_response_uses_system_clock_and_configured_type_base() -> None:
     answer = ask(faulty(), attrs.evolve(request("create"), headers=()))
     assert (answer.response.status, answer.decided_at) == (401, MACHINE_TIME)
     assert str(document(answer)["type"]).startswith(SETTINGS.type_base)
@@ -186,7 +186,7 @@ def send(made: Noting, operation: str, key: str = "k-1", settings: Settings = SE
 
 
 @pytest.mark.parametrize("operation", ["create", "revoke", "initiate"])
-def test_bucket_write_is_charged_first_and_the_rest_committed(operation: str) -> None:
+def test_store_charges_buckets_first_then_commits_other_writes(operation: str) -> None:
     made = Noting()
     answer = send(made, operation)
     assert answer.response.status in {200, 201}
@@ -200,7 +200,7 @@ def test_bucket_write_is_charged_first_and_the_rest_committed(operation: str) ->
     assert commit.events
 
 
-def test_revocation_with_a_separate_charge_commits_its_effects() -> None:
+def test_revoke_effects_are_committed_after_the_bucket_charge() -> None:
     made = Noting()
     send(made, "revoke")
     assert made.steps[-1][0].effects

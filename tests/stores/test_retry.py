@@ -275,7 +275,7 @@ def test_retrier_logs_each_failed_attempt_and_giving_up(
         (None, "a conflict"),
     ],
 )
-def test_giving_up_names_the_last_failure_as_the_cause(
+def test_retrier_that_gives_up_names_the_last_failure_as_cause(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     last: Exception | None,
@@ -291,7 +291,7 @@ def test_giving_up_names_the_last_failure_as_the_cause(
     assert caplog.messages[-1] == f"gave up after attempt 2: {reason}"
 
 
-def test_retrier_logs_first_20_failures_then_only_changed_ones(
+def test_retrier_logs_20_failures_then_only_changes_of_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake_time(monkeypatch)

@@ -315,7 +315,7 @@ def test_row_query_for_a_connection_list_has_start_and_limit() -> None:
     )
 
 
-def test_row_query_limits_a_chain_only_if_a_part_is_needed() -> None:
+def test_row_query_is_for_the_whole_chain_unless_a_part_is_asked() -> None:
     first = THREE[0].id
     whole = RowQuery(keys=(("Connection", first),), chain=first)
     assert build_row_query(Needs(chain=first)) == whole
@@ -327,7 +327,7 @@ def test_row_query_limits_a_chain_only_if_a_part_is_needed() -> None:
 @pytest.mark.parametrize(
     ("after", "limit"), [(None, None), (None, 2), (THREE[0].id, None), (THREE[1].id, 2)]
 )
-def test_sql_rows_of_a_list_page_give_snapshot_of_memory_store(
+def test_sql_rows_of_a_list_page_parse_to_memory_stores_snapshot(
     after: ConnectionId | None, limit: int | None, order: int
 ) -> None:
     rows = Rows(*EVERY)

@@ -132,7 +132,7 @@ def test_refusal_of_malformed_body_has_the_time_of_store_clock() -> None:
     assert (answer.response.status, answer.decided_at, made.asked["commit"]) == (400, START, 0)
 
 
-def test_serve_with_test_settings_refuses_a_live_api_key() -> None:
+def test_serve_for_the_test_environment_refuses_a_live_api_key() -> None:
     answer = serve(
         faulty(),
         request=request("create"),
@@ -142,7 +142,7 @@ def test_serve_with_test_settings_refuses_a_live_api_key() -> None:
     assert code(answer) == "WRONG_ENVIRONMENT"
 
 
-def test_blocking_store_as_an_async_store_never_suspends() -> None:
+def test_async_adapter_of_a_blocking_store_never_suspends() -> None:
     adapter = as_async_store(faulty())
     assert run_sync(_caller(adapter, ApiKey(API_KEY))) == CALLER
 
@@ -302,7 +302,7 @@ def raising(error: BaseException) -> Callable[[], object]:
     return fail
 
 
-def test_error_in_code_without_a_module_is_logged_with_its_line(
+def test_error_in_exec_code_is_logged_with_its_line_number(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     namespace: dict[str, object] = {"__builtins__": __builtins__}

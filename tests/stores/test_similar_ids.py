@@ -49,7 +49,7 @@ from tests.support.strategies import START, next_action, uuid
 
 
 @pytest.mark.slow
-def test_similar_app_user_ids_are_valid_and_equal_if_case_folded() -> None:
+def test_sample_similar_ids_are_valid_and_equal_if_case_folded() -> None:
     assert len(set(TWINS)) == len(TWINS) > 30
     assert len({folded(each) for each in TWINS}) == 1
     assert len(FEW) == 9

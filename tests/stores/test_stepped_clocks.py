@@ -229,7 +229,7 @@ def test_restoring_old_bucket_settings_does_not_refill_a_bucket(world: World, ne
 
 @pytest.mark.slow
 @pytest.mark.parametrize("new", OTHERS)
-def test_old_and_new_bucket_in_use_at_once_admit_both_capacities(world: World, new: Bucket) -> None:
+def test_servers_with_old_and_new_buckets_admit_both_capacities(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
     statuses = [world.ask(bucket).status for _ in range(6) for bucket in (old, new)]
     assert statuses.count(200) == old.capacity + new.capacity

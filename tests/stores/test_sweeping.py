@@ -118,7 +118,7 @@ def test_revocation_by_tombstone_completes_despite_a_second_one(store: MemorySto
     assert noted.after.swept
 
 
-def test_second_tombstone_at_end_of_revocation_restarts_it(store: MemoryStore) -> None:
+def test_second_tombstone_restarts_a_revocation_about_to_end(store: MemoryStore) -> None:
     loads = 0
 
     def is_last_step(needs: Needs) -> bool:

@@ -155,7 +155,7 @@ MISTAKES: Final[list[tuple[str, str, Callable[[], object]]]] = [
 
 
 @pytest.mark.parametrize(("argument", "fix", "mistake"), MISTAKES)
-def test_invalid_serve_argument_raises_an_error_with_its_fix(
+def test_error_of_an_invalid_serve_argument_says_how_to_fix_it(
     argument: str, fix: str, mistake: Callable[[], object]
 ) -> None:
     with pytest.raises(ArgumentError) as caught:

@@ -39,7 +39,7 @@ class PlainRegister(AsyncRecordingStore):
         return self.inner.register(api_key, caller)
 
 
-def test_adapter_registers_keys_if_register_is_not_a_coroutine(runner: asyncio.Runner) -> None:
+def test_adapter_calls_register_even_if_it_is_not_async(runner: asyncio.Runner) -> None:
     store = PlainRegister()
     assert BlockingStoreAdapter(store, runner).register(KEY, CALLER) == "registered"
     assert store.inner.calls == [("register", KEY, CALLER)]

@@ -88,7 +88,7 @@ class Sized(GetAccountState):
     rule: ClassVar = attrs.evolve(GetAccountState.rule, query=(APP_USER_ID, SIZE))
 
 
-def test_example_of_a_query_parameter_is_parsed_from_text() -> None:
+def test_example_number_of_a_query_parameter_becomes_text() -> None:
     assert parse_example(Sized, SIZE) == "20"
     assert parse_example(Revoked, SIZE) == 20
     assert parse_example(CreateConnection, SIZE) == 20

@@ -53,7 +53,7 @@ class ChargesWithCommit(Scripted):
     charges_apart = False
 
 
-def test_buckets_are_charged_ahead_of_the_commit() -> None:
+def test_request_store_charges_buckets_before_its_commit() -> None:
     store = Scripted(True, True)
     request = RequestStore(store)
     assert request.commit(LOADED, Changes((CHARGE,), EFFECTS), PAGE)

@@ -87,7 +87,7 @@ def test_law_12_check_accepts_an_unstored_idempotency_conflict() -> None:
         ((stored_as(attrs.evolve(OK, body=b"[]")),), "bodies differ from byte 0 on"),
     ],
 )
-def test_law_12_check_requires_one_identical_stored_response(
+def test_law_12_check_requires_the_sent_response_stored_once(
     writes: tuple[Write, ...], what: str
 ) -> None:
     with broken(12, what):

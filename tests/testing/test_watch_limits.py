@@ -37,7 +37,7 @@ def check(last: datetime | None, *, wait: int | str = 1) -> None:
 
 
 @pytest.mark.parametrize("last", [START - WINDOW + TICK, START, START + FURTHEST])
-def test_law_10_watch_accepts_a_refusal_by_an_unfilled_bucket(last: datetime) -> None:
+def test_law_10_watch_accepts_a_429_of_a_not_yet_refilled_bucket(last: datetime) -> None:
     check(last)
 
 
@@ -116,7 +116,7 @@ def test_law_10_watch_reports_a_bucket_that_admits_too_many() -> None:
         admit(watch, SECOND)
 
 
-def test_law_10_watch_by_default_ignores_what_a_bucket_admits() -> None:
+def test_law_10_watch_checks_no_bucket_admission_by_default() -> None:
     admit(Watch(), count=7)
 
 
@@ -127,7 +127,7 @@ def test_law_10_watch_adds_up_charges_of_clocks_5_minutes_apart() -> None:
         admit(watch)
 
 
-def test_law_10_watch_forgets_charges_once_a_clock_is_put_right() -> None:
+def test_law_10_watch_forgets_charges_after_clock_is_put_right() -> None:
     watch = Watch(checks_buckets=True)
     admit(watch, timedelta(minutes=5) + TICK)
     admit(watch, count=6)

@@ -77,7 +77,7 @@ def test_wsgi_idempotency_key_with_a_comma_counts_as_two_headers(comma: str) -> 
     assert header_values(asked, "if-none-match") == [f'"a"{comma}"b"']
 
 
-def test_wsgi_environ_with_an_asgi_scope_uses_the_scope() -> None:
+def test_wsgi_request_reads_the_asgi_scope_if_environ_has_one() -> None:
     spelled = [(b"idempotency-key", b"a,b"), (b"idempotency-key", b"c")]
     asked = wsgi_request({**ENVIRON, "asgi.scope": {**SCOPE, "headers": spelled}}, b"{}")
     headers = (("idempotency-key", "a,b"), ("idempotency-key", "c"))

@@ -151,7 +151,7 @@ def test_response_429_has_retry_after_and_rate_limit_headers() -> None:
     assert document(answer)["details"] == {"policy": "platform", "retryAfter": 60}
 
 
-def test_idempotency_key_in_flight_has_retry_after_of_its_lease() -> None:
+def test_answer_for_key_in_flight_has_retry_after_of_its_lease() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
     key = idempotency.RecordKey(CALLER.key_owner, asked.key)

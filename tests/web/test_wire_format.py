@@ -94,7 +94,7 @@ def test_connection_json_shows_its_standing_and_parses_back(
     assert merge(connection, again).identity == connection.identity
 
 
-def test_expired_json_never_authorized_parses_as_lapsed() -> None:
+def test_expired_json_without_authorized_at_parses_as_lapsed() -> None:
     stored = pending()
     snapshot = read_back(format_connection(stored, at(31), binding=None))
     assert (snapshot.status, standing(snapshot, at(31), era=None)) == ("PENDING", Standing.LAPSED)

@@ -91,7 +91,7 @@ INITIATE: Final = Part(
             code=("service.operations.initiate:Initiate",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_http_status",
-                "service/operations/test_whole_decisions::test_initiate_decision_writes_session_binding_and_limit",
+                "service/operations/test_whole_decisions::test_initiate_decision_writes_session_binding_and_rate_limit",
             ),
             names=("initiate", "POST"),
         ),
@@ -229,7 +229,7 @@ INITIATE: Final = Part(
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
                 "rules/test_session::test_initiate_returns_the_rules_that_decided_it",
-                "rules/test_session::test_initiate_without_provisioning_returns_the_given_binding",
+                "rules/test_session::test_initiate_of_a_limited_user_returns_the_given_binding",
                 "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),
             names=("LIMITED",),
@@ -247,7 +247,7 @@ INITIATE: Final = Part(
             code=("rules.credentials:CONNECTION_WRITE", "rules.credentials:check_permission"),
             tests=(
                 "rules/test_credentials::test_permission_by_environment_and_scope_matches_the_table",
-                "rules/test_credentials::test_mutation_scope_is_connection_write",
+                "rules/test_credentials::test_scope_needed_by_mutations_is_connection_write",
             ),
             names=("connection:write",),
         ),

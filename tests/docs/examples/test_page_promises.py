@@ -251,7 +251,7 @@ def test_cancelling_a_hosted_page_stores_revoked_by_patient(app: App) -> None:
     assert app.connection(connection_id) == revoked
 
 
-def test_cancelling_an_old_hosted_page_revokes_newest_connection(app: App) -> None:
+def test_cancel_on_old_hosted_page_revokes_the_pending_successor(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, _ = app.recover(first)
@@ -270,7 +270,7 @@ def test_cancelling_an_old_hosted_page_revokes_newest_connection(app: App) -> No
 # --- Shown is what is true ------------------------------------------------------------------
 
 
-def test_hosted_page_of_revoked_connection_offers_no_sharing(app: App) -> None:
+def test_hosted_page_of_revoked_connection_cannot_be_finished(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     assert app.visit(url) == (410, "Nothing to share", ENDED)
@@ -334,7 +334,7 @@ def test_second_sign_up_page_does_not_rebind_the_user(app: App) -> None:
     assert app.store.binding(COORDINATE) == bound
 
 
-def test_sign_up_page_finish_gives_409_once_account_is_limited(app: App) -> None:
+def test_sign_up_finish_gives_409_if_a_limited_user_is_bound(app: App) -> None:
     url = app.sign_up()
     app.ask("initiate")
     assert app.press(url, "finish") == (409, "The account changed", CHANGED)

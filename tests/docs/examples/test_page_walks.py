@@ -110,7 +110,7 @@ STEPS: Final = (
 @example([("create", 0), ("finish", 0), ("cancel", 0)])
 @example([("enter", 0), ("graduate", 0), ("tombstone", 0), ("enter", 0)])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), max_size=25))
-def test_random_hosted_page_cancels_keep_authorized_connections(
+def test_cancel_after_random_steps_keeps_authorized_connections(
     steps: list[tuple[str, int]],
 ) -> None:
     walk = Walk()

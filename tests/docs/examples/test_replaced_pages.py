@@ -41,20 +41,20 @@ def check_replaced_graduation(app: App, hook: str) -> None:
     assert app.account() == "ACTIVE"
 
 
-def test_post_to_hosted_page_replaced_before_load_gives_404(app: App) -> None:
+def test_hosted_page_replaced_before_store_load_gives_404(app: App) -> None:
     for button in ("finish", "cancel"):
         check_replaced_page(app, "found", button)
     check_replaced_graduation(app, "found")
 
 
-def test_post_to_hosted_page_replaced_before_commit_gives_404(app: App) -> None:
+def test_hosted_page_replaced_before_store_commit_gives_404(app: App) -> None:
     for button in ("finish", "cancel"):
         check_replaced_page(app, "loaded", button)
     check_replaced_graduation(app, "loaded")
 
 
 @pytest.mark.parametrize("hook", ["found", "loaded"])
-def test_hosted_page_finish_during_a_revocation_gives_409(app: App, hook: str) -> None:
+def test_finish_gives_409_if_connection_is_revoked_before_commit(app: App, hook: str) -> None:
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)

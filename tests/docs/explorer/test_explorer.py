@@ -169,7 +169,7 @@ def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> 
         assert next(left, None) is None
 
 
-def test_each_explorer_answer_is_tested_over_all_its_choices() -> None:
+def test_each_explorer_answer_is_tested_for_all_its_inputs() -> None:
     assert all(any(asks(name) <= set(names) for names in SWEPT) for name in NAMES)
 
 

@@ -52,7 +52,7 @@ def test_adding_an_operation_changes_two_package_files(tmp_path: Path) -> None:
     page.run_check(copy, "check_operation")
 
 
-def test_extending_docs_page_names_each_file_its_edits_change() -> None:
+def test_extending_docs_page_names_each_file_to_edit() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
     for path in (*TRIGGER_FILES, OPERATION_FILE):
         assert path in text
@@ -62,7 +62,7 @@ def test_extending_docs_page_names_each_file_its_edits_change() -> None:
 
 
 @pytest.mark.heavy
-def test_docs_check_of_a_new_trigger_fails_if_an_edit_is_missing(tmp_path: Path) -> None:
+def test_check_of_the_trigger_recipe_fails_if_an_edit_is_missing(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     page.apply_section(copy, "A trigger")
     registry = copy / "curae_lifecycle/service/facts/registry.py"

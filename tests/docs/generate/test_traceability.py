@@ -94,7 +94,7 @@ def test_unknown_rule_or_test_in_traceability_is_a_fault() -> None:
         assert f"R10: there is no test {name}" in find_faults(changed("R10", tests=(name,)))
 
 
-def test_traceability_must_name_exactly_the_listed_identifiers() -> None:
+def test_unnamed_or_unlisted_identifier_is_a_traceability_fault() -> None:
     assert "no row names the identifier connectionId" in find_faults(changed("R10", names=()))
     found = find_faults(changed("R10", names=("noSuch",)))
     assert "the identifier noSuch is not listed" in found

@@ -137,7 +137,7 @@ def test_rule_without_a_worked_example_stops_the_generator(monkeypatch: pytest.M
 # --- Tests of a rule ---------------------------------------------------------------------------
 
 
-def test_law_covers_each_rule_whose_table_or_row_it_links_to() -> None:
+def test_law_covers_each_rule_that_its_docs_section_links_to() -> None:
     text = (
         "### Law 3\n\n- Enforced by: the table [life](tables/life.md).\n- Sampled: much.\n\n"
         "### Law 4\n\n- Enforced by: the rows [`life.pending`](tables/life.md#life.pending) and\n"

@@ -174,7 +174,7 @@ class Rarer(Initiate):
     rule = attrs.evolve(Initiate.rule, limit=ExactLog("initiate", 2, 60))
 
 
-def test_custom_operation_in_settings_replaces_the_built_in_one() -> None:
+def test_operation_in_settings_replaces_the_built_in_operation() -> None:
     mine: dict[type[Operation], type[Operation]] = {Reconnect: Politer, Initiate: Rarer}
     settings = Settings(operations=tuple(mine.get(each, each) for each in OPERATIONS))
     store = world(settings, apply_trigger(pending(), "APP", at(1)))

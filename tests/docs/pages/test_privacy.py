@@ -41,7 +41,7 @@ def test_privacy_docs_page_retention_times_match_the_code() -> None:
     assert sum(margin in each for each in kept.values()) == 4
 
 
-def test_privacy_docs_name_the_table_of_plain_idempotency_keys(sqlite_url: str) -> None:
+def test_privacy_docs_say_idempotency_keys_are_stored_as_text(sqlite_url: str) -> None:
     secrets = ("key-of-the-client", API_KEY, "connect.example")
     engine = create_engine(sqlite_url)
     database = SqlDatabase(engine)

@@ -141,7 +141,7 @@ def test_idempotency_library_refuses_retry_with_reordered_json() -> None:
 
 
 @peers
-def test_idempotency_library_lets_late_response_replace_newer(
+def test_idempotency_library_overwrites_newer_with_late_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from fastapi_idempotency_key import MemoryBackend
@@ -165,7 +165,7 @@ def test_idempotency_library_lets_late_response_replace_newer(
 
 
 @peers
-def test_rate_limit_libraries_charge_one_limit_if_other_refuses() -> None:
+def test_rate_limit_libraries_charge_a_limit_if_another_refuses() -> None:
     from limits import RateLimitItemPerMinute
     from limits.storage import MemoryStorage
     from limits.strategies import MovingWindowRateLimiter

@@ -300,7 +300,7 @@ def test_playground_link_without_a_valid_log_changes_nothing(
         assert part(browser, "log", "value") + "\n" == EXAMPLE.decode()
 
 
-def test_playground_refuses_a_log_or_link_over_its_limit(
+def test_playground_refuses_a_log_or_link_over_its_size_limit(
     browser: webdriver.Chrome, served: Served
 ) -> None:
     browser.get(f"{served.url}playground.html")

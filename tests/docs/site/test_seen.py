@@ -178,7 +178,7 @@ def test_accessibility_check_reports_an_inaccessible_docs_page(
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_explorer_shows_answers_but_only_a_link_without_scripts(
+def test_explorer_without_scripts_shows_only_a_link_to_tables(
     site: Path, browser: webdriver.Chrome
 ) -> None:
     browser.get((site / "explorer.html").as_uri())

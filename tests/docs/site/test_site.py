@@ -196,7 +196,7 @@ def test_each_answer_on_the_questions_page_begins_with_text() -> None:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
 
-def test_questions_page_lists_unsent_data_and_unproven_claims() -> None:
+def test_questions_page_says_what_is_never_sent_or_not_proven() -> None:
     for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
         answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least

@@ -96,7 +96,7 @@ def test_history_checker_accepts_old_value_only_during_the_write(lived: Lived) -
     assert lived.judged().is_explained
 
 
-def test_history_checker_rejects_a_read_of_a_later_write(lived: Lived) -> None:
+def test_history_checker_rejects_a_read_that_shows_a_later_write(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, invoked=lived.history[1].invoked, returned=lived.history[1].returned)
     assert lived.judged().is_explained is False
@@ -174,7 +174,7 @@ def test_checker_accepts_two_rate_limit_charges_only_if_retried(
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_accepts_answer_after_two_lost_attempts(lived: Lived) -> None:
+def test_checker_accepts_answer_after_3_charges_only_if_retried(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(3):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -186,7 +186,7 @@ def test_history_checker_accepts_answer_after_two_lost_attempts(lived: Lived) ->
     assert lived.judged().is_explained
 
 
-def test_history_checker_accepts_effect_of_1_of_16_lost_requests(lived: Lived) -> None:
+def test_checker_accepts_that_1_of_many_unanswered_requests_ran(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -233,7 +233,7 @@ def test_history_checker_rejects_an_11th_initiate_in_a_minute(lived: Lived) -> N
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_allows_response_times_within_clock_skew(lived: Lived) -> None:
+def test_history_checker_accepts_client_times_within_clock_skew(lived: Lived) -> None:
     lived.create("k-1")
     lived.alter(0, invoked=START - 15_000_000, returned=START - 14_900_000)
     assert lived.judged().is_explained is False

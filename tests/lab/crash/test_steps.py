@@ -28,7 +28,7 @@ FORWARD: Final = Step(first=200, last=210, before=-MINUTE, after=0)
         ((211, 300), (0, 0), 0),
     ],
 )
-def test_clock_offsets_of_a_period_cover_every_clock_step_in_it(
+def test_clock_offset_range_covers_each_step_during_the_period(
     span: tuple[int, int], offsets: tuple[int, int], forward: int
 ) -> None:
     steps = Steps([BACK, FORWARD])
@@ -36,7 +36,7 @@ def test_clock_offsets_of_a_period_cover_every_clock_step_in_it(
     assert steps.forward(*span) == forward
 
 
-def test_unanswered_request_counts_clock_steps_until_run_end() -> None:
+def test_unanswered_request_may_have_run_after_later_clock_step() -> None:
     lived = Lived()
     lived.create("k-1")
     steps = Steps([attrs.evolve(BACK, first=lived.moment, last=lived.moment + 1)])

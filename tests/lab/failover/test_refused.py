@@ -56,7 +56,7 @@ def test_failover_checker_reports_needless_429_or_too_long_wait(
     assert refusals.refused == 1
 
 
-def test_failover_checker_reports_429_if_clock_is_past_refill() -> None:
+def test_failover_checker_counts_a_fast_clock_as_time_to_refill() -> None:
     refusals = Refusals(BUCKETS, stepped=0)
     refusals.judge([ADMITTED], ahead=0)
     refusals.judge([asked(refusal(OF_BUCKET, 1), 1)], ahead=SECOND)

@@ -111,7 +111,7 @@ def test_every_conformance_check_finds_a_planted_bug() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("bug", visible()[::30], ids=lambda bug: bug.name)
-def test_whole_conformance_run_fails_the_checks_named_for_a_bug(bug: VisibleBug) -> None:
+def test_whole_kit_run_on_planted_bug_fails_each_expected_check(bug: VisibleBug) -> None:
     failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=_single_checks()))
     assert failed >= set(bug.found_by)
 

@@ -69,7 +69,7 @@ def test_rules_equal_an_independent_calculation_on_small_inputs(domain: Domain) 
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_small_input_check_detects_reconnect_judged_too_late(
+def test_small_input_check_detects_successor_judged_too_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect = chain.reconnect

@@ -150,7 +150,7 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
         Reduce.ALIKE | Reduce.RELATIVE,
     ],
 )
-def test_exploring_with_symmetry_visits_one_of_equivalent_states(reduce: Reduce) -> None:
+def test_symmetry_reduction_visits_each_equivalence_class_once(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)
     check_quotient(Held(2, 0, days=1), reduce)
@@ -286,7 +286,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_one_order_of_steps_kills_the_same_mutants_as_all_orders(most: int) -> None:
+def test_one_explored_order_kills_the_same_mutants_as_all_orders(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),
@@ -373,7 +373,7 @@ def test_exploration_violation_has_its_law_and_replayable_log(
     assert answers_of(violation.log)
 
 
-def test_exploration_violation_without_a_law_names_its_rule() -> None:
+def test_exploration_violation_of_no_law_names_the_broken_rule() -> None:
     key = ("complete sign-up", "LIMITED", "other user, or none bound")
     with mutant("binding", key, ("complete sign-up", "UNLINKED", "other user, or none bound")):
         violation = broken_by(SMALL[ENTRY])

@@ -82,7 +82,7 @@ def limited(world: World) -> World:
     ("ahead", "admitted"),
     [(HOUR, True), (YEAR, True), (WINDOW + TOLERANCE, True), (WINDOW + TOLERANCE - TOKEN, False)],
 )
-def test_bucket_admits_after_large_but_not_small_clock_step_back(
+def test_bucket_admits_if_clock_steps_back_past_window_and_5_min(
     world: World, ahead: timedelta, *, admitted: bool
 ) -> None:
     limited(world).step(ahead)
@@ -93,7 +93,7 @@ def test_bucket_admits_after_large_but_not_small_clock_step_back(
 
 
 @pytest.mark.parametrize("ahead", [TOLERANCE + TICK, HOUR, YEAR])
-def test_drained_bucket_admits_one_after_large_clock_step_back(
+def test_drained_bucket_admits_1_request_if_clock_steps_far_back(
     world: World, ahead: timedelta
 ) -> None:
     limited(world).step(ahead)
@@ -174,7 +174,7 @@ def test_purge_by_a_clock_5_minutes_ahead_refills_no_bucket(world: World) -> Non
 
 @pytest.mark.parametrize("numbers", [(1, 1, 86_400), (1_000_000, 1_000_000, 86_400), (3, 7, 1)])
 @pytest.mark.parametrize("ahead", [TOLERANCE, YEAR, 300 * YEAR])
-def test_bucket_of_any_size_admits_after_large_clock_step_back(
+def test_window_decides_if_bucket_admits_after_clock_step_back(
     world: World, numbers: tuple[int, int, int], ahead: timedelta
 ) -> None:
     world.settings = buckets(("large", *numbers))
@@ -257,7 +257,7 @@ def test_refusal_by_one_bucket_returns_all_buckets_unchanged() -> None:
 
 
 @pytest.mark.parametrize("cost", [1, 3, 10])
-def test_bucket_state_too_far_ahead_admits_any_cost_and_empties(cost: int) -> None:
+def test_bucket_whose_refill_is_too_far_ahead_admits_any_cost(cost: int) -> None:
     rule = Bucket("far", capacity=10, refill=5, seconds=1)
     answer = admit((Charge(rule, at(START + WINDOW + TOLERANCE + TICK)),), START, cost=cost)
     assert answer == Admitted((at(START + WINDOW),))

@@ -98,7 +98,7 @@ def test_valid_constructor_arguments_raise_no_error() -> None:
     Graduated(coordinate(), user_id=None)
 
 
-def test_replayed_graduation_fact_with_empty_user_id_is_an_error() -> None:
+def test_graduation_log_line_with_an_empty_user_id_is_an_error() -> None:
     fact = {
         "type": "binding.graduate",
         "customerAccountId": MEMBERS["customer_account_id"],

@@ -353,7 +353,7 @@ class Pair:
 
 
 @pytest.mark.slow
-def test_tombstones_in_memory_agree_with_an_independent_model() -> None:
+def test_memory_store_and_independent_tombstone_model_agree() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=20)
@@ -365,7 +365,7 @@ def test_tombstones_in_memory_agree_with_an_independent_model() -> None:
 
 
 @pytest.mark.slow
-def test_tombstones_on_sqlite_agree_with_an_independent_model(sqlite: World) -> None:
+def test_sqlite_store_and_independent_tombstone_model_agree(sqlite: World) -> None:
     users = iter(range(10**6))
     seen: Counter[str] = Counter()
 

@@ -66,7 +66,7 @@ def test_untried_outbox_messages_are_delivered_in_number_order(sqlite: World) ->
     assert len(numbers) == 5
 
 
-def test_outbox_message_waits_for_the_earlier_one_of_its_subject(sqlite: World) -> None:
+def test_outbox_message_waits_for_earlier_message_of_its_subject(sqlite: World) -> None:
     made = id_of(sqlite.create())
     sqlite.authorize(made)
     worker(sqlite).deliver_batch(fail)
@@ -83,7 +83,7 @@ def test_outbox_message_waits_for_the_earlier_one_of_its_subject(sqlite: World) 
 
 
 @pytest.mark.parametrize("ahead", [HOUR, YEAR])
-def test_clock_step_back_delays_outbox_retry_by_at_most_a_pause(
+def test_clock_step_back_delays_retry_by_at_most_longest_pause(
     sqlite: World, ahead: timedelta
 ) -> None:
     sqlite.create()

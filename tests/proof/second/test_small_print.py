@@ -78,7 +78,7 @@ def test_happened_at_over_5_minutes_after_updated_at_raises(world: World) -> Non
     assert world.get(made)["status"] == "ACTION_REQUIRED"
 
 
-def test_patient_revocation_dated_ahead_revokes_successor_at_now(world: World) -> None:
+def test_revocation_dated_after_now_revokes_the_successor_at_now(world: World) -> None:
     old = id_of(world.create())
     world.step(HOUR)
     world.record(Expired(ConnectionId(old)))
@@ -390,7 +390,7 @@ def test_successor_made_after_clock_step_back_can_be_authorized(world: World, en
     assert world.get(successor)["status"] == "ACTIVE"
 
 
-def test_two_page_reissues_at_one_instant_emit_equal_events(world: World) -> None:
+def test_two_reconnects_at_one_instant_emit_equal_reissue_events(world: World) -> None:
     made = id_of(world.create())
     world.revoke(made)
     world.reconnect(made)

@@ -140,7 +140,7 @@ def test_caller_stored_in_a_newer_format_on_sqlite_gives_500(tmp_path: Path) -> 
             world.inner.caller_of(ApiKey("cae_live_k1").digest())
 
 
-def test_keys_list_command_prints_the_keys_in_a_known_format(
+def test_keys_list_command_skips_api_keys_in_a_newer_format(
     stored: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2"))
@@ -209,7 +209,7 @@ def worker(stored: Database, **numbers: int) -> Outbox:
     return Outbox(stored.world.database, DeliverySettings(**numbers))
 
 
-def test_outbox_message_in_newer_format_waits_using_no_attempts(stored: Database) -> None:
+def test_outbox_worker_leaves_a_newer_format_message_untried(stored: Database) -> None:
     one, other = id_of(stored.world.create()), id_of(stored.world.create())
     stored.renew("curae_outbox", f"document LIKE '%{one}%'")
     stored.world.authorize(one)

@@ -73,26 +73,26 @@ def era_of(world: World) -> object:
 # The era
 
 
-def test_last_tombstone_time_is_none_before_the_first_tombstone(world: World) -> None:
+def test_era_is_none_before_the_first_tombstone(world: World) -> None:
     made = id_of(world.create())
     world.initiate()
     assert era_of(world) is None
     assert world.row(made).identity.era is None
 
 
-def test_last_tombstone_time_is_when_the_tombstone_was_recorded(world: World) -> None:
+def test_era_is_the_recording_time_of_the_last_tombstone(world: World) -> None:
     world.tombstone(happened_at=START - HOUR)
     assert era_of(world) == START
 
 
-def test_tombstones_at_one_instant_are_stored_microseconds_apart(world: World) -> None:
+def test_tombstones_at_one_instant_get_eras_a_microsecond_apart(world: World) -> None:
     world.tombstone()
     world.tombstone()
     world.tombstone()
     assert era_of(world) == START + 2 * TICK
 
 
-def test_tombstone_after_clock_step_back_is_stored_as_later(world: World) -> None:
+def test_tombstone_after_clock_step_back_gets_a_later_era(world: World) -> None:
     world.tombstone()
     world.step(-HOUR)
     world.tombstone()
@@ -129,7 +129,7 @@ def test_binding_of_the_next_user_still_has_the_tombstone_times(world: World) ->
     assert kept.tombstoned_at == START - HOUR
 
 
-def test_connection_and_session_store_time_of_previous_tombstone(world: World) -> None:
+def test_new_connection_and_session_store_the_last_tombstone_era(world: World) -> None:
     old = id_of(world.create())
     world.tombstone()
     new, session = id_of(world.create()), id_of(world.initiate())
@@ -388,7 +388,7 @@ def test_handoff_is_refused_if_a_tombstone_commits_before_it(world: World) -> No
     assert world.account_state() == "TOMBSTONED"
 
 
-def test_initiate_during_a_tombstone_takes_path_silent_limited(world: World) -> None:
+def test_initiate_takes_path_c_if_a_tombstone_commits_before_it(world: World) -> None:
     world.initiate()
     world.record(Graduated(coordinate()))
     world.store.before_commit = world.tombstone
@@ -440,7 +440,7 @@ def test_creating_a_connection_writes_no_binding(world: World) -> None:
     assert world.binding() == version
 
 
-def test_connection_created_during_a_tombstone_is_revoked(world: World) -> None:
+def test_new_connection_is_revoked_if_a_tombstone_commits_first(world: World) -> None:
     world.store.before_commit = world.tombstone
     answer = world.create()
     assert answer.response.status == 201
@@ -451,7 +451,7 @@ def test_connection_created_during_a_tombstone_is_revoked(world: World) -> None:
     assert isinstance(world.access(made), Denied)
 
 
-def test_successor_made_during_a_tombstone_grants_no_access(world: World) -> None:
+def test_successor_grants_no_access_if_tombstone_commits_first(world: World) -> None:
     made = id_of(world.create())
     world.step(HOUR)
     world.store.before_commit = world.cut_tombstone

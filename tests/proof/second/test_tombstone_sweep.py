@@ -339,7 +339,7 @@ def test_purge_deletes_erased_connections_after_five_minutes(sqlite: World) -> N
     assert is_gone(sqlite, made)
 
 
-def test_purge_keeps_erased_data_until_messages_are_delivered(sqlite: World) -> None:
+def test_purge_keeps_erased_data_until_outbox_is_delivered(sqlite: World) -> None:
     made = id_of(sqlite.create())
     erased(sqlite)
     sqlite.step(HOUR)

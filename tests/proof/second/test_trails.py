@@ -148,7 +148,7 @@ def asked(world: World, *, key: str = "cae_live_k1", target: str = CONNECTIONS) 
     return serve(world.store, request, world.ids, settings=world.settings).rules
 
 
-def test_response_to_bad_api_key_or_route_names_only_its_gate() -> None:
+def test_response_to_bad_api_key_or_path_names_one_gate_rule() -> None:
     world = in_memory()
     assert asked(world, key="cae_live_no") == ("request.credentials",)
     assert asked(world, target="/none") == ("request.route",)
@@ -163,7 +163,7 @@ def test_response_to_refused_permission_or_body_names_one_rule() -> None:
     assert asked(world) == ("permission.wrong-environment",)
 
 
-def test_idempotency_key_fault_response_names_only_its_gate() -> None:
+def test_response_to_idempotency_key_fault_names_one_gate_rule() -> None:
     world = in_memory()
     made = pending(world)
     assert asked(world, target=f"{CONNECTIONS}/{made}:revoke") == ("request.key-required",)
@@ -209,7 +209,7 @@ def test_replay_or_key_reuse_names_only_one_idempotency_rule(world: World) -> No
 # Facts
 
 
-def test_fact_answer_names_only_the_rules_of_its_tables(world: World) -> None:
+def test_fact_answer_names_rules_of_its_tables_and_no_gate_rules(world: World) -> None:
     made = ConnectionId(pending(world))
     assert world.record(Authorized(made)).rules == ("connection.authorize.pending",)
     assert world.record(Expired(made)).rules == ("connection.expire.active",)

@@ -205,7 +205,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_second_worker_ships_a_message_the_first_failed_to_ship() -> None:
+def test_second_worker_ships_a_message_after_the_first_failed() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])

@@ -218,7 +218,7 @@ def test_patient_revocation_skips_revoked_part_of_a_long_chain() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_upstream_revocation_reports_a_successor_until_it_lapses() -> None:
+def test_upstream_revocation_effect_names_only_a_live_successor() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)

@@ -150,7 +150,7 @@ def test_repeated_account_graduation_is_ignored_on_a_slow_clock() -> None:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_only_binding_events_get_the_time_of_a_slow_clock(fact: Fact) -> None:
+def test_on_a_slow_clock_only_binding_events_are_dated_now(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
     for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
         now = START - behind

@@ -91,7 +91,7 @@ def test_far_future_happened_at_raises_only_in_the_first_batch() -> None:
 
 
 @pytest.mark.parametrize(("before", "written"), [(None, [1, 2]), (3, [1])])
-def test_only_first_batch_writes_an_already_revoked_chain_head(
+def test_only_first_revocation_batch_writes_a_revoked_chain_head(
     before: int | None, written: list[int]
 ) -> None:
     first, second = chain_of(2)

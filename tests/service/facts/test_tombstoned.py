@@ -137,7 +137,7 @@ def of_present_era(connection: Connection) -> Connection:
     return attrs.evolve(connection, identity=attrs.evolve(connection.identity, era=ERA))
 
 
-def test_get_shows_later_of_tombstone_and_creation_as_revoked_at() -> None:
+def test_revoked_at_in_get_is_later_of_tombstone_and_creation() -> None:
     for era, tombstoned_at, shown in ((ERA, at(59), at(59)), (ERA, START - TICK, START)):
         binding = attrs.evolve(GONE, era=era, tombstoned_at=tombstoned_at)
         snapshot = curae.Snapshot(connection=OLD, binding=binding)
@@ -155,7 +155,7 @@ def test_revoke_after_a_tombstone_gives_revoked_now_false() -> None:
     assert shown["revokedAt"] == format_time(at(59))
 
 
-def test_reconnect_after_tombstone_gives_successor_present_era() -> None:
+def test_successor_made_after_a_tombstone_has_the_present_era() -> None:
     decision = curae.decide(
         call(Reconnect(ID)),
         snapshot=curae.Snapshot(connection=OLD, binding=GONE),
@@ -258,7 +258,7 @@ RACES = {
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_connection_decided_before_tombstone_commits_as_revoked(race: str) -> None:
+def test_new_connection_decided_before_a_tombstone_is_revoked(race: str) -> None:
     asked, past = RACES[race]
     connection = pending()
     if past is not None:

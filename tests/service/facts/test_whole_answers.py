@@ -33,7 +33,7 @@ from tests.support.server import ID, LIMITED
 from tests.support.strategies import COORDINATE, START, TICK, at, pending, uuid
 
 
-def test_authorized_fact_activates_and_emits_one_event() -> None:
+def test_authorized_fact_activates_connection_and_emits_event() -> None:
     after = attrs.evolve(
         with_next_version(pending()),
         status=Status.ACTIVE,
@@ -85,7 +85,7 @@ def test_expired_fact_ends_an_active_not_a_pending_connection() -> None:
     )
 
 
-def test_expired_fact_at_or_after_expiry_lists_two_rules() -> None:
+def test_trail_of_an_expired_fact_has_two_rules_from_expiry_on() -> None:
     over = attrs.evolve(ACTIVE, expires_at=at(8))
     after = attrs.evolve(with_next_version(over), status=Status.EXPIRED, updated_at=NOW)
     recorded = Changes(
@@ -135,7 +135,7 @@ def ended(connection: Connection) -> Connection:
     )
 
 
-def test_chain_revocation_writes_unrevoked_connections_and_head() -> None:
+def test_chain_revocation_also_writes_an_already_revoked_head() -> None:
     fact = Revoked(ID, Actor.PATIENT)
     assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(

@@ -190,7 +190,7 @@ def healed_at(happened_at: datetime, now: datetime) -> Connection:
     return decision.reply.connection
 
 
-def test_get_dates_a_handoff_completed_in_the_future_as_now() -> None:
+def test_get_sets_authorized_at_to_now_for_a_near_future_handoff() -> None:
     for ahead in (TICK, timedelta(minutes=5)):
         healed = healed_at(at(20) + ahead, at(20))
         assert (healed.authorized_at, healed.updated_at) == (at(20), at(20))

@@ -411,6 +411,6 @@ def test_operation_rule_with_a_bodiless_or_non_2xx_status_raises(status: int) ->
     assert attrs.evolve(ROOT, status=299).status == 299
 
 
-def test_operation_rule_prints_the_window_of_its_limit() -> None:
+def test_operation_rule_prints_the_window_of_its_rate_limit() -> None:
     assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 60))).endswith("needed, 3 a minute")
     assert str(attrs.evolve(ROOT, limit=ExactLog("asked", 3, 3600))).endswith("needed, 3 in 3600 s")

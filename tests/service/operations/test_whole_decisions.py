@@ -150,7 +150,7 @@ def test_reconnect_decision_of_a_chain_head_writes_a_successor() -> None:
     )
 
 
-def test_reconnect_decision_reissues_a_pending_next_action() -> None:
+def test_reconnect_decision_reissues_the_pending_successor() -> None:
     operation = Reconnect(ID)
     again = attrs.evolve(with_next_version(NEXT), updated_at=NOW, handoff_deadline=at(40))
     assert decide_request(
@@ -200,7 +200,7 @@ def test_revoke_decision_is_200_and_ends_access() -> None:
     )
 
 
-def test_initiate_decision_writes_session_binding_and_limit() -> None:
+def test_initiate_decision_writes_session_binding_and_rate_limit() -> None:
     operation = Initiate(USER)
     bound = LimitedAccountAppBinding(
         coordinate=COORDINATE, user_id=UserId("limited-2"), state=AccountState.LIMITED, generation=1
@@ -258,7 +258,7 @@ def test_account_state_is_304_if_client_has_that_state_else_200(
     assert decision == attrs.evolve(expected, binding=LIMITED)
 
 
-def test_account_graduation_decision_is_201_and_charges_limit() -> None:
+def test_graduation_decision_is_201_and_charges_app_user_limit() -> None:
     charge = RateWrite(
         key=LimitKey(COORDINATE.app_user, "graduation"),
         policy=GRADUATION_LIMIT,
@@ -357,7 +357,7 @@ def test_fingerprints_equal_those_in_records_already_stored(
     assert fingerprint(operation) == Fingerprint(name, sha256(text))
 
 
-def test_values_with_line_feeds_are_hashed_with_their_lengths() -> None:
+def test_fingerprint_hashes_lengths_of_values_with_line_feeds() -> None:
     assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
@@ -406,7 +406,7 @@ def test_remaining_rate_limit_count_is_between_0_and_the_limit() -> None:
     )
 
 
-def test_state_expires_when_bucket_is_full_or_log_window_ends() -> None:
+def test_rate_limit_state_expires_at_full_bucket_or_window_end() -> None:
     assert CHARGED.expires_at == at(11)
     key = LimitKey(COORDINATE.app_user, "log")
     assert RateWrite(

@@ -68,7 +68,7 @@ def test_earlier_socket_deadline_fires_before_a_later_one(
         each.close()
 
 
-def test_socket_that_finishes_in_time_stays_open(
+def test_socket_no_longer_watched_at_its_deadline_stays_open(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

@@ -213,7 +213,7 @@ def test_late_commit_of_cancelled_request_leaves_key_released(
     assert retry(made, request("create"), Called(made)).response.status == 201
 
 
-def test_late_commit_after_a_401_leaves_idempotency_key_released(time: FakeTime) -> None:
+def test_commit_that_lands_after_a_401_takes_no_idempotency_key(time: FakeTime) -> None:
     made = faulty()
     store = LateClaim(made)
     # The first attempt times out, and the key is withdrawn before the second one.

@@ -172,7 +172,9 @@ def test_loser_of_race_for_idempotency_key_gets_key_in_flight() -> None:
     assert called.times == 0
 
 
-def test_each_lease_is_extended_by_random_microseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_external_call_lease_is_60_s_plus_random_microseconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = faulty()
     leases: list[int] = []
 
@@ -276,7 +278,7 @@ def test_trail_of_a_retry_names_the_rule_for_a_released_key() -> None:
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
 @pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
-def test_argument_error_in_external_call_lets_a_retry_execute(
+def test_reraised_external_call_error_lets_a_retry_execute(
     operation: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)

@@ -97,7 +97,7 @@ def test_renewed_lease_keeps_the_idempotency_key_in_flight() -> None:
     assert called.times == 1
 
 
-def test_configured_lease_applies_to_renewals_too() -> None:
+def test_renewed_external_call_lease_has_the_configured_length() -> None:
     made = faulty()
     seen: list[object] = []
 
@@ -306,7 +306,7 @@ def unknown(made: Faulty, called: Called, operation: str = "create") -> Answer:
     return ask(made, request(operation), called, lost_lease=UNKNOWN)
 
 
-def test_call_of_unknown_outcome_is_not_repeated_until_resolved() -> None:
+def test_external_call_in_doubt_is_not_repeated_until_resolved() -> None:
     made = faulty()
     check_given_up(unknown(made, Called(made, failing(UNREACHABLE))))
     called = Called(made)
@@ -327,7 +327,7 @@ def test_429_after_unrepeatable_call_leaves_its_key_in_flight() -> None:
     assert (answer.response.status, state(made)) == (429, RecordState.IN_FLIGHT)
 
 
-def test_store_failure_before_external_call_releases_its_key() -> None:
+def test_store_failure_before_unrepeatable_call_releases_its_key() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called, patience = Called(made), RetryPolicy(attempts=3)
     serve_with_external_call(

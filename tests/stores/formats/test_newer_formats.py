@@ -96,7 +96,7 @@ def test_stored_caller_in_newer_format_raises_newer_format_error() -> None:
         {"format": None},
     ],
 )
-def test_stored_caller_in_unknown_format_is_malformed(changed: dict[str, object]) -> None:
+def test_stored_caller_with_an_invalid_member_is_malformed(changed: dict[str, object]) -> None:
     with pytest.raises(MalformedError) as raised:
         parse_caller(json.dumps({**dump(CALLER), **changed}))
     assert raised.value.fault is Fault.INVALID

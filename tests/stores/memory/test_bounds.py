@@ -116,7 +116,7 @@ def test_idempotency_key_reused_after_expiry_gets_new_retention() -> None:
     assert made.purge(dropped) == 1
 
 
-def test_replacing_buckets_fills_them_and_keeps_app_user_limits() -> None:
+def test_replaced_buckets_start_full_but_app_user_limits_stay() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     for number in range(2):
         handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))

@@ -132,7 +132,7 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
     return made
 
 
-def test_redis_cluster_client_reconnects_only_after_it_is_closed(clusters: Clusters) -> None:
+def test_redis_cluster_client_keeps_one_connection_until_closed(clusters: Clusters) -> None:
     client = ClusterClient([URL])
     assert [client.execute_command("GET", "a"), client.execute_command("GET", "b")] == [1, 1]
     client.close()

@@ -160,7 +160,7 @@ def test_wrapped_store_loads_all_values_but_the_rate_limits(*, is_async: bool) -
     assert loaded == Loaded(snapshot, NOW, CALLER, seen=inner.loaded)
 
 
-def test_redis_loads_app_users_limit_if_no_bucket_is_needed(*, is_async: bool) -> None:
+def test_redis_loads_app_user_limit_even_without_buckets(*, is_async: bool) -> None:
     store = store_of(Recorder(), Client([[f"1 {LOG.hex()}"]]), is_async=is_async)
     snapshot = store.load(Needs(limit=LIMIT_KEY)).snapshot
     assert (snapshot.buckets, snapshot.limit) == ((), LOG)

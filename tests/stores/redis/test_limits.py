@@ -163,7 +163,7 @@ def test_refunding_a_redis_charge_keeps_charges_made_after_it(who: Who) -> None:
     assert who.charged() == (5, 5)
 
 
-def test_refund_restores_the_log_entry_that_its_charge_dropped(who: Who) -> None:
+def test_refund_restores_rate_limit_log_entry_dropped_by_charge(who: Who) -> None:
     for number in range(10):
         assert who.initiate(number).status == 201
     who.inner.now += timedelta(seconds=60)

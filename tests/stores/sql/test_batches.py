@@ -100,7 +100,7 @@ def test_purge_deletes_all_expired_rows_even_above_batch_size(
 
 
 @pytest.mark.slow
-def test_purge_finishes_one_more_tombstone_than_a_batch_holds(clocked: Clocked, kind: Kind) -> None:
+def test_purge_finishes_all_tombstones_even_above_batch_size(clocked: Clocked, kind: Kind) -> None:
     store = SqlStore(clocked)
     for number in range(ROWS_PER_STATEMENT + 1):
         user = attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}"))
@@ -115,9 +115,7 @@ def test_purge_finishes_one_more_tombstone_than_a_batch_holds(clocked: Clocked, 
 
 
 @pytest.mark.slow
-def test_purge_deletes_one_more_erased_user_than_a_batch_holds(
-    clocked: Clocked, kind: Kind
-) -> None:
+def test_purge_deletes_all_erased_users_even_above_batch_size(clocked: Clocked, kind: Kind) -> None:
     for number in range(ROWS_PER_STATEMENT + 1):
         erase(clocked, attrs.evolve(COORDINATE, app_user_id=AppUserId(f"gone-{number}")))
     assert counts(clocked, "erasure", "binding") == [ROWS_PER_STATEMENT + 1] * 2
@@ -278,7 +276,9 @@ def test_commit_stores_messages_that_fill_or_exceed_one_insert(
 
 
 @pytest.mark.slow
-def test_outbox_delivers_one_more_message_than_a_batch_holds(clocked: Clocked, kind: Kind) -> None:
+def test_outbox_delivers_a_full_batch_and_then_the_last_message(
+    clocked: Clocked, kind: Kind
+) -> None:
     number = LARGEST_DELIVERY + 1
     assert kind.commit(cancellations(number))
     seen: list[Delivery] = []

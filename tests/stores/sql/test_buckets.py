@@ -266,7 +266,7 @@ def test_bucket_too_large_for_64_bits_raises_argument_error(
         (Bucket(name="p", capacity=5_000_000, refill=40_000_000_000, seconds=10**6), 4_223_371),
     ],
 )
-def test_tokens_per_charge_are_limited_by_capacity_and_64_bits(bucket: Bucket, most: int) -> None:
+def test_largest_charge_is_bounded_by_capacity_and_64_bits(bucket: Bucket, most: int) -> None:
     assert most_together(bucket) == most
 
 
@@ -291,7 +291,7 @@ def test_computing_largest_charge_of_a_too_large_bucket_raises(bucket: Bucket) -
         ),
     ],
 )
-def test_bucket_fits_sql_integers_only_below_2_to_the_63(
+def test_bucket_fits_sql_only_if_its_numbers_are_below_2_to_63(
     largest: Bucket, too_large: Bucket
 ) -> None:
     assert (fits(largest), fits(too_large)) == (True, False)

@@ -212,7 +212,7 @@ def test_failed_shared_charge_fails_each_of_its_requests() -> None:
     run(scenario())
 
 
-def test_split_shared_charge_keeps_charges_made_before_a_failure() -> None:
+def test_failure_of_a_split_shared_charge_keeps_earlier_charges() -> None:
     async def scenario() -> None:
         held = Held()
         shared = SharedCharges(held)
@@ -394,7 +394,7 @@ def test_buckets_are_charged_in_the_order_of_their_row_keys() -> None:
     ("known", "count"),
     [((False, False), 4), ((True, False), 3), ((True, True), 2)],
 )
-def test_mariadb_charge_inserts_only_rows_that_no_request_loaded(
+def test_mariadb_charge_inserts_no_row_that_a_request_has_loaded(
     known: tuple[bool, bool], count: int
 ) -> None:
     loaded = Loaded(Snapshot(), START)

@@ -316,7 +316,9 @@ def test_postgresql_engine_connects_with_timeouts_and_options(
     assert vars(engine.dialect)["use_native_hstore"] is False
 
 
-def test_postgresql_engine_gives_each_host_an_equal_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postgresql_engine_divides_connect_time_among_its_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[str, str]] = []
     most: list[float] = []
 
@@ -411,7 +413,7 @@ class Closing:
         self.server.close()
 
 
-def test_pool_frees_connection_slot_only_after_server_closes_too() -> None:
+def test_connection_slot_is_freed_only_once_the_server_closes() -> None:
     before = {*threading.enumerate()}
     closing = Closing()
     closing.close()
@@ -424,7 +426,7 @@ def test_pool_frees_connection_slot_only_after_server_closes_too() -> None:
     assert closing.is_free()
 
 
-def test_closed_connection_with_a_slot_takes_no_second_slot() -> None:
+def test_closing_a_connection_that_holds_a_slot_takes_no_other() -> None:
     closing = Closing()
     closing.close(**{COUNTED: True})
     assert closing.is_free()

@@ -114,7 +114,7 @@ def costs(plan: list[str]) -> tuple[int, int]:
     return scans, -len(re.findall(r"[=<>]\?", text))
 
 
-def test_recorded_statements_use_every_index(statements: list[Statement]) -> None:
+def test_every_index_is_used_by_a_recorded_statement(statements: list[Statement]) -> None:
     with closing(tables()) as connection:
         text = "\n".join(step for plan in plans(connection, statements) for step in plan)
     assert {name for name in _INDEXES if name not in text} == set()

@@ -85,7 +85,7 @@ def test_malformed_message_blocks_its_subject_until_it_is_dead(database: SqlData
     assert [each.number for each in seen] == [1, 3, 4]
 
 
-def test_store_outbox_raises_for_a_malformed_message(database: SqlDatabase) -> None:
+def test_sql_store_outbox_method_raises_for_a_malformed_message(database: SqlDatabase) -> None:
     damage(database, "[]")
     with pytest.raises(MalformedError):
         SqlStore(database).outbox()

@@ -68,7 +68,7 @@ def written(changes: Changes) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_outbox_message_subject_is_a_value_its_commit_writes(
+def test_outbox_message_is_about_a_value_that_its_commit_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Messages about one subject are numbered in commit order: a message gets its number after its

@@ -128,7 +128,7 @@ def test_outbox_retry_pauses_double_up_to_the_longest_pause(attempt: int, pause:
     assert DeliverySettings().pause_after(attempt) == pause
 
 
-def test_dead_message_does_not_delay_its_subject_until_revived(
+def test_dead_message_delays_its_subject_only_once_revived(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one", "one")

@@ -21,7 +21,7 @@ from tests.stores.sql.posting import database, left, post, url
 __all__ = ["database", "url"]
 
 
-def test_async_outbox_delivers_lists_dead_and_revives_messages(database: SqlDatabase) -> None:
+def test_async_outbox_delivers_messages_and_revives_a_dead_one(database: SqlDatabase) -> None:
     post(database, "one", "two", "one", "bad")
     seen: list[int] = []
 

@@ -168,7 +168,7 @@ def test_arrived_response_is_returned_even_with_no_time_left(
 
 @BOTH
 @pytest.mark.usefixtures("_ticking")
-def test_wait_for_a_response_ends_at_its_limit(
+def test_wait_for_response_ends_at_its_timeout(
     ends: tuple[socket.socket, socket.socket], act: Waits
 ) -> None:
     response = Response()
@@ -179,7 +179,7 @@ def test_wait_for_a_response_ends_at_its_limit(
 
 
 @pytest.mark.usefixtures("_ticking")
-def test_wait_for_a_response_ends_at_a_deadline_before_its_limit(
+def test_wait_for_response_ends_at_deadline_before_its_timeout(
     ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql, "current_deadline", lambda: 102.0)

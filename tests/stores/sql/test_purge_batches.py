@@ -292,7 +292,7 @@ def test_purge_deletes_erased_user_despite_next_users_message(database: Deleting
     assert [count(database, f"curae_{each}") for each in tables] == [0, 0, 1, 1]
 
 
-def test_purge_removes_the_user_id_from_a_binding_that_must_stay(database: Deleting) -> None:
+def test_purge_of_erased_user_clears_user_id_in_a_kept_binding(database: Deleting) -> None:
     store = SqlStore(database)
     assert store.commit(store.load(Needs()), Changes((BindingWrite(None, BOUND),)))
     erase(database, COORDINATE)

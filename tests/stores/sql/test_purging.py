@@ -179,7 +179,7 @@ def test_binding_tombstoned_during_a_purge_is_purged_by_the_next(rival: Rival) -
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("state", [AccountState.LIMITED, AccountState.ACTIVE])
-def test_purge_that_clears_an_erased_user_keeps_a_new_binding(
+def test_purge_about_to_clear_a_user_id_keeps_a_new_binding(
     rival: Rival, state: AccountState, *, is_async: bool
 ) -> None:
     initiate(rival, "k-1")
@@ -401,7 +401,7 @@ def interrupted_sweep(locked: Locked) -> None:
 
 
 @pytest.mark.parametrize("job", [erase_user, purge_unfinished_sweep, purge_unfinished_sweep_async])
-def test_erase_and_purge_try_each_batch_for_a_minute(
+def test_erase_and_purge_succeed_after_half_minute_database_lock(
     sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, job: Callable[[Locked], None]
 ) -> None:
     locked = Locked(sqlite_database, time=fake_time(monkeypatch))

@@ -33,7 +33,7 @@ def each_scene(*small: str) -> list[object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", each_scene(*SMALL))
-def test_interleaved_actions_on_sqlite_end_as_in_a_serial_order(
+def test_interleaved_requests_on_sqlite_are_serializable(
     sqlite_database: SqlDatabase, scene: str
 ) -> None:
     assert unlike_any_order(arena(sqlite_database), SCENARIOS[scene]) == {}

@@ -221,7 +221,7 @@ def test_replicated_commit_confirms_only_commits_before_it() -> None:
     assert doubtful == [True, False, False]
 
 
-def test_failed_confirmation_leaves_earlier_commits_in_doubt() -> None:
+def test_error_in_confirm_query_leaves_earlier_commits_in_doubt() -> None:
     made = in_doubts(1)
     with pytest.raises(ConnectionError), made.confirm_earlier_commits():
         raise ConnectionError

@@ -128,7 +128,7 @@ def test_store_charges_buckets_in_the_sql_of_its_dialect(
 @both
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
-def test_only_postgresql_runs_a_query_to_make_a_charge_durable(
+def test_durable_bucket_charge_runs_a_query_on_postgresql_only(
     dialect: Dialect, build: Build, *, durable: bool
 ) -> None:
     database = Noting(dialect)
@@ -150,7 +150,7 @@ def test_refused_bucket_charge_returns_false_without_a_query(build: Build) -> No
     assert database.read == []
 
 
-def test_outbox_event_shows_authorized_if_store_settings_say_so(
+def test_sql_outbox_spells_active_as_authorized_if_configured(
     sqlite_database: SqlDatabase,
 ) -> None:
     settings = Settings(active_spelling="AUTHORIZED")

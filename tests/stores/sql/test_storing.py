@@ -137,7 +137,7 @@ def test_postgresql_commit_counts_the_rows_of_each_statement() -> None:
     assert {each.expected_rows for each in statements} == {1}
 
 
-def test_postgresql_runs_row_count_checked_statements_first(postgres_url: str) -> None:
+def test_postgresql_runs_statements_with_expected_rows_first(postgres_url: str) -> None:
     inserts = [
         Statement("INSERT INTO ran (name) VALUES (?)", (name,), rows)
         for name, rows in [("a", 1), ("b", None), ("c", 1), ("d", None), ("e", 1)]

@@ -59,7 +59,7 @@ def test_threaded_database_runs_blocking_calls_in_another_thread() -> None:
     assert waiting.ran == [(*each, False) for each in told]
 
 
-def test_threaded_database_keeps_the_deadline_of_its_caller() -> None:
+def test_threaded_database_passes_the_deadline_to_its_threads() -> None:
     ends: list[float] = []
 
     class Noting(Waiting):

@@ -157,7 +157,7 @@ def test_tombstone_of_a_bound_user_ends_binding_and_connection(
     assert stands(store, 1) is Standing.REVOKED
 
 
-def test_repeated_tombstone_leaves_the_next_users_access_alone(store: Store) -> None:
+def test_repeated_tombstone_does_not_end_access_of_the_new_user(store: Store) -> None:
     happened = store.load(Needs()).now - timedelta(minutes=1)
     assert isinstance(record(store, Tombstoned(COORDINATE, happened)), Done)
     initiate(store, prefers=False)
@@ -182,7 +182,7 @@ def test_second_tombstone_without_happened_at_is_not_a_repeat(store: Store) -> N
 # --- What was under way -------------------------------------------------------------------------
 
 
-def test_connection_decided_before_a_tombstone_counts_as_revoked(store: Store) -> None:
+def test_create_that_loses_race_to_a_tombstone_gives_no_access(store: Store) -> None:
     create_action = STAGE.actions()["create"]
     decided = create_action(store)
     assert isinstance(record(store, Tombstoned(COORDINATE)), Done)
@@ -210,7 +210,7 @@ def test_concurrent_create_initiate_and_tombstone_give_no_access(store: Store) -
     assert standing(late, loaded.now, era=era) is Standing.REVOKED
 
 
-def test_authorization_loaded_before_a_tombstone_grants_nothing(store: Store) -> None:
+def test_authorization_stored_after_a_tombstone_gives_no_access(store: Store) -> None:
     add(store, 1)
     fact = Authorized(id_of(1))
     loaded = store.load(fact.needs())

@@ -68,7 +68,7 @@ def test_non_json_bodies_are_malformed_too_long_or_not_utf_8() -> None:
     ]
 
 
-def test_empty_body_is_invalid_only_if_a_member_is_required() -> None:
+def test_kit_tries_an_empty_body_only_if_a_member_is_required() -> None:
     assert bodies("no-json", Reconnect) == [
         *("{", "nonsense", "{'a': 'b'}", "{,}", "{} {}", "[" * 5000),
         *("{}".encode("utf-16"), b"{\0}\0", "{}".encode("utf-32")),
@@ -119,19 +119,19 @@ def test_null_member_bodies_set_each_member_to_null() -> None:
     assert bodies("member-null", Reconnect) == []
 
 
-def test_app_user_bodies_hold_every_invalid_app_user_id() -> None:
+def test_kit_has_a_body_for_each_invalid_app_user_id() -> None:
     assert bodies("app-user", Initiate) == dumped(*[{"appUserId": each} for each in BAD_USERS])
     assert bodies("app-user", Relabel) == bodies("app-user", Reconnect) == []
 
 
-def test_packages_bodies_hold_bad_packages_or_bad_prefer_signup() -> None:
+def test_kit_has_bodies_with_bad_packages_and_bad_prefer_signup() -> None:
     packages = [{**BOTH, "dataPackages": each} for each in BAD_PACKAGES]
     assert bodies("packages", CreateConnection) == dumped(*packages)
     flags = [{**USER, "preferSignup": each} for each in BAD_VALUES["preferSignup"]]
     assert bodies("packages", Initiate) == dumped(*flags)
 
 
-def test_bad_bodies_omit_values_that_a_custom_member_accepts() -> None:
+def test_kit_omits_bad_values_that_a_custom_member_accepts() -> None:
     sent = [json.loads(each)["label"] for each in bodies("packages", Relabel)]
     # The parser of the label accepts the other texts.
     assert [each for each in sent if isinstance(each, str)] == ["", "\ud800", ""]
@@ -236,7 +236,7 @@ def test_initiate_check_fails_if_a_bad_body_provisions_a_user() -> None:
     assert failure.message.startswith('the account state is "LIMITED" instead of "UNLINKED"')
 
 
-def test_non_object_check_sends_each_body_to_every_operation() -> None:
+def test_kit_sends_non_object_bodies_to_operations_with_a_body() -> None:
     sent = Sent()
     assert sent.run("request.body.no-object") is None
     create, *refused = sent.requests

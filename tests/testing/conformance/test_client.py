@@ -91,7 +91,7 @@ REQUESTS: dict[str, tuple[Callable[[App], Request], str, dict[str, object] | Non
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_request_with_an_idempotency_key_has_its_path_and_body(name: str) -> None:
+def test_mutating_request_has_its_operations_path_and_body(name: str) -> None:
     build, line, body = REQUESTS[name]
     method, path = line.split(" ")
     sent = build(app())
@@ -353,7 +353,7 @@ def test_expect_returns_a_json_object_of_the_expected_status() -> None:
         (404, {"code": "NOT_FOUND", "details": []}, "the details of NOT_FOUND are not"),
     ],
 )
-def test_expect_problem_raises_on_another_status_code_or_details(
+def test_expect_problem_raises_on_other_details_code_or_status(
     status: int, body: object, said: str
 ) -> None:
     assert said in message(lambda: client.expect_problem(response(status, body), 404, "NOT_FOUND"))
@@ -450,7 +450,7 @@ def test_kit_expects_a_fact_hook_to_return_done_by_default() -> None:
 
 
 @pytest.mark.parametrize(("part", "start"), [("session", "createdAt"), ("connection", "updatedAt")])
-def test_hosted_page_lifetime_starts_at_creation_or_last_update(part: str, start: str) -> None:
+def test_kit_counts_page_lifetime_from_created_at_or_updated_at(part: str, start: str) -> None:
     answer = {
         "connection": {"updatedAt": "2026-01-05T07:00:00Z"},
         part: {start: "2026-01-05T09:00:00Z"},

@@ -96,7 +96,7 @@ def collected(
     return found
 
 
-def test_pytest_plugin_collects_kit_checks_only_for_own_conftest(
+def test_kit_checks_are_collected_for_the_given_conftest_only(
     request: pytest.FixtureRequest,
 ) -> None:
     assert list(collected(request, Reference().server)) == [each.name for each in CHECKS]

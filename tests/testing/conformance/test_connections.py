@@ -402,7 +402,7 @@ def test_changed_members_include_added_and_removed_ones() -> None:
     assert connections.changed(before, after_it) == {"other", "gone", "new"}
 
 
-def test_check_fails_if_a_connection_changes_unexpectedly() -> None:
+def test_kit_check_fails_if_a_connection_that_must_stay_changes() -> None:
     before = shown("ACTIVE")
     (get,) = play(connections.stays(app(), before), read(before)).steps
     assert in_words(get) == GET

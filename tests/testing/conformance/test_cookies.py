@@ -24,7 +24,7 @@ from tests.testing.conformance.transcript import Run
         ("visit=1", "visit=2", "a Set-Cookie header was replayed"),
     ],
 )
-def test_cookie_check_fails_if_only_replays_repeat_a_cookie(
+def test_replay_may_repeat_a_cookie_only_if_reads_also_get_it(
     created: str, read: str, message: str | None
 ) -> None:
     right, numbers = server(Service(Settings())), count(1)

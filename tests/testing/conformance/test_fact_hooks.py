@@ -117,7 +117,7 @@ def test_api_key_id_takes_the_number_at_the_end_of_the_api_key() -> None:
 
 
 @pytest.mark.parametrize("environment", [None, *Environment])
-def test_fact_hooks_server_has_exactly_the_implemented_hooks(
+def test_server_of_fact_hooks_has_only_the_implemented_hooks(
     environment: Environment | None,
 ) -> None:
     def send(request: Request) -> Response:

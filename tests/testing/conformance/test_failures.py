@@ -41,7 +41,7 @@ WRONG = NotConformingError("the status is wrong")
         (ValueError("no JSON"), 200, False),
     ],
 )
-def test_5xx_exception_or_timeout_marks_a_server_as_maybe_down(
+def test_timeout_exception_or_5xx_means_server_may_be_down(
     error: Exception,
     last_status: int,
     may_be_down: bool,  # noqa: FBT001 - a parameter
@@ -88,7 +88,7 @@ def test_step_is_described_by_request_or_hook_and_its_outcome(
     assert list(describe_outcome(step, outcome)) == lines
 
 
-def test_description_of_a_request_omits_a_parsed_body() -> None:
+def test_step_description_omits_a_body_passed_as_parsed_json() -> None:
     request = Request("POST", "/y", (), body=ParsedBody({"a": 1}))
     assert list(describe_outcome(request, OK)) == ["POST /y: 200"]
 

@@ -111,7 +111,7 @@ def test_kit_check_that_needs_more_time_than_allowed_is_not_run() -> None:
 
 
 @pytest.mark.slow
-def test_hooks_returning_none_skip_only_checks_of_their_outcome() -> None:
+def test_kit_skips_only_outcome_checks_of_hooks_returning_none() -> None:
     reference = Reference()
     server = reference.server()
 
@@ -253,7 +253,7 @@ def test_failed_model_check_shows_a_log_that_replay_can_check() -> None:
     assert [bool(line.divergences) for line in answers] == [False] * (len(lines) - 1) + [True]
 
 
-def test_model_check_shows_a_log_if_only_one_trial_may_shrink_it(
+def test_model_check_still_shows_a_log_after_one_shrinking_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
@@ -261,7 +261,7 @@ def test_model_check_shows_a_log_if_only_one_trial_may_shrink_it(
     assert "the last line of this log" in report.failed[0].message
 
 
-def test_one_environment_server_skips_kit_check_that_needs_two() -> None:
+def test_kit_skips_two_environment_check_if_server_serves_one() -> None:
     server = asynchronous(RIGHT["one environment"]().server())
     report = asyncio.run(run_async(server, only=["request.ownership.environment"], seed="1"))
     assert report.not_run[0].reason == "the server serves one environment"
@@ -434,7 +434,7 @@ def test_kit_skips_effect_checks_of_an_outbox_without_effects() -> None:
     assert [each.reason for each in report.not_run] == ["the outbox holds no effects"]
 
 
-def test_replaced_hosted_page_is_checked_without_a_cancel_hook() -> None:
+def test_check_of_finishing_a_replaced_page_needs_no_cancel_hook() -> None:
     server = attrs.evolve(Reference().server(), cancel=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)

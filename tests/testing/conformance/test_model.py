@@ -344,7 +344,7 @@ def test_model_store_uses_the_servers_hosted_page_lifetime(compare: Compare, hou
 
 
 @pytest.mark.parametrize("end", ["2026-01-01T00:00:00.002Z", "2025-01-01T00:00:00Z", "soon", None])
-def test_model_fails_invalid_page_expiry_and_expects_30_minutes(
+def test_model_check_expects_30_minutes_for_invalid_page_expiry(
     compare: Compare, end: str | None
 ) -> None:
     served = Served(change=at(2, nextAction__expiresAt=end))

@@ -176,7 +176,7 @@ def with_header(number: int, name: str, value: str) -> Change:
     return change
 
 
-def test_retry_must_get_the_first_response(compare: Compare) -> None:
+def test_model_check_fails_if_a_retry_gets_another_response(compare: Compare) -> None:
     compare(*RETRIED, ("again", 0), ("again", 2))
     for change, got in (
         (at(4, status=500), "500"),
@@ -197,7 +197,7 @@ def test_header_listed_as_varying_may_differ_in_a_retry(compare: Compare) -> Non
     compare(*RETRIED, served=served, varying=frozenset({"x-name"}))
 
 
-def test_repeated_read_may_get_another_response(compare: Compare) -> None:
+def test_model_check_lets_a_repeated_get_return_other_content(compare: Compare) -> None:
     compare(("get", 0), ("app-revoke", 0), ("again", 1))
 
 
@@ -210,7 +210,7 @@ def test_equal_request_with_same_key_must_get_first_response(compare: Compare) -
     assert what == "the retry got 201, which differs from the first response"
 
 
-def test_retry_must_get_the_response_of_the_executed_request(compare: Compare) -> None:
+def test_retry_must_get_later_success_not_the_earlier_refusal(compare: Compare) -> None:
     # The first reuse is refused. A day later an equal one creates, and the first is sent again.
     compare(("create", 0), ("reuse", 0), ("pass_time", 5), ("reuse", 0), ("again", 1))
 

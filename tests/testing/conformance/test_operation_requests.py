@@ -167,7 +167,7 @@ def test_member_value_is_the_first_sample_its_parser_accepts(value: object) -> N
 
 
 @pytest.mark.parametrize("text", ["word", "true", "1", '["word"]', ID])
-def test_text_is_sent_unchanged_if_a_query_member_accepts_it(text: str) -> None:
+def test_query_parameter_gets_the_sample_text_that_it_accepts(text: str) -> None:
     assert value_of(only(text), member_values(ID), in_query=True) == text
 
 
@@ -180,7 +180,7 @@ def test_request_member_has_the_given_value_or_else_its_example() -> None:
 
 
 @pytest.mark.parametrize("example", [None, "bad"])
-def test_kit_raises_not_seen_if_it_knows_no_value_for_a_member(example: str | None) -> None:
+def test_kit_raises_not_seen_error_if_it_knows_no_member_value(example: str | None) -> None:
     wanted = attrs.evolve(only("secret"), example=example)
     with pytest.raises(NotSeenError, match=r"^the kit knows no value of the member it$"):
         value_of(wanted, member_values(ID))

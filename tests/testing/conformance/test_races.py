@@ -66,7 +66,7 @@ def test_kit_check_fails_on_each_wrong_answer_with_a_message(
 
 
 @pytest.mark.parametrize("doc", ["Both win.", None])
-def test_race_function_becomes_a_check_that_runs_every_round(
+def test_race_decorator_makes_a_kit_check_that_runs_each_round(
     doc: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def race_round(app: App, number: int) -> Steps[None]:

@@ -285,7 +285,7 @@ def test_connection_with_an_unlisted_member_breaks_a_law() -> None:
         check_reply(CreateConnection, answer)
 
 
-def test_connection_that_is_no_object_fails() -> None:
+def test_reply_whose_connection_is_no_json_object_fails() -> None:
     answer = shown(created(ACTION) | {"connection": []}, JSON, NO_STORE, status=201)
     with pytest.raises((NotConformingError, LawBrokenError)):
         check_reply(CreateConnection, answer)

@@ -112,7 +112,7 @@ def test_kit_failure_shows_the_hook_that_raised_and_its_notes() -> None:
     assert note == "  note: the page is gone"
 
 
-def test_kit_hook_that_raises_not_seen_skips_its_check() -> None:
+def test_kit_check_is_skipped_if_its_hook_raises_not_seen_error() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         raise NotSeenError(f"no page for {len(connection_id)} characters, {lifetime}")
 

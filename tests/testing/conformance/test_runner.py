@@ -210,7 +210,7 @@ def test_check_timeout_adds_a_finite_max_time_per_check(
 
 
 @in_both_ways
-def test_check_that_raises_fails_with_its_last_four_steps(run_one: RunOne) -> None:
+def test_failed_kit_check_shows_its_last_four_steps(run_one: RunOne) -> None:
     def raises(app: App) -> Steps[None]:
         for user in "uvwx":
             yield from send(app.account_state(user))
@@ -244,7 +244,7 @@ def test_check_failure_after_a_503_says_the_server_may_be_down(run_one: RunOne) 
 
 
 @in_both_ways
-def test_check_that_raises_not_seen_is_reported_as_not_run(run_one: RunOne) -> None:
+def test_check_that_raises_not_seen_error_is_reported_not_run(run_one: RunOne) -> None:
     def sees_nothing(app: App) -> Steps[None]:
         yield from reads(app)
         raise NotSeenError("nothing to see")

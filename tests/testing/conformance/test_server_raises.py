@@ -122,7 +122,7 @@ def test_races_are_not_run_with_less_than_one_round(rounds: int) -> None:
     assert [(each.check, each.reason) for each in report.not_run] == [(RACE, "needs race_rounds")]
 
 
-def test_kit_check_fails_if_a_hook_of_server_is_async() -> None:
+def test_blocking_kit_fails_with_type_error_if_a_hook_is_async() -> None:
     async def purge() -> None:
         pass
 
@@ -176,7 +176,7 @@ WRONG_RESULTS: list[tuple[str, object, str, str]] = [
 @pytest.mark.parametrize(
     ("function", "result", "check", "message"), WRONG_RESULTS, ids=[it[0] for it in WRONG_RESULTS]
 )
-def test_check_names_a_function_that_returns_a_wrong_type(
+def test_failure_names_the_function_that_returns_a_wrong_type(
     function: str, result: object, check: str, message: str, *, is_async: bool
 ) -> None:
     replaced = cast("dict[str, Never]", {function: lambda *_: result})

@@ -25,7 +25,7 @@ def reasons(store: Bare | MemoryStore, *names: str) -> dict[str, str]:
     return {each.check: each.reason for each in report.not_run}
 
 
-def test_check_not_run_names_the_store_method_that_is_missing() -> None:
+def test_skip_reason_names_the_store_method_that_is_missing() -> None:
     names = ["registration.withdrawn", "page.finish", "page.cancel", "purge.live", "outbox.ids"]
     assert reasons(Bare(), *names, ROUTE) == {
         name: f"the store has no method {method}"
@@ -41,7 +41,7 @@ def test_skip_reason_names_once_a_method_that_two_hooks_need() -> None:
     assert reasons(Bare(), both.name) == {both.name: "the store has no method hosted_page"}
 
 
-def test_check_not_run_names_every_missing_store_method() -> None:
+def test_skip_reason_names_every_missing_store_method() -> None:
     check = attrs.evolve(CHECKS[0], hooks=("purge", "authorize", "outbox", "finish"))
     reason = _reason_not_run(check, StoreHooks(Bare()).server(), Bare())
     assert reason == "the store has no method purge, outbox, hosted_page"
@@ -61,7 +61,7 @@ def test_deadline_checks_are_not_run_without_a_settable_clock() -> None:
     assert reasons(ReadOnly(), *deadlines, *others) == dict.fromkeys(deadlines, NO_CLOCK)
 
 
-def test_store_kit_also_runs_checks_on_a_live_only_server() -> None:
+def test_store_kit_also_runs_check_that_needs_one_environment() -> None:
     told: list[Progress] = []
     report = check_store(
         ReadOnly(),
@@ -116,6 +116,6 @@ class Broken(MemoryStore):
         raise LookupError(needs, key_digest)
 
 
-def test_broken_store_fails_checks_of_one_and_two_environments() -> None:
+def test_broken_store_fails_on_one_and_two_environment_servers() -> None:
     report = check_store(Broken(), only=[ROUTE, ENVIRONMENT], seed="1")
     assert [each.check for each in report.failed] == [ROUTE, ENVIRONMENT]

@@ -382,7 +382,7 @@ def test_kit_collects_outbox_messages_of_a_plain_memory_store() -> None:
     assert connection_id in json.dumps(message)
 
 
-def test_memory_store_outbox_shows_authorized_if_configured() -> None:
+def test_outbox_spells_active_status_authorized_if_configured() -> None:
     world = World(MemoryStore(Settings(active_spelling="AUTHORIZED")))
     connection_id, _ = world.created()
     world.hook("authorize", connection_id, None)

@@ -268,7 +268,7 @@ def test_kit_check_without_timeout_runs_in_the_calling_thread() -> None:
 
 
 @pytest.mark.parametrize("check", [REVOKED, "law-02.at-once"])
-def test_each_kit_step_sees_the_callers_context_variables(check: str) -> None:
+def test_each_kit_step_sees_context_variables_set_before_the_run(check: str) -> None:
     reference, around = Reference().server(), ContextVar("around", default="nothing")
     seen: set[str] = set()
 

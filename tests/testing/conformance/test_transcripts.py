@@ -44,7 +44,7 @@ def test_check_sends_exactly_the_steps_of_its_transcript(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_OPTIONAL_HOOKS)
-def test_check_without_optional_hooks_sends_its_listed_steps(name: str) -> None:
+def test_check_without_optional_hooks_follows_its_transcript(name: str) -> None:
     assert right_run(BY_NAME[name], is_bare=True).lines == TRANSCRIPTS[name].get("bare")
 
 

@@ -56,7 +56,7 @@ def chain_of(status: Status) -> list[Connection]:
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
-def test_law_6_check_reports_two_live_connections_until_they_end(status: Status) -> None:
+def test_law_6_check_reports_two_live_connections_before_expiry(status: Status) -> None:
     chain = chain_of(status)
     with pytest.raises(LawBrokenError, match="law 6 is broken"):
         check_chain(chain, END - TICK, era=None)
@@ -94,7 +94,7 @@ def test_law_6_check_reports_pending_connection_with_a_successor() -> None:
         check_chain(revoked_then(Status.PENDING, Status.REVOKED), START, era=None)
 
 
-def test_law_6_check_accepts_a_pending_head_beside_an_active_one() -> None:
+def test_law_6_check_accepts_active_predecessor_of_pending_head() -> None:
     check_chain(revoked_then(Status.ACTIVE, Status.PENDING), START, era=None)
 
 
@@ -155,7 +155,7 @@ def test_law_3_check_reports_a_merge_that_is_not_associative() -> None:
     assert caught.value.what == what
 
 
-def test_law_4_5_and_17_checks_call_rules_with_now_and_era() -> None:
+def test_law_4_5_17_checks_pass_given_instant_and_era_to_rules() -> None:
     asked: list[tuple[object, ...]] = []
 
     def standing(each: Connection, now: datetime, /, *, era: datetime | None) -> Standing:

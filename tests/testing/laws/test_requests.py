@@ -165,7 +165,7 @@ def test_law_8_check_calls_function_twice_with_each_input() -> None:
     assert sorted(asked) == sorted(pairs * 2)
 
 
-def test_law_8_check_fails_if_unlinked_prefer_signup_is_ignored() -> None:
+def test_law_8_check_reports_a_path_that_ignores_prefer_signup() -> None:
     with pytest.raises(LawBrokenError) as caught:
         check_entry_paths(preference_is_ignored)
     assert caught.value.where == "account UNLINKED, preferSignup true"
@@ -183,7 +183,7 @@ def test_law_10_check_accepts_only_the_exact_retry_after(wait: timedelta) -> Non
         check_retry_after(admits, START, wait + TICK)
 
 
-def test_law_14_check_calls_the_function_3_times_with_arguments() -> None:
+def test_law_14_check_calls_function_3_times_with_same_arguments() -> None:
     calls: list[tuple[int, str]] = []
 
     def double(number: int, *, name: str) -> str:

@@ -229,7 +229,7 @@ def test_law_16_check_says_what_is_undocumented_in_a_response(
         check_documented(response)
 
 
-def test_law_13_check_ignores_custom_operation_with_builtin_name() -> None:
+def test_law_13_check_prefers_builtin_operation_of_the_same_name() -> None:
     class Renamed(ListConnections):
         rule: ClassVar = attrs.evolve(ListConnections.rule, name="get-connection")
 

@@ -99,7 +99,7 @@ def test_both_actions_of_a_race_get_the_same_store() -> None:
     assert one is other
 
 
-def test_race_wraps_the_store_per_action_if_charges_come_first() -> None:
+def test_race_wraps_store_per_action_if_it_charges_before_commit() -> None:
     stores = StoreArena(ChargesOnlyApart()).stores()
     assert len(set(map(id, stores))) == len(stores)
     for each in stores:
@@ -163,7 +163,7 @@ def test_race_compares_each_written_value_once() -> None:
     assert content[f"session {SESSION}f9.path"] == "SILENT_LIMITED"
 
 
-def test_idempotency_record_compares_by_operation_and_response() -> None:
+def test_race_compares_operation_and_response_of_idempotency_key() -> None:
     arena = StoreArena(MemoryStore())
     tenant = arena.set_up(SCENARIO)
     content = arena.content(tenant, run(arena, tenant, "initiate"))
@@ -220,7 +220,7 @@ def test_race_compares_graduation_page_only_until_graduation() -> None:
     assert "page 4" not in parts(arena.content(tenant, run(arena, tenant, "the page graduates")))
 
 
-def test_contents_of_tenants_with_the_same_history_are_equal() -> None:
+def test_race_finds_tenants_equal_after_the_same_actions() -> None:
     arena = StoreArena(MemoryStore())
     one, other = arena.set_up(SCENARIO), arena.set_up(SCENARIO)
     names = "initiate", "create", "revoke the first"

@@ -146,7 +146,7 @@ def results(
     return {(each.first, each.second): each for each in found}
 
 
-def test_actions_that_change_something_race_in_every_order() -> None:
+def test_races_cover_every_ordered_pair_of_changing_actions() -> None:
     pairs = [*results(Claims("in order"))]
     assert pairs == [(first, second) for first in NAMES for second in NAMES]
 
@@ -162,7 +162,7 @@ def test_actions_that_change_something_race_in_every_order() -> None:
     ],
 )
 @pytest.mark.parametrize("claimed", sorted(EITHER))
-def test_race_passes_if_a_serial_order_fits_accepted_commits(
+def test_race_passes_if_accepted_commits_match_a_serial_order(
     claimed: str,
     accepted: tuple[bool, bool],
     allowed: set[str],
@@ -246,7 +246,7 @@ def test_race_reports_the_error_that_a_store_raises() -> None:
     assert {each.differences for each in races} == {("raised RuntimeError: no room",)}
 
 
-def test_interleave_function_returning_one_result_fails_the_race() -> None:
+def test_race_fails_if_interleave_function_returns_one_result() -> None:
     def interleave(*_: object) -> tuple[bool, bool]:
         return cast("tuple[bool, bool]", (True,))
 

@@ -92,7 +92,7 @@ def test_race_detects_a_store_that_loses_one_kind_of_write(
 
 
 @pytest.mark.slow
-def test_races_detect_a_store_that_ignores_an_action() -> None:
+def test_races_detect_a_store_that_loads_no_hosted_page() -> None:
     scenario = "a user is bound, one connection is pending"
     results = [*race_all(StoreArena(LoadsNoPage()), SCENARIOS[scenario])]
     assert {each.first for each in results} == changing(scenario)
@@ -106,7 +106,7 @@ def test_races_detect_a_store_that_ignores_an_action() -> None:
 
 
 @pytest.mark.slow
-def test_race_detects_a_hosted_page_kept_from_a_refused_commit() -> None:
+def test_race_detects_a_hosted_page_stored_by_a_refused_commit() -> None:
     results = race_all(StoreArena(KeepsPage()), SCENARIOS["the pending connection has lapsed"])
     failed = {(each.first, each.second): each.differences for each in results if each.differences}
     part, *_ = failed["initiate", "initiate with the same key"]
@@ -132,7 +132,7 @@ def test_race_detects_a_store_that_admits_an_uncharged_request() -> None:
 
 
 @pytest.mark.slow
-def test_request_that_starts_over_in_a_race_is_charged_once() -> None:
+def test_request_retried_in_a_race_is_charged_once() -> None:
     wide = Bucket(name="platform", capacity=9, refill=1, seconds=10**6)
     scenario = attrs.evolve(SCENARIOS["the pending connection has lapsed"], buckets=(wide,))
     results = [*race_all(StoreArena(ChargesOnlyApart()), scenario)]

@@ -172,7 +172,7 @@ CREATE: Final = CreateConnection(TENANT.user, (DataPackage("labs"),))
         (StartGraduation(TENANT.user), "k-9", None),
     ],
 )
-def test_race_request_loads_by_api_key_and_idempotency_key(
+def test_race_request_load_names_its_api_and_idempotency_key(
     operation: Operation, key: str | None, used: str | None
 ) -> None:
     store = Scripted()
@@ -205,7 +205,7 @@ def test_retry_of_a_charged_race_request_loads_no_bucket() -> None:
     assert [len(needs.buckets) for needs, _ in store.loads] == [1, 0]
 
 
-def test_fact_action_returns_no_changes_if_the_fact_is_refused() -> None:
+def test_race_action_of_a_refused_fact_changes_nothing() -> None:
     arena = StoreArena(MemoryStore())
     tenant, (store, _) = arena.set_up(SCENARIOS[UNBOUND]), arena.stores()
     decided = fact_action(Authorized(tenant.first))(store)
@@ -396,7 +396,7 @@ def test_each_race_action_changes_the_values_listed_for_it(name: str) -> None:
     assert named == [url_digest(tenant.page_url(each)) for each in numbers]
 
 
-def test_table_of_effects_lists_every_race_action() -> None:
+def test_table_of_expected_changes_lists_every_race_action() -> None:
     assert [*TENANT.actions()] == [*EFFECTS]
 
 

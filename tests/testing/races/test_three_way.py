@@ -240,7 +240,7 @@ def test_race_of_three_reports_the_closest_serial_order() -> None:
     assert set(every.values()) == {("with: more, not absent",)}
 
 
-def test_races_differing_only_in_adjacent_loads_run_once() -> None:
+def test_races_differing_in_order_of_adjacent_loads_run_once() -> None:
     assert ["".join(each) for each in schedules_of("ab")] == ["aabb", "abab", "abba", "bbaa"]
     # Adjacent commits stay apart: the store may refuse the later one.
     assert {"abcabc", "abccba"} < {"".join(each) for each in schedules_of("abc")}

@@ -71,7 +71,7 @@ def test_lease_renewal_is_logged_under_the_user_of_its_request(
     assert all(logged == own for logged, own in users)
 
 
-def test_outbox_violation_log_holds_only_api_key_registrations(
+def test_log_of_an_outbox_violation_only_registers_api_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def ship(outbox: SimulatedOutbox, *_: object, **__: object) -> None:

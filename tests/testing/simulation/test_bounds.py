@@ -34,7 +34,7 @@ class RepeatsPages(MemoryStore):
 
 
 @pytest.mark.slow
-def test_store_that_always_lists_from_the_start_breaks_law_16() -> None:
+def test_store_listing_the_same_connections_again_breaks_law_16() -> None:
     violation = simulate(6, clients=2, hours=6, make_store=RepeatsPages).violation
     assert violation is not None
     assert violation.law == 16

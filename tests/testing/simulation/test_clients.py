@@ -216,7 +216,7 @@ def test_newest_known_connection_id_is_drawn_most_often() -> None:
 # --- Mishaps ----------------------------------------------------------------------------------
 
 
-def test_foreign_connection_id_is_unknown_or_of_another_client() -> None:
+def test_foreign_id_mishap_draws_unknown_or_other_clients_id() -> None:
     apps = Apps(Mishap.FOREIGN_ID)
     own = ConnectionId(uuid(1))
     user = apps.user(own)
@@ -243,7 +243,7 @@ def test_wrong_api_key_is_unknown_or_another_key_of_the_client(operation: str) -
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_broken_request_parses_only_if_it_is_a_get(operation: str) -> None:
+def test_request_broken_by_a_mishap_parses_only_if_it_is_a_get(operation: str) -> None:
     apps = Apps(Mishap.BROKEN_REQUEST)
     requests = apps.requests(operation, apps.user(ConnectionId(uuid(1))))
     # A read may have an idempotency key, which does nothing.

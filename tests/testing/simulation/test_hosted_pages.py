@@ -133,7 +133,7 @@ def test_authorization_ends_after_1_hour_1_day_30_days_or_never(
 
 
 @pytest.mark.parametrize(("draw", "named"), [(0.69, URL), (0.7, None)])
-def test_graduation_fact_has_its_page_url_for_draws_below_0_7(
+def test_simulated_graduation_names_its_page_at_draw_below_0_7(
     draw: float, named: str | None
 ) -> None:
     page = HostedPage(
@@ -185,7 +185,7 @@ def test_sign_up_completes_an_awaited_hand_off(
     assert sign_ups(*draws) == [(seconds, landing("patient-user-1", page_url))]
 
 
-def test_simulated_session_may_be_completed_by_another_user_too() -> None:
+def test_mishap_completes_a_session_again_by_another_user() -> None:
     first = (305, landing("patient-user-1", URL))
     assert sign_ups(0.0, 0.0, 0.49, rate=0.5) == [first, (405, landing("patient-7"))]
     assert sign_ups(0.0, 0.0, 0.5, rate=0.5) == [first]
@@ -251,7 +251,7 @@ def test_unexpected_fact_is_about_the_user_or_a_known_connection(
         ((0.9,), (), []),
     ],
 )
-def test_drawn_number_decides_if_access_ends_or_needs_action(
+def test_random_draw_picks_what_follows_an_authorization(
     draws: tuple[float, ...], places: tuple[int, ...], facts: list[DelayedFact]
 ) -> None:
     pages, chance = drawing(*draws, choices=places)

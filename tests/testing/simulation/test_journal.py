@@ -92,7 +92,7 @@ def test_logged_request_without_a_body_has_no_body_member() -> None:
     assert json.loads(with_body["body"]) == {"appUserId": "user-1"}
 
 
-def test_dropping_a_user_without_log_lines_keeps_all_lines() -> None:
+def test_dropping_an_unlogged_user_keeps_other_users_log_lines() -> None:
     journal, user = Journal(), COORDINATE.app_user
     other = attrs.evolve(user, app_user_id=AppUserId("user-2"))
     journal.add(user, START, request("get"))
@@ -110,7 +110,7 @@ def test_dropping_a_user_without_log_lines_keeps_all_lines() -> None:
         (at(-400), at(80)),
     ],
 )
-def test_logged_authorization_keeps_its_length_if_clocks_go_back(
+def test_logged_authorization_lasts_as_long_if_clocks_go_back(
     decided_at: datetime, expires_at: datetime
 ) -> None:
     journal, user = Journal(), COORDINATE.app_user
@@ -130,7 +130,7 @@ def test_logged_authorization_keeps_its_length_if_clocks_go_back(
     }
 
 
-def test_logged_request_gets_a_later_time_if_clocks_go_back() -> None:
+def test_log_line_repeats_the_last_time_if_a_clock_goes_back() -> None:
     journal, user = Journal(), COORDINATE.app_user
     journal.add(user, at(20), request("get"))
     journal.add(user, at(10), request("get"))

@@ -54,7 +54,7 @@ def test_mishap_without_a_rate_never_strikes() -> None:
     assert LATE not in dice.counts
 
 
-def test_event_of_probability_zero_never_happens_on_a_zero_draw() -> None:
+def test_simulated_event_of_probability_0_never_happens() -> None:
     dice = dice_with({LOST: 0.0})
     dice.chance = Fixed(0)
     assert not dice.strikes(LOST)
@@ -89,7 +89,7 @@ def test_simulation_profiles_differ_in_mishaps_and_their_rates() -> None:
 
 
 @pytest.mark.parametrize(("number", "mishaps"), [(0.25 - 2**-53, 0), (0.25, len(Mishap))])
-def test_profile_has_a_mishap_only_if_its_draw_is_at_least_0_25(
+def test_profile_omits_a_mishap_if_its_random_draw_is_below_0_25(
     number: float, mishaps: int
 ) -> None:
     assert len(WorldProfile.draw(Fixed(number)).rates) == mishaps

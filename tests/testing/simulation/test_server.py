@@ -97,7 +97,7 @@ def test_request_with_no_or_an_unknown_api_key_is_refused(
     assert code(answer) == "UNAUTHENTICATED"
 
 
-def test_request_without_a_current_app_user_is_not_logged() -> None:
+def test_request_is_not_logged_if_server_has_no_current_app_user() -> None:
     bench = Bench.of()
     bench.server.current_user = None
     bench.handle(request("create"))
@@ -135,7 +135,7 @@ def test_commit_registers_and_shows_the_hosted_page_of_the_reply() -> None:
     assert bench.store._pages.get(url_digest(url(7))) == page
 
 
-def test_answer_without_a_hosted_page_clears_the_earlier_page() -> None:
+def test_answer_without_hosted_page_stops_showing_earlier_page() -> None:
     bench = Bench.of()
     bench.handle(request("create"), 1)
     bench.handle(request("account-state"), 2)

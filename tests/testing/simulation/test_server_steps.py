@@ -235,7 +235,7 @@ def test_lease_renewal_that_conflicts_leaves_record_unchanged() -> None:
 # --- Operators --------------------------------------------------------------------------------
 
 
-def test_attempt_resolved_as_done_gets_last_404_as_its_response() -> None:
+def test_operator_resolves_an_attempt_with_the_latest_404_answer() -> None:
     bench = Bench.of()
     begin(bench)
     bench.handle(request("get", id=uuid(8)))
@@ -252,7 +252,7 @@ def test_attempt_resolved_as_done_gets_last_404_as_its_response() -> None:
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_attempt_resolved_without_a_response_is_released(*, took_effect: bool) -> None:
+def test_resolved_attempt_without_effect_or_404_is_released(*, took_effect: bool) -> None:
     bench = Bench.of()
     begin(bench)
     if not took_effect:
@@ -289,7 +289,7 @@ def test_erasing_a_response_leaves_its_idempotency_key_used() -> None:
 # --- Facts ------------------------------------------------------------------------------------
 
 
-def test_recorded_fact_is_stored_logged_counted_and_watched() -> None:
+def test_server_stores_logs_counts_and_checks_a_recorded_fact() -> None:
     bench = Bench.of(pending())
     transaction = bench.server.load_fact(Authorized(ID), at(3))
     assert (transaction.now, transaction.fact) == (at(3), Authorized(ID))
@@ -341,7 +341,7 @@ def test_fact_whose_commit_conflicts_is_not_logged_or_counted() -> None:
     assert (bench.log(), bench.watch.seen, bench.server.facts) == ([], [], Counter())
 
 
-def test_fact_without_a_current_app_user_is_done_but_not_logged() -> None:
+def test_fact_is_not_logged_if_server_has_no_current_app_user() -> None:
     bench = Bench.of(pending(), watched=False)
     bench.server.current_user = None
     transaction = bench.server.load_fact(Authorized(ID), at(3))
@@ -398,7 +398,7 @@ def test_rule_that_raises_in_a_fact_breaks_law_16(
 # --- Access -----------------------------------------------------------------------------------
 
 
-def test_owner_gets_access_until_expiry_to_granted_packages() -> None:
+def test_owner_gets_access_only_to_granted_package_before_expiry() -> None:
     bench = Bench.of(ACTIVE)
     assert bench.server.decide_access(CALLER, connection_id=ID, package="labs", now=at(2)) == "200"
     assert (
@@ -461,7 +461,7 @@ def test_purge_without_a_law_watch_drops_expired_values() -> None:
     assert bench.server.purge(at(26 * 60)) > 0
 
 
-def test_limit_purge_to_sets_the_store_clock_to_that_instant() -> None:
+def test_limiting_a_purge_to_an_instant_sets_store_clock_to_it() -> None:
     bench = Bench.of()
     assert bench.server.has_settable_clock
     bench.server.limit_purge_to(at(7))

@@ -132,7 +132,7 @@ BROKEN: dict[type[MemoryStore], set[int]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("store", BROKEN)
-def test_simulation_detects_a_broken_store_and_logs_it(store: type[MemoryStore]) -> None:
+def test_broken_store_gives_a_violation_with_a_replayable_log(store: type[MemoryStore]) -> None:
     for seed in range(200):
         summary = simulate(seed, clients=2, hours=6, make_store=store)
         violation = summary.violation
@@ -258,7 +258,7 @@ class KeepsReplacedPages(MemoryStore):
 
 
 @pytest.mark.slow
-def test_simulation_detects_a_store_that_keeps_replaced_pages() -> None:
+def test_simulation_detects_store_keeping_replaced_hosted_pages() -> None:
     violation = simulate(3, clients=2, hours=6, make_store=KeepsReplacedPages).violation
     assert violation is not None
     assert violation.law is None

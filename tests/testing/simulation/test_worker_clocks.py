@@ -45,7 +45,7 @@ def test_worker_clocks_differ_by_at_most_the_clock_tolerance() -> None:
     assert drawn(clocks_with(Mishap.CLOCKS_APART)) == {-APART, APART}
 
 
-def test_moved_clocks_are_wrong_by_at_most_a_second_and_a_half() -> None:
+def test_clock_moved_by_a_mishap_is_wrong_by_up_to_1_5_seconds() -> None:
     errors = drawn(clocks_with(Mishap.CLOCK_MOVED))
     assert len(errors) > 300
     assert timedelta(seconds=-1.5) <= min(errors) < timedelta(seconds=-1.4)

@@ -46,7 +46,7 @@ def draw_profile(
     monkeypatch.setattr(WorldProfile, "draw", lambda _: profile)
 
 
-def test_run_yields_the_number_of_hours_that_have_ended() -> None:
+def test_simulation_run_yields_each_hour_number_when_it_ends() -> None:
     simulation = Simulation(7, hours=3, make_store=MemoryStore)
     seen = [(hour, simulation.summary.hours) for hour in simulation.run()]
     assert seen == [(1, 1), (2, 2), (3, 3)]
@@ -103,7 +103,7 @@ MICROSECOND = timedelta(microseconds=1)
 @pytest.mark.parametrize(
     ("ahead", "recorded"), [(TOLERANCE, TOLERANCE), (TOLERANCE + MICROSECOND, timedelta(0))]
 )
-def test_fact_dated_past_the_clock_tolerance_is_recorded_as_now(
+def test_fact_dated_beyond_clock_tolerance_is_recorded_as_now(
     ahead: timedelta, recorded: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[timedelta] = []

@@ -86,7 +86,7 @@ def test_active_bindings_are_drawn_after_sign_up_or_graduation() -> None:
 
 @pytest.mark.parametrize(("generation", "user_id"), [(0, None), (1, "u-1")])
 @pytest.mark.parametrize("reported_at", [None, START])
-def test_tombstones_are_drawn_with_and_without_user_and_date(
+def test_drawn_tombstoned_bindings_vary_user_and_reported_date(
     generation: int, user_id: str | None, reported_at: datetime | None
 ) -> None:
     found = reached(
@@ -126,7 +126,7 @@ def test_drawn_sessions_include_every_entry_path() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_session_of_an_active_user_has_one_of_4_user_ids() -> None:
+def test_drawn_session_of_active_user_has_a_user_id_u_1_to_u_4() -> None:
     drawn = drawn_sessions(EntryPath.EXISTING_ACTIVE_HANDOFF)
     assert {each.user_id for each in drawn} == {"u-1", "u-2", "u-3", "u-4"}
     assert {each.era is None for each in drawn} == {True, False}
@@ -144,7 +144,7 @@ def test_drawn_sign_up_is_awaited_or_completed_before_expiry() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_silent_limited_session_has_one_of_5_user_ids() -> None:
+def test_drawn_silent_limited_session_has_user_id_u_1_to_u_5() -> None:
     drawn = drawn_sessions(EntryPath.SILENT_LIMITED)
     # The simplest one is drawn first: its user is the first of the coordinate.
     assert (drawn[0].user_id, drawn[0].era) == ("u-1", None)
@@ -228,7 +228,7 @@ def test_history_binds_a_new_user_after_a_tombstone() -> None:
     assert [each.generation for each in past.bindings] == [1, 1, 2]
 
 
-def test_history_bindings_start_with_the_first_bound_user() -> None:
+def test_history_lists_no_binding_before_the_first_bound_user() -> None:
     past = play_acts(SIGN_UP, LAND)
     assert [each.binding for each in past.steps] == [None, past.binding]
     assert users_of(past) == [("u-100", ACTIVE)]

@@ -183,7 +183,7 @@ def changes_of(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_member_of_each_stored_type_is_broken_in_some_draw(
+def test_drawn_broken_documents_break_every_stored_member(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stored: list[Storable] = []

@@ -129,7 +129,7 @@ def test_apply_fact_refuses_authorizing_a_superseded_connection() -> None:
     assert alone.problem.code is ProblemCode.HANDOFF_LAPSED
 
 
-def test_apply_fact_returns_only_the_connection_of_the_fact() -> None:
+def test_apply_fact_returns_its_connection_not_the_successor() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 0))
     fact = Revoked(older.id, Actor.PATIENT)
     answer = draw.apply_fact(older, fact=fact, now=at(31), successor=newer)
@@ -329,7 +329,7 @@ def test_chain_applies_its_reconnects_in_time_order() -> None:
     assert chain[-1].identity.era is None
 
 
-def test_nth_newest_beyond_the_chain_length_selects_the_oldest() -> None:
+def test_too_large_nth_newest_selects_the_oldest_of_a_chain() -> None:
     older, newer = play_chain((HALF_HOUR, RECONNECT, 3), (HOUR, revoke(Actor.APP), 3))
     assert (older.status, newer.status) == (Status.REVOKED, Status.PENDING)
 

@@ -43,7 +43,7 @@ class Noted(fact.ConnectionFact):
         raise NotImplementedError
 
 
-def test_custom_fact_field_is_drawn_by_name_example_or_type() -> None:
+def test_custom_fact_field_value_fits_its_name_example_or_type() -> None:
     drawn = drawn_examples(fields.build_from_fields(Noted), count=40)
     for each in drawn:
         assert parse_uuid("connection_id", each.connection_id) == each.connection_id

@@ -53,7 +53,7 @@ def test_final_step_has_a_user_and_key_that_no_drawn_step_has() -> None:
 
 
 @pytest.mark.slow
-def test_run_ends_with_its_final_steps_after_a_few_drawn_ones() -> None:
+def test_traffic_ends_with_given_steps_after_a_few_drawn_steps() -> None:
     steps = draw.FINAL_STEPS[AccessEnded]
     runs = drawn_examples(from_traffic._runs_ending_with(steps), count=40)
     drawn_lengths = set[int]()

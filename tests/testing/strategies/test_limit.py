@@ -171,7 +171,7 @@ def test_drawn_rate_limit_reset_may_take_longer_than_the_window() -> None:
     assert any(each.reset_seconds > each.policy.window for each in answers)
 
 
-def test_remaining_limit_and_refusal_follow_from_a_drawn_state(
+def test_drawn_limit_left_and_refusal_fit_the_drawn_state(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     charge = Charge(ExactLog("initiate", 2, 60), LogState.of([START]))

@@ -77,7 +77,7 @@ def set_history(monkeypatch: pytest.MonkeyPatch) -> Callable[[ConnectionHistory]
         (draw.refused_transitions, TOO_LATE, Refused),
     ],
 )
-def test_drawn_transition_is_the_last_of_its_kind_in_a_history(
+def test_drawn_transition_is_last_of_its_outcome_in_the_history(
     set_history: Callable[[ConnectionHistory], None],
     strategy: Callable[[], st.SearchStrategy[object]],
     history: ConnectionHistory,
@@ -89,7 +89,7 @@ def test_drawn_transition_is_the_last_of_its_kind_in_a_history(
     assert drawn_examples(strategy()) == [last]
 
 
-def test_empty_history_falls_back_to_one_result_of_each_outcome(
+def test_each_outcome_has_one_fallback_if_the_history_is_empty(
     set_history: Callable[[ConnectionHistory], None],
 ) -> None:
     set_history(EMPTY)
@@ -157,7 +157,7 @@ def test_previews_cover_each_trigger_with_and_without_successor(
     assert recovered == {True, False}
 
 
-def test_connection_views_vary_the_tombstone_and_the_successor(
+def test_drawn_connection_views_vary_era_and_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outcome, "connections", lambda: st.just(PENDING))
@@ -317,7 +317,7 @@ def test_drawn_replay_has_the_stored_response() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_lease_is_lost_because_its_record_was_forgotten() -> None:
+def test_drawn_lost_lease_has_a_forgotten_idempotency_record() -> None:
     for each in drawn_examples(draw.lost_leases(), count=40):
         assert isinstance(each, LeaseLost)
         assert each.record is not None

@@ -92,7 +92,7 @@ def test_key_owners_are_drawn_with_every_api_key_app_and_account() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_coordinate_is_one_user_of_one_app() -> None:
+def test_drawn_coordinates_vary_environment_app_account_and_user() -> None:
     coordinates = drawn_examples(draw.coordinates())
     assert set(map(type, coordinates)) == {Coordinate}
     assert {each.environment for each in coordinates} == ENVIRONMENTS
@@ -154,7 +154,7 @@ def test_drawn_data_packages_are_sorted_and_number_one_to_64() -> None:
         (draw.data_packages, "_PACKAGES_MAX", [tuple(sorted(values._MOST_PACKAGES))]),
     ],
 )
-def test_drawn_value_is_at_most_max_length_unless_an_edge_case(
+def test_randomly_drawn_value_has_at_most_its_maximum_length(
     monkeypatch: pytest.MonkeyPatch,
     strategy: Callable[[], st.SearchStrategy[Collection[str]]],
     bound: str,

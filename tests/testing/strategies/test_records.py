@@ -193,7 +193,7 @@ def test_record_history_applies_its_steps_in_time_order() -> None:
     assert (history.key, history.fingerprint, history.other) == (KEY, MINE, OTHERS)
 
 
-def test_completed_record_replays_its_response_until_forgotten() -> None:
+def test_idempotency_record_replays_its_response_until_forgotten() -> None:
     history = play(
         (NOW, RecordAct.BEGIN),
         (TICK, RecordAct.RENEW),
@@ -229,7 +229,7 @@ def test_completed_record_replays_its_response_until_forgotten() -> None:
     assert history.records == tuple(each.record for each in history.steps)
 
 
-def test_older_attempt_loses_its_lease_to_a_newer_one() -> None:
+def test_older_attempt_loses_its_lease_to_a_newer_attempt() -> None:
     history = play_moves(
         (NOW, RecordAct.BEGIN, EXECUTE, 0),
         (LEASE, RecordAct.BEGIN, EXECUTE, 0),
@@ -271,7 +271,7 @@ def test_too_large_attempt_number_means_the_first_attempt(act: RecordAct) -> Non
         (RecordAct.RESOLVE_NOTHING, RecordState.RELEASED, None),
     ],
 )
-def test_operator_resolves_an_attempt_once_its_lease_is_over(
+def test_operator_resolves_an_attempt_only_after_its_lease_ends(
     act: RecordAct, state: RecordState, response: Response | None
 ) -> None:
     history = play_moves(

@@ -314,7 +314,7 @@ def test_axes_rows_and_outcomes_of_every_table_are_registered(
         assert set(map(type, outcomes)) == {kind}
 
 
-def test_each_part_of_an_exchange_is_drawn_by_its_type() -> None:
+def test_each_value_type_within_an_exchange_has_a_strategy() -> None:
     [exchange] = map(exchange_of, play(step(Initiate)))
     decision = exchange.decision
     parts = [

@@ -149,7 +149,7 @@ def test_drawn_request_parses_and_has_one_of_two_api_keys() -> None:
 
 
 @pytest.mark.slow
-def test_drawn_parsed_body_has_the_members_of_a_create() -> None:
+def test_drawn_parsed_json_body_has_members_of_a_create_request() -> None:
     bodies = drawn_examples(draw.parsed_bodies(), count=40)
     assert set(map(type, bodies)) == {ParsedBody}
     users = set[str]()

@@ -101,7 +101,7 @@ def test_ids_and_next_action_of_a_step_come_from_its_number() -> None:
     assert second.new_ids.next_action.expires_at == START + HOUR + NEXT_ACTION_LIFETIME
 
 
-def test_repeated_key_number_other_than_0_replays_the_request() -> None:
+def test_step_repeating_a_nonzero_key_number_is_a_replay() -> None:
     played = play(
         step(CreateConnection, key=1),
         step(CreateConnection, key=1),
@@ -253,7 +253,7 @@ def test_graduation_step_names_its_own_user_if_none_is_limited() -> None:
 
 
 @pytest.mark.parametrize(("key", "page_url"), [(0, None), (1, "https://connect.example/2")])
-def test_graduation_step_with_key_1_not_0_names_its_hosted_page(
+def test_graduation_step_names_its_page_with_key_1_but_not_key_0(
     key: int, page_url: str | None
 ) -> None:
     *_, graduated = play(step(Initiate), step(StartGraduation), step(Graduated, key=key))
@@ -308,7 +308,9 @@ PAGES: Final = (
     ("key", "page_url"),
     [(0, None), (1, "https://connect.example/3"), (2, "https://connect.example/2")],
 )
-def test_fact_names_the_nth_newest_page_about_its_subject(key: int, page_url: str | None) -> None:
+def test_fact_step_with_key_n_names_the_nth_newest_hosted_page(
+    key: int, page_url: str | None
+) -> None:
     *_, recorded = play(*PAGES, step(AUTHORIZE, LAPSED, key=key))
     fact = fact_of(recorded).fact
     assert isinstance(fact, Authorized)
@@ -316,7 +318,7 @@ def test_fact_names_the_nth_newest_page_about_its_subject(key: int, page_url: st
 
 
 @pytest.mark.parametrize(("key", "is_named"), [(1, True), (2, False)])
-def test_fact_choosing_a_missing_page_has_no_page_url(key: int, *, is_named: bool) -> None:
+def test_fact_step_with_too_large_page_number_names_no_page(key: int, *, is_named: bool) -> None:
     _, recorded = play(step(CreateConnection), step(AUTHORIZE, key=key))
     found = fact_of(recorded)
     assert isinstance(found.fact, Authorized)
@@ -390,7 +392,7 @@ def test_final_steps_are_timed_from_the_last_step_before_them() -> None:
     assert [each.now for each in alone.interactions] == [START + TICK]
 
 
-def test_exchanges_of_a_run_omit_its_facts() -> None:
+def test_exchanges_of_traffic_hold_its_requests_but_no_facts() -> None:
     run = traffic.play_traffic((), [step(CreateConnection), step(AUTHORIZE), step(GetConnection)])
     first, _, last = run.interactions
     assert run.exchanges == (first, last)

@@ -437,7 +437,7 @@ def test_drawn_broken_document_is_malformed(broken: BrokenDocument) -> None:
 
 @pytest.mark.slow
 @given(fields.build_from_fields(Relabel), draw.callers_with_write_scope(), draw.idempotency_keys())
-def test_request_printed_for_a_custom_operation_reads_back_equal(
+def test_formatted_custom_operation_parses_to_the_same_call(
     operation: Relabel, caller: Caller, key: IdempotencyKey
 ) -> None:
     settings = Settings(operations=EIGHT)
@@ -449,7 +449,7 @@ def test_request_printed_for_a_custom_operation_reads_back_equal(
 
 @pytest.mark.slow
 @given(draw.connection_histories(), fields.build_from_fields(ConsentWithdrawn))
-def test_custom_fact_is_drawn_applied_and_printed_by_its_fields(
+def test_drawn_custom_fact_can_be_applied_and_parsed_back(
     history: ConnectionHistory, drawn: ConsentWithdrawn
 ) -> None:
     before = history.connection

@@ -224,7 +224,7 @@ def test_law_17_watch_accepts_tombstone_of_a_revoked_connection() -> None:
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
 
 
-def test_law_17_error_names_a_connection_decided_before_its_era() -> None:
+def test_law_17_error_names_a_connection_whose_era_is_not_loaded() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((BindingWrite(LIMITED, GONE),), at(1))
@@ -282,7 +282,7 @@ def test_law_01_watch_accepts_a_new_user_after_a_tombstone() -> None:
 # --- Responses --------------------------------------------------------------------------------
 
 
-def test_law_11_watch_reports_a_write_of_a_bad_request() -> None:
+def test_law_11_watch_reports_a_write_despite_a_400_response() -> None:
     made = Watched()
 
     def spoil(answer: Answer) -> Answer:

@@ -84,7 +84,7 @@ def test_law_17_watch_reports_access_to_pre_tombstone_connection() -> None:
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_law_17_watch_reports_connection_decided_before_its_era() -> None:
+def test_law_17_watch_reports_connection_whose_era_is_not_loaded() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))
@@ -99,7 +99,7 @@ def test_law_17_watch_reports_connection_stored_before_its_era() -> None:
         watch.observe_commit((TOMBSTONE,), at(1))
 
 
-def test_law_17_watch_reports_a_session_decided_before_its_era() -> None:
+def test_law_17_watch_reports_a_session_whose_era_is_not_loaded() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))

@@ -114,7 +114,7 @@ def test_law_01_watch_reports_a_status_that_moves_back() -> None:
         watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
 
 
-def test_law_01_watch_reports_404_for_a_stored_connection() -> None:
+def test_law_01_watch_reports_a_404_if_caller_owns_connection() -> None:
     made = Watched(pending())
     lost = world()
     answer = handle_at(lost, request("get"), START)
@@ -463,7 +463,7 @@ def test_law_16_watch_reports_an_undocumented_response() -> None:
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_watch_accepts_custom_operation_only_if_passed_in() -> None:
+def test_law_13_watch_knows_only_custom_operations_given_to_it() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(

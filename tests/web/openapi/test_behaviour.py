@@ -222,7 +222,7 @@ PARTS: Final = {
 }
 
 
-def test_required_request_parts_of_the_document_match_the_rules() -> None:
+def test_openapi_required_request_parts_equal_hand_written_ones() -> None:
     assert {part: required for part, (_, required, _) in PARTS.items()} == {
         "createConnection Idempotency-Key": True,
         "createConnection body": True,

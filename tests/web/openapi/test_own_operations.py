@@ -73,7 +73,7 @@ def test_two_operations_may_have_the_same_reply() -> None:
     assert {"Peeked", "Peek", "PeekAgain"} <= schemas["schemas"].keys()
 
 
-def test_openapi_link_finds_the_connection_under_another_name() -> None:
+def test_openapi_link_finds_connection_under_another_member_name() -> None:
     document = openapi(Settings(operations=(GetConnection, peek())))
     paths = cast("dict[str, dict[str, dict[str, dict[str, dict[str, Json]]]]]", document["paths"])
     answer = paths[peek().rule.path]["post"]["responses"]["202"]
