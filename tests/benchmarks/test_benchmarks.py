@@ -210,7 +210,7 @@ def test_benchmark_log_replays_without_refusals() -> None:
     assert sum('"replayed": true' in each for each in answers) == 2
 
 
-def test_import_statements_of_the_benchmark_raise_nothing() -> None:
+def test_statements_that_the_import_benchmark_measures_run() -> None:
     for statement in (imports.ATTRS, *imports.OURS.values()):
         exec(statement, {})  # noqa: S102 - the statements of the benchmark
 

@@ -241,7 +241,7 @@ def test_ends_since_option_restores_revoked_at_in_any_line_order(
         ({"type": "connection.require_action", "reason": "portal_login"}, "ACTION_REQUIRED"),
     ],
 )
-def test_restored_connection_ends_again_though_successor_is_lost(
+def test_after_a_database_restore_facts_can_be_recorded_again(
     end: dict[str, object], status: str, tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):

@@ -196,7 +196,7 @@ def test_django_log_line_of_a_returned_error_response_is_dropped(name: str) -> N
         ("Application callable raised an exception\nTraceback\nValueError: a-secret", ()),
     ],
 )
-def test_server_error_messages_are_logged_without_the_path(
+def test_error_lines_of_web_servers_are_logged_without_the_url(
     text: str, given: tuple[str, ...]
 ) -> None:
     with logged() as log:

@@ -216,7 +216,7 @@ def test_no_valid_call_leads_to_an_unreachable_binding_cell(state: str) -> None:
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
 @pytest.mark.parametrize("made_under", connection.EraState)
-def test_deadline_cell_is_unreachable_if_status_has_no_deadline(
+def test_status_without_deadline_reaches_no_cell_past_a_deadline(
     over: str, revocation: str, made_under: str
 ) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None

@@ -242,7 +242,7 @@ def logged(
     return line if body is None else line | {"body": body}
 
 
-def test_failure_log_has_each_caller_request_response_and_fact(compare: Compare) -> None:
+def test_log_of_a_failed_model_run_holds_all_callers_and_steps(compare: Compare) -> None:
     served = Served(change=at(3, status=418, detail="é"))
     steps = ("expire", 0), ("get", 0), ("stranger", 0), ("create", 0)
     _, log = failure(compare, *steps, served=served)

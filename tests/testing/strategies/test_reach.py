@@ -280,7 +280,7 @@ def test_strategies_draw_every_denial_reason(reason: DenialReason) -> None:
 
 
 @pytest.mark.slow
-def test_strategies_draw_states_of_rate_limit_logs_and_buckets() -> None:
+def test_strategies_draw_long_rate_limit_logs_and_part_tokens() -> None:
     state = reached(draw.log_states(), lambda each: len(each) > 8)
     assert state.instants == tuple(sorted(state.instants))
     assert reached(draw.bucket_states(), lambda state: state.part > 0)
