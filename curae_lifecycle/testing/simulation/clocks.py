@@ -30,7 +30,8 @@ class Clocks:
         dice: The source of all random decisions.
 
     Attributes:
-        wrong_by: The error that all clocks share since `maybe_step` stepped them; zero if none.
+        wrong_by: How far all clocks are wrong since `maybe_step` stepped them; negative if they are
+            behind, zero if they are right.
     """
 
     def __init__(self, dice: Dice) -> None:
@@ -39,18 +40,19 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return the instant that a worker's clock shows at `now` if only the shared deviation counts.
+        """Return the instant that a clock shows at `now` if it is wrong only as all clocks are.
 
-        All clocks may be wrong by the same span, and each worker's by a span of its own, which is
-        left out here.
+        All workers' clocks are wrong by one span, `wrong_by`, possibly zero. Each may be wrong by a
+        further span, which is left out here.
         """
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earlier one of `now` and of `now` with the error that all clocks share.
+        """Return the earlier of `now` and the instant that `shown` returns for `now`.
 
-        The world purges its store at this instant less a margin. So no worker's clock is behind a
-        purge, not even after the clocks are put right.
+        `shown` counts only the span by which all workers' clocks are wrong. The world purges its
+        store at this instant less a margin. So no worker's clock is behind a purge, not even after
+        the clocks are put right.
         """
         return now + min(self.wrong_by, _RIGHT)
 
@@ -77,5 +79,5 @@ class Clocks:
         return True
 
     def put_right(self) -> None:
-        """Undo the error that all clocks share; the small error of each worker's clock stays."""
+        """Reset `wrong_by`, the span by which all clocks are wrong; each keeps its further span."""
         self.wrong_by = _RIGHT

@@ -69,8 +69,8 @@ class OpenRequest:
             worker, the process that runs it.
         loaded_at_commit: The number of commits that the `Watch` had observed when the values were
             loaded; 0 without a `Watch`.
-        attempt: The right to execute the request, held while the server calls another system;
-            `None` until it has begun, and without such a call.
+        attempt: The right to execute the request, held while the server calls another system.
+            `None` before it has begun, and for a request that makes no such call.
         page: The hosted page of the decided reply; `None` if it has none.
         page_url: The URL of `page`.
         store: The store, with the charges that were made for the request ahead of its commit.
@@ -217,8 +217,8 @@ class SimulatedServer:
             lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
 
         Returns:
-            The answer, if the request needs no attempt. Otherwise `None`; `transaction.attempt`
-            says whether the attempt has begun. If it is `None`, too, the commit conflicted.
+            The answer, if the request needs no attempt. `None` if the attempt has begun, which sets
+            `transaction.attempt`. On a conflict the result and `transaction.attempt` are `None`.
         """
         decision = self._decide(transaction, transaction.loaded.snapshot, new_ids)
         attempt = decision.attempt
@@ -280,7 +280,7 @@ class SimulatedServer:
         return self._commit(transaction, attrs.evolve(answer, changes=changes))
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
-        """Load the values that a fact needs, at the instant `now` by the clock of the worker."""
+        """Load what a fact needs, at `now` by a worker's clock; return both for `commit_fact`."""
         self._store.now = now
         return FactTransaction(fact, self._store.load(fact.needs()))
 
