@@ -62,8 +62,8 @@ class Arena(Protocol[AnyStore]):
     def stores(self) -> tuple[AnyStore, AnyStore]:
         """Return two objects for the tested store, one for each of the two racing actions.
 
-        They may be two connections to one database, or the same object twice. An action that does
-        not race gets the first object of a separate call.
+        They may be two connections to one database, or the same object twice. Each action of a race
+        of three gets the first object of a separate call. So does an action that does not race.
         """
         ...
 
@@ -112,9 +112,10 @@ class StoreArena:
         self._numbers = count(1)
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
-        """Prepare a new tenant, the app user of one race, and set the clock to the race's instant.
+        """Prepare and return a new tenant, which is the app user of one race.
 
-        Preparing a tenant runs the earlier actions of the scenario.
+        This runs the earlier actions of the scenario, and sets the store's clock to the instant of
+        the race.
         """
         settings = _settings_with(scenario.buckets)
         tenant = RaceTenant.of(next(self._numbers), settings)
@@ -164,15 +165,16 @@ class StoreArena:
 
         A tenant is the app user of one race. The values are:
 
-        - the tenant's binding, its connections with their successors and heads, and its session
-          `open_session_id`
+        - the binding of the tenant, and its session `open_session_id`
+        - its connections, and the successor and the newest connection in the chain of each
         - the hosted pages that were opened before the race
         - the sessions, idempotency records, rate limits and registered pages of `touched`
 
         Text that differs between tenants is replaced or left out:
 
         - Each character of the tenant's `id_prefix` becomes `x`, in names and texts.
-        - A record has only the operation of its fingerprint, and its response's status and body.
+        - In an idempotency record, only the operation is left of the fingerprint, which identifies
+          the request. Only the status and the body are left of the response.
         - A hosted page has no digest. Its name has the number of the request that opened it.
 
         A page about a user is left out unless the user is LIMITED. If an action registers such a

@@ -178,7 +178,11 @@ def _touched_by(decided: list[PendingCommit]) -> Iterator[Write]:
 
 
 def compare_contents(actual: Content, expected: Content) -> tuple[str, ...]:
-    """Return the parts in which two contents differ, each as "part: value, not expected value"."""
+    """Return the parts in which the contents of a store differ from the expected contents.
+
+    Contents are the texts of stored values by name. A difference reads "name: text, not expected
+    text"; the text of a missing part is "absent".
+    """
     if actual == expected:
         return ()
     return tuple(

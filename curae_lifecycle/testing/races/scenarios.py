@@ -321,7 +321,10 @@ class RaceTenant:
         return self.request_action(CreateConnection(self.user, (DataPackage("labs"),)), number)
 
     def actions(self) -> Mapping[str, Action]:
-        """Return the actions of the tenant that race against each other, by name."""
+        """Return the actions of the tenant that race against each other, by name.
+
+        An action is a function that loads values from a store and decides what to commit.
+        """
         first, second, request = self.first, self.second, self.request_action
         landed = HandoffCompleted(self.open_session_id, UserId("user-9"))
         graduated = Graduated(
