@@ -33,8 +33,8 @@ def check_store(
     Raises:
         LawBrokenError: A connection is stored twice, a chain breaks law 6, a connection has two
             successors, or a coordinate has two bindings. Or a session's hand-off is complete, but
-            no user is bound, the session's user is LIMITED, or the coordinate's first user is
-            another one.
+            no user was ever bound, the session's user is still LIMITED, or the only user so far
+            is not the session's user.
     """
     by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)

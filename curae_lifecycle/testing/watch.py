@@ -122,8 +122,8 @@ class Watch:
             writes: All writes of the commit.
             now: The instant that the decision was made for.
             loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
-                nothing was committed since. An entry path is right if the account was in the
-                matching state at any time since the load.
+                nothing was committed since. The entry path of a new session must suit a state that
+                the account had at any time since the load.
 
         Raises:
             LawBrokenError: One of these laws is broken.

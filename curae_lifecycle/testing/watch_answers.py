@@ -55,7 +55,8 @@ def check_response_is_stored(response: Response, changes: Changes, key: RecordKe
         key: The idempotency key of the request.
 
     Raises:
-        LawBrokenError: The changes store no response under the key, several, or another one.
+        LawBrokenError: The changes store no response under the key, more than one, or one that
+            differs from `response`.
     """
     if response.status not in _EXECUTED or b'"code":"IDEMPOTENCY_' in response.body:
         return

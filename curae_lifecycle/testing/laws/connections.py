@@ -99,7 +99,7 @@ class RevocationAnswer:
 
     @classmethod
     def of(cls, answer: Done[Connection] | Ignored[Connection]) -> RevocationAnswer:
-        """Build the answer from a result of `revoke`: `Done` revoked now, `Ignored` did not."""
+        """Build the answer from a result of `revoke`; `revoked_now` is true if it is `Done`."""
         connection = answer.value
         return cls(connection.id, isinstance(answer, Done), connection.revoked_at)
 
@@ -377,7 +377,9 @@ def _check_same_chain(each: Connection, root: Connection, where: str) -> None:
 def check_one_pending_successor(
     answers: Iterable[tuple[str, str]], *, stored: Iterable[Connection] = ()
 ) -> None:
-    """Check law 7: while a successor is pending, reconnects with any keys make no other one.
+    """Check law 7: while a successor is pending, no reconnect makes another one.
+
+    A reconnect with another idempotency key must make none, either.
 
     Args:
         answers: The answers to reconnects while the successor was pending. Each is a pair: the id

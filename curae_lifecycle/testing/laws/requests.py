@@ -64,7 +64,7 @@ def check_entry_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -
 
 
 def check_replay(original: Response, replay: Response, changes: Changes = NO_CHANGES) -> None:
-    """Check law 9: a replay equals the original byte for byte and charges at most buckets.
+    """Check law 9: a replay equals the original byte for byte, and changes nothing but buckets.
 
     Args:
         original: The first response as it was stored, without headers that a web server adds, such

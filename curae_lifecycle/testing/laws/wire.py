@@ -91,7 +91,7 @@ Operations = tuple[type[Operation], ...]
 def check_wire_members(
     body: bytes | str | Mapping[str, object], *, operations: Operations = OPERATIONS
 ) -> None:
-    """Check law 13: a response body has the listed members and no others.
+    """Check law 13: a response body has the members of its kind of response and no others.
 
     Args:
         body: The body as bytes, text or a parsed object. Empty bytes or text, such as the body of a
@@ -100,8 +100,8 @@ def check_wire_members(
             a success of one of them, or a problem.
 
     Raises:
-        LawBrokenError: A member is missing, not listed or repeated, or is an object but must not
-            be one. Or the body is not a JSON object.
+        LawBrokenError: A member is missing, unexpected or repeated. Or a member is an object where
+            none is allowed, or is not one where it must be. Or the body is not a JSON object.
     """
     if isinstance(body, bytes | str) and not body:
         return
@@ -183,8 +183,8 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
 
     Raises:
         LawBrokenError: The response is neither a success of an operation nor a problem of the
-            catalogue with the status and `retryable` of that problem, or it has another media
-            type. Or law 13 is broken: the members of the response are not the listed ones.
+            catalogue. Or the status or `retryable` of a problem is not as in the catalogue. Or the
+            media type is wrong. Or law 13 is broken, as `check_wire_members` checks it.
     """
     where = f"status {response.status}"
     if response.status == 304:  # noqa: PLR2004 - HTTP's own number
