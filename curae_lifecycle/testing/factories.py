@@ -93,7 +93,10 @@ def query_text(value: object) -> str:
 
 
 def to_field_name(member: Member[object]) -> str:
-    """Return the name of a member's Python field: the member `appUserId` has `app_user_id`."""
+    """Return the name of the Python field for a member, a named value on the wire.
+
+    For the member `appUserId` it is `app_user_id`.
+    """
     return "".join(f"_{each.lower()}" if each.isupper() else each for each in member.name)
 
 

@@ -2,7 +2,7 @@
 
 The law of this package: **the rules can reach every drawn value**. The library's own transitions
 made the value, its parsers accept it, or a table holds it. Only `broken_arguments`,
-`broken_documents`, `broken_logs` and `broken_requests` draw invalid values. Each invalid value names
+`broken_documents`, `broken_logs` and `broken_requests` draw invalid values. Each such value names
 its defect and, for a request or a log, the expected error. `problems` is the exception: it combines
 the details of a problem freely.
 

@@ -38,8 +38,8 @@ def bindings(
 ) -> st.SearchStrategy[LimitedAccountAppBinding]:
     """Draw bindings whose coordinates have had 0 to 4 users, as `generation` counts them.
 
-    Those with 0 were tombstoned before any user was bound. None is UNLINKED, since that state means
-    no binding.
+    Those with 0 were tombstoned before any user was bound. UNLINKED is never drawn: that state
+    means that there is no binding.
 
     Args:
         coordinate: The coordinate of the bindings; `None` draws one.

@@ -277,8 +277,9 @@ def chains(
 def connections(*, era: datetime | None = None) -> st.SearchStrategy[Connection]:
     """Draw connections as they are after some facts; some are the last connection of a chain.
 
-    A chain is a connection with its successors. No drawn fact is a tombstone. For a connection that
-    a tombstone has ended, pass an era other than `era` to `standing` or `decide_access`.
+    A chain is a connection with its successors. No drawn fact is a tombstone. To judge a drawn
+    connection as ended by a tombstone, pass another era than `era` to `standing` or
+    `decide_access`.
 
     Args:
         era: When the last tombstone before the connections was recorded, no later than `START`;

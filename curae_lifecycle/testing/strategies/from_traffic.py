@@ -161,7 +161,7 @@ def _find_last(value: object, kind: type[Wanted]) -> Wanted:
 def replies() -> st.SearchStrategy[operation.Reply]:
     """Draw replies, the decided outcomes of requests before they become responses.
 
-    They are the replies of each operation, `ProblemReply`, `NotModified` and `Replayed`.
+    Each is the success of an operation, a `ProblemReply`, a `NotModified` or a `Replayed`.
     """
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)

@@ -163,7 +163,8 @@ def _view(
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
     """Draw previews: what one trigger would do to a connection at an instant.
 
-    The trigger is any of `Trigger`. Some of the connections have a successor.
+    A trigger is an event or a command, such as an expiry or a revoke; any `Trigger` is drawn. Some
+    of the connections have a successor.
     """
     return st.builds(
         _preview, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()

@@ -47,7 +47,10 @@ def members() -> st.SearchStrategy[Member[object]]:
 
 
 def parsed_members() -> st.SearchStrategy[ParsedMembers]:
-    """Draw the parsed members of a request for any operation, without `If-None-Match`."""
+    """Draw the parsed members of a request for any operation.
+
+    A member is a named value on the wire, such as `appUserId`. No request has an `If-None-Match`.
+    """
     return operations().map(_parsed_members)
 
 

@@ -271,7 +271,8 @@ class TrafficStep:
             subject, 2 for the one before. If there is no such page, the fact names none.
         user: In a request, the number of the app user; in a fact, of the app user and the platform
             user. In an access question, the data package: 1 is `labs`, 2 is in no connection.
-        caller: The index in `CALLERS` of the caller; a fact may be about a user of its app.
+        caller: In a request, the index in `CALLERS` of the caller. In a fact about an app user, the
+            index of a caller whose app the user uses.
     """
 
     offset: timedelta

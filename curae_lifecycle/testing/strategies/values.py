@@ -210,5 +210,5 @@ def user_of(number: int) -> rules.UserId:
 
 
 def next_action_at(now: datetime) -> rules.NextAction:
-    """Return a next action that expires half an hour after `now`."""
+    """Return a next action, a page for the app to show, which expires half an hour after `now`."""
     return rules.NextAction("https://connect.example/1", now + NEXT_ACTION_LIFETIME)
