@@ -33,7 +33,7 @@ class AsyncStoreWithApiKeys(AsyncStore, Protocol):
     def register(self, api_key: ApiKey, caller: Caller) -> object:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        This may be a coroutine function.
+        This may be a coroutine function. The result is ignored.
 
         Args:
             api_key: The key.
@@ -59,7 +59,10 @@ class BlockingStoreAdapter:
         self._lock = Lock()
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller, or replace the caller of a registered key."""
+        """Register an API key for a caller, or replace the caller of a registered key.
+
+        The result is that of the wrapped store, and has no meaning.
+        """
         return self.blocking(cast("Method", self._store.register))(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:

@@ -29,7 +29,7 @@ class StoreWithApiKeys(Store, Protocol):
     def register(self, api_key: ApiKey, caller: Caller) -> object:
         """Register an API key for a caller, or replace the caller of a registered key.
 
-        From the next request on, the key belongs to that caller.
+        From the next request on, the key belongs to that caller. The result is ignored.
 
         Args:
             api_key: The key.
@@ -83,7 +83,10 @@ class SimulatedClockStore:
             replace_clock(store, lambda: self._purged_at)
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller, or replace the caller of a registered key."""
+        """Register an API key for a caller, or replace the caller of a registered key.
+
+        The result is that of the wrapped store, and has no meaning.
+        """
         return self._store.register(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
