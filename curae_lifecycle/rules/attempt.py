@@ -144,7 +144,10 @@ UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] |
     Row((FORGET,   COMPLETED),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
     Row((FORGET,   FORGOTTEN),  IGNORE,       "[O] It was erased before."),
 )
-"""The table `record-upkeep`: what a server may do with an idempotency record without an attempt."""
+"""The table `record-upkeep`: the effect of each `UpkeepAction` on an idempotency record.
+
+The server or its operator resolves an attempt whose worker died, or erases a stored response.
+"""
 # fmt: on
 
 

@@ -249,8 +249,8 @@ def reconnect(
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
             A new successor gets this era.
         id: The id for a new successor; unused if there is a pending successor.
-        next_action: The fresh next action of the successor, whose hand-off deadline is the end of
-            `next_action`. If the clock was put back, so that the last write is later than `now`,
+        next_action: The fresh hosted page for the patient. Its end becomes the hand-off deadline of
+            the successor. If the clock was put back, so that the last write is later than `now`,
             the deadline is later by the same time.
         head: The last connection of the chain; needed only if it is later than `successor`.
 

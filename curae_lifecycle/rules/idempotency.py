@@ -259,8 +259,8 @@ class Record:
         state: The stored state; rules ask for the standing.
         token: The number of the latest attempt; an earlier one that still runs has a smaller one.
             It grows while the record is stored, even past retention.
-        first_used_at: When the key was first used, which began its retention. No two attempts with
-            `key` have both the same `first_used_at` and the same `token`.
+        first_used_at: When the key was first used, which began its retention. With `token` it tells
+            the attempts with `key` apart: no two of them have both in common.
         seen_at: When the record was last written. If `now` is earlier, rules use `seen_at` instead.
         lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
         lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.

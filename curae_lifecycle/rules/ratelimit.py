@@ -189,8 +189,8 @@ class BucketState(NamedTuple):
 
     Attributes:
         full_at: The instant in microseconds since 1970, rounded down.
-        part: The rest of the instant, which is `part / refill` microseconds with the refill of the
-            bucket.
+        part: The fraction of a microsecond that rounding took off `full_at`, as a numerator over
+            the bucket's `refill`.
     """
 
     full_at: int
@@ -358,9 +358,9 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    Nothing is charged. The state of a bucket may say that the bucket is full only later than its
-    window and five minutes from `now`. A clock that ran ahead wrote such a state, so the bucket
-    then admits any cost up to its capacity.
+    Nothing is charged. If the state of a bucket cannot be right, the bucket admits any cost up to
+    its capacity. A clock that ran ahead wrote such a state: it says that the bucket is full only
+    later than `now` plus its window plus five minutes.
 
     Args:
         policy: The rate limit.
@@ -380,9 +380,9 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    The state of a bucket may say that the bucket is full only later than its window and five
-    minutes from `now`. A clock that ran ahead wrote such a state. One request then remains: it
-    leaves the bucket empty, whatever its cost.
+    If the state of a bucket cannot be right, one request remains: it leaves the bucket empty,
+    whatever its cost. A clock that ran ahead wrote such a state: it says that the bucket is full
+    only later than `now` plus its window plus five minutes.
 
     Args:
         policy: The rate limit.

@@ -91,7 +91,10 @@ class Recover:
 
 @attrs.frozen
 class RecordExpiry:
-    """The outcome of a cell of the table `connection`: store `to`, unless it is stored already."""
+    """The outcome of a cell of the table `connection`: record that the authorization ended.
+
+    The status `to` is stored, unless it is stored already.
+    """
 
     to: Status = Status.EXPIRED
 
