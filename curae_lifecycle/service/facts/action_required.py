@@ -46,7 +46,7 @@ class ActionRequired(fact.ConnectionFact):
         super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move a connection that was ACTIVE at `happened_at` to ACTION_REQUIRED.
+        """Return the changes to ACTION_REQUIRED for a connection that was ACTIVE at `happened_at`.
 
         In any other standing the fact is ignored.
         """

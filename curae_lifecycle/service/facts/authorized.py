@@ -62,7 +62,7 @@ class Authorized(fact.ConnectionFact):
         check_expires_at(self.expires_at, clamp_happened_at(self.happened_at, now))
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move a PENDING connection to ACTIVE.
+        """Return the changes that move a PENDING connection to ACTIVE.
 
         The fact is refused if the connection has a successor. Otherwise it is ignored if the
         connection was ACTIVE before, and refused in any other standing, such as LAPSED.

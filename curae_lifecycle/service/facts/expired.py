@@ -34,9 +34,10 @@ class Expired(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, HAPPENED_AT, PAGE_URL)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED; else ignore the fact.
+        """Return the changes that store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED.
 
-        If a tombstone ended the connection, which is then REVOKED, the fact is ignored, too.
+        The fact is ignored in any other status. It is ignored, too, if the connection is REVOKED
+        because its user is gone (tombstoned), even if that is not stored yet.
         """
         connection = fact.require_connection(snapshot)
         answer = expire(connection, now, era=snapshot.era, happened_at=self.happened_at)

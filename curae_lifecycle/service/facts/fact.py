@@ -48,8 +48,8 @@ class Fact(ABC):
     For example: the patient authorized a connection, or the user of a coordinate is gone.
 
     Attributes:
-        kind: The name of the fact in a log.
-        members: The members of the fact in a log, in the order of the class's fields.
+        kind: The name of the kind of fact, such as `binding.graduate`: the member `type` in JSON.
+        members: The other members of the fact in JSON, in the order of the class's fields.
         trigger: The trigger of a connection, such as REVOKE, that the fact fires; `None` if it
             fires none.
         happened_at: When the fact happened, in UTC; `None` for the instant of recording.

@@ -29,8 +29,8 @@ class Graduated(fact.UserFact):
 
     Attributes:
         coordinate: The coordinate of the user.
-        user_id: The user who became ACTIVE; `None` for the bound user. If `page_url` is given, pass
-            the page's `HostedPage.user_id`; without it the fact is refused.
+        user_id: The user who became ACTIVE; `None` for the bound user. If you pass `page_url`, pass
+            the page's `HostedPage.user_id`, too: with `None` the fact is refused.
         happened_at: When the user became ACTIVE, in UTC; `None` for the instant of recording.
         page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
             page. No repr shows it.
@@ -78,7 +78,7 @@ class Graduated(fact.UserFact):
         return PageKind.USER, user_subject(self.coordinate, self.user_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move a LIMITED binding to ACTIVE if the fact's user is the bound user.
+        """Return the changes that move a LIMITED binding to ACTIVE, if the fact's user is bound.
 
         A fact without a user means the bound user. The fact is ignored if that user is ACTIVE. It
         is refused if another user is bound, or if the account is UNLINKED or TOMBSTONED.

@@ -57,7 +57,7 @@ class HandoffCompleted(fact.Fact):
         return PageKind.SESSION, self.session_id
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Record the session's hand-off and bind the user who signed up: both or neither.
+        """Return the changes that record the hand-off and bind the user: both or neither.
 
         The fact is ignored if the hand-off was recorded for this user before. `complete_handoff` of
         `rules.session` lists the refusals.

@@ -51,9 +51,10 @@ class Revoked(fact.ConnectionFact):
         return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke the connection and, for PATIENT and PLATFORM, the later ones of its chain.
+        """Return the changes that revoke the connection.
 
-        The fact is ignored if all of them were revoked before. It is never refused.
+        For the actors PATIENT and PLATFORM they revoke the later ones of its chain, too. The fact
+        is ignored if all of these connections were revoked before. It is never refused.
         """
         answers, changes = revoke_by_actor(
             fact.require_connection(snapshot),

@@ -41,7 +41,9 @@ class RevokedBatch(Revoked):
         return attrs.evolve(super().needs(), chain_part=ChainPart(self.size, self.before))
 
     def check(self, now: datetime) -> None:
-        """Check the fact's values in the first batch; no later batch fails if the clock goes back.
+        """Check the fact's values if this is the first batch; a later batch is not checked.
+
+        So no later batch fails if the clock goes back meanwhile.
 
         Raises:
             ArgumentError: In the first batch: `now` is not UTC, or `happened_at` is more than five
@@ -51,7 +53,10 @@ class RevokedBatch(Revoked):
             super().check(now)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke the connections of this batch, or ignore the fact if all were revoked before."""
+        """Return the changes that revoke the connections of this batch.
+
+        The fact is ignored if all of them were revoked before.
+        """
         reached = self._reached(snapshot)
         happened_at = self.happened_at
         if happened_at is not None:

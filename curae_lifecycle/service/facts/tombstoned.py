@@ -46,9 +46,10 @@ class Tombstoned(fact.UserFact):
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Record that the coordinate's user is gone (a tombstone), or ignore a copy of the report.
+        """Return the changes that record that the coordinate's user is gone (a tombstone).
 
-        Recording a tombstone begins a new era: earlier connections and sessions have ended.
+        They begin a new era: earlier connections and sessions have ended. A fact that repeats the
+        last tombstone is a copy and is ignored.
 
         Raises:
             ArgumentError: `happened_at` is more than five minutes after `now`, and the fact is no
