@@ -116,9 +116,10 @@ def decision_from_refusal(
     changes: Changes = NO_CHANGES,
     limited: ratelimit.RateLimited | None = None,
 ) -> Decision:
-    """Return the decision on a request that a gate, a check before the rule, refused.
+    """Return the decision on a request that a gate refused.
 
-    The response is not stored under the idempotency key.
+    Gates are the checks before the operation's own rule. The response is not stored under the
+    idempotency key.
 
     Args:
         answer: The refusal.

@@ -157,9 +157,9 @@ def live_head_changes(
 
 
 def page_changes(page: HostedPage) -> Changes:
-    """Return the changes of a fact that came from a hosted page: they raise the page's version.
+    """Return the changes that raise the version of a hosted page, for a fact that came from it.
 
-    A commit that replaces the page meanwhile then conflicts.
+    A concurrent commit that replaces the page then conflicts with that of the fact.
 
     Args:
         page: The page as it is stored.

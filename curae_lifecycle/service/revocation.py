@@ -116,7 +116,7 @@ def revoke_part(
 
 
 def join_rules(answers: Answers) -> tuple[str, ...]:
-    """Return the names of the rules of all answers, in order."""
+    """Return the names of the rules that decided a revocation, from all its answers, in order."""
     return tuple(rule for answer in answers for rule in answer.rules)
 
 

@@ -50,8 +50,8 @@ class ConnectionsPage:
 class ChainPart:
     """A run of successive connections in a chain, to load for one batch of the chain's revocation.
 
-    It holds the last `limit` connections that are later than that of `Needs.chain` and before the
-    place `before`. Batches go from the end of the chain to its beginning.
+    Batches go from the end of the chain back to the connection that `Needs.chain` names. The run is
+    the last `limit` connections after that connection and before the place `before`.
 
     Attributes:
         limit: How many connections the batch needs, at least 1.

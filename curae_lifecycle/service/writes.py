@@ -114,7 +114,8 @@ class RateWrite:
     def expires_at(self) -> datetime:
         """The instant from which a store may drop `after`, since it then has no effect.
 
-        A store keeps a later stored `expires_at`, because another server's window may be longer.
+        If a later `expires_at` is stored, the store keeps that one: a server with a longer window
+        may have written it.
         """
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 

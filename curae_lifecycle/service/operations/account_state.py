@@ -79,10 +79,10 @@ class GetAccountState(operation.UserOperation):
         )
 
     def fingerprint_values(self) -> list[str]:
-        """Return the app user's id alone: other entity tags do not make it another request.
+        """Return the app user's id alone, without the cached states.
 
-        A read takes no idempotency key, so `decide` asks for no fingerprint of it. This method lets
-        `service.decide.fingerprint` accept any operation: the inherited one raises for a frozenset.
+        Two gets of one app user are the same request, whatever the client has cached. The inherited
+        method would raise for the cached states, which are a frozenset.
         """
         return [self.app_user_id]
 

@@ -60,9 +60,9 @@ REVOKED_CONNECTION: Final = revoke(
 
 
 def snapshot_in_state(state: AccountState) -> Snapshot:
-    """Return a snapshot in which the account of `COORDINATE` has the given state.
+    """Return the loaded values of an example in which the user's account has the given state.
 
-    The state is LIMITED, ACTIVE or TOMBSTONED.
+    The user is that of `COORDINATE`. The state is LIMITED, ACTIVE or TOMBSTONED.
     """
     user_id = UserId("u-1")
     return Snapshot(
