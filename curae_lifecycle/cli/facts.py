@@ -75,7 +75,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     A fact is something that happened outside the API, such as a patient's authorization. With
     `--ends-since`, the file holds lines that the command `outbox` printed. Then only events that
-    ended access are recorded again, tombstones last.
+    ended access are recorded again; those that say that a user is gone (tombstones) come last.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.

@@ -99,6 +99,9 @@ class UnreadableError(LifecycleError, ValueError):
 def parse_release(text: bytes | str) -> Release:
     """Parse the JSON of all tables that the command `tables --format json` printed.
 
+    Returns:
+        The release that printed the JSON: its version and its tables.
+
     Raises:
         UnreadableError: The text is not JSON, is not a document of tables, has a newer format, or
             has a table that does not decide each of its cells exactly once.

@@ -53,8 +53,8 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 class Deciders:
     """A record of which rule last changed each member of a store's connections and accounts.
 
-    A divergence, a difference between a recorded response and the decided one, names that rule.
-    Pass every committed change of the store, in order, to `note` or `after_request`.
+    If a recorded response differs from the decided one, the report of the difference names that
+    rule. Pass all committed changes of the store, in order, to `note` or `after_request`.
 
     Args:
         store: The store whose changes are noted.
@@ -67,7 +67,9 @@ class Deciders:
         self._accounts: dict[Coordinate | None, str] = {}
 
     def note(self, changes: Changes, rules: tuple[str, ...], now: datetime) -> None:
-        """Remember for each changed member which rule changed it, for a divergence to name.
+        """Remember which rule changed each changed member of a connection or account.
+
+        If a recorded response differs in such a member, the report of it names the rule.
 
         Args:
             changes: The changes that were committed.

@@ -73,9 +73,9 @@ METRICS_PATH: Final = "/metrics"
 """The path of the counters, if the endpoint has any."""
 
 REQUEST_ID_HEADER: Final = "x-request-id"
-"""The header with the id that the request's log lines carry.
+"""The header of a response with the id that the request's log lines carry.
 
-Each transmission has its own id, so no stored response contains the header.
+A retry can have another id, so no response that is stored for retries contains the header.
 """
 
 

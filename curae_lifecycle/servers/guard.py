@@ -141,10 +141,10 @@ class Guard:
             a free slot. For an app that runs in threads, use the number of threads; otherwise the
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
-            the app at once. Requests without an API key count as those of one key. `None` stands
-            for three quarters of `max_concurrent`, rounded down, but at least 1. For a key or a
-            connection that each of the last 100 requests with a slot had, health checks aside,
-            `None` stands for all slots but one.
+            the app at once. Requests without an API key count as those of one key. With `None` the
+            number is three quarters of `max_concurrent`, rounded down, but at least 1. It rises to
+            all slots but one for a key or connection without competition: the last 100 requests
+            with a slot, health checks aside, all had it.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.

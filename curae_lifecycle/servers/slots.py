@@ -24,9 +24,10 @@ Names: TypeAlias = tuple[bytes, ...]
 """The names of a request, such as its API key and its connection; no two are equal."""
 
 ALONE_AFTER: Final = 100
-"""The number of requests in a row with one name after which this name may hold more slots.
+"""The number of requests in a row with one name, such as an API key, that get it more slots.
 
-No other name needs the slots at that time. The limit is then `Slots.max_alone`.
+After that many, no other name seems to need slots (places in the app). Requests with the name may
+then hold `Slots.max_alone` of them instead of `Slots.max_per_name`.
 """
 
 
@@ -42,8 +43,9 @@ class Slots:
         size: The number of slots.
         max_per_name: The most slots that requests with one name hold together, so that others get
             a slot.
-        max_alone: The limit instead of `max_per_name` for a name without competition: the last
-            `ALONE_AFTER` requests that had any name and got a slot all had this one.
+        max_alone: The limit that replaces `max_per_name` for a name without competition. That is a
+            name that the last `ALONE_AFTER` requests with a slot all had; requests without any name
+            do not count.
         max_nameless: The most slots that requests without a name, such as health checks, hold
             together.
     """
