@@ -128,6 +128,10 @@ class Store(Protocol):
             needs: Names the values to load, by their ids and other keys.
             key_digest: The digest of the API key whose caller is loaded as well; `None` for a fact,
                 which comes without an API key.
+
+        Returns:
+            The values, the caller, the instant of the load, and what `commit` needs to detect
+            conflicts.
         """
         ...
 
@@ -190,8 +194,8 @@ class ChargingStore(Store, Protocol):
         """Charge buckets, the rate limits of an API key, ahead of the commit of the request.
 
         All are charged in one transaction, or none. A charge is computed from the buckets as they
-        are now, not as they were loaded. A store that crashes must not keep a later commit and lose
-        the charge.
+        are now, not as they were loaded. If the store keeps a later commit in spite of a crash, it
+        must keep the charge, too.
 
         Args:
             loaded: The result of the load that the charges were decided from.
@@ -231,8 +235,8 @@ def check_stored(stored: object) -> bool:
         stored: The value that `commit` returned.
 
     Raises:
-        ArgumentError: `stored` is None. It would count as a conflict, and changes that are stored
-            already would be decided and stored again.
+        ArgumentError: `stored` is None, as from a `commit` that forgot to return its result. None
+            would count as a conflict, and stored changes would be decided and stored again.
     """
     if stored is None:
         raise ArgumentError("store.commit", "a method that returns True or False", "None")

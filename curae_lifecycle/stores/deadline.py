@@ -38,9 +38,10 @@ def seconds_left(most: float) -> float:
 
 @contextmanager
 def deadline_scope(seconds: float) -> Generator[None]:
-    """Set a deadline for the blocking calls in a `with` block; an earlier one that is set stays.
+    """Set a deadline for the blocking calls in a `with` block.
 
-    The block is not interrupted. A blocking call asks `seconds_left` how long it may take.
+    If an enclosing block has a deadline that ends sooner, that one stays in force. The block is not
+    interrupted at its deadline: each blocking call asks `seconds_left` how long it may take.
 
     Args:
         seconds: The time from now to the deadline.

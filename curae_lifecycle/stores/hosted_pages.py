@@ -132,7 +132,7 @@ class HostedPageCollection:
     def may_have_expired(self, now: datetime) -> bool:
         """Return whether a page may have expired before `now`; False means that none has.
 
-        The check is cheap. It counts pages that were dropped early, so True may be wrong.
+        The check is cheap, but it counts replaced pages, too. So True may be wrong.
         """
         return bool(self._expiries) and self._expiries[0][0] < now
 

@@ -57,8 +57,8 @@ def record_key_parts(key: RecordKey) -> KeyParts:
 def rate_key_parts(key: RateKey) -> KeyParts:
     """Return the strings that name a rate limit: four for a `LimitKey`, eight for a `BucketKey`.
 
-    A bucket's capacity, refill and period are part of its name. A `LimitKey` is that of an app
-    user's exact log, which keeps the instants of the admitted requests.
+    A `LimitKey` names an exact log, which keeps the instants of an app user's admitted requests. A
+    `BucketKey` names a bucket of an API key; the strings include its capacity, refill and period.
     """
     if isinstance(key, LimitKey):
         user = key.app_user

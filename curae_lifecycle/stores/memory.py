@@ -78,15 +78,16 @@ class MemoryStore:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
             are counted apart. A commit that would exceed it raises `StoreFullError` and stores
-            nothing. Hosted pages are not limited. Nor is a tombstone, which records that a user is
-            gone, where no user was ever bound.
+            nothing. Hosted pages are not limited. A tombstone records that a user is gone; it is
+            not limited if no user was ever bound.
         ended_retention: How long to keep sessions that expired, and chains (a connection with its
             successors) of which every connection is REVOKED, EXPIRED or LAPSED. At least 24 hours,
             so that a replayed response names no value that was dropped. `None` keeps them for ever.
         clock: Returns the current instant in UTC, which `load` returns with the values.
         deliver: Gets the changes of each `commit` that have effects or events, in the order of the
             commits. The store is locked during the call, so `deliver` should only put the changes
-            into a queue. A queue in memory does not outlive the process.
+            into a queue. A queue in memory does not outlive the process. `None` drops effects and
+            events.
 
     Raises:
         ArgumentError: `settings` are no `Settings`, `capacity` is no integer or negative, or

@@ -77,7 +77,8 @@ class Accounts:
         """Reserve capacity for new values, for all of them or for none.
 
         Args:
-            new: The owner of each new value, a customer account in one environment, and its kind.
+            new: An owner and a kind for each new value. The owner is a customer account in one
+                environment. The kind is the class of the value's writes.
 
         Raises:
             StoreFullError: An account would hold more values of a kind than its capacity.
@@ -96,11 +97,11 @@ class Accounts:
     def add_unchecked(self, new: list[tuple[Owner, Kind]]) -> None:
         """Add new values to the totals of their accounts, without a check of the capacity.
 
-        It is for a tombstone without an earlier binding: to record that a user is gone never fails
-        for lack of room.
+        It is for a tombstone without an earlier binding. A tombstone records that a user is gone,
+        which never fails for lack of room.
 
         Args:
-            new: The owner of each new value, a customer account in one environment, and its kind.
+            new: The owner and the kind of each new value, as for `reserve`.
         """
         for owner, kind in new:
             self._by_owner.setdefault(owner, Account()).held[kind] += 1

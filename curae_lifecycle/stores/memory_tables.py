@@ -322,7 +322,8 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         Args:
             connection: The connection.
             part: The part of them to return: the last `part.limit` before the position
-                `part.before`, or before the chain's end if that is None. `None` returns all.
+                `part.before`. If only `part.before` is None, the part ends with the chain. If
+                `part` itself is None, all are returned.
         """
         following: list[Connection] = []
         for each in self._backwards(connection.identity.root_id):

@@ -179,7 +179,8 @@ def page_row(page: HostedPage) -> Row:
 def build_row_query(needs: Needs) -> RowQuery:
     """Build the query for the rows that `needs` names.
 
-    A malformed id, which a fact may hold, becomes an empty key. No row has the empty key.
+    The query is no SQL: it lists the keys of the rows that a store is to fetch. A malformed id,
+    which a fact may hold, becomes an empty key. No row has the empty key.
     """
     keys = [
         *_row_names(Record, record_key, needs.record),
@@ -213,7 +214,7 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
 
     Args:
         needs: The needs that the rows were fetched for.
-        found: The fetched rows, in any order.
+        found: The document of each fetched row, by the row's kind and key.
 
     Raises:
         MalformedError: A document is not one that this library wrote; the error names the member

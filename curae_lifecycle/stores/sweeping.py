@@ -45,8 +45,8 @@ _Result = TypeVar("_Result")
 def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
     """Return the coordinate of the loaded binding if its sweep is not finished, else None.
 
-    A tombstone records that the coordinate's user is gone. The sweep stores as REVOKED the
-    connections that it ended.
+    A tombstone records that the coordinate's user is gone, and so ends the user's connections. The
+    sweep then stores these connections as REVOKED.
     """
     binding = snapshot.binding
     return None if binding is None or binding.swept else binding.coordinate

@@ -48,7 +48,7 @@ class SocketWatchdog:
         forget_after_fork(self, SocketWatchdog.forget)
 
     def forget(self) -> object:
-        """Forget the parent's thread, lock and sockets, as in a process that was forked.
+        """Forget the thread, lock and sockets of the parent, in a process that was just forked.
 
         The lock is replaced, since another thread may have held it during the fork, and it would
         wake the parent's thread instead of a new one.

@@ -249,7 +249,7 @@ def _as_aiosqlite(driver: object) -> _AiosqliteDriver:
 
 @attrs.define(eq=False)
 class SqliteWriteLock:
-    """A lock for the transactions of a process, which they get in order of arrival.
+    """A lock that lets the transactions of a process run one by one, in order of arrival.
 
     Without this lock, each transaction would ask SQLite again and again whether its write lock is
     free.

@@ -20,6 +20,8 @@ _MAX_NUMBER: Final = 2**63 - 1
 async def list_dead(database: AsyncTransactions, after: int, limit: int) -> tuple[AnyDelivery, ...]:
     """Return dead messages, which have no attempts left, in the order of their numbers.
 
+    A message that this release cannot read is a `NewerDelivery` or a `MalformedDelivery`.
+
     Args:
         database: The database of the outbox.
         after: Only messages with a higher number are returned.

@@ -65,6 +65,9 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
         database: The database of a `SqlStore`.
         coordinate: The app user. The same user id in another app is a different coordinate.
 
+    Returns:
+        How much `purge` is to delete, and how many messages must be delivered before.
+
     Raises:
         StoreUnavailableError: The database failed for a minute. Call `erase` again.
         MalformedError: A stored value of the app user is not one that this library wrote.

@@ -57,7 +57,8 @@ class Due(NamedTuple):
         claim: The token of an earlier claim that has expired, or `None`. The message may have
             crashed the worker that held the claim.
         subject: The digest of the subject.
-        urgent: 1 in a row that was selected because an `AccessEnded` of the subject is due, else 0.
+        urgent: 1 in a row that was selected because the subject has a due `AccessEnded`, the effect
+            to drop cached grants; else 0.
     """
 
     number: int
@@ -71,14 +72,15 @@ class Due(NamedTuple):
 def due_statement(dialect: Dialect, limit: int) -> Statement:
     """Build the SELECT of messages that a worker may claim, for `due_messages`.
 
-    Of each subject, only the first message that is not dead is considered. There are three cases:
-    the message waits for nothing, its wait or its claim has ended, or its wait begins in the
-    future, because the database's clock was set back. A fourth case repeats the messages of the
-    first two whose subject has a due `AccessEnded`, so that the limit never leaves them out.
+    Of each subject, only the first message that is not dead is considered. The SELECT unites four
+    searches: for messages without a delay, for those whose delay or claim has ended, and for those
+    whose delay begins in the future, since the database's clock was set back. The fourth finds the
+    urgent messages of the first two again, so that the limit never leaves them out. A message is
+    urgent if its subject has a due `AccessEnded`, the effect to drop cached grants.
 
     Args:
         dialect: The database's dialect.
-        limit: The largest number of messages to select for each case.
+        limit: The largest number of messages to select by each search.
     """
     now = f"(SELECT {NOW_SQL[dialect]})"
     is_postgresql = dialect is Dialect.POSTGRESQL
@@ -325,7 +327,8 @@ _COLUMNS: Final = "id, attempts, kind, subject, document"
 def deliveries(rows: Iterable[Sequence[object]]) -> tuple[AnyDelivery, ...]:
     """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
 
-    The messages keep the order of the rows.
+    The messages keep the order of the rows. One that this release cannot read is returned as a
+    `NewerDelivery` or a `MalformedDelivery`.
     """
     return tuple([_delivery(row) for row in rows])
 

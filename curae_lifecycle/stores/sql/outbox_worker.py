@@ -135,7 +135,7 @@ class Outbox:
         return run_sync(dead_messages.list_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
-        """Count the messages that are not delivered, and how late they are.
+        """Return how many messages are undelivered or dead, and how late they are.
 
         The query scans the whole outbox.
 
@@ -253,7 +253,7 @@ class AsyncOutbox:
         return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Count the messages that are not delivered, as `Outbox.backlog` does."""
+        """Return how many messages are undelivered or dead, as `Outbox.backlog` does."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:

@@ -49,7 +49,7 @@ async def purge_database(
 ) -> None:
     """Delete expired rows and those of erased app users, and finish sweeps that were cut off.
 
-    A tombstone records that a user is gone. A sweep revokes the connections that it ended.
+    A tombstone records that a user is gone. A sweep revokes the connections of that user.
 
     Args:
         database: The database to delete from.

@@ -21,9 +21,9 @@ The server's own error comes first that way, and it says more.
 def postgresql_options(wait: float, given: Iterable[str]) -> str:
     """Return the command-line options of a session of PostgreSQL.
 
-    A commit waits for the disk, and for a synchronous standby, even if the role or the database is
-    set to wait for neither. Without that wait, a crash could undo a revocation that was reported as
-    done.
+    With them, a commit waits for the disk and for a synchronous standby, even if the role or the
+    database is set to wait for neither. Otherwise a crash could undo a revocation that was reported
+    as done.
 
     Args:
         wait: The longest duration of a statement, in seconds; at least a millisecond, since

@@ -297,7 +297,7 @@ class SqlStore:
     def purge(self) -> None:
         """Delete expired values and the rows of erased app users, and finish interrupted sweeps.
 
-        A tombstone records that a user is gone. A sweep revokes the connections that it ended.
+        A tombstone records that a user is gone. A sweep revokes the connections of that user.
 
         Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
         an erased app user are deleted once the messages about the user were delivered.
