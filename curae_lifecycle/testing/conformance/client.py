@@ -438,7 +438,8 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
 
     Args:
         response: The response.
-        varying: The names of headers to leave out besides `NEVER_COMPARED`, in lower case.
+        varying: The names of more headers to leave out, in lower case. Those in `NEVER_COMPARED`,
+            such as `date`, are always left out.
     """
     pairs = [(name.lower(), value) for name, value in response.headers]
     kept = tuple([pair for pair in pairs if pair[0] not in NEVER_COMPARED | varying])

@@ -55,7 +55,7 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
 def create_in_standing(
     app: App, standing: Standing = Standing.PENDING, user: str | None = None
 ) -> Steps[str]:
-    """Create a connection, bring it into a standing and return its id.
+    """Create a connection, bring it into a standing, such as EXPIRED, and return its id.
 
     Args:
         app: The app that creates the connection.
@@ -81,7 +81,7 @@ def create_pending(app: App, user: str | None = None) -> Steps[tuple[str, Docume
 def move(
     app: App, connection_id: str, standing: Standing, *, lapse: timedelta = HALF_AN_HOUR
 ) -> Steps[None]:
-    """Bring a pending connection into a standing, by facts, requests or waiting.
+    """Bring a pending connection into a standing, such as EXPIRED, by facts, requests or waiting.
 
     Raises `NotConformingError` if the server then shows another status than that of the standing.
 
@@ -110,15 +110,16 @@ def move(
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return how much time must pass to bring one connection into each of `standings`.
+    """Return how much time must pass to bring connections into `standings`, one into each.
 
-    Only LAPSED takes time: half an hour and a second for each, if pages are valid for half an hour.
+    A standing is the state of a connection at an instant. Only LAPSED takes time, each time that it
+    is listed: half an hour and a second, if pages are valid for half an hour.
     """
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
 def expected_outcome(outcome: object) -> str:
-    """Return the outcome that a hook of the kit must report for the outcome of a table row.
+    """Convert the outcome in a table row to the text that a hook of the kit must report for it.
 
     Returns:
         `done`, `ignored` or a problem code.
@@ -197,7 +198,11 @@ _TRIGGER_LAWS: Final = {
 
 
 def checks() -> list[Check]:
-    """Return one check for each row of the table `connection`: a trigger in a standing."""
+    """Return one check for each row of the table `connection`.
+
+    Each row says what a trigger, such as revoke, does to a connection in one standing, such as
+    EXPIRED.
+    """
     return [
         row_check(
             row,

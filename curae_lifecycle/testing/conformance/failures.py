@@ -98,8 +98,8 @@ def check_result(step: SingleStep, result: object) -> None:
 def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerRaisedError:
     """Return the error to report if a function of the server raised `error`.
 
-    The message names the function that `step` calls. For a `Concurrently` it says only that a
-    concurrent step raised.
+    The message names the function that `step` calls. For a `Concurrently`, which holds several
+    steps, the message says only that one of them raised.
 
     Args:
         step: The step that called the function.
@@ -168,10 +168,10 @@ HistoryEntry = str | tuple[Request, Response]
 
 
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
-    """Return the entries of a step and its outcome for `failure_of`.
+    """Return the lines that the message of `failure_of` shows for a step and its outcome.
 
-    A plain response is returned with its request, so that it is described only if the check fails.
-    Any other outcome is described while the check runs; an exception then fails the check.
+    For a plain response, they are not written yet: the result is the request with the response, and
+    `failure_of` describes them. An error while another outcome is described fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:

@@ -116,11 +116,11 @@ SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_
 
 @attrs.frozen
 class ModelStep:
-    """One random step of a run that compares a server with `MemoryStore`; it holds no ids.
+    """One random step, done on both sides when a server is compared with a `MemoryStore`.
 
     Attributes:
         kind: The request or fact: a key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
-        pick: A random number that selects a value for the step, such as one of the users.
+        pick: A random number that selects the values of the step, such as its user.
     """
 
     kind: str

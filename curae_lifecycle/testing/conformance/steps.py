@@ -117,7 +117,8 @@ class CheckContext:
         varying: Names, in lower case, of headers that may differ from response to response.
         seed: The seed of the run, for a check that draws more than names.
         operations: The classes of the operations that the server serves.
-        rounds: How often a race is run; 0 if the server must not be called concurrently.
+        rounds: How often a race (two concurrent steps) is run; 0 if the server must not be called
+            concurrently.
     """
 
     names: Names

@@ -133,7 +133,8 @@ class StoreHooks(FactHooks):
     def pass_time(self, span: timedelta) -> None:
         """Move the simulated clock forward.
 
-        If the store's clock can follow, it follows, and a store with `purge` is then purged.
+        If the store's own clock can be set, it is set to the same instant, and the store is purged
+        if it has a method `purge`.
         """
         self._store.now += span
         if self._store.has_settable_clock:
@@ -169,7 +170,10 @@ class StoreHooks(FactHooks):
         return isinstance(decide_access(connection, package, loaded.now, era=era), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Replace the buckets of every API key with `buckets`, all full; `None` leaves none."""
+        """Replace the buckets of every API key with `buckets`, all full.
+
+        `None` removes all buckets, since this server has none of its own.
+        """
         self._buckets = buckets or ()
         self._store.generation += 1
 

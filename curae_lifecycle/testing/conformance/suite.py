@@ -98,6 +98,9 @@ def run_repeatable(
         check: The check.
         operations: The classes of the operations that the server serves.
         timeout: How long the check may take, as in `run`.
+
+    Returns:
+        `None` if the check passed, else a `Failure` or a `NotRun`.
     """
     seed = secrets.token_hex(8)
     result = run_check(server, check=check, seed=seed, operations=operations, timeout=timeout)
@@ -130,7 +133,10 @@ def _with_seed(result: Result, seed: str) -> Result:
 
 
 def pass_fail_or_skip(result: Result) -> None:
-    """End the current pytest test by the result of a check: pass, fail or skip it."""
+    """Pass, fail or skip the current pytest test, by the result of a check.
+
+    `None` passes the test, a `Failure` fails it, and a `NotRun` skips it.
+    """
     import pytest  # noqa: PLC0415 - the kit itself runs without pytest
 
     match result:

@@ -43,9 +43,10 @@ OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
 
 
 def hook_of(trigger: Trigger) -> str:
-    """Return the name of the kit's hook that records the fact of a trigger.
+    """Return the name of the hook, a function of `Server`, that records the fact of a trigger.
 
-    A trigger without a hook in `OWN_HOOKS` uses `GENERIC_HOOK`.
+    A trigger is a cause of a change of a connection, such as expire. A few triggers have a hook of
+    the same name. The hook of all others is `record_fact`.
     """
     return OWN_HOOKS[trigger][0] if trigger in OWN_HOOKS else GENERIC_HOOK
 
