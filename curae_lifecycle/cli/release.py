@@ -63,7 +63,7 @@ class ReleasedTable:
     """A table as one release of the package has it.
 
     Attributes:
-        shape: The table's law and axes.
+        shape: The table's axes, and the sentence that says what the table decides.
         cells: The rule that decides each cell, which is one combination of the axes' values.
     """
 

@@ -55,9 +55,9 @@ class SuccessorsLive:
 
 @attrs.frozen
 class UserProvisioned:
-    """The task to create a new LIMITED user, who does not exist yet.
+    """The task to create a new LIMITED user, once the binding that names the user is stored.
 
-    Do the task once the binding that names the user is stored.
+    The rules have decided that the user is provisioned; the server has yet to create the user.
 
     Attributes:
         user_id: The id that the new user must get; no repr shows it.

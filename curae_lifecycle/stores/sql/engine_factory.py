@@ -74,7 +74,7 @@ class Bounds:
         self.reset()
 
     def reset(self) -> None:
-        """Start again with no connection counted, as after a fork."""
+        """Count no connection of the engine any more, as is right after a fork."""
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:

@@ -155,14 +155,14 @@ class Erased:
 
 
 def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, Statement]:
-    """Build the SELECTs of the connections and the sessions of an erased app user.
+    """Build two SELECTs of the rows to delete of an erased app user: connections, then sessions.
 
     A row's era is the instant of the coordinate's last tombstone when the row was made.
 
     Args:
         key: The key of the coordinate.
-        kept_eras: The eras whose rows stay, as `format_era` returns them: the one that the erasure
-            began, and the present one.
+        kept_eras: The eras whose rows are not deleted, as `format_era` returns them. They are the
+            era that the erasure began, and the present one.
     """
     where = f"coordinate = ? AND era NOT IN ({placeholders(len(kept_eras))})"
     connections, sessions = [

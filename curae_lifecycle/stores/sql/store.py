@@ -252,14 +252,14 @@ class SqlStore:
 
         Buckets are the rate limits of the request's API key.
 
-        On PostgreSQL that transaction ends before the charges are on disk. The next commit waits
-        until they are on disk, and so does this method if `durable` is True.
+        On PostgreSQL the transaction does not wait for the disk. The next commit does, for all
+        earlier charges, too.
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; there may be none if `durable` is True.
-            durable: Whether these and all earlier charges must outlive a crash of the database once
-                this method has returned.
+            charges: The writes of the buckets.
+            durable: True to wait until these and all earlier charges are on disk, because no commit
+                follows. `charges` may then be empty.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after

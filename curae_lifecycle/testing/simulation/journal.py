@@ -77,11 +77,11 @@ class Journal:
     def add_answer(self, user: AppUser, at: datetime, request: Request, answer: Answer) -> None:
         """Add a request with its answer to the log of an app user.
 
-        A refusal is left out if its reason is not in that log. Examples are a bucket that other
-        users' requests drained, and an attempt that still runs.
+        Some refusals are left out, since a replay of this log alone could not explain them: for
+        example a 429 by a bucket that other users' requests drained.
 
-        A get may make a connection ACTIVE, because the server knows of a hand-off that no fact
-        recorded. Then a fact about the hand-off is added before the request.
+        If a get stored an authorization that no fact had recorded, a fact about the authorization
+        is added before the request.
 
         Args:
             user: The app user that the request is about.

@@ -217,8 +217,8 @@ class SimulatedServer:
             lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
 
         Returns:
-            The answer, if the request needs no attempt. `None` if the attempt has begun, which sets
-            `transaction.attempt`. On a conflict the result and `transaction.attempt` are `None`.
+            The answer, if the request needs no attempt; `None` otherwise. Then
+            `transaction.attempt` is set if the attempt has begun, and `None` on a conflict.
         """
         decision = self._decide(transaction, transaction.loaded.snapshot, new_ids)
         attempt = decision.attempt
