@@ -60,7 +60,7 @@ def test_kit_check_is_described_by_its_functions_docstring() -> None:
     assert checks == [
         Check(
             name="a",
-            shows="Two minutes pass.",
+            shows="Let two minutes pass.",
             steps=waits_twice,
             laws=(1, 2),
             rules=("b",),
