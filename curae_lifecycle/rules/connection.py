@@ -56,7 +56,7 @@ class Standing(StrEnum):
 
     An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING connection
     is LAPSED from its hand-off deadline; LAPSED is never stored. A connection is REVOKED if it has
-    a `revoked_at`, or if a tombstone of its coordinate was recorded since it was made.
+    a `revoked_at`, or if its user was recorded as gone (a tombstone) since it was made.
     """
 
     PENDING = "PENDING"
@@ -95,6 +95,8 @@ class RevocationState(StrEnum):
 
 class EraState(StrEnum):
     """The two cases of a connection: made under the present era of its coordinate, or not.
+
+    A new era begins when the coordinate's user is recorded as gone: a tombstone.
 
     Attributes:
         THIS: No tombstone of the coordinate was recorded since the connection was made.
@@ -333,8 +335,9 @@ def show_ended(
 ) -> Connection:
     """Return the connection to show in a response: REVOKED if a tombstone ended it [O].
 
-    A tombstone ends connections before their rows are updated. For such a connection a copy with a
-    `revoked_at` is returned; any other connection is returned unchanged.
+    A tombstone, the record that the user is gone, ends connections at once, but their rows are
+    updated later. If the row of such a connection is not updated yet, a copy with a `revoked_at` is
+    returned. Any other connection is returned unchanged.
 
     Args:
         connection: The connection as it is stored.
@@ -421,7 +424,8 @@ def evolve_connection(
 ) -> Connection:
     """Return a changed copy of a connection, its version one higher; `None` keeps a member.
 
-    `expires_at` is used only with `authorized_at`, and then `None` means no end.
+    The end belongs to its authorization. So without `authorized_at`, `expires_at` is ignored and
+    the stored end stays. With it, `expires_at` replaces the stored end; `None` then means no end.
 
     Args:
         connection: The connection as it is stored.

@@ -98,13 +98,15 @@ class LostLeaseAction(StrEnum):
 class RecordStanding(StrEnum):
     """The state of an idempotency record at an instant, after its lease and retention apply.
 
-    RELEASED, COMPLETED and FORGOTTEN are as in `RecordState`.
+    The lease is the time in which a running attempt must renew or end. RELEASED, COMPLETED and
+    FORGOTTEN are as in `RecordState`.
 
     Attributes:
         ABSENT: There is no record, or its retention is over.
         IN_FLIGHT: An attempt is running under its lease.
-        LEASE_OVER: The lease of the attempt expired, and a retry may run.
-        UNKNOWN: The lease of the attempt expired, and the server must say what happened.
+        LEASE_OVER: The lease expired. The record's `lost_lease` is EXECUTE: a retry may run.
+        UNKNOWN: The lease expired. The record's `lost_lease` is UNKNOWN: no retry runs before the
+            server says what happened.
     """
 
     ABSENT = "absent, or retention over"
@@ -195,7 +197,10 @@ IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Re
 
 @attrs.frozen
 class RecordKey:
-    """The key of an idempotency record: the client's `key`, and the `owner` of the API key [P]."""
+    """The key of an idempotency record: the client's `key`, and the `owner` of the record [P].
+
+    The owner is the API key's id with its app, customer account and environment.
+    """
 
     owner: KeyOwner
     key: IdempotencyKey
@@ -257,10 +262,10 @@ class Record:
         key: The key of the record; a store has at most one record for each key.
         fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: The number of the latest attempt; an earlier one that still runs has a smaller one.
-            It grows while the record is stored, even past retention.
-        first_used_at: When the key was first used, which began its retention. With `token` it tells
-            the attempts with `key` apart: no two of them have both in common.
+        token: The number of the latest attempt. Each attempt gets a larger number than those
+            before, even past retention, so an earlier attempt that still runs has a smaller one.
+        first_used_at: When the key was first used, which began its retention. Once a store has
+            dropped a record, tokens begin at 1 again; this instant then tells the attempts apart.
         seen_at: When the record was last written. If `now` is earlier, rules use `seen_at` instead.
         lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
         lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.
@@ -373,8 +378,10 @@ def begin_attempt(
     Returns:
         Attempt: execute, and store the record from `completed_record` with your writes, or the one
         from `in_flight_record` before you call another service. KnownResponse: the request was
-        completed before; send that response. Refused: `IDEMPOTENCY_KEY_REUSED`,
-        `IDEMPOTENCY_KEY_IN_FLIGHT`, `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
+        completed before; send that response. Refused: `IDEMPOTENCY_KEY_REUSED` if another request
+        used the key; `IDEMPOTENCY_KEY_IN_FLIGHT` while another attempt runs;
+        `IDEMPOTENCY_OUTCOME_UNKNOWN` if an attempt did not end in time and may have had effects;
+        `IDEMPOTENCY_KEY_FORGOTTEN` if the stored response was erased.
 
     Raises:
         ArgumentError: `now` is not UTC, or the record belongs to another key.

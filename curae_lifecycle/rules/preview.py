@@ -103,8 +103,9 @@ def preview_trigger(
         head: The last connection of the chain; needed only if it is later than `successor`.
 
     Returns:
-        The answer of the rule. The value of `Done` holds placeholders, such as ids, so use only the
-        type, problem and rules of the answer.
+        Done: the trigger would change the connection. Ignored: it would change nothing. Refused: it
+        would be refused with that problem. The value of `Done` holds placeholders, such as ids, so
+        do not use it.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.

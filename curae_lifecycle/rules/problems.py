@@ -271,7 +271,10 @@ WORDING: Final[dict[ProblemCode, Wording]] = {
 check_keys("wording", WORDING, ProblemCode)
 
 DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
-"""The base URI of `type` of a server that sets none [P: a base and the code in kebab case]."""
+"""The base URI of a problem's `type`, if the server sets none [P].
+
+The `type` is the base and the code in kebab case; `type_uri` returns it.
+"""
 
 
 @attrs.frozen

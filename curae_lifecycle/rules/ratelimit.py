@@ -218,7 +218,7 @@ _unpack_from: Final = _INSTANT.unpack_from
 
 @attrs.frozen
 class Charge:
-    """A rate limit with its stored state, as `admit` takes it.
+    """A rate limit for `admit` to charge, with the limit's stored state.
 
     Attributes:
         policy: The rate limit.
@@ -358,9 +358,9 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    Nothing is charged. If the state of a bucket cannot be right, the bucket admits any cost up to
-    its capacity. A clock that ran ahead wrote such a state: it says that the bucket is full only
-    later than `now` plus its window plus five minutes.
+    Nothing is charged. A bucket's state may say that the bucket is full only later than `now` plus
+    the window plus five minutes. A clock that ran ahead wrote such a state, so it is not believed:
+    the bucket admits any cost up to its capacity.
 
     Args:
         policy: The rate limit.
@@ -380,9 +380,9 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    If the state of a bucket cannot be right, one request remains: it leaves the bucket empty,
-    whatever its cost. A clock that ran ahead wrote such a state: it says that the bucket is full
-    only later than `now` plus its window plus five minutes.
+    A bucket's state may say that the bucket is full only later than `now` plus the window plus five
+    minutes. A clock that ran ahead wrote such a state, so it is not believed. One request then
+    remains, since the next one leaves the bucket empty, whatever its cost.
 
     Args:
         policy: The rate limit.

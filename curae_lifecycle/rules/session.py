@@ -104,8 +104,8 @@ class SessionStanding(StrEnum):
     Attributes:
         WAITING: The hosted page has not ended.
         OVER: The page ended before the hand-off.
-        OTHER_ERA: The page has not ended, but a tombstone was recorded since the session was
-            minted.
+        OTHER_ERA: The page has not ended, but the coordinate's user was recorded as gone (a
+            tombstone) since the session was minted.
         LANDED_SAME: The hand-off landed before, for the same user.
         LANDED_OTHER: The hand-off landed before, for another user.
     """
@@ -194,7 +194,8 @@ class CuraeConnectSession:
         handoff: The state of the hand-off: landed, awaited or not required.
         created_at: When the session was minted.
         expires_at: When the session's next action, the hosted page, ends (exclusive).
-        landed_at: When the hand-off landed; `None` while the hand-off is awaited, and on Path C.
+        landed_at: When the recorded hand-off happened; `None` while the hand-off is awaited, and on
+            Path C, which has none.
         user_id: The platform's id of the user; `None` until it is known. It is never on the
             wire, and no repr shows it.
         era: The coordinate's era as the session was minted: when its user was last recorded as

@@ -183,7 +183,7 @@ EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
     Row(Status.EXPIRED,         IGNORE,     "[O] It is written down already."),
     state="stored status",
 )
-"""The table `expiry-record`: whether the status of an expired connection must become EXPIRED."""
+"""The table `expiry-record`: whether EXPIRED must be stored once an authorization has ended."""
 
 ENDING: Final = Table[Status, Value[Ending]](
     "ending",
@@ -492,4 +492,4 @@ PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     REQUIRE_ACTION: lambda view: require_action(view.connection, view.now, era=view.era, reason=""),
     EXPIRE: lambda view: expire(view.connection, view.now, era=view.era),
 }
-"""The function for each fact of this module, such as `expire`, that previews its answer."""
+"""The previews of facts such as `expire`: each returns the fact's answer, and changes nothing."""
