@@ -67,8 +67,9 @@ def decide(
 
     Raises:
         ArgumentError: `now` is not a UTC instant, `new_ids` is missing or its next action ended
-            before `now`, the snapshot holds other values than `call.needs` names, or `authorize`
-            raises for the instants of the snapshot's `landed_handoff`.
+            before `now`, or the snapshot holds other values than `call.needs` names. Or the
+            snapshot's `landed_handoff`, an authorization to record, has instants for which
+            `triggers.authorize` raises this error.
     """
     check_instant("now", now)
     coordinates = _coordinates(call.needs, snapshot)

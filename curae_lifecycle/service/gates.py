@@ -102,14 +102,15 @@ def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
 
 
 def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refused:
-    """Return the refusal that a gate gives, with its code and rules from the table `request`.
+    """Return the refusal by a gate (a check of a request), as the table `request` says.
 
     Args:
-        gate: A gate that refuses by itself. A gate that asks another table fails an assertion.
+        gate: A gate for which the table holds a code. One that asks another table fails an
+            assertion.
         detail_values: The values of the problem's details, in the order of `ProblemType.details`.
 
     Returns:
-        Refused: with the code of the gate.
+        Refused: with the code of the gate, and the name of the gate's row.
     """
     row = REQUEST_GATES[gate]
     verdict = row.outcome

@@ -74,7 +74,10 @@ DETAILS: Final[dict[str, Detail]] = {
         enum_of(("operation", "values")), "values"),
     "policy": Detail("The limit that refused.", TEXT, INITIATE_LIMIT.name),
 }
-"""Each key of `details`. The example of a `reason` depends on the code: see `rulebook.reasons_of`."""
+"""The description of each key of `details`.
+
+That of `reason` has no example, since its values depend on the problem: see `rulebook.reasons_of`.
+"""
 # fmt: on
 
 for _row in CATALOGUE.rows:

@@ -11,9 +11,10 @@ from curae_lifecycle.rules.ratelimit import Bucket
 
 @attrs.frozen
 class BucketKey:
-    """The key of a bucket's state: the owner of the API key, and the bucket [S; the owner O].
+    """The key of a bucket's state: the `owner` of the state, and the bucket [S; the owner O].
 
-    A bucket with another capacity or refill has another key, so a changed bucket starts full.
+    The owner is the API key's id with its app, customer account and environment. A bucket with
+    another capacity or refill has another key, so a changed bucket starts full.
     """
 
     owner: KeyOwner

@@ -50,8 +50,8 @@ class ConnectionsPage:
 class ChainPart:
     """A run of successive connections in a chain, to load for one batch of the chain's revocation.
 
-    Batches go from the end of the chain back to the connection that `Needs.chain` names. The run is
-    the last `limit` connections after that connection and before the place `before`.
+    Batches go from the end of the chain back to the connection that `Needs.chain` names. Of the
+    connections after that one and before the place `before`, the run is the last `limit`.
 
     Attributes:
         limit: How many connections the batch needs, at least 1.
@@ -113,8 +113,9 @@ class Needs:
 class LandedHandoff:
     """A hand-off that landed: an authorization that the server learned of.
 
-    The connection does not record it yet; a request that gets the connection does so [P]. For
-    instants that `triggers.authorize` refuses, `service.decide.decide` raises `ArgumentError`.
+    The connection does not hold the authorization yet; a request that gets the connection records
+    it [P]. If `triggers.authorize` raises `ArgumentError` for the instants, so does
+    `service.decide.decide`.
 
     Attributes:
         happened_at: When the patient authorized, in UTC.

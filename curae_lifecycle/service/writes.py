@@ -23,8 +23,9 @@ class ConnectionWrite:
     """The insert (if `before` is `None`) or update of a connection.
 
     A database needs two unique constraints: on the id and on the predecessor's id. If a decision
-    relied on a connection without changing it, `after` is `before` with the next version. So a late
-    authorization, a new successor and the revocation of a chain conflict on one row [O].
+    relied on a connection without changing it, `after` is `before` with the next version. A late
+    authorization, a new successor and the revocation of a chain thus write the same row: if they
+    are concurrent, one is committed, and the others conflict and are decided again [O].
 
     Attributes:
         before: The connection as it is stored; `None` for a new one.

@@ -70,7 +70,8 @@ def format_stored_connection(
 ) -> dict[str, Json]:
     """Format a connection from its stored value alone, for an event.
 
-    A later tombstone does not change the result: an event shows the connection as it was then.
+    An event shows the connection as it was then. So the result stays the same if the user is later
+    recorded as gone (a tombstone), which makes `format_connection` show REVOKED.
 
     Args:
         connection: The connection as it was stored.

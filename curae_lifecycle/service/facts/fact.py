@@ -93,7 +93,8 @@ class Fact(ABC):
     def needs(self) -> Needs:
         """Return the keys of the values to load before the fact is recorded.
 
-        If the fact can come from a hosted page, the member `page` is `page_digest()`.
+        If the fact can come from a hosted page, set `page` of the `Needs` to `page_digest()`, so
+        that the page is loaded, too.
         """
 
     def page_digest(self) -> str | None:
@@ -166,7 +167,10 @@ class ConnectionFact(Fact):
         return Needs(connection=self.connection_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:
-        """Return the key of the connection's hosted pages: their kind and the connection's id."""
+        """Return the key of the connection's hosted pages: their kind and the connection's id.
+
+        `record_fact` refuses the fact if it comes from a page with another key.
+        """
         return PageKind.CONNECTION, self.connection_id
 
 

@@ -69,6 +69,8 @@ class Graduated(fact.UserFact):
     def page_key(self) -> tuple[PageKind, str] | None:
         """Return the key of the user's hosted pages: their kind and subject.
 
+        `record_fact` refuses the fact if it comes from a page with another key.
+
         Returns:
             `PageKind.USER` and the `user_subject` of the coordinate and the user; `None` if the
             fact names no user.

@@ -53,7 +53,10 @@ class HandoffCompleted(fact.Fact):
         return Needs(session=self.session_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:
-        """Return the key of the session's hosted pages: their kind and the session's id."""
+        """Return the key of the session's hosted pages: their kind and the session's id.
+
+        `record_fact` refuses the fact if it comes from a page with another key.
+        """
         return PageKind.SESSION, self.session_id
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:

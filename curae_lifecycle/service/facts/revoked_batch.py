@@ -112,6 +112,9 @@ class RevokedBatch(Revoked):
 def first_step(given: fact.Fact, size: int) -> fact.Fact:
     """Return the fact to record first: a `RevokedBatch` if `given` revokes a chain, else `given`.
 
+    A chain can be too long for one commit. The `RevokedBatch` revokes the last connections of the
+    chain; its method `rest` returns the next batch.
+
     Args:
         given: The fact that was reported.
         size: The largest number of later connections that one batch revokes.

@@ -11,7 +11,7 @@ from curae_lifecycle.service.operations import example_values, operation
 
 @attrs.frozen
 class GraduationStarted(operation.Reply):
-    """The reply to a started graduation hand-off: `{nextAction}`."""
+    """The reply to `StartGraduation`: `{nextAction}`, the page on which the user becomes ACTIVE."""
 
     next_action: values.NextAction
 

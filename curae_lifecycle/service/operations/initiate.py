@@ -14,7 +14,7 @@ from curae_lifecycle.service.operations import example_values, operation
 
 @attrs.frozen
 class SessionInitiated(operation.Reply):
-    """The reply to an initiate: `{session, nextAction}`."""
+    """The reply to `Initiate`: `{session, nextAction}`, a new connect session and its page."""
 
     session: CuraeConnectSession
     next_action: values.NextAction
@@ -48,7 +48,7 @@ class Initiate(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return three examples: a session on each path."""
+        """Return three examples: a session on each entry path (`EntryPath`)."""
         return (
             operation.Example(
                 "existingActiveHandoff",
@@ -62,7 +62,7 @@ class Initiate(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with a new session, and bind a new LIMITED user if the path provisions one."""
+        """Reply with a new session; bind a new LIMITED user if the entry path needs one."""
         binding, new_ids = context.snapshot.binding, context.new_ids
         answer = initiate(
             binding,

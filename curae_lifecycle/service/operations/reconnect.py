@@ -32,7 +32,11 @@ class ConnectionReconnected(operation.Reply):
 
 @attrs.frozen
 class Reconnect(operation.ConnectionOperation):
-    """The operation that recovers a connection: it creates or renews a successor [S]."""
+    """The operation that recovers a connection, which it does not change [S].
+
+    It creates a successor, a new PENDING connection. If there is a pending successor already, that
+    one gets a fresh hosted page.
+    """
 
     connection_id: values.ConnectionId
 
@@ -64,7 +68,10 @@ class Reconnect(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with the new or the pending successor and a fresh next action, or refuse."""
+        """Reply with the successor, new or still pending, and a fresh next action, or refuse.
+
+        The successor is the connection that recovers the one of the request.
+        """
         connection, new_ids = context.connection, context.new_ids
         answer = chain.reconnect(
             connection,
