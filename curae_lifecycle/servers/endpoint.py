@@ -95,7 +95,8 @@ class Counters(Protocol):
         """Format all counters as the body of a response; return its media type and the body.
 
         Args:
-            backlog: The numbers of messages in the outbox; None if they are unknown.
+            backlog: The numbers of messages in the outbox, the store's queue of messages to
+                deliver. None if they are unknown.
         """
         ...
 
@@ -108,15 +109,16 @@ class Endpoint:
 
     Args:
         store: The store of all values.
-        id_factory: Makes the new ids and the next action for a request that may create something.
+        id_factory: Makes the new ids, and the next action (the URL of a page to show to the user),
+            for a request that may create something.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
         counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. If it is `None`,
             there are no counts and no such path.
-        backlog: Counts the messages in the outbox, the store's queue of effects and events, for
-            `counters`.
+        backlog: Counts the messages in the outbox, for `counters`. The outbox is the store's queue
+            of messages to deliver.
         retry_policy: Limits the attempts and the time that a request gets.
-        serve: Answers a request of the API. For external calls, pass
+        serve: Answers a request of the API. If another service makes the next action, pass
             `partial(serve_with_external_call, make_next_action=...)`.
         debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
             development only.
@@ -194,16 +196,16 @@ class AsyncEndpoint:
 
     Args:
         store: The store of all values.
-        id_factory: Makes the new ids and the next action for a request that may create something.
-            The function is not async.
+        id_factory: Makes the new ids, and the next action (the URL of a page to show to the user),
+            for a request that may create something. The function is not async.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
         counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. If it is `None`,
             there are no counts and no such path. Its methods are not async.
-        backlog: Counts the messages in the outbox, the store's queue of effects and events, for
-            `counters`.
+        backlog: Counts the messages in the outbox, for `counters`. The outbox is the store's queue
+            of messages to deliver.
         retry_policy: Limits the attempts and the time that a request gets.
-        serve: Answers a request of the API. For external calls, pass
+        serve: Answers a request of the API. If another service makes the next action, pass
             `partial(serve_with_external_call_async, make_next_action=...)`.
         debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
             development only.

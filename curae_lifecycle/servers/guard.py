@@ -51,8 +51,8 @@ AsgiApp = Callable[[AsgiMessage, Receive, Send], Awaitable[None]]
 AnyAsgiApp = Callable[[Never, Never, Never], Awaitable[object]]
 """An ASGI 3 application of any framework.
 
-Each framework has its own types for a scope and for messages. A type checker accepts a callable with
-three parameters of any type.
+Each framework has its own types for a scope and for messages. So this type fits every async
+callable with three parameters, whatever their types.
 """
 
 Headers = list[tuple[bytes, bytes]]
@@ -62,7 +62,7 @@ BODY_SECONDS: Final = 10.0
 """Seconds in which a whole body must arrive, in however many parts."""
 
 QUEUE_SECONDS: Final = 2.0
-"""Seconds that a request waits for a free slot: its place among the requests in the app."""
+"""The most seconds that a request waits for a slot, one of the app's places for requests."""
 
 LINGER_BYTES: Final = 1_048_576
 """The most bytes that are read and dropped after the response to a body that is too long."""
@@ -98,7 +98,10 @@ class GuardCounters(Protocol):
     """The interface of counters for a `Guard`, such as `servers.metrics.Metrics`."""
 
     def count_guard_event(self, event: GuardEvent) -> None:
-        """Count a request that a `Guard` refused, cut off or dropped, for the reason `event`."""
+        """Count a request that a `Guard` refused, cut off or dropped; `event` is the reason.
+
+        A guard is middleware that limits the requests in an app.
+        """
         ...
 
 
@@ -188,7 +191,10 @@ class Guard:
         self._counters = counters
 
     async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
-        """Pass a complete request on to the app, or answer it with an error."""
+        """Pass an HTTP request on to the app when it may enter, or send an error response.
+
+        A WebSocket is refused. Messages of the ASGI lifespan go to the app.
+        """
         match scope["type"]:
             case "http":
                 await self._answer(scope, receive, send)

@@ -211,8 +211,9 @@ def configure_logging(
 ) -> None:
     """Write this process's log as lines of JSON.
 
-    The lines of all loggers appear if they propagate their records to the root logger. Lines of
-    server software that can hold a path are dropped, or lose their text if they report a failure.
+    The lines of all loggers appear if they propagate their records to the root logger. Some lines
+    of server software can hold a request's path. These are dropped, or lose their text if they
+    report a failure, because a path can be a secret.
 
     Call this function after any code that configures logging itself, such as `django.setup()`. Such
     code can disable the package's loggers; they are enabled again. A second call replaces the

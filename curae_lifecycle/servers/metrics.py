@@ -31,9 +31,9 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of the Prometheus text format."""
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""The bounds of the histogram's buckets, in seconds.
+"""The upper bounds of the steps in the histogram of requests' durations, in seconds.
 
-No request takes longer than the last bound if the store keeps its limits.
+No request takes longer than the last bound if the store keeps its time limits.
 """
 
 _DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -116,7 +116,10 @@ class Metrics:
             self._limits.labels(line.limit).inc()
 
     def count_guard_event(self, event: GuardEvent) -> None:
-        """Count a request that a `Guard` refused, cut off or dropped, for the reason `event`."""
+        """Count a request that a `Guard` refused, cut off or dropped; `event` is the reason.
+
+        A guard is middleware that limits the requests in an app.
+        """
         self._guard_events.labels(event).inc()
 
     def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
@@ -126,7 +129,8 @@ class Metrics:
         worker processes; without it, those of this process.
 
         Args:
-            backlog: The numbers of messages in the outbox; None leaves their metrics out.
+            backlog: The numbers of messages in the outbox, the store's queue of messages to
+                deliver. None leaves their metrics out.
         """
         registry = CollectorRegistry()
         if _DIRECTORY in os.environ:

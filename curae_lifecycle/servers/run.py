@@ -25,13 +25,13 @@ from curae_lifecycle.servers.shutdown import GracefulShutdown
 HEADERS: Final = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536)
 """The limits on a request's headers: milliseconds in which they must arrive, and bytes to buffer.
 
-The same time limits how long a connection may be idle between two requests.
+Between two requests, a connection may be idle for the same time.
 """
 
 CONNECTIONS: Final = 900
-"""Connections that a worker holds at once; more wait to be accepted.
+"""The most connections that a worker holds at once; more wait to be accepted.
 
-The default limit of open files is often 1024 a process.
+Each connection is an open file, and a process may often open only 1024 files.
 """
 
 IMPORT_SECONDS: Final = 10.0

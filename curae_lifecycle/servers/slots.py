@@ -21,13 +21,13 @@ from typing import Final, TypeAlias
 import attrs
 
 Names: TypeAlias = tuple[bytes, ...]
-"""The names of a request, such as its API key and its connection; no two are equal."""
+"""The names of what a request shares with others, such as its API key; no two are equal."""
 
 ALONE_AFTER: Final = 100
-"""The number of requests in a row with one name, such as an API key, that get it more slots.
+"""How many requests in a row must share a name, such as an API key, to raise the name's limit.
 
 After that many, no other name seems to need slots (places in the app). Requests with the name may
-then hold `Slots.max_alone` of them instead of `Slots.max_per_name`.
+then hold `Slots.max_alone` slots instead of `Slots.max_per_name`.
 """
 
 

@@ -27,10 +27,12 @@ from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Headers, Receive
 def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
     """Return an ASGI app that runs a WSGI app in threads.
 
-    Wrap the returned app in a `Guard` with `max_concurrent=threads`, for two reasons: the returned
-    app takes only the first message of a body, and its queue for free threads has no limit. The
-    WSGI environment has the ASGI scope as `asgi.scope`. A whole response is held in memory before
-    it is sent.
+    Wrap the returned app in a `Guard` with `max_concurrent=threads`. The guard passes each body on
+    in one message; the returned app reads only the first message of a body. The guard also limits
+    how many requests wait for a thread and for how long; the returned app does not.
+
+    The WSGI environment has the ASGI scope as `asgi.scope`. A whole response is held in memory
+    before it is sent.
 
     Args:
         app: The WSGI app.
