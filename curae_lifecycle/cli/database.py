@@ -58,7 +58,7 @@ def add_database(command: argparse.ArgumentParser) -> None:
 
 
 def add_app(command: argparse.ArgumentParser) -> None:
-    """Add the required options `--app-id`, `--account` and `--environment` to a parser."""
+    """Add the required options that name an app: `--app-id`, `--account` and `--environment`."""
     command.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
     command.add_argument(
         "--account", metavar="UUID", required=True, help="the customer account's id"

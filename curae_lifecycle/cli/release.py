@@ -13,7 +13,7 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.json import MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
-"""A cell of a table: a pair of axis and value for each axis."""
+"""One combination of a table's inputs: for each input, its name (the axis) and its value."""
 
 
 def sorted_json(value: Json) -> str:

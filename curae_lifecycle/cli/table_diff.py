@@ -73,6 +73,9 @@ class CellsChange:
 class TableChange:
     """A table that differs between two releases.
 
+    The shape of a table says what the table decides, and lists its inputs (the axes). A cell is one
+    combination of the inputs' values.
+
     Attributes:
         name: The table's name.
         before: The table's shape in the older release; None if the table is new.
@@ -130,8 +133,9 @@ def _compare_tables(
 def spread(cells: dict[Cell, Rule], own: TableShape, other: TableShape) -> dict[Cell, Rule]:
     """Give the cells of one release the additional axes that their table has in another release.
 
-    Each cell is replaced by one copy for each combination of values of the additional axes. The
-    copies have the rule of the cell. Then the cells of the two releases can be compared one by one.
+    An axis is an input of a table, and a cell is one combination of the inputs' values. Each cell
+    is replaced by one copy for each combination of values of the additional axes. The copies have
+    the rule of the cell. Then the cells of the two releases can be compared one by one.
 
     Args:
         cells: The cells, each with its rule.

@@ -20,12 +20,16 @@ FORMAT: Final = 1
 
 
 def to_markdown(table: AnyTable) -> str:
-    """Format a table as Markdown: its `heading`, then a line for each rule."""
+    """Format a table of rules as Markdown: its `heading`, then a line for each rule."""
     return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
 
 
 def heading(table: AnyTable) -> str:
-    """Format the heading of a table as Markdown: name, purpose, numbers of cells and rules."""
+    """Format the heading of a table of rules as Markdown.
+
+    It has the table's name, the sentence that says what the table decides, and the numbers of cells
+    and rules. A cell is one combination of the table's inputs.
+    """
     return f"# {table.name}\n\n{table.law}\n\n{len(table)} cells, {len(table.rows)} rules.\n\n"
 
 
@@ -49,9 +53,9 @@ def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 
 def to_mermaid(table: AnyTable) -> str:
-    """Format a table as a Mermaid state diagram.
+    """Format a table of rules as a Mermaid state diagram.
 
-    An arrow is a change of the state; its label has the values of the other axes that cause it.
+    An arrow is a change of the state. Its label has the values of the other inputs that cause it.
 
     Raises:
         ValueError: The outcomes of the table change no state: `table.state` is None.

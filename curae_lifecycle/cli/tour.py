@@ -259,7 +259,7 @@ def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
 
 
 PIPED_WIDTH: Final = 80
-"""The width of the tour if standard output is no terminal."""
+"""The width of the tour's lines in characters, if standard output is no terminal."""
 
 _HALF_HOUR: Final = timedelta(minutes=30)
 _SHOWN: Final = frozenset({"retry-after", "ratelimit", "ratelimit-policy"})

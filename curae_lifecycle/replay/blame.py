@@ -53,8 +53,8 @@ _FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", 
 class Deciders:
     """A record of which rule last changed each member of a store's connections and accounts.
 
-    If a recorded response differs from the decided one, the report of the difference names that
-    rule. Pass all committed changes of the store, in order, to `note` or `after_request`.
+    If a recorded response differs from the one that the rules give, the report of the difference
+    names that rule. Pass all committed changes of the store to `note` or `after_request`, in order.
 
     Args:
         store: The store whose changes are noted.
@@ -102,7 +102,8 @@ class Deciders:
 
         Args:
             request: The request.
-            answer: The answer to the request.
+            answer: The answer to the request: the response, the rules that decided it, and the
+                changes that were committed with it.
 
         Returns:
             A function that takes the path of a member, such as `body.connection.status`, and

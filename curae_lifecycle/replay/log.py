@@ -63,7 +63,7 @@ _ALLOWED_OF_REQUEST: Final = _REQUIRED_OF_REQUEST | {"headers", "body"}
 _REQUIRED_OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
 
 NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
-"""The lifetime of a next action in microseconds, if no recorded response says otherwise [O]."""
+"""How many microseconds a next action (a page to show) is valid, unless the log says it [O]."""
 
 
 class BrokenLineError(LifecycleError, ValueError):

@@ -78,7 +78,11 @@ class Divergence:
     rule: str
 
     def document(self) -> dict[str, Json]:
-        """Format the divergence as a JSON object, without `recorded` or `decided` if absent."""
+        """Format the difference as a JSON object.
+
+        The object has no member `recorded` if the recorded response lacks the value, and no member
+        `decided` if the response by the rules lacks it.
+        """
         document: dict[str, Json] = {"member": self.member}
         if not isinstance(self.recorded, Absent):
             document["recorded"] = self.recorded
@@ -131,11 +135,11 @@ class Recorded:
         return self._read(parse_uuid, member, "id")
 
     def url(self) -> str | None:
-        """Return the URL of the next action in the body; None if the body has no valid one."""
+        """Return `nextAction.url`, the page to show, from the body; None if the body has no URL."""
         return self._read(parse_opaque, "nextAction", "url")
 
     def next_action_end(self) -> datetime | None:
-        """Return when the next action in the recorded body expires; None without a valid expiry."""
+        """Return `nextAction.expiresAt` from the body; None if the body has no such valid time."""
         return self._read(parse_time, "nextAction", "expiresAt")
 
     def _read(
