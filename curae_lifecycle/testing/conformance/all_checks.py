@@ -94,7 +94,7 @@ def select_checks(only: Collection[str] | None, operations: Operations = OPERATI
         operations: The classes of the operations that the server serves.
 
     Raises:
-        ArgumentError: `only` names no check, or is a text.
+        ArgumentError: `only` is empty or a single text.
         KeyError: A name in `only` is not the name of a check.
     """
     kit = checks(operations)

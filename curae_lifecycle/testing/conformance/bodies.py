@@ -72,7 +72,7 @@ For any other member, the checks send those of all these values that its parser 
 Values = Mapping[str, object]
 """Valid JSON values for the members of a request, by member name, as `member_values` returns them.
 
-The bodies below are made from them, each with one fault.
+The checks make invalid bodies from them, each with one fault.
 """
 
 Bodies = Iterator[str | bytes]
@@ -158,9 +158,9 @@ BAD_BODIES: Final[Mapping[str, tuple[str, Callable[[Kind, Values], Bodies]]]] = 
     "packages":        ("Bodies with invalid packages or another invalid value are refused.", _bad_other_members),
 }
 # fmt: on
-"""Kinds of invalid bodies, by the last part of the check's name.
+"""Kinds of invalid bodies, by the last part of the name of the check that sends them.
 
-Each holds `Check.shows` of the check, and a function that yields the bodies.
+Each holds the sentence that the check shows, and a function that yields the bodies.
 """
 
 BAD_IDS: Final = (

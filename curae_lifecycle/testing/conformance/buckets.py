@@ -17,13 +17,13 @@ from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 from curae_lifecycle.web.request import Request
 
 SMALL: Final = Bucket(name="kit", capacity=4, refill=1, seconds=60)
-"""A bucket that admits four requests at once and one more every minute."""
+"""A rate limit of an API key that admits four requests at once and one more every minute."""
 
 _SLOW: Final = Bucket(name="slow", capacity=1, refill=1, seconds=7200)
 
 
 def use_up_bucket(app: App, count: int = SMALL.capacity) -> Steps[None]:
-    """Send `count` requests, which use up a full bucket of that capacity.
+    """Send `count` requests, which use up a full bucket (a rate limit) of that capacity.
 
     Raises `NotConformingError` if the server refuses one of them.
     """

@@ -18,7 +18,11 @@ from curae_lifecycle.testing.conformance.steps import (
 )
 
 CheckFunction = Callable[[App], Steps[None]]
-"""The generator function of a check: it yields steps for a new `App`, and raises on a fault."""
+"""The generator function of a check.
+
+It takes an SDK app with an API key, and yields steps: requests to send and hooks to call. It raises
+if the server breaks a rule.
+"""
 
 
 @attrs.frozen
@@ -31,7 +35,7 @@ class Check:
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
         rules: The rule names of the table rows that the check covers.
-        hooks: The names of the hooks, fields of `Server` such as `expire`, that the check needs.
+        hooks: The names of the hooks that the check needs: fields of `Server`, such as `expire`.
         time_needed: How much time the check lets pass on the server's clock, if a hosted page of
             the server is valid for half an hour.
     """
@@ -93,7 +97,7 @@ class Checks(list[Check]):
             name: The unique name of the check.
             laws: The numbers of the laws that the check covers in part.
             rules: The rule names of the table rows that the check covers.
-            hooks: The names of the hooks, fields of `Server` such as `expire`, that it needs.
+            hooks: The names of the hooks that it needs: fields of `Server`, such as `expire`.
             time_needed: How much time the check lets pass on the server's clock.
         """
 
@@ -130,7 +134,7 @@ def row_check(
         doing: The action that the check takes, such as "revoke on a connection that is ACTIVE".
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
-        hooks: The names of the hooks, fields of `Server` such as `expire`, that the check needs.
+        hooks: The names of the hooks that the check needs: fields of `Server`, such as `expire`.
             Repeated names count once.
         time_needed: How much time the check lets pass on the server's clock.
     """

@@ -152,7 +152,7 @@ class App:
         return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
 
     def coordinate(self, user: str) -> values.Coordinate:
-        """Return the coordinate of an app user with the environment, app and account of the key."""
+        """Return the coordinate of `user`: this user and the key's environment, app and account."""
         owner = self.key_request
         return values.Coordinate(
             environment=owner.environment,

@@ -39,7 +39,10 @@ WIRE: Final = {
     Standing.EXPIRED: "EXPIRED",
     Standing.REVOKED: "REVOKED",
 }
-"""The status of each standing on the wire. The checks read AUTHORIZED as ACTIVE."""
+"""The status that a response shows for a connection in each standing.
+
+A standing is the state of a connection at an instant. The checks read AUTHORIZED as ACTIVE.
+"""
 
 BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
     Standing.PENDING: (),

@@ -69,7 +69,10 @@ class FactHooks(ABC):
 
     @abstractmethod
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        """Make a new API key for what `wanted` describes, and return the text of the key."""
+        """Make a new API key and return its text.
+
+        `wanted` holds the app, account, environment and scopes that the key stands for.
+        """
 
     @abstractmethod
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
@@ -88,9 +91,9 @@ class FactHooks(ABC):
 
     @abstractmethod
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Replace the standard buckets of every API key with `buckets`, all full.
+        """Replace the standard rate limits of every API key with `buckets`, all full.
 
-        `None` restores the server's own buckets.
+        `None` restores the server's own rate limits.
         """
 
     @abstractmethod
@@ -201,8 +204,8 @@ class FactHooks(ABC):
     def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
         """Record that the LIMITED user of a coordinate became ACTIVE.
 
-        `user_id` is the user who became ACTIVE; `None` means the user who is bound to the
-        coordinate.
+        A coordinate is one user of one SDK app. `user_id` is the platform's id of the user who
+        became ACTIVE; `None` means the user who is bound to the coordinate.
 
         Returns:
             The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
@@ -211,6 +214,8 @@ class FactHooks(ABC):
 
     def tombstone(self, coordinate: Coordinate) -> str:
         """Record that the user who is bound to a coordinate is gone.
+
+        A coordinate is one user of one SDK app.
 
         Returns:
             The outcome: `done`, `ignored`, or the code of the problem that refused the fact.

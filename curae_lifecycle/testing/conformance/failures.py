@@ -168,10 +168,11 @@ HistoryEntry = str | tuple[Request, Response]
 
 
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
-    """Return the lines that the message of `failure_of` shows for a step and its outcome.
+    """Return what the message of `failure_of` shows for a step and its outcome.
 
-    For a plain response, they are not written yet: the result is the request with the response, and
-    `failure_of` describes them. An error while another outcome is described fails the check.
+    For a normal response, the result is the request with the response. `failure_of` writes their
+    line, because a check that passes needs none. For any other outcome, the result yields a line
+    for each request or hook call. An error while such a line is written fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:

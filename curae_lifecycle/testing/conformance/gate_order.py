@@ -80,9 +80,10 @@ class _Change(TypedDict, total=False):
 
 
 GateFailure = tuple[str, _Change]
-"""A gate, a check before the operation's rule, and a change to a valid request that it refuses.
+"""The name of a gate, and a change to a valid request that makes this gate refuse it.
 
-The gate is given by its name. The name `rule` stands for the operation's rule.
+A gate is a check of a request before the operation's own rule decides. The name `rule` stands for
+that rule.
 """
 
 

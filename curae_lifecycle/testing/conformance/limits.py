@@ -29,7 +29,10 @@ from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.laws import check_rate_limit
 
 FEW: Final = timedelta(seconds=5)
-"""The unit of the waits in these checks. A correct server may pause for less than one unit."""
+"""The unit of the waits in the checks of limits.
+
+A correct server may pause for less than one unit and still pass.
+"""
 
 
 def limited(answer: Response, policy: str, *, window: int, quota: int, turned_back: int = 0) -> int:
@@ -40,7 +43,8 @@ def limited(answer: Response, policy: str, *, window: int, quota: int, turned_ba
         policy: The name of the limit that must have refused.
         window: The length of the limit's window in seconds.
         quota: How many requests the limit admits in a window.
-        turned_back: How many seconds the server's clock was turned back after the last charge.
+        turned_back: How many seconds the server's clock was turned back after the last request that
+            the limit admitted.
 
     Returns:
         The seconds of `Retry-After`.

@@ -64,13 +64,13 @@ LENGTH: Final = 120
 """How many random requests, facts and pauses a comparison with a `MemoryStore` has."""
 
 TRIALS: Final = 60
-"""How many shorter lists of steps are tried, at most, after a list has shown a difference."""
+"""How many shorter lists of steps are tried, at most, to find a short one that shows a fault."""
 
 SLACK: Final = timedelta(seconds=15)
 """How far a server's clock, and the times that it shows, may differ from a `MemoryStore`'s."""
 
 LIFETIME: Final = timedelta(minutes=30)
-"""The lifetime of a next action if no response shows another one."""
+"""How long a next action (a page to show to the user) is valid unless a response says it."""
 
 REQUESTS: Final = {
     "create": 10,
@@ -97,7 +97,7 @@ FACTS: Final = {
     "tombstone": 3,
     "pass_time": 9,
 }
-"""The hooks that a comparison calls at random, if the server has them, each with its weight."""
+"""The hooks (functions of a server) to call at random if the server has them, with weights."""
 
 OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     kind.kind: kind
@@ -105,7 +105,7 @@ OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     if issubclass(kind, ConnectionFact)
     and kind not in {Authorized, ActionRequired, Expired, Revoked}
 }
-"""The classes of facts about connections that only `record_fact` records, by their `kind`."""
+"""The classes of facts about connections that no hook but `record_fact` records, by `kind`."""
 
 OTHER_FACT_WEIGHT: Final = 4
 """The weight of each fact of `OTHER_FACTS`, used if the server has the hook `record_fact`."""

@@ -28,7 +28,7 @@ CHECKS: Final = Checks()
 
 
 def successor_of(answer: Document) -> str:
-    """Return the id of the successor from the body of the response to a reconnect.
+    """Return the id of the connection that a reconnect returned (the successor), from the response.
 
     Raises:
         NotConformingError: The body has no `connection.id`, or it is not a string.

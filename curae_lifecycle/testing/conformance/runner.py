@@ -102,7 +102,7 @@ def run(
         answering, one check fails and the others are not run.
 
     Raises:
-        ArgumentError: `only` names no check or is a text, or `timeout` is not above zero.
+        ArgumentError: `only` is empty or a single text, or `timeout` is not above zero.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
@@ -142,7 +142,7 @@ async def run_async(
         progress: Called after each check with its outcome.
 
     Raises:
-        ArgumentError: `only` names no check or is a text, or `timeout` is not above zero.
+        ArgumentError: `only` is empty or a single text, or `timeout` is not above zero.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed

@@ -28,7 +28,10 @@ METHODS: Final[Mapping[str, str]] = {
     "purge": "purge",
     "outbox": "outbox",
 }
-"""For each hook that needs an optional method of the store, the name of that method."""
+"""For each hook that needs an optional method of the store, the name of that method.
+
+A hook is a function by which a check does what no request can, such as purging.
+"""
 
 NO_CLOCK: Final = "the store has no attribute clock that can be replaced"
 """The reason for not running a check of a deadline that the store judges by its own clock."""
@@ -58,7 +61,7 @@ def check_store(
         The result of every selected check.
 
     Raises:
-        ArgumentError: `only` names no check, or is a text.
+        ArgumentError: `only` is empty or a single text, or `timeout` is not above zero.
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed

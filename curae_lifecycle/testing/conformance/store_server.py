@@ -86,7 +86,9 @@ class StoreHooks(FactHooks):
         self._outbox = _outbox_of(store)
 
     def server(self, environment: Environment | None = None) -> Server:
-        """Return a server with every hook that the store allows.
+        """Return a server for the kit, with every hook that the methods of the store allow.
+
+        A hook is a function by which a check does what no request can, such as recording a fact.
 
         Args:
             environment: The only environment that the server serves; `None` if it serves both.
@@ -125,7 +127,10 @@ class StoreHooks(FactHooks):
         self._store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key again as `wanted` describes, under an unused key id."""
+        """Register an existing API key again as `wanted` describes, under an unused key id.
+
+        Idempotency keys and rate limits belong to the key id, so they start anew.
+        """
         caller = caller_of(api_key, wanted)
         new_id = ApiKeyId(f"{caller.api_key_id}-{next(self._numbers)}")
         self._store.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=new_id))
@@ -156,7 +161,7 @@ class StoreHooks(FactHooks):
             _call(cast("Method", self._purge), "purge")
 
     def withdraw(self, api_key: str) -> None:
-        """Withdraw an API key, which is unknown from then on, by the store's method `withdraw`."""
+        """Call the store's method `withdraw` for an API key, which is unknown from then on."""
         withdraw = cast("Method", self._withdraw)
         _call(lambda: withdraw(ApiKey(api_key)), "withdraw")
 
@@ -170,9 +175,9 @@ class StoreHooks(FactHooks):
         return isinstance(decide_access(connection, package, loaded.now, era=era), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Replace the buckets of every API key with `buckets`, all full.
+        """Replace the rate limits of every API key with `buckets`, all full.
 
-        `None` removes all buckets, since this server has none of its own.
+        `None` removes all of them, since this server has no rate limits of its own for API keys.
         """
         self._buckets = buckets or ()
         self._store.generation += 1
@@ -188,10 +193,11 @@ class StoreHooks(FactHooks):
     # --- Hosted pages -----------------------------------------------------------------------
 
     def finish(self, url: str) -> str:
-        """Finish the hosted page of a URL, which records a fact.
+        """Complete the hosted page of a URL, as its user does; this records a fact.
 
         Returns:
-            The outcome of the fact; `gone` if the URL leads to no page.
+            The outcome of the fact: `done`, `ignored` or a problem code. If the URL leads to no
+            page, `gone`.
         """
         page = self._find_page(url)
         return "gone" if page is None else self.record(_finish_fact(page, url))
@@ -200,9 +206,9 @@ class StoreHooks(FactHooks):
         """Decline on the hosted page of a URL; this revokes a connection that was never authorized.
 
         Returns:
-            The outcome of the revocation; `ignored` if the connection or a successor was
-            authorized before, and for a page about a session or a user; `gone` if the URL leads to
-            no page.
+            `gone` if the URL leads to no page. `ignored` for a page about a session or a user, and
+            if the connection or a successor was authorized before. Otherwise the outcome of the
+            revocation: `done`, `ignored` or a problem code.
         """
         page = self._find_page(url)
         if page is None:

@@ -52,7 +52,11 @@ def hook_of(trigger: Trigger) -> str:
 
 
 def triggers_of(hooks: frozenset[str]) -> list[Trigger]:
-    """Return the triggers of facts that the kit can fire through the hooks with these names."""
+    """Return the triggers of facts that the kit can fire through the hooks with these names.
+
+    A trigger is a cause of a change of a connection, such as expire. A hook is a function of
+    `Server`.
+    """
     return [each for each in Trigger if each in FACT_BY_TRIGGER and hook_of(each) in hooks]
 
 
@@ -78,7 +82,7 @@ def example_fact(kind: type[Fact], connection_id: str) -> Fact:
 
 
 def settable_members(trigger: Trigger) -> frozenset[str]:
-    """Return the names of the connection members that a trigger may change.
+    """Return the names of the connection members that a trigger, such as expire, may change.
 
     These are the members that the trigger's rules change in at least one status. If a fact fires
     the trigger, connection members with the same name as a member of the fact are included.
