@@ -79,13 +79,21 @@ class BlockingStoreAdapter:
 
     @property
     def charges_apart(self) -> bool:
-        """True if the store charges buckets (limits of API keys) apart, ahead of the commit."""
+        """True if the store charges buckets by `charge`, in a transaction before the commit.
+
+        Buckets are the rate limits of API keys.
+        """
         return is_async_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets, the rate limits of API keys, before the commit; return whether all were.
+        """Charge a request to its API key's rate limits, the buckets, before its commit.
 
-        Call this method only if `charges_apart` is True. See `ChargingStore.charge`.
+        Call this method only if `charges_apart` is True. The arguments are as in
+        `ChargingStore.charge`.
+
+        Returns:
+            True if all buckets were charged. False if one no longer admits the request; then none
+            was charged.
         """
         store: AsyncStore = self._store
         assert is_async_charging_store(store)  # noqa: S101 - `charges_apart` says so

@@ -111,20 +111,30 @@ class SimulatedClockStore:
 
     @property
     def charges_apart(self) -> bool:
-        """True if the store charges buckets (limits of API keys) apart, ahead of the commit."""
+        """True if the store charges buckets by `charge`, in a transaction before the commit.
+
+        Buckets are the rate limits of API keys.
+        """
         return is_charging_store(self._store)
 
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
-        """Charge buckets, the rate limits of API keys, before the commit; return whether all were.
+        """Charge a request to its API key's rate limits, the buckets, before its commit.
 
-        Call this method only if `charges_apart` is True. See `ChargingStore.charge`.
+        Call this method only if `charges_apart` is True. The arguments are as in
+        `ChargingStore.charge`.
+
+        Returns:
+            True if all buckets were charged. False if one no longer admits the request; then none
+            was charged.
         """
         store: Store = self._store
         assert is_charging_store(store)  # noqa: S101 - `charges_apart` says so
         return store.charge(loaded, charges, durable=durable)
 
     def purge(self, now: datetime) -> int:
-        """Set the store's clock to `now`, if it can be set, and purge a `Purgeable` store.
+        """Set the store's clock to `now`, and call the store's `purge` to drop expired values.
+
+        Nothing is dropped if that clock cannot be set, or if the store has no `purge`.
 
         Returns:
             The number of dropped values; 0 if the store does not report it or was not purged.

@@ -132,8 +132,8 @@ class StoreArena:
     def stores(self) -> tuple[Store, Store]:
         """Return the store for each of the two racing actions.
 
-        Both get the same object, or a `RequestStore` each if the store charges buckets ahead of the
-        commit.
+        Both get the same object. If the store charges API keys' rate limits before the commit, each
+        gets a `RequestStore` instead: a wrapper that charges them only once for one request.
         """
         if self._store.charges_apart:
             return RequestStore(self._store), RequestStore(self._store)
