@@ -23,8 +23,8 @@ class _Maker(Protocol):
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
     """Return whether `build` can build an operation or fact from the values of some fields.
 
-    Each required field must be in `names`, or its member must have an `example`, which `build` then
-    uses. A member is the named value on the wire that a field is parsed from.
+    It can if each required field is in `names` or has an example, which `build` then uses. The
+    example belongs to the member that the field is parsed from: a named value on the wire.
 
     Args:
         kind: The class of the operation or the fact.
@@ -53,10 +53,10 @@ def build(kind: type[Made], values: Mapping[str, object]) -> Made:
 
 
 def example_fields(kind: type[Made]) -> Mapping[str, object]:
-    """Return the parsed examples of a kind's required members, by the names of their fields.
+    """Return an example value for each required field of an operation or a fact, by field name.
 
-    A member is a named value on the wire, such as `appUserId`. Members without an example are left
-    out.
+    A field is parsed from a member, a named value on the wire such as `appUserId`. The value is the
+    member's `example`, parsed. Fields whose member has no example are left out.
 
     Args:
         kind: The class of the operation or the fact.
@@ -75,9 +75,10 @@ def members_of(kind: type[Made]) -> tuple[Member[object], ...]:
 
 
 def parse_example(kind: type[Made], member: Member[object]) -> object:
-    """Return the example of a member, a named value on the wire, parsed as the server parses it.
+    """Return the example of a member, parsed as a server parses a request.
 
-    The example of a query parameter is turned into text first.
+    A member is a named value on the wire, such as `appUserId`. The example of a query parameter is
+    turned into text first.
 
     Args:
         kind: The class of the operation or the fact.

@@ -30,28 +30,34 @@ from curae_lifecycle.testing.laws.wire import (
 class StandingRule(Protocol):
     """The type of a function such as `rules.connection.standing`, for the laws to check.
 
-    The function returns what a connection is at an instant. Its argument `era` is when the last
-    tombstone of the connection's coordinate was recorded, `None` before the first.
+    The function returns what a connection is at an instant.
     """
 
     def __call__(
         self, connection: Connection, now: datetime, /, *, era: datetime | None
     ) -> Standing:
-        """Return the standing: what a connection is at the instant `now`, such as EXPIRED."""
+        """Return the standing: what a connection is at the instant `now`, such as EXPIRED.
+
+        `era` is when the last tombstone of the connection's coordinate was recorded; `None` before
+        the first.
+        """
         ...
 
 
 class AccessRule(Protocol):
     """The type of a function such as `rules.access.decide_access`, for the laws to check.
 
-    The function decides whether a connection gives access to a data package. Its argument `era`
-    is when the last tombstone of the connection's coordinate was recorded, `None` before the first.
+    The function decides whether a connection gives access to a data package.
     """
 
     def __call__(
         self, connection: Connection, package: str, now: datetime, /, *, era: datetime | None
     ) -> AccessDecision:
-        """Return the decision whether the connection lets the package be read at `now`."""
+        """Return the decision whether the connection lets the package be read at `now`.
+
+        `era` is when the last tombstone of the connection's coordinate was recorded; `None` before
+        the first.
+        """
         ...
 
 
@@ -295,7 +301,7 @@ def check_tombstone(
         gone: The connections of the coordinate that existed when the tombstone was recorded, and
             those that were created later from values loaded before it.
         now: An instant that is not before the tombstone.
-        era: When the coordinate's last tombstone was recorded.
+        era: The argument `era` of `decide`: when the coordinate's last tombstone was recorded.
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:

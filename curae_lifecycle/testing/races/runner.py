@@ -40,9 +40,9 @@ class RaceResult:
         first: The name of the action that loaded first. `commit_in_sequence` commits it first.
         second: The name of the action that loaded second, before the first one committed.
         differences: How the store differs from one in which the actions ran in sequence, each as
-            "part: value, not expected value". If both sequences are allowed, the one with fewer
-            differences counts. If the store raised, this is one line with the error. Empty if the
-            race passed.
+            "part: value, not expected value". If the store refused only one of the two commits,
+            that action comes second. If either order is allowed, the one with fewer differences
+            counts. If the store raised, this is one line with the error. Empty if the race passed.
     """
 
     first: str
@@ -113,8 +113,8 @@ def find_differences(
     If several orders of the actions are allowed, the one with the fewest differences counts.
 
     Args:
-        race: Runs the race. It returns the orders of the actions that are allowed, and the
-            contents of the store afterwards.
+        race: Runs the race. It returns the orders of the actions that fit which commits the store
+            accepted, and the contents of the store afterwards. Only these orders are allowed.
         content_after: Returns the contents of a store after the actions ran in an order.
 
     Returns:

@@ -445,4 +445,4 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         _all_but_one, 20, (Bucket(name="platform", capacity=3, refill=1, seconds=60),)
     ),
 }
-"""The scenarios, the states of a store in which races begin, by name."""
+"""The scenarios by name; each is the state of a store in which a race begins."""

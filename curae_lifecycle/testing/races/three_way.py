@@ -40,11 +40,10 @@ THREE_WAY_RACES: Final[tuple[tuple[str, tuple[str, str, str]], ...]] = (
     (_LAPSED, ("reconnect the first", "initiate", "tombstone")),
     (_REVOKED, ("reconnect the second", "initiate", "tombstone")),
 )
-"""Races of three actions: the scenario, the state in which the race begins, and the actions.
+"""Races of three actions, each as a pair: the name of the scenario, and those of the actions.
 
-Scenarios and actions are given by name.
-
-One action makes a connection, one binds or graduates a user, and one is a tombstone.
+A scenario is the state in which a race begins. One action makes a connection, one binds or
+graduates a user, and one is a tombstone.
 """
 
 
@@ -56,9 +55,9 @@ class ThreeWayResult:
         scenario: The name of the scenario, the state in which the race began.
         schedule: The order in which the three actions loaded and committed.
         differences: How the store differs from one in which the actions ran in sequence, each as
-            "part: value, not expected value". If several sequences are allowed, the one with the
-            fewest differences counts. If the store raised, this is one line with the error. Empty
-            if the race passed.
+            "part: value, not expected value". An action that ended before another one loaded must
+            come before it. Of the orders that fit, the one with the fewest differences counts. If
+            the store raised, this is one line with the error. Empty if the race passed.
     """
 
     scenario: str
@@ -106,9 +105,10 @@ def race_three(
 
 
 def schedules_of(actions: Sequence[str]) -> list[Schedule]:
-    """Return every order in which actions, which each load and then commit, can run together.
+    """Return every order in which the loads and the commits of some actions can follow each other.
 
-    Two orders that differ only in adjacent loads count as one.
+    An order names each action twice: first it loads, then it commits. Two orders that differ only
+    in adjacent loads count as one.
     """
     found = set[Schedule]()
     for order in set(permutations([*actions, *actions])):
