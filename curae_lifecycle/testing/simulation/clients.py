@@ -112,10 +112,10 @@ class ClientRequest:
 
 
 class Population:
-    """The clients of a simulation, which are apps with their API keys, and each account's users.
+    """The clients and the users of a simulation. A client is an app with its API keys.
 
-    Clients 0 and 1 share a customer account, clients 2 and 3 the next one, and so on. The
-    constructor registers all API keys with the store.
+    Clients 0 and 1 share a customer account and its users, clients 2 and 3 the next one, and so on.
+    The constructor registers all API keys with the store.
 
     Args:
         number: The number of clients.

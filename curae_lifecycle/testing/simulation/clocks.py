@@ -40,19 +40,19 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return the instant that a clock shows at `now` if it is wrong only as all clocks are.
+        """Return `now` plus `wrong_by`, the span by which all workers' clocks are wrong.
 
-        All workers' clocks are wrong by one span, `wrong_by`, possibly zero. Each may be wrong by a
-        further span, which is left out here.
+        The span may be zero or negative. Each clock may be wrong by a further span, which is left
+        out here.
         """
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earlier of `now` and the instant that `shown` returns for `now`.
+        """Return `now` or, if all workers' clocks are behind, the instant that they show at `now`.
 
-        `shown` counts only the span by which all workers' clocks are wrong. The world purges its
-        store at this instant less a margin. So no worker's clock is behind a purge, not even after
-        the clocks are put right.
+        A further span by which one clock is wrong is left out. The world purges its store at the
+        returned instant less a margin. So no worker's clock is behind a purge, not even after the
+        clocks are put right.
         """
         return now + min(self.wrong_by, _RIGHT)
 

@@ -70,8 +70,8 @@ class WorldProfile:
     """The profile of one simulated world: its mishaps, its load and its server's settings.
 
     Attributes:
-        rates: The probability of each mishap, a failure or an odd event, at each step at which it
-            can happen. A mishap without a rate never happens.
+        rates: The probability of each mishap at each step at which it can happen. A mishap is a
+            failure or an odd event. A mishap without a rate never happens.
         requests_per_hour: The mean number of times that one client acts in an hour by day.
         users: The number of app users that a customer account has at a time.
         days_of_a_user: The mean number of days for which an app user uses the apps.
@@ -86,7 +86,7 @@ class WorldProfile:
 
     @classmethod
     def draw(cls, chance: Random) -> WorldProfile:
-        """Draw a world's profile, its mishaps, load and settings, from a random generator."""
+        """Draw the mishaps, the load and the settings of a world from a random generator."""
         rates: dict[Mishap, float] = {}
         for mishap in Mishap:
             drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
@@ -121,7 +121,7 @@ class Dice:
     counts: Counter[Mishap] = attrs.field(factory=Counter[Mishap])
 
     def strikes(self, mishap: Mishap) -> bool:
-        """Draw whether a mishap, a failure or odd event, happens now; count it if so.
+        """Draw whether a mishap (a failure or an odd event) happens now; count it if so.
 
         Its rate in the profile is its probability.
         """

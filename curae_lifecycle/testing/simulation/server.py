@@ -113,8 +113,8 @@ class FactTransaction:
 class SimulatedServer:
     """A server that loads, decides and commits in separate steps.
 
-    The methods raise `LawBrokenError` if `watch` finds a broken law. If the rules raise an error,
-    law 16 is broken.
+    The methods raise `LawBrokenError` if `watch` finds a broken law, or if the rules raise an
+    error, which breaks law 16.
 
     Args:
         store: The store.
@@ -259,7 +259,7 @@ class SimulatedServer:
             new_ids: The ids that the request may use.
 
         Returns:
-            The answer; `None` if the lease was lost, or on a conflict.
+            The answer; `None` if the lease was lost, or if the commit met a conflict.
         """
         transaction.loaded_at_commit = self._commit_count()
         transaction.loaded = self._load(transaction.digest, transaction.call, now)
@@ -280,7 +280,7 @@ class SimulatedServer:
         return self._commit(transaction, attrs.evolve(answer, changes=changes))
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
-        """Load what a fact needs, at `now` by a worker's clock; return both for `commit_fact`."""
+        """Load what a fact needs, at a worker's `now`; return the fact with the loaded values."""
         self._store.now = now
         return FactTransaction(fact, self._store.load(fact.needs()))
 
@@ -338,15 +338,15 @@ class SimulatedServer:
         return f"{status_of(decision.problem)} {decision.reason}"
 
     def resolve_attempt(self, key: RecordKey, now: datetime, *, took_effect: bool) -> None:
-        """Record how the attempt of a worker that died has ended, as an operator does.
+        """Record how a request ended whose worker died during its execution, as an operator does.
 
         Args:
-            key: The key of the attempt's idempotency record.
+            key: The key of the request's idempotency record.
             now: The current instant.
-            took_effect: Whether to record that the attempt took effect. A response is then stored:
+            took_effect: Whether to record that the request took effect. A response is then stored:
                 the latest 404 that this server sent, since any response that may be stored will do.
-                If False, or if this server has sent no 404 yet, the attempt is resolved as one
-                without effect.
+                If False, or if this server has sent no 404 yet, the record says that the request
+                had no effect.
         """
         loaded = self._load_record("", key, now)
         response = self._not_found if took_effect else None
