@@ -168,7 +168,7 @@ class Watch:
         Args:
             answer: The answer. The store has committed its changes.
             now: The instant that the request was decided for.
-            caller: The caller; `None` if it is unknown.
+            caller: The caller. If `None`, no check looks at who owns a value.
             needs: The keys of the loaded values; `None` if the request was refused before the load.
             loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
                 nothing was committed since.

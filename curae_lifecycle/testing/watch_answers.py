@@ -118,9 +118,9 @@ def check_retry_after(
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:
-    """Return an access rule, a function that decides access, which always gives one decision.
+    """Return a function that decides access, and always returns one decision.
 
-    With it, a law that calls such a function can check a decision that was made before.
+    Pass it to a law that calls such a function, to check a decision that was made before.
 
     Args:
         decision: The decision.
@@ -136,11 +136,11 @@ def rule_that_answers(decision: AccessDecision) -> AccessRule:
 
 
 def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None) -> datetime | None:
-    """Return the `revokedAt` that a response must show for a connection that is REVOKED.
+    """Return the `revokedAt` that a response must show for a REVOKED connection.
 
-    If a tombstone ended the connection and the store does not hold the revocation yet, the response
-    shows the instant of the tombstone, or that of the connection's creation if it is later. If
-    neither the connection nor its binding says when it ended, the result is None.
+    It is the stored `revoked_at` of the connection. Without one, a tombstone ended the connection:
+    the response shows the instant of the tombstone, or that of the connection's creation if it is
+    later. If the binding has no tombstone either, the result is None, and the response shows null.
 
     Args:
         held: The connection as it is stored.

@@ -87,7 +87,7 @@ class FullInstants:
         buckets then count as full.
 
         Args:
-            key: The key of the bucket.
+            key: The key of the bucket, which is a rate limit of an API key.
             now: The instant of the charge.
 
         Raises:
@@ -119,8 +119,9 @@ class LimitHistory:
     """The admissions of every rate limit of one store, to judge later refusals by.
 
     Args:
-        operations: The classes of the operations that the server serves. The app user's limits that
-            their rules name are checked, `initiate` and `graduation` by 10 in 60 s in any case.
+        operations: The classes of the operations that the server serves. The limits that these
+            operations set for each app user are checked. Limits with the names `initiate` and
+            `graduation` must admit at most 10 requests in 60 s, whatever the operations say.
         checks_buckets: Whether to check that a bucket held a token for each request that it
             admitted; see `Watch`.
     """
@@ -165,7 +166,7 @@ class LimitHistory:
     def purge(self, now: datetime) -> None:
         """Note that the store may have dropped the states of limits that restrict nothing at `now`.
 
-        Later checks of a refusal accept the dropped admissions as counted or as forgotten.
+        A later refusal passes if it is right with the admissions of those states, or without them.
 
         Args:
             now: The instant of the purge, by the clock that is furthest behind.
@@ -244,9 +245,10 @@ def check_bucket_refusal(
 ) -> None:
     """Check that a bucket may refuse at `now`, and that its `Retry-After` is not too long.
 
-    A bucket is full again at most one window after its last charge, so it may refuse only until
-    then. The last charge may lie after `now` if clocks disagree. But a bucket must ignore a charge
-    that lies further ahead than its window and five minutes: a wrong clock has made it.
+    A bucket's window is the time in which it fills up from empty. So a bucket may refuse only until
+    one window after its last charge. The last charge may lie after `now` if clocks disagree. But a
+    bucket must ignore a charge that lies further ahead than its window and five minutes: a wrong
+    clock has made it.
 
     Args:
         response: The response, a 429.

@@ -23,7 +23,10 @@ _MOST_REQUESTS: Final = 12
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
-    """Draw exact logs: limits of at most 1, 2, 3 or 10 requests in any 1 or 60 seconds."""
+    """Draw exact logs: rate limits that remember the instant of each admitted request.
+
+    They admit at most 1, 2, 3 or 10 requests in any 1 or 60 seconds.
+    """
     return st.builds(
         ratelimit.ExactLog,
         st.sampled_from(("initiate", "graduation")),
@@ -44,7 +47,11 @@ def buckets() -> st.SearchStrategy[ratelimit.Bucket]:
 
 
 def policies() -> st.SearchStrategy[ratelimit.Policy]:
-    """Draw rate limits of both kinds: exact logs and token buckets."""
+    """Draw rate limits of both kinds.
+
+    An exact log remembers the instant of each admitted request. A token bucket holds tokens, which
+    are refilled with time.
+    """
     return st.one_of(exact_logs(), buckets())
 
 
@@ -66,14 +73,17 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
-    """Draw states of exact logs, the instants of admissions, each after a run as in `charges`."""
+    """Draw states of exact logs: the instants at which such a rate limit admitted requests.
+
+    Each is the state after a run of requests as in `charges`.
+    """
     return (
         exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
     )
 
 
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
-    """Draw states of token buckets, each after a run of requests as in `charges`."""
+    """Draw states of token buckets (rate limits), each after a run of requests as in `charges`."""
     return (
         buckets().flatmap(charges).map(lambda each: expect_type(ratelimit.BucketState, each.state))
     )

@@ -48,7 +48,9 @@ class Log(traffic.Terse):
 
 @attrs.frozen
 class BrokenLog:
-    """A log for `replay`, the JSON lines of requests and facts, with exactly one broken line.
+    """A log for `replay` with exactly one broken line.
+
+    A log holds requests, facts and access questions, a JSON line each.
 
     Attributes:
         lines: All lines, including the broken one.
@@ -95,9 +97,9 @@ def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
 def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
     """Return drawn requests, facts and access questions as the lines of a log for `replay`.
 
-    The first lines register the API keys of `CALLERS` and set the buckets of the run, if any. A
-    graduation that was not refused names no user and no hosted page, because `replay` gives LIMITED
-    users other IDs. A refused graduation names both, and `replay` refuses it, too.
+    The first lines register the API keys of `CALLERS` and set the buckets of the run, if any. The
+    user and the hosted page of a graduation are left out, because `replay` gives LIMITED users
+    other IDs. Only a refused graduation keeps them, and `replay` refuses it, too.
 
     Args:
         run: The requests, facts and access questions in time order, with their answers.

@@ -271,7 +271,10 @@ def replays() -> st.SearchStrategy[KnownResponse]:
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw `LeaseLost`, the outcome of renewing a lease after an operator erased its record."""
+    """Draw `LeaseLost`: an executing request tries to renew its lease, but has lost it.
+
+    The reason is that an operator erased the request's idempotency record meanwhile.
+    """
     return attempts().map(_lost_lease)
 
 

@@ -18,15 +18,15 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 Drawn = TypeVar("Drawn")
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The instant at which every drawn history, the list of events that makes a value, begins."""
+"""The instant at which every drawn history begins; its events make the drawn value."""
 
 TICK: Final = timedelta(microseconds=1)
 """One microsecond, the smallest step of time."""
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
-"""The lifetime of a next action, a page that the app must show the user, in drawn histories.
+"""The lifetime of next actions in drawn histories: half an hour, the default of a server [O].
 
-It is half an hour, the default of a server [O].
+A next action is a page that the app must show the user.
 """
 
 # A counterexample shrinks towards the first offset.
