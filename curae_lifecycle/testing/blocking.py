@@ -125,7 +125,8 @@ def method_of(store: object, name: str) -> Method | None:
     """Return an optional method of a store, such as `purge`, as a blocking function.
 
     Args:
-        store: The store; the methods of a `BlockingStoreAdapter` are those of its async store.
+        store: A blocking store. Of a `BlockingStoreAdapter`, the method of its async store is made
+            blocking.
         name: The name of the method.
 
     Returns:
