@@ -171,7 +171,7 @@ class AsyncStore(Protocol):
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Commit the changes, as `Store.commit` does."""
+        """Commit the changes, as `Store.commit` does; return False on a conflict."""
         ...
 
 
@@ -199,9 +199,11 @@ class ChargingStore(Store, Protocol):
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets; there may be none if `durable` is True.
-            durable: True if these and all earlier charges must outlive a crash of the store once
-                this method has returned, since the request commits nothing else.
+            charges: The writes of the buckets. They are empty if an earlier attempt charged the
+                buckets already, and only `durable` is asked for.
+            durable: True if no commit follows that would make the charges durable. These and all
+                earlier charges must then outlive a crash of the store once this method has
+                returned.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after
@@ -224,7 +226,7 @@ class AsyncChargingStore(AsyncStore, Protocol):
     async def charge(
         self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
     ) -> bool:
-        """Charge buckets in one transaction, as `ChargingStore.charge` does."""
+        """Charge buckets, as `ChargingStore.charge` does; return False if one refuses."""
         ...
 
 

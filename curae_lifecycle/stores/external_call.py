@@ -101,7 +101,9 @@ async def answer_with_external_call(
 ) -> Answer:
     """Answer a request, with an external call if the answer holds a next action.
 
-    The next action is what the app must show the user: the URL of a page, and its expiry.
+    The next action is what the app must show the user: the URL of a page, and its expiry. One
+    transaction takes the request's idempotency key, and another stores the answer. The external
+    call is made between the two.
 
     Args:
         store: The store to load from and commit to.
@@ -110,7 +112,7 @@ async def answer_with_external_call(
             makes is not used.
         external_call: The call that makes the next action.
         settings: The settings of the server.
-        retrier: Runs the attempts of each transaction, such as the one that takes the key.
+        retrier: Repeats each of the two transactions on a conflict or a store failure.
 
     Returns:
         The answer, whose changes are committed. The answer is `INTERNAL` if no attempt succeeded,

@@ -89,7 +89,9 @@ def number_document(kind: str, members: Document) -> Document:
 
 
 def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
-    """Convert a stored document to the newest form, without the form's number, member `format`.
+    """Convert a stored document to the newest form; the result has no member `format`.
+
+    That member holds the number of a stored document's form.
 
     Args:
         kind: The name of the value's class.

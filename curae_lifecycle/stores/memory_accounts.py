@@ -35,8 +35,10 @@ PURGE_BATCH_SIZE: Final = 1000
 """How many values and accounts one batch of a purge without a limit checks, at most."""
 
 AnyCollection = ExpiringCollection[Write, object, object]
-"""A collection of any kind. `Bindings` are used as one too: they never expire, so none of their
-values is ever checked."""
+"""A collection of stored values of any kind, such as connections.
+
+`Bindings` count as one, too, although they cannot expire: none of their values is ever checked.
+"""
 
 _Deadline = tuple[datetime, int, AnyCollection, object]
 
@@ -97,8 +99,8 @@ class Accounts:
     def add_unchecked(self, new: list[tuple[Owner, Kind]]) -> None:
         """Add new values to the totals of their accounts, without a check of the capacity.
 
-        It is for a tombstone without an earlier binding. A tombstone records that a user is gone,
-        which never fails for lack of room.
+        It is for a tombstone of a coordinate without a binding. A tombstone records that a user is
+        gone. To record that must never fail for lack of room.
 
         Args:
             new: The owner and the kind of each new value, as for `reserve`.
@@ -112,7 +114,8 @@ class Accounts:
         """Schedule when to look whether a value has expired and may be dropped.
 
         Args:
-            owner: The owner of the value; `reserve` must have been called for this owner before.
+            owner: The customer account that owns the value, in one environment. `reserve` must have
+                been called for it before, which creates the account.
             collection: The collection that holds the value.
             deadline: The instant at which to look.
             key: The key that `next_drop_check` of the collection takes: that of the value, or for a

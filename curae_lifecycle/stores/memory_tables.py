@@ -141,9 +141,10 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return name, held, (whose.environment, whose.customer_account_id)
 
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
-        """Store a state with its policy, which determines when the state expires.
+        """Store the state of a rate limit with its policy, a `Bucket` or an `ExactLog`.
 
-        If servers charge one `ExactLog` with different windows, the longest window stays.
+        The policy determines when the state expires. An `ExactLog` is the rate limit of an app
+        user. If servers charge one `ExactLog` with different windows, the longest window stays.
 
         Returns:
             The instant at which a new state expires, and its key; `None` if the write replaces an
@@ -272,7 +273,11 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
         return name, self.get(name), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: KeyParts, write: BindingWrite) -> None:
-        """Store a binding. It never expires, so there is nothing to schedule."""
+        """Store a binding, and keep its coordinate in `unswept` until its sweep is finished.
+
+        A sweep revokes the connections that a tombstone ended. A binding never expires, so no check
+        for expiry is needed.
+        """
         self[key] = write.after
         if write.after.swept:
             self.unswept.pop(key, None)

@@ -24,13 +24,16 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.snapshot import NewIds
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
-"""The default lifetime of a next action [O]."""
+"""The default lifetime of a next action: the URL of a hosted page that an app must show [O]."""
 
 _SLASHES: Final = len("///")
 """The number of slashes in a URL that ends after its host and `/`."""
 
 IdFactory = Callable[[datetime], NewIds]
-"""A function that makes the ids and the next action of a request, given the request's instant."""
+"""A function that makes the ids and the next action of a request, given the request's instant.
+
+The next action is what the app must show the user: the URL of a hosted page, and its expiry.
+"""
 
 
 @attrs.frozen
@@ -67,7 +70,10 @@ class RandomIds:
             raise ArgumentError("lifetime", "longer than 0")
 
     def __call__(self, now: datetime) -> NewIds:
-        """Return new ids for one request, and a next action that expires `lifetime` after `now`."""
+        """Return new ids for one request, and a next action that expires `lifetime` after `now`.
+
+        The next action is what the app must show the user: the URL of a hosted page.
+        """
         return NewIds(
             connection_id=ConnectionId(str(uuid4())),
             session_id=SessionId(str(uuid4())),

@@ -187,7 +187,8 @@ class RequestAttempts:
     async def commit_decision(self, decided: AttemptDecision) -> Answer | None:
         """Commit a decision and return its answer, or None on a conflict.
 
-        If the store raises `StoreFullError`, nothing is stored and the `INTERNAL` answer is returned.
+        If the customer account of a new value is full, the answer is the problem `INTERNAL`. At
+        most charges of buckets (rate limits of the API key) were stored then.
         """
         try:
             return await self.commit(decided.loaded, respond(decided.decision), decided.page)
@@ -195,17 +196,17 @@ class RequestAttempts:
             return self.full_account_answer(error)
 
     def full_account_answer(self, error: StoreFullError) -> Answer:
-        """Count and log that a customer account is full, and return the `INTERNAL` answer."""
+        """Count and log that a customer account is full; return an answer that says `INTERNAL`."""
         self.stats.store_full += 1
         # The log must not name the account.
         _LOG.error("no room: %d values of kind %s are kept", error.capacity, error.kind)
         return internal_error_answer(self.settings)
 
     def after_charge(self, call: Call) -> Call:
-        """Return the call, the request as it was read, as the next attempt needs it.
+        """Return a call, which is a request as it was read, in the form for the next attempt.
 
-        If an earlier attempt charged the buckets, the API key's rate limits, the call is marked as
-        charged and skips them.
+        If an earlier attempt charged the buckets (rate limits of the API key), the returned call is
+        marked as charged, so that they are not charged again.
         """
         return attrs.evolve(call, charged=True) if self.charges else call
 

@@ -67,7 +67,7 @@ class ServeFunction(Protocol):
         retry_policy: RetryPolicy,
         stats: RetryStats,
     ) -> Answer:
-        """Answer a request."""
+        """Answer a request, as `serve` does, with the same arguments."""
         ...
 
 
@@ -84,7 +84,7 @@ class AsyncServeFunction(Protocol):
         retry_policy: RetryPolicy,
         stats: RetryStats,
     ) -> Answer:
-        """Answer a request."""
+        """Answer a request, as `serve_async` does, with the same arguments."""
         ...
 
 

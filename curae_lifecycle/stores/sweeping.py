@@ -25,11 +25,14 @@ from curae_lifecycle.stores.deadline import current_deadline
 from curae_lifecycle.stores.retry import Retrier, RetryPolicy
 
 REVOCATION_BATCH: Final = 16
-"""How many connections a sweep or a chain's revocation loads, and revokes in one commit, at most.
+"""The largest number of connections that a batch of revocations loads, and revokes in one commit.
 
-Other requests of an event loop wait while a batch is decided. On PostgreSQL such a commit is one
-combined statement. The last batch of a chain's revocation also holds the fact's own connection, so
-it may have one more.
+Two jobs revoke in batches. A sweep revokes the connections of a user who is gone. The revocation of
+a chain revokes a connection and those that follow it, the last ones first.
+
+The number is small because other requests of an event loop wait while a batch is decided. On
+PostgreSQL such a commit fits into one combined statement. The last batch of a chain's revocation
+holds the first of its connections in addition, so it may have one more.
 """
 
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)

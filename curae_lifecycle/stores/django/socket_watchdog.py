@@ -104,4 +104,4 @@ class SocketWatchdog:
 
 
 WATCHDOG: Final = SocketWatchdog()
-"""The watchdog of this process."""
+"""The watchdog of this process, which shuts down sockets whose response takes too long."""

@@ -28,7 +28,8 @@ from curae_lifecycle.stores.wiring import check_count
 DEFAULT_TIMEOUT: Final = 1.0
 """The default timeout for a connection or a response, in seconds.
 
-Redis responds in far less. By default, `serve` starts no attempt after four seconds.
+Redis responds in far less. After a timeout there is still time for a retry, since `serve` starts
+attempts for four seconds by default.
 """
 
 NODE_CONNECTIONS: Final = 100

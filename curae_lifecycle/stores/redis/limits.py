@@ -185,7 +185,12 @@ class AsyncRedisLimitsStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Charge the limits in Redis, then commit the rest, as `RedisLimitsStore.commit` does."""
+        """Charge the limits in Redis, then commit the rest, as `RedisLimitsStore.commit` does.
+
+        Returns:
+            True if everything was stored. False on a conflict, or if a limit no longer admits the
+            request.
+        """
         inner, others, charge = _split(loaded, changes)
         if charge is None:
             return await self._store.commit(inner, others, page)

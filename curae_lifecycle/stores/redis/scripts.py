@@ -155,18 +155,23 @@ end
 return result
 """
 )
-"""The script that charges all limits or none.
+"""The Lua script that charges all rate limits of a request in Redis, or none of them.
 
-Keys: the buckets, then the exact log if one is charged. Arguments:
+A bucket is a rate limit of an API key. An exact log is the rate limit of an app user. A time is
+three integers: seconds, microseconds, and parts of a microsecond. A microsecond has as many parts
+as the refill of the bucket.
 
-- the instant (a time of three numbers);
+Keys: those of the buckets, then that of the exact log if one is charged. Arguments:
+
+- the instant (a time);
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
 - for each bucket: its refill, then the cost of a token and the bucket's size, both as times;
 - for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it at least.
 
-The script returns the new value of each bucket. It returns nil and changes nothing if a bucket has
-too few tokens, if the log has changed since it was loaded, or if a bucket has another form.
+The script returns the new value of each bucket. It returns nil and changes nothing in three cases:
+a bucket has too few tokens, the log has changed since it was loaded, or a bucket is stored in a
+form that this release does not know.
 """
 
 GIVE_BACK: Final = Script(
@@ -215,11 +220,14 @@ if held then
 end
 """
 )
-"""The script that gives a charge back.
+"""The Lua script that gives back a charge of `CHARGE`, whose request was not committed.
+
+If a part of the charge has refilled meanwhile, only the rest is given back. A time is three
+integers, as `CHARGE` describes.
 
 Keys: the same as for the charge. Arguments:
 
-- the instant (a time of three numbers);
+- the instant (a time);
 - the number of buckets;
 - for each bucket: its refill, the cost of a token (a time), and the value that the charge returned;
 - for the log: its value before the charge, its value after it, and the charged instant.

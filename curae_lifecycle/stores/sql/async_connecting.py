@@ -49,7 +49,7 @@ class _Module(Protocol):
 
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
-"""Opens a connection."""
+"""A coroutine function that opens a connection of an async driver."""
 
 
 @attrs.frozen

@@ -264,7 +264,7 @@ class SqliteWriteLock:
 
     @asynccontextmanager
     async def hold(self) -> AsyncGenerator[None, None]:
-        """Wait for the lock, and hold it while a transaction runs in the block.
+        """Wait for the lock on SQLite transactions, and hold it while one runs in the `with` block.
 
         Raises:
             StoreUnchangedError: Earlier transactions held the lock for too long.
@@ -303,7 +303,8 @@ class AiosqliteConnection:
     async def prepare(self, lock_timeout: float) -> None:
         """Switch the database of a new connection to a write-ahead log, and set the wait for locks.
 
-        The connection was opened with the driver's `timeout=0`.
+        The connection was opened with the driver's `timeout=0`, so the switch does not wait for a
+        lock. If SQLite refuses the switch for now, that is ignored: another connection makes it.
 
         Args:
             lock_timeout: The longest wait for a lock, in seconds.
@@ -389,7 +390,11 @@ class AsyncmyConnection:
         return rows
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, as `AiosqliteConnection.run_all` does."""
+        """Run statements in order, as `AiosqliteConnection.run_all` does.
+
+        Returns:
+            False if one did not change its `expected_rows`, after a rollback; otherwise True.
+        """
         for statement in statements:
             changed, _ = await self._run(statement)
             if statement.expected_rows not in {None, changed}:

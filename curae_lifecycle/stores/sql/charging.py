@@ -37,7 +37,8 @@ class RequestCharge:
 
     Attributes:
         rows: The buckets, each with the key of its row, in the order of the keys.
-        known: The keys of the rows that existed when the request was loaded.
+        known: The keys of the rows that existed when the request was loaded. On MariaDB, a separate
+            statement inserts the others.
         at: The instant of the charge, in microseconds since 1970.
     """
 
@@ -111,7 +112,12 @@ class SharedCharges:
     _lines: _Lines | None = attrs.field(default=None, init=False)
 
     async def charge(self, charge: RequestCharge) -> bool:
-        """Charge a request, together with waiting requests that have the same buckets.
+        """Charge a request to its buckets, the rate limits of its API key.
+
+        Requests that wait for the same buckets are charged together, in one transaction.
+
+        Args:
+            charge: The buckets of the request, from each of which one token is taken.
 
         Returns:
             True if the request was charged. False if a bucket no longer admits the request.

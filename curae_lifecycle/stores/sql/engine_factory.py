@@ -420,10 +420,11 @@ def _connect_with_timeout(
 
 
 COUNTED: Final = "curae_lifecycle_counted"
-"""A key in a pooled connection's `info`, set if the request that used the connection closes it.
+"""A key in the `info` of a pooled connection: set if a request that holds the connection closes it.
 
-That request releases the semaphore of `Bounds` only when the server has closed the connection, too.
-So the pool need not acquire the semaphore for it, as it does for an idle connection that it closes.
+The semaphore of `Bounds` limits how many connections the engine has. Such a request has acquired
+it, and releases it when the server has closed the connection, too. When the pool closes an idle
+connection, the pool itself acquires the semaphore. If this key is set, it does not.
 """
 
 

@@ -43,8 +43,9 @@ class LoadedRow(NamedTuple):
         id: The key of the stored row; empty for `now`.
         version: The row's version. For a bucket, the instant at which it is full again. For `now`,
             the current instant.
-        second: For a connection, its position in the chain. For a bucket, a part of a microsecond to
-            add to `version`, as a numerator; the denominator is the refill. Otherwise 0.
+        second: The row's second number, which is no time. For a connection, its position in the
+            chain. For a bucket, a fraction of a microsecond to add to `version`: this number
+            divided by the bucket's refill. Otherwise 0.
         document: The value as JSON text; empty for a bucket and for `now`. No repr shows it.
     """
 
@@ -288,7 +289,7 @@ _TABLE_OF: Final = {
 
 
 def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
-    """Parse the rows of a `load_statement`.
+    """Convert the rows of a `load_statement` to the result of a store's `load`.
 
     Args:
         needs: The same needs as for the statement.

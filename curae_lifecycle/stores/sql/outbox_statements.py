@@ -73,10 +73,14 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
     """Build the SELECT of messages that a worker may claim, for `due_messages`.
 
     Of each subject, only the first message that is not dead is considered. The SELECT unites four
-    searches: for messages without a delay, for those whose delay or claim has ended, and for those
-    whose delay begins in the future, since the database's clock was set back. The fourth finds the
-    urgent messages of the first two again, so that the limit never leaves them out. A message is
-    urgent if its subject has a due `AccessEnded`, the effect to drop cached grants.
+    searches:
+
+    - for messages without a delay;
+    - for messages whose delay or claim has ended;
+    - for messages whose delay begins in the future, because the database's clock was set back;
+    - for urgent messages once more, so that the limit of the first two never leaves them out.
+
+    A message is urgent if its subject has a due `AccessEnded`, the effect to drop cached grants.
 
     Args:
         dialect: The database's dialect.
@@ -220,7 +224,7 @@ def mark_expired_dead_statements(dialect: Dialect, due: Due) -> list[Statement]:
     """Build the UPDATEs that mark a message dead after the claim of its last attempt expired.
 
     The first UPDATE must change one row. It changes none if another worker has claimed the message
-    since `due` was read.
+    since `due` was read. The second makes the next message of the subject due.
     """
     where, values = _still_due(dialect, [due])
     text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}"
@@ -299,7 +303,7 @@ def backlog_statement(dialect: Dialect) -> Statement:
 
 
 def parse_backlog(rows: Sequence[Sequence[object]]) -> Backlog:
-    """Parse the only row of a `backlog_statement`."""
+    """Return the counts of messages and how late they are, from a row of a `backlog_statement`."""
     messages, dead, first, now = cast("tuple[int, int, int | None, int]", tuple(rows[0]))
     behind = 0.0 if first is None else max(0, now - first) / SECOND
     return Backlog(messages, dead, behind)
@@ -373,8 +377,8 @@ def _parse_document(text: str) -> dict[str, Json]:
 def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> list[Statement]:
     """Build the statements that delete a delivered message.
 
-    If earlier attempts at the message failed, they also end the delay of later messages of its
-    subject.
+    If earlier attempts at the message failed, later messages of its subject were delayed. The
+    statements then end that delay, too.
 
     The first statement must delete one row. It deletes none if the claim was lost.
 

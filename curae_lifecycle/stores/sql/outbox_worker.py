@@ -243,7 +243,7 @@ class AsyncOutbox:
         await _run(self._worker(handle, stopped.is_set), wait)
 
     async def deliver_batch(self, handle: Callable[[Delivery], Awaitable[None]]) -> int:
-        """Deliver one batch of due messages, as `Outbox.deliver_batch` does."""
+        """Deliver a batch, as `Outbox.deliver_batch` does; return how many messages it tried."""
         return await self._worker(handle, _never).batch()
 
     async def list_dead(

@@ -31,9 +31,9 @@ import attrs
 from curae_lifecycle.stores.contract import StoreUnchangedError
 
 CLOSING_SECONDS: Final = 60.0
-"""How long a connection counts towards its pool's size after the client closed it, in seconds.
+"""The longest time for which a connection counts after the client closed it, in seconds.
 
-That is a limit: the connection counts no longer once the server has closed it, too.
+It counts towards its pool's size until the server has closed it, too, but no longer than this.
 """
 
 _DISPOSE_SECONDS: Final = 0.25

@@ -130,10 +130,12 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     async def connect_with_timeout(
         cls, seconds: float, named: dict[str, str], replication: Replication
     ) -> AsyncBoundedConnection:
-        """Open a connection in autocommit mode.
+        """Open a connection in autocommit mode, with a limit for each later response.
+
+        The wait for the connection itself is not limited here; the caller limits it.
 
         Args:
-            seconds: The longest wait for each response, not for the connection.
+            seconds: The longest wait for each response.
             named: psycopg's connection parameters, by name.
             replication: The record of commits that a failover might lose, shared by all connections
                 to the database.

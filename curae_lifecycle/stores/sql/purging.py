@@ -53,7 +53,7 @@ async def purge_database(
 
     Args:
         database: The database to delete from.
-        store: The store on this database.
+        store: The store on this database, which the sweeps load from and commit to.
         now: The database's instant.
         retrier: Repeats each batch while the database is unavailable.
 
@@ -114,9 +114,9 @@ def _parse_binding(document: object) -> LimitedAccountAppBinding:
 
 @attrs.frozen
 class Erased:
-    """The connections and sessions of an app user, which a purge deletes after an `erase`.
+    """The connections and sessions of an erased app user that are still stored.
 
-    The purge deletes them only if no message about them is left in the outbox.
+    A purge deletes them once no message about them is left in the outbox.
 
     Attributes:
         connections: The ids of the connections.

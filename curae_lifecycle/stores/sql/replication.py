@@ -21,7 +21,10 @@ from typing import Final, Protocol
 from curae_lifecycle.stores.contract import StoreUnavailableError
 
 CONFIRM: Final = "SELECT txid_current(), pg_logical_emit_message(true, 'curae_lifecycle', '')"
-"""The statement that commits an empty message to PostgreSQL's log, to wait for the standby."""
+"""The statement that makes earlier commits certain, by a commit of an empty message to the log.
+
+Its commit waits for the disk and for a synchronous standby. All earlier commits are there by then.
+"""
 
 SYNC_WAIT_FUNCTION: Final = "SyncRepWaitForLSN"
 """The function of PostgreSQL that waits for a standby.

@@ -18,7 +18,7 @@ Rows = Sequence[Sequence[object]]
 """The rows of a query's result, each a sequence of the values of its columns."""
 
 TEXT_CACHE_SIZE: Final = 1024
-"""The number of converted texts that are cached."""
+"""The number of SQL texts that each cache holds, after their conversion for a driver."""
 
 _MAX_COMBINED: Final = 50
 """The largest number of statements in one, since PostgreSQL limits the parameters of each."""

@@ -379,7 +379,7 @@ class AsyncSqlStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Store the changes and the page in one transaction, as `SqlStore.commit` does."""
+        """Store the changes and the page, as `SqlStore.commit` does; return False on a conflict."""
         return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
     @property
@@ -390,7 +390,7 @@ class AsyncSqlStore:
     async def charge(
         self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
     ) -> bool:
-        """Charge buckets in one short transaction, as `SqlStore.charge` does."""
+        """Charge buckets, as `SqlStore.charge` does; return False if one no longer admits."""
         if charges and not await self._shared.charge(RequestCharge.of(loaded, charges)):
             return False
         flush = self._statements.flush() if durable else None

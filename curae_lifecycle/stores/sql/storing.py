@@ -81,8 +81,8 @@ def commit_statements(
     Args:
         dialect: The database's dialect.
         loaded: The loaded values that the changes were decided from.
-        changes: The changes, of which only the writes are stored.
-        messages: The messages for the outbox: the effects and events of `changes`.
+        changes: The changes. Only their writes are used; the rest is in `messages`.
+        messages: The messages for the outbox, which hold the effects and events of `changes`.
         page: The hosted page to register, if any.
 
     Raises:
@@ -109,7 +109,10 @@ def commit_statements(
 _PURGE_BATCH: Final = 1000
 
 EARLIEST: Final = -(2**63)
-"""An instant before that of every row: the smallest integer of a database."""
+"""The instant at which the first batch of a purge begins: earlier than every row's.
+
+It is the smallest integer of a database.
+"""
 
 
 @attrs.frozen

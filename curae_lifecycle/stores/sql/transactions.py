@@ -160,14 +160,15 @@ async def run_while(
     *,
     retrier: Retrier,
 ) -> bool:
-    """Run statements in one transaction, and repeat it while it is needed but does not commit.
+    """Run statements in one transaction; if it does not commit, repeat it as long as it is needed.
 
-    A failure of the database is raised at once, because its error names the cause.
+    A transaction does not commit if a concurrent one wins. A failure of the database is not
+    retried: it is raised at once, because its error names the cause.
 
     Args:
         needed: Returns whether the transaction is still needed; called before each attempt.
         database: The database.
-        statements: Statements that are right whenever `needed` returns True.
+        statements: The statements. They must be safe to run whenever `needed` has returned True.
         retrier: Gives the number of attempts and the pauses. Its time limits do not apply.
 
     Returns:
