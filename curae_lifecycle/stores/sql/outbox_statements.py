@@ -172,9 +172,10 @@ def due_messages(
     """Choose messages from the rows of a `due_statement`, and put them in the order of delivery.
 
     A message is urgent if its subject has a due `AccessEnded`, the effect that tells the server to
-    drop cached grants. Urgent messages take turns with the usual order, so each gets at least half
-    of the places. In the usual order, messages that are due for a retry, the longest due first,
-    take turns with messages that were never tried, in the order of their numbers.
+    drop cached grants. Urgent messages take turns with the usual order, so neither crowds out the
+    other. In the usual order, retries take turns with messages that were never tried. Of the
+    retries, the one that has been due the longest comes first. Of the untried messages, the one
+    with the lowest number comes first.
 
     Args:
         rows: The rows.
@@ -414,7 +415,8 @@ def failure_statements(
         failed: The message that could not be delivered.
         claim: The token with which the worker claimed the message.
         pause: The delay in seconds.
-        longest_pause: The longest delay in seconds, even if the clock is put back meanwhile.
+        longest_pause: The limit of the delay in seconds. The delay lasts no longer, even if the
+            clock is put back meanwhile.
     """
     now, clock = NOW_SQL[dialect], now_values(dialect)
     waits = f"waits_from = {now} - ?, due_at = {now} + ?"

@@ -55,7 +55,7 @@ from curae_lifecycle.stores.wiring import (
 _LOG: Final = logging.getLogger(__name__)
 
 DEFAULT_DEAD_LIMIT: Final = 100
-"""The default number of dead messages that `list_dead` returns."""
+"""The default for the largest number of dead messages that `list_dead` returns."""
 
 
 class Outbox:

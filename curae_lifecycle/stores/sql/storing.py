@@ -250,7 +250,9 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
 
 
 def format_era(era: datetime | None) -> int:
-    """Return an era, the instant of a coordinate's last tombstone, as a number for a column `era`.
+    """Return an era as a number for a column `era`.
+
+    An era is the instant of a coordinate's last tombstone, which records that its user is gone.
 
     Returns:
         The era in microseconds since 1970; 0 before the first tombstone.
