@@ -129,7 +129,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return None if row is None else row[0]
 
     def is_bucket(self, key: KeyParts) -> bool:
-        """Return whether a key is that of an API key's `Bucket`, not of an app user's `ExactLog`."""
+        """Return whether a key is that of an API key's `Bucket`, not an app user's `ExactLog`."""
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
