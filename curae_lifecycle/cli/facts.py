@@ -73,9 +73,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Record the facts of a file of JSON lines; print the outcome of each as a JSON line.
 
-    A fact is something that happened outside the API, such as a patient's authorization. With
-    `--ends-since`, the file holds lines that the command `outbox` printed. Then only events that
-    ended access are recorded again; those that say that a user is gone (tombstones) come last.
+    A fact is something that happened outside the API, such as a patient's authorization.
+
+    `--ends-since` is for a database that was restored from a backup: it records again what ended
+    access since then. The file then holds lines that the command `outbox` printed. Events that say
+    that a user is gone (tombstones) are recorded last.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.

@@ -186,8 +186,8 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         """Insert or replace an idempotency record.
 
         Returns:
-            The instant at which an inserted record expires, and its key; `None` for one that
-            replaces another, since the instant stays.
+            When to check whether the record has expired, and its key. `None` if the record
+            replaced another one: that check is planned already, since a record's expiry never moves.
         """
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None

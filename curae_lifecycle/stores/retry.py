@@ -75,7 +75,11 @@ class RetryPolicy:
                 raise ArgumentError(name, allowed)
 
     def pause_after(self, attempt: int) -> float:
-        """Return the longest pause after attempt number `attempt`, from 1, in seconds."""
+        """Return the upper bound of the random pause after an attempt, in seconds.
+
+        Args:
+            attempt: The number of the attempt, from 1; the bound doubles with each.
+        """
         # The exponent is capped, since a large power would not fit into a float.
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 

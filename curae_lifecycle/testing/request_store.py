@@ -42,13 +42,19 @@ class RequestStore:
         return self._store.load(needs, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes; a `ChargingStore` first charges the buckets in a separate transaction.
+        """Commit the changes of the request to the wrapped store.
 
-        Buckets are the rate limits of API keys.
+        Some stores (`ChargingStore`) charge buckets, the rate limits of API keys, in a transaction
+        of their own. For those this method makes the charges first.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The changes, charges included.
+            page: The hosted page to register; `None` if there is none.
 
         Returns:
-            Whether the store accepted everything. If a `ChargingStore` made the charges and then
-            refused the commit, the charges stay.
+            True if the store accepted everything. If it made the charges and then refused the
+            commit, the result is False, and the charges stay.
         """
         if not is_charging_store(self._store):
             return self._store.commit(loaded, changes, page)

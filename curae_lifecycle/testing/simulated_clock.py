@@ -62,8 +62,9 @@ class SimulatedClockStore:
     """A wrapper that runs any store on a simulated clock.
 
     Args:
-        store: The store to wrap. If it has a `clock` that can be set, its own clock follows the
-            simulated one: the methods `purge` and `limit_purge_to` of this class set it.
+        store: The store to wrap. Loads return the simulated instant in place of the store's own.
+            The store's own clock decides what the store purges. If it can be set, only the methods
+            `purge` and `limit_purge_to` of this class set it.
         now: The first simulated instant.
 
     Attributes:

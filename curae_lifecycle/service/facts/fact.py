@@ -135,7 +135,7 @@ class Fact(ABC):
             the fact.
 
         Raises:
-            ArgumentError: A value is not allowed, and `check` leaves its check to this method.
+            ArgumentError: A value is not allowed that `check` did not check.
         """
 
 

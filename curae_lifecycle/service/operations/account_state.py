@@ -69,7 +69,7 @@ class GetAccountState(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return one example: the state of a LIMITED account."""
+        """Return the example of a request and its reply for the OpenAPI document: a LIMITED account."""
         return (
             operation.Example(
                 "limited",

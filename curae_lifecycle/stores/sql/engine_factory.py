@@ -51,13 +51,12 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 
 @attrs.define
 class Bounds:
-    """The timeout of a blocking engine, and a semaphore that limits how many connections it has.
+    """The limits of a blocking engine: its timeout, and a semaphore for its connections.
 
-    Each request acquires the semaphore before it takes a connection from SQLAlchemy's pool, and
-    ends with `release_when_closed`. The pool alone has two gaps. Its timeout is the same for all
-    requests, but a request waits for the semaphore only as long as it has time left. The pool also
-    counts a connection only until the client closes it. On PostgreSQL the semaphore counts the
-    connection until the server has closed it, too.
+    A request acquires the semaphore before it takes a connection from SQLAlchemy's pool, and
+    releases it afterwards. The pool alone would not do: its timeout is the same for all requests,
+    but a request may wait only as long as it has time left. And on PostgreSQL a connection must
+    count until the server has closed it, which the pool does not know.
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.

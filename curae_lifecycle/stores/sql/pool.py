@@ -305,7 +305,8 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 def wait_for_server_blocking(handle: socket.socket) -> None:
     """Block until the server has closed a connection that the client gives up.
 
-    The connection ends as `wait_for_server` describes, but the wait has a limit: `CLOSING_SECONDS`.
+    First the client ends its side, so that the server closes its own, after it has released the
+    connection's locks. The wait ends after `CLOSING_SECONDS` at the latest.
 
     Args:
         handle: A handle from `duplicate_socket`, which stays open when the driver closes its own.

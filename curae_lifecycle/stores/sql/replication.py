@@ -70,6 +70,8 @@ class Replication:
     def check(self) -> None:
         """Raise if a failover might lose a commit of this process.
 
+        The database is not asked: its earlier notices decide. Drivers call this before a statement.
+
         Raises:
             StoreUnavailableError: A failover might lose a commit.
         """

@@ -84,9 +84,9 @@ def example_fact(kind: type[Fact], connection_id: str) -> Fact:
 def settable_members(trigger: Trigger) -> frozenset[str]:
     """Return the names of the connection members that a trigger, such as expire, may change.
 
-    These are the members that the trigger's rules change in at least one status. If a fact fires
-    the trigger, connection members with the same name as a member of the fact are included.
-    `status` and `updatedAt`, which any trigger may change, are left out.
+    These are the members that the trigger's rules change in at least one status. A fact that fires
+    the trigger also sets the members that it names itself, such as `expiresAt`. `status` and
+    `updatedAt` are left out, since any trigger may change them.
     """
     fact = FACT_BY_TRIGGER.get(trigger)
     named = [] if fact is None else [member.name for member in fact.members]

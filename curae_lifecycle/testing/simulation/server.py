@@ -376,7 +376,7 @@ class SimulatedServer:
         self._store.limit_purge_to(now)
 
     def purge(self, now: datetime) -> int:
-        """Purge the store, and let the `Watch`, if any, forget expired idempotency keys.
+        """Purge the store; the `Watch`, which checks the laws, forgets expired idempotency keys.
 
         Args:
             now: The instant to judge expiry at. No worker's clock may be behind `now`.
