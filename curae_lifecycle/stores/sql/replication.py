@@ -70,7 +70,7 @@ class Replication:
     def check(self) -> None:
         """Raise if a failover might lose a commit of this process.
 
-        The database is not asked: its earlier notices decide. Drivers call this before a statement.
+        The database is not asked: its notices decide. Drivers call this after each statement.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit.
