@@ -154,7 +154,7 @@ LIFE: Final = Table[Standing, Value[Liveness]](
 )
 """The table `life`: whether a connection is live, so that it may give access now or later.
 
-If only an earlier connection of its chain is revoked, a live one causes a warning.
+If an earlier connection is revoked alone, an effect warns the server that a later one is live.
 """
 # fmt: on
 
@@ -201,6 +201,7 @@ def revoke_chain(
     Args:
         connection: The connection to revoke.
         following: Every later connection of its chain (those that reconnects made), nearest first.
+            They are not used for an APP or UPSTREAM.
         now: When the revocation is recorded, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         actor: The actor that revoked. The table `revocation-reach` says for each actor whether the
@@ -250,8 +251,8 @@ def reconnect(
             A new successor gets this era.
         id: The id for a new successor; unused if there is a pending successor.
         next_action: The fresh hosted page for the patient. Its end becomes the hand-off deadline of
-            the successor. If the clock was put back, so that the last write is later than `now`,
-            the deadline is later by the same time.
+            the successor. If the clock was put back, `now` is raised to the instant of the last
+            write, and the deadline moves later by the same span.
         head: The last connection of the chain; needed only if it is later than `successor`.
 
     Returns:
@@ -355,7 +356,7 @@ PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {
     Trigger.REVOKE: _preview_revoke,
     Trigger.RECONNECT: _preview_reconnect,
 }
-"""The previews of the triggers of this module, which `preview_trigger` calls.
+"""The previews of a revoke and a reconnect, which `preview_trigger` calls.
 
-For each trigger, a function that returns its answer, as if it came now, and changes nothing.
+Each is a function that returns what the trigger would do to a connection, and changes nothing.
 """

@@ -253,7 +253,7 @@ class Connection:
 
 @attrs.frozen
 class ConnectionView:
-    """The arguments of a preview: a connection, an instant and later connections of its chain.
+    """The arguments of a preview, which says what a trigger would do to a connection.
 
     Attributes:
         connection: The connection as it is stored.
@@ -286,7 +286,8 @@ def next_deadline(connection: Connection, *, era: datetime | None) -> datetime |
 def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKind:
     """Return which deadline of a connection changes its standing by itself.
 
-    The instant of that deadline may be `None`: an authorization without `expires_at` never ends.
+    The deadline may be one without an instant: EXPIRY is returned even if the connection has no
+    `expires_at`, so that its authorization never ends.
 
     Args:
         connection: The connection as it is stored.
@@ -424,8 +425,8 @@ def evolve_connection(
 ) -> Connection:
     """Return a changed copy of a connection, its version one higher; `None` keeps a member.
 
-    The end belongs to its authorization. So without `authorized_at`, `expires_at` is ignored and
-    the stored end stays. With it, `expires_at` replaces the stored end; `None` then means no end.
+    `expires_at` counts only together with `authorized_at`: it then replaces the stored end, and
+    `None` means no end. Without `authorized_at`, `expires_at` is ignored and the stored end stays.
 
     Args:
         connection: The connection as it is stored.

@@ -60,7 +60,7 @@ class KeyOwner:
     """An API key's id with its app, account and environment [P; the latter three O].
 
     Idempotency records and rate-limit buckets belong to a `KeyOwner`. If the same key id is
-    registered again for another app, account or environment, the two owners share none.
+    registered again for another app, account or environment, the two owners share neither.
 
     Attributes:
         api_key_id: The server's id of the key, which is no secret.
@@ -198,7 +198,7 @@ def check_permission(
 
     Returns:
         Refused: `WRONG_ENVIRONMENT` if the server does not serve the caller's environment, else
-            `SCOPE_INSUFFICIENT`. `None`: the caller may run the operation.
+            `SCOPE_INSUFFICIENT` if the caller lacks `scope`. `None`: it may run the operation.
     """
     environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

@@ -57,7 +57,10 @@ RETENTION: Final = 24 * HOUR
 _RETENTION_SPAN: Final = RETENTION * TICK
 
 DEFAULT_LEASE: Final = MINUTE
-"""The time that an attempt may run before it must renew its lease, in microseconds [O]."""
+"""The default lease of an attempt, in microseconds [O].
+
+An attempt is one execution of a request. It must renew its lease, or end, in that time.
+"""
 
 
 class RecordState(StrEnum):
@@ -357,7 +360,7 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
 
 
 def record_expires_at(record: Record) -> datetime:
-    """Return when a record's retention ends: `RETENTION` after the first use of its key [P].
+    """Return when an idempotency record's retention ends: 24 hours after its key's first use [P].
 
     A store may drop the record from that instant, and never before.
     """

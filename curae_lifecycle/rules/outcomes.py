@@ -35,7 +35,8 @@ class Ignored(Generic[ValueT]):
     """The outcome of a transition that had nothing to change.
 
     Attributes:
-        value: The value that was passed in; in the answer to a fact it is `NO_CHANGES`.
+        value: The value that was passed in; in the answer to a fact it is `NO_CHANGES`: no writes,
+            effects or events.
         rules: The names of the rules that decided, in order.
     """
 

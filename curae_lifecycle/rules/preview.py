@@ -71,7 +71,7 @@ class ExpiryNotice:
 
 _SECOND: Final = timedelta(seconds=1)
 DEFAULT_LEAD_TIMES: Final = (timedelta(days=30), timedelta(days=7))
-"""How long before the end a patient is warned, unless the server chooses otherwise [O]."""
+"""How long before the end of an authorization the warnings are due, by default [O]."""
 
 
 _PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {

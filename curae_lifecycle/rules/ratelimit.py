@@ -101,7 +101,7 @@ class ExactLog:
 
     @property
     def window(self) -> int:
-        """The length of the window in seconds, the same as `seconds`."""
+        """The span in which admissions are counted, in seconds; the same as `seconds`."""
         return self.seconds
 
 
@@ -358,9 +358,9 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    Nothing is charged. A bucket's state may say that the bucket is full only later than `now` plus
-    the window plus five minutes. A clock that ran ahead wrote such a state, so it is not believed:
-    the bucket admits any cost up to its capacity.
+    Nothing is charged. A bucket's state says when the bucket is full again. A clock that ran ahead
+    wrote the state if that is more than the bucket's window (the time to fill) and five minutes
+    ahead. Such a state is not believed: the bucket admits any cost up to its capacity.
 
     Args:
         policy: The rate limit.
@@ -380,9 +380,9 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    A bucket's state may say that the bucket is full only later than `now` plus the window plus five
-    minutes. A clock that ran ahead wrote such a state, so it is not believed. One request then
-    remains, since the next one leaves the bucket empty, whatever its cost.
+    A bucket's state says when the bucket is full again. A clock that ran ahead wrote the state if
+    that is more than the bucket's window (the time to fill) and five minutes ahead. Such a state is
+    not believed: one request remains, which leaves the bucket empty, whatever its cost.
 
     Args:
         policy: The rate limit.

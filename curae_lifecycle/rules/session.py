@@ -87,7 +87,7 @@ class SessionUser(StrEnum):
 
     Attributes:
         BOUND: The bound ACTIVE user (Path A).
-        NONE_YET: None: the user will sign up (Path B).
+        NONE_YET: No user yet: one will sign up (Path B).
         REUSED: The bound LIMITED user (Path C).
         PROVISIONED: A new LIMITED user (Path C).
     """
@@ -140,7 +140,7 @@ PREFERRED, NOT_PREFERRED = SignUpPreference
 WAITING, OVER, OTHER_ERA, LANDED_SAME, LANDED_OTHER = SessionStanding
 A, B, C = EntryPath
 LANDED: Final = HandoffState.LANDED
-"""The state of a hand-off once the hosted page has given the user over to the app."""
+"""The state of a hand-off once the return of the user to the app is recorded."""
 PROVISIONED: Final = SessionUser.PROVISIONED
 """The case of a session that gets a new LIMITED user: its path provisions one."""
 

@@ -86,7 +86,7 @@ class Row(Generic[Outcome]):
 
     Attributes:
         key: One value for each axis, a bare value if there is one axis; `ANY` covers a whole axis.
-        outcome: The decision for these cells, such as a `MoveTo` or a `RefuseWith`.
+        outcome: The decision for these cells, such as a `RefuseWith`: refuse with a problem.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
         name: The name within the table; if it is empty, the words of `key` make the name.
@@ -125,8 +125,8 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         law: One sentence that says what the table decides; not a numbered law of the rules.
         axes: The table's dimensions.
         rows: The table's rules, in the order in which they are printed.
-        state: The name of the axis that `MoveTo` outcomes change, for a state diagram; `None` if
-            the outcomes change none.
+        state: The name of the axis that `MoveTo` outcomes (moves to another state) change, for a
+            state diagram; `None` if the outcomes change none.
     """
 
     __slots__ = ("_prefix", "axes", "law", "name", "rows", "state")
@@ -150,8 +150,8 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
             axes: The table's dimensions.
             *rows: The table's rules, in the order in which they are printed.
             prefix: The beginning of each rule's name; if it is empty, the table's name.
-            state: The name of the axis that `MoveTo` outcomes change, for a state diagram; `None`
-                if the outcomes change none.
+            state: The name of the axis that `MoveTo` outcomes (moves to another state) change, for
+                a state diagram; `None` if the outcomes change none.
 
         Raises:
             TableError: A cell is missing, decided twice or outside the axes; an axis is empty or

@@ -68,7 +68,7 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The thing that the server must end: a connection's open hand-off, or the access it gave."""
+    """The thing that the server must end, such as on a revocation: a hand-off or the access."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"

@@ -53,7 +53,10 @@ HOUR: Final = 60 * MINUTE
 """One hour in microseconds."""
 
 CLOCK_TOLERANCE: Final = 5 * MINUTE
-"""The most that clocks may disagree, in microseconds; beyond it the caller is at fault [O]."""
+"""The most that two clocks may disagree, in microseconds [O].
+
+A fact that is dated further after `now` is an error.
+"""
 
 _FIRST_INSTANT: Final = datetime.min.replace(tzinfo=UTC)
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
@@ -354,7 +357,7 @@ def check_uuid(argument: str, value: object) -> None:
 
 
 def check_coordinate_members(argument: str, value: object) -> None:
-    """Check that `value` is a `Coordinate` whose members all pass the checks for a request.
+    """Check that `value` is a `Coordinate` with an `Environment` and well-formed ids.
 
     Args:
         argument: The name of the argument, for the error.

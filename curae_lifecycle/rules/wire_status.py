@@ -19,8 +19,8 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 class WireStatus(StrEnum):
     """The status of a connection in a response: five words [S], and a second word for ACTIVE.
 
-    AUTHORIZED is another spelling of ACTIVE [P]. The others are as in `Status`; a PENDING
-    connection whose hand-off deadline is reached is shown as EXPIRED.
+    AUTHORIZED is another spelling of ACTIVE [P]. The others mean the same as in `Status`, the
+    stored status. A PENDING connection whose hand-off deadline is reached is shown as EXPIRED.
     """
 
     PENDING = "PENDING"
