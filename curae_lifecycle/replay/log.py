@@ -63,7 +63,7 @@ _ALLOWED_OF_REQUEST: Final = _REQUIRED_OF_REQUEST | {"headers", "body"}
 _REQUIRED_OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
 
 NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
-"""How many microseconds a next action (a page to show) is valid, unless the log says it [O]."""
+"""How many microseconds a next action (page to show) is valid, if the log does not say it [O]."""
 
 
 class BrokenLineError(LifecycleError, ValueError):
@@ -109,7 +109,7 @@ def replay(
         lines: JSON lines in time order. A line counts as broken if its time is before that of the
             last line that is not broken.
         environment: The only environment to serve; None for both.
-        check: Whether to compare recorded responses with those of the rules.
+        check: Whether to report the differences of recorded responses from those of the rules.
         operations: The operations to serve.
         facts: The kinds of fact that a line may hold.
 

@@ -60,7 +60,8 @@ class KeyOwner:
     """An API key's id with its app, account and environment [P; the latter three O].
 
     Idempotency records and rate-limit buckets belong to a `KeyOwner`. If the same key id is
-    registered again for another app, account or environment, the two owners share neither.
+    registered again for another app, account or environment, the two owners share no records and
+    no buckets.
 
     Attributes:
         api_key_id: The server's id of the key, which is no secret.

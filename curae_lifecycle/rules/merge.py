@@ -18,8 +18,7 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 class MergeError(LifecycleError, ValueError):
     """The error of merging snapshots of two connections, which have different identities.
 
-    If both ids are equal, another member of `ConnectionIdentity`, the part that never changes,
-    differs.
+    If both ids are equal, another member that never changes differs, such as the creation time.
 
     Attributes:
         left: The connection's id in the left snapshot.

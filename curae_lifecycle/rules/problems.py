@@ -117,7 +117,7 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the properties of the code of a final problem: an identical retry gets it again.
+    """Make the properties of a final problem code: an identical retry gets the same problem.
 
     Args:
         kind: The kind of the problem.
@@ -127,7 +127,7 @@ def final(kind: ProblemKind, *details: str) -> ProblemType:
 
 
 def retryable(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the properties of the code of a problem after which an identical retry may succeed.
+    """Make the properties of a problem code after which an identical retry may succeed.
 
     Args:
         kind: The kind of the problem.

@@ -68,7 +68,7 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The thing that the server must end, such as on a revocation: a hand-off or the access."""
+    """The thing for the server to end, for instance at a revocation: the hand-off or the access."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
@@ -492,4 +492,4 @@ PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     REQUIRE_ACTION: lambda view: require_action(view.connection, view.now, era=view.era, reason=""),
     EXPIRE: lambda view: expire(view.connection, view.now, era=view.era),
 }
-"""The previews of facts such as `expire`: each returns the fact's answer, and changes nothing."""
+"""The functions that `preview_trigger` calls for facts such as `expire`; they change nothing."""

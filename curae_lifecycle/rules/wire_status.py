@@ -36,7 +36,7 @@ class AuthorizationEvidence(StrEnum):
 
     Attributes:
         SHOWN: The response has an `authorizedAt` or an `actionRequiredReason`.
-        NONE: The response has neither. If its status is EXPIRED, the connection is a PENDING one
+        NONE: The response has neither. The status EXPIRED then stands for a PENDING connection
             whose hand-off ended.
     """
 

@@ -20,7 +20,8 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
 
     Args:
         scope: The scope. It must contain `raw_path`, which some servers leave out.
-        body: The body; if it is longer than `BODY_MAX`, its first `BODY_MAX` + 1 bytes are enough.
+        body: The body. If it is longer than `BODY_MAX`, the largest body that is parsed, its first
+            `BODY_MAX` + 1 bytes are enough.
 
     Raises:
         ArgumentError: The scope has no `raw_path`.
@@ -43,7 +44,8 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
 async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
     """Read the body of an ASGI request to its end; keep at most `BODY_MAX` + 1 bytes of it.
 
-    The rest is read and dropped, because a client may read no response before it has sent the body.
+    `BODY_MAX` is the size of the largest body that is parsed. The rest is read and dropped, because
+    a client may read no response before it has sent the body.
 
     Args:
         receive: The `receive` callable of the ASGI application.
@@ -79,7 +81,8 @@ def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
         environ: The environment. If it contains `asgi.scope`, the request is read from that scope.
             Otherwise it must contain the request target, because `PATH_INFO` is already decoded:
             `REQUEST_URI` (waitress, uWSGI) or `RAW_URI` (gunicorn).
-        body: The body; if it is longer than `BODY_MAX`, its first `BODY_MAX` + 1 bytes are enough.
+        body: The body. If it is longer than `BODY_MAX`, the largest body that is parsed, its first
+            `BODY_MAX` + 1 bytes are enough.
 
     Raises:
         ArgumentError: The environment has neither `REQUEST_URI` nor `RAW_URI`, or its ASGI scope has

@@ -17,10 +17,10 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.json_schema import Json
 
 DEPTH_MAX: Final = 256
-"""The deepest nesting of a document; documents of the lifecycle are far less deep [O]."""
+"""The deepest nesting that `parse_json` accepts; real requests are far less deep [O]."""
 
 DIGITS_MAX: Final = 4_300
-"""The most digits of an integer, whatever `PYTHONINTMAXSTRDIGITS` is set to [O]."""
+"""The most digits of an integer that `parse_json` accepts, whatever limit Python is set to [O]."""
 
 # Python converts as many digits at once, whatever it is set to.
 _DIGITS_AT_ONCE: Final = 640

@@ -54,9 +54,9 @@ def read(
         settings: The settings of the server; the returned call carries them.
 
     Returns:
-        A `Call` if no check of `READ_GATES` refuses: load the values that `Call.needs` names, and
-        pass them to `decide`. Otherwise a `Decision` that refuses with 400, 401, 403 or 404: pass
-        it to `respond`. The refusal charges no rate limit and stores nothing.
+        A `Call`, the parsed request, if no check of `READ_GATES` refuses: load the values that
+        `Call.needs` names, and pass them to `decide`. Otherwise a `Decision` that refuses with 400,
+        401, 403 or 404: pass it to `respond`. A refusal charges no rate limit and stores nothing.
     """
     kind, segments = _route(request, settings.operations)
     reading = _Reading(
@@ -248,9 +248,10 @@ KEY_USE_BY_GATE: Final = {
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
-"""The gates (checks of a request) that apply only to operations with a certain `KeyUse`.
+"""The gates (checks of a request) that depend on how an operation treats idempotency keys.
 
-Each gate is mapped to that use. The other gates of `READ_GATES` apply to every operation.
+Each gate applies only to the operations with its `KeyUse`, such as those that need a key. The other
+gates of `READ_GATES` apply to every operation.
 """
 
 READ_GATES: Final = sort_gates(*_CHECKS)

@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def limits_left(self) -> tuple[LimitLeft, ...]:
-        """The remaining requests of each rate limit that the answer charged, in order [O].
+        """The remaining requests of each rate limit that was charged, in the order of charging [O].
 
         It is empty if no limit was charged. Replays and refusals by the operation's rule are
         charged, too; a 429 charges nothing. A server may send the remaining requests to the client:
@@ -65,15 +65,18 @@ def respond(
 ) -> Answer:
     """Format the response of a decision, and add the idempotency record that keeps the response.
 
-    The record is added only if the decision has an attempt under an idempotency key. A replay adds
-    no record.
+    The record is added only if the decision has an `attempt`, the right to store a response under
+    an idempotency key. A replay has none.
 
     Args:
-        decision: The decision of `decide`, or a refusal by `read`.
+        decision: The decision of `decide`, or the refusal of `read`, which parses requests.
         fetch: Returns the stored response that a `ResponseReference` names. It is needed if the
             server stores references instead of responses.
-        instance: A URI that identifies this occurrence of a problem, for the member `instance`. A
-            404 never shows it [O].
+        instance: A URI that identifies this occurrence of a problem, for the member `instance`;
+            `None` leaves the member out. A 404 never shows it [O].
+
+    Returns:
+        The response to send, and the changes to commit before it is sent.
 
     Raises:
         ArgumentError: The stored response to replay is neither a `Response` nor a
@@ -97,7 +100,7 @@ def respond(
 
 
 def format_rate_limit_policy(policy: Policy) -> str:
-    """Format a rate limit for the header `RateLimit-Policy`: name, quota and window.
+    """Return the value of the header `RateLimit-Policy` for a rate limit: name, quota and window.
 
     The form is that of draft-ietf-httpapi-ratelimit-headers-11; the window is in seconds.
     """
@@ -105,7 +108,7 @@ def format_rate_limit_policy(policy: Policy) -> str:
 
 
 def format_rate_limit(limited: RateLimited) -> str:
-    """Format the rate limit that refused a request for the header `RateLimit`.
+    """Return the value of the header `RateLimit` for the rate limit that refused a request.
 
     The value has the limit's name, 0 remaining requests and the wait in seconds, rounded up.
     """

@@ -137,10 +137,10 @@ def format_reply(
     """Format a successful reply as the JSON body of the response, a member for each field.
 
     Args:
-        reply: The reply; not a `ProblemReply`, a `Replayed` or a `NotModified`.
+        reply: The reply; not a `ProblemReply` (refusal), `Replayed` (replay) or `NotModified` (304).
         now: The instant for which the status of a connection is shown.
         active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
-        binding: The binding of the coordinate of the reply's connections as it is stored; `None`
+        binding: The stored binding of the coordinate that the reply's connections belong to; `None`
             if there is none. A connection whose user is gone (tombstoned) is shown as REVOKED.
 
     Raises:
@@ -155,10 +155,10 @@ def format_reply(
 
 
 def find_next_action(reply: Reply) -> NextAction | None:
-    """Return the first next action of a reply, which may be within a tuple; `None` without one.
+    """Return the first next action among the fields of a reply; `None` if the reply has none.
 
-    A next action is a hosted page to show the user. No cache may store a response with one, since
-    its URL can hold a secret.
+    A field may hold it in a tuple. No cache may store a response with a next action, the hosted
+    page to show the user, since its URL can hold a secret.
     """
     return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))
 
@@ -239,7 +239,7 @@ def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[
 
     Args:
         document: The JSON value.
-        expected: The members that the object may have; their names are unique.
+        expected: The members that the object may have, with their parsers; the names are unique.
 
     Returns:
         The parsed values by member name. An absent optional member has no entry.

@@ -295,11 +295,10 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
-    """Return the problem codes with which an operation may be refused.
+    """Return the problem codes with which an operation may be refused, in order of `ProblemCode`.
 
-    They are the codes of the gates (checks of a request) that apply to the operation. If a table
-    decides at a gate, its codes are among them, as are those of the operation's own tables. The
-    order is that of `ProblemCode`.
+    The codes come from the gates (checks of a request) that apply to the operation, from the tables
+    that these gates look up, and from the tables of the operation itself.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()

@@ -36,17 +36,17 @@ _NEW_IDS: Final = NewIds(
 
 
 def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
-    """Return a successful response for each example of an operation, by the example's title.
+    """Return the successful responses that the OpenAPI document shows for an operation, by title.
 
     Args:
-        kind: The operation, whose `examples()` gives the requests.
+        kind: The operation. Its `examples()` gives the requests and the titles.
         settings: The settings of the server.
     """
     return {each.title: _response(each, settings) for each in kind.examples()}
 
 
 def problem_reply(code: ProblemCode, rule: OperationRule, settings: Settings) -> ProblemReply:
-    """Build an example of the reply with which an operation is refused for a problem code.
+    """Build an example of the reply that refuses an operation, for the OpenAPI document.
 
     Args:
         code: The problem's code.

@@ -190,11 +190,11 @@ def _detail_schema(code: ProblemCode, name: str) -> Schema:
 
 
 def example_problem(code: ProblemCode, given: Mapping[str, DetailValue] | None = None) -> Problem:
-    """Build an example of the problem with a code; its details have example values.
+    """Build an example of the problem with a code, for the OpenAPI document or a terminal.
 
     Args:
         code: The problem's code.
-        given: The values of some details; the other details have the examples of `DETAILS`.
+        given: The values of some details, by name; the others get example values.
     """
     values = given or {}
     names = CATALOGUE[code].outcome.details
