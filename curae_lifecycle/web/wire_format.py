@@ -137,7 +137,7 @@ def format_reply(
     """Format a successful reply as the JSON body of the response, a member for each field.
 
     Args:
-        reply: The reply; not a `ProblemReply` (refusal), `Replayed` (replay) or `NotModified` (304).
+        reply: The reply; not a `ProblemReply` (refusal), `Replayed` (retry) or `NotModified` (304).
         now: The instant for which the status of a connection is shown.
         active_spelling: The word that is shown for ACTIVE: ACTIVE or AUTHORIZED [P].
         binding: The stored binding of the coordinate that the reply's connections belong to; `None`
