@@ -58,7 +58,7 @@ class DuplicateKeyObject(dict[str, Json]):
 
 
 def has_duplicate_keys(value: Json) -> bool:
-    """Return whether an object anywhere in a value of `parse_json` has a repeated name."""
+    """Return whether any object in a value that `parse_json` returned has a repeated name."""
     if isinstance(value, dict):
         return isinstance(value, DuplicateKeyObject) or any(map(has_duplicate_keys, value.values()))
     return isinstance(value, list) and any(map(has_duplicate_keys, value))

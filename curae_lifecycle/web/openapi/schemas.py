@@ -99,7 +99,7 @@ SHARED: Final[Schema] = {
     )
     | {"description": "What the app must show the user; the URL can hold a secret."},
 }
-"""The schemas of connections, connect sessions and next actions, by component name."""
+"""The schemas of connections, sessions and next actions in the API documents, by their names."""
 
 
 def body_name(kind: type[Operation]) -> str:
