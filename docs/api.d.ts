@@ -723,6 +723,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -808,6 +809,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -925,6 +927,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1041,6 +1044,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1148,6 +1152,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1238,6 +1243,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1328,6 +1334,7 @@ export interface operations {
             /** @description Internal error */
             500: {
                 headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {

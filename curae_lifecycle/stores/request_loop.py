@@ -64,14 +64,10 @@ _LOG: Final = logging.getLogger(__name__)
 LOG_TRACEBACKS: Final[ContextVar[bool]] = ContextVar("log_tracebacks", default=False)
 """True if the request logs unexpected errors with their tracebacks, which can hold secrets."""
 
-_RETRY_AFTER: Final = ("retry-after", "1")
-
 
 def internal_error_answer(settings: Settings) -> Answer:
     """Return the answer with the problem `INTERNAL`, which may be retried, and `Retry-After: 1`."""
-    answer = respond(decision_from_refusal(refuse_at(Gate.ROOM), utc_now(), settings))
-    headers = (*answer.response.headers, _RETRY_AFTER)
-    return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
+    return respond(decision_from_refusal(refuse_at(Gate.ROOM), utc_now(), settings))
 
 
 def log_error(what: str, error: Exception) -> None:

@@ -180,8 +180,8 @@ def _format_response(decision: Decision, reply: Reply, instance: str | None) -> 
 def problem_headers(reply: ProblemReply) -> Headers:
     """Return the headers of the response with a problem.
 
-    All have `Content-Type: application/problem+json`. `UNAUTHENTICATED` adds `WWW-Authenticate`,
-    and `IDEMPOTENCY_KEY_IN_FLIGHT` adds `Retry-After`, in whole seconds. The refusal of a rate
+    All have `Content-Type: application/problem+json`. `UNAUTHENTICATED` adds `WWW-Authenticate`.
+    `IDEMPOTENCY_KEY_IN_FLIGHT` and `INTERNAL` add `Retry-After`, in whole seconds. The refusal of a rate
     limit adds `Retry-After`, `RateLimit-Policy` and `RateLimit` [P], and `Cache-Control: no-store`.
     """
     problem, limited = reply.problem, reply.limited
@@ -189,6 +189,8 @@ def problem_headers(reply: ProblemReply) -> Headers:
         return (_PROBLEM_JSON, _CHALLENGE)
     if problem.code is ProblemCode.IDEMPOTENCY_KEY_IN_FLIGHT:
         return (_PROBLEM_JSON, ("retry-after", str(problem.detail_values[0])))
+    if problem.code is ProblemCode.INTERNAL:
+        return (_PROBLEM_JSON, ("retry-after", "1"))
     if limited is None:
         return (_PROBLEM_JSON,)
     return (

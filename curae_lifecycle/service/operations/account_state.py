@@ -69,7 +69,7 @@ class GetAccountState(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return the example of a request and its reply for the OpenAPI document: a LIMITED account."""
+        """Return an example for the OpenAPI document: the state of a LIMITED account."""
         return (
             operation.Example(
                 "limited",

@@ -63,7 +63,7 @@ class Revoke(operation.ConnectionOperation):
         )
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the keys to load: the connection's id. Later connections of its chain are not revoked."""
+        """Return the keys to load: the connection's id, without the later ones of its chain."""
         del caller
         return revocation_needs(self.connection_id, Actor.APP)
 
