@@ -69,7 +69,8 @@ def async_connector(url: sa.URL, wait: float) -> Connector:
     """Return the connector that opens connections to a database.
 
     Args:
-        url: The URL, with one of `engine_factory.ASYNC_DRIVERS`.
+        url: The URL. Its driver is one of the values of `engine_factory.ASYNC_DRIVERS`, such as
+            `postgresql+asyncpg`.
         wait: The longest wait for each of a connection, a lock, and a statement with its response,
             in seconds.
 
@@ -137,8 +138,9 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
 def split_hosts(named: _Named) -> list[_Named]:
     """Return the arguments of a connection to PostgreSQL for each host, to try one after another.
 
-    The order is that of the URL. If psycopg's arguments have `hostaddr` or `load_balance_hosts`,
-    libpq itself must choose among the hosts, so there is one set of arguments for all of them.
+    So each host can get a part of the time, and a silent one does not use all of it up. The order
+    is that of the URL. If psycopg's arguments have `hostaddr` or `load_balance_hosts`, PostgreSQL's
+    client library must choose the host itself. Then there is one set of arguments for all hosts.
 
     Args:
         named: The arguments of the driver. The hosts are a list for asyncpg, and a text with commas

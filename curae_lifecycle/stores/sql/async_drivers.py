@@ -41,8 +41,8 @@ class AsyncConnection(Closable, Protocol):
         """Run statements in order; the caller adds `BEGIN` and `COMMIT` if they are needed.
 
         Returns:
-            True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
-            rollback.
+            True if each statement changed as many rows as it must (`expected_rows`). Otherwise
+            False, after a rollback. PostgreSQL's drivers raise an error instead of False.
         """
         ...
 
@@ -67,8 +67,9 @@ class PsycopgConnection:
     async def run_all(self, statements: Sequence[Statement]) -> bool:
         """Run statements in order, and always return True.
 
-        The drivers of SQLite and MariaDB return False if a statement did not change its
-        `expected_rows`. On PostgreSQL, the SQL from `statement.combine` raises an error instead.
+        The caller joins changes into one statement with `statement.combine`. That statement raises
+        an error if a part of it does not change as many rows as it must (`expected_rows`). On
+        SQLite and MariaDB, `run_all` returns False in that case.
         """
         await self._run(statements)
         return True
@@ -101,7 +102,7 @@ class PsycopgConnection:
         return driver.pgconn.transaction_status == TransactionStatus.IDLE
 
     async def close(self) -> None:
-        """Cancel a running statement and close; return when the server has closed too."""
+        """Cancel any running statement, close the connection and wait until the server has, too."""
         from psycopg import Error, capabilities  # noqa: PLC0415 - needed for this driver alone
         from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
 
@@ -176,7 +177,11 @@ class AsyncpgConnection:
         return await self._run([statement])
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, and return True, as `PsycopgConnection.run_all` does."""
+        """Run statements in order, and always return True.
+
+        A statement raises an error if it does not change as many rows as it must (`expected_rows`),
+        as in `PsycopgConnection.run_all`.
+        """
         await self._run(statements)
         return True
 
@@ -206,7 +211,7 @@ class AsyncpgConnection:
         return True
 
     async def close(self) -> None:
-        """Let asyncpg cancel a running statement and close; return when the server has closed too."""
+        """Cancel any running statement, close the connection and wait until the server has, too."""
         if self.driver.is_closed():
             return
         # asyncpg has no public way to its socket.
@@ -267,7 +272,8 @@ class SqliteWriteLock:
         """Wait for the lock on SQLite transactions, and hold it while one runs in the `with` block.
 
         Raises:
-            StoreUnchangedError: Earlier transactions held the lock for too long.
+            StoreUnchangedError: Earlier transactions held the lock for too long. This one did not
+                begin.
         """
         lock = self._lock_of_loop()
         try:
@@ -294,7 +300,8 @@ class AiosqliteConnection:
 
     Attributes:
         driver: The connection object of aiosqlite.
-        write_lock: The lock that all connections to a database share.
+        write_lock: The lock that all connections to a database share, so that the process runs one
+            transaction at a time.
     """
 
     driver: _AiosqliteDriver = attrs.field(converter=_as_aiosqlite)
@@ -323,11 +330,14 @@ class AiosqliteConnection:
         return await self.driver.execute_fetchall(statement.text, statement.values)
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order.
+        """Run statements in order, while holding the write lock.
 
         Returns:
-            True if all changed as many rows as their `expected_rows` say. Otherwise False, after a
-            rollback.
+            True if each statement changed as many rows as it must (`expected_rows`). Otherwise
+            False, after a rollback.
+
+        Raises:
+            StoreUnchangedError: The write lock was not free in time. No statement ran.
         """
         async with self.write_lock.hold():
             for statement in statements:
@@ -390,10 +400,11 @@ class AsyncmyConnection:
         return rows
 
     async def run_all(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in order, as `AiosqliteConnection.run_all` does.
+        """Run statements in order.
 
         Returns:
-            False if one did not change its `expected_rows`, after a rollback; otherwise True.
+            True if each statement changed as many rows as it must (`expected_rows`). Otherwise
+            False, after a rollback.
         """
         for statement in statements:
             changed, _ = await self._run(statement)

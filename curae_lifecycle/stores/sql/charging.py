@@ -79,7 +79,8 @@ def request_charge_statements(
     Args:
         dialect: The database's dialect.
         charges: One charge for each request, all of the same buckets. At least one, and at most
-            `most_together(bucket)` for each bucket. All count as made at the latest `at`.
+            `most_together(bucket)` for each bucket. All count as made at the same instant: the
+            latest of theirs.
 
     Raises:
         ArgumentError: A bucket is too large for 64-bit integers.

@@ -22,7 +22,10 @@ If the expression has a `?`, its value comes from `now_values`.
 
 
 SQLITE_CLOCK: Final[ContextVar[Callable[[], int] | None]] = ContextVar("SQLITE_CLOCK", default=None)
-"""The clock of SQLite in microseconds since 1970, which a simulation may set; this machine's if None."""
+"""The clock of SQLite: a function that returns microseconds since 1970.
+
+A simulation sets it. If it is `None`, SQLite uses this machine's clock.
+"""
 
 
 def now_values(dialect: Dialect) -> tuple[int, ...]:

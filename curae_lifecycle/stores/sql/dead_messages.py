@@ -20,12 +20,16 @@ _MAX_NUMBER: Final = 2**63 - 1
 async def list_dead(database: AsyncTransactions, after: int, limit: int) -> tuple[AnyDelivery, ...]:
     """Return dead messages, which have no attempts left, in the order of their numbers.
 
-    A message that this release cannot read is a `NewerDelivery` or a `MalformedDelivery`.
+    A message that only a newer release can read is a `NewerDelivery`. A malformed one is a
+    `MalformedDelivery`.
 
     Args:
         database: The database of the outbox.
         after: Only messages with a higher number are returned.
         limit: The largest number of messages to return.
+
+    Raises:
+        StoreUnavailableError: The database failed.
     """
     return outbox_statements.deliveries(
         await database.rows(outbox_statements.dead_statement(after, limit))
@@ -52,7 +56,15 @@ async def revive(database: AsyncTransactions, number: int, retrier: Retrier) -> 
 async def discard(database: AsyncTransactions, number: int, retrier: Retrier) -> bool:
     """Delete a dead message, which has no attempts left; return whether there was one.
 
-    It takes the same arguments and raises the same errors as `revive` does.
+    The message is then never delivered.
+
+    Args:
+        database: The database of the outbox.
+        number: The number of the message; any integer is allowed.
+        retrier: Gives the number of attempts and the pauses if concurrent transactions win.
+
+    Raises:
+        StoreUnavailableError: The database failed, or concurrent transactions won every attempt.
     """
     deletion = outbox_statements.discard_statement(number)
     return await _change(database, number, deletion, retrier=retrier)

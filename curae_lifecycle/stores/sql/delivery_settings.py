@@ -21,8 +21,9 @@ class DeliverySettings:
         lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
             handler should return within half the lease. The message of a slower handler may be
             delivered a second time while that handler still runs.
-        attempts: How many attempts a message has before it is dead, from 1 to 1,000. With the
-            default pauses, the default number takes about five hours.
+        attempts: How many attempts a message has, from 1 to 1,000. After the last one failed, the
+            message is dead: it is tried again only if an operator revives it. With the default
+            pauses, the default number takes about five hours.
         pause: The longest pause before the second attempt, in seconds. Each further attempt
             doubles the pause.
         longest_pause: The limit of that doubling, in seconds.
@@ -58,7 +59,10 @@ class DeliverySettings:
                 raise ArgumentError(name, allowed)
 
     def pause_after(self, attempt: int) -> float:
-        """Return the longest pause after failed attempt number `attempt`, from 1, in seconds."""
+        """Return the longest pause in seconds after a failed attempt, counted from 1.
+
+        The worker pauses for a random part of it, at least half.
+        """
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 
 

@@ -32,7 +32,7 @@ class Cursor(Protocol):
 
 
 class DriverConnection(Protocol):
-    """The interface of a connection; each driver has a class that implements it."""
+    """The common interface of connections; each blocking driver has a class that implements it."""
 
     @property
     def is_idle(self) -> bool:
@@ -168,7 +168,8 @@ def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
 
     Args:
         dialect: The database's dialect, which determines the driver.
-        connection: A connection of sqlite3, PyMySQL, or psycopg (a `BoundedConnection`).
+        connection: A connection of sqlite3, PyMySQL or psycopg. One of psycopg must be a
+            `BoundedConnection`, which limits the wait for each response.
     """
     match dialect:
         case Dialect.SQLITE:

@@ -47,7 +47,7 @@ _Result = TypeVar("_Result")
 
 
 class SqlDatabase:
-    """A `Database` on a SQLAlchemy engine, for SQLite, PostgreSQL and MariaDB.
+    """The blocking database of a `SqlStore`: SQLite, PostgreSQL or MariaDB through SQLAlchemy.
 
     Every method raises `StoreUnavailableError` for a transient failure, and the driver's error for
     any other failure.
@@ -91,8 +91,9 @@ class SqlDatabase:
         """Run statements in one transaction.
 
         Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+            Whether the transaction committed. If not, it was undone: a statement did not change as
+            many rows as it must (`expected_rows`), a unique index refused a row, or a concurrent
+            transaction won.
         """
         steps = _transaction_steps(self._dialect, statements)
         try:
@@ -142,7 +143,7 @@ class SqlDatabase:
 
 
 class AsyncSqlDatabase:
-    """An `AsyncDatabase` on an async driver, for SQLite, PostgreSQL and MariaDB.
+    """The async database of an `AsyncSqlStore`: SQLite, PostgreSQL or MariaDB.
 
     Every method raises `StoreUnavailableError` for a transient failure, and the driver's error for
     any other failure.
@@ -185,8 +186,9 @@ class AsyncSqlDatabase:
         """Run statements in one transaction.
 
         Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+            Whether the transaction committed. If not, it was undone: a statement did not change as
+            many rows as it must (`expected_rows`), a unique index refused a row, or a concurrent
+            transaction won.
         """
         steps = _transaction_steps(self._dialect, statements)
         try:

@@ -73,7 +73,7 @@ class Bounds:
         self.reset()
 
     def reset(self) -> None:
-        """Count no connection of the engine any more, as is right after a fork."""
+        """Reset the semaphore, so that no connection counts: a forked process opens others."""
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
@@ -160,7 +160,7 @@ def _forget_connections(engine: sa.Engine) -> object:
 
 @attrs.frozen
 class AsyncEngine:
-    """The engine of an `AsyncSqlDatabase`.
+    """The engine of an `AsyncSqlDatabase`; not SQLAlchemy's class of this name.
 
     Attributes:
         dialect: The database's dialect.
@@ -181,6 +181,8 @@ def create_engine_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> AsyncEngine:
     """Create the engine of an `AsyncSqlDatabase`, with all timeouts set.
+
+    An `AsyncSqlDatabase` is the database of an `AsyncSqlStore`.
 
     Args:
         url: The URL of the database. Its driver is one of `ASYNC_DRIVERS`; `sqlite://`,
@@ -207,7 +209,7 @@ def create_engine_async(
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """Return the `Bounds` of an engine from `create_engine`: its timeout and its semaphore.
+    """Return the limits of an engine from `create_engine`: its timeout and its semaphore.
 
     Raises:
         ArgumentError: Another function made the engine, so nothing ensures that its connections
@@ -419,11 +421,12 @@ def _connect_with_timeout(
 
 
 COUNTED: Final = "curae_lifecycle_counted"
-"""A key in the `info` of a pooled connection: set if a request that holds the connection closes it.
+"""The key in the `info` of a pooled connection that says that a request is closing the connection.
 
-The semaphore of `Bounds` limits how many connections the engine has. Such a request has acquired
-it, and releases it when the server has closed the connection, too. When the pool closes an idle
-connection, the pool itself acquires the semaphore. If this key is set, it does not.
+The key keeps the connection from counting twice. A semaphore counts the connections of an engine. A
+request that closes its connection has acquired the semaphore, and releases it when the server has
+closed the connection, too. For an idle connection that the pool closes, the engine itself acquires
+the semaphore. It does not if this key is set.
 """
 
 

@@ -34,7 +34,7 @@ from curae_lifecycle.stores.sweeping import BATCH_POLICY
 
 @attrs.frozen
 class Erasure:
-    """The result of `erase`: how much a later `purge` deletes, and how much it waits for.
+    """The result of `erase`: how much a later `SqlStore.purge` deletes, and how much it waits for.
 
     Attributes:
         connections: The number of connections to delete.
@@ -53,9 +53,9 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
 
     The function tombstones the coordinate, which records that its user is gone. It revokes every
     connection, with the platform as the actor. This puts effects and events into the outbox. From
-    five minutes later on, `purge` deletes the connections, sessions and hosted pages, once the
-    outbox holds no more messages about the user. A request that loaded its values before the
-    tombstone has ended by then, and `purge` deletes its rows, too.
+    five minutes later on, `SqlStore.purge` deletes the connections, sessions and hosted pages, once
+    the outbox holds no more messages about the user. A request that loaded its values before the
+    tombstone has ended by then, and the purge deletes its rows, too.
 
     Connections and sessions stay if their request loaded its values after the tombstone. As long as
     one of them is left, the row of the binding stays without the erased user. Stored responses hold

@@ -95,11 +95,13 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
 
 
 def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether an error of connecting has a code, as after a changed password.
+    """Return whether an error of connecting has an error code, such as that of a wrong password.
 
-    Such an error is reported as a temporary failure, even if `is_transient` returns False for it.
-    The result is False for SQLite, which has no server, and for psycopg, which gives such errors no
-    code; `is_transient` returns True for those of psycopg.
+    The database then raises a `StoreUnchangedError`, even if `is_transient` returns False: a later
+    attempt may succeed, and no statement ran.
+
+    The result is False for SQLite, which has no server. It is False for psycopg, whose errors of
+    connecting have no code; for those, `is_transient` returns True.
     """
     code = _code(dialect, error)
     match dialect:
@@ -122,7 +124,8 @@ def is_rolled_back(dialect: Dialect, error: BaseException) -> bool:
 def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
     """Convert a transient error to the exception that a store raises for it.
 
-    The result is a `StoreUnchangedError` if the transaction certainly stored nothing.
+    The result is a `StoreUnchangedError` if the transaction certainly stored nothing. Otherwise it
+    is a plain `StoreUnavailableError`.
     """
     kind = StoreUnchangedError if is_rolled_back(dialect, error) else StoreUnavailableError
     return kind(reason(dialect, error))

@@ -34,9 +34,9 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 class LoadedRow(NamedTuple):
-    """A row of the result of `load_statement`; `part` says what the row and its columns hold.
+    """A row of the result of `load_statement`, the SELECT of everything that a request needs.
 
-    Instants are in microseconds since 1970.
+    The column `part` says what the others hold. Instants are in microseconds since 1970.
 
     Attributes:
         part: The part of the result, such as `connection`, `bucket` or `now`.
@@ -62,8 +62,8 @@ class LoadedRow(NamedTuple):
 class Versions(dict[tuple[str, str], int]):
     """The version of each loaded row, by table name and key.
 
-    A commit compares these versions to detect conflicts. Tables whose rows need no comparison are
-    not included.
+    A commit compares these versions with the stored ones to detect conflicts. Tables whose rows
+    need no comparison, such as those of callers and buckets, are not included.
     """
 
 
@@ -291,6 +291,8 @@ _TABLE_OF: Final = {
 def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
     """Convert the rows of a `load_statement` to the result of a store's `load`.
 
+    The result holds the loaded values, the database's instant, the caller and the rows' versions.
+
     Args:
         needs: The same needs as for the statement.
         rows: The rows, in any order.
@@ -326,7 +328,7 @@ def loaded_now(rows: Iterable[Sequence[object]]) -> datetime:
 
 
 def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
-    """Parse the rows of a `page_statement`.
+    """Parse the rows of a `page_statement`, which loads a hosted page by the digest of its URL.
 
     Returns:
         The hosted page; `None` if it is unknown or has expired.

@@ -56,7 +56,7 @@ class Due(NamedTuple):
         attempts: The number of earlier claims, without those that were released untried.
         claim: The token of an earlier claim that has expired, or `None`. The message may have
             crashed the worker that held the claim.
-        subject: The digest of the subject.
+        subject: The digest of the connection, session or coordinate that the message is about.
         urgent: 1 in a row that was selected because the subject has a due `AccessEnded`, the effect
             to drop cached grants; else 0.
     """
@@ -70,10 +70,10 @@ class Due(NamedTuple):
 
 
 def due_statement(dialect: Dialect, limit: int) -> Statement:
-    """Build the SELECT of messages that a worker may claim, for `due_messages`.
+    """Build the SELECT of messages that a worker may claim; `due_messages` puts its rows in order.
 
-    Of each subject, only the first message that is not dead is considered. The SELECT unites four
-    searches:
+    Messages of one subject, such as a connection, go in order: only the first one that is not dead
+    is considered. The SELECT unites four searches:
 
     - for messages without a delay;
     - for messages whose delay or claim has ended;
@@ -203,7 +203,9 @@ def _take_turns(first: Iterable[Due], second: Iterable[Due]) -> list[Due]:
 
 
 def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: float) -> Statement:
-    """Build the UPDATE that claims messages, unless another worker claimed them since the read.
+    """Build the UPDATE that claims messages that no other worker has claimed since they were read.
+
+    `claimed_statement` then selects the messages that this worker got.
 
     Args:
         dialect: The database's dialect.
@@ -224,8 +226,9 @@ def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: flo
 def mark_expired_dead_statements(dialect: Dialect, due: Due) -> list[Statement]:
     """Build the UPDATEs that mark a message dead after the claim of its last attempt expired.
 
-    The first UPDATE must change one row. It changes none if another worker has claimed the message
-    since `due` was read. The second makes the next message of the subject due.
+    A dead message is not tried again. The first UPDATE must change one row. It changes none if
+    another worker has claimed the message since `due` was read. The second makes the next message
+    of the subject due.
     """
     where, values = _still_due(dialect, [due])
     text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}"
@@ -332,14 +335,14 @@ _COLUMNS: Final = "id, attempts, kind, subject, document"
 def deliveries(rows: Iterable[Sequence[object]]) -> tuple[AnyDelivery, ...]:
     """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
 
-    The messages keep the order of the rows. One that this release cannot read is returned as a
-    `NewerDelivery` or a `MalformedDelivery`.
+    The messages keep the order of the rows. One that only a newer release can read is returned as a
+    `NewerDelivery`, and a malformed one as a `MalformedDelivery`.
     """
     return tuple([_delivery(row) for row in rows])
 
 
 def documents(rows: Iterable[Sequence[object]]) -> list[dict[str, Json]]:
-    """Parse the rows of a `messages_statement`; return each message's document.
+    """Return the content of each message, as JSON, from the rows of a `messages_statement`.
 
     Raises:
         MalformedError: A document is not one that this library wrote.
@@ -440,9 +443,8 @@ def mark_dead_statements(
 ) -> list[Statement]:
     """Build the UPDATEs that mark a message dead after its last attempt failed.
 
-    They also make the next message of its subject due.
-
-    The first UPDATE must change one row. It changes none if the claim was lost.
+    A dead message is not tried again, so the next message of its subject becomes due. The first
+    UPDATE must change one row. It changes none if the claim was lost.
 
     Args:
         dialect: The database's dialect.
@@ -484,7 +486,7 @@ def revival_statement(dialect: Dialect, number: int) -> Statement:
 
 
 def discard_statement(number: int) -> Statement:
-    """Build the DELETE of a dead message; it is undone if no dead message has the `number`."""
+    """Build the DELETE of a dead message; without one of that number, the transaction is undone."""
     return Statement("DELETE FROM curae_outbox WHERE id = ? AND due_at IS NULL", (number,), 1)
 
 

@@ -43,7 +43,8 @@ class ThreadedDatabase:
         """Run statements in one transaction.
 
         Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+            Whether the transaction committed. If not, it was undone: a statement did not change as
+            many rows as it must (`expected_rows`), a unique index refused a row, or a concurrent
+            transaction won.
         """
         return await asyncio.to_thread(self._database.run_transaction, statements)

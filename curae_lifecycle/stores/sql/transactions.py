@@ -36,8 +36,9 @@ class Transactions(Protocol):
         """Run statements in one transaction.
 
         Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+            Whether the transaction committed. If not, it was undone: a statement did not change as
+            many rows as it must (`expected_rows`), a unique index refused a row, or a concurrent
+            transaction won.
         """
         ...
 
@@ -58,8 +59,9 @@ class AsyncTransactions(Protocol):
         """Run statements in one transaction.
 
         Returns:
-            Whether the transaction committed. If not, it was undone: a statement did not change its
-            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
+            Whether the transaction committed. If not, it was undone: a statement did not change as
+            many rows as it must (`expected_rows`), a unique index refused a row, or a concurrent
+            transaction won.
         """
         ...
 
