@@ -55,7 +55,7 @@ from curae_lifecycle.stores.wiring import (
 _LOG: Final = logging.getLogger(__name__)
 
 DEFAULT_DEAD_LIMIT: Final = 100
-"""The default for the largest number of dead messages that `list_dead` returns."""
+"""The default for the largest number of dead messages that `Outbox.list_dead` returns."""
 
 
 class Outbox:
@@ -108,13 +108,15 @@ class Outbox:
         """Deliver one batch of due messages.
 
         Args:
-            handle: Delivers a message, as for `run`.
+            handle: Delivers a message, which counts as delivered when `handle` returns. An
+                exception counts as a failed attempt.
 
         Returns:
             The number of messages that the call tried to deliver, failed ones included; 0 if no
             message was due.
 
         Raises:
+            ArgumentError: `handle` is async.
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
         """
         return run_sync(self._worker(handle, _never).batch())
@@ -196,7 +198,8 @@ class AsyncOutbox:
     """A worker that delivers the effects and events of an `AsyncSqlStore`, from an async database.
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
-    concurrent calls, in tasks or processes. A due `AccessEnded` goes first, as in `Outbox`.
+    concurrent calls, in tasks or processes. A due `AccessEnded`, the effect that tells the server
+    to drop cached grants, goes first. It takes turns with the usual order.
 
     Args:
         database: The database of an `AsyncSqlStore`.
@@ -243,27 +246,42 @@ class AsyncOutbox:
         await _run(self._worker(handle, stopped.is_set), wait)
 
     async def deliver_batch(self, handle: Callable[[Delivery], Awaitable[None]]) -> int:
-        """Deliver a batch, as `Outbox.deliver_batch` does; return how many messages it tried."""
+        """Deliver one batch of due messages, as `Outbox.deliver_batch` does.
+
+        Args:
+            handle: Delivers a message, as in `AsyncOutbox.run`: it is cancelled after half the
+                lease. A cancellation or an exception counts as a failed attempt.
+
+        Returns:
+            The number of messages that the call tried to deliver, failed ones included.
+        """
         return await self._worker(handle, _never).batch()
 
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[AnyDelivery, ...]:
-        """Return dead messages in the order of their numbers, as `Outbox.list_dead` does."""
+        """Return up to `limit` dead messages with numbers above `after`, as `Outbox.list_dead`.
+
+        Dead messages have no attempts left. They are in the order of their numbers.
+        """
         return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Return how many messages are undelivered or dead, as `Outbox.backlog` does."""
+        """Return how many messages are undelivered or dead, as `Outbox.backlog`, and how late."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Make a dead message due now, as `Outbox.revive` does, and return whether there was one."""
+        """Make a dead message due now with no attempts counted, as `Outbox.revive` does.
+
+        Returns:
+            Whether a dead message had that number.
+        """
         return await dead_messages.revive(
             self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
         )
 
     async def discard(self, number: int) -> bool:
-        """Delete a dead message, as `Outbox.discard` does, and return whether there was one."""
+        """Delete a dead message, as `Outbox.discard` does; return whether there was one."""
         return await dead_messages.discard(
             self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
         )

@@ -148,8 +148,8 @@ class AsyncPool(Generic[_Connection]):
     def forget(self) -> object:
         """Forget all connections without closing them; return an object that refers to them.
 
-        A forked process calls this, because its parent uses the connections. It must keep the
-        object, because garbage collection would close the connections.
+        A forked process calls this, because its parent uses the connections. The process must keep
+        the object, because garbage collection would close the connections.
         """
         held = (self._idle, self._used, self._outdated, self._waiters, self._tasks, self._loop)
         self._idle, self._used, self._outdated = [], set(), set()

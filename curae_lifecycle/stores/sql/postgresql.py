@@ -38,8 +38,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     """A blocking connection of psycopg that limits the wait for each response.
 
     Attributes:
-        seconds: The longest wait for a response. The current deadline of `stores.deadline` may be
-            earlier.
+        seconds: The longest wait for a response. A deadline that the calling code has set with
+            `stores.deadline.deadline_scope` may end the wait earlier.
         replication: The record of commits of this database that a failover might lose.
     """
 
@@ -52,8 +52,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     ) -> BoundedConnection:
         """Open a connection in autocommit mode within a time limit.
 
-        A thread opens the connection and is abandoned at the limit. psycopg alone limits the wait
-        for each address of a host, but not for all of them, nor the DNS lookup.
+        A thread opens the connection and is abandoned at the limit. psycopg's own limit is for each
+        address of a host; it covers neither all addresses together nor the DNS lookup.
 
         Args:
             seconds: The longest wait for the connection, and then for each response.
@@ -94,10 +94,10 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     def wait(
         self, gen: PQGen[_Result], interval: float = _POLL_SECONDS, timeout: float | None = None
     ) -> _Result:
-        """Wait for a response; at the time limit, raise an error.
+        """Wait for a response, and raise an error at the time limit; psycopg calls this method.
 
-        The limit is `self.seconds`, or the current deadline of `stores.deadline` if it is earlier.
-        After the error, the connection cannot be used again.
+        The limit is `self.seconds`, or the deadline that `stores.deadline.deadline_scope` has set,
+        if that is earlier. After the error, the connection cannot be used again.
 
         Args:
             gen: psycopg's generator that reads the response.
@@ -152,7 +152,7 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         interval: float = _POLL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - the signature of psycopg
     ) -> _Result:
-        """Wait for a response; after `self.seconds`, raise an error.
+        """Wait for a response, and raise an error after `self.seconds`; psycopg calls this method.
 
         After the error, the connection cannot be used again.
 

@@ -122,7 +122,7 @@ class Erased:
         connections: The ids of the connections.
         sessions: The ids of the connect sessions.
         coordinate: The app user's coordinate, if messages about it must be delivered first, too.
-            `None` if a new user is bound to it, since those messages are about that user, too.
+            `None` if a new user is bound to it: such messages may then be about the new user.
     """
 
     connections: tuple[str, ...]
@@ -161,7 +161,7 @@ def erased_statements(key: str, kept_eras: tuple[int, ...]) -> tuple[Statement, 
 
     Args:
         key: The key of the coordinate.
-        kept_eras: The eras whose rows are not deleted, as `format_era` returns them. They are the
+        kept_eras: The eras whose rows are not deleted, in microseconds since 1970. They are the
             era that the erasure began, and the present one.
     """
     where = f"coordinate = ? AND era NOT IN ({placeholders(len(kept_eras))})"
@@ -176,7 +176,8 @@ def count_statement(subjects: tuple[str, ...]) -> Statement:
     """Build the SELECT that counts the outbox messages about connections, sessions or users.
 
     Args:
-        subjects: The keys of those, such as a batch of `Erased.message_key_batches`.
+        subjects: The keys of connections, sessions or coordinates, such as a batch from
+            `Erased.message_key_batches`.
     """
     text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({placeholders(len(subjects))})"
     return Statement(text, subjects)

@@ -21,15 +21,16 @@ from typing import Final, Protocol
 from curae_lifecycle.stores.contract import StoreUnavailableError
 
 CONFIRM: Final = "SELECT txid_current(), pg_logical_emit_message(true, 'curae_lifecycle', '')"
-"""The statement that makes earlier commits certain, by a commit of an empty message to the log.
+"""The statement that ensures that a failover loses no earlier commit: it logs an empty message.
 
 Its commit waits for the disk and for a synchronous standby. All earlier commits are there by then.
 """
 
 SYNC_WAIT_FUNCTION: Final = "SyncRepWaitForLSN"
-"""The function of PostgreSQL that waits for a standby.
+"""The name of the function in PostgreSQL's source code that waits for a standby.
 
-It identifies the warning, which has no code and whose text is translated.
+It identifies the warning that a wait was cancelled: that warning has no code, and its text is
+translated.
 """
 
 
@@ -64,7 +65,7 @@ class Replication:
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if a failover might lose a commit, whose wait for the standby was cancelled."""
+        """True if a failover might lose a commit because its wait for the standby was cancelled."""
         return self._doubts > self._confirmed
 
     def check(self) -> None:
@@ -82,8 +83,8 @@ class Replication:
     def confirm_earlier_commits(self) -> Generator[None]:
         """Record that all commits before a `with` block reached the standby.
 
-        The block runs the statement `CONFIRM`, whose commit waits for the standby and reaches it
-        after them. If the block raises, nothing is recorded.
+        The block runs the statement `CONFIRM`. Its commit waits for the standby, which by then has
+        all earlier commits. If the block raises, nothing is recorded.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after

@@ -29,8 +29,9 @@ def postgresql_options(wait: float, given: Iterable[str]) -> str:
         wait: The longest duration of a statement, in seconds; at least a millisecond, since
             PostgreSQL reads 0 as no limit. The longest wait for a lock is shorter than that, by a
             sixteenth of `wait` and at most by an eighth of a second.
-        given: The options of the database's URL; without any, those of the environment's `PGOPTIONS`
-            are used, as by libpq. They may set another `synchronous_commit`.
+        given: The options of the database's URL. Without any, those of the environment variable
+            `PGOPTIONS` are used, as by PostgreSQL's client library. Both may set another
+            `synchronous_commit`.
     """
     milliseconds = max(1, int(wait * 1000))
     # The lock timeout is the shorter one: its error says that a lock was not free.
@@ -46,12 +47,12 @@ MARIADB_SQL_MODE: Final = "STRICT_ALL_TABLES"
 
 @attrs.frozen
 class MariadbLimits:
-    """The limits of a MariaDB session, in whole seconds.
+    """The limits of a MariaDB session, and the statement that sets them.
 
     Attributes:
-        seconds: The longest wait for a lock, at least 1.
-        init_command: The statement that sets the limits and the isolation level. On a node of
-            Galera it also makes each read wait until the node has all earlier commits.
+        seconds: The longest wait for a lock, in whole seconds, at least 1.
+        init_command: The statement that sets the limits and the isolation level. On a node of a
+            Galera cluster, each read then waits until the node has all earlier commits.
     """
 
     seconds: int

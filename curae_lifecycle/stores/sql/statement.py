@@ -18,7 +18,7 @@ Rows = Sequence[Sequence[object]]
 """The rows of a query's result, each a sequence of the values of its columns."""
 
 TEXT_CACHE_SIZE: Final = 1024
-"""The number of SQL texts that each cache holds, after their conversion for a driver."""
+"""The number of SQL texts that are cached for each kind of conversion for a driver."""
 
 _MAX_COMBINED: Final = 50
 """The largest number of statements in one, since PostgreSQL limits the parameters of each."""
@@ -69,8 +69,9 @@ def placeholders(count: int) -> str:
 def combine(statements: Sequence[Statement]) -> Statement:
     """Combine INSERTs, UPDATEs and DELETEs into one statement for PostgreSQL.
 
-    If one of them does not change its `expected_rows`, the combined statement divides by zero and
-    so changes nothing. Plain SQL has no other way to make a statement fail and undo itself.
+    If one of them does not change as many rows as it must (`expected_rows`), the combined statement
+    divides by zero and so changes nothing. Plain SQL has no other way to make a statement fail and
+    undo itself.
 
     PostgreSQL runs the statements with `expected_rows` in their order, and then all others in
     reverse order.
@@ -83,8 +84,8 @@ def combine(statements: Sequence[Statement]) -> Statement:
 def combine_in_batches(statements: Sequence[Statement]) -> list[Statement]:
     """Combine statements into as few as possible for PostgreSQL.
 
-    Each result combines at most 50 statements, as `combine` does. A single result is a transaction
-    by itself. Several results need a surrounding transaction.
+    Each result joins at most 50 statements, of which all or none take effect, as `combine` says. A
+    single result is a transaction by itself. Several results need a surrounding transaction.
     """
     firsts = range(0, len(statements), _MAX_COMBINED)
     return [combine(statements[first : first + _MAX_COMBINED]) for first in firsts]

@@ -119,11 +119,11 @@ It is the smallest integer of a database.
 class Purge:
     """The deletion of one table's expired rows in batches of about a thousand.
 
-    Run `batch_end_statement`, then `drop` with the end that the first one selected. Repeat both,
-    from the end of the last batch on. If `batch_end_statement` selects no row, `drop` with the end
-    `until` deletes the rest. Small batches hold their locks briefly. Each batch begins where the
-    last one ended: a search from the start would read deleted rows again, which the database keeps
-    as long as an open transaction may read them.
+    Run `batch_end_statement`, then `drop` up to the instant that it selected. Repeat both from that
+    instant on. If `batch_end_statement` selects no row, run `drop` up to `until`, which deletes the
+    rest. Small batches hold their locks briefly. Each batch begins where the last one ended: a
+    search from the start would read deleted rows again, which the database keeps as long as an open
+    transaction may read them.
 
     Attributes:
         table: The name of the table.
@@ -162,9 +162,10 @@ class Purge:
 
 
 def purges(now: int) -> list[Purge]:
-    """Return a `Purge` for each table: it deletes rows that expired five minutes ago or earlier.
+    """Return a `Purge`, which deletes expired rows, for each table whose rows expire.
 
-    The five minutes are `CLOCK_TOLERANCE`, by which the clocks of servers may disagree.
+    Rows are deleted from five minutes after their expiry on. The five minutes are
+    `CLOCK_TOLERANCE`, by which the clocks of servers may disagree.
 
     Args:
         now: The current instant in microseconds since 1970.
@@ -305,7 +306,7 @@ def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> S
     Args:
         dialect: The database's dialect.
         key: The key of the coordinate.
-        era: When the erasure's tombstone was recorded, as `format_era` returns it.
+        era: The era that the erasure's tombstone began, in microseconds since 1970.
         due_at: When the rows may be deleted, in microseconds since 1970.
     """
     new_value, on_conflict = _upsert_clauses(dialect, "id")
@@ -324,8 +325,8 @@ def clear_user_statement(
 ) -> Statement:
     """Build the UPDATE that removes the user from the binding of an erased coordinate.
 
-    A purge runs it if no new user is bound, but connections or sessions from after the erasure
-    still need the binding. If none does, the purge deletes the binding instead.
+    A purge runs the statement if connections or sessions that still need the binding are left. If
+    none are left, the purge deletes the binding instead. Once a new user is bound, it does neither.
 
     Args:
         dialect: The database's dialect.

@@ -67,9 +67,10 @@ class AsyncTransactions(Protocol):
 
 
 class BlockingTransactions:
-    """An `AsyncTransactions` that wraps a blocking database, so that coroutines can use it.
+    """An adapter of a blocking database to the async interface `AsyncTransactions`.
 
-    Its calls block and never suspend.
+    So the library's coroutines, such as the purge, can use a blocking database. The adapter's calls
+    block and never suspend.
 
     Args:
         database: The blocking database.
@@ -102,7 +103,8 @@ class RetriedTransactions:
 
     Attributes:
         database: The database whose failures are retried.
-        retrier: Runs the attempts. Its limits apply to each statement and to each transaction.
+        retrier: Runs the attempts. Its limits on their number and time apply to each statement and
+            to each transaction.
     """
 
     database: AsyncTransactions
@@ -162,7 +164,7 @@ async def run_while(
     *,
     retrier: Retrier,
 ) -> bool:
-    """Run statements in one transaction; if it does not commit, repeat it as long as it is needed.
+    """Run statements in one transaction, and repeat it while it is needed and does not commit.
 
     A transaction does not commit if a concurrent one wins. A failure of the database is not
     retried: it is raised at once, because its error names the cause.
