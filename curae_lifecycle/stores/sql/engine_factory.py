@@ -73,7 +73,7 @@ class Bounds:
         self.reset()
 
     def reset(self) -> None:
-        """Reset the semaphore, so that no connection counts: a forked process opens others."""
+        """Count no connection any more; a forked process calls this, since it opens others."""
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:

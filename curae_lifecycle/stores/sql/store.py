@@ -64,7 +64,10 @@ class Database(Transactions, Protocol):
 
 
 class AsyncDatabase(AsyncTransactions, Protocol):
-    """An async database that runs statements: the methods of `Database` as coroutines."""
+    """An async database that runs statements: the methods of `Database` as coroutines.
+
+    Every method raises `StoreUnavailableError` for a transient failure, such as a deadlock.
+    """
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run DDL statements, in one transaction if the database supports that."""
@@ -281,7 +284,10 @@ class SqlStore:
     def hosted_page(self, url: str) -> HostedPage | None:
         """Return the hosted page of a URL, or None if the URL is unknown or has expired.
 
-        Raises the errors of `load`.
+        Raises:
+            StoreUnavailableError: The database failed.
+            MalformedError: The stored page is not one that this library wrote.
+            NewerFormatError: A newer release stored the page in a form that this one cannot read.
         """
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
 
@@ -289,7 +295,11 @@ class SqlStore:
         """Return the effects and events in the outbox as JSON, in the order of their numbers.
 
         The method reads the whole outbox, so it is for tests; a server has an `Outbox` worker.
-        Raises the errors of `load`.
+
+        Raises:
+            StoreUnavailableError: The database failed.
+            MalformedError: A message is not one that this library wrote.
+            NewerFormatError: A newer release stored a message in a form that this one cannot read.
         """
         rows = self._database.rows(outbox_statements.messages_statement())
         return outbox_statements.documents(rows)
@@ -299,8 +309,9 @@ class SqlStore:
 
         A tombstone records that a user is gone. A sweep revokes the connections of that user.
 
-        Records, rate limits and pages are deleted from five minutes after their expiry. The rows of
-        an erased app user are deleted once the messages about the user were delivered.
+        Idempotency records, rate limits and hosted pages are deleted from five minutes after their
+        expiry. The rows of an erased app user are deleted once the messages about the user were
+        delivered.
 
         Raises:
             StoreUnavailableError: The database was unavailable at the start, or for a minute at one
@@ -319,7 +330,7 @@ class SqlStore:
 
 
 class AsyncSqlStore:
-    """An `AsyncStore` in an async database.
+    """A store in an async database, with the methods of `Store` as coroutines.
 
     Args:
         database: The database, such as an `AsyncSqlDatabase`.
@@ -351,7 +362,10 @@ class AsyncSqlStore:
         await self._database.run_ddl(create_table_statements(self._database.dialect))
 
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Register an API key for a caller, as `SqlStore.register` does."""
+        """Register an API key, or replace its caller, as `SqlStore.register` does.
+
+        Only the key's digest is stored.
+        """
         await self._run_until_committed(self._statements.register(api_key, caller))
 
     async def withdraw(self, api_key: ApiKey) -> None:
@@ -363,12 +377,23 @@ class AsyncSqlStore:
         await run_until_committed(self._database, [statement], retrier)
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `SqlStore.caller_of` does."""
+        """Return the caller of an API key, or None if unknown, as `SqlStore.caller_of` does.
+
+        A caller from the cache may be outdated; `load` returns the current one.
+
+        Args:
+            key_digest: The digest of the API key.
+        """
         known = self._statements.cached_caller(key_digest)
         return known or (await self.load(Needs(), key_digest)).caller
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, as `SqlStore.load` does."""
+        """Load everything that a request or a fact needs, as `SqlStore.load` does.
+
+        Args:
+            needs: The values to load.
+            key_digest: The digest of the API key whose caller to load; `None` for a fact.
+        """
         try:
             rows = await self._database.rows(self._statements.load(needs, key_digest))
             return self._statements.loaded(needs, rows, key_digest)
@@ -379,7 +404,17 @@ class AsyncSqlStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Store the changes and the page, as `SqlStore.commit` does; return False on a conflict."""
+        """Store the changes and the page in one transaction, as `SqlStore.commit` does.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The writes, and the effects and events for the outbox.
+            page: The hosted page to register, if any.
+
+        Returns:
+            True if everything was stored. False on a conflict, after which nothing was stored: load
+            again and decide again.
+        """
         return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
     @property
@@ -390,7 +425,21 @@ class AsyncSqlStore:
     async def charge(
         self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
     ) -> bool:
-        """Charge buckets, as `SqlStore.charge` does; return False if one no longer admits."""
+        """Charge buckets ahead of the commit of the request, as `SqlStore.charge` does.
+
+        Buckets are the rate limits of the request's API key. Waiting requests of one API key are
+        charged in one transaction.
+
+        Args:
+            loaded: The result of the load that the charges were decided from.
+            charges: The writes of the buckets.
+            durable: True to wait until these and all earlier charges are on disk, because no commit
+                follows. `charges` may then be empty.
+
+        Returns:
+            True if all buckets were charged. False if a bucket no longer admits the request, after
+            which none was charged: load again and decide again.
+        """
         if charges and not await self._shared.charge(RequestCharge.of(loaded, charges)):
             return False
         flush = self._statements.flush() if durable else None
@@ -399,16 +448,22 @@ class AsyncSqlStore:
         return True
 
     async def hosted_page(self, url: str) -> HostedPage | None:
-        """Return the hosted page of a URL, as `SqlStore.hosted_page` does."""
+        """Return the hosted page of a URL, or None if the URL is unknown or has expired.
+
+        It raises the same errors as `SqlStore.hosted_page`, such as `StoreUnavailableError`.
+        """
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def outbox(self) -> list[dict[str, Json]]:
-        """Return the effects and events in the outbox, as `SqlStore.outbox` does."""
+        """Return the effects and events in the outbox as JSON, as `SqlStore.outbox` does; for tests."""
         rows = await self._database.rows(outbox_statements.messages_statement())
         return outbox_statements.documents(rows)
 
     async def purge(self) -> None:
-        """Delete expired values and erased users, and finish sweeps, as `SqlStore.purge` does."""
+        """Delete expired values and the rows of erased app users, as `SqlStore.purge` does.
+
+        It also finishes interrupted sweeps, which revoke the connections of a user who is gone.
+        """
         statement = loading.now_statement(self._database.dialect)
         now = loading.loaded_now(await self._database.rows(statement))
         await purge_database(self._database, self, now=now, retrier=async_retrier(BATCH_POLICY))

@@ -11,7 +11,7 @@ from curae_lifecycle.stores.wiring import check_database
 
 
 class ThreadedDatabase:
-    """An `AsyncDatabase` that runs a blocking `Database` in threads.
+    """An async database for an `AsyncSqlStore`: it runs a blocking `Database` in threads.
 
     If a call is cancelled, its thread goes on, so its statements may still take effect.
 
