@@ -455,7 +455,7 @@ class AsyncSqlStore:
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def outbox(self) -> list[dict[str, Json]]:
-        """Return the effects and events in the outbox as JSON, as `SqlStore.outbox` does; for tests."""
+        """Return the effects and events in the outbox as JSON, as `SqlStore.outbox` does."""
         rows = await self._database.rows(outbox_statements.messages_statement())
         return outbox_statements.documents(rows)
 
