@@ -59,9 +59,12 @@ class DeliverySettings:
                 raise ArgumentError(name, allowed)
 
     def pause_after(self, attempt: int) -> float:
-        """Return the longest pause in seconds after a failed attempt, counted from 1.
+        """Return the longest pause after a failed attempt, in seconds.
 
-        The worker pauses for a random part of it, at least half.
+        The worker draws each pause at random, from half of that up to that.
+
+        Args:
+            attempt: The number of the failed attempt, from 1.
         """
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 

@@ -49,8 +49,8 @@ _Result = TypeVar("_Result")
 class SqlDatabase:
     """The blocking database of a `SqlStore`: SQLite, PostgreSQL or MariaDB through SQLAlchemy.
 
-    Every method raises `StoreUnavailableError` for a transient failure, and the driver's error for
-    any other failure.
+    Every method raises `StoreUnavailableError` for a transient failure, or if the server refuses
+    the connection. For any other failure, it raises the driver's error.
 
     Args:
         engine: An engine from `create_engine`.
@@ -145,8 +145,8 @@ class SqlDatabase:
 class AsyncSqlDatabase:
     """The async database of an `AsyncSqlStore`: SQLite, PostgreSQL or MariaDB.
 
-    Every method raises `StoreUnavailableError` for a transient failure, and the driver's error for
-    any other failure.
+    Every method raises `StoreUnavailableError` for a transient failure, or if the server refuses
+    the connection. For any other failure, it raises the driver's error.
 
     Args:
         engine: An engine from `create_engine_async`.

@@ -97,7 +97,7 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
 def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:
     """Return whether an error of connecting has an error code, such as that of a wrong password.
 
-    The database then raises a `StoreUnchangedError`, even if `is_transient` returns False: a later
+    `SqlDatabase` then raises a `StoreUnchangedError`, even if `is_transient` returns False: a later
     attempt may succeed, and no statement ran.
 
     The result is False for SQLite, which has no server. It is False for psycopg, whose errors of
