@@ -66,15 +66,15 @@ class BlockingStoreAdapter:
         return self.blocking(cast("Method", self._store.register))(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
+        """Return the caller of the API key with this digest, or None for an unknown key."""
         return self._run(self._store.caller_of(key_digest))
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs; see `Store.load`."""
+        """Load the values that `needs` names, and the API key's caller if a digest is given."""
         return self._run(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes and return whether the store accepted them; see `Store.commit`."""
+        """Commit changes and register the hosted page, if any; return False on a conflict."""
         return self._run(self._store.commit(loaded, changes, page))
 
     @property
@@ -88,8 +88,13 @@ class BlockingStoreAdapter:
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         """Charge a request to its API key's rate limits, the buckets, before its commit.
 
-        Call this method only if `charges_apart` is True. The arguments are as in
-        `ChargingStore.charge`.
+        Call this method only if `charges_apart` is True.
+
+        Args:
+            loaded: The result of the load that the charges were decided from.
+            charges: The writes of the buckets; empty if an earlier attempt made them.
+            durable: True if no commit follows: these and all earlier charges must then outlive a
+                crash of the store.
 
         Returns:
             True if all buckets were charged. False if one no longer admits the request; then none
@@ -125,8 +130,8 @@ def method_of(store: object, name: str) -> Method | None:
     """Return an optional method of a store, such as `purge`, as a blocking function.
 
     Args:
-        store: A blocking store. Of a `BlockingStoreAdapter`, the method of its async store is made
-            blocking.
+        store: A blocking store. If it is a `BlockingStoreAdapter`, which wraps an async store, the
+            method of the async store is made blocking.
         name: The name of the method.
 
     Returns:
@@ -143,7 +148,7 @@ def method_of(store: object, name: str) -> Method | None:
 def has_clock(store: object) -> bool:
     """Return whether a store has a callable attribute `clock` that a test can replace.
 
-    A `BlockingStoreAdapter` has the clock of its async store.
+    A `BlockingStoreAdapter`, which wraps an async store, has the clock of that store.
     """
     clock: object = getattr(_inner(store), "clock", None)
     if not callable(clock):
@@ -156,10 +161,11 @@ def has_clock(store: object) -> bool:
 
 
 def replace_clock(store: object, clock: Callable[[], datetime]) -> None:
-    """Replace the attribute `clock` of a store, or of the async store of a `BlockingStoreAdapter`.
+    """Replace the attribute `clock` of a store, so that a test can set the store's time.
 
     Args:
-        store: The store.
+        store: The store. If it is a `BlockingStoreAdapter`, which wraps an async store, the clock
+            of the async store is replaced.
         clock: The new clock, which returns the current instant.
 
     Raises:

@@ -33,7 +33,8 @@ def count_cell_lookups(
 ) -> Generator[Counter[Cell]]:
     """Count how often the rules look up each cell of some tables during a `with` block.
 
-    The tables are shared by the whole process, so lookups by other threads are counted too.
+    A test uses it to find the cells that it never reaches. The tables are shared by the whole
+    process, so lookups by other threads are counted too.
 
     Args:
         tables: The tables to count in; all tables of the rules by default.

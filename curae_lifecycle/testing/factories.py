@@ -70,7 +70,10 @@ def example_fields(kind: type[Made]) -> Mapping[str, object]:
 
 
 def members_of(kind: type[Made]) -> tuple[Member[object], ...]:
-    """Return the members of a class of operations or facts: the values that it is parsed from."""
+    """Return the members of a class of operations or facts.
+
+    They are the named values on the wire, such as `appUserId`, that the fields are parsed from.
+    """
     return kind.rule.members if issubclass(kind, Operation) else kind.members
 
 

@@ -15,9 +15,9 @@ from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME
 
 
 class NumberedIds:
-    """An `IdFactory` whose new ids and URLs for requests are numbered: 1, 2 and so on.
+    """A maker of new ids and page URLs for requests, numbered 1, 2 and so on.
 
-    It is not for servers: the URLs can be guessed.
+    Pass it to `serve` as `new_ids` in a test. It is not for servers: the URLs can be guessed.
 
     Args:
         hosted_page_base_url: The beginning of every hosted page's URL.

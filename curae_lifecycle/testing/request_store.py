@@ -26,7 +26,8 @@ class RequestStore:
 
     Attributes:
         charges: The charges that were made ahead of a commit. If there are any when the request
-            starts over, make its new `Call` with `charged=True`, so that it charges no more.
+            starts over, make its new `Call`, the parsed request, with `charged=True`. The request
+            is then not charged again.
     """
 
     def __init__(self, store: Store) -> None:
@@ -34,11 +35,11 @@ class RequestStore:
         self.charges: tuple[RateWrite, ...] = ()
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
+        """Return the caller of the API key with this digest, or None for an unknown key."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that the request needs; see `Store.load`."""
+        """Load the values that `needs` names, and the API key's caller if a digest is given."""
         return self._store.load(needs, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:

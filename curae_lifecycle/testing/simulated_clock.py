@@ -91,15 +91,18 @@ class SimulatedClockStore:
         return self._store.register(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
+        """Return the caller of the API key with this digest, or None for an unknown key."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, with the simulated instant as `now`."""
+        """Load the values that `needs` names, with the simulated instant as the result's `now`.
+
+        The caller of the API key is loaded as well if `key_digest` is given.
+        """
         return attrs.evolve(self._store.load(needs, key_digest), now=self.now)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes and return whether the store accepted them; see `Store.commit`."""
+        """Commit changes and register the hosted page, if any; return False on a conflict."""
         return self._store.commit(loaded, changes, page)
 
     def limit_purge_to(self, now: datetime) -> None:
@@ -121,8 +124,13 @@ class SimulatedClockStore:
     def charge(self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool) -> bool:
         """Charge a request to its API key's rate limits, the buckets, before its commit.
 
-        Call this method only if `charges_apart` is True. The arguments are as in
-        `ChargingStore.charge`.
+        Call this method only if `charges_apart` is True.
+
+        Args:
+            loaded: The result of the load that the charges were decided from.
+            charges: The writes of the buckets; empty if an earlier attempt made them.
+            durable: True if no commit follows: these and all earlier charges must then outlive a
+                crash of the store.
 
         Returns:
             True if all buckets were charged. False if one no longer admits the request; then none

@@ -32,9 +32,9 @@ def check_store(
 
     Raises:
         LawBrokenError: A connection is stored twice, a chain breaks law 6, a connection has two
-            successors, or a coordinate has two bindings. Or a session's hand-off is complete, but
-            no user was ever bound, the session's user is still LIMITED, or the only user so far
-            is not the session's user.
+            successors, or a coordinate has two bindings. Or a completed hand-off does not fit the
+            binding: no user was ever bound, the session's user is still LIMITED, or the only user
+            so far is another one.
     """
     by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)

@@ -78,7 +78,8 @@ class Watch:
     Args:
         operations: The classes of the operations that the server serves.
         checks_buckets: Whether to check that no bucket admits too many requests. Set it only if
-            each bucket is charged at the instant that is passed as `now`, as on a simulated clock.
+            each bucket is charged at the instant that methods here get as `now`, as on a simulated
+            clock.
 
     Attributes:
         commit_count: The number of observed commits that wrote something.
@@ -203,7 +204,8 @@ class Watch:
         """Check a recorded fact and its commit (law 11, and those of `observe_commit`).
 
         Args:
-            answer: The answer to the fact. The store has committed its changes.
+            answer: The answer to the fact. If it is `Done`, the store has committed its changes. If
+                it is `Refused`, nothing is checked.
             now: The instant that the fact was decided for.
 
         Raises:

@@ -28,7 +28,7 @@ _EXECUTED: Final = frozenset({200, 201, 404, 409})
 
 
 def limit_header(response: Response, name: str, where: str) -> str:
-    """Return the value of a header that the refusal of a rate limit must have.
+    """Return the value of a header, which every refusal by a rate limit must have.
 
     Args:
         response: The response, a 429.
@@ -100,7 +100,7 @@ def check_retry_after(
         response: The response, a 429.
         instants: The instants at which the limit admitted requests, in order.
         now: The instant that the request was decided for.
-        limit: The limit.
+        limit: The limit: its number of requests and its window in seconds.
         where: The limit's name and the app user, for the error's message.
 
     Raises:
@@ -118,9 +118,10 @@ def check_retry_after(
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:
-    """Return a function that decides access, and always returns one decision.
+    """Return a function in place of `decide_access` that always returns one access decision.
 
-    Pass it to a law that calls such a function, to check a decision that was made before.
+    The checks of `testing.laws` ask a function for an access decision. With this function they
+    check a decision that a server made before.
 
     Args:
         decision: The decision.

@@ -40,7 +40,7 @@ _TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
 
 @attrs.define
 class Admissions:
-    """The latest admissions by one rate limit of one app user.
+    """The latest admissions by one rate limit of one app user, to judge its refusals by.
 
     Attributes:
         instants: The instants of the admissions, earliest first.
@@ -57,6 +57,8 @@ class Admissions:
 @attrs.frozen
 class LastCharge:
     """The latest request that one bucket, a rate limit of an API key, admitted.
+
+    A `Watch`, which checks the laws, judges later refusals of the bucket by this charge.
 
     Attributes:
         at: The instant of the request.
@@ -123,7 +125,8 @@ class LimitHistory:
             operations set for each app user are checked. Limits with the names `initiate` and
             `graduation` must admit at most 10 requests in 60 s, whatever the operations say.
         checks_buckets: Whether to check that a bucket held a token for each request that it
-            admitted; see `Watch`.
+            admitted. Set it only if each bucket is charged at the instant that `observe_charge`
+            gets as `now`.
     """
 
     def __init__(
@@ -139,10 +142,13 @@ class LimitHistory:
     def observe_charge(self, key: RateKey, now: datetime, commit: int) -> None:
         """Remember an admission, and check that the limit had room for it.
 
+        The room of a bucket, a rate limit of an API key, is checked only if `checks_buckets` was
+        set. A limit of an app user with an unknown name is ignored.
+
         Args:
             key: The key of the limit.
             now: The instant that the decision was made for.
-            commit: The number of the commit, as `Watch.commit_count` counts them.
+            commit: The number of the commit that stored the admission, counted from 1.
 
         Raises:
             LawBrokenError: The limit admitted more requests than it may.
@@ -166,7 +172,7 @@ class LimitHistory:
     def purge(self, now: datetime) -> None:
         """Note that the store may have dropped the states of limits that restrict nothing at `now`.
 
-        A later refusal passes if it is right with the admissions of those states, or without them.
+        A later refusal may then be right with the admissions of those states, or without them.
 
         Args:
             now: The instant of the purge, by the clock that is furthest behind.

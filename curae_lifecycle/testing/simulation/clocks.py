@@ -40,24 +40,27 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return `now` plus `wrong_by`, the span by which all workers' clocks are wrong.
+        """Return what all workers' clocks show at `now`, the right time: `now` plus `wrong_by`.
 
-        The span may be zero or negative. Each clock may be wrong by a further span, which is left
-        out here.
+        `wrong_by` is the span by which all of them are wrong; it may be zero or negative. A further
+        span, by which a single clock may be wrong, is left out.
         """
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return `now` or, if all workers' clocks are behind, the instant that they show at `now`.
+        """Return the earlier of `now`, the right time, and what all workers' clocks show then.
 
-        A further span by which one clock is wrong is left out. The world purges its store at the
-        returned instant less a margin. So no worker's clock is behind a purge, not even after the
-        clocks are put right.
+        A further span, by which a single clock may be wrong, is left out. The world purges its
+        store at the returned instant less a margin. So no worker's clock is behind a purge, not
+        even after the clocks are put right.
         """
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:
-        """Return what the clock of a random worker, a server process, shows when it is `now`."""
+        """Draw a worker, a server process, and return what its clock shows when it is `now`.
+
+        If a mishap of the clocks happens, that clock is first made wrong by another span.
+        """
         chance = self._dice.chance
         worker = chance.randrange(_WORKERS)
         if self._dice.strikes(Mishap.CLOCK_MOVED):
@@ -68,7 +71,9 @@ class Clocks:
         return self.shown(now) + self._errors[worker]
 
     def maybe_step(self) -> bool:
-        """Draw whether the mishap of stepped clocks happens now; if so, step them all.
+        """Draw whether all clocks are stepped now; if so, set `wrong_by` to one of the `STEPS`.
+
+        `wrong_by` is the span by which all clocks are wrong.
 
         Returns:
             Whether the clocks were stepped.
@@ -79,5 +84,8 @@ class Clocks:
         return True
 
     def put_right(self) -> None:
-        """Reset `wrong_by`, the span by which all clocks are wrong; each keeps its further span."""
+        """Set `wrong_by`, the span by which all clocks are wrong, to zero.
+
+        A single clock may still be wrong by a further span.
+        """
         self.wrong_by = _RIGHT

@@ -58,7 +58,10 @@ class FactSource:
         self._numbers = numbers
 
     def new_ids(self, now: datetime) -> NewIds:
-        """Return unused ids for a request, and a next action with the URL of a new page."""
+        """Return unused ids for a request, and a next action with the URL of a new page.
+
+        The page expires two seconds more than half an hour after `now`.
+        """
         number = next(self._numbers)
         return NewIds(
             connection_id=ConnectionId(uuid_of(0xC, number)),

@@ -105,6 +105,9 @@ class Journal:
     def lines(self, user: AppUser | None) -> Iterator[str]:
         """Yield the log of one app user: the registrations of API keys, then the user's entries.
 
+        The times in the log never run backwards: an entry whose worker's clock was behind gets the
+        time of the entry before it.
+
         Args:
             user: The app user; `None` for the registrations alone.
 

@@ -72,7 +72,8 @@ class WorldProfile:
     Attributes:
         rates: The probability of each mishap at each step at which it can happen. A mishap is a
             failure or an odd event. A mishap without a rate never happens.
-        requests_per_hour: The mean number of times that one client acts in an hour by day.
+        requests_per_hour: The mean number of acts of one client, a simulated app, in an hour by
+            day; by night it is a quarter. An act is a request or an access question.
         users: The number of app users that a customer account has at a time.
         days_of_a_user: The mean number of days for which an app user uses the apps.
         settings: The settings of the server.

@@ -77,9 +77,9 @@ class SimulatedOutbox:
     The subject of a message is the connection, session or user that it is about.
 
     Attributes:
-        shipped: The number of shipped messages, counting repeated ones again.
+        shipped: The number of shipped (delivered) messages; one that ships twice counts twice.
         waiting: The numbers of the messages to ship, in order, by the digest of their subject.
-        died_at: When a worker died at a message, by the number of the message.
+        died_at: When a worker died while it delivered a message, by the number of the message.
     """
 
     shipped: int = 0
@@ -96,7 +96,7 @@ class SimulatedOutbox:
             self._database.connection.close()
 
     def post(self, changes: Changes, clock: datetime) -> None:
-        """Put the messages of committed changes into the outbox, for a worker to deliver.
+        """Put the effects and events of committed changes into the outbox, as messages.
 
         Args:
             changes: The changes.

@@ -67,13 +67,13 @@ class OpenRequest:
         call: The request as it was read.
         loaded: The values of the latest load, with the instant of the clock of the request's
             worker, the process that runs it.
-        loaded_at_commit: The number of commits that the `Watch` had observed when the values were
-            loaded; 0 without a `Watch`.
+        loaded_at_commit: The number of commits that the `Watch`, which checks the laws, had
+            observed when the values were loaded; 0 without a `Watch`.
         attempt: The right to execute the request, held while the server calls another system.
             `None` before it has begun, and for a request that makes no such call.
         page: The hosted page of the decided reply; `None` if it has none.
         page_url: The URL of `page`.
-        store: The store, with the charges that were made for the request ahead of its commit.
+        store: The store, with the charges of rate limits made for the request ahead of its commit.
     """
 
     request: Request
@@ -127,8 +127,7 @@ class SimulatedServer:
             requests and facts are added; `None` if the step belongs to no app user.
         outbox: The messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
-        unrecorded: The authorizations that happened on a page and are not recorded yet, by the id
-            of the connection.
+        unrecorded: The authorizations on a page that are not recorded yet, by the connection's id.
         conflicts: The number of commits that the store refused because of a conflict.
         facts: The number of judged facts, by kind and outcome.
     """
@@ -161,7 +160,7 @@ class SimulatedServer:
         Args:
             request: The request.
             now: The instant by the clock of the worker, the process that runs the request.
-            store: If the request starts over, the `store` of its `OpenRequest`; otherwise `None`.
+            store: For a request that starts over, the `store` of the earlier result; else `None`.
 
         Returns:
             The loaded request, to pass to `commit`; an answer if it was refused before the load.
@@ -288,7 +287,8 @@ class SimulatedServer:
         """Judge a fact by the values that `load_fact` loaded, and commit its changes.
 
         Returns:
-            The answer; `None` on a conflict, after which the fact must be loaded again.
+            The answer; `None` on a conflict, after which the fact must be loaded again. The answer
+            to a tombstone includes the sweep, which has been committed, too.
         """
         fact, loaded, now = transaction.fact, transaction.loaded, transaction.now
         answer = _without_error(lambda: record_fact(fact, loaded.snapshot, now))
@@ -341,12 +341,12 @@ class SimulatedServer:
         """Record how a request ended whose worker died during its execution, as an operator does.
 
         Args:
-            key: The key of the request's idempotency record.
+            key: The key of the request's idempotency record. Nothing happens unless that record is
+                in flight and its lease has expired.
             now: The current instant.
-            took_effect: Whether to record that the request took effect. A response is then stored:
-                the latest 404 that this server sent, since any response that may be stored will do.
-                If False, or if this server has sent no 404 yet, the record says that the request
-                had no effect.
+            took_effect: Whether to record that the request took effect, with a stored response: the
+                latest 404 that this server sent. If False, or if this server has sent none yet, the
+                record says that the request had no effect.
         """
         loaded = self._load_record("", key, now)
         response = self._not_found if took_effect else None
@@ -356,7 +356,7 @@ class SimulatedServer:
         """Erase the stored response of an idempotency key, as an operator does.
 
         Args:
-            key: The key of the idempotency record.
+            key: The key of the idempotency record; if there is no such record, nothing happens.
             now: The current instant.
         """
         loaded = self._load_record("", key, now)
@@ -368,10 +368,10 @@ class SimulatedServer:
         return self._store.has_settable_clock
 
     def limit_purge_to(self, now: datetime) -> None:
-        """Let purges drop only values that had expired at `now`.
+        """Let the store drop only values that had expired at `now`, until `purge` is called.
 
-        The simulation steps the clocks of its workers. With the earliest of them as `now`, no purge
-        drops a value that is live for a worker.
+        The simulation makes the clocks of its workers wrong. With the earliest of them as `now`,
+        the store drops no value that is live for a worker.
         """
         self._store.limit_purge_to(now)
 

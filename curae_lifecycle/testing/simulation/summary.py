@@ -43,8 +43,8 @@ class Violation:
         at: The simulated instant at which the law was broken.
         log: The log of the app user whose step broke the law, as JSON lines that `replay` reads:
             the registrations of API keys, then the committed requests and facts. If the commit of a
-            request or fact broke the law, that is the last line. For a message of the outbox there
-            are only the registrations.
+            request or fact broke the law, the last line is that request or fact. For a message of
+            the outbox there are only the registrations.
         environment: The environment that the server serves, which `replay` needs to know; `None`
             if the server serves both.
     """

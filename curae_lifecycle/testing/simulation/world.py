@@ -63,7 +63,7 @@ MAX_CLIENTS: Final = 1000
 """The largest number of apps in a simulated world."""
 
 MAX_HOURS: Final = 1_000_000
-"""The largest number of hours in a simulated world: 114 years, so that every instant has a year."""
+"""The largest number of hours in a simulated world: 114 years, so no instant is past year 9999."""
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
@@ -91,7 +91,7 @@ class Simulation:
         watched: Whether a `Watch` checks the laws at each step.
 
     Attributes:
-        summary: The counts so far. `run` sets conflicts, facts and mishaps when it ends.
+        summary: The counts so far. `run` sets conflicts, shipped, facts and mishaps when it ends.
 
     Raises:
         ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to
@@ -139,6 +139,8 @@ class Simulation:
 
     def run(self) -> Iterator[int]:
         """Run the simulated world until its last hour, or until a law or rule is broken.
+
+        The broken law or rule is not raised, but is in the `violation` of `summary`.
 
         Yields:
             After each simulated hour, the number of hours that have ended.

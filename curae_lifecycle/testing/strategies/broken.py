@@ -70,7 +70,7 @@ _KEY: Final = "Idempotency-Key"
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
     """Draw invalid requests, each with one named defect and the expected problem code.
 
-    Without the defect, each request is one that `requests` could draw.
+    Without its defect, each would be a well-formed request, as the strategy `requests` draws them.
     """
     anything = operations()
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())

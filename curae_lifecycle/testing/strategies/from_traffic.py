@@ -103,7 +103,7 @@ A step is a request, a fact or an access question, and a run plays its steps in 
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """Draw values of one class, such as `Replayed`, as requests and facts in one store make them.
+    """Draw values of one class, such as `Event`, as requests and facts in one store make them.
 
     Most of the requests and facts are drawn. Fixed ones at the end are sure to make such a value.
 
@@ -161,7 +161,8 @@ def _find_last(value: object, kind: type[Wanted]) -> Wanted:
 def replies() -> st.SearchStrategy[operation.Reply]:
     """Draw replies, the decided outcomes of requests before they become responses.
 
-    Each is the success of an operation, a `ProblemReply`, a `NotModified` or a `Replayed`.
+    Each is the success of an operation, a `ProblemReply` (a refusal), a `NotModified` (for a 304)
+    or a `Replayed` (the stored response, for a retry).
     """
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)

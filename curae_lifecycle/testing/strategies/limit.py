@@ -75,7 +75,7 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
     """Draw states of exact logs: the instants at which such a rate limit admitted requests.
 
-    Each is the state after a run of requests as in `charges`.
+    Each is the state after at most 12 requests, as in `charges`; the limit may have refused some.
     """
     return (
         exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
@@ -83,7 +83,10 @@ def log_states() -> st.SearchStrategy[ratelimit.LogState]:
 
 
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
-    """Draw states of token buckets (rate limits), each after a run of requests as in `charges`."""
+    """Draw states of token buckets, rate limits whose tokens are refilled with time.
+
+    Each is the state after at most 12 requests, as in `charges`; the limit may have refused some.
+    """
     return (
         buckets().flatmap(charges).map(lambda each: expect_type(ratelimit.BucketState, each.state))
     )

@@ -71,8 +71,8 @@ def done_transitions() -> st.SearchStrategy[Done[Connection]]:
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
     """Draw `Ignored` answers to a fact, each with the connection, which the fact did not change.
 
-    Each is from a drawn life of a connection: the last fact of it that was ignored. If none was,
-    the connection is revoked twice, and the second revocation is ignored.
+    Each is the last `Ignored` answer in a drawn list of facts about one connection. If there is
+    none, the connection is revoked twice, and the second revocation is ignored.
     """
     return connection_histories().map(
         lambda history: _last_answer(Ignored, history, _revoke(_revoke(history.created).value))
@@ -250,7 +250,7 @@ def _grant(answer: Transition) -> Granted:
 
 
 def denials() -> st.SearchStrategy[Denied]:
-    """Draw decisions that deny access, for every `DenialReason`."""
+    """Draw decisions that deny access, for every reason (`DenialReason`)."""
     denied = access_decisions().filter(lambda decision: isinstance(decision, Denied))
     return denied.map(lambda decision: expect_type(Denied, decision))
 

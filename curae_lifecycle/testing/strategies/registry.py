@@ -83,12 +83,12 @@ _BROKEN: Final = (
 def register() -> None:
     """Make `st.from_type` draw the library's types with the strategies of this package.
 
-    Afterwards `st.from_type(Connection)` draws a reachable connection. `st.builds` of your own
-    class draws one for each required field of the type `Connection`.
+    Afterwards `st.from_type(Connection)` draws a connection that the rules can reach. `st.builds`
+    of your own class draws one for each required field of the type `Connection`.
 
     - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw the answers of
-      `record_fact`. `Done` and `Ignored` with any other type argument, or none, are drawn with a
-      `Connection` as their value.
+      `record_fact`, which judges a fact. `Done` and `Ignored` with any other type argument, or
+      none, are drawn with a `Connection` as their value.
     - Hypothesis draws enums by itself.
     - `datetime` is not registered, since it is not a type of the library.
     - `st.builds(Connection)` still combines unrelated parts; use `st.from_type(Connection)`.

@@ -101,9 +101,10 @@ def callers_with_write_scope() -> st.SearchStrategy[Caller]:
 
 
 def calls() -> st.SearchStrategy[Call]:
-    """Draw calls: a caller with the scope `connection:write`, an operation and an idempotency key.
+    """Draw calls, requests in their parsed form: a caller, an operation, an idempotency key.
 
-    The key is `None` for operations that take no idempotency key. The settings are the default.
+    The caller has the scope `connection:write`. The key is `None` for operations that take no
+    idempotency key. The settings are the default.
     """
     return st.builds(call_of, callers_with_write_scope(), operations(), values.idempotency_keys())
 
@@ -140,7 +141,7 @@ def server_settings() -> st.SearchStrategy[Settings]:
 def requests() -> st.SearchStrategy[Request]:
     """Draw well-formed HTTP requests for every operation.
 
-    `read` of `web.read` turns each request into a `Call`, if the caller passed to `read` has the
+    `read` of `web.read` parses each of them to a `Call`, if the caller passed to `read` has the
     scope `connection:write`.
     """
     return st.builds(
@@ -160,7 +161,7 @@ def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
 
 
 def format_request(call: Call, authorization: str) -> Request:
-    """Return the HTTP request that an app sends for a call.
+    """Format a call, a request in its parsed form, as the HTTP request that an app sends.
 
     `read` of `web.read` turns the request back into an equal call, if it gets the same caller.
 
@@ -203,7 +204,9 @@ def _present_members(
 
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
-    """Return the call of an operation by a caller, with the default settings.
+    """Return a call, a request in its parsed form, with a caller, an operation and a key.
+
+    The settings of the call are the default.
 
     Args:
         caller: The caller.

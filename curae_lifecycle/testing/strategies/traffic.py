@@ -227,7 +227,7 @@ class SpecialStep(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialStep
-"""The kind of a `TrafficStep`: a class of operations or facts, a template or a special step."""
+"""The kind of a step: a class of operations or facts, a template of a fact, or a special step."""
 
 _OPERATION: Final[Mapping[SpecialStep, type[Operation]]] = {
     SpecialStep.LANDED: GetConnection,
@@ -258,7 +258,7 @@ _DRAWN_KINDS: Final[tuple[tuple[StepKind, ...], ...]] = (
 
 @attrs.frozen
 class TrafficStep:
-    """A request, fact or access question to play. It ignores fields that its kind has no use for.
+    """A request, fact or access question to play; fields that its kind does not use are ignored.
 
     Attributes:
         offset: When the step happens: this long after `START`. In the argument `last` of
@@ -289,11 +289,11 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 
 
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
-    """Draw lists of requests, facts and access questions for `play_traffic`, in any order.
+    """Draw lists of requests, facts and access questions, which `play_traffic` plays in a store.
 
-    They come at most 3 hours after `START`. A list of `max_steps` steps, if that is two or more,
-    begins with a create. The later steps then have a connection to act on. Shorter lists are left
-    as they are drawn, so that a counterexample can do without the create.
+    They come at most 3 hours after `START`, in any order. A list of `max_steps` steps, if that is
+    two or more, begins with a create, so that later steps have a connection to act on. Shorter
+    lists are left as they are drawn, so that a counterexample can do without the create.
 
     Args:
         max_steps: The largest number of steps.
@@ -484,8 +484,8 @@ def play_traffic(
     """Send drawn requests and facts to a new store, in time order, and return all answers.
 
     A step is a request, a fact or an access question. The steps of `last` come after those of
-    `steps`. The result leaves out each access question and each fact made from a `FactTemplate`
-    that comes before any connection.
+    `steps`. The result leaves out access questions, and facts about connections, that come before
+    the first connection.
 
     Args:
         buckets: The buckets of the server's settings.
