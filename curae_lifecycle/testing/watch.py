@@ -78,7 +78,7 @@ class Watch:
     Args:
         operations: The classes of the operations that the server serves.
         checks_buckets: Whether to check that no bucket admits too many requests. Set it only if
-            each bucket is charged at the instant that methods here get as `now`, as on a simulated
+            each bucket is charged at the instant that the `Watch` gets as `now`, as on a simulated
             clock.
 
     Attributes:
@@ -160,11 +160,11 @@ class Watch:
     ) -> None:
         """Check the answer to a request and its commit.
 
-        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`. Three checks are looser if
-        commits came between the load and the answer. A 429 is checked only if the limit that
-        refused admitted nothing since the load. A `revokedAt` is checked only if no tombstone was
-        recorded since the load. A replay of a response that was erased since the load breaks no
-        law.
+        The laws are 9, 11, 13, 15 and 16, and those that `observe_commit` checks: 1, 2, 4, 6, 7, 8,
+        10, 12 and 17. Three checks are looser if commits came between the load and the answer. A
+        429 is checked only if the limit that refused admitted nothing since the load. A `revokedAt`
+        is checked only if no tombstone was recorded since the load. A replay of a response that was
+        erased since the load breaks no law.
 
         Args:
             answer: The answer. The store has committed its changes.
@@ -201,7 +201,7 @@ class Watch:
             self._check_revoked_at(revocation, loaded_at)
 
     def observe_fact(self, answer: FactAnswer, now: datetime) -> None:
-        """Check a recorded fact and its commit (law 11, and those of `observe_commit`).
+        """Check a recorded fact and its commit: law 11, and all laws that `observe_commit` checks.
 
         Args:
             answer: The answer to the fact. If it is `Done`, the store has committed its changes. If

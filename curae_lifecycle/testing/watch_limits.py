@@ -143,7 +143,7 @@ class LimitHistory:
         """Remember an admission, and check that the limit had room for it.
 
         The room of a bucket, a rate limit of an API key, is checked only if `checks_buckets` was
-        set. A limit of an app user with an unknown name is ignored.
+        set. A limit with an unknown name is ignored.
 
         Args:
             key: The key of the limit.
@@ -170,7 +170,7 @@ class LimitHistory:
         admissions.since_drop = since_drop[-(limit.limit + _EXTRA_INSTANTS) :]
 
     def purge(self, now: datetime) -> None:
-        """Note that the store may have dropped the states of limits that restrict nothing at `now`.
+        """Remember that the store may have dropped states of limits that restrict nothing at `now`.
 
         A later refusal may then be right with the admissions of those states, or without them.
 

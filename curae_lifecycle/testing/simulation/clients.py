@@ -83,7 +83,7 @@ class User:
     def ids_known_by(self, client: Client) -> list[values.ConnectionId]:
         """Return the ids of this user's connections that a client, an app, knows, oldest first.
 
-        The list is the stored one, not a copy: a caller may change it.
+        The list is the stored one, not a copy: changes to it are kept.
         """
         return self.connections.setdefault(client.caller.app_id, [])
 

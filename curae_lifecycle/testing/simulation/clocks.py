@@ -57,7 +57,7 @@ class Clocks:
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:
-        """Draw a worker, a server process, and return what its clock shows when it is `now`.
+        """Draw a worker, a server process; return what its clock shows at `now`, the right time.
 
         If a mishap of the clocks happens, that clock is first made wrong by another span.
         """

@@ -125,7 +125,7 @@ class SimulatedServer:
     Attributes:
         current_user: Set before each step: the app user to whose log in `journal` the step's
             requests and facts are added; `None` if the step belongs to no app user.
-        outbox: The messages of every commit.
+        outbox: The outbox, which gets the messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
         unrecorded: The authorizations on a page that are not recorded yet, by the connection's id.
         conflicts: The number of commits that the store refused because of a conflict.

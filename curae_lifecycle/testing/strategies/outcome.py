@@ -143,7 +143,7 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
 def connection_views() -> st.SearchStrategy[ConnectionView]:
     """Draw `ConnectionView` values: connections, each with an instant to judge it at.
 
-    Some have a successor, or an era: the instant of the coordinate's last tombstone.
+    Some have a successor. Some have an era, the instant of the coordinate's last tombstone.
     """
     return st.builds(
         _view, connections(), values.instants(), st.none() | values.instants(), st.booleans()

@@ -126,8 +126,8 @@ def new_ids() -> st.SearchStrategy[NewIds]:
 def server_settings() -> st.SearchStrategy[Settings]:
     """Draw server settings with at most two buckets.
 
-    The served environment and the spelling of ACTIVE are any that `Settings` allows. `type_base`
-    and `operations` are the same in every draw.
+    The served environment and the spelling of ACTIVE are any that `Settings` allows. The other
+    settings are the same in every draw.
     """
     return st.builds(
         Settings,
