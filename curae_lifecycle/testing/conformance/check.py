@@ -20,8 +20,8 @@ from curae_lifecycle.testing.conformance.steps import (
 CheckFunction = Callable[[App], Steps[None]]
 """The generator function of a check.
 
-It takes an SDK app with an API key, and yields steps: requests to send and hooks to call. It raises
-if the server breaks a rule.
+It takes an SDK app with an API key, and yields steps: requests to send and hooks (functions of the
+server) to call. It raises if the server breaks a rule.
 """
 
 
@@ -35,7 +35,8 @@ class Check:
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
         rules: The rule names of the table rows that the check covers.
-        hooks: The names of the hooks that the check needs: fields of `Server`, such as `expire`.
+        hooks: The names of the hooks (optional fields of `Server`, such as the function
+            `expire`) that the check needs.
         time_needed: How much time the check lets pass on the server's clock, if a hosted page of
             the server is valid for half an hour.
     """
@@ -49,13 +50,16 @@ class Check:
     time_needed: timedelta = timedelta(0)
 
     def begin(self, context: CheckContext) -> Steps[None]:
-        """Make a new app, then yield the steps of the check with that app.
+        """Yield the steps of the check: make a new SDK app with an API key, then run the check.
 
-        A runner performs each step: it sends the request or calls the hook.
+        A runner performs each step: it sends a request, or calls a hook (a function of the server).
+
+        Args:
+            context: The values that the check gets from its runner, such as its source of names.
 
         Raises:
-            NotSeenError: A check that needs `pass_time` would let more time pass than the context's
-                `max_time_per_check`.
+            NotSeenError: A check with the hook `pass_time`, which lets time pass on the server's
+                clock, would let more time pass than `max_time_per_check` of the context.
         """
         steps = self.steps((yield from new_app(context)))
         if "pass_time" in self.hooks:
@@ -91,13 +95,14 @@ class Checks(list[Check]):
     ) -> Callable[[CheckFunction], CheckFunction]:
         """Return a decorator that makes a check of a generator function and adds it to the list.
 
-        The function yields the steps. Its docstring becomes `Check.shows`.
+        The function yields the steps: requests to send and hooks (functions of the server) to call.
+        Its docstring becomes `Check.shows`, the sentence that is true of a server that passes.
 
         Args:
             name: The unique name of the check.
             laws: The numbers of the laws that the check covers in part.
             rules: The rule names of the table rows that the check covers.
-            hooks: The names of the hooks that it needs: fields of `Server`, such as `expire`.
+            hooks: The names of the hooks that the check needs, such as `expire`.
             time_needed: How much time the check lets pass on the server's clock.
         """
 
@@ -127,15 +132,16 @@ def row_check(
     hooks: Iterable[str] = (),
     time_needed: timedelta = timedelta(0),
 ) -> Check:
-    """Return a check that a server keeps one row of a table; its name is the row's rule name.
+    """Return a check that a server keeps one row of a table, named after the row's rule.
 
     Args:
-        row: The row. `Check.shows` consists of `doing` and the outcome of the row.
+        row: The row. `Check.shows`, the sentence about a server that passes, consists of `doing`
+            and the outcome of the row.
         doing: The action that the check takes, such as "revoke on a connection that is ACTIVE".
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
-        hooks: The names of the hooks that the check needs: fields of `Server`, such as `expire`.
-            Repeated names count once.
+        hooks: The names of the hooks (optional fields of `Server`, such as the function
+            `expire`) that the check needs. Repeated names count once.
         time_needed: How much time the check lets pass on the server's clock.
     """
     return Check(

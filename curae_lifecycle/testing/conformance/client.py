@@ -60,7 +60,7 @@ class App:
     Attributes:
         api_key: The text of the API key.
         key_request: The app, account, environment and scopes that the key stands for.
-        context: The context of the check.
+        context: The values that the check got from its runner.
     """
 
     api_key: str = attrs.field(repr=False)
@@ -69,7 +69,7 @@ class App:
 
     @property
     def names(self) -> Names:
-        """The source of fresh names, of which a check makes ids of apps and users, and keys."""
+        """The source of fresh ids of apps and users, and of fresh idempotency keys."""
         return self.context.names
 
     def request(
@@ -84,7 +84,7 @@ class App:
 
         Args:
             method: The HTTP method.
-            path: The path and query, without `BASE_PATH`.
+            path: The path and query, without `BASE_PATH`, the beginning that all paths share.
             body: Bytes, which are sent as they are, or a value to send as JSON. With None the
                 request has no body.
             *headers: More headers, each as a pair of name and value.
@@ -111,7 +111,10 @@ class App:
     def create(
         self, user: str, packages: Iterable[str] = PACKAGES, *, key: str | None = None
     ) -> Request:
-        """Build a request to create a connection; the idempotency `key` is fresh by default."""
+        """Build a request to create a connection of `user` with these data `packages`.
+
+        The idempotency `key` is fresh by default.
+        """
         body = {"appUserId": user, "dataPackages": list(packages)}
         return self.request("POST", "/connections", body, key=key or self.new_key())
 
@@ -162,7 +165,7 @@ class App:
         )
 
     def in_test(self) -> Steps[App]:
-        """Make a key of this app for the test environment, and return the app with that key.
+        """Make an API key of this app for the test environment, and return the app with that key.
 
         Raises:
             NotSeenError: The server serves one environment only.
@@ -187,7 +190,7 @@ class App:
         return (yield from _connection(request, CREATED))
 
     def created_id(self, user: str | None = None) -> Steps[str]:
-        """Create a connection as `created` does, and return its id."""
+        """Create a connection, by default of a fresh user; return its id, or raise on failure."""
         return id_of((yield from self.created(user)))
 
     def seen(self, connection_id: str) -> Steps[Document]:
@@ -205,10 +208,7 @@ class App:
         return seen
 
     def shows(self, connection_id: str, status: str) -> Steps[None]:
-        """Read a connection and raise unless its status is `status`.
-
-        The status AUTHORIZED counts as ACTIVE.
-        """
+        """Read a connection and raise unless it has this `status`; AUTHORIZED counts as ACTIVE."""
         seen = yield from self.seen(connection_id)
         same(status_of(seen), status, f"the status of {connection_id}")
 
@@ -246,7 +246,7 @@ def new_app(
     """Make an API key that may call every operation, and return an app with that key.
 
     Args:
-        context: The context of the check.
+        context: The values that the check got from its runner.
         account: The customer account's id; a fresh one by default.
         app_id: The app's id; a fresh one by default.
         environment: The environment of the key; by default that of `context`.
@@ -339,7 +339,7 @@ def created_id(request: Request) -> Steps[str]:
 
 
 def refusal(request: Request, status: int, code: str) -> Steps[Document]:
-    """Send a request, raise unless the problem `code` refuses it, and return the `details`."""
+    """Send a request, raise unless the problem is `code` with `status`; return its `details`."""
     return expect_problem((yield from send(request)), status, code)
 
 
@@ -368,7 +368,7 @@ def member(holder: Document, path: str) -> object:
 
 
 def text(holder: Document, path: str) -> str:
-    """Return the member at a path, which must be a string; see `member`.
+    """Return the string at a path in a JSON object, such as `connection.id`; see `member`.
 
     Raises:
         NotConformingError: There is no such member, or it is not a string.
@@ -380,7 +380,7 @@ def text(holder: Document, path: str) -> str:
 
 
 def instant(holder: Document, path: str) -> datetime:
-    """Return the member at a path, which must be a UTC time (RFC 3339); see `member`.
+    """Return the UTC time (RFC 3339) at a path in a JSON object, such as `session.createdAt`.
 
     Raises:
         NotConformingError: There is no such member, or it is not such a time.
@@ -447,7 +447,7 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
 
 
 def status_of(connection: Document) -> str:
-    """Return a connection's status, ACTIVE for AUTHORIZED, or raise `NotConformingError`."""
+    """Return a connection's status (AUTHORIZED as ACTIVE), or raise if the status is no string."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
@@ -464,7 +464,7 @@ def as_document(value: object) -> Document:
 
 
 def id_of(connection: Document) -> str:
-    """Return the member `id` of a connection's JSON object, or raise `NotConformingError`."""
+    """Return the id in a connection's JSON object, or raise if the `id` is no string."""
     return text(connection, "id")
 
 
@@ -485,7 +485,7 @@ def expect_outcome(outcome: str | None, expected: str) -> None:
 def record_by_hook(hook: str, *arguments: object, expected: str = "done") -> Steps[None]:
     """Call a hook that records a fact, and raise if it reports another outcome than `expected`.
 
-    A hook that reports no outcome (None) passes.
+    The hook, a function of the server, gets `arguments`. It passes if it reports no outcome (None).
     """
     expect_outcome((yield from use(hook, *arguments)), expected)
 

@@ -81,9 +81,10 @@ def run(
     timeout: timedelta | None = DEFAULT_TIMEOUT,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Run the checks against a server.
+    """Run the checks of the conformance kit against a server and return the result of each.
 
-    In each new thread, `send` and the hooks see a copy of the caller's context variables.
+    A check with a timeout, and each of several concurrent steps, runs in a new thread. `send` and
+    the other functions of the server see a copy of the caller's context variables there.
 
     Args:
         server: The server.
@@ -128,17 +129,18 @@ async def run_async(
     timeout: timedelta | None = DEFAULT_TIMEOUT,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Run the checks against an async server, as `run` does, and return the result of each.
+    """Run the checks of the kit against an async server, as `run` does; return the result of each.
 
-    A check that exceeds the timeout is cancelled. The timeout cannot interrupt a coroutine that
-    blocks the event loop.
+    A check that exceeds the timeout is cancelled and fails. The timeout cannot interrupt a
+    coroutine that blocks the event loop.
 
     Args:
         server: The server.
         only: The names of the checks to run; all by default.
         seed: The seed of the names that the checks send; random by default.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take, as in `run`; `None` for no timeout.
+        timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
+            is limited; `None` for no timeout.
         progress: Called after each check with its outcome.
 
     Raises:
@@ -278,14 +280,14 @@ def run_check(
 ) -> Result:
     """Run one check; return None if it passed, else a `Failure` or `NotRun`.
 
-    If the check uses the hook `replace_buckets`, the server's own buckets are restored afterwards.
+    If the check replaced the server's rate-limit buckets, they are restored afterwards.
 
     Args:
         server: The server.
         check: The check.
         seed: The seed of the names that the check sends.
         operations: The classes of the operations that the server serves.
-        timeout: How long the check may take, as in `run`.
+        timeout: How long the check may take before it fails, as in `run`; `None` for no timeout.
     """
     begun = _begin(server, check=check, seed=seed, operations=operations, timeout=timeout)
     if isinstance(begun, NotRun):
@@ -315,14 +317,16 @@ async def run_check_async(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check as `run_check` does; return None if it passed, else a `Failure` or `NotRun`.
+    """Run one check against an async server; return None if it passed, or a `Failure` or `NotRun`.
+
+    If the check replaced the server's rate-limit buckets, they are restored afterwards.
 
     Args:
         server: The server.
         check: The check.
         seed: The seed of the names that the check sends.
         operations: The classes of the operations that the server serves.
-        timeout: How long the check may take, as in `run_async`.
+        timeout: How long the check may take before it fails, as in `run`; `None` for no timeout.
     """
     begun = _begin(server, check=check, seed=seed, operations=operations, timeout=timeout)
     if isinstance(begun, NotRun):

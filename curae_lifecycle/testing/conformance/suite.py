@@ -32,9 +32,10 @@ def conformance_tests(
         make_server: Returns the server, or a context manager that yields the server and cleans up.
             `make_server` is called for each check and may return the same server each time.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take, as in `run`. Pass `None` if the server must be called
-            from the thread that made it, as with some database connections. Then deselect the
-            checks that call it from several threads: `pytest -k "not at-once"`.
+        timeout: How long a check may take; a check that takes longer fails, as in `run`. Pass
+            `None`, for no timeout, if the server must be called from the thread that made it, as
+            with some database connections. Then deselect the checks that call it from several
+            threads: `pytest -k "not at-once"`.
 
     Returns:
         A function to bind to a name that pytest collects, such as `test_conformance`. In a class,
@@ -58,16 +59,16 @@ def async_conformance_tests(
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], None]:
-    """Return a test function for an async server, as `conformance_tests` does.
+    """Return a test function, parametrized with every check of the kit, for an async server.
 
     The test function needs no pytest plugin. Each check runs in a new event loop, in which
-    `make_server` is called too.
+    `make_server` is called too. A check that cannot be run is skipped, with the reason.
 
     Args:
         make_server: Returns the server, or an async context manager that yields the server and
             cleans up.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take; `None` for no timeout.
+        timeout: How long a check may take before it fails, as in `run`; `None` for no timeout.
     """
 
     async def run(check: Check) -> Result:
@@ -97,7 +98,7 @@ def run_repeatable(
         server: The server.
         check: The check.
         operations: The classes of the operations that the server serves.
-        timeout: How long the check may take, as in `run`.
+        timeout: How long the check may take before it fails, as in `run`; `None` for no timeout.
 
     Returns:
         `None` if the check passed, else a `Failure` or a `NotRun`.
@@ -110,13 +111,18 @@ def run_repeatable(
 async def run_repeatable_async(
     server: AsyncServer, check: Check, *, operations: Operations, timeout: timedelta | None
 ) -> Result:
-    """Run one check against an async server, as `run_repeatable` does.
+    """Run one check against an async server, with a random seed, as `run_repeatable` does.
+
+    The message of a failure says how to repeat the check.
 
     Args:
         server: The server.
         check: The check.
         operations: The classes of the operations that the server serves.
-        timeout: How long the check may take, as in `run_async`.
+        timeout: How long the check may take before it fails, as in `run`; `None` for no timeout.
+
+    Returns:
+        `None` if the check passed, else a `Failure` or a `NotRun`.
     """
     seed = secrets.token_hex(8)
     result = await run_check_async(
