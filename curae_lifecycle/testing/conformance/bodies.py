@@ -160,7 +160,8 @@ BAD_BODIES: Final[Mapping[str, tuple[str, Callable[[Kind, Values], Bodies]]]] = 
 # fmt: on
 """Kinds of invalid bodies, by the last part of the name of the check that sends them.
 
-Each holds the sentence that the check shows, and a function that yields the bodies.
+Each holds the sentence that is true of a server that passes the check, and a function that yields
+the bodies for an operation and valid values of its members.
 """
 
 BAD_IDS: Final = (

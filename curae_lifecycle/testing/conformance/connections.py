@@ -52,7 +52,7 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
     Standing.EXPIRED: ("authorize", "expire"),
     Standing.REVOKED: (),
 }
-"""The hooks that `move` needs to bring a pending connection into each standing."""
+"""The hooks (functions of the server) that bring a pending connection into each standing."""
 
 
 def create_in_standing(

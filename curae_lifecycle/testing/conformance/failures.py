@@ -31,7 +31,7 @@ SERVER_ERROR: Final = 500
 """A response with this status or a higher one may come from a server that is down."""
 
 STEPS_IN_MESSAGE: Final = 4
-"""How many of the last steps a failure message shows."""
+"""How many of a check's last steps (requests and hook calls) a failure message shows."""
 
 _BODY_IN_MESSAGE: Final = 80
 """How many bytes of a request body a failure message shows."""
@@ -74,7 +74,7 @@ def check_result(step: SingleStep, result: object) -> None:
     """Check the type of the result of a function of the server.
 
     Args:
-        step: The step that called the function.
+        step: The request or hook call that called the function.
         result: The result.
 
     Raises:
@@ -146,7 +146,8 @@ def failure_of(
     Args:
         check: The check.
         error: The error that ended the check.
-        history: The last steps before the error, as `history_of` returns them.
+        history: The last steps before the error, each as a line of text or as a request with its
+            response, as `history_of` returns them.
         last_status: The status of the last response; 0 if there was none.
     """
     expected = isinstance(error, AssertionError)
@@ -164,15 +165,15 @@ def failure_of(
 
 
 HistoryEntry = str | tuple[Request, Response]
-"""The description of a step with its outcome, or a request with its response."""
+"""A step in a failure message: a line that describes it, or a request with its response."""
 
 
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
-    """Return what the message of `failure_of` shows for a step and its outcome.
+    """Return what a failure message shows for a step (requests or hook calls) and its outcome.
 
-    For a normal response, the result is the request with the response. `failure_of` writes their
-    line, because a check that passes needs none. For any other outcome, the result yields a line
-    for each request or hook call. An error while such a line is written fails the check.
+    For a normal response, the result is the request with the response, of which `failure_of` makes
+    a line if the check fails. For any other outcome, the result yields a line for each request or
+    hook call. An error while such a line is written fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:
@@ -181,7 +182,7 @@ def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
 
 
 def describe_outcome(step: Step, outcome: object) -> Iterator[str]:
-    """Yield a line for each request or hook call of a step, with its outcome."""
+    """Yield a line for each request or hook call of a step, with its outcome, for a message."""
     match step:
         case HookCall(hook, arguments):
             yield hook if hook in _SHORT_HOOKS else _describe_call(hook, arguments, outcome)
@@ -210,7 +211,10 @@ def _describe_response(request: Request, response: Response) -> str:
 
 
 def describe_step(step: Step) -> str:
-    """Describe a step: by the name of the hook, or the request without its API key."""
+    """Describe a step for a failure message: the name of a hook, or a request without its API key.
+
+    Of several concurrent steps, it tells the number and describes the first.
+    """
     match step:
         case Concurrently(steps):
             return f"{len(steps)} concurrent steps, such as {describe_step(steps[0])}"

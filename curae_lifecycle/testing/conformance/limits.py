@@ -78,14 +78,17 @@ def _only_header(answer: Response, name: str) -> str:
 
 
 def expect_initiate_limited(app: App, user: str) -> Steps[int]:
-    """Send an initiate for a user whose limit is used up; return the seconds of its `Retry-After`.
+    """Send an initiate for a user whose limit is used up, and return the wait in seconds.
+
+    The wait is the `Retry-After` of the response.
 
     Args:
         app: The app that sends the request.
         user: The app user's id.
 
     Raises:
-        NotConformingError: The response is not the 429 of the limit `initiate`; see `limited`.
+        NotConformingError: The response is not a correct 429 of the limit `initiate`, as `limited`
+            checks.
     """
     return limited(
         (yield from send(app.initiate(user))),

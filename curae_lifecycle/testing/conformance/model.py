@@ -64,13 +64,13 @@ LENGTH: Final = 120
 """How many random requests, facts and pauses a comparison with a `MemoryStore` has."""
 
 TRIALS: Final = 60
-"""How many shorter lists of steps are tried, at most, to find a short one that shows a fault."""
+"""How many shorter lists of requests and facts are tried, at most, to shorten one that fails."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far a server's clock, and the times that it shows, may differ from a `MemoryStore`'s."""
+"""How far a server's clock, and the times in its responses, may differ from a `MemoryStore`'s."""
 
 LIFETIME: Final = timedelta(minutes=30)
-"""How long a next action (a page to show to the user) is valid unless a response says it."""
+"""How long a next action (a page to show to the user) is valid if no response shows its end."""
 
 REQUESTS: Final = {
     "create": 10,
@@ -85,7 +85,12 @@ REQUESTS: Final = {
     "stranger": 5,
     "burst": 2,
 }
-"""The kinds of random request that a server and a `MemoryStore` get, each with its weight."""
+"""The kinds of random request that a server and a `MemoryStore` get, each with its weight.
+
+A kind with a larger weight is drawn more often. `again` repeats an earlier request, `reuse` reuses
+an idempotency key, `stranger` asks as an app of another account, and `burst` exceeds the limit of
+initiates.
+"""
 
 FACTS: Final = {
     "authorize": 12,
@@ -97,7 +102,7 @@ FACTS: Final = {
     "tombstone": 3,
     "pass_time": 9,
 }
-"""The hooks (functions of a server) to call at random if the server has them, with weights."""
+"""The hooks (functions of a server) to call at random, with weights, if the server has them."""
 
 OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     kind.kind: kind
@@ -105,10 +110,10 @@ OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     if issubclass(kind, ConnectionFact)
     and kind not in {Authorized, ActionRequired, Expired, Revoked}
 }
-"""The classes of facts about connections that no hook but `record_fact` records, by `kind`."""
+"""The facts about connections, by `kind`, that only the server's function `record_fact` records."""
 
 OTHER_FACT_WEIGHT: Final = 4
-"""The weight of each fact of `OTHER_FACTS`, used if the server has the hook `record_fact`."""
+"""The weight of each fact of `OTHER_FACTS` in a random choice, if the server has `record_fact`."""
 
 # All are multiples of 10 s. Short sums of them miss the deadlines of the rules by 10 s or more.
 SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_600, 90_000))
@@ -132,7 +137,7 @@ def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
 
     Args:
         seed: The seed; the same seed gives the same steps.
-        hooks: The names of the hooks that the server has.
+        hooks: The names of the hooks that the server has, such as `expire`; others are not drawn.
     """
     draw = Random(seed)  # noqa: S311 - a test's choices, not secrets
     weights = REQUESTS | {name: weight for name, weight in FACTS.items() if name in hooks}
@@ -149,7 +154,7 @@ class Difference:
     Attributes:
         position: The index of the step that showed the difference, from 0.
         what: A sentence that says what differs.
-        log: The lines of the run's log up to that step.
+        log: The lines of the run's log up to that step, which the command `replay` can read.
     """
 
     position: int
@@ -204,10 +209,7 @@ def _compare(kit: CheckContext, steps: list[ModelStep]) -> Steps[Difference | No
 
 
 class _Comparison:
-    """A run that sends each step to the server and to a `MemoryStore`.
-
-    Methods that compare return what differs, or None.
-    """
+    """A run that does each step on the server and a `MemoryStore`, and returns what differs."""
 
     def __init__(self, kit: CheckContext) -> None:
         self.kit = kit
@@ -222,10 +224,7 @@ class _Comparison:
         self.log: list[str] = []
 
     def begin(self) -> Steps[str | None]:
-        """Make two apps of one account and one of another, and send a first request.
-
-        The timestamps of the response set the clock of the store.
-        """
+        """Make two apps of one account and one of another; the first response sets the clock."""
         account = self.names.uuid()
         for owner in (account, account, self.names.uuid()):
             self.apps.append((yield from client.new_app(self.kit, account=owner)))

@@ -29,9 +29,11 @@ _SAMPLE_VALUES: Final[tuple[object, ...]] = ("word", True, 1, ["word"], "2026-01
 def operations_where(app: App, has: Callable[[OperationRule], object]) -> list[Kind]:
     """Return the classes of the served operations whose rule meets a condition.
 
+    The rule of an operation holds its path, its members, its scope and its use of a key.
+
     Args:
         app: The app of the check. Its context holds the classes of the served operations.
-        has: The condition: returns a true value for the rule of each operation to select.
+        has: The condition: gets a rule and returns a true value if the operation is to be selected.
     """
     return [kind for kind in app.context.operations if has(kind.rule)]
 
@@ -103,7 +105,7 @@ def build_request(
 
 
 def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
-    """Build a valid body for an operation, with each required member; empty if it has no body.
+    """Build a valid body for an operation, with each required member; `{}` if none is required.
 
     Args:
         kind: The class of the operation.

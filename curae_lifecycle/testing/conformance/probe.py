@@ -30,7 +30,10 @@ def _answers(app: App) -> Steps[None]:
 
 
 PROBE: Final = Check("server.answers", "The server answers a read.", _answers)
-"""The check that asks only whether the server answers; it is not one of the kit's checks."""
+"""The check that asks only whether the server answers; it is not one of the kit's checks.
+
+A runner runs it after a failed check, to find out if the server is down.
+"""
 
 
 def down_failure(failure: Failure, probe: Failure) -> Failure:

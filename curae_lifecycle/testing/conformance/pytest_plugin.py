@@ -47,7 +47,7 @@ class CollectFile(Protocol):
     """The type of the pytest hook `pytest_collect_file` in a `conftest.py`."""
 
     def __call__(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Return the collector of a file, or None for files of other plugins."""
+        """Return the collector of the tests in `file_path`, below `parent`; None without tests."""
         ...
 
 
@@ -70,7 +70,7 @@ def collect_checks(
         server: A function that returns the server, or a context manager that yields it, for each
             test; or the name of a fixture whose value is the server, which may have any scope.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take, as in `run`.
+        timeout: How long a check may take before it fails, as in `run`; `None` for no timeout.
 
     Raises:
         ArgumentError: `conftest` is no absolute path, so pytest would find no test.

@@ -22,13 +22,13 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_one_pending_successor
 
 LONG_CHAIN: Final = 60
-"""The number of connections of a patient who must act every month for five years."""
+"""The number of connections in a long chain, as if a patient reconnects monthly for five years."""
 
 CHECKS: Final = Checks()
 
 
 def successor_of(answer: Document) -> str:
-    """Return the id of the connection that a reconnect returned (the successor), from the response.
+    """Return the id of the successor from the body of the response to a reconnect.
 
     Raises:
         NotConformingError: The body has no `connection.id`, or it is not a string.

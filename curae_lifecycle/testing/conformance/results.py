@@ -51,7 +51,7 @@ class CheckOutcome(StrEnum):
     Attributes:
         PASSED: The server kept the rules that the check covers.
         FAILED: The server broke a rule, raised an error or took too long.
-        NOT_RUN: The server is down, or does not give a hook, time or value that the check needs.
+        NOT_RUN: The server is down, or lacks a function, time or value that the check needs.
     """
 
     PASSED = "passed"
@@ -61,7 +61,7 @@ class CheckOutcome(StrEnum):
 
 @attrs.frozen
 class Progress:
-    """The progress of a run after a check, as passed to a `ProgressCallback`.
+    """The progress of a run after a check, as `run` passes it to the caller's function `progress`.
 
     Attributes:
         check: The name of the check.

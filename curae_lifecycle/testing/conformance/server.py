@@ -22,10 +22,13 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import Request
 
 UNLIMITED_TIME: Final = timedelta.max
-"""The `max_time_per_check` of a server whose `pass_time` moves a clock instead of waiting."""
+"""The default of `Server.max_time_per_check`: a check may let any time pass on the server's clock.
+
+It is for servers whose clock the function `pass_time` moves, instead of really waiting.
+"""
 
 WRITING: Final = frozenset({CONNECTION_WRITE})
-"""The scopes of a key that may call every operation of the library."""
+"""The scopes of an API key that may call every operation of the library."""
 
 
 @attrs.frozen
@@ -60,8 +63,9 @@ def _lower_case(names: Iterable[str]) -> frozenset[str]:
 class Server:
     """The server under test, as blocking functions.
 
-    Only `send` and `make_key` are required. The others are hooks: functions by which the kit does
-    what no request can, such as recording a fact. Each lets more checks run.
+    Only `send` and `make_key` are required. The other functions are hooks, by which the kit does
+    what no request can, such as recording a fact. Each hook lets more checks run. If a hook is
+    `None`, the checks that need it are not run.
 
     A hook that records a fact may return its outcome: `done`, `ignored`, or the code of the problem
     that refused the fact. If the hook returns `None`, the kit judges only what later requests show.
@@ -111,8 +115,8 @@ class Server:
         outbox: Returns every event and every effect since the server started, delivered or not.
             An event has the form of the AsyncAPI document. An effect is `{kind, ...}`; its kind is
             the name of the library's class.
-        race_rounds: How often each race is run. Set it only if `send` and the hooks that record
-            facts may be called concurrently.
+        race_rounds: How often each race (two concurrent requests or facts) is run. Set it only if
+            `send` and the hooks that record facts may be called concurrently.
         environment: The only environment that the server serves; `None` if it serves both.
         max_time_per_check: The longest time that one check may let pass. Keep the default if
             `pass_time` moves a clock; choose a short time if it really waits.
@@ -154,7 +158,11 @@ class Server:
 
 @attrs.frozen
 class AsyncServer:
-    """The server under test, as coroutine functions. The fields mean the same as in `Server`."""
+    """The server under test, as coroutine functions. The fields mean the same as in `Server`.
+
+    Only `send` and `make_key` are required. The other functions are hooks, by which the kit does
+    what no request can, such as recording a fact.
+    """
 
     send: Callable[[Request], Awaitable[Response]]
     make_key: Callable[[ApiKeyRequest], Awaitable[str]]
@@ -189,9 +197,10 @@ class AsyncServer:
 
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
-"""The names of the hooks: the optional fields of `Server` that are `None` by default.
+"""The names of the hooks, by which the kit does what no request can, such as `expire`.
 
-They include `race_rounds` and `environment`, which are values and no functions.
+They are the optional fields of `Server` that are `None` by default, and include `race_rounds` and
+`environment`, which are values and no functions.
 """
 
 _VALUES: Final = frozenset({"race_rounds", "environment", "max_time_per_check", "varying_headers"})

@@ -35,7 +35,7 @@ BRINGS: Final[dict[AccountState, tuple[str, ...]]] = {
     AccountState.ACTIVE: ("complete_handoff",),
     AccountState.TOMBSTONED: ("tombstone",),
 }
-"""The hooks that a check needs to bring an account into a state."""
+"""The hooks (functions of the server) that a check needs to bring an account into each state."""
 
 
 def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:

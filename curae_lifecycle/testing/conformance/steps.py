@@ -38,7 +38,7 @@ class HookCall:
 
 
 SingleStep = Request | HookCall
-"""A request to send or a hook to call: a step that runs alone, or together with others."""
+"""A request to send or a hook (a function of the server) to call, alone or with other steps."""
 
 
 @attrs.frozen
@@ -52,10 +52,16 @@ class Concurrently:
 
 
 Step = Request | Concurrently | HookCall
-"""A step that a check yields: a request to send, a hook to call, or several of these."""
+"""A step that a check yields: a request to send, or a hook (a function of the server) to call.
+
+A `Concurrently` is a step that holds several of these, to run at the same time.
+"""
 
 Steps = Generator[Step, object, Result]
-"""A generator that yields steps, receives the outcome of each, and returns a result."""
+"""A generator, such as a check, that yields steps, receives their outcomes and returns a result.
+
+A step is a request to send, or a hook (a function of the server) to call.
+"""
 
 Operations = tuple[type[Operation], ...]
 """The classes of the operations that a server serves."""
@@ -84,7 +90,7 @@ class NotSeenError(LifecycleError):
 
 
 class Names:
-    """A source of fresh names, of which checks make ids of apps and users, and idempotency keys.
+    """A source of fresh names, which checks use as ids of apps and users and as idempotency keys.
 
     The same seed and calls give the same names; different seeds give different ones.
     """
@@ -111,7 +117,7 @@ class CheckContext:
 
     Attributes:
         names: The source of fresh names.
-        environment: The environment of the check's API keys.
+        environment: The environment, live or test, of the check's API keys.
         hooks: The names of the hooks, such as `expire`, that the server has.
         max_time_per_check: The longest time that the check may let pass on the server's clock.
         varying: Names, in lower case, of headers that may differ from response to response.
@@ -132,7 +138,7 @@ class CheckContext:
 
     @property
     def all_scopes(self) -> frozenset[str]:
-        """The scopes of a key that may call every operation."""
+        """The scopes of an API key that may call every operation of the server."""
         needed = {kind.rule.scope for kind in self.operations}
         return WRITING | {scope for scope in needed if scope is not None}
 
@@ -146,7 +152,7 @@ NEVER_COMPARED: Final = frozenset(
         *("set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "via"),
     )
 )
-"""Headers of the connection, and headers that a web server or proxy adds to each response.
+"""Headers of the network connection, and headers that a web server or proxy adds to each response.
 
 They are never part of a stored response, so checks compare responses without them.
 """
@@ -200,5 +206,5 @@ def later(kit: CheckContext, span: timedelta) -> Steps[None]:
 
 
 def make_key(wanted: ApiKeyRequest) -> Steps[str]:
-    """Call the hook that makes an API key and return the key's text."""
+    """Call the server's `make_key` for `wanted`, an app with scopes, and return the key's text."""
     return cast("str", (yield HookCall("make_key", (wanted,))))

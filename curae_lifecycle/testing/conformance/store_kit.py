@@ -54,7 +54,7 @@ def check_store(
         store: An empty store. The kit calls it from several threads.
         only: The names of the checks to run; all by default.
         seed: The seed of the names that the checks send; random by default.
-        timeout: How long a check may take, as in `run`.
+        timeout: How long a check may take before it fails, as in `run`; `None` for no timeout.
         progress: Called after each check that runs.
 
     Returns:

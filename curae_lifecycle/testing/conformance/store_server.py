@@ -55,8 +55,9 @@ def server_for_store(store: StoreWithApiKeys, environment: Environment | None = 
     """Return a server for the kit that runs in this process on a simulated clock.
 
     Args:
-        store: An empty store. The kit calls the store from several threads. It also checks the
-            methods `withdraw`, `hosted_page`, `purge` and `outbox` that the store has.
+        store: An empty store, in which the server keeps everything. The kit calls the store from
+            several threads. It also checks the methods `withdraw`, `hosted_page`, `purge` and
+            `outbox` that the store has.
         environment: The only environment that the server serves; `None` if it serves both.
     """
     return StoreHooks(store).server(environment)
@@ -136,7 +137,7 @@ class StoreHooks(FactHooks):
         self._store.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=new_id))
 
     def pass_time(self, span: timedelta) -> None:
-        """Move the simulated clock forward.
+        """Move the simulated clock forward by `span`.
 
         If the store's own clock can be set, it is set to the same instant, and the store is purged
         if it has a method `purge`.
@@ -146,7 +147,7 @@ class StoreHooks(FactHooks):
             self.purge()
 
     def turn_clock_back(self, span: timedelta) -> None:
-        """Move the simulated clock back."""
+        """Move the simulated clock back by `span`, like an operator who corrects a fast clock."""
         self._store.now -= span
 
     def purge(self) -> None:

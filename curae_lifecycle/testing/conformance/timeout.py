@@ -36,7 +36,7 @@ def check_timeout(timeout: timedelta | None) -> None:
     """Check a timeout that a program passed to the kit.
 
     Raises:
-        ArgumentError: It is neither `None` nor a `timedelta` above zero.
+        ArgumentError: `timeout` is neither `None` nor a `timedelta` above zero.
     """
     if timeout is None:
         return

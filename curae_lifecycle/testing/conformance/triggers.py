@@ -33,13 +33,13 @@ OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.EXPIRE: ("expire", ()),
     Trigger.REVOKE: ("revoke", (Actor.PLATFORM,)),
 }
-"""The triggers, causes of a connection's change, that a separate hook of the server fires.
+"""The triggers (causes of a connection's change) that each have a hook, a function of the server.
 
 For each, the name of the hook, and the arguments of the hook after the connection's id.
 """
 
 OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
-"""The names of the hooks in `OWN_HOOKS`."""
+"""The names of the hooks in `OWN_HOOKS`, each a function of the server that records one fact."""
 
 
 def hook_of(trigger: Trigger) -> str:
@@ -61,7 +61,9 @@ def triggers_of(hooks: frozenset[str]) -> list[Trigger]:
 
 
 def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
-    """Record the fact of a trigger, such as `expire`, through the server's hook.
+    """Record the fact of a trigger, such as `expire`, about a connection, by a hook of the server.
+
+    A trigger is a cause of a change of a connection. A hook is a function of the server.
 
     Returns:
         The outcome that the hook reports; `None` if it reports none.

@@ -37,7 +37,11 @@ def difference(first: Response, second: Response) -> str:
 
 
 def format_argument(value: object) -> str:
-    """Format an argument or result of a hook: texts as they are, others as by `format_value`."""
+    """Format an argument or result of a hook (a function of the server) for a failure message.
+
+    A text, a span or the value of an enum is written as it is, any other value as JSON, as
+    `format_value` does.
+    """
     match value:
         case Enum():
             return str(value.value)
