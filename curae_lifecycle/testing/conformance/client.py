@@ -469,10 +469,10 @@ def id_of(connection: Document) -> str:
 
 
 def expect_outcome(outcome: str | None, expected: str) -> None:
-    """Raise if a hook reported another outcome of a fact than the expected one.
+    """Raise if a hook (a function of the server) reported another outcome than the expected one.
 
     Args:
-        outcome: The outcome that the hook reported; `None`, for no report, is always accepted.
+        outcome: The outcome of the fact, as reported; `None`, for no report, is always accepted.
         expected: The expected outcome: `done`, `ignored` or a problem code.
 
     Raises:

@@ -122,7 +122,7 @@ def time_needed(*standings: Standing) -> timedelta:
 
 
 def expected_outcome(outcome: object) -> str:
-    """Convert the outcome in a table row to the text that a hook of the kit must report for it.
+    """Convert the outcome in a table row to the text that a hook of the server must report for it.
 
     Returns:
         `done`, `ignored` or a problem code.

@@ -67,8 +67,8 @@ def collect_checks(
 
     Args:
         conftest: The path of the `conftest.py`: its `__file__`.
-        server: A function that returns the server, or a context manager that yields it, for each
-            test; or the name of a fixture whose value is the server, which may have any scope.
+        server: A function, called for each test, that returns the server or a context manager that
+            yields the server; or the name of a fixture, of any scope, whose value is the server.
         operations: The classes of the operations that the server serves.
         timeout: How long a check may take before it fails, as in `run`; `None` for no timeout.
 

@@ -208,7 +208,8 @@ def _shown(answer: Response) -> bytes:
 def checks(operations: Operations) -> list[Check]:
     """Return a check for each operation.
 
-    Each check shows that a success has the status, members, types and headers of its reply.
+    Each check shows that a success has the status, members, types and headers that the operation's
+    class defines.
     """
     return [
         Check(

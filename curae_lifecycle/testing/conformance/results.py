@@ -34,7 +34,8 @@ class NotRun:
 
     Attributes:
         check: The name of the check.
-        reason: What is missing: a hook, time, or something that this server does not show.
+        reason: What is missing: a function of the server, time, or something that this server does
+            not show.
     """
 
     check: str

@@ -292,7 +292,7 @@ def expect_readable(
     allowed: bool,  # noqa: FBT001 - what is expected
     package: str = client.PACKAGES[0],
 ) -> Steps[None]:
-    """Raise unless the server's function `may_read` now grants or denies access, as expected.
+    """Raise unless the server's function `may_read` now grants or denies access as `allowed` says.
 
     Args:
         connection_id: The id of the connection.

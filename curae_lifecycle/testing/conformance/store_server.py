@@ -139,8 +139,8 @@ class StoreHooks(FactHooks):
     def pass_time(self, span: timedelta) -> None:
         """Move the simulated clock forward by `span`.
 
-        If the store's own clock can be set, it is set to the same instant, and the store is purged
-        if it has a method `purge`.
+        If the store's own clock can be set, it moves to the same instant, and then a store with a
+        method `purge` is purged.
         """
         self._store.now += span
         if self._store.has_settable_clock:
@@ -167,7 +167,10 @@ class StoreHooks(FactHooks):
         _call(lambda: withdraw(ApiKey(api_key)), "withdraw")
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        """Return whether the access rules let a data package of a connection be read now."""
+        """Return whether the access rules let a data package of a connection be read now.
+
+        For an unknown connection, the result is False.
+        """
         loaded = self._store.load(Needs(connection=ConnectionId(connection_id)))
         connection = loaded.snapshot.connection
         if connection is None:
