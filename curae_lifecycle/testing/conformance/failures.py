@@ -213,7 +213,7 @@ def _describe_response(request: Request, response: Response) -> str:
 def describe_step(step: Step) -> str:
     """Describe a step for a failure message: the name of a hook, or a request without its API key.
 
-    Of several concurrent steps, it tells the number and describes the first.
+    Of several concurrent steps, the text tells the number and describes the first.
     """
     match step:
         case Concurrently(steps):

@@ -32,7 +32,7 @@ def _answers(app: App) -> Steps[None]:
 PROBE: Final = Check("server.answers", "The server answers a read.", _answers)
 """The check that asks only whether the server answers; it is not one of the kit's checks.
 
-A runner runs it after a failed check, to find out if the server is down.
+A runner runs it after a check whose failure may mean that the server is down.
 """
 
 
