@@ -115,8 +115,8 @@ class Server:
         outbox: Returns every event and every effect since the server started, delivered or not.
             An event has the form of the AsyncAPI document. An effect is `{kind, ...}`; its kind is
             the name of the library's class.
-        race_rounds: How often each race (two concurrent requests or facts) is run. Set it only if
-            `send` and the hooks that record facts may be called concurrently.
+        race_rounds: How often each race is run. Set it only if `send` and the hooks that record
+            facts may be called concurrently.
         environment: The only environment that the server serves; `None` if it serves both.
         max_time_per_check: The longest time that one check may let pass. Keep the default if
             `pass_time` moves a clock; choose a short time if it really waits.
