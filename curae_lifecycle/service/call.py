@@ -51,7 +51,7 @@ def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
 
 @attrs.frozen
 class Call:
-    """A parsed request that passed the checks of `web.read`, ready for `decide`.
+    """A parsed request that passed gates 1 to 4 (API key, path, scope, body), ready for `decide`.
 
     Attributes:
         caller: The app, account and environment of the API key.
@@ -81,7 +81,8 @@ class Decision:
         reply: The answer, as a value.
         status: The HTTP status of the reply; of a replay, the status of the stored response.
         decided_at: The instant of the decision.
-        changes: The writes, effects and events; `respond` adds the write of the idempotency record.
+        changes: The writes, effects and events. `web.respond`, which builds the response, adds the
+            write of the idempotency record.
         rules: The names of the rules that decided, in order.
         attempt: The right to store the response under the idempotency key, for retries; `None` if
             the response is not to be stored.
@@ -89,7 +90,7 @@ class Decision:
             `None` if no record is stored.
         settings: The settings of the server.
         binding: The binding of the request's coordinate, as loaded; `None` if none was loaded.
-            `respond` uses it to show as REVOKED a connection whose user is gone (tombstoned).
+            By it, the response shows a connection as REVOKED if its user is gone (tombstoned).
     """
 
     reply: Reply

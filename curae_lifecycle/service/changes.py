@@ -118,10 +118,12 @@ def revocation_changes(
     Args:
         reached: The connections that the revocation revokes, as they are stored: one, or several
             that follow one another in a chain.
-        answers: The answer of `revoke` for each of `reached`, in the same order.
+        answers: The answer of `triggers.revoke` for each of `reached`, in the same order: Done if
+            the connection is revoked now, Ignored if it was revoked before.
         has_head: True if `reached` includes the last connection (the head) of the chain. Then the
-            head's version is raised even if it was revoked before, so that a concurrent reconnect
-            conflicts. Without that, it could add a successor that this revocation does not revoke.
+            head's version is raised even if the head was revoked before, so that a concurrent
+            reconnect conflicts. Otherwise the reconnect could add a successor that this revocation
+            does not revoke.
     """
     moved = [
         ending_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
@@ -140,9 +142,10 @@ def live_head_changes(
     """Return the changes that warn of a live connection after a revoked one in its chain [O].
 
     If an actor revokes one connection alone, the last one of its chain (the head) can still be
-    PENDING, ACTIVE or ACTION_REQUIRED. The changes then hold a `SuccessorsLive` effect, and raise
-    the head's version, so that a concurrent change of the head conflicts. They are `NO_CHANGES` if
-    there is no later head or it is not live.
+    PENDING, ACTIVE or ACTION_REQUIRED (live). The changes then hold the warning, the effect
+    `SuccessorsLive`. They raise the head's version, so that a concurrent change of the head
+    conflicts. They are `NO_CHANGES` if the connection is itself the last one, or the head is not
+    live.
 
     Args:
         connection: The connection that was revoked.
@@ -168,12 +171,16 @@ def page_changes(page: HostedPage) -> Changes:
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
-    """Return the changes of a new session, and of the LIMITED user that it provisioned, if any.
+    """Return the changes of an initiate: a new session, and perhaps a new LIMITED user.
+
+    If the hand-off landed at once (path A), the changes raise the binding's version, so that a
+    concurrent tombstone of the coordinate's user conflicts.
 
     Args:
         before: The binding of the coordinate as it is stored; `None` if no user is bound.
-        made: The result of `initiate`. If its binding is not `before` itself, a LIMITED user was
-            provisioned: the changes store the binding, and ask the server to create the user.
+        made: The new session and the binding, as `session.initiate` returned them. If that binding
+            is not `before` itself, a LIMITED user was provisioned: the changes store the binding,
+            and ask the server to create the user.
     """
     session, after = made.session, made.binding
     at = session.created_at

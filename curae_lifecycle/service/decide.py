@@ -68,8 +68,8 @@ def decide(
     Raises:
         ArgumentError: `now` is not a UTC instant, `new_ids` is missing or its next action ended
             before `now`, or the snapshot holds other values than `call.needs` names. Or the
-            snapshot's `landed_handoff`, an authorization to record, has instants for which
-            `triggers.authorize` raises this error.
+            snapshot's `landed_handoff`, an authorization to record, is not in UTC, is dated more
+            than five minutes after `now`, or has an `expires_at` that is not after it.
     """
     check_instant("now", now)
     coordinates = _coordinates(call.needs, snapshot)

@@ -50,8 +50,8 @@ class ConnectionsPage:
 class ChainPart:
     """A run of successive connections in a chain, to load for one batch of the chain's revocation.
 
-    Batches go from the end of the chain back to the connection that `Needs.chain` names. Of the
-    connections after that one and before the place `before`, the run is the last `limit`.
+    Batches go from the end of the chain back to the connection that `Needs.chain` names. The run is
+    the last `limit` connections of those between that connection and the place `before`.
 
     Attributes:
         limit: How many connections the batch needs, at least 1.
@@ -114,8 +114,8 @@ class LandedHandoff:
     """A hand-off that landed: an authorization that the server learned of.
 
     The connection does not hold the authorization yet; a request that gets the connection records
-    it [P]. If `triggers.authorize` raises `ArgumentError` for the instants, so does
-    `service.decide.decide`.
+    it [P]. If `happened_at` is more than five minutes ahead, or `expires_at` is not after it,
+    `decide` raises `ArgumentError`.
 
     Attributes:
         happened_at: When the patient authorized, in UTC.
@@ -171,7 +171,9 @@ class Snapshot:
 
 @attrs.frozen
 class NewIds:
-    """Fresh ids and a next action that the server mints for one mutation, which may use some.
+    """Fresh ids and a next action that the server makes for one mutation.
+
+    The mutation uses only those that it needs.
 
     Attributes:
         connection_id: The id of a new connection: a UUID in lower case.
@@ -205,7 +207,8 @@ class NewIds:
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
     """Check that the values in `snapshot` belong to the keys in `needs`; a value may be missing.
 
-    The idempotency record is not checked here, but by `begin_attempt`.
+    The idempotency record is not checked here. `begin_attempt`, which decides whether a request may
+    execute under its key, checks the record.
 
     Raises:
         ArgumentError: A value belongs to a key that the needs do not name, the number of bucket
