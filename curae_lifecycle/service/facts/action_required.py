@@ -46,9 +46,9 @@ class ActionRequired(fact.ConnectionFact):
         super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Return the changes to ACTION_REQUIRED for a connection that was ACTIVE at `happened_at`.
+        """Return the changes that move an ACTIVE connection to ACTION_REQUIRED.
 
-        In any other standing the fact is ignored.
+        The fact is ignored if the connection was not ACTIVE at `happened_at`.
         """
         connection = fact.require_connection(snapshot)
         answer = require_action(

@@ -53,7 +53,11 @@ class Authorized(fact.ConnectionFact):
         super().__attrs_post_init__()
 
     def check(self, now: datetime) -> None:
-        """Check `happened_at` against `now`, and `expires_at` against the authorization.
+        """Check that `happened_at` is not too far ahead, and that `expires_at` is later than it.
+
+        Args:
+            now: When the fact is recorded, in UTC. Without a `happened_at`, the patient authorized
+                at `now`.
 
         Raises:
             ArgumentError: An instant is not UTC, `happened_at` is more than five minutes after
@@ -64,8 +68,8 @@ class Authorized(fact.ConnectionFact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Return the changes that move a PENDING connection to ACTIVE.
 
-        The fact is refused if the connection has a successor. Otherwise it is ignored if the
-        connection was ACTIVE before, and refused in any other standing, such as LAPSED.
+        If the connection has a successor, the fact is refused. Otherwise it is ignored for an
+        ACTIVE connection, and refused for one that is neither PENDING nor ACTIVE, such as LAPSED.
         """
         connection = fact.require_connection(snapshot)
         answer = authorize(

@@ -16,7 +16,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Expired(fact.ConnectionFact):
-    """The fact that a connection's authorization ended, by the upstream or by the clock.
+    """The fact that a connection's authorization ended: in time, or by the source of the data.
 
     Attributes:
         connection_id: The connection's id.

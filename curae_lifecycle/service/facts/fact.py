@@ -104,8 +104,9 @@ class Fact(ABC):
     def page_key(self) -> tuple[PageKind, str] | None:
         """Return the kind and subject of the hosted pages that the fact may come from.
 
-        `record_fact` refuses a fact whose page has another kind or subject, since that page is
-        about something else. `None`, the default, is for a fact that comes from no page.
+        A page is about a connection, a session or a user: that is its kind. The subject names that
+        value, for instance by its id. `record_fact` refuses a fact that comes from another page.
+        `None`, the default, is for a fact that comes from no page.
         """
         return None
 
@@ -114,7 +115,7 @@ class Fact(ABC):
 
         Args:
             now: When the fact is recorded, in UTC. If the clock was put back, the stored connection
-                or session may hold a later instant; `record_fact` then passes that one instead.
+                or session may hold a later instant; `record_fact` then passes that instant.
 
         Raises:
             ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
@@ -191,13 +192,17 @@ class UserFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return the keys to load: the coordinate, whose binding is loaded."""
+        """Return the keys to load: the coordinate, and the digest of the fact's page, if any.
+
+        The store then loads the binding of the coordinate, and the page.
+        """
         return Needs(binding=self.coordinate, page=self.page_digest())
 
     def check(self, now: datetime) -> None:
-        """Check only that `now` is in UTC, and not that `happened_at` is not too far ahead.
+        """Check only that `now` is in UTC.
 
-        That check is left to `judge`, since it is not made for a repeated fact, which is ignored.
+        `judge` checks that `happened_at` is not too far after `now`. It skips that check for a fact
+        that repeats an earlier one, which is ignored.
 
         Args:
             now: When the fact is recorded, in UTC.
@@ -291,10 +296,10 @@ def to_connection_fact_answer(
     Args:
         kind: The kind of the event to emit if `answer` is `Done`.
         before: The connection as it is stored.
-        answer: The answer of the rule.
+        answer: The answer of the rule, which holds the connection to store if it is `Done`.
 
     Returns:
-        Done: the changes that store the connection, from `ending_changes`. Ignored: no changes.
-        Refused: `answer` itself.
+        Done: the changes that store the connection, emit its event and end its hand-off or access.
+        Ignored: no changes. Refused: `answer` itself.
     """
     return to_fact_answer(answer, lambda after: changes.ending_changes(kind, before, after))

@@ -30,7 +30,7 @@ class Graduated(fact.UserFact):
     Attributes:
         coordinate: The coordinate of the user.
         user_id: The user who became ACTIVE; `None` for the bound user. If you pass `page_url`, pass
-            the page's `HostedPage.user_id`, too: with `None` the fact is refused.
+            the page's `HostedPage.user_id`, too: a fact with a page and without a user is refused.
         happened_at: When the user became ACTIVE, in UTC; `None` for the instant of recording.
         page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
             page. No repr shows it.
@@ -58,7 +58,10 @@ class Graduated(fact.UserFact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Graduated:
-        """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
+        """Build the fact from parsed members; environment, app, account and app user are joined.
+
+        These four become the field `coordinate`.
+        """
         return cls(
             coordinate=parsed.coordinate(),
             user_id=parsed[OPTIONAL_USER_ID],
@@ -72,8 +75,8 @@ class Graduated(fact.UserFact):
         `record_fact` refuses the fact if it comes from a page with another key.
 
         Returns:
-            `PageKind.USER` and the `user_subject` of the coordinate and the user; `None` if the
-            fact names no user.
+            `PageKind.USER`, and the coordinate and the user's id as one text (`user_subject`);
+            `None` if the fact names no user.
         """
         if self.user_id is None:
             return None

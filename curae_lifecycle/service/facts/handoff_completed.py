@@ -49,7 +49,10 @@ class HandoffCompleted(fact.Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return the keys to load: the session's id; its coordinate's binding is loaded, too."""
+        """Return the keys to load: the session's id, and the digest of the fact's page, if any.
+
+        The store then loads the session, the binding of its coordinate, and the page.
+        """
         return Needs(session=self.session_id, page=self.page_digest())
 
     def page_key(self) -> tuple[PageKind, str]:
@@ -62,8 +65,11 @@ class HandoffCompleted(fact.Fact):
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Return the changes that record the hand-off and bind the user: both or neither.
 
-        The fact is ignored if the hand-off was recorded for this user before. `complete_handoff` of
-        `rules.session` lists the refusals.
+        The fact is ignored if the hand-off was recorded for this user before. It is refused if
+
+        - the session is not on path B, or expired before the hand-off,
+        - the session landed for another user, or another user is bound, or
+        - the account is LIMITED or TOMBSTONED, or was tombstoned since the session was made.
         """
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked

@@ -46,15 +46,18 @@ class Revoked(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT, PAGE_URL)
 
     def needs(self) -> Needs:
-        """Return the keys to load: the connection or, for PATIENT and PLATFORM, its whole chain."""
+        """Return the keys to load: the connection's id, and the digest of the fact's page, if any.
+
+        For the actors PATIENT and PLATFORM the store also loads the later connections of the chain.
+        """
         reached = revocation_needs(self.connection_id, self.actor)
         return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Return the changes that revoke the connection.
 
-        For the actors PATIENT and PLATFORM they revoke the later ones of its chain, too. The fact
-        is ignored if all of these connections were revoked before. It is never refused.
+        For the actors PATIENT and PLATFORM the later connections of its chain are revoked, too. The
+        fact is ignored if all of these connections were revoked before. It is never refused.
         """
         answers, changes = revoke_by_actor(
             fact.require_connection(snapshot),

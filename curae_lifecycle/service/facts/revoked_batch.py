@@ -37,13 +37,19 @@ class RevokedBatch(Revoked):
     before: int | None = None
 
     def needs(self) -> Needs:
-        """Return the keys to load: the connection's id, and the part of its chain to revoke."""
+        """Return the keys to load: the connection's id, the part of its chain to revoke, the page.
+
+        The page is the hosted page that the fact comes from, if any.
+        """
         return attrs.evolve(super().needs(), chain_part=ChainPart(self.size, self.before))
 
     def check(self, now: datetime) -> None:
         """Check the fact's values if this is the first batch; a later batch is not checked.
 
         So no later batch fails if the clock goes back meanwhile.
+
+        Args:
+            now: When the batch is recorded, in UTC.
 
         Raises:
             ArgumentError: In the first batch: `now` is not UTC, or `happened_at` is more than five
@@ -113,7 +119,8 @@ def first_step(given: fact.Fact, size: int) -> fact.Fact:
     """Return the fact to record first: a `RevokedBatch` if `given` revokes a chain, else `given`.
 
     A chain can be too long for one commit. The `RevokedBatch` revokes the last connections of the
-    chain; its method `rest` returns the next batch.
+    chain; its method `rest` returns the next batch. A fact of a subclass of `Revoked` is returned
+    as it is.
 
     Args:
         given: The fact that was reported.

@@ -21,9 +21,10 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Tombstoned(fact.UserFact):
-    """The fact that the user of a coordinate no longer exists, also if no user is bound [O].
+    """The fact that the user of a coordinate no longer exists [O].
 
-    Once the fact is recorded, no earlier connection or session of the coordinate is valid.
+    It can be recorded even if the platform has bound no user to the coordinate. Once the fact is
+    recorded, no earlier connection or session of the coordinate is valid.
     `stores.serve.record` then stores these connections as REVOKED, in batches (`service.sweep`).
 
     Attributes:
@@ -42,7 +43,10 @@ class Tombstoned(fact.UserFact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
-        """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
+        """Build the fact from parsed members; environment, app, account and app user are joined.
+
+        These four become the field `coordinate`. A `userId` is ignored.
+        """
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
