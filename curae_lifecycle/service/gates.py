@@ -92,7 +92,7 @@ REQUEST_GATES: Final = Table[Gate, RefuseWith | Ask](
     Row(Gate.RULE,         Ask(),              "[S] What the operation itself decides."),
     Row(Gate.ROOM,         FAILED,             "[O] A full store refuses what is new and evicts nothing live."),
 )
-"""The table `request`: each gate in order, with the refusal or the table that decides it."""
+"""The table `request`: each gate (check of a request), with its refusal or the table it asks."""
 # fmt: on
 
 
@@ -107,7 +107,8 @@ def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refuse
     Args:
         gate: A gate for which the table holds a code. One that asks another table fails an
             assertion.
-        detail_values: The values of the problem's details, in the order of `ProblemType.details`.
+        detail_values: The values of the problem's `details`, in the order in which the catalogue of
+            problems lists the keys for the code.
 
     Returns:
         Refused: with the code of the gate, and the name of the gate's row.

@@ -11,7 +11,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A JSON value as Python holds it."""
 
 Schema = dict[str, Json]
-"""A JSON schema, or another object of the API's document."""
+"""A JSON schema, or another object of the API's OpenAPI document."""
 
 TEXT: Final[Schema] = {"type": "string"}
 """The schema of any text."""

@@ -78,7 +78,7 @@ class ParsedMembers:
     Attributes:
         values: The values by the names of their members. A user's id can be among them, so no
             repr shows them.
-        tags: The entity tags that the client of a request holds.
+        tags: The entity tags that the client sent in `If-None-Match`; none for a fact.
     """
 
     values: dict[str, object] = attrs.field(repr=False)
@@ -92,8 +92,8 @@ class ParsedMembers:
     def coordinate(self) -> Coordinate:
         """Build the coordinate of a fact from its environment, app, account and app user.
 
-        Use it for a fact whose `members` include those of `COORDINATE_MEMBERS`. The environment is
-        live if it was left out; the others are never left out.
+        Use it only for a fact that has these four members (`COORDINATE_MEMBERS`). The environment
+        is live if it was left out; the others are never left out.
         """
         return Coordinate(
             environment=self[ENVIRONMENT],
@@ -172,7 +172,7 @@ def parse_connection_id(value: object) -> values.ConnectionId:
 APP_USER_ID: Final = Member(
     "appUserId", values.parse_app_user_id, schema=json_schema.APP_USER_ID, example="user-1"
 )
-"""`appUserId` of a query, a body or a fact."""
+"""The member `appUserId` of a query, a body or a fact: the app's own id of its user."""
 
 DATA_PACKAGES: Final = Member(
     "dataPackages",
@@ -180,7 +180,7 @@ DATA_PACKAGES: Final = Member(
     schema=json_schema.DATA_PACKAGES,
     example=["clinical_summary", "labs"],
 )
-"""`dataPackages` of a body."""
+"""The member `dataPackages` of a body: the packages that a connection is for."""
 
 _SIGN_UP: Final = "Whether a user without an account is to sign up."
 PREFER_SIGNUP: Final = Member(
@@ -191,12 +191,12 @@ PREFER_SIGNUP: Final = Member(
     schema={"type": "boolean", "default": False, "description": _SIGN_UP},
     example=True,
 )
-"""`preferSignup` of a body; false if it is left out."""
+"""The member `preferSignup` of a body: whether a new user is to sign up; false if left out."""
 
 CONNECTION_ID: Final = Member(
     "connectionId", parse_connection_id, schema=json_schema.UUID, example=_ID
 )
-"""`connectionId` of a request; only a UUID is allowed."""
+"""The member `connectionId` of a request's path; only a UUID is allowed."""
 
 FACT_CONNECTION_ID: Final = Member(
     "connectionId",
@@ -204,7 +204,7 @@ FACT_CONNECTION_ID: Final = Member(
     schema=json_schema.TEXT,
     example=_ID,
 )
-"""`connectionId` of a fact; text that is no UUID is accepted, and is the id of no connection."""
+"""The member `connectionId` of a fact; it may be no UUID, and then names no connection."""
 
 FACT_SESSION_ID: Final = Member(
     "sessionId",
@@ -212,7 +212,7 @@ FACT_SESSION_ID: Final = Member(
     schema=json_schema.TEXT,
     example="6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03",
 )
-"""`sessionId` of a fact; text that is no UUID is accepted, and is the id of no session."""
+"""The member `sessionId` of a fact; it may be no UUID, and then names no session."""
 
 REASON: Final = Member(
     "reason",
@@ -220,7 +220,7 @@ REASON: Final = Member(
     schema=json_schema.TEXT,
     example="portal_login",
 )
-"""`reason` of a fact: why the patient must act. The wire shows it."""
+"""The member `reason` of a fact: why the patient must act. Responses show it."""
 
 ACTOR: Final = Member(
     "actor",
@@ -228,7 +228,7 @@ ACTOR: Final = Member(
     schema=json_schema.enum_of(Actor),
     example=Actor.PATIENT,
 )
-"""`actor` of a fact: the one that revoked."""
+"""The member `actor` of a fact: the actor that revoked, such as the patient."""
 
 USER_ID: Final = Member(
     "userId",
@@ -236,12 +236,12 @@ USER_ID: Final = Member(
     schema=json_schema.TEXT,
     example="user-of-the-platform",
 )
-"""`userId` of a fact: the platform's id of the user."""
+"""The member `userId` of a fact: the platform's id of the user."""
 
 OPTIONAL_USER_ID: Final[Member[UserId | None]] = Member(
     "userId", USER_ID.parse, optional=True, schema=USER_ID.schema, example=USER_ID.example
 )
-"""`userId` of a fact that may leave it out: the platform's id of the user."""
+"""The member `userId` of a fact that may leave it out: the platform's id of the user."""
 
 ENVIRONMENT: Final = Member(
     "environment",
@@ -251,7 +251,7 @@ ENVIRONMENT: Final = Member(
     schema=json_schema.enum_of(Environment),
     example=Environment.LIVE,
 )
-"""`environment` of a fact; live if it is left out."""
+"""The member `environment` of a fact; live if it is left out."""
 
 APP_ID: Final = Member(
     "appId",
@@ -259,7 +259,7 @@ APP_ID: Final = Member(
     schema=json_schema.TEXT,
     example="app-1",
 )
-"""`appId` of a fact."""
+"""The member `appId` of a fact: the id of the customer's app."""
 
 CUSTOMER_ACCOUNT_ID: Final = Member(
     "customerAccountId",
@@ -267,7 +267,7 @@ CUSTOMER_ACCOUNT_ID: Final = Member(
     schema=json_schema.UUID,
     example="0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f",
 )
-"""`customerAccountId` of a fact, or of a connection that another system sent."""
+"""The member `customerAccountId` of a fact, or of a connection that another system sent."""
 
 COORDINATE_MEMBERS: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
 """The members of a fact that together name a coordinate: one user of one app."""
@@ -278,7 +278,7 @@ EXPIRES_AT: Final[Member[datetime | None]] = Member(
     optional=True,
     schema=json_schema.TIME,
 )
-"""`expiresAt` of a fact; without it the authorization has no end."""
+"""The member `expiresAt` of a fact; without it the authorization has no end."""
 
 PAGE_URL: Final[Member[str | None]] = Member(
     "pageUrl",
@@ -286,7 +286,7 @@ PAGE_URL: Final[Member[str | None]] = Member(
     optional=True,
     schema=json_schema.TEXT,
 )
-"""`pageUrl` of a fact: the URL of the hosted page that the fact comes from."""
+"""The member `pageUrl` of a fact: the URL of the hosted page that the fact comes from."""
 
 HAPPENED_AT: Final[Member[datetime | None]] = Member(
     "happenedAt",
@@ -294,4 +294,4 @@ HAPPENED_AT: Final[Member[datetime | None]] = Member(
     optional=True,
     schema=json_schema.TIME,
 )
-"""`happenedAt` of a fact; if it is left out, the fact happened when it is recorded."""
+"""The member `happenedAt` of a fact; if it is left out, the fact happened when it is recorded."""
