@@ -87,7 +87,7 @@ class GetAccountState(operation.UserOperation):
         return [self.app_user_id]
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with the account state, or with `NotModified` if the client has it cached."""
+        """Reply with the account state, or `NotModified` (a 304) if the client has it cached."""
         state = account_state(context.snapshot.binding)
         if state in self.cached_states:
             return operation.Ruling(operation.NotModified(etag(state)))

@@ -43,11 +43,11 @@ class CreateConnection(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return one example: a created connection."""
+        """Return an example request and reply for the OpenAPI document: a created connection."""
         return (operation.Example("created", cls(example_values.USER, example_values.PACKAGES)),)
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with a new connection; the coordinate may have earlier ones [P]."""
+        """Reply with a new connection; the coordinate may have earlier connections [P]."""
         new_ids = context.new_ids
         made = create(
             id=new_ids.connection_id,

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.snapshot import Snapshot
 
 NOW: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
-"""The instant of every example in the API's document."""
+"""The instant of every example in the OpenAPI document."""
 
 CALLER: Final = Caller(
     api_key_id=ApiKeyId("example"),
@@ -32,16 +32,16 @@ CALLER: Final = Caller(
     environment=Environment.LIVE,
     scopes=frozenset({CONNECTION_WRITE}),
 )
-"""The caller of every example in the API's document."""
+"""The caller of every example in the OpenAPI document."""
 
 USER: Final = AppUserId("user-1")
-"""The app user of every example in the API's document."""
+"""The app user of every example in the OpenAPI document."""
 
 COORDINATE: Final = CALLER.coordinate(USER)
-"""The coordinate of `USER`."""
+"""The coordinate of `USER`, the app user of the examples."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-"""The data packages of every example in the API's document."""
+"""The data packages of every example in the OpenAPI document."""
 
 CONNECTION: Final = create(
     id=ConnectionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
@@ -51,18 +51,19 @@ CONNECTION: Final = create(
     next_action=NextAction("https://connect.example/0", NOW + timedelta(minutes=5)),
     era=None,
 )
-"""A pending connection of `USER`."""
+"""A pending connection of `USER`, the app user of the examples."""
 
 REVOKED_CONNECTION: Final = revoke(
     CONNECTION, NOW - timedelta(hours=1), era=None, actor=Actor.APP
 ).value
-"""`CONNECTION` after a revocation."""
+"""The connection of the examples (`CONNECTION`) after a revocation."""
 
 
 def snapshot_in_state(state: AccountState) -> Snapshot:
     """Return the loaded values of an example in which the user's account has the given state.
 
-    The user is that of `COORDINATE`. The state is LIMITED, ACTIVE or TOMBSTONED.
+    They are the binding of `COORDINATE`, the examples' coordinate, and nothing else. The state is
+    LIMITED, ACTIVE or TOMBSTONED.
     """
     user_id = UserId("u-1")
     return Snapshot(

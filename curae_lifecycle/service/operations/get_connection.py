@@ -41,7 +41,7 @@ class GetConnection(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return one example: a pending connection."""
+        """Return an example request and reply for the OpenAPI document: a pending connection."""
         return (
             operation.Example(
                 "shown",
@@ -53,8 +53,9 @@ class GetConnection(operation.ConnectionOperation):
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the connection.
 
-        If the snapshot has a `landed_handoff` (an authorization that the connection does not record
-        yet), it is first applied to the connection, as `triggers.authorize` decides.
+        The snapshot can have a `landed_handoff`, an authorization that the connection does not yet
+        record. The changes then record the authorization, and the reply shows the connection after
+        it. If the rules ignore or refuse the authorization, the connection is shown as it is.
         """
         connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:

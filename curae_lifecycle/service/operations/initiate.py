@@ -48,7 +48,7 @@ class Initiate(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return three examples: a session on each entry path (`EntryPath`)."""
+        """Return three examples for the OpenAPI document: a session on each entry path, A to C."""
         return (
             operation.Example(
                 "existingActiveHandoff",

@@ -54,14 +54,15 @@ class OperationRule:
     """The properties of an operation, as its row of the table `operation` holds them.
 
     Attributes:
-        name: The name of the operation, part of the fingerprint and of the name of the rule.
+        name: The name of the operation. The fingerprint and the rule's name contain it.
         why: The purpose, with the source of the rule.
-        summary: The purpose in a few words, for the API's document.
+        summary: The purpose in a few words, for the OpenAPI document.
         method: The HTTP method.
         path: The path; `{name}` stands for the member of `ids` with that name.
         scope: The scope that the caller needs; `None` for a read.
         key: The way in which the operation treats an idempotency key.
-        limit: The limit of the app user that the operation is charged to; `None` for no limit.
+        limit: The rate limit of the app user, which a request of the operation charges; `None` for
+            no limit.
         status: The HTTP status of a success.
         ids: The members of the path.
         query: The members of the query; their parsers get text.
@@ -70,7 +71,7 @@ class OperationRule:
         asks: The beginnings of the names of the rules that can refuse the operation: `recovery`
             stands for all rules whose names begin with `recovery.`. The OpenAPI document lists the
             problems of these rules for the operation.
-        rules: The name of the operation's row, which each decision lists; a tuple of one.
+        rules: A tuple of one: the name of the operation's row, which each decision lists.
         members: All members of path, query and body, in the order of the operation's fields.
     """
 
@@ -154,7 +155,7 @@ class ProblemReply(Reply):
 @final
 @attrs.frozen
 class NotModified(Reply):
-    """The reply to a client that already holds the current answer, with the tag `held_etag`."""
+    """The reply (a 304) to a client that already holds the answer with the tag `held_etag`."""
 
     held_etag: str
 
@@ -272,22 +273,24 @@ class Operation(ABC):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """Return examples of successes for the API's document; an empty tuple by default."""
+        """Return examples of successes for the OpenAPI document; an empty tuple by default."""
         return ()
 
     @abstractmethod
     def needs(self, caller: credentials.Caller) -> Needs:
         """Return the keys of the values to load for the operation.
 
-        `Call` adds the keys of the idempotency record and the rate limits. An operation whose rule
-        has a `limit` must name a binding: the limit of that binding's app user is charged.
+        `Call`, the parsed request, adds the keys of the idempotency record and the rate limits. An
+        operation whose rule has a `limit` must name a binding: the limit of that binding's app user
+        is charged.
         """
 
     @abstractmethod
     def decide(self, context: OperationContext) -> Ruling:
-        """Decide a request by the operation's own rules, and return its reply and changes.
+        """Decide a request by the operation's own rules; return its reply and changes.
 
-        The request has passed every gate (check) before `Gate.RULE`, such as that of ownership.
+        The request has passed all earlier gates (checks), such as that of ownership. `context` has
+        the loaded values.
         """
 
     def fingerprint_values(self) -> list[str]:
@@ -318,7 +321,7 @@ class Operation(ABC):
 
 @attrs.frozen
 class Example:
-    """An example of an operation's success, for the API's document and for tests.
+    """An example of an operation's success, for the OpenAPI document and for tests.
 
     Attributes:
         title: The title of the example in the document.

@@ -58,7 +58,7 @@ class Reconnect(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return one example: a recovered connection."""
+        """Return an example request and reply for the OpenAPI document: a recovered connection."""
         return (
             operation.Example(
                 "recovered",
@@ -68,9 +68,10 @@ class Reconnect(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Reply with the successor, new or still pending, and a fresh next action, or refuse.
+        """Reply with a connection that recovers the requested one, and a next action; or refuse.
 
-        The successor is the connection that recovers the one of the request.
+        The recovering connection is a new one. If an earlier reconnect made one that is still
+        PENDING, the reply has that earlier one, with a fresh next action.
         """
         connection, new_ids = context.connection, context.new_ids
         answer = chain.reconnect(

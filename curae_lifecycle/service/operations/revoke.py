@@ -27,7 +27,7 @@ class ConnectionRevoked(operation.Reply):
 
 @attrs.frozen
 class Revoke(operation.ConnectionOperation):
-    """The operation that revokes one connection for the app [S]."""
+    """The operation by which an app revokes one of its connections [S]."""
 
     connection_id: values.ConnectionId
 
@@ -48,7 +48,7 @@ class Revoke(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return two examples: a first and a repeated revocation."""
+        """Return two examples for the OpenAPI document: a first and a repeated revocation."""
         return (
             operation.Example(
                 "revoked",
