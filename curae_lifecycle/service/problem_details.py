@@ -76,7 +76,8 @@ DETAILS: Final[dict[str, Detail]] = {
 }
 """The description of each key of `details`.
 
-That of `reason` has no example, since its values depend on the problem: see `rulebook.reasons_of`.
+The description of `reason` has no example: its values depend on the problem, and
+`rulebook.reasons_of` returns them.
 """
 # fmt: on
 

@@ -27,10 +27,11 @@ class BucketKey:
 
 @attrs.frozen
 class LimitKey:
-    """The key of the state of an app user's rate limit, which is an `ExactLog` [S].
+    """The key of an app user's exact log: the instants at which one limit admitted the user [S].
 
     Attributes:
-        app_user: The app user, across apps.
+        app_user: The app user: environment, customer account and the app's id of its user. All apps
+            share the limit.
         policy: The name of the rate limit.
     """
 

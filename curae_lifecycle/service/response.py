@@ -35,7 +35,7 @@ class Response(StoredResponse):
     body: bytes = attrs.field(repr=False)
 
     def to_storable(self) -> Response:
-        """Return the response to store: without the headers that `kept_headers` drops.
+        """Return the response to store: without `Date`, `Set-Cookie` and hop-by-hop headers.
 
         Raises:
             ArgumentError: The status is not a 2xx, 404 or 409, so the response is never stored.

@@ -22,7 +22,7 @@ from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
-"""The answer of `revoke` for each connection that a revocation reached, the named one first."""
+"""The answers of `triggers.revoke` for the connections of a revocation, in the chain's order."""
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:

@@ -63,7 +63,7 @@ def find_rule(name: str) -> FoundRule | None:
 
 
 def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
-    """Return the rules that refuse or deny with a problem code, in the printed order."""
+    """Return the rules that refuse, or deny access, with a problem code, in the printed order."""
     return tuple(
         FoundRule(table, row)
         for table in TABLES.values()
@@ -73,7 +73,7 @@ def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
 
 
 def reasons_of(code: ProblemCode) -> tuple[Reason, ...]:
-    """Return all reasons that the tables give for refusing with a problem code."""
+    """Return the reasons, such as STILL_PENDING, for which rules refuse with a problem code."""
     found = [_reason_of(each.row.outcome) for each in find_refusals(code)]
     return tuple(dict.fromkeys(reason for reason in found if reason is not None))
 

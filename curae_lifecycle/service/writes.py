@@ -69,7 +69,7 @@ class PageWrite:
     """The update of a hosted page, unique by its digest, that only raises the version.
 
     A fact that came from the page commits this write, so that it conflicts with a commit that
-    replaces the page [O]. A new page has no write: `commit` takes it as a separate argument.
+    replaces the page [O]. A new page has no write: the store's `commit` takes it separately.
 
     Attributes:
         before: The page as it is stored.
@@ -113,7 +113,7 @@ class RateWrite:
 
     @property
     def expires_at(self) -> datetime:
-        """The instant from which a store may drop `after`, since it then has no effect.
+        """The instant from which a store may drop the state `after`: then it limits nothing more.
 
         If a later `expires_at` is stored, the store keeps that one: a server with a longer window
         may have written it.

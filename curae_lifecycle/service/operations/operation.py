@@ -231,7 +231,7 @@ class OperationContext:
 
     @property
     def new_ids(self) -> NewIds:
-        """The new ids and the next action; raises `ArgumentError` if the caller of `decide` gave none.
+        """The new ids and the next action; raises `ArgumentError` if `decide` was given none.
 
         `serve` gives them to an operation whose rule has a scope.
         """
@@ -302,8 +302,8 @@ class Operation(ABC):
         last field that can be a text or a tuple: `"a"` and `("a",)` give the same text.
 
         Raises:
-            ArgumentError: A field is no text, datetime, tuple, `None` or value of JSON. An operation
-                that needs an idempotency key and has such a field must override this method.
+            ArgumentError: A field is no text, datetime, tuple, `None` or value of JSON. If an
+                operation needs an idempotency key and has such a field, override this method.
         """
         values: list[str] = []
         for name in self.__match_args__:
