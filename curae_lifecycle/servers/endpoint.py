@@ -70,7 +70,7 @@ _Given = TypeVarTuple("_Given")
 _Made = TypeVar("_Made")
 
 METRICS_PATH: Final = "/metrics"
-"""The path of the counters, if the endpoint has any."""
+"""The path of the counters of requests, if the endpoint has any."""
 
 REQUEST_ID_HEADER: Final = "x-request-id"
 """The header of a response with the id that the request's log lines carry.
@@ -174,7 +174,7 @@ class Endpoint:
         )
 
     def __call__(self, request: Request) -> Response:
-        """Return the response to a request, whatever fails.
+        """Return the response to a request, whatever fails; log and count the request.
 
         A response to HEAD has the body of the GET. Most server software does not send it; on
         waitress, the route must leave it out.
@@ -261,7 +261,7 @@ class AsyncEndpoint:
         )
 
     async def __call__(self, request: Request) -> Response:
-        """Return the response to a request, whatever fails; propagate a cancellation.
+        """Log a request and return its response, whatever fails; propagate a cancellation.
 
         A response to HEAD has the body of the GET, which the server software does not send.
         """

@@ -81,7 +81,8 @@ class GuardEvent(StrEnum):
         BODY_TIMEOUT: The body did not arrive in time: 408.
         BODY_BROKEN: A chunk was malformed, or the client stopped sending before the end of the
             body: 400.
-        BODY_TOO_LONG: The body is longer than `BODY_MAX`, so the app got a part of it.
+        BODY_TOO_LONG: The body is longer than `BODY_MAX` (65,536 bytes), so the app got a part of
+            it.
         QUEUE_TIMEOUT: No slot, a place among the requests in the app, became free in time: 503.
         CLIENT_LEFT: The client disconnected while its request waited for a slot; the app did not
             get it.
@@ -108,11 +109,11 @@ class GuardCounters(Protocol):
 class Guard:
     """ASGI middleware that bounds the time, size and number of the requests that an app gets.
 
-    Each request in the app holds one of `max_concurrent` slots. Other requests wait for a free slot.
+    Each request in the app holds one of `max_concurrent` slots. Others wait for a free slot.
 
     The app gets each request with its complete body, and with a matching `content-length` if the
-    client declared a body. A body longer than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
-    that the app sees that the body is too long. After the response to a cut-off body, the
+    client declared a body. A body longer than `BODY_MAX` (65,536 bytes) is cut off after one more
+    byte, so that the app sees that the body is too long. After the response to a cut-off body, the
     connection closes.
 
     The guard itself refuses a request in three cases, with an RFC 9457 problem that has no `code`.
@@ -206,7 +207,7 @@ class Guard:
                 await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
-        """Prepare for the end of the worker: call the function `drain` of the constructor, if any.
+        """Call the function `drain` of the constructor, if any, because the worker is about to end.
 
         That function should make the readiness check fail, so that a load balancer sends no new
         requests to the worker. The worker still serves every request that it gets.

@@ -110,8 +110,9 @@ class JsonFormatter(logging.Formatter):
         """Return a log record as one line of JSON.
 
         The line has the id of the current request, if there is one. The members of a `RequestLine`
-        are added. Of an exception, the line has the type and where it was raised. Its traceback and
-        its text are added only in a request to an endpoint in debug mode.
+        (the log line of a request) are added. Of an exception, the line has the type and where it
+        was raised. Its traceback and its text are added only in a request to an `Endpoint` with
+        `debug=True`.
         """
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, object] = {

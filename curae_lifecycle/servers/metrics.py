@@ -45,7 +45,8 @@ _NONE: Final = "none"
 class Metrics:
     """The Prometheus counters of one process, to pass to an `Endpoint` and a `Guard`.
 
-    Create one `Metrics` when the process starts.
+    A `Guard` is middleware that limits the requests in an app. Create one `Metrics` when the
+    process starts.
 
     Raises:
         ArgumentError: `PROMETHEUS_MULTIPROC_DIR` is set, but not to an existing directory.

@@ -35,14 +35,14 @@ Each connection is an open file, and a process may often open only 1024 files.
 """
 
 IMPORT_SECONDS: Final = 10.0
-"""Seconds that a new worker has to import the app at SIGHUP before the old one is told to end."""
+"""Seconds after SIGHUP (restart) in which a new worker imports the app; then the old one ends."""
 
 DRAIN_SECONDS: Final = 30
 """Seconds that a worker has to finish its requests after it was told to end."""
 
 
 def run(target: str, *, host: str, port: int, workers: int) -> None:
-    """Serve an ASGI app in its `Guard` until SIGTERM or SIGINT, and finish the started requests.
+    """Serve a guarded ASGI app until SIGTERM or SIGINT, and finish the started requests.
 
     At SIGTERM each worker serves for one more second, in which every response closes its
     connection. Then the worker accepts no more connections, finishes its requests within
@@ -56,8 +56,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
     ends, and a supervisor has to restart the server.
 
     Args:
-        target: The module and the name of the app's `Guard`, as `module:name`. Each worker imports
-            that module, and then exempts all objects in memory from garbage collection.
+        target: The module and the name of the app's `Guard`, as `module:name`. The guard wraps the
+            app and limits its requests. Each worker imports that module, and then exempts all
+            objects in memory from garbage collection.
         host: The address to listen on.
         port: The port to listen on.
         workers: The number of worker processes. Each listens on the same port.
@@ -86,8 +87,9 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 def load(target: str) -> GracefulShutdown:
     """Import the `Guard` that `target` names as `module:name`; return it for granian to serve.
 
-    The result is wrapped in `GracefulShutdown`, so that a worker serves for a while after SIGTERM.
-    Until the worker serves, SIGTERM ends it at once.
+    The result is wrapped in the middleware `GracefulShutdown`, so that a worker serves for a while
+    after SIGTERM. Until the worker serves, SIGTERM ends it at once. All objects in memory are
+    exempted from garbage collection.
 
     Raises:
         ArgumentError: `target` names no module, or something else than a `Guard`.

@@ -67,7 +67,7 @@ class Slots:
     _arrivals: int = attrs.field(default=0, init=False)
 
     def is_free(self, names: Names) -> bool:
-        """Return whether a request gets a slot, a place in the app, without waiting.
+        """Return whether a slot, a place in the app, is free for a request. Take nothing.
 
         Args:
             names: The things that the request shares with others, such as its API key. All requests
@@ -86,7 +86,7 @@ class Slots:
     def take_free(self, names: Names) -> bool:
         """Take a slot for a request if that needs no waiting; return whether the slot was taken.
 
-        A slot is a place in the app.
+        A slot is a place in the app. Call `give_back` when the request has ended.
 
         Args:
             names: The things that the request shares with others, such as its API key. All requests

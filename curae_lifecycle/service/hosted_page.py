@@ -69,8 +69,8 @@ class HostedPage:
         """The user who was bound when the URL was handed out; `None` if no user was bound.
 
         Only pages of kind USER have this property. Pass the id to the fact `Graduated`, so that an
-        old URL cannot graduate a later user. If this is `None`, report no graduation: a fact without
-        a user id is about the user who is bound when the fact is recorded.
+        old URL cannot graduate a later user. If this is `None`, report no graduation: a fact
+        without a user id is about the user who is bound when the fact is recorded.
         """
         user_id: str | None = json.loads(self.subject)[-1]
         return None if user_id is None else UserId(user_id)
