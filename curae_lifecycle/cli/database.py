@@ -81,15 +81,16 @@ def open_database(
 ) -> Generator[SqlDatabase, None, None]:
     """Open the database that `options.database` names, and close it at the end of the `with` block.
 
-    A database error in the block, or a stored value that cannot be read, prints a message and exits
-    with status 1. A missing or malformed URL exits with status 2, and so does a missing package such
-    as the database's driver.
+    A database error in the block prints a message and exits with status 1; so does a stored value
+    that cannot be read. A missing or malformed URL exits with status 2; so does a missing package,
+    such as the database's driver.
 
     Args:
         parser: The parser of the command.
         options: The options of the command.
         create: Create a missing SQLite file. By default a missing file exits with status 1.
-        timeout: The timeout of the engine, in seconds; `None` for the default of `create_engine`.
+        timeout: How long a statement may take or wait for a lock, in seconds; `None` for the
+            default of `create_engine`.
     """
     url: str | None = options.database
     if not url:

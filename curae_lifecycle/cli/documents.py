@@ -54,7 +54,7 @@ def document_text(name: str, server_url: str = "/") -> str:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print the document of the command `openapi` or `asyncapi`, or write it to a file.
 
-    With `--check`, the file is only compared.
+    With `--check`, the file is only compared, and nothing is written.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
@@ -64,7 +64,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         The exit status: 1 if `--check` finds that the file is stale, else 0.
 
     Raises:
-        SystemExit: With status 2 if the file cannot be written, or read for `--check`.
+        SystemExit: With status 2 if `--check` is given without `--write`, or if the file cannot be
+            written, or read for `--check`.
     """
     text = document_text(options.command, options.server)
     file: Path | None = options.write

@@ -28,7 +28,7 @@ def positive(text: str) -> int:
 def positive_up_to(most: int) -> Callable[[str], int]:
     """Return a parser of an option's text as a whole number from 1 to `most`.
 
-    The parser raises the errors of `positive`, and `ArgumentTypeError` for more than `most`.
+    The parser raises `ArgumentTypeError` for any other text.
     """
 
     def parse(text: str) -> int:

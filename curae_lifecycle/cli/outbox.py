@@ -44,9 +44,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print due messages and delete them, or list, revive or discard dead messages.
 
-    The messages are the effects and events in the outbox. A dead one has no attempts left. Without
-    an option that says otherwise, the command prints messages as they become due, until a signal
-    stops it.
+    The messages are the effects and events in the outbox, the store's queue of messages to deliver.
+    A dead message has no attempts left. Without one of the options `--once`, `--dead`, `--revive`
+    and `--discard`, the command prints messages as they become due, until a signal stops it.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.

@@ -40,7 +40,7 @@ _UNEXPECTED_ERRORS: Final = (
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `problems` to its parser, and set the function that runs it."""
+    """Add the options of the command `problems` to its parser; set the function that runs it."""
     command.add_argument(
         "code", nargs="?", metavar="CODE", help="a problem code; by default every code"
     )

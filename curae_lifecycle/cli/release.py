@@ -85,7 +85,7 @@ class Release:
 
 
 class UnreadableError(LifecycleError, ValueError):
-    """The error for a text that this version cannot read as a document of tables.
+    """The error for a text that this version cannot read as the JSON of a release's tables.
 
     Attributes:
         why: What is wrong with the text.

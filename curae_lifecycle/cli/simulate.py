@@ -28,7 +28,7 @@ from curae_lifecycle.testing.simulation import (
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command `simulate` to its parser, and set the function that runs it."""
+    """Add the options of the command `simulate` to its parser; set the function that runs it."""
     command.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
     command.add_argument(
         "--seeds",
@@ -111,7 +111,7 @@ def run_seed(
         seed: The seed of the random numbers, which decides everything that happens.
         clients: The number of simulated apps.
         hours: The number of simulated hours.
-        store: Makes an empty store, given the settings of the simulated server.
+        store: Makes an empty store; it is called with the settings of the simulated server.
     """
     simulation = Simulation(seed, clients=clients, hours=hours, make_store=store)
     for _ in track_progress(f"seed {seed}", items=simulation.run(), total=hours, size=lambda _: 1):
@@ -120,13 +120,14 @@ def run_seed(
 
 
 def say_violation(seed: int, violation: Violation, log: Path | None) -> None:
-    """Print which law was violated, and write the log that led to the violation.
+    """Print which law was violated, and write the traffic that led there as a log.
 
-    If the file cannot be written, the log is printed, so that a long simulation was not in vain.
+    The command `replay` can run the log; how to do that is printed, too. If the file cannot be
+    written, the log is printed, so that a long simulation was not in vain.
 
     Args:
         seed: The seed of the simulation.
-        violation: The violation, with its time and the log that led to it.
+        violation: The violation, with its time and the log.
         log: The file to write the log to; None for standard output.
     """
     say(f"seed {seed} at {format_time(violation.at)}: {violation.message}", "rule")

@@ -34,7 +34,7 @@ class Kind(StrEnum):
         GONE: The cell exists only in the older one.
         ANSWER: The outcome changed.
         RENAMED: The rule has a new name: each of the two names is in one release only.
-        OTHER_RULE: Another rule decides the cell: at least one of the two names is in both releases.
+        OTHER_RULE: Another rule decides the cell: one or both of the names are in both releases.
         SOURCE: The source of the rule changed: [S], [P] or [O].
         REASON: The reason was reworded.
         WORDS: The outcome is the same, but its description was reworded.
@@ -191,7 +191,7 @@ class Finding:
 
 
 def summary(changes: tuple[TableChange, ...]) -> str:
-    """Summarize changes in one line: the changed tables, and the changed cells by kind.
+    """Return a line about changes: how many tables changed, and how many cells, by kind.
 
     Without changes, the line is `no difference`.
     """
@@ -207,7 +207,7 @@ def summary(changes: tuple[TableChange, ...]) -> str:
 def findings(table: TableChange) -> Iterator[Finding]:
     """Yield a `Finding` to print for each change of a table.
 
-    A table that is new or gone has only one.
+    A `Finding` is one change in words. A table that is new or gone has only one.
     """
     before, after = table.before, table.after
     if before is None or after is None:

@@ -16,11 +16,11 @@ from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.service.json_schema import Json
 
 FORMAT: Final = 1
-"""The version of the JSON format that `to_document` writes."""
+"""The version of the JSON format of tables, which `tables --diff` checks before it compares."""
 
 
 def to_markdown(table: AnyTable) -> str:
-    """Format a table of rules as Markdown: its `heading`, then a line for each rule."""
+    """Format a table of rules as Markdown: its heading, then a line for each rule."""
     return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
 
 
@@ -43,7 +43,7 @@ def rule_lines(table: AnyTable, show_rule: Callable[[str], str]) -> str:
 
 
 def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """Format texts as a Markdown table: the cells of `head`, then those of each line."""
+    """Format texts as a Markdown table: `head` is the first line, `lines` are the others."""
     columns = list(head)
     escaped = [
         [cell.replace("|", "\\|") for cell in line]
@@ -85,7 +85,7 @@ def to_json(table: AnyTable) -> str:
 
 
 def to_document(tables: Iterable[AnyTable]) -> str:
-    """Format tables as one JSON document with the package version, for `parse_release`."""
+    """Format tables as one JSON document, with the package version; `parse_release` reads it."""
     document = {"format": FORMAT, "version": __version__, "tables": list(map(_to_dict, tables))}
     return _to_text(document)
 

@@ -236,7 +236,7 @@ def steps() -> Iterator[Step]:
 
 
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
-    """Format a step for `terminal.say`: yield its lines, each as a pair of `text` and `role`.
+    """Format a step: yield its lines, each with its role (by which `say` colours the line).
 
     Args:
         number: The step's number, from 1.
