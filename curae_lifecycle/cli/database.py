@@ -89,8 +89,8 @@ def open_database(
         parser: The parser of the command.
         options: The options of the command.
         create: Create a missing SQLite file. By default a missing file exits with status 1.
-        timeout: How long a statement may take or wait for a lock, in seconds; `None` for the
-            default of `create_engine`.
+        timeout: How long a connection, a lock and a statement may each take, in seconds; `None` for
+            the default of `create_engine`.
     """
     url: str | None = options.database
     if not url:
