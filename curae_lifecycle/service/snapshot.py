@@ -24,8 +24,8 @@ from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 class ConnectionsPage:
     """A selection of a coordinate's connections to load: a page of a list, not a hosted page.
 
-    It is for an operation that lists connections. With `after` or `limit`, they are loaded in the
-    order of their ids.
+    It is for an operation that lists connections, and for the sweep after a tombstone. With `after`
+    or `limit`, the connections are loaded in the order of their ids.
 
     Attributes:
         coordinate: The coordinate whose connections are loaded.
