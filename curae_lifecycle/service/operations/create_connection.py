@@ -43,7 +43,7 @@ class CreateConnection(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return an example request and reply for the OpenAPI document: a created connection."""
+        """Return an example for the OpenAPI document: a created connection."""
         return (operation.Example("created", cls(example_values.USER, example_values.PACKAGES)),)
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:

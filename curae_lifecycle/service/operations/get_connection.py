@@ -41,7 +41,7 @@ class GetConnection(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return an example request and reply for the OpenAPI document: a pending connection."""
+        """Return an example for the OpenAPI document: a pending connection."""
         return (
             operation.Example(
                 "shown",

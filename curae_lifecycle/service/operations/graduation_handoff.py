@@ -39,7 +39,7 @@ class StartGraduation(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return an example request and reply for the OpenAPI document: a started graduation."""
+        """Return an example for the OpenAPI document: a started graduation."""
         return (
             operation.Example(
                 "started",

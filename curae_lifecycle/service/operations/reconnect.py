@@ -58,7 +58,7 @@ class Reconnect(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return an example request and reply for the OpenAPI document: a recovered connection."""
+        """Return an example for the OpenAPI document: a recovered connection."""
         return (
             operation.Example(
                 "recovered",
