@@ -89,8 +89,8 @@ class Decision:
         record: The idempotency record as loaded, which the record with the response replaces;
             `None` if no record is stored.
         settings: The settings of the server.
-        binding: The binding of the request's coordinate, as loaded; `None` if none was loaded.
-            By it, the response shows a connection as REVOKED if its user is gone (tombstoned).
+        binding: The binding of the request's coordinate, as loaded; `None` if none was loaded. The
+            response shows a connection as REVOKED if the binding says that its user is gone.
     """
 
     reply: Reply

@@ -16,7 +16,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Expired(fact.ConnectionFact):
-    """The fact that a connection's authorization ended: in time, or by the source of the data.
+    """The fact that an authorization ended: the source of the data ended it, or it expired.
 
     Attributes:
         connection_id: The connection's id.

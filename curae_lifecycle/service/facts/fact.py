@@ -105,7 +105,7 @@ class Fact(ABC):
         """Return the kind and subject of the hosted pages that the fact may come from.
 
         A page is about a connection, a session or a user: that is its kind. The subject names that
-        value, for instance by its id. `record_fact` refuses a fact that comes from another page.
+        value, for instance by its id. `record_fact` refuses a fact from a page about another value.
         `None`, the default, is for a fact that comes from no page.
         """
         return None

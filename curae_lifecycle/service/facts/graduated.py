@@ -58,9 +58,9 @@ class Graduated(fact.UserFact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Graduated:
-        """Build the fact from parsed members; environment, app, account and app user are joined.
+        """Build the fact from its parsed members.
 
-        These four become the field `coordinate`.
+        Environment, app, account and app user become the field `coordinate`.
         """
         return cls(
             coordinate=parsed.coordinate(),

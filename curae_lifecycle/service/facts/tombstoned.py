@@ -43,9 +43,9 @@ class Tombstoned(fact.UserFact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
-        """Build the fact from parsed members; environment, app, account and app user are joined.
+        """Build the fact from its parsed members.
 
-        These four become the field `coordinate`. A `userId` is ignored.
+        Environment, app, account and app user become the field `coordinate`. A `userId` is ignored.
         """
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
