@@ -57,7 +57,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Raises:
         SystemExit: With status 1 if the database failed, if `--once` could not print a message, or
-            if no dead message has the number of `--revive` or `--discard`.
+            if no dead message has the number of `--revive` or `--discard`. With status 2 if the
+            database's URL is missing or malformed.
         ReaderGoneError: Standard output is a pipe whose reader ended.
     """
     with open_database(parser, options) as database:
