@@ -119,7 +119,8 @@ def test_response_304_has_etag_and_cache_control_but_no_body() -> None:
 
 
 def test_problem_response_has_exactly_its_documented_headers() -> None:
-    for refusal in (ProblemCode.NOT_FOUND, ProblemCode.INTERNAL):
+    wait = ("retry-after", "1")
+    for refusal, more in ((ProblemCode.NOT_FOUND, ()), (ProblemCode.INTERNAL, (wait,))):
         decision = Decision(
             reply=ProblemReply(Problem(refusal)),
             status=status_of(Problem(refusal)),
@@ -127,7 +128,7 @@ def test_problem_response_has_exactly_its_documented_headers() -> None:
             changes=NO_CHANGES,
             rules=(),
         )
-        assert respond(decision).response.headers == (PROBLEM_JSON,)
+        assert respond(decision).response.headers == (PROBLEM_JSON, *more)
     unknown = read(request("get"), None, START)
     assert isinstance(unknown, Decision)
     challenge = ("www-authenticate", "Bearer")

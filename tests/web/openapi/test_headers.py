@@ -106,6 +106,7 @@ BY_HAND: Final[dict[tuple[str, int], set[str]]] = {
     },
     **{(name, 401): {"www-authenticate"} for name in OPERATIONS},
     **{(name, 429): LIMITED for name in OPERATIONS},
+    **{(name, 500): {"retry-after"} for name in OPERATIONS},
 }
 """The headers of each status that has any beside its content type, written by hand."""
 
