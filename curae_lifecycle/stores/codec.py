@@ -66,7 +66,7 @@ Storable = (
     | Caller
     | HostedPage
 )
-"""A value that `dump` writes and `load` reads."""
+"""A value that a store keeps: `dump` makes a JSON document of it, and `load` reads that."""
 
 _Stored = TypeVar("_Stored", bound=Storable)
 

@@ -51,9 +51,10 @@ class StoreUnchangedError(StoreUnavailableError):
     """A temporary failure that certainly stored nothing, such as a lock timeout or a deadlock.
 
     `serve` and `record` retry after this error and after its base class alike. The difference
-    matters to a store that keeps its rate limits elsewhere, such as `RedisLimitsStore`. After a
-    `StoreUnchangedError` that store gives the charge back, and the next attempt charges again. So
-    the request is charged only once. Raise this error only if certainly nothing was stored.
+    matters to a store such as `RedisLimitsStore`, which charges rate limits in Redis and commits
+    everything else to a second store. If the second store raises this error, `RedisLimitsStore`
+    gives the charge back, and the next attempt charges again. So the request is charged only once.
+    Raise this error only if certainly nothing was stored.
     """
 
 
@@ -132,6 +133,9 @@ class Store(Protocol):
         Returns:
             The values, the caller, the instant of the load, and what `commit` needs to detect
             conflicts.
+
+        Raises:
+            StoreUnavailableError: The store failed temporarily.
         """
         ...
 
@@ -153,6 +157,7 @@ class Store(Protocol):
 
         Raises:
             StoreFullError: The customer account of a new value is full. Nothing was stored.
+            StoreUnavailableError: The store failed temporarily. The changes may have been stored.
         """
         ...
 
@@ -161,17 +166,35 @@ class AsyncStore(Protocol):
     """A store with the methods of `Store` as coroutines; each may raise `StoreUnavailableError`."""
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `Store.caller_of` does."""
+        """Return an API key's caller, or None for an unknown key, as `Store.caller_of` does."""
         ...
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, as `Store.load` does."""
+        """Load everything that a request or a fact needs, all at one moment, as `Store.load` does.
+
+        `needs` names the values to load. The result also holds the caller of the API key with the
+        digest `key_digest`, and the instant of the load.
+        """
         ...
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Commit the changes, as `Store.commit` does; return False on a conflict."""
+        """Store the changes and register the hosted page, if any, as `Store.commit` does.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The changes to store, all of them or none.
+            page: The hosted page to register, whose URL the answer hands out; `None` if there is
+                none.
+
+        Returns:
+            True if everything was stored. False on a conflict, after which nothing was stored.
+
+        Raises:
+            StoreFullError: The customer account of a new value is full. Nothing was stored.
+            StoreUnavailableError: The store failed temporarily. The changes may have been stored.
+        """
         ...
 
 
@@ -184,7 +207,7 @@ class ChargingStore(Store, Protocol):
 
     @property
     def charges_apart(self) -> bool:
-        """True if `serve` charges buckets by `charge`, ahead of the commit.
+        """True if `serve` charges buckets by the method `charge`, ahead of the commit.
 
         Buckets are the rate limits of an API key. If False, `commit` charges them with its writes.
         """
@@ -199,8 +222,8 @@ class ChargingStore(Store, Protocol):
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets. They are empty if an earlier attempt charged the
-                buckets already, and only `durable` is asked for.
+            charges: The writes of the buckets. They are empty if an earlier attempt at the request
+                charged the buckets already; this call then only makes that charge durable.
             durable: True if no commit follows that would make the charges durable. These and all
                 earlier charges must then outlive a crash of the store once this method has
                 returned.
@@ -217,7 +240,7 @@ class AsyncChargingStore(AsyncStore, Protocol):
 
     @property
     def charges_apart(self) -> bool:
-        """True if `serve_async` charges buckets by `charge`, ahead of the commit.
+        """True if `serve_async` charges buckets by the method `charge`, ahead of the commit.
 
         Buckets are the rate limits of an API key. If False, `commit` charges them with its writes.
         """
@@ -226,12 +249,22 @@ class AsyncChargingStore(AsyncStore, Protocol):
     async def charge(
         self, loaded: Loaded, charges: tuple[RateWrite, ...], *, durable: bool
     ) -> bool:
-        """Charge buckets, as `ChargingStore.charge` does; return False if one refuses."""
+        """Charge buckets, the rate limits of an API key, as `ChargingStore.charge` does.
+
+        All are charged in one transaction, ahead of the commit of the request, or none. With
+        `durable`, the charge outlives a crash of the store.
+
+        Returns:
+            True if all buckets were charged. False if a bucket no longer admits the request, after
+            which none was charged.
+        """
         ...
 
 
 def check_stored(stored: object) -> bool:
-    """Return as a bool what the `commit` of a store returned: whether it stored everything.
+    """Check that the `commit` of a store returned a result, and return the result as a bool.
+
+    True means that everything was stored, and False that there was a conflict.
 
     Args:
         stored: The value that `commit` returned.

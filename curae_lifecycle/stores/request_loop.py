@@ -1,9 +1,9 @@
 """The loop that answers a request or records a fact: load, decide, commit, and retry.
 
 The laws of this module: **every commit was decided from the values that it replaces**; **a request
-is charged before it is admitted, and once whatever its attempts**; **the log shows the class and the
-place of an unexpected error**. It shows the error's text, which could repeat a part of the request,
-only to an endpoint in debug mode.
+is charged before it is admitted, and once whatever its attempts**; **the log shows the class and
+the place of an unexpected error**. It shows the error's text, which could repeat a part of the
+request, only to an endpoint in debug mode.
 
 A store that charges buckets apart may charge them twice if the outcome of a charge is unknown.
 
@@ -62,18 +62,24 @@ from curae_lifecycle.web.respond import Answer, respond
 _LOG: Final = logging.getLogger(__name__)
 
 LOG_TRACEBACKS: Final[ContextVar[bool]] = ContextVar("log_tracebacks", default=False)
-"""True if the request logs unexpected errors with their tracebacks, which can hold secrets."""
+"""True while an endpoint in debug mode answers a request.
+
+Unexpected errors are then logged with their texts and tracebacks, which can hold secrets.
+"""
 
 
 def internal_error_answer(settings: Settings) -> Answer:
-    """Return the answer with the problem `INTERNAL`, which may be retried, and `Retry-After: 1`."""
+    """Return the answer to a request that failed inside the server.
+
+    It is the problem `INTERNAL`, with `Retry-After: 1`, since the client may retry the request.
+    """
     return respond(decision_from_refusal(refuse_at(Gate.ROOM), utc_now(), settings))
 
 
 def log_error(what: str, error: Exception) -> None:
     """Log an error by its class and the frames that it passed through, without its text.
 
-    If `LOG_TRACEBACKS` is set, the error's text and traceback are logged, too.
+    In debug mode, for which `LOG_TRACEBACKS` is set, the text and traceback are logged, too.
 
     Args:
         what: What failed, such as `a request failed`; it begins the line.
@@ -100,7 +106,8 @@ class AttemptDecision:
     Attributes:
         loaded: The result of the load.
         decision: The decision.
-        call: The call that was read from the request; `None` if `web.read.read` refused it.
+        call: The call that was read from the request; `None` if reading already refused the
+            request, such as for a malformed body.
         new_ids: The ids that the decision may use; `None` for an operation that only reads, or if
             `call` is `None`.
         page: The hosted page of the reply's next action; `None` if there is none.
@@ -154,8 +161,9 @@ class RequestAttempts:
         """Read the request, load the values that it needs, and decide.
 
         Returns:
-            The decision. `None` if the request was read with an outdated caller, so that the loaded
-            caller of the API key differs; the next attempt uses the loaded caller.
+            The decision, with the values that it was made from. `None` if the loaded caller of the
+            API key differs from the one that the request was read with, which came from a cache or
+            an earlier load. The next attempt uses the loaded caller.
 
         Raises:
             ArgumentError: `id_factory` returned something other than `NewIds`.
@@ -199,10 +207,10 @@ class RequestAttempts:
         return internal_error_answer(self.settings)
 
     def after_charge(self, call: Call) -> Call:
-        """Return a call, which is a request as it was read, in the form for the next attempt.
+        """Mark a call as charged if an earlier attempt charged the buckets; return the call.
 
-        If an earlier attempt charged the buckets (rate limits of the API key), the returned call is
-        marked as charged, so that they are not charged again.
+        A call is a request as it was read. Buckets are the rate limits of the API key. The decision
+        on a marked call does not charge them again.
         """
         return attrs.evolve(call, charged=True) if self.charges else call
 
@@ -244,7 +252,10 @@ class RequestAttempts:
         return answer if stored else None
 
     async def load(self, needs: Needs) -> Loaded:
-        """Load the needed values and the current caller of the API key; keep them in `loaded`."""
+        """Load the values that `needs` names, and the current caller of the API key.
+
+        The result is kept in the attribute `loaded`, too, for the next attempt.
+        """
         self.loaded = await self.store.load(needs, self.digest)
         return self.loaded
 
@@ -270,7 +281,11 @@ def split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
 
 
 async def answer_in_attempts(attempts: RequestAttempts, retrier: Retrier) -> Answer | None:
-    """Answer a request in one transaction; `retrier` repeats the `attempts`.
+    """Answer a request by attempts of one commit each, until one succeeds.
+
+    Args:
+        attempts: The request, with the steps of an attempt: load, decide and commit.
+        retrier: Repeats the attempt on a conflict or a store failure, up to its limits.
 
     Returns:
         The answer; `None` if no attempt succeeded.

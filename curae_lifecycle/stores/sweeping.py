@@ -36,7 +36,7 @@ holds the first of its connections in addition, so it may have one more.
 """
 
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
-"""The limits of each batch of a job that no request waits for: `purge`, `erase` and `sweep_now`.
+"""The limits of the attempts at each batch of `purge`, `erase` or `sweep_now`, outside of requests.
 
 The command `facts` uses these limits for each fact. The attempts are so many that the minute passes
 first, even if each attempt fails at once, as while a database restarts.

@@ -19,10 +19,14 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.web.request import Request
 
 STORE_METHODS: Final = ("caller_of", "load", "commit")
-"""The methods of a `Store` and of an `AsyncStore`."""
+"""The names of the methods that a `Store` and an `AsyncStore` must have."""
 
 DATABASE_METHODS: Final = ("rows", "run_ddl", "run_transaction")
-"""The methods of a `Database` and of an `AsyncDatabase`."""
+"""The names of the methods that a `Database` and an `AsyncDatabase` must have.
+
+A `Database` runs the statements of a `SqlStore`, and an `AsyncDatabase` those of an
+`AsyncSqlStore`.
+"""
 
 _ID_FACTORY: Final = (
     'a function that takes an instant and returns NewIds, such as RandomIds("https://…/")'
@@ -57,7 +61,7 @@ def check_async_store(store: object, instead: str) -> None:
 
 
 def check_database(database: object, instead: str) -> None:
-    """Check that `database` is a blocking database.
+    """Check that `database` is a blocking database, which runs the statements of a `SqlStore`.
 
     Args:
         database: The value that was passed as a database.
@@ -70,7 +74,7 @@ def check_database(database: object, instead: str) -> None:
 
 
 def check_async_database(database: object, instead: str) -> None:
-    """Check that `database` is an async database.
+    """Check that `database` is an async database, which runs the statements of an `AsyncSqlStore`.
 
     Args:
         database: The value that was passed as a database.
@@ -105,6 +109,8 @@ def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
 
 def check_id_factory(id_factory: object) -> None:
     """Check that `id_factory` is a function that is not async.
+
+    `serve` calls the function for the new ids of a request.
 
     Raises:
         ArgumentError: `id_factory` is a class or a coroutine function, or cannot be called.
