@@ -16,7 +16,9 @@ _DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=float("inf"
 
 
 def current_deadline() -> float:
-    """Return the deadline of the innermost `deadline_scope`, in seconds of `time.monotonic`.
+    """Return the deadline that is set for blocking calls, in seconds of `time.monotonic`.
+
+    A `with` block of `deadline_scope` sets it. In nested blocks, the earliest deadline counts.
 
     Returns:
         The deadline; infinity if none is set.

@@ -51,7 +51,11 @@ It returns True, or False if the lease could not be extended; the external call 
 """
 
 AsyncRenew = Callable[[], Coroutine[None, None, bool]]
-"""A coroutine function that extends the lease, as `Renew` does."""
+"""A coroutine function that extends the lease of an idempotency key, as `Renew` does blocking.
+
+The lease is the time for which a request holds its idempotency key. The result is True, or False if
+the lease could not be extended; the external call should then end.
+"""
 
 
 @attrs.frozen
@@ -87,7 +91,7 @@ class ExternalCall:
 
     @property
     def lease_microseconds(self) -> int:
-        """The lease in whole microseconds."""
+        """How long the request holds its idempotency key, in whole microseconds: its lease."""
         return int(self.lease * SECOND)
 
 

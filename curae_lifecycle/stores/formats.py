@@ -42,7 +42,10 @@ Upgrades = Mapping[str, tuple[Upgrade, ...]]
 """The upgrades of each kind of value, oldest first, by the name of the value's class."""
 
 UPGRADES: Final[Upgrades] = {}
-"""The upgrades of this release; a kind of value without an upgrade has one form only."""
+"""The upgrades by which this release reads stored values of older forms.
+
+A kind of value without an upgrade has one form only.
+"""
 
 
 class NewerFormatError(LifecycleError, ValueError):

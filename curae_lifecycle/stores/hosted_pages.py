@@ -48,12 +48,12 @@ def hosted_page_for(
 
     Args:
         call: The request, as it was read, that the reply was decided for.
-        reply: The reply.
+        reply: The reply: the answer to the request as a value, from which the response is built.
         binding: The binding of the call's coordinate, as it was loaded for the call; `None` if no
             user is bound.
 
     Raises:
-        ArgumentError: The reply has a next action, but neither the reply nor the call's needs name a
+        ArgumentError: The reply has a next action, but neither the reply nor the call names a
             connection, session or user.
     """
     action = find_next_action(reply)

@@ -24,11 +24,11 @@ KeyParts = tuple[str, ...]
 
 
 KEY_CACHE_SIZE: Final = 4096
-"""The number of keys of each kind that are cached."""
+"""The largest number of row keys that are cached for each kind of value, such as bindings."""
 
 
 def key_of(*parts: str) -> str:
-    """Return the key of the value that `parts` identify: the SHA-256, in hex, of their JSON list."""
+    """Return the key of the value that `parts` name: the SHA-256 of their JSON list, in hex."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -80,7 +80,7 @@ def rate_key_parts(key: RateKey) -> KeyParts:
 def coordinate_key(coordinate: Coordinate) -> str:
     """Return the key of the row of a coordinate's binding.
 
-    The rows of the user's connections and sessions hold this key in `Row.user`.
+    The rows of the user's connections and sessions hold this key in their column `user`.
     """
     return key_of(*coordinate_key_parts(coordinate))
 

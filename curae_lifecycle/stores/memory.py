@@ -60,7 +60,10 @@ DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, unless the server sets another [O]."""
 
 PURGE_PAUSE_SECONDS: Final = 0.0001
-"""How long a purge without a limit lets other threads use the store after each batch."""
+"""How long `MemoryStore.purge` pauses after each batch, so that other threads can use the store.
+
+Only a purge without a `limit` works in batches.
+"""
 
 _INSTANTS_COMPARED: Final = 16
 """How many loads must find that a value has expired before a load drops it."""
@@ -187,9 +190,10 @@ class MemoryStore:
         return self._callers.get(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, as `Store.load` does.
+        """Load the values that `needs` names, all at one moment, as `Store.load` does.
 
-        A load also drops a few expired values.
+        The result also holds the instant of the load and the caller of the API key with the digest
+        `key_digest`. A load drops a few expired values, too.
 
         Raises:
             ArgumentError: The clock of the store returned an instant that is not in UTC.
@@ -203,7 +207,15 @@ class MemoryStore:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Commit all changes or none, as `Store.commit` does.
 
-        Changes with effects or events are then passed to `deliver`.
+        If the changes have effects or events, they are then passed to the function `deliver` that
+        the store was made with.
+
+        Args:
+            loaded: The result of `load`. It is not used, since each write holds the value that it
+                replaces.
+            changes: The changes to store.
+            page: The hosted page to register, whose URL the answer hands out; `None` if there is
+                none.
 
         Returns:
             True if everything was stored. False on a conflict, after which nothing was stored.

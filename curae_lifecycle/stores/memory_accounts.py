@@ -29,15 +29,15 @@ from curae_lifecycle.stores.memory_tables import (
 )
 
 EXPIRY_CHECKS_PER_REQUEST: Final = 8
-"""How many due values of an account one load checks for expiry, at most."""
+"""How many values of an account a load of the store in memory checks for expiry, at most."""
 
 PURGE_BATCH_SIZE: Final = 1000
-"""How many values and accounts one batch of a purge without a limit checks, at most."""
+"""How many values and accounts a batch of `MemoryStore.purge` without a `limit` checks, at most."""
 
 AnyCollection = ExpiringCollection[Write, object, object]
 """A collection of stored values of any kind, such as connections.
 
-`Bindings` count as one, too, although they cannot expire: none of their values is ever checked.
+The collection `Bindings` counts as one, too. Bindings cannot expire, so none is ever checked.
 """
 
 _Deadline = tuple[datetime, int, AnyCollection, object]
@@ -99,11 +99,12 @@ class Accounts:
     def add_unchecked(self, new: list[tuple[Owner, Kind]]) -> None:
         """Add new values to the totals of their accounts, without a check of the capacity.
 
-        It is for a tombstone of a coordinate without a binding. A tombstone records that a user is
-        gone. To record that must never fail for lack of room.
+        This is for the new binding that a tombstone makes if its coordinate has none. A tombstone
+        records that a user is gone, which must never fail for lack of room.
 
         Args:
-            new: The owner and the kind of each new value, as for `reserve`.
+            new: An owner and a kind for each new value, as `reserve` takes them. The owner is a
+                customer account in one environment. The kind is the class of the value's writes.
         """
         for owner, kind in new:
             self._by_owner.setdefault(owner, Account()).held[kind] += 1
@@ -118,8 +119,8 @@ class Accounts:
                 been called for it before, which creates the account.
             collection: The collection that holds the value.
             deadline: The instant at which to look.
-            key: The key that `next_drop_check` of the collection takes: that of the value, or for a
-                connection, the id of the first connection in its chain.
+            key: The key of the value in the collection. For a connection, it is the id of the first
+                connection in its chain, since a chain is dropped as a whole.
         """
         self._schedule(self._by_owner[owner], collection=collection, deadline=deadline, key=key)
 
@@ -196,7 +197,8 @@ class Accounts:
     def drop_buckets(self, rates: Rates) -> None:
         """Drop the state of every `Bucket`, expired or not, so that every bucket is full again.
 
-        The state of every `ExactLog`, the rate limit of an app user, is kept.
+        A `Bucket` is a rate limit of an API key. The state of every `ExactLog`, the rate limit of
+        an app user, is kept.
 
         Args:
             rates: The collection that holds the states of the rate limits.

@@ -51,7 +51,7 @@ from curae_lifecycle.stores.keys import (
 _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
 Owner = tuple[Environment, CustomerAccountId]
-"""A customer account in one environment, as the owner of a value; test and live are counted apart."""
+"""The owner of a value: a customer account in one environment, since test and live never meet."""
 
 Kind = type[Write]
 """A kind of value, as the class of its writes: `ConnectionWrite` for connections, for example."""
@@ -244,7 +244,7 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
 
 
 class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
-    """Bindings by their coordinates. They never expire, even if TOMBSTONED: the user is gone.
+    """Bindings by their coordinates. None expires, not even a TOMBSTONED one, whose user is gone.
 
     Attributes:
         unswept: The coordinates whose sweep is not finished, by their keys. A sweep revokes the

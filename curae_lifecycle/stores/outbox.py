@@ -60,10 +60,10 @@ class Delivery:
             numbers of one subject rise in the order of its messages; numbers of different subjects
             say nothing about order.
         attempt: The number of this attempt to deliver the message, from 1.
-        kind: The same as `Message.kind`.
-        subject: A digest of `Message.subject`, always of the same length; use it as a partition
-            key.
-        document: The same as `Message.document`.
+        kind: The name of an effect or the kind of an event, as in `Message.kind`.
+        subject: A digest of the message's subject: the connection, session or user that it is
+            about. All digests have the same length. Use the digest as a partition key.
+        document: The whole effect or event, as JSON.
     """
 
     number: int
@@ -74,18 +74,20 @@ class Delivery:
 
 
 MESSAGE: Final = Message.__name__
-"""The kind of value that a message is, for the functions of `stores.formats`: its class's name."""
+"""The name of the class `Message`, as `stores.formats` takes it to number the form of a message."""
 
 
 @attrs.frozen
 class NewerDelivery:
-    """A message that only a newer release can read; it is never handed to a receiver.
+    """A message that only a newer release can read; no receiver gets it from this release.
+
+    The message stays in the outbox, until a worker of a newer release delivers it.
 
     Attributes:
-        number: The same as `Delivery.number`.
-        attempt: The same as `Delivery.attempt`.
-        kind: The same as `Message.kind`.
-        subject: The same as `Delivery.subject`.
+        number: The number of the message, which no other message of the outbox ever has.
+        attempt: The number of this attempt to deliver the message, from 1.
+        kind: The name of an effect or the kind of an event, as in `Message.kind`.
+        subject: A digest of the message's subject, as in `Delivery.subject`.
         error: The error that reading the message raised, with the number of its newer form.
     """
 
@@ -103,10 +105,10 @@ class MalformedDelivery:
     Each attempt to deliver it fails.
 
     Attributes:
-        number: The same as `Delivery.number`.
-        attempt: The same as `Delivery.attempt`.
-        kind: The same as `Message.kind`.
-        subject: The same as `Delivery.subject`.
+        number: The number of the message, which no other message of the outbox ever has.
+        attempt: The number of this attempt to deliver the message, from 1.
+        kind: The name of an effect or the kind of an event, as in `Message.kind`.
+        subject: A digest of the message's subject, as in `Delivery.subject`.
         error: The error that reading the document raised.
     """
 

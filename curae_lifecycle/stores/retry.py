@@ -48,9 +48,9 @@ class RetryPolicy:
             and a running attempt at an `AsyncStore` is cancelled. A blocking call cannot be
             cancelled, so a `Store` must ask `stores.deadline` how long a call may take: for the
             rest of this time and `ATTEMPT_GRACE_SECONDS` more.
-        attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds. Make it longer than
-            the store's own timeouts: their errors say why an attempt failed, and whether it stored
-            nothing.
+        attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds. Make it longer
+            than the store's own timeouts: their errors say why an attempt failed, and whether it
+            stored nothing.
         pause: The limit of the first pause, in seconds.
         longest_pause: The limit of every pause, in seconds.
 
@@ -75,10 +75,12 @@ class RetryPolicy:
                 raise ArgumentError(name, allowed)
 
     def pause_after(self, attempt: int) -> float:
-        """Return the upper bound of the random pause after an attempt, in seconds.
+        """Return the limit of the pause after an attempt, in seconds.
+
+        The pause itself is a random part of this limit.
 
         Args:
-            attempt: The number of the attempt, from 1; the bound doubles with each.
+            attempt: The number of the attempt; the first has number 1.
         """
         # The exponent is capped, since a large power would not fit into a float.
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
@@ -188,8 +190,11 @@ class Retrier:
         """Repeat an attempt as `run` does, but raise if a limit is reached before it succeeds.
 
         Args:
-            attempt: The attempt, as for `run`.
-            message: What did not succeed, for the reason of the error.
+            attempt: Returns its result, or None on a conflict. It is retried as `run` describes.
+            message: The beginning of the error's reason, such as `no attempt succeeded in time`.
+
+        Returns:
+            The result of the attempt that succeeded.
 
         Raises:
             StoreUnavailableError: A limit was reached first. The reason is the message and the

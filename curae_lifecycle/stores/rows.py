@@ -64,8 +64,8 @@ class Row:
             microseconds since 1970. The row may be dropped five minutes later, never before. An
             update keeps the later of the stored and the new instant, since another server may
             charge the same exact log, an app user's rate limit, with a longer window.
-        user: The key of the coordinate of a connection or session, which is also the `key` of the
-            coordinate's binding.
+        user: For a connection or session: the key of its coordinate. The row of the coordinate's
+            binding has the same text as its `key`.
         predecessor: The id of the connection whose reconnect made this one; `None` for the first of
             a chain. The column must be unique, since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
@@ -99,8 +99,8 @@ class RowQuery:
             binding of the connection's user. The connection's own row is in `keys`.
         chain_before: The position in the chain before which the needed connections end; `None` for
             the chain's end. A store may fetch more.
-        chain_limit: How many connections to fetch before that position, the last ones; `None` for
-            all. A store may fetch more.
+        chain_limit: Fetch only this many connections: the last ones before `chain_before`. `None`
+            for all of them. A store may fetch more.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
         user: The key of a user's binding: fetch the user's connections. The binding itself is in

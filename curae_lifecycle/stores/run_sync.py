@@ -11,6 +11,8 @@ _Result = TypeVar("_Result")
 def run_sync(coroutine: Coroutine[None, None, _Result]) -> _Result:
     """Run a coroutine that never suspends, and return its result.
 
+    So a blocking function such as `serve` runs the same coroutine as its async twin.
+
     Raises:
         AssertionError: The coroutine suspended.
     """
