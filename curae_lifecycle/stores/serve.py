@@ -52,9 +52,10 @@ from curae_lifecycle.web.respond import Answer
 
 
 class ServeFunction(Protocol):
-    """The interface of `serve`, and of `serve_with_external_call` with a bound `make_next_action`.
+    """The type of a function that answers requests, such as `serve`, for `Endpoint` to call.
 
-    `Endpoint` takes such a function. `functools.partial` binds `make_next_action`.
+    For next actions that another service makes, pass `serve_with_external_call` instead, with its
+    argument `make_next_action` bound by `functools.partial`.
     """
 
     def __call__(
@@ -67,12 +68,15 @@ class ServeFunction(Protocol):
         retry_policy: RetryPolicy,
         stats: RetryStats,
     ) -> Answer:
-        """Answer a request, as `serve` does, with the same arguments."""
+        """Answer a request and commit its changes, as `serve` does with the same arguments."""
         ...
 
 
 class AsyncServeFunction(Protocol):
-    """The interface of `serve_async`, the async twin of `ServeFunction`."""
+    """The type of an async function that answers requests, such as `serve_async`.
+
+    `AsyncEndpoint` takes such a function.
+    """
 
     async def __call__(
         self,
@@ -84,7 +88,7 @@ class AsyncServeFunction(Protocol):
         retry_policy: RetryPolicy,
         stats: RetryStats,
     ) -> Answer:
-        """Answer a request, as `serve_async` does, with the same arguments."""
+        """Answer a request and commit its changes, as `serve_async` does, with its arguments."""
         ...
 
 
@@ -139,7 +143,10 @@ async def serve_async(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     stats: RetryStats | None = None,
 ) -> Answer:
-    """Answer a request as `serve` does, with an async store."""
+    """Answer a request on an async store: load, decide and commit, with retries, as `serve` does.
+
+    Arguments, result and errors are those of `serve`. `id_factory` is not async.
+    """
     check_store_kind(store, "serve", is_async=True)
     return await answer_request(
         store,
@@ -232,7 +239,10 @@ async def serve_with_external_call_async(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     stats: RetryStats | None = None,
 ) -> Answer:
-    """Answer a request as `serve_with_external_call` does, with an async store.
+    """Answer a request on an async store, with a next action that another service makes.
+
+    The arguments, result and errors are as for `serve_with_external_call`, but `make_next_action`
+    and the function that it gets to extend the lease are async.
 
     If the task is cancelled, the idempotency key is released before the cancellation is passed on,
     unless the external call was started and `lost_lease` is UNKNOWN.
@@ -303,7 +313,10 @@ def record(
 async def record_async(
     store: AsyncStore, fact: Fact, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> FactAnswer:
-    """Record a fact as `record` does, with an async store."""
+    """Record a fact on an async store: load, judge and commit, with retries, as `record` does.
+
+    Arguments, result and errors are those of `record`.
+    """
     check_store_kind(store, "record", is_async=True)
     return await answer_fact(store, fact, async_retrier(retry_policy))
 
@@ -331,7 +344,10 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
 
 
 def as_async_store(store: Store) -> AsyncStore:
-    """Wrap a blocking store as an `AsyncStore`; its calls block instead of suspending."""
+    """Wrap a blocking store as an `AsyncStore`, for coroutines that `run_sync` runs.
+
+    Its calls block instead of suspending, as `run_sync` requires.
+    """
     return _AsyncStoreAdapter(store)
 
 

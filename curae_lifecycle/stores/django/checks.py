@@ -25,7 +25,7 @@ TAG: Final = "curae_lifecycle"
 
 
 def register_checks() -> None:
-    """Register `check_database` with Django, so that `manage.py check` runs it."""
+    """Register the check of Django's settings, `check_database`, for `manage.py check` to run."""
     checks.register(check_database, TAG)
 
 

@@ -74,11 +74,11 @@ def is_database_of_app(alias: str) -> bool:
 
 
 class DjangoDatabase:
-    """A `Database` on Django's own connections, one per thread.
+    """A database that runs the statements of a `SqlStore` on Django's connections, one per thread.
 
-    If the time left for the request is less than `connect_timeout` in OPTIONS, no connection is
-    attempted, since an attempt cannot be interrupted (PostgreSQL only). So allow more seconds in
-    the `RetryPolicy` than `connect_timeout`.
+    On PostgreSQL, an attempt to connect cannot be interrupted. So no connection is attempted if the
+    time left for the request is less than `connect_timeout` in OPTIONS. Set `seconds` of the
+    `RetryPolicy`, the time for all attempts at a request, to more than `connect_timeout`.
 
     Args:
         alias: A key of DATABASES; `None` for the Django setting `CURAE_LIFECYCLE_DATABASE`, by
@@ -101,7 +101,7 @@ class DjangoDatabase:
 
     @property
     def dialect(self) -> Dialect:
-        """The database's dialect."""
+        """The SQL dialect of the database: SQLite or PostgreSQL."""
         return self._dialect
 
     def rows(self, statement: Statement) -> Rows:
@@ -120,7 +120,10 @@ class DjangoDatabase:
         return found
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that create or drop tables, in the migration's or a new transaction."""
+        """Run statements that create or drop tables.
+
+        They run in the transaction that is open, such as a migration's, or else in a new one.
+        """
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
             for statement in statements:
                 _run(cursor, statement)
@@ -234,7 +237,7 @@ class DjangoDatabase:
 def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float:
     """Return the timeout that OPTIONS sets for SQLite locks or PostgreSQL statements, in seconds.
 
-    Without a timeout in OPTIONS, this is 5 seconds for SQLite and `DEFAULT_TIMEOUT` for PostgreSQL.
+    Without a timeout in OPTIONS, this is 5 seconds for SQLite and 2 seconds for PostgreSQL.
 
     Args:
         dialect: The database's dialect.

@@ -50,11 +50,11 @@ class SocketWatchdog:
     def forget(self) -> object:
         """Forget the thread, lock and sockets of the parent, in a process that was just forked.
 
-        The lock is replaced, since another thread may have held it during the fork, and it would
-        wake the parent's thread instead of a new one.
+        The lock is replaced, since another thread may have held the old one during the fork. The
+        waiting thread of the old lock exists only in the parent.
 
         Returns:
-            The old lock and sockets, for `forget_after_fork` to keep.
+            The old lock and sockets. `forget_after_fork` keeps them from garbage collection.
         """
         held = self._changed, self._watched
         self._changed, self._watched = Condition(), {}

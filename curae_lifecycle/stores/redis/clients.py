@@ -51,7 +51,7 @@ class Redis(Protocol):
     """A blocking client, such as `redis.Redis`, with the only method that stores call."""
 
     def execute_command(self, *command: Value) -> object:
-        """Send one command, given as its name and arguments; return its result (texts may be bytes)."""
+        """Send one command, its name and arguments; return its result (texts may be bytes)."""
         ...
 
 
@@ -59,14 +59,16 @@ class AsyncRedis(Protocol):
     """An async client, such as `redis.asyncio.Redis`, with the only method that stores call."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]:
-        """Send one command, given as its name and arguments; return its result (texts may be bytes)."""
+        """Send one command, its name and arguments; return its result (texts may be bytes)."""
         ...
 
 
 def create_client(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.Redis:
-    """Create a client for `RedisLimitsStore`, with all timeouts set and without retries.
+    """Create a client for `RedisLimitsStore`, which keeps rate limits in Redis.
+
+    The client has all timeouts set. It never retries, since a repeated command could charge twice.
 
     Args:
         url: The server, such as `redis://host:6379` or `unix:///path`.
@@ -93,7 +95,11 @@ def create_client(
 def create_client_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """Create an async client for `AsyncRedisLimitsStore`, as `create_client` does."""
+    """Create an async client for `AsyncRedisLimitsStore`, which keeps rate limits in Redis.
+
+    The client has all timeouts set and never retries. Arguments and errors are as for
+    `create_client`.
+    """
     check_count("pool_size", pool_size, least=1)
     with _refuse_malformed_url():
         pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
@@ -117,9 +123,10 @@ def _refuse_malformed_url() -> Generator[None, None, None]:
 
 
 class ClusterClient:
-    """A blocking client of a Redis cluster for `RedisLimitsStore`, without retries.
+    """A blocking client of a Redis cluster for `RedisLimitsStore`, which keeps rate limits there.
 
-    The client connects on the first command, so a worker can start while the cluster is down.
+    The client never retries, since a repeated command could charge twice. It connects on the first
+    command, so a worker can start while the cluster is down.
 
     Args:
         urls: The URLs of one or more nodes, such as `redis://host:6379`; the client finds the other
@@ -148,7 +155,11 @@ class ClusterClient:
         self._lock = threading.Lock()
 
     def execute_command(self, *command: Value) -> object:
-        """Send one command to the node that holds its keys; return its result."""
+        """Send one command, given as its name and arguments, to the node that holds its keys.
+
+        Returns:
+            The result of the command. Texts may be bytes.
+        """
         return cast("Redis", self._connected()).execute_command(*command)
 
     def close(self) -> None:
@@ -186,9 +197,20 @@ class ClusterClient:
 def create_cluster_client_async(
     urls: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = NODE_CONNECTIONS
 ) -> redis.asyncio.RedisCluster:
-    """Create an async client of a Redis cluster for `AsyncRedisLimitsStore`, without retries.
+    """Create an async client of a Redis cluster for `AsyncRedisLimitsStore`.
 
-    It takes the same arguments as `ClusterClient` does, and connects on the first command, too.
+    The client connects on the first command and never retries, as `ClusterClient` does.
+
+    Args:
+        urls: The URLs of one or more nodes, such as `redis://host:6379`; the client finds the other
+            nodes. The user name, the password and the use of TLS are taken from the first URL.
+        timeout: Seconds to wait for a connection to a node, or for a response.
+        pool_size: The largest number of connections to each node; a command that needs one more
+            fails.
+
+    Raises:
+        ArgumentError: `urls` is empty or a single text, or a URL is malformed, has a query or is
+            not a Redis URL. Or `pool_size` is no integer of at least 1.
     """
     check_count("pool_size", pool_size, least=1)
     nodes = _Nodes.of(urls)

@@ -124,6 +124,10 @@ class RedisLimitsStore:
 
         The other store is the constructor's argument `store`.
 
+        Args:
+            needs: Names the values to load, by their ids and other keys.
+            key_digest: The digest of the API key whose caller is loaded as well; `None` for a fact.
+
         Raises:
             StoreUnavailableError: Redis or the other store failed.
             NewerFormatError: A newer release stored a limit in a form that this one cannot read.
@@ -136,6 +140,12 @@ class RedisLimitsStore:
 
         The other store is the constructor's argument `store`. If it certainly stored nothing, the
         charge is given back.
+
+        Args:
+            loaded: The result of this store's `load` that the changes were decided from.
+            changes: The changes, with the charges of rate limits among their writes.
+            page: The hosted page for the other store to register, whose URL the answer hands out;
+                `None` if there is none.
 
         Returns:
             True if everything was stored. False on a conflict, or if a limit no longer admits the
@@ -169,11 +179,14 @@ class AsyncRedisLimitsStore:
         self._client = client
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `RedisLimitsStore.caller_of` does."""
+        """Return an API key's caller from the constructor's `store`, or None for an unknown key."""
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load the limits and all other values, as `RedisLimitsStore.load` does."""
+        """Load the rate limits from Redis, and all else from the constructor's argument `store`.
+
+        Arguments, result and errors are as for `RedisLimitsStore.load`.
+        """
         loaded = await self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
         if not keys:
@@ -185,7 +198,10 @@ class AsyncRedisLimitsStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Charge the limits in Redis, then commit the rest, as `RedisLimitsStore.commit` does.
+        """Charge the limits in Redis, then commit the rest to the constructor's argument `store`.
+
+        If `store` certainly stored nothing, the charge is given back, as `RedisLimitsStore.commit`
+        describes. Arguments and errors are the same as there.
 
         Returns:
             True if everything was stored. False on a conflict, or if a limit no longer admits the

@@ -7,7 +7,7 @@ The laws of this module:
 
 **Numbers.** Lua in Redis has only floating-point numbers, which are exact up to 2^53. So a time is
 three integers: seconds, microseconds, and parts of a microsecond. A microsecond has as many parts
-as the refill of the bucket. Times are never multiplied: the cost of a token and the size of a bucket
+as the refill of the bucket. Times are never multiplied: the cost of a token and the bucket's size
 are passed in as times.
 
 **Stored values.** A bucket is stored as ten numbers:
@@ -167,7 +167,7 @@ Keys: those of the buckets, then that of the exact log if one is charged. Argume
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
 - for each bucket: its refill, then the cost of a token and the bucket's size, both as times;
-- for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it at least.
+- for the log: its value as loaded, its new value, and the fewest milliseconds that Redis keeps it.
 
 The script returns the new value of each bucket. It returns nil and changes nothing in three cases:
 a bucket has too few tokens, the log has changed since it was loaded, or a bucket is stored in a
@@ -220,15 +220,18 @@ if held then
 end
 """
 )
-"""The Lua script that gives back a charge of `CHARGE`, whose request was not committed.
+"""The Lua script that gives back what the script `CHARGE` charged, if the commit then failed.
 
 If a part of the charge has refilled meanwhile, only the rest is given back. A time is three
-integers, as `CHARGE` describes.
+integers: seconds, microseconds, and parts of a microsecond. A microsecond has as many parts as the
+refill of the bucket. The script returns nothing.
 
-Keys: the same as for the charge. Arguments:
+Keys: the same as for `CHARGE`. Arguments:
 
 - the instant (a time);
 - the number of buckets;
-- for each bucket: its refill, the cost of a token (a time), and the value that the charge returned;
-- for the log: its value before the charge, its value after it, and the charged instant.
+- for each bucket, a rate limit of an API key: its refill, the cost of a token (a time), and the
+  value that `CHARGE` returned;
+- for the exact log, an app user's rate limit, if it was charged: its value before the charge, its
+  value after the charge, and the charged instant.
 """

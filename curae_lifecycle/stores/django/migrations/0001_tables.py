@@ -11,7 +11,10 @@ from curae_lifecycle.stores.sql.schema import create_table_statements, drop_tabl
 
 
 def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Create missing tables and indexes, unless the settings name another database."""
+    """Create missing tables and indexes in the migrated database.
+
+    Nothing is created if the setting `CURAE_LIFECYCLE_DATABASE` names another database.
+    """
     alias = editor.connection.alias
     if is_database_of_app(alias):
         database = DjangoDatabase(alias)
@@ -19,7 +22,10 @@ def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 
 def drop(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Drop all tables and their rows, unless the settings name another database."""
+    """Drop all tables with their rows from the migrated database.
+
+    Nothing is dropped if the setting `CURAE_LIFECYCLE_DATABASE` names another database.
+    """
     alias = editor.connection.alias
     if is_database_of_app(alias):
         database = DjangoDatabase(alias)
