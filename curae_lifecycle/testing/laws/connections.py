@@ -105,7 +105,11 @@ class RevocationAnswer:
 
     @classmethod
     def of(cls, answer: Done[Connection] | Ignored[Connection]) -> RevocationAnswer:
-        """Build the answer from a result of `revoke`; `revoked_now` is true if it is `Done`."""
+        """Build the answer from a result of the rule `rules.triggers.revoke`.
+
+        `Done` means that this call revoked the connection, so `revoked_now` is true. `Ignored`
+        means that the connection was revoked before, so `revoked_now` is false.
+        """
         connection = answer.value
         return cls(connection.id, isinstance(answer, Done), connection.revoked_at)
 

@@ -14,10 +14,13 @@ from curae_lifecycle.testing.laws.law import LawBrokenError
 
 
 class Load(Protocol):
-    """The type of a function such as `stores.codec.load`, for `check_stored` to check."""
+    """The type of a function that reads a stored document, such as `stores.codec.load`.
+
+    `check_stored` checks such a function against law 18.
+    """
 
     def __call__(self, kind: type[Storable], document: Json, /) -> object:
-        """Return the value of a stored document.
+        """Return the value of the class `kind` that a stored document holds.
 
         Raises:
             NewerFormatError: A newer release stored the document.

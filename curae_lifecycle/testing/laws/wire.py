@@ -75,8 +75,8 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
 }
 """The documented problems by code: status, whether it is retryable, and the keys of its details.
 
-Laws 13 and 16 compare responses with them. A code that is not listed here is checked against the
-catalogue of the rules.
+Laws 13 and 16 compare responses with them. A code that is not listed here is compared with
+`rules.problems.CATALOGUE`, the problems that the rules themselves know.
 """
 
 _CATALOGUE_CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {

@@ -40,9 +40,10 @@ AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
 
 class Arena(Protocol[AnyStore]):
-    """A store under test, prepared for races, each of which runs two actions at once.
+    """A store under test, prepared for races, each of which runs two or three actions at once.
 
-    Races run one after the other, each with a separate tenant.
+    An action is a request or a fact. Races run one after the other. Each has a separate tenant: an
+    app user whose values no other race uses.
     """
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
@@ -98,10 +99,10 @@ class Arena(Protocol[AnyStore]):
 class StoreArena:
     """An arena in which two actions race on one store object, for any store.
 
-    Each race has a separate tenant in the store. After a race, the tenant's contents are compared
-    with the contents of a `MemoryStore` in which the same two actions ran in sequence. The store
-    may hold the tenants of earlier arenas. Its outbox is compared when `outbox_differences` is
-    called.
+    An action is a request or a fact. Each race has a separate tenant, an app user, in the store.
+    After a race, the tenant's contents are compared with the contents of a `MemoryStore` in which the
+    same two actions ran in sequence. The store may hold the tenants of earlier arenas. Its outbox is
+    compared when `outbox_differences` is called.
 
     Args:
         store: The store, which both actions of a race use.
@@ -143,13 +144,13 @@ class StoreArena:
         """Return how the store's outbox differs from the messages of all accepted commits.
 
         Returns:
-            The differences, each as "message: count, not expected count". Empty if
-            `reason_outbox_not_compared` returns a reason.
+            The differences, each as "message: count, not expected count". Empty if there are none
+            or nothing could be compared; `reason_outbox_not_compared` tells which.
         """
         return self._store.outbox_differences()
 
     def reason_outbox_not_compared(self) -> str | None:
-        """Return why `outbox_differences` compares no message; None if it compares some."""
+        """Return why commits cannot be compared with the outbox; None if they can."""
         return self._store.reason_not_compared()
 
     def reference(self) -> Arena[Store]:

@@ -21,7 +21,9 @@ from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWi
 
 
 class OutboxRecorder(SimulatedClockStore):
-    """A store on a simulated clock that remembers the messages of each commit.
+    """A wrapper that runs a store on a simulated clock and remembers the messages of each commit.
+
+    Messages are effects and events. Those of all commits are compared with the store's outbox.
 
     Args:
         store: The store. Its messages are compared if it has a method `outbox`, which returns them
@@ -36,7 +38,17 @@ class OutboxRecorder(SimulatedClockStore):
         self._is_certain = True
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes and return whether the store accepted them; see `Store.commit`."""
+        """Commit changes to the store, and remember their messages if the store accepted them.
+
+        `page` is the hosted page to register, as for `Store.commit`; `None` if there is none.
+
+        Returns:
+            Whether the store accepted the changes.
+
+        Raises:
+            StoreUnavailableError: The store failed, perhaps after it stored the changes. So the
+                outbox cannot be compared any more.
+        """
         try:
             accepted = super().commit(loaded, changes, page)
         except StoreUnavailableError:
@@ -51,9 +63,12 @@ class OutboxRecorder(SimulatedClockStore):
     def outbox_differences(self) -> tuple[str, ...]:
         """Return each message that the outbox holds more or less often than it was committed.
 
+        A kind of message is left out if the outbox holds none of that kind in the form that
+        `stores.outbox.messages` makes, since a store may keep its messages in another form.
+
         Returns:
-            The differences, each as "message: count, not expected count". Empty if
-            `reason_not_compared` returns a reason.
+            The differences, each as "message: count, not expected count". Empty if there are none
+            or nothing could be compared; `reason_not_compared` tells which.
         """
         found = self._found()
         kinds = {kind for kind, text in self._accepted if found[text]}
@@ -66,7 +81,7 @@ class OutboxRecorder(SimulatedClockStore):
         )
 
     def reason_not_compared(self) -> str | None:
-        """Return why `outbox_differences` compares no message; None if it compares some."""
+        """Return why commits cannot be compared with the outbox; None if they can."""
         if self._outbox is None:
             return "the store has no method outbox"
         if not self._is_certain:

@@ -37,7 +37,7 @@ class RaceResult:
     """The result of one race, in which two actions load before either commits.
 
     Attributes:
-        first: The name of the action that loaded first. `commit_in_sequence` commits it first.
+        first: The name of the action that loaded first. By default, it commits first, too.
         second: The name of the action that loaded second, before the first one committed.
         differences: How the store differs from one in which the actions ran in sequence, each as
             "part: value, not expected value". If the store refused only one of the two commits,
@@ -113,8 +113,8 @@ def find_differences(
     If several orders of the actions are allowed, the one with the fewest differences counts.
 
     Args:
-        race: Runs the race. It returns the orders of the actions that fit which commits the store
-            accepted, and the contents of the store afterwards. Only these orders are allowed.
+        race: Runs the race. It returns the allowed orders of the actions, and the contents of the
+            store afterwards. An order is allowed if it explains which commits the store accepted.
         content_after: Returns the contents of a store after the actions ran in an order.
 
     Returns:

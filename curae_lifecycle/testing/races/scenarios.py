@@ -68,7 +68,10 @@ _BOUND: Final = 3
 _GRADUATION: Final = 4
 _SIGN_UP: Final = 5
 PAST_PAGES: Final = (_FIRST, _SECOND, _GRADUATION, _SIGN_UP)
-"""The numbers, for `RaceTenant.page_url`, of the hosted pages that scenarios open before a race."""
+"""The numbers of the requests before a race that open a hosted page, in any scenario.
+
+`RaceTenant.page_url` returns the page's URL for such a number.
+"""
 
 _SESSIONS: Final = 1000
 _ATTEMPTS: Final = 20
@@ -95,9 +98,10 @@ class PendingCommit:
 
     @property
     def touched(self) -> tuple[Write, ...]:
-        """The writes, by which `Arena.content` finds the values that a race may have changed.
+        """The writes, and a `PageWrite` for the page to register, if any.
 
-        A page to register has a `PageWrite`, whose `before` and `after` are both that page.
+        The `before` and `after` of that `PageWrite` are both the page. After a race,
+        `Arena.content` reads the values that all these writes name, to compare stores.
         """
         pages = () if self.page is None else (PageWrite(self.page, self.page),)
         return (*self.changes.writes, *pages)
@@ -110,8 +114,8 @@ Action = Callable[[Store], PendingCommit]
 def fact_action(fact: Fact) -> Action:
     """Return a function that loads what a fact needs from a store and decides its changes.
 
-    The function commits nothing: it returns the changes as a `PendingCommit`, for `commit` or for
-    the `Interleaving` of a race. If the fact is ignored or refused, the `PendingCommit` is empty.
+    The function commits nothing: it returns the changes as a `PendingCommit`, for its caller to
+    commit. If the fact is ignored or refused, the `PendingCommit` is empty.
     """
 
     def action(store: Store) -> PendingCommit:
@@ -223,7 +227,7 @@ class RaceTenant:
 
     @property
     def digest(self) -> str:
-        """The digest of `api_key`."""
+        """The digest of the tenant's API key, by which a store finds the key's caller."""
         return ApiKey(self.api_key).digest()
 
     @property
@@ -312,10 +316,13 @@ class RaceTenant:
         return action
 
     def create_action(self, number: int) -> Action:
-        """Return an action that creates a connection, as `request_action` does.
+        """Return a function that loads values from a store and decides to create a connection.
+
+        The function commits nothing: it returns the changes as a `PendingCommit`, as
+        `request_action` describes.
 
         Args:
-            number: The action's number, from which its ids are made; no other action of the
+            number: The request's number, from which its ids are made; no other request of the
                 tenant has it.
         """
         return self.request_action(CreateConnection(self.user, (DataPackage("labs"),)), number)
