@@ -51,7 +51,7 @@ It returns True, or False if the lease could not be extended; the external call 
 """
 
 AsyncRenew = Callable[[], Coroutine[None, None, bool]]
-"""A coroutine function that extends the lease of an idempotency key, as `Renew` does blocking.
+"""A coroutine function that extends the lease, as the blocking `Renew` does.
 
 The lease is the time for which a request holds its idempotency key. The result is True, or False if
 the lease could not be extended; the external call should then end.

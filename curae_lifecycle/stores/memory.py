@@ -207,8 +207,8 @@ class MemoryStore:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Commit all changes or none, as `Store.commit` does.
 
-        If the changes have effects or events, they are then passed to the function `deliver` that
-        the store was made with.
+        If the changes have effects or events, they are then passed to the function in `deliver`, if
+        there is one.
 
         Args:
             loaded: The result of `load`. It is not used, since each write holds the value that it

@@ -81,7 +81,7 @@ MESSAGE: Final = Message.__name__
 class NewerDelivery:
     """A message that only a newer release can read; no receiver gets it from this release.
 
-    The message stays in the outbox, until a worker of a newer release delivers it.
+    The message stays in the outbox until a worker of a newer release delivers it.
 
     Attributes:
         number: The number of the message, which no other message of the outbox ever has.

@@ -46,12 +46,12 @@ class RetryPolicy:
         attempts: The largest number of attempts, at least 1.
         seconds: The time for all attempts, in seconds. After that time no further attempt starts,
             and a running attempt at an `AsyncStore` is cancelled. A blocking call cannot be
-            cancelled, so a `Store` must ask `stores.deadline` how long a call may take: for the
-            rest of this time and `ATTEMPT_GRACE_SECONDS` more.
+            cancelled, so a `Store` must ask `stores.deadline.seconds_left` how long a call may
+            take: at most the rest of this time, and half a second (`ATTEMPT_GRACE_SECONDS`) more.
         attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds. Make it longer
             than the store's own timeouts: their errors say why an attempt failed, and whether it
             stored nothing.
-        pause: The limit of the first pause, in seconds.
+        pause: The limit of the first pause, in seconds; the pause is a random part of it.
         longest_pause: The limit of every pause, in seconds.
 
     Raises:

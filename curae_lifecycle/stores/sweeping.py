@@ -36,10 +36,11 @@ holds the first of its connections in addition, so it may have one more.
 """
 
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
-"""The limits of the attempts at each batch of `purge`, `erase` or `sweep_now`, outside of requests.
+"""The limits of the attempts at a batch of a job: a store's `purge` or `erase`, or `sweep_now`.
 
-The command `facts` uses these limits for each fact. The attempts are so many that the minute passes
-first, even if each attempt fails at once, as while a database restarts.
+No request waits for these jobs. The command `facts` uses the limits for each fact. The attempts are
+so many that the minute passes first, even if each attempt fails at once, as while a database
+restarts.
 """
 
 _Result = TypeVar("_Result")

@@ -88,11 +88,11 @@ def check_async_database(database: object, instead: str) -> None:
 
 
 def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
-    """Check that a store is of the needed kind, async or blocking, at little cost.
+    """Check that a store is of the needed kind, async or blocking.
 
-    Only the method `load` of the store's class is looked at, and the result is cached for each
-    class. A store whose class has no `load` is checked in full, since it may forward its calls to
-    another store.
+    The check runs for every request, so it is cheap: only the method `load` of the store's class is
+    looked at, and the result is cached for each class. A store whose class has no `load` is checked
+    in full, since it may forward its calls to another store.
 
     Args:
         store: The store.
@@ -119,7 +119,7 @@ def check_id_factory(id_factory: object) -> None:
 
 
 def check_serve_arguments(request: object, id_factory: object, settings: object) -> None:
-    """Check the arguments of `serve` and of its variants, at little cost.
+    """Check the arguments of `serve` and its variants, such as `serve_async`, for every request.
 
     Args:
         request: The request.

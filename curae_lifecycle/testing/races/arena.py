@@ -100,9 +100,9 @@ class StoreArena:
     """An arena in which two actions race on one store object, for any store.
 
     An action is a request or a fact. Each race has a separate tenant, an app user, in the store.
-    After a race, the tenant's contents are compared with the contents of a `MemoryStore` in which the
-    same two actions ran in sequence. The store may hold the tenants of earlier arenas. Its outbox is
-    compared when `outbox_differences` is called.
+    After a race, the contents of the tenant are compared with those of a `MemoryStore` in which the
+    same two actions ran in sequence. The store may hold the tenants of earlier arenas. The outbox
+    of the store is compared when `outbox_differences` is called.
 
     Args:
         store: The store, which both actions of a race use.
