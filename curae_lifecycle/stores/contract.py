@@ -251,8 +251,8 @@ class AsyncChargingStore(AsyncStore, Protocol):
     ) -> bool:
         """Charge buckets, the rate limits of an API key, as `ChargingStore.charge` does.
 
-        All are charged in one transaction, ahead of the commit of the request, or none. If `durable`
-        is True, the charge outlives a crash of the store.
+        All are charged in one transaction, ahead of the request's commit, or none. If `durable` is
+        True, the charge outlives a crash of the store.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after

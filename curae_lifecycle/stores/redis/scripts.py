@@ -167,7 +167,7 @@ Keys: those of the buckets, then that of the exact log if one is charged. Argume
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
 - for each bucket: its refill, then the cost of a token and the bucket's size, both as times;
-- for the log: its value as loaded, its new value, and the fewest milliseconds that Redis keeps it.
+- for the log: its value as loaded, its new value, and the least time to keep it, in milliseconds.
 
 The script returns the new value of each bucket. It returns nil and changes nothing in three cases:
 a bucket has too few tokens, the log has changed since it was loaded, or a bucket is stored in a

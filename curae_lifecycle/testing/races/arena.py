@@ -168,7 +168,7 @@ class StoreArena:
 
         - the binding of the tenant, and its session `open_session_id`
         - its connections, and the successor and the newest connection in the chain of each
-        - the hosted pages that were opened before the race
+        - the hosted pages of the requests in `PAST_PAGES`, which run before the race
         - the sessions, idempotency records, rate limits and registered pages of `touched`
 
         Text that differs between tenants is replaced or left out:

@@ -68,9 +68,9 @@ _BOUND: Final = 3
 _GRADUATION: Final = 4
 _SIGN_UP: Final = 5
 PAST_PAGES: Final = (_FIRST, _SECOND, _GRADUATION, _SIGN_UP)
-"""The numbers of the requests before a race that open a hosted page, in any scenario.
+"""The numbers of the requests before a race whose hosted pages `StoreArena.content` compares.
 
-`RaceTenant.page_url` returns the page's URL for such a number.
+`RaceTenant.page_url` returns the URL of the page that such a request opens.
 """
 
 _SESSIONS: Final = 1000
