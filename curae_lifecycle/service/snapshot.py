@@ -49,15 +49,16 @@ class ConnectionsPage:
 
 @attrs.frozen
 class ChainPart:
-    """A run of successive connections in a chain, to load for one batch of the chain's revocation.
+    """The connections of a chain to load for one batch of the chain's revocation.
 
-    Batches go from the end of the chain back to the connection that `Needs.chain` names. The run is
-    the last `limit` connections of those between that connection and the place `before`.
+    A revocation begins at the end of the chain and goes back, batch by batch, to the connection
+    that `Needs.chain` names. With a `limit` of 100, the first batch is the last 100 connections,
+    the second batch the 100 before those, and so on.
 
     Attributes:
-        limit: How many connections the batch needs, at least 1.
-        before: The place in the chain (a `position`) at which the previous batch began; `None` for
-            the first batch, which reaches to the chain's end.
+        limit: The number of connections in the batch, at least 1; the last batch may be smaller.
+        before: The `position` in the chain of the first connection of the batch that was revoked
+            before this one; `None` for the first batch.
     """
 
     limit: int

@@ -222,11 +222,12 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         return key, self.get(key), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: SessionId, write: SessionWrite) -> tuple[datetime, SessionId] | None:
-        """Store a session; return when its retention ends.
+        """Insert or replace a session; return when to check whether it can be dropped.
 
         Returns:
-            The instant at which the session's retention ends, and the session's id. `None` if the
-            retention never ends, or if the session was stored before.
+            The instant of the check, which is the end of the session's retention, and the id to
+            check. `None` if no check is to be planned: sessions are kept for ever, or the session
+            was stored before, so its check is planned already.
         """
         self[key] = write.after
         if self._ended_retention is None or write.before is not None:

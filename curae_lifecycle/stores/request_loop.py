@@ -200,7 +200,7 @@ class RequestAttempts:
             return self.full_account_answer(error)
 
     def full_account_answer(self, error: StoreFullError) -> Answer:
-        """Count and log that a customer account is full; return an answer that says `INTERNAL`."""
+        """Count and log that an account may hold no more values; return the `INTERNAL` answer."""
         self.stats.store_full += 1
         # The log must not name the account.
         _LOG.error("no room: %d values of kind %s are kept", error.capacity, error.kind)

@@ -77,10 +77,11 @@ class Bounds:
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
-        """Release the semaphore `free`, now or when the server has closed a connection.
+        """Allow one more connection to the database, now or when the server has closed one.
 
-        A server may notice late that the client closed a connection. So a thread waits for the
-        server, for at most `CLOSING_SECONDS`, and then releases the semaphore.
+        The semaphore `free` counts the connections that may still be opened. PostgreSQL may notice
+        late that the client closed a connection. So a thread waits for the server, for at most
+        `CLOSING_SECONDS`, and then releases the semaphore.
 
         Args:
             handle: A second handle of the socket of a connection that the client has closed, or

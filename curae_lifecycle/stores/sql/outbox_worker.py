@@ -63,8 +63,8 @@ class Outbox:
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in threads or processes. A due `AccessEnded`, the effect that tells the server
-    to drop cached grants, goes first. It takes turns with the usual order, so a flood of them at
-    most doubles the wait of other messages.
+    to drop cached grants, overtakes other messages. Every second message is still taken in the
+    usual order, so a flood of `AccessEnded` at most doubles the wait of the others.
 
     Args:
         database: The database of a `SqlStore`.
@@ -199,7 +199,7 @@ class AsyncOutbox:
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in tasks or processes. A due `AccessEnded`, the effect that tells the server
-    to drop cached grants, goes first. It takes turns with the usual order.
+    to drop cached grants, overtakes other messages; every second one is still in the usual order.
 
     Args:
         database: The database of an `AsyncSqlStore`.

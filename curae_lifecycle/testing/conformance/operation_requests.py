@@ -157,10 +157,11 @@ def takes(wanted: Member[object], value: object) -> bool:
 def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps[Request]:
     """Build a request that must succeed, about a new connection and a new app user.
 
-    To find out what the operation needs, a first request is sent about a pending connection and an
-    UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the returned request is
-    about a revoked connection and a LIMITED user. Otherwise it is about another pending connection
-    and UNLINKED user. If the operation takes a session id, the user is LIMITED in both requests.
+    A trial request is sent first, to find out what the operation needs. It is about a pending
+    connection and an UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, such
+    as a reconnect does, the request to return is about a revoked connection and a LIMITED user.
+    Otherwise it is about another pending connection and UNLINKED user. An operation that takes a
+    session id gets a LIMITED user in any case.
 
     Args:
         app: The app that sends both requests.

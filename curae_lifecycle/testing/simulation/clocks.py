@@ -40,10 +40,13 @@ class Clocks:
         self.wrong_by = _RIGHT
 
     def shown(self, now: datetime) -> datetime:
-        """Return what all workers' clocks show at `now`, the right time: `now` plus `wrong_by`.
+        """Add `wrong_by`, the span by which all workers' clocks are wrong, to the right time.
 
-        `wrong_by` is the span by which all of them are wrong; it may be zero or negative. A further
-        span, by which a single clock may be wrong, is left out.
+        The span may be zero or negative. A single clock may be wrong by a further span, which is
+        left out here.
+
+        Args:
+            now: The right time.
         """
         return now + self.wrong_by
 

@@ -252,7 +252,7 @@ class SimulatedServer:
         """Load and decide a request again after its call of another system, and commit it.
 
         Args:
-            transaction: The request.
+            transaction: The request that `begin_external_call` began, before the call.
             attempt: The right to execute the request, as `begin_external_call` began it.
             now: The instant of the worker's clock.
             new_ids: The ids that the request may use.
