@@ -485,6 +485,7 @@ def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
     """Format the answer to a fact for a log: `{line, outcome, code, rules}`.
 
     `outcome` is `done`, `ignored` or `refused`. `code` is the problem code of a refusal, else None.
+    `rules` holds the names of the rules that decided, in order.
 
     Args:
         number: The number of the line, from 1.

@@ -170,10 +170,10 @@ class RecordedTags:
         self._decided: dict[_Resource, dict[str, str]] = {}
 
     def note(self, request: Request, recorded: Recorded | None, response: Response) -> None:
-        """Remember the entity tags that a log and the rules gave to one response, for `translate`.
+        """Remember which entity tag the rules gave to a response that has another one in the log.
 
-        A later request of the log may hold the recorded tag in `If-None-Match`, but the replay
-        knows only its own. Nothing is remembered unless both responses have a tag.
+        `translate` later replaces the recorded tag by this one in the `If-None-Match` of requests.
+        Nothing is remembered unless both responses have a tag.
 
         Args:
             request: The request of both responses; it names the resource that the tags are of.

@@ -306,8 +306,8 @@ def tombstone(
 ) -> Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None]:
     """Record that the user of a coordinate no longer exists, and begin a new era [O].
 
-    An era begins when a tombstone is recorded. All connections and sessions of earlier eras have
-    ended, even those that are committed after the tombstone, and even if no user is bound.
+    An era begins when a tombstone is recorded, even if no user is bound. All connections and
+    sessions of earlier eras have then ended, even those that are committed after the tombstone.
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if there is none.

@@ -286,12 +286,14 @@ def next_deadline(connection: Connection, *, era: datetime | None) -> datetime |
 def deadline_kind(connection: Connection, *, era: datetime | None) -> DeadlineKind:
     """Return which deadline of a connection changes its standing by itself.
 
-    The deadline may be one without an instant: EXPIRY is returned even if the connection has no
-    `expires_at`, so that its authorization never ends.
-
     Args:
         connection: The connection as it is stored.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
+
+    Returns:
+        HANDOFF if the stored status is PENDING, EXPIRY if it is ACTIVE or ACTION_REQUIRED, else
+        NONE. NONE, too, if the connection has a `revoked_at` or its user is gone. EXPIRY is
+        returned even without an `expires_at`: the authorization then has no end.
     """
     return DEADLINE[_cell(connection, era)].outcome.value
 
@@ -337,8 +339,9 @@ def show_ended(
     """Return the connection to show in a response: REVOKED if a tombstone ended it [O].
 
     A tombstone, the record that the user is gone, ends connections at once, but their rows are
-    updated later. If the row of such a connection is not updated yet, a copy with a `revoked_at` is
-    returned. Any other connection is returned unchanged.
+    updated later. If the row of such a connection is not updated yet, a copy is returned. Its
+    `revoked_at` is the later of `tombstoned_at` (if known) and the creation. Any other connection
+    is returned unchanged.
 
     Args:
         connection: The connection as it is stored.

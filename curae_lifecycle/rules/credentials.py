@@ -199,7 +199,7 @@ def check_permission(
 
     Returns:
         Refused: `WRONG_ENVIRONMENT` if the server does not serve the caller's environment, else
-            `SCOPE_INSUFFICIENT` if the caller lacks `scope`. `None`: it may run the operation.
+            `SCOPE_INSUFFICIENT` if the caller lacks `scope`. `None`: the caller may run it.
     """
     environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

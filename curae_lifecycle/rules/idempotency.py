@@ -101,15 +101,17 @@ class LostLeaseAction(StrEnum):
 class RecordStanding(StrEnum):
     """The state of an idempotency record at an instant, after its lease and retention apply.
 
-    The lease is the time in which a running attempt must renew or end. RELEASED, COMPLETED and
-    FORGOTTEN are as in `RecordState`.
+    The lease is the time in which a running attempt must renew or end.
 
     Attributes:
         ABSENT: There is no record, or its retention is over.
+        RELEASED: The attempt ended without effect; a retry may run.
         IN_FLIGHT: An attempt is running under its lease.
         LEASE_OVER: The lease expired. The record's `lost_lease` is EXECUTE: a retry may run.
         UNKNOWN: The lease expired. The record's `lost_lease` is UNKNOWN: no retry runs before the
             server says what happened.
+        COMPLETED: The response is stored; retries get it.
+        FORGOTTEN: The response was erased on purpose; the key stays used.
     """
 
     ABSENT = "absent, or retention over"

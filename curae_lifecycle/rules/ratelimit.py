@@ -358,9 +358,10 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rate limit would admit at `now`; 0 if it admits none.
 
-    Nothing is charged. A bucket's state says when the bucket is full again. A clock that ran ahead
-    wrote the state if that is more than the bucket's window (the time to fill) and five minutes
-    ahead. Such a state is not believed: the bucket admits any cost up to its capacity.
+    Nothing is charged. A bucket's state is the instant at which the bucket is full again. An
+    instant that is later than `now` by more than the bucket's window (the time to fill) plus five
+    minutes was written by a clock that ran ahead. Such a state is not believed: the bucket admits
+    any cost up to its capacity.
 
     Args:
         policy: The rate limit.
@@ -380,9 +381,10 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
-    A bucket's state says when the bucket is full again. A clock that ran ahead wrote the state if
-    that is more than the bucket's window (the time to fill) and five minutes ahead. Such a state is
-    not believed: one request remains, which leaves the bucket empty, whatever its cost.
+    A bucket's state is the instant at which the bucket is full again. An instant that is later than
+    `now` by more than the bucket's window (the time to fill) plus five minutes was written by a
+    clock that ran ahead. Such a state is not believed: one request remains. Whatever it costs, it
+    leaves the bucket empty.
 
     Args:
         policy: The rate limit.

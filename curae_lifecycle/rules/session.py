@@ -345,9 +345,10 @@ def complete_handoff(
 
 
 def raise_to_session(session: CuraeConnectSession, now: datetime) -> datetime:
-    """Return `now`, or when the session was created or its hand-off landed, if that is later [O].
+    """Return the latest of `now`, the session's creation and the landing of its hand-off [O].
 
-    The session's recorded instants are then never in the future, even if the clock was put back.
+    If the clock was put back, `now` can be before these two. A reported `happened_at` may
+    therefore be at most five minutes after the returned instant.
 
     Args:
         session: The session as it is stored.

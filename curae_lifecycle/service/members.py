@@ -52,8 +52,8 @@ class Member(Generic[Value]):
 class EntityTags:
     """The entity tags that a client sent in `If-None-Match`.
 
-    An entity tag names a version of a response that the client holds. `tag in tags` is true if one
-    of the client's tags matches `tag`.
+    An entity tag names a version of a response that the client holds. For an `EntityTags` named
+    `sent`, `tag in sent` is true if one of the tags in it matches `tag`.
 
     Attributes:
         tags: Each tag with its quotes, without `W/`.

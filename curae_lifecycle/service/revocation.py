@@ -50,7 +50,8 @@ def revoke_by_actor(
 ) -> tuple[Answers, Changes]:
     """Revoke a connection and, for a PATIENT or the PLATFORM, the later ones of its chain.
 
-    An APP and the UPSTREAM revoke the connection alone; the table `revocation-reach` says so.
+    An APP and the UPSTREAM revoke only the connection; the table `revocation-reach` says so. If the
+    last connection of the chain is then still live, the changes hold a warning to the server.
 
     Args:
         connection: The connection to revoke, as it is stored.

@@ -88,8 +88,8 @@ class Needs:
             binding of its coordinate.
         chain: The id of a connection; load it, every later connection of its chain and the binding
             of its coordinate.
-        chain_part: The only later connections of `chain` that are needed; `None` for all. A
-            store may load all of them in any case, but then a long chain takes long.
+        chain_part: The part of those later connections that is needed; `None` for all of them. A
+            store may ignore `chain_part` and load all, but then a long chain takes long.
         session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded. It is not needed with `session`,
             `connection`, `chain` or `connections`, which load the binding of their coordinate. If
@@ -116,8 +116,8 @@ class LandedHandoff:
     """A hand-off that landed: an authorization that the server learned of.
 
     The connection does not hold the authorization yet; a request that gets the connection records
-    it [P]. If `happened_at` is more than five minutes ahead, or `expires_at` is not after it,
-    `decide` raises `ArgumentError`.
+    it [P]. If `happened_at` is more than five minutes ahead, or `expires_at` is not after
+    `happened_at`, `decide` raises `ArgumentError`.
 
     Attributes:
         happened_at: When the patient authorized, in UTC.
@@ -145,11 +145,12 @@ class Snapshot:
         session: The session that `needs.session` names.
         binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
             `connections`.
-        connections: The connections that `needs.connections` selects; sorted by their ids unless
-            its `after` and `limit` are both `None`.
+        connections: The connections that `needs.connections` selects; sorted by their ids
+            unless that page has neither `after` nor `limit`.
         page: The hosted page that `needs.page` names; `None` if another page replaced it or its row
             is gone.
-        landed_handoff: An authorization that the pending `connection` does not record yet.
+        landed_handoff: An authorization that the pending `connection` does not record yet. `None`
+            unless the server sets it before it decides a get, which then records the authorization.
     """
 
     record: idempotency.Record | None = None

@@ -68,10 +68,11 @@ def format_connection(
 def format_stored_connection(
     connection: Connection, now: datetime, active_spelling: str
 ) -> dict[str, Json]:
-    """Format a connection from its stored value alone, for an event.
+    """Format a connection for an event as a JSON object, from nothing but its stored value.
 
-    An event shows the connection as it was then. So the result stays the same if the user is later
-    recorded as gone (a tombstone), which makes `format_connection` show REVOKED.
+    An event shows the connection as it was when the event was recorded. So the result stays the
+    same if the user is later recorded as gone (a tombstone). Unlike this function,
+    `format_connection` then shows REVOKED.
 
     Args:
         connection: The connection as it was stored.
@@ -155,10 +156,10 @@ def format_reply(
 
 
 def find_next_action(reply: Reply) -> NextAction | None:
-    """Return the first next action among the fields of a reply; `None` if the reply has none.
+    """Return the first next action in the fields of a reply; `None` if the reply has none.
 
-    A field may hold it in a tuple. No cache may store a response with a next action, the hosted
-    page to show the user, since its URL can hold a secret.
+    A next action, the hosted page to show the user, can also be an item of a tuple in a field. Its
+    URL can hold a secret, so `respond` forbids caches to store the response.
     """
     return _find_next_action(tuple([getattr(reply, name) for name in reply.__match_args__]))
 

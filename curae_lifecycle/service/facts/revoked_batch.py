@@ -24,13 +24,14 @@ from curae_lifecycle.service.snapshot import ChainPart, Needs, Snapshot
 class RevokedBatch(Revoked):
     """One batch of the fact `Revoked`, for a chain that is too long for one commit.
 
-    Batches go from the end of the chain back to the fact's connection. Each revokes the last `size`
-    connections that no earlier batch revoked.
+    The first batch revokes the last `size` connections of the chain, the next one the `size` before
+    them, and so on, back to the connection of `connection_id`. The last batch revokes that
+    connection in addition to its own. The other fields are those of `Revoked`.
 
     Attributes:
-        size: The most connections that this batch revokes, besides the one of `connection_id`.
-        before: The place in the chain at which the previous batch began: this batch ends before it.
-            `None` for the first batch.
+        size: The most connections that this batch revokes, not counting that of `connection_id`.
+        before: The `position` (place in the chain) of the first connection in the previous batch;
+            this batch ends with the connection before it. `None` for the first batch.
     """
 
     size: int
@@ -83,9 +84,11 @@ class RevokedBatch(Revoked):
         return outcomes.Done(changes, rules)
 
     def rest(self, snapshot: Snapshot, now: datetime) -> RevokedBatch | None:
-        """Return the next batch, or None if this one was the last.
+        """Return the next batch to record after this one; None if this batch was the last.
 
-        Batches go from the end of the chain back to the fact's connection, which is in the last.
+        Batches go from the end of the chain back to the fact's connection, which is in the last. The
+        next batch has the same `happened_at`, which this one fixes if the fact has none, and no
+        page.
 
         Args:
             snapshot: The values that this batch was judged by.

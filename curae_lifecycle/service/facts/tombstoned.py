@@ -30,8 +30,9 @@ class Tombstoned(fact.UserFact):
     Attributes:
         coordinate: The coordinate of the user.
         happened_at: When it happened, in UTC; `None` for the instant of recording. A fact with the
-            `happened_at` of the last tombstone is a copy and is ignored. One without it is always
-            a new tombstone, and ends the access of a user who was bound since.
+            `happened_at` of the last tombstone is a copy and is ignored. A fact without a
+            `happened_at` is always a new tombstone: it ends the access of a user who was bound
+            since the last one.
     """
 
     coordinate: Coordinate

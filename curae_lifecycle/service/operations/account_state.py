@@ -79,9 +79,9 @@ class GetAccountState(operation.UserOperation):
         )
 
     def fingerprint_values(self) -> list[str]:
-        """Return the app user's id alone, without the cached states.
+        """Return the app user's id: the fingerprint of a get has no other value.
 
-        Two gets of one app user are the same request, whatever the client has cached. The inherited
+        The cached states are left out: two gets of one app user are the same request, whatever the client has cached. The inherited
         method would raise for the cached states, which are a frozenset.
         """
         return [self.app_user_id]
