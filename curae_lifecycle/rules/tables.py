@@ -40,7 +40,7 @@ class TableError(LifecycleError, ValueError):
     """The error of a malformed table or mapping, raised when it is built, so at import.
 
     A table is malformed if a cell has no rule or two, if an axis, a rule name or a reason is wrong,
-    or if its `state` is not the name of one of its axes. A mapping is malformed if it lacks an entry.
+    or if its `state` is the name of none of its axes. A mapping is malformed if it lacks an entry.
 
     Attributes:
         table: The name of the table.

@@ -86,8 +86,8 @@ class Decision:
         rules: The names of the rules that decided, in order.
         attempt: The right to store the response under the idempotency key, for retries; `None` if
             the response is not to be stored.
-        record: The idempotency record as it was loaded; `None` if the store had none. If there is an
-            `attempt`, a record with the response replaces this one.
+        record: The idempotency record as it was loaded; `None` if the store had none. If `attempt`
+            is given, a record with the response replaces this one.
         settings: The settings of the server.
         binding: The binding of the request's coordinate, as loaded; `None` if none was loaded. The
             response shows a connection as REVOKED if the binding says that its user is gone.

@@ -22,7 +22,10 @@ from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
-"""The answers of `triggers.revoke` for the connections of a revocation, in the chain's order."""
+"""The outcome for each connection of a revocation, in the chain's order.
+
+Done: the connection was revoked now. Ignored: it was revoked before.
+"""
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:

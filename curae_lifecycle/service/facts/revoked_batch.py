@@ -26,7 +26,7 @@ class RevokedBatch(Revoked):
 
     The first batch revokes the last `size` connections of the chain, the next one the `size` before
     them, and so on, back to the connection of `connection_id`. The last batch revokes that
-    connection in addition to its own. The other fields are those of `Revoked`.
+    connection, too. The other fields are those of `Revoked`.
 
     Attributes:
         size: The most connections that this batch revokes, not counting that of `connection_id`.
@@ -86,9 +86,9 @@ class RevokedBatch(Revoked):
     def rest(self, snapshot: Snapshot, now: datetime) -> RevokedBatch | None:
         """Return the next batch to record after this one; None if this batch was the last.
 
-        Batches go from the end of the chain back to the fact's connection, which is in the last. The
-        next batch has the same `happened_at`, which this one fixes if the fact has none, and no
-        page.
+        Batches go from the end of the chain back to the fact's connection, which is in the last.
+        The next batch has a `happened_at`, so that all batches revoke at one instant. It has no
+        `page_url`: the first batch has checked the page.
 
         Args:
             snapshot: The values that this batch was judged by.

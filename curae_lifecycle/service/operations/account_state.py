@@ -81,8 +81,8 @@ class GetAccountState(operation.UserOperation):
     def fingerprint_values(self) -> list[str]:
         """Return the app user's id: the fingerprint of a get has no other value.
 
-        The cached states are left out: two gets of one app user are the same request, whatever the client has cached. The inherited
-        method would raise for the cached states, which are a frozenset.
+        The cached states are left out: two gets of one app user are the same request, whatever the
+        client has cached. The inherited method would raise for a frozenset such as these states.
         """
         return [self.app_user_id]
 

@@ -295,7 +295,7 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
-    """Return the problem codes with which an operation may be refused, in order of `ProblemCode`.
+    """Return the problem codes that the operation `kind` can give, in order of `ProblemCode`.
 
     The codes come from the gates (checks of a request) that apply to the operation, from the tables
     that these gates look up, and from the tables of the operation itself.

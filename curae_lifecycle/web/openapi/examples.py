@@ -39,7 +39,7 @@ def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
     """Return the successful responses that the OpenAPI document shows for an operation, by title.
 
     Args:
-        kind: The operation. Its `examples()` gives the requests and the titles.
+        kind: The class of the operation. Its `examples()` gives the requests and the titles.
         settings: The settings of the server.
     """
     return {each.title: _response(each, settings) for each in kind.examples()}

@@ -103,7 +103,7 @@ SHARED: Final[Schema] = {
 
 
 def body_name(kind: type[Operation]) -> str:
-    """Return the name of the schema of an operation's request body.
+    """Return the name of the schema of the request body of the operation `kind`.
 
     The name is `EmptyBody` if the body has no members.
     """
@@ -111,7 +111,7 @@ def body_name(kind: type[Operation]) -> str:
 
 
 def body_schema(kind: type[Operation]) -> Schema:
-    """Return the schema of an operation's request body: an object with the members it may have."""
+    """Return the schema of the request body of the operation `kind`: an object of its members."""
     body = kind.rule.body or ()
     optional = tuple(member.name for member in body if member.optional)
     return object_of({each.name: each.schema for each in body}, optional=optional)
