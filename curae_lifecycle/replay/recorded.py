@@ -172,7 +172,7 @@ class RecordedTags:
     def note(self, request: Request, recorded: Recorded | None, response: Response) -> None:
         """Remember which entity tag the rules gave to a response that has another one in the log.
 
-        `translate` later replaces the recorded tag by this one in the `If-None-Match` of requests.
+        In the `If-None-Match` of a later request, `translate` replaces the recorded tag by the other.
         Nothing is remembered unless both responses have a tag.
 
         Args:
