@@ -172,7 +172,7 @@ class RecordedTags:
     def note(self, request: Request, recorded: Recorded | None, response: Response) -> None:
         """Remember which entity tag the rules gave to a response that has another one in the log.
 
-        In the `If-None-Match` of a later request, `translate` replaces the recorded tag by the other.
+        `translate` then replaces the recorded tag by the other in later `If-None-Match` headers.
         Nothing is remembered unless both responses have a tag.
 
         Args:
