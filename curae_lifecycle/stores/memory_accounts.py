@@ -29,7 +29,10 @@ from curae_lifecycle.stores.memory_tables import (
 )
 
 EXPIRY_CHECKS_PER_REQUEST: Final = 8
-"""How many values of an account a load of the store in memory checks for expiry, at most."""
+"""The largest number of values of an account that a load of `MemoryStore` checks for expiry.
+
+A load checks values of two accounts: the caller's account, and another one in turn.
+"""
 
 PURGE_BATCH_SIZE: Final = 1000
 """How many values and accounts a batch of `MemoryStore.purge` without a `limit` checks, at most."""
@@ -37,7 +40,8 @@ PURGE_BATCH_SIZE: Final = 1000
 AnyCollection = ExpiringCollection[Write, object, object]
 """A collection of stored values of any kind, such as connections.
 
-The collection `Bindings` counts as one, too. Bindings cannot expire, so none is ever checked.
+`Bindings`, the collection of bindings, is used under this type, too. A binding never expires, so no
+expiry check of one is ever scheduled.
 """
 
 _Deadline = tuple[datetime, int, AnyCollection, object]
@@ -50,7 +54,8 @@ class Account:
     Attributes:
         held: How many values of each kind the account holds.
         deadlines: When to check whether a value may be dropped, as a heap with the earliest first.
-            Each entry is an instant, a unique number, the collection and the key of the value.
+            Each entry is the instant of the check, a unique number that orders equal instants, the
+            collection that holds the value, and the value's key.
     """
 
     held: Counter[Kind] = attrs.field(factory=Counter[Kind])
@@ -115,8 +120,8 @@ class Accounts:
         """Schedule when to look whether a value has expired and may be dropped.
 
         Args:
-            owner: The customer account that owns the value, in one environment. `reserve` must have
-                been called for it before, which creates the account.
+            owner: The customer account that owns the value, in one environment. `reserve` or
+                `add_unchecked` must have counted a value of this owner before.
             collection: The collection that holds the value.
             deadline: The instant at which to look.
             key: The key of the value in the collection. For a connection, it is the id of the first
@@ -135,6 +140,8 @@ class Accounts:
 
     def drop_some_expired(self, now: datetime, own: Owner | None) -> None:
         """Drop a few expired values of the caller's account, and of the next account in turn.
+
+        A load of `MemoryStore` calls this, so that expired values go without a call of `purge`.
 
         Args:
             now: The current instant, in UTC.

@@ -106,11 +106,12 @@ class AttemptDecision:
     Attributes:
         loaded: The result of the load.
         decision: The decision.
-        call: The call that was read from the request; `None` if reading already refused the
-            request, such as for a malformed body.
+        call: The request as it was read; `None` if reading already refused the request, such as
+            for a malformed body.
         new_ids: The ids that the decision may use; `None` for an operation that only reads, or if
             `call` is `None`.
-        page: The hosted page of the reply's next action; `None` if there is none.
+        page: The hosted page whose URL the answer hands out, for the commit to register; `None` if
+            there is none.
     """
 
     loaded: Loaded
@@ -268,7 +269,8 @@ class RequestAttempts:
 def split_charges(changes: Changes) -> tuple[tuple[RateWrite, ...], Changes]:
     """Split a request's changes in two: the writes of buckets, and all other changes.
 
-    A bucket is a rate limit of the API key.
+    A bucket is a rate limit of the API key. A store that charges buckets ahead of the commit gets
+    the first part in a call of `charge`, and then the second part in a call of `commit`.
     """
     charges: list[RateWrite] = []
     others: list[Write] = []

@@ -63,7 +63,7 @@ class Row:
         expires_at: When an idempotency record, a rate limit or a hosted page expires, in
             microseconds since 1970. The row may be dropped five minutes later, never before. An
             update keeps the later of the stored and the new instant, since another server may
-            charge the same exact log, an app user's rate limit, with a longer window.
+            charge the same app user's rate limit with a longer window.
         user: For a connection or session: the key of its coordinate. The row of the coordinate's
             binding has the same text as its `key`.
         predecessor: The id of the connection whose reconnect made this one; `None` for the first of
@@ -177,10 +177,13 @@ def page_row(page: HostedPage) -> Row:
 
 
 def build_row_query(needs: Needs) -> RowQuery:
-    """Build the query for the rows that `needs` names.
+    """Build the query for the rows that hold the values of a request or a fact.
 
     The query is no SQL: it lists the keys of the rows that a store is to fetch. A malformed id,
     which a fact may hold, becomes an empty key. No row has the empty key.
+
+    Args:
+        needs: Names the values, by their ids and other keys.
     """
     keys = [
         *_row_names(Record, record_key, needs.record),
@@ -213,7 +216,7 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
     Rows that `needs` does not name are ignored.
 
     Args:
-        needs: The needs that the rows were fetched for.
+        needs: Names the values, by their ids and other keys; the rows were fetched for it.
         found: The document of each fetched row, by the row's kind and key.
 
     Raises:

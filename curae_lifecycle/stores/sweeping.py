@@ -32,15 +32,15 @@ a chain revokes a connection and those that follow it, the last ones first.
 
 The number is small because other requests of an event loop wait while a batch is decided. On
 PostgreSQL such a commit fits into one combined statement. The last batch of a chain's revocation
-holds the first of its connections in addition, so it may have one more.
+may have one connection more: the one with which the revoked part of the chain begins.
 """
 
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
 """The limits of the attempts at a batch of a job: a store's `purge` or `erase`, or `sweep_now`.
 
-No request waits for these jobs. The command `facts` uses the limits for each fact. The attempts are
-so many that the minute passes first, even if each attempt fails at once, as while a database
-restarts.
+The attempts at a batch end after a minute, which is long because no request waits for these jobs. A
+thousand attempts take longer than a minute, even if each fails at once, as while a database
+restarts. The command `facts` uses these limits for each fact.
 """
 
 _Result = TypeVar("_Result")
@@ -65,7 +65,8 @@ async def sweep(store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier) 
     Args:
         store: The store to load from and commit to.
         coordinate: The coordinate.
-        retrier: Repeats each batch on a conflict or a store failure, each within its time limit.
+        retrier: Repeats a batch on a conflict or a store failure. Its time limit applies to each
+            batch, not to all of them together.
 
     Returns:
         Everything that this call committed.

@@ -185,7 +185,12 @@ class AsyncRedisLimitsStore:
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         """Load the rate limits from Redis, and all else from the constructor's argument `store`.
 
-        Arguments, result and errors are as for `RedisLimitsStore.load`.
+        The result also holds the caller of the API key with the digest `key_digest`, and the
+        instant of the load by the clock of `store`. Errors are as for `RedisLimitsStore.load`.
+
+        Args:
+            needs: Names the values to load, by their ids and other keys.
+            key_digest: The digest of an API key; `None` for a fact.
         """
         loaded = await self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
@@ -200,8 +205,13 @@ class AsyncRedisLimitsStore:
     ) -> bool:
         """Charge the limits in Redis, then commit the rest to the constructor's argument `store`.
 
-        If `store` certainly stored nothing, the charge is given back, as `RedisLimitsStore.commit`
-        describes. Arguments and errors are the same as there.
+        If `store` certainly stored nothing, the charge is given back. Errors are as for
+        `RedisLimitsStore.commit`.
+
+        Args:
+            loaded: The result of this store's `load` that the changes were decided from.
+            changes: The changes, with the charges of rate limits among their writes.
+            page: The hosted page for `store` to register; `None` if there is none.
 
         Returns:
             True if everything was stored. False on a conflict, or if a limit no longer admits the
