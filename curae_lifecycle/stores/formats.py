@@ -21,7 +21,10 @@ Document = dict[str, Json]
 """A stored value, as JSON."""
 
 FORMAT: Final = "format"
-"""The name of the member that holds the number of a document's form."""
+"""The name of the JSON member of a stored document that says in which form the document is.
+
+The forms of each kind of value are numbered from 1, and the member holds the number.
+"""
 
 
 @attrs.frozen
@@ -39,12 +42,15 @@ class Upgrade:
 
 
 Upgrades = Mapping[str, tuple[Upgrade, ...]]
-"""The upgrades of each kind of value, oldest first, by the name of the value's class."""
+"""The upgrades of each kind of value, oldest first, by the name of the value's class.
+
+An upgrade converts a stored document from one numbered form to the next.
+"""
 
 UPGRADES: Final[Upgrades] = {}
 """The upgrades by which this release reads stored values of older forms.
 
-A kind of value without an upgrade has one form only.
+They are listed by the name of the value's class. A class that is not listed has one form only.
 """
 
 

@@ -101,7 +101,10 @@ def record_key(key: RecordKey) -> str:
 
 @lru_cache(KEY_CACHE_SIZE)
 def rate_key(key: RateKey) -> str:
-    """Return the key of the row of a rate limit: an app user's `ExactLog`, or a `Bucket`."""
+    """Return the key of the row of a rate limit, which is a SHA-256 in hex.
+
+    The limit is the `ExactLog` of an app user, or a `Bucket` of an API key.
+    """
     return key_of(*rate_key_parts(key))
 
 

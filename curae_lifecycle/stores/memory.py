@@ -192,8 +192,12 @@ class MemoryStore:
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         """Load the values that `needs` names, all at one moment, as `Store.load` does.
 
-        The result also holds the instant of the load and the caller of the API key with the digest
-        `key_digest`. A load drops a few expired values, too.
+        The result also holds the instant of the load and the caller of an API key. A load drops a
+        few expired values, too.
+
+        Args:
+            needs: Names the values to load, by their ids and other keys.
+            key_digest: The digest of the API key; `None` for a fact, which comes without one.
 
         Raises:
             ArgumentError: The clock of the store returned an instant that is not in UTC.

@@ -82,13 +82,15 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
     def set(self, key: _Key, write: _Write) -> tuple[datetime, _Key] | None:
         """Store the new value of a write; return when to check whether it may be dropped.
 
+        The caller schedules that check.
+
         Args:
             key: The key of the value, as `locate` returned it.
             write: The write.
 
         Returns:
-            The instant of the first check, and the key for it. `None` if the value never expires,
-            or if its first check is scheduled already.
+            The instant of the first check, and the key to check. `None` if no check is to be
+            scheduled: the value never expires, or its first check is scheduled already.
         """
 
 
@@ -147,8 +149,8 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         user. If servers charge one `ExactLog` with different windows, the longest window stays.
 
         Returns:
-            The instant at which a new state expires, and its key; `None` if the write replaces an
-            earlier state.
+            The instant at which to check whether the state can be dropped, and the key to check.
+            `None` if the write replaces an earlier state, whose check is planned already.
         """
         row, policy = self.get(key), write.policy
         if row is not None and row[1].window > policy.window:
@@ -159,9 +161,11 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
     def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:
         """Return when a rate limit has all its requests left again, as if never charged.
 
+        The limit's stored state is of no use from then on.
+
         Returns:
-            The instant; `None` if it was at least five minutes ago, so that the limit's state may
-            be dropped now.
+            The instant; `None` if it was at least five minutes before `now`, so that the state may
+            be dropped.
         """
         state, policy = self[key]
         return _unless_expired(state_expires_at(policy, state) or LAST_INSTANT, now)
@@ -183,11 +187,11 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         return name, self.get(name), (owner.environment, owner.customer_account_id)
 
     def set(self, key: KeyParts, write: RecordWrite) -> tuple[datetime, KeyParts] | None:
-        """Insert or replace an idempotency record.
+        """Insert or replace an idempotency record; return when to check whether it has expired.
 
         Returns:
-            When to check whether the record has expired, and its key. `None` if the record
-            replaced another one: that check is planned already, since a record's expiry never moves.
+            The instant of the check, and the key to check. `None` if the record replaced an earlier
+            one, whose check is planned already: a record's expiry never moves.
         """
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None
@@ -196,8 +200,8 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         """Return when an idempotency record expires, 24 hours after the first use of its key.
 
         Returns:
-            The instant; `None` if it was at least five minutes ago, so that the record may be
-            dropped.
+            The instant; `None` if it was at least five minutes before `now`, so that the record may
+            be dropped.
         """
         return _unless_expired(record_expires_at(self[key]), now)
 
@@ -238,8 +242,8 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         """Return when a session's retention ends: `ended_retention` after the session expires.
 
         Returns:
-            The instant; `None` if it was at least five minutes ago, so that the session may be
-            dropped.
+            The instant; `None` if it was at least five minutes before `now`, so that the session
+            may be dropped.
         """
         return _unless_expired(_retention_end(self[key].expires_at, self._ended_retention), now)
 
@@ -327,9 +331,8 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
 
         Args:
             connection: The connection.
-            part: The part of them to return: the last `part.limit` before the position
-                `part.before`. If only `part.before` is None, the part ends with the chain. If
-                `part` itself is None, all are returned.
+            part: `None` to return all of them. Otherwise only the last `part.limit` of those before
+                the position `part.before`, or of all if `part.before` is `None`.
         """
         following: list[Connection] = []
         for each in self._backwards(connection.identity.root_id):
@@ -374,8 +377,9 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         """Store a connection, and update the successors, the heads and the user's connections.
 
         Returns:
-            When to look for the first time whether a new chain may be dropped, and the id of its
-            first connection. `None` if the chain was stored before or is kept for ever.
+            The instant at which to check for the first time whether the chain can be dropped, and
+            the id of its first connection. `None` if no check is to be planned: chains are kept for
+            ever, or the chain was stored before, so its check is planned already.
         """
         after = write.after
         identity = after.identity
@@ -454,7 +458,8 @@ def may_be_dropped(deadline: datetime, now: datetime) -> bool:
 def ended_at(connection: Connection) -> datetime | None:
     """Return when a connection ended or will end by itself; None if only an event can end it.
 
-    For a connection that is stored as ended, this is its `updated_at`.
+    For a connection that is stored as ended, this is its `updated_at`. The store in memory keeps
+    the connection for its retention from then on.
     """
     # A connection that a tombstone ended is kept as long as its own row says, or its sweep.
     own_era = connection.identity.era

@@ -74,7 +74,7 @@ class Delivery:
 
 
 MESSAGE: Final = Message.__name__
-"""The name of the class `Message`, as `stores.formats` takes it to number the form of a message."""
+"""The name `Message`, under which `stores.formats` numbers the formats of stored messages."""
 
 
 @attrs.frozen

@@ -27,9 +27,11 @@ _LOG: Final = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 ATTEMPT_GRACE_SECONDS: Final = 0.5
-"""How much longer than `RetryPolicy.seconds` the last attempt at a `Store` may run, in seconds. In
-that time the database ends a wait for a lock or a statement itself, and the database's error says
-more than a timeout."""
+"""How long the last attempt at a `Store` may run after the time for all attempts, in seconds.
+
+`RetryPolicy.seconds` is the time for all attempts. In the time after it, the database itself ends a
+wait for a lock or a statement. The database's error says more than a timeout.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -66,7 +68,12 @@ class RetryPolicy:
     longest_pause: float = 0.25
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a policy without an attempt, and seconds that are not positive and finite."""
+        """Check the limits and the pauses of the policy.
+
+        Raises:
+            ArgumentError: `attempts` is not an integer of at least 1, or another attribute is not a
+                positive and finite number.
+        """
         check_count("attempts", self.attempts, least=1)
         allowed = "a finite number of seconds, more than 0"
         for name in ("seconds", "attempt_seconds", "pause", "longest_pause"):
@@ -166,7 +173,12 @@ class Retrier:
     stats: RetryStats
 
     def __attrs_post_init__(self) -> None:
-        """Refuse the arguments `retry_policy` and `stats` of a server's function if they are wrong."""
+        """Check the types of `policy` and `stats`.
+
+        Raises:
+            ArgumentError: `policy` is no `RetryPolicy`, or `stats` no `RetryStats`. The error calls
+                `policy` by the name that the argument has in `serve`: `retry_policy`.
+        """
         allowed = "a RetryPolicy, such as RetryPolicy(attempts=5)"
         check_type("retry_policy", self.policy, RetryPolicy, allowed=allowed)
         check_type("stats", self.stats, RetryStats, allowed="a RetryStats or None")
@@ -225,7 +237,10 @@ class Retrier:
                 await self.sleep(pause)
 
     def single_attempt(self) -> Retrier:
-        """Return a copy that makes only one attempt, for cleaning up after the last retry."""
+        """Return a copy of the retrier that makes only one attempt.
+
+        It is for clean-up once the retries are used up, such as releasing an idempotency key.
+        """
         return attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
 
     async def _run_once(

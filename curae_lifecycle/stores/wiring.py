@@ -186,7 +186,7 @@ def check_count(argument: str, count: int, least: int) -> None:
 def is_engine(value: object) -> bool:
     """Return True for a blocking engine of SQLAlchemy; SQLAlchemy need not be installed.
 
-    If an engine was passed as a store, the error says to pass `SqlStore(SqlDatabase(engine))`.
+    `check_store` asks this: its error for an engine says to pass `SqlStore(SqlDatabase(engine))`.
     """
     return hasattr(value, "raw_connection") and not is_async_engine(value)
 

@@ -35,7 +35,7 @@ SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 """The Django setting that holds the key of the database in DATABASES; by default `default`."""
 
 DIALECTS: Final = {"sqlite": Dialect.SQLITE, "postgresql": Dialect.POSTGRESQL}
-"""The dialect of each supported database, by Django's name of the vendor."""
+"""The SQL dialect of each supported database, by the `vendor` of a Django connection to it."""
 
 _SESSION_TIMEOUT: Final = re.compile(
     r"(?:(?<![\w.])|-c)(statement|lock)[_-]timeout="

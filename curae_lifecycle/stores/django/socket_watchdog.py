@@ -54,7 +54,8 @@ class SocketWatchdog:
         waiting thread of the old lock exists only in the parent.
 
         Returns:
-            The old lock and sockets. `forget_after_fork` keeps them from garbage collection.
+            The old lock and sockets. `forget_after_fork`, which calls this method in the forked
+            process, refers to them from then on, so that garbage collection closes no socket.
         """
         held = self._changed, self._watched
         self._changed, self._watched = Condition(), {}

@@ -75,8 +75,8 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
 }
 """The documented problems by code: status, whether it is retryable, and the keys of its details.
 
-Laws 13 and 16 compare responses with them. A code that is not listed here is compared with
-`rules.problems.CATALOGUE`, the problems that the rules themselves know.
+`check_wire_members` and `check_documented` compare responses with them. A code that is not listed
+here is looked up in `rules.problems.CATALOGUE`, the problems that the rules themselves know.
 """
 
 _CATALOGUE_CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
@@ -182,9 +182,10 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
         operations: The classes of the operations that the server serves.
 
     Raises:
-        LawBrokenError: The response is neither a success of an operation nor a problem of the
-            catalogue. Or the status or `retryable` of a problem is not as in the catalogue. Or the
-            media type is wrong. Or law 13 is broken, as `check_wire_members` checks it.
+        LawBrokenError: The response is neither a success of an operation nor a documented problem.
+            Or the status or `retryable` of a problem is not the documented one. Or the media type
+            is wrong. Or law 13 is broken: the body has a missing or unexpected member, as
+            `check_wire_members` checks it.
     """
     where = f"status {response.status}"
     if response.status == 304:  # noqa: PLR2004 - HTTP's own number

@@ -68,9 +68,10 @@ _BOUND: Final = 3
 _GRADUATION: Final = 4
 _SIGN_UP: Final = 5
 PAST_PAGES: Final = (_FIRST, _SECOND, _GRADUATION, _SIGN_UP)
-"""The numbers of the requests before a race whose hosted pages `StoreArena.content` compares.
+"""The numbers of requests that run before a race and open a hosted page.
 
-`RaceTenant.page_url` returns the URL of the page that such a request opens.
+`StoreArena.content` returns these pages among the values to compare after the race.
+`RaceTenant.page_url` returns the URL of the page that the request with a number opens.
 """
 
 _SESSIONS: Final = 1000

@@ -55,9 +55,9 @@ class ThreeWayResult:
         scenario: The name of the scenario, the state in which the race began.
         schedule: The order in which the three actions loaded and committed.
         differences: How the store differs from one in which the actions ran in sequence, each as
-            "part: value, not expected value". An action that ended before another one loaded also
-            runs first in the sequence. If several sequences are allowed, the one with the fewest
-            differences counts. If the store raised, this is one line with the error. Empty if the
+            "part: value, not expected value". If an action ended before another one loaded, it
+            comes before that one in the sequence. If several sequences are allowed, the one with
+            the fewest differences counts. If the store raised, this is one line with the error. Empty if the
             race passed.
     """
 
