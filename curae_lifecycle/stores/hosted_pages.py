@@ -28,8 +28,8 @@ def csrf_token(url: str) -> str:
     """Return the CSRF token of a hosted page, in hex; the page's form sends it back.
 
     The token proves that the sender of the form was shown the page. The token is derived from the
-    page's URL, so nothing is stored and no cookie is set. It is not derived from the URL's digest,
-    so access to the database is not enough to forge a token. Compare tokens with
+    page's URL, so nothing is stored and no cookie is set. The database holds only a digest of the
+    URL, so access to the database is not enough to forge a token. Compare tokens with
     `hmac.compare_digest`.
     """
     return hmac.digest(url.encode(), b"form", "sha256").hex()

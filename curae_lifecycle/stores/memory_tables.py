@@ -458,8 +458,8 @@ def may_be_dropped(deadline: datetime, now: datetime) -> bool:
 def ended_at(connection: Connection) -> datetime | None:
     """Return when a connection ended or will end by itself; None if only an event can end it.
 
-    For a connection that is stored as ended, this is its `updated_at`. The store in memory keeps
-    the connection for its retention from then on.
+    For a connection that is stored as ended, this is its `updated_at`. The retention of the
+    connection in `MemoryStore` begins at the returned instant.
     """
     # A connection that a tombstone ended is kept as long as its own row says, or its sweep.
     own_era = connection.identity.era

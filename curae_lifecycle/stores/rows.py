@@ -216,7 +216,7 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
     Rows that `needs` does not name are ignored.
 
     Args:
-        needs: Names the values, by their ids and other keys; the rows were fetched for it.
+        needs: Names the values that the rows were fetched for, by their ids and other keys.
         found: The document of each fetched row, by the row's kind and key.
 
     Raises:

@@ -52,10 +52,10 @@ from curae_lifecycle.web.respond import Answer
 
 
 class ServeFunction(Protocol):
-    """The type of a function that answers requests, such as `serve`, for `Endpoint` to call.
+    """The type of the function by which an `Endpoint` answers its requests, such as `serve`.
 
-    For next actions that another service makes, pass `serve_with_external_call` instead, with its
-    argument `make_next_action` bound by `functools.partial`.
+    If another service makes the next actions, pass `serve_with_external_call` to the `Endpoint`,
+    with the argument `make_next_action` bound by `functools.partial`.
     """
 
     def __call__(
@@ -241,8 +241,10 @@ async def serve_with_external_call_async(
 ) -> Answer:
     """Answer a request on an async store, with a next action that another service makes.
 
-    The arguments, result and errors are as for `serve_with_external_call`, but `make_next_action`
-    and the function that it gets to extend the lease are async.
+    The request holds its idempotency key for `lease` seconds. `make_next_action` asks the other
+    service, and gets a function that extends the lease; both are async. `lost_lease` says whether
+    the next retry may execute once the lease has expired. Otherwise, arguments, result and errors
+    are as for `serve_with_external_call`.
 
     If the task is cancelled, the idempotency key is released before the cancellation is passed on,
     unless the external call was started and `lost_lease` is UNKNOWN.

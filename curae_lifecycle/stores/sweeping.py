@@ -38,8 +38,8 @@ may have one connection more: the one with which the revoked part of the chain b
 BATCH_POLICY: Final = RetryPolicy(attempts=1000, seconds=60.0)
 """The limits of the attempts at a batch of a job: a store's `purge` or `erase`, or `sweep_now`.
 
-The attempts at a batch end after a minute, which is long because no request waits for these jobs. A
-thousand attempts take longer than a minute, even if each fails at once, as while a database
+The attempts at a batch end after a minute. That is long, because no request waits for these jobs. A
+thousand attempts and their pauses take longer, even if each fails at once, as while a database
 restarts. The command `facts` uses these limits for each fact.
 """
 

@@ -57,8 +57,8 @@ class ThreeWayResult:
         differences: How the store differs from one in which the actions ran in sequence, each as
             "part: value, not expected value". If an action ended before another one loaded, it
             comes before that one in the sequence. If several sequences are allowed, the one with
-            the fewest differences counts. If the store raised, this is one line with the error. Empty if the
-            race passed.
+            the fewest differences counts. If the store raised, this is one line with the error.
+            Empty if the race passed.
     """
 
     scenario: str
