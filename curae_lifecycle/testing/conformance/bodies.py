@@ -66,7 +66,8 @@ BAD_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
 }
 """Invalid values, by member name.
 
-For any other member, the checks send those of all these values that its parser refuses.
+For a member that is not listed, the checks send each of these values that the member's parser
+refuses.
 """
 
 Values = Mapping[str, object]

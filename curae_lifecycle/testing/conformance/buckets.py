@@ -23,7 +23,7 @@ _SLOW: Final = Bucket(name="slow", capacity=1, refill=1, seconds=7200)
 
 
 def use_up_bucket(app: App, count: int = SMALL.capacity) -> Steps[None]:
-    """Send `count` requests, which use up a full bucket (a rate limit) of that capacity.
+    """Send `count` requests of `app`, which use up a full bucket (a rate limit) of that capacity.
 
     Raises `NotConformingError` if the server refuses one of them.
     """

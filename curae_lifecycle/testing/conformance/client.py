@@ -368,7 +368,7 @@ def member(holder: Document, path: str) -> object:
 
 
 def text(holder: Document, path: str) -> str:
-    """Return the string at a path in a JSON object, such as `connection.id`; see `member`.
+    """Return the string at a path of dotted member names in a JSON object, such as `connection.id`.
 
     Raises:
         NotConformingError: There is no such member, or it is not a string.
@@ -485,7 +485,7 @@ def expect_outcome(outcome: str | None, expected: str) -> None:
 def record_by_hook(hook: str, *arguments: object, expected: str = "done") -> Steps[None]:
     """Call a hook that records a fact, and raise if it reports another outcome than `expected`.
 
-    The hook, a function of the server, gets `arguments`. It passes if it reports no outcome (None).
+    The hook, a function of the server, gets `arguments`. A report of no outcome (None) passes.
     """
     expect_outcome((yield from use(hook, *arguments)), expected)
 

@@ -113,18 +113,18 @@ def move(
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return how much time must pass to bring connections into `standings`, one into each.
+    """Return how much time must pass to bring one connection into each of `standings`.
 
-    A standing is the state of a connection at an instant. Only LAPSED takes time, each time that it
-    is listed: half an hour and a second, if pages are valid for half an hour.
+    A standing is the state of a connection at an instant. Each LAPSED in `standings` takes half an
+    hour and a second, if the server's pages are valid for half an hour. The others take no time.
     """
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
 def expected_outcome(outcome: object) -> str:
-    """Convert the outcome in a table row to the text that a hook of the server must report for it.
+    """Convert the outcome in a table row to the text that a hook must report for it.
 
-    Returns:
+    The hook is the function of the server that records the row's fact.    Returns:
         `done`, `ignored` or a problem code.
     """
     if isinstance(outcome, RefuseWith):

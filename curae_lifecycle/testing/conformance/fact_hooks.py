@@ -38,7 +38,7 @@ def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
 
     Args:
         api_key: The text of the key. Its part after the last underscore gives the caller's key id.
-        wanted: The request that `make_key` got: the caller's app, account, environment and scopes.
+        wanted: The kit's request for the key: the caller's app, account, environment and scopes.
     """
     return Caller(
         api_key_id=ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
@@ -50,7 +50,10 @@ def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
 
 
 def outcome_name(answer: FactAnswer) -> str:
-    """Return the answer to a fact as a hook reports it: done, ignored or a problem code."""
+    """Return the answer to a fact as the kit's hooks report it: done, ignored or a problem code.
+
+    A hook is a function by which the kit does what no request can, such as recording a fact.
+    """
     if isinstance(answer, Refused):
         return answer.problem.code
     return "done" if isinstance(answer, Done) else "ignored"
@@ -107,8 +110,9 @@ class FactHooks(ABC):
     def as_server(
         self, send: Callable[[Request], Response], environment: Environment | None
     ) -> Server:
-        """Return a `Server` for the kit that has every hook of this class and no others.
+        """Return a `Server`, the functions that the kit calls, with this class's hooks and no others.
 
+        A hook is a function by which the kit does what no request can, such as `expire`.
         Args:
             send: Sends a request to the server and returns the response.
             environment: The one environment that the server serves, or None if it serves both.
@@ -151,7 +155,8 @@ class FactHooks(ABC):
     def authorize_late(self, connection_id: str, ago: timedelta) -> str:
         """Record now that the patient authorized a connection some time ago.
 
-        `ago` says how long ago. The authorization has no end.
+        `ago` says how long ago; a negative span comes from a clock that is ahead. The authorization
+        has no end.
 
         Returns:
             The outcome: `done`, `ignored`, or the code of the problem that refused the fact.
@@ -186,7 +191,7 @@ class FactHooks(ABC):
     def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
         """Record now that an actor other than the app revoked a connection some time ago.
 
-        `ago` says how long ago.
+        `ago` says how long ago; a negative span comes from a clock that is ahead.
 
         Returns:
             The outcome: `done`, `ignored`, or the code of the problem that refused the fact.

@@ -104,7 +104,8 @@ def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerR
     Args:
         step: The step that called the function.
         error: The exception.
-        at_once: How many steps ran at once, `step` included.
+        at_once: How many steps ran at once, `step` included. If a request was one of several, the
+            message says how many.
     """
     match step:
         case HookCall(hook):
@@ -148,7 +149,8 @@ def failure_of(
         error: The error that ended the check.
         history: The last steps before the error, each as a line of text or as a request with its
             response, as `history_of` returns them.
-        last_status: The status of the last response; 0 if there was none.
+        last_status: The status of the last response; 0 if there was none. From 500 on, the server
+            may be down, and `Failure.may_be_down` is true.
     """
     expected = isinstance(error, AssertionError)
     lines = [str(error) if expected else f"the response could not be judged: {error!r}"]
@@ -169,11 +171,12 @@ HistoryEntry = str | tuple[Request, Response]
 
 
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
-    """Return what a failure message shows for a step (requests or hook calls) and its outcome.
+    """Return what a failure message shows for a step of a check (requests or hook calls).
 
-    For a normal response, the result is the request with the response, of which `failure_of` makes
-    a line if the check fails. For any other outcome, the result yields a line for each request or
-    hook call. An error while such a line is written fails the check.
+    A single request with a readable response gives one entry: the request with the response. If
+    the check fails, `failure_of` makes a line of this pair. Any other step gives an iterator of
+    lines, one for each request or hook call with its outcome. It raises if an outcome cannot be
+    described, and that error fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:

@@ -30,7 +30,7 @@ def expect_replay(app: App, request: Request, first: Response) -> Steps[None]:
     Args:
         app: The app. Its context names the response headers that may differ.
         request: The request.
-        first: The first response to the request, or to another one that must count as the same.
+        first: The first response to the request, or to another request that means the same.
 
     Raises:
         NotConformingError: The statuses differ.

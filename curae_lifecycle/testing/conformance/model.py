@@ -70,7 +70,7 @@ SLACK: Final = timedelta(seconds=15)
 """How far a server's clock, and the times in its responses, may differ from a `MemoryStore`'s."""
 
 LIFETIME: Final = timedelta(minutes=30)
-"""How long a next action (a page to show to the user) is valid if no response shows its end."""
+"""How long a next action (a page to show) is taken to be valid if no response shows its end."""
 
 REQUESTS: Final = {
     "create": 10,
@@ -124,7 +124,7 @@ class ModelStep:
     """One random step, done on both sides when a server is compared with a `MemoryStore`.
 
     Attributes:
-        kind: The request or fact: a key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
+        kind: The request, fact or pause: a key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
         pick: A random number that selects the values of the step, such as its user.
     """
 

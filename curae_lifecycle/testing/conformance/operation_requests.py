@@ -73,10 +73,10 @@ def build_request(
     body: object = None,
     key: str | None = None,
 ) -> Request:
-    """Build a request for an operation.
+    """Build a request for an operation; nothing is sent.
 
     Args:
-        app: The app that sends the request.
+        app: The SDK app whose API key the request carries.
         kind: The class of the operation.
         values: The values of members, by name; `connectionId` is required. An id, a required query
             parameter or a required body member without a value gets its example or a sample value.

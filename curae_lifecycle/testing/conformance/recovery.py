@@ -40,7 +40,7 @@ def create_recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]
     """Create a revoked connection and its pending successor; return their ids in this order.
 
     Args:
-        app: The app.
+        app: The SDK app that sends the requests.
         user: The app user; a fresh one by default.
     """
     old = yield from connections.create_in_standing(app, Standing.REVOKED, user)
@@ -101,8 +101,8 @@ def superseded_by(app: App, connection_id: str, successor: str, head: str) -> St
     The expected refusal is `CONNECTION_SUPERSEDED`.
 
     Args:
-        app: The app.
-        connection_id: The connection to reconnect.
+        app: The SDK app that sends the request.
+        connection_id: The id of the connection to reconnect.
         successor: The id that the refusal must name as the next connection.
         head: The id that the refusal must name as the head of the chain.
 

@@ -118,7 +118,7 @@ def check_revoked_together(app: App, ids: Collection[str]) -> Steps[None]:
     """Read connections and raise unless all are REVOKED with the same `revokedAt`.
 
     Args:
-        app: The app.
+        app: The SDK app that sends the requests.
         ids: The ids of the connections.
     """
     seen = yield from app.all_seen(ids)

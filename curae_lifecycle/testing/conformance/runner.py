@@ -132,7 +132,8 @@ async def run_async(
     """Run the checks of the kit against an async server, as `run` does; return the result of each.
 
     A check that exceeds the timeout is cancelled and fails. The timeout cannot interrupt a
-    coroutine that blocks the event loop.
+    coroutine that blocks the event loop. If the server stops answering, one check fails and the
+    others are not run.
 
     Args:
         server: The server.

@@ -50,7 +50,7 @@ class ApiKeyRequest:
 
 
 Outbox = Sequence[Mapping[str, object]]
-"""The events and effects of a server as JSON objects, in the order of their delivery."""
+"""The events and effects (tasks beside storing) of a server, as JSON objects in delivery order."""
 
 
 def _lower_case(names: Iterable[str]) -> frozenset[str]:

@@ -42,7 +42,7 @@ def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:
     """Bring an UNLINKED account into a state, and raise unless the server shows that state.
 
     Args:
-        app: The app.
+        app: The SDK app that sends the requests.
         user: The app user, whose account is UNLINKED.
         state: The state to reach.
     """
@@ -64,7 +64,7 @@ def expect_state(app: App, user: str, state: str) -> Steps[None]:
     """Read the account state of an app user and raise unless it is the expected one.
 
     Args:
-        app: The app.
+        app: The SDK app that sends the request.
         user: The app user.
         state: The expected state.
 

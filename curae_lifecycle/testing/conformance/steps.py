@@ -174,7 +174,7 @@ def run_concurrently(*steps: SingleStep) -> Steps[tuple[object, ...]]:
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
-    """Call a hook of the server, such as `expire`, and return the outcome that it reports.
+    """Call a hook (a function of the server), such as `expire`; return the outcome it reports.
 
     Returns:
         The outcome, such as `done`; `None` if the hook reports none.
@@ -183,7 +183,7 @@ def use(hook: str, *arguments: object) -> Steps[str | None]:
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call a hook of the server, such as `may_read`; return whether the hook returned True."""
+    """Call a hook (a function of the server), such as `may_read`; return whether it returned True."""
     return (yield HookCall(hook, arguments)) is True
 
 
@@ -193,18 +193,21 @@ def wait(span: timedelta) -> Steps[None]:
 
 
 def later(kit: CheckContext, span: timedelta) -> Steps[None]:
-    """Let time pass on the server's clock if the server and the check allow it.
+    """Let time pass on the server's clock if the server allows it; otherwise do nothing.
 
     A check calls `later` between two requests, so that their timestamps can differ.
 
     Args:
-        kit: The context of the check. Without the hook `pass_time`, no time passes.
-        span: How much time passes. If it exceeds `max_time_per_check`, no time passes.
+        kit: The context of the check. If the server has no hook `pass_time`, no time passes.
+        span: How much time passes. If it exceeds the context's `max_time_per_check`, none does.
     """
     if "pass_time" in kit.hooks and span <= kit.max_time_per_check:
         yield from wait(span)
 
 
 def make_key(wanted: ApiKeyRequest) -> Steps[str]:
-    """Call the server's `make_key` for `wanted`, an app with scopes, and return the key's text."""
+    """Make a new API key by the server's function `make_key`, and return the key's text.
+
+    `wanted` holds the app, account, environment and scopes that the key stands for.
+    """
     return cast("str", (yield HookCall("make_key", (wanted,))))

@@ -34,7 +34,10 @@ A hook is a function by which a check does what no request can, such as purging.
 """
 
 NO_CLOCK: Final = "the store has no attribute clock that can be replaced"
-"""The reason for not running a check of a deadline that the store judges by its own clock."""
+"""The reason for not running a check of a deadline that the store judges by its own clock.
+
+Such a check must set this clock, and the store does not allow that.
+"""
 
 _JUDGED_BY_STORE: Final = frozenset({"finish", "cancel", "purge"})
 """The hooks whose deadlines the store judges by its own clock."""
@@ -58,7 +61,8 @@ def check_store(
         progress: Called after each check that runs.
 
     Returns:
-        The result of every selected check.
+        The result of every selected check: passed, failed or not run. A check that needs a method
+        that the store lacks is not run.
 
     Raises:
         ArgumentError: `only` is empty or a single text, or `timeout` is not above zero.

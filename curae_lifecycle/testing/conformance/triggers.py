@@ -86,9 +86,9 @@ def example_fact(kind: type[Fact], connection_id: str) -> Fact:
 def settable_members(trigger: Trigger) -> frozenset[str]:
     """Return the names of the connection members that a trigger, such as expire, may change.
 
-    These are the members that the trigger's rules change in at least one status. A fact that fires
-    the trigger also sets the members that it names itself, such as `expiresAt`. `status` and
-    `updatedAt` are left out, since any trigger may change them.
+    These are the members that the trigger's rules change in at least one status, and the members
+    that the trigger's fact holds, such as `expiresAt`. `status` and `updatedAt` are left out, since
+    any trigger may change them.
     """
     fact = FACT_BY_TRIGGER.get(trigger)
     named = [] if fact is None else [member.name for member in fact.members]

@@ -79,6 +79,6 @@ def _plain(value: object) -> object:
 
 
 def status_and_code(status: int, body: object) -> str:
-    """Return a status with the problem code of a parsed body, if it has one."""
+    """Return a status, followed by the problem code if `body`, a parsed body, has one."""
     code = cast("dict[str, object]", body).get("code") if isinstance(body, dict) else None
     return f"{status} {code}" if isinstance(code, str) else str(status)
