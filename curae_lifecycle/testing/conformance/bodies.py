@@ -161,8 +161,8 @@ BAD_BODIES: Final[Mapping[str, tuple[str, Callable[[Kind, Values], Bodies]]]] = 
 # fmt: on
 """Kinds of invalid bodies, by the last part of the name of the check that sends them.
 
-Each holds the sentence that is true of a server that passes the check, and a function that yields
-the bodies for an operation and valid values of its members.
+Each holds a sentence for the report, which is true of a server that passes, and a function. The
+function takes an operation's class and valid values of its members, and yields the bodies.
 """
 
 BAD_IDS: Final = (

@@ -110,9 +110,10 @@ class FactHooks(ABC):
     def as_server(
         self, send: Callable[[Request], Response], environment: Environment | None
     ) -> Server:
-        """Return a `Server`, the functions that the kit calls, with this class's hooks and no others.
+        """Return a `Server`, which holds the functions that the kit calls, with this class's hooks.
 
-        A hook is a function by which the kit does what no request can, such as `expire`.
+        A hook is a function by which the kit does what no request can, such as `expire`. The hooks
+        that this class does not have are `None`, so the checks that need them are not run.
         Args:
             send: Sends a request to the server and returns the response.
             environment: The one environment that the server serves, or None if it serves both.

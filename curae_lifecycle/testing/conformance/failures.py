@@ -102,7 +102,7 @@ def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerR
     steps, the message says only that one of them raised.
 
     Args:
-        step: The step that called the function.
+        step: The step (a request or hook calls) that called the function.
         error: The exception.
         at_once: How many steps ran at once, `step` included. If a request was one of several, the
             message says how many.

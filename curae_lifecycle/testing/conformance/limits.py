@@ -29,9 +29,9 @@ from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.laws import check_rate_limit
 
 FEW: Final = timedelta(seconds=5)
-"""The unit of the waits in the checks of limits.
+"""The unit of the waits, and of the tolerances, in the checks of rate limits.
 
-A correct server may pause for less than one unit and still pass.
+A correct server that pauses for less than one unit still passes.
 """
 
 

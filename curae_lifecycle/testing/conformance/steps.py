@@ -183,7 +183,7 @@ def use(hook: str, *arguments: object) -> Steps[str | None]:
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call a hook (a function of the server), such as `may_read`; return whether it returned True."""
+    """Call a hook (a function of the server), such as `may_read`; return whether it gave True."""
     return (yield HookCall(hook, arguments)) is True
 
 

@@ -139,8 +139,8 @@ class StoreHooks(FactHooks):
     def pass_time(self, span: timedelta) -> None:
         """Move the simulated clock forward by `span`.
 
-        If the store's own clock can be set, the store's clock moves to the same instant. Then such
-        a store is purged, provided that it has a method `purge`.
+        A store whose own clock can be set gets the same instant, and its method `purge`, if any, is
+        called.
         """
         self._store.now += span
         if self._store.has_settable_clock:
