@@ -124,7 +124,9 @@ def time_needed(*standings: Standing) -> timedelta:
 def expected_outcome(outcome: object) -> str:
     """Convert the outcome in a table row to the text that a hook must report for it.
 
-    The hook is the function of the server that records the row's fact.    Returns:
+    The hook is the function of the server that records the row's fact.
+
+    Returns:
         `done`, `ignored` or a problem code.
     """
     if isinstance(outcome, RefuseWith):

@@ -114,6 +114,7 @@ class FactHooks(ABC):
 
         A hook is a function by which the kit does what no request can, such as `expire`. The hooks
         that this class does not have are `None`, so the checks that need them are not run.
+
         Args:
             send: Sends a request to the server and returns the response.
             environment: The one environment that the server serves, or None if it serves both.
