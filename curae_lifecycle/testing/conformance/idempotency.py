@@ -28,7 +28,7 @@ def expect_replay(app: App, request: Request, first: Response) -> Steps[None]:
     """Send a request again, and raise unless the response repeats the first response.
 
     Args:
-        app: The app. Its context names the response headers that may differ.
+        app: The SDK app. Its context names the response headers that may differ.
         request: The request.
         first: The first response to the request, or to another request that means the same.
 
