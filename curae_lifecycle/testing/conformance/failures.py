@@ -175,8 +175,8 @@ def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
 
     A single request with a readable response gives one entry: the request with the response. If
     the check fails, `failure_of` makes a line of this pair. Any other step gives an iterator of
-    lines, one for each request or hook call with its outcome. It raises an error for an outcome that
-    cannot be described, and the error fails the check.
+    lines, one for each request or hook call with its outcome. The iterator raises an error for an
+    outcome that cannot be described, and the error fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:
