@@ -74,7 +74,16 @@ class BlockingStoreAdapter:
         return self._run(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes and register the hosted page, if any; return False on a conflict."""
+        """Commit changes to the async store, all of them or none.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The changes.
+            page: The hosted page to register with them; `None` if there is none.
+
+        Returns:
+            True if everything was stored; False on a conflict, after which nothing was stored.
+        """
         return self._run(self._store.commit(loaded, changes, page))
 
     @property

@@ -102,14 +102,23 @@ class SimulatedClockStore:
         return attrs.evolve(self._store.load(needs, key_digest), now=self.now)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes and register the hosted page, if any; return False on a conflict."""
+        """Commit changes to the wrapped store, all of them or none.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The changes.
+            page: The hosted page to register with them; `None` if there is none.
+
+        Returns:
+            True if everything was stored; False on a conflict, after which nothing was stored.
+        """
         return self._store.commit(loaded, changes, page)
 
     def limit_purge_to(self, now: datetime) -> None:
         """Set the store's clock to `now`, so that the store drops no value that is live then.
 
-        If that clock cannot be set, nothing happens. In any case nothing is purged. The clock stays
-        at `now` until this method or `purge` sets it again.
+        If that clock cannot be set, nothing happens. This method itself purges nothing. The clock
+        stays at `now` until this method or `purge` sets it again.
         """
         self._purged_at = now
 

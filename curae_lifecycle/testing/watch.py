@@ -246,7 +246,7 @@ class Watch:
         limits that restrict nothing at `now`; later checks allow for that.
 
         Args:
-            now: The instant to judge the retention at. No worker's clock may be behind `now`.
+            now: The instant to judge the retention at, no later than any server process's clock.
         """
         self._limits.purge(now)
         while self._keys_by_age and self._keys_by_age[0][0] + _RETENTION <= now:

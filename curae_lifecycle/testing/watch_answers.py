@@ -28,7 +28,7 @@ _EXECUTED: Final = frozenset({200, 201, 404, 409})
 
 
 def limit_header(response: Response, name: str, where: str) -> str:
-    """Return the value of a header, which every refusal by a rate limit must have.
+    """Return the value of a header that the refusal of a rate limit must have.
 
     Args:
         response: The response, a 429.
@@ -94,7 +94,9 @@ def check_owner(changes: Changes, caller: Caller) -> None:
 def check_retry_after(
     response: Response, instants: Sequence[datetime], now: datetime, *, limit: ExactLog, where: str
 ) -> None:
-    """Check the `Retry-After` of a request that the app user's limit refused.
+    """Check that the app user's limit had to refuse a request, and that `Retry-After` is exact.
+
+    Exact is the time until the limit has room again, in whole seconds, rounded up.
 
     Args:
         response: The response, a 429.
@@ -139,9 +141,10 @@ def rule_that_answers(decision: AccessDecision) -> AccessRule:
 def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None) -> datetime | None:
     """Return the `revokedAt` that a response must show for a REVOKED connection.
 
-    It is the stored `revoked_at` of the connection. Without one, a tombstone ended the connection:
-    the response shows the instant of the tombstone, or that of the connection's creation if it is
-    later. If the binding has no tombstone either, the result is None, and the response shows null.
+    - If the connection has a stored `revoked_at`, the result is that instant.
+    - Otherwise, if the binding has a tombstone, the tombstone ended the connection. The result is
+      the instant of the tombstone, or the creation of the connection if that is later.
+    - Otherwise the result is `None`, and the response shows null.
 
     Args:
         held: The connection as it is stored.

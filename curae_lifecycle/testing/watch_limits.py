@@ -45,8 +45,9 @@ class Admissions:
     Attributes:
         instants: The instants of the admissions, earliest first.
         last_commit: The number of the commit that stored the latest admission; 0 if there is none.
-        since_drop: The admissions since the last purge that may have dropped the limit's state. If
-            the store's clock is put back after that purge, the store knows only these.
+        since_drop: The admissions since the last purge at which the store may have dropped the
+            limit's state. If the store's clock is put back later, the store knows only these, so a
+            refusal may be right by them alone.
     """
 
     instants: list[datetime]
@@ -72,8 +73,9 @@ class LastCharge:
 class FullInstants:
     """The instants at which buckets are full again, to check that each admission had a token.
 
-    Buckets are the rate limits of API keys. The instants are computed from the admitted requests;
-    the stored states are not read.
+    Buckets are the rate limits of API keys. Each charge moves the instant of its bucket later. If
+    the instant is then further ahead than an empty bucket takes to fill, no token was left. The
+    instants are computed from the admitted requests; the stored states are not read.
     """
 
     def __init__(self) -> None:
@@ -140,15 +142,15 @@ class LimitHistory:
         self._charges: dict[BucketKey, LastCharge] = {}
 
     def observe_charge(self, key: RateKey, now: datetime, commit: int) -> None:
-        """Remember an admission, and check that the limit had room for it.
+        """Remember a charge that a commit stored, and check that the rate limit had room for it.
 
         The room of a bucket, a rate limit of an API key, is checked only if `checks_buckets` was
         set. A limit with an unknown name is ignored.
 
         Args:
             key: The key of the limit.
-            now: The instant that the decision was made for.
-            commit: The number of the commit that stored the admission, counted from 1.
+            now: The instant that the request was decided for.
+            commit: The number of the commit that stored the charge, counted from 1.
 
         Raises:
             LawBrokenError: The limit admitted more requests than it may.
@@ -172,7 +174,8 @@ class LimitHistory:
     def purge(self, now: datetime) -> None:
         """Remember that the store may have dropped states of limits that restrict nothing at `now`.
 
-        A later refusal may then be right with the admissions of those states, or without them.
+        Call it when the store purges. A later refusal is then right if it is right with the
+        admissions of those states, or without them.
 
         Args:
             now: The instant of the purge, by the clock that is furthest behind.
@@ -253,8 +256,8 @@ def check_bucket_refusal(
 
     A bucket's window is the time in which it fills up from empty. So a bucket may refuse only until
     one window after its last charge. The last charge may lie after `now` if clocks disagree. But a
-    bucket must ignore a charge that lies further ahead than its window and five minutes: a wrong
-    clock has made it.
+    bucket must ignore a charge that lies further ahead than its window and five minutes, since only
+    a wrong clock can have made that charge.
 
     Args:
         response: The response, a 429.

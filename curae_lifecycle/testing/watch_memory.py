@@ -17,8 +17,9 @@ class UsedKey:
         first_used_at: The instant of the key's first use.
         response: The stored response, which is kept after an erasure; `None` if the `Watch` saw
             only the erasure.
-        erased_after: The value of `Watch.commit_count` just after the commit that erased the
-            response; `None` if no commit did.
+        erased_after: The number of observed commits (`Watch.commit_count`) just after the commit
+            that erased the response; `None` if no commit did. A replay whose values were loaded
+            after that commit breaks law 9.
     """
 
     first_used_at: datetime

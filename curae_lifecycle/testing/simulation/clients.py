@@ -174,7 +174,8 @@ class Population:
     def pick_user(self, client: Client, now: datetime) -> User:
         """Draw a user of the customer account of a client, which is a simulated app.
 
-        If the drawn user has stopped using the apps by `now`, a new user replaces that user.
+        If the drawn user has stopped using the apps by `now`, a new user takes that user's place
+        for good and is returned. The old user's entries leave the world's log.
         """
         users = self._users[client.caller.customer_account_id]
         place = self._dice.chance.randrange(len(users))

@@ -51,18 +51,24 @@ class Clocks:
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the earlier of `now`, the right time, and what all workers' clocks show then.
+        """Return the right time, or what all workers' clocks show then, whichever is earlier.
 
         A further span, by which a single clock may be wrong, is left out. The world purges its
         store at the returned instant less a margin. So no worker's clock is behind a purge, not
         even after the clocks are put right.
+
+        Args:
+            now: The right time.
         """
         return now + min(self.wrong_by, _RIGHT)
 
     def draw_worker(self, now: datetime) -> datetime:
-        """Draw a worker, a server process; return what its clock shows at `now`, the right time.
+        """Draw one of the workers, the server's processes, and return what its clock shows.
 
         If a mishap of the clocks happens, that clock is first made wrong by another span.
+
+        Args:
+            now: The right time.
         """
         chance = self._dice.chance
         worker = chance.randrange(_WORKERS)

@@ -79,7 +79,10 @@ class FactSource:
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
     def maybe_name(self, url: str | None) -> str | None:
-        """Return the `url` of a fact's page or, at random, None: a fact need not name its page."""
+        """Return the URL by which a fact names its page: mostly `url`, at random `None` for none.
+
+        A fact need not name the page that it comes from. If `url` is `None`, the result is, too.
+        """
         return url if self._dice.likely(_NAMED) else None
 
     def authorization(
@@ -105,12 +108,15 @@ class FactSource:
         )
 
     def graduation(self, page: HostedPage, url: str | None) -> DelayedFact:
-        """Draw the fact that a user became ACTIVE on a hosted page, and its delay in seconds.
+        """Draw the fact that a user became ACTIVE on a hosted page.
 
         Args:
             page: The page.
             url: The URL of the page; `None` if it is not known. The fact names the URL or, at
                 random, no page.
+
+        Returns:
+            The delay until the fact happens, in seconds, and the fact.
         """
         return self._dice.around(300), Graduated(
             page.coordinate, page.user_id, page_url=self.maybe_name(url)

@@ -70,7 +70,7 @@ class Journal:
             user: The app user that the request or fact is about.
             at: The instant that the request or fact was decided for.
             entry: The request or fact.
-            response: The response to the request; `None` to log none.
+            response: The response to the request; `None` to log none, and for a fact.
         """
         self._entries[user].append((at, entry, response))
 
@@ -106,7 +106,8 @@ class Journal:
         """Yield the log of one app user: the registrations of API keys, then the user's entries.
 
         The times in the log never run backwards: an entry whose worker's clock was behind gets the
-        time of the entry before it.
+        time of the entry before it. If that moves an authorization by more than five minutes, its
+        `expires_at` moves as well, so that the authorization lasts as long as before.
 
         Args:
             user: The app user; `None` for the registrations alone.

@@ -127,7 +127,7 @@ class SimulatedOutbox:
 
         Args:
             now: The current instant of the world.
-            clock: The instant that the outbox's clock shows.
+            clock: The instant that the outbox's clock shows at `now`; that clock can be wrong.
             dies: Returns whether the worker dies; it is called before and after each message.
 
         Raises:

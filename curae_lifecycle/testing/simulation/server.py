@@ -1,8 +1,7 @@
 """A server whose load and commit are separate steps, so that transactions can overlap.
 
 The law of this module: **only the store's comparison of writes isolates transactions**. Nothing is
-loaded again at the commit. After a conflict, the request is loaded and decided again. The server
-around the rules is as small as an embedding one can be.
+loaded again at the commit. After a conflict, the request is loaded and decided again.
 """
 
 from __future__ import annotations
@@ -65,13 +64,12 @@ class OpenRequest:
         request: The request as it arrived.
         digest: The digest of the request's API key.
         call: The request as it was read.
-        loaded: The values of the latest load, with the instant of the clock of the request's
-            worker, the process that runs it.
+        loaded: The values of the latest load, and its instant by the clock of the server process.
         loaded_at_commit: The number of commits that the `Watch`, which checks the laws, had
             observed when the values were loaded; 0 without a `Watch`.
-        attempt: The right to execute the request, held while the server calls another system.
-            `None` before it has begun, and for a request that makes no such call.
-        page: The hosted page of the decided reply; `None` if it has none.
+        attempt: The right to execute a request that calls another system; `None` for any other
+            request, and until `begin_external_call` has stored the attempt.
+        page: The hosted page that the answer hands out; `None` if it has none or is undecided yet.
         page_url: The URL of `page`.
         store: The store, with the charges of rate limits made for the request ahead of its commit.
     """
@@ -127,7 +125,8 @@ class SimulatedServer:
             requests and facts are added; `None` if the step belongs to no app user.
         outbox: The outbox, which gets the messages of every commit.
         shown: The hosted page of the latest answer and its URL; `None` if that answer has no page.
-        unrecorded: The authorizations on a page that are not recorded yet, by the connection's id.
+        unrecorded: Set by the caller: authorizations on a page that no fact has recorded yet, by
+            the id of the connection. A get of the connection records its authorization.
         conflicts: The number of commits that the store refused because of a conflict.
         facts: The number of judged facts, by kind and outcome.
     """
@@ -155,7 +154,7 @@ class SimulatedServer:
     def load(
         self, request: Request, now: datetime, store: RequestStore | None = None
     ) -> OpenRequest | Answer:
-        """Read a request and load the values that it needs.
+        """Read a request and load the values that it needs: the first step of every request.
 
         Args:
             request: The request.
@@ -163,7 +162,7 @@ class SimulatedServer:
             store: For a request that starts over, the `store` of the earlier result; else `None`.
 
         Returns:
-            The loaded request, to pass to `commit`; an answer if it was refused before the load.
+            The loaded request for the next step; an answer if it was refused before the load.
         """
         api_key = bearer(request)
         digest = "" if api_key is None else api_key.digest()
@@ -189,7 +188,7 @@ class SimulatedServer:
         )
 
     def commit(self, transaction: OpenRequest, new_ids: NewIds) -> Answer | None:
-        """Decide a request and commit it.
+        """Decide and commit a request that makes no external call: the step after `load`.
 
         Args:
             transaction: The loaded request that `load` returned.
@@ -204,20 +203,20 @@ class SimulatedServer:
     def begin_external_call(
         self, transaction: OpenRequest, new_ids: NewIds, lease: int, lost_lease: LostLeaseAction
     ) -> Answer | None:
-        """Begin the attempt of a request that makes an external call, and commit nothing else.
+        """Begin a request that calls another system: store its attempt and nothing else.
 
-        The attempt is the right to execute the request: no retry is executed during the call.
+        The attempt is the right to execute the request: no retry is executed during the call. The
+        caller then makes the call, and `finish_external_call` decides and commits the rest.
 
         Args:
-            transaction: The loaded request that `load` returned. Its `attempt` is set when the
-                attempt has begun.
+            transaction: The loaded request that `load` returned.
             new_ids: The ids that the request may use.
             lease: How long the attempt keeps the idempotency key, in microseconds.
             lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
 
         Returns:
-            The answer, if the request needs no attempt; `None` otherwise. Then
-            `transaction.attempt` is set if the attempt has begun, and `None` on a conflict.
+            The answer, already committed, if the request needs no attempt, as for a replay. `None`
+            otherwise: `transaction.attempt` is now set, or still `None` because of a conflict.
         """
         decision = self._decide(transaction, transaction.loaded.snapshot, new_ids)
         attempt = decision.attempt
@@ -232,10 +231,12 @@ class SimulatedServer:
     def renew_lease(
         self, transaction: OpenRequest, attempt: Attempt, now: datetime, lease: int
     ) -> None:
-        """Renew the lease of an attempt; do nothing if the lease was lost, or on a conflict.
+        """Renew the lease of an attempt during the external call of its request.
+
+        Nothing changes if the attempt has lost its lease, or if the commit meets a conflict.
 
         Args:
-            transaction: The request of the attempt.
+            transaction: The request that `begin_external_call` began.
             attempt: The right to execute the request, as `begin_external_call` began it.
             now: The instant of the worker's clock.
             lease: The length of the new lease in microseconds, from `now` on.
@@ -258,7 +259,7 @@ class SimulatedServer:
             new_ids: The ids that the request may use.
 
         Returns:
-            The answer; `None` if the lease was lost, or if the commit met a conflict.
+            The answer; `None` if the lease was lost or on a conflict: the client must then retry.
         """
         transaction.loaded_at_commit = self._commit_count()
         transaction.loaded = self._load(transaction.digest, transaction.call, now)
@@ -382,8 +383,7 @@ class SimulatedServer:
             now: The instant to judge expiry at. No worker's clock may be behind `now`.
 
         Returns:
-            The number of dropped values that the store reported; 0 if it reports none or cannot be
-            purged.
+            The number of dropped values; 0 if the store does not report it or cannot be purged.
         """
         if self._watch is not None:
             self._watch.purge(now)

@@ -291,8 +291,8 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
     """Draw lists of requests, facts and access questions, which `play_traffic` plays in a store.
 
-    They come at most 3 hours after `START`, in any order. A list of `max_steps` steps, if that is
-    two or more, begins with a create, so that later steps have a connection to act on. Shorter
+    They come at most 3 hours after `START`, in any order. If `max_steps` is two or more, a list of
+    that many steps begins with a create, so that later steps have a connection to act on. Shorter
     lists are left as they are drawn, so that a counterexample can do without the create.
 
     Args:

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 Drawn = TypeVar("Drawn")
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The instant at which every drawn history begins; its events make the drawn value."""
+"""The instant at which drawn histories begin: the events that make each drawn value."""
 
 TICK: Final = timedelta(microseconds=1)
 """One microsecond, the smallest step of time."""
