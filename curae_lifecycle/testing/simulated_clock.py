@@ -63,8 +63,8 @@ class SimulatedClockStore:
 
     Args:
         store: The store to wrap. Loads return the simulated instant in place of the store's own.
-            The store's own clock decides what the store purges. If it can be set, only the methods
-            `purge` and `limit_purge_to` of this class set it.
+            The store's own clock decides what the store purges. If it can be set, it shows the
+            first simulated instant until `purge` or `limit_purge_to` of this class sets it.
         now: The first simulated instant.
 
     Attributes:

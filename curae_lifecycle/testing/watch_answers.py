@@ -96,7 +96,7 @@ def check_retry_after(
 ) -> None:
     """Check that the app user's limit had to refuse a request, and that `Retry-After` is exact.
 
-    Exact is the time until the limit has room again, in whole seconds, rounded up.
+    The exact value is the time until the limit has room again, in whole seconds, rounded up.
 
     Args:
         response: The response, a 429.
