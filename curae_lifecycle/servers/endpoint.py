@@ -261,7 +261,7 @@ class AsyncEndpoint:
         )
 
     async def __call__(self, request: Request) -> Response:
-        """Log a request and return its response, whatever fails; propagate a cancellation.
+        """Log, count and answer a request, whatever fails; propagate a cancellation.
 
         A response to HEAD has the body of the GET, which the server software does not send.
         """

@@ -207,10 +207,11 @@ class Guard:
                 await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
-        """Call the function `drain` of the constructor, if any, because the worker is about to end.
+        """Prepare for the end of the worker: call the function `drain` of the constructor, if any.
 
-        That function should make the readiness check fail, so that a load balancer sends no new
-        requests to the worker. The worker still serves every request that it gets.
+        The middleware `GracefulShutdown` calls this method at SIGTERM. The function `drain` should
+        make the readiness check fail, so that a load balancer sends no new requests to the worker.
+        The worker still serves every request that it gets.
         """
         if self._drain is not None:
             self._drain()

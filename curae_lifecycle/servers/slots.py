@@ -44,8 +44,8 @@ class Slots:
         max_per_name: The most slots that requests with one name hold together, so that others get
             a slot.
         max_alone: The limit that replaces `max_per_name` for a name without competition. That is a
-            name that the last `ALONE_AFTER` requests with a slot all had; requests without any name
-            do not count.
+            name that the last 100 requests with a slot (`ALONE_AFTER`) all had; requests without
+            any name do not count.
         max_nameless: The most slots that requests without a name, such as health checks, hold
             together.
     """

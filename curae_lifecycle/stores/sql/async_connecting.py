@@ -66,7 +66,7 @@ class Connector:
 
 
 def async_connector(url: sa.URL, wait: float) -> Connector:
-    """Return the connector that opens connections to a database.
+    """Return a function that opens connections to a database, with the errors that it may raise.
 
     Args:
         url: The URL. Its driver is one of the values of `engine_factory.ASYNC_DRIVERS`, such as

@@ -85,16 +85,16 @@ def charge_statements(
 
     Args:
         dialect: The database's dialect.
-        policy: The bucket, with its capacity and its refill.
+        policy: The bucket: the capacity and the refill of the rate limit.
         key: The key of the bucket's row, from `rate_key`.
         at: The instant of the charge, in microseconds since 1970.
         known: Whether the bucket's row existed when the request was loaded. If not, a separate
             statement inserts it on MariaDB. Other databases do not need to know.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
-        tokens: How many tokens to charge, at most `most_together`. If the stored instant at which
-            the bucket is full again is so late that a wrong clock must have written it, the bucket
-            refuses more than one token at a time.
+        tokens: How many tokens to charge, at most as many as `most_together` returns. The bucket
+            refuses more than one at a time if a wrong clock wrote its row: the stored instant at
+            which the bucket is full again is then too late.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

@@ -78,9 +78,9 @@ def request_charge_statements(
 
     Args:
         dialect: The database's dialect.
-        charges: One charge for each request, all of the same buckets. At least one, and at most
-            `most_together(bucket)` for each bucket. All count as made at the same instant: the
-            latest of theirs.
+        charges: One charge for each request, all of the same buckets. At least one, and at most as
+            many as `most_together` allows for each bucket. All count as made at the same instant,
+            the latest `at` of them.
 
     Raises:
         ArgumentError: A bucket is too large for 64-bit integers.

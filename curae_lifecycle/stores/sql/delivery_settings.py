@@ -61,7 +61,7 @@ class DeliverySettings:
     def pause_after(self, attempt: int) -> float:
         """Return the longest pause after a failed attempt, in seconds.
 
-        The worker draws each pause at random, from half of that up to that.
+        The worker draws the pause itself at random, between half of the result and the result.
 
         Args:
             attempt: The number of the failed attempt, from 1.

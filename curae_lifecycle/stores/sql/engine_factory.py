@@ -210,7 +210,7 @@ def create_engine_async(
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """Return the limits of an engine from `create_engine`: its timeout and its semaphore.
+    """Return the limits of an engine from `create_engine`: for each wait, and for its connections.
 
     Raises:
         ArgumentError: Another function made the engine, so nothing ensures that its connections

@@ -97,8 +97,8 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
 def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:
     """Return whether an error of connecting has an error code, such as that of a wrong password.
 
-    `SqlDatabase` then raises a `StoreUnchangedError`, even if `is_transient` returns False: a later
-    attempt may succeed, and no statement ran.
+    `SqlDatabase` then raises a `StoreUnchangedError`, even if `is_transient` returns False. That
+    error says that nothing was stored and that a later attempt may succeed.
 
     The result is False for SQLite, which has no server. It is False for psycopg, whose errors of
     connecting have no code; for those, `is_transient` returns True.

@@ -171,11 +171,10 @@ def due_messages(
 ) -> list[Due]:
     """Choose messages from the rows of a `due_statement`, and put them in the order of delivery.
 
-    A message is urgent if its subject has a due `AccessEnded`, the effect that tells the server to
-    drop cached grants. Urgent messages take turns with the usual order, so neither crowds out the
-    other. In the usual order, retries take turns with messages that were never tried. Of the
-    retries, the one that has been due the longest comes first. Of the untried messages, the one
-    with the lowest number comes first.
+    A message is urgent if its subject has a due `AccessEnded`, the effect to drop cached grants.
+    Urgent and other messages take turns, so that neither kind holds up the other. Among the others,
+    retries and messages that were never tried take turns. Of the retries, the one that has been due
+    the longest comes first; of the untried messages, the one with the lowest number.
 
     Args:
         rows: The rows.
@@ -273,7 +272,10 @@ def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
 
 
 def held_claim_statement(number: int, claim: str) -> Statement:
-    """Build the SELECT that returns a row if a message is still claimed with the token `claim`."""
+    """Build the SELECT that returns a row if a message is still claimed with the token `claim`.
+
+    A worker runs this after a conflict: with a row, it may store its result again.
+    """
     return Statement("SELECT id FROM curae_outbox WHERE id = ? AND claim = ?", (number, claim))
 
 
@@ -333,10 +335,10 @@ _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
 def deliveries(rows: Iterable[Sequence[object]]) -> tuple[AnyDelivery, ...]:
-    """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
+    """Parse the rows of a SELECT of messages, such as a `claimed_statement`; keep their order.
 
-    The messages keep the order of the rows. One that only a newer release can read is returned as a
-    `NewerDelivery`, and a malformed one as a `MalformedDelivery`.
+    A message that only a newer release can read becomes a `NewerDelivery`, and a malformed one a
+    `MalformedDelivery`.
     """
     return tuple([_delivery(row) for row in rows])
 

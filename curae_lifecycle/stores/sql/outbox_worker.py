@@ -267,7 +267,7 @@ class AsyncOutbox:
         return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Return how many messages are undelivered or dead, as `Outbox.backlog`, and how late."""
+        """Return how many messages are undelivered or dead, and how late, as `Outbox.backlog`."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:

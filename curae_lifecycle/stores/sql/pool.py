@@ -31,9 +31,9 @@ import attrs
 from curae_lifecycle.stores.contract import StoreUnchangedError
 
 CLOSING_SECONDS: Final = 60.0
-"""The longest time for which a connection counts after the client closed it, in seconds.
+"""The longest time for which a closed connection still counts towards its pool's size, in seconds.
 
-It counts towards its pool's size until the server has closed it, too, but no longer than this.
+A connection that the client has closed counts until the server has closed it, too.
 """
 
 _DISPOSE_SECONDS: Final = 0.25
@@ -283,10 +283,12 @@ def duplicate_socket(fileno: int) -> socket.socket | None:
 async def wait_for_server(handle: socket.socket | None) -> None:
     """Wait until the server has closed a connection that the client gives up.
 
+    Until then the connection counts towards the size of its pool.
+
     First the client ends its side, so that the server closes its own. PostgreSQL does that only
     after it has released everything else that belongs to the connection, such as locks. The wait
-    also ends if the server's host is dead: it no longer responds to TCP keepalive packets. The
-    caller sets any other limit.
+    also ends if the server's host is dead: it no longer responds to TCP keepalive packets. There is
+    no other limit, so the caller sets one.
 
     Args:
         handle: A handle from `duplicate_socket`, which stays open when the driver closes its own.
@@ -304,6 +306,8 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
 def wait_for_server_blocking(handle: socket.socket) -> None:
     """Block until the server has closed a connection that the client gives up.
+
+    Until then the connection counts towards the size of its pool.
 
     First the client ends its side, so that the server closes its own, after it has released the
     connection's locks. The wait ends after `CLOSING_SECONDS` at the latest.

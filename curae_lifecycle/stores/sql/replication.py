@@ -83,8 +83,8 @@ class Replication:
     def confirm_earlier_commits(self) -> Generator[None]:
         """Record that all commits before a `with` block reached the standby.
 
-        The block runs the statement `CONFIRM`. Its commit waits for the standby, which by then has
-        all earlier commits. If the block raises, nothing is recorded.
+        In the block, run the statement `CONFIRM`. Its commit waits for the standby, which by then
+        has all earlier commits. If the block raises, nothing is recorded.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after

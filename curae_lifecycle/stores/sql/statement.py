@@ -18,7 +18,10 @@ Rows = Sequence[Sequence[object]]
 """The rows of a query's result, each a sequence of the values of its columns."""
 
 TEXT_CACHE_SIZE: Final = 1024
-"""The number of SQL texts that are cached for each kind of conversion for a driver."""
+"""How many converted SQL texts are cached for each form that a driver needs.
+
+One form has `%s` in place of each `?`, the other `$1`, `$2` and so on.
+"""
 
 _MAX_COMBINED: Final = 50
 """The largest number of statements in one, since PostgreSQL limits the parameters of each."""

@@ -211,6 +211,8 @@ class SqlStore:
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         """Load everything that a request or a fact needs in one statement.
 
+        The result holds these values, the database's current instant and the caller.
+
         Args:
             needs: The values to load.
             key_digest: The digest of the API key whose caller to load; `None` for a fact.
@@ -260,9 +262,10 @@ class SqlStore:
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets.
+            charges: The writes of the buckets. They are empty if an earlier attempt at the request
+                charged the buckets already; `durable` is then True.
             durable: True to wait until these and all earlier charges are on disk, because no commit
-                follows. `charges` may then be empty.
+                follows.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after
@@ -390,6 +393,8 @@ class AsyncSqlStore:
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         """Load everything that a request or a fact needs, as `SqlStore.load` does.
 
+        The result holds these values, the database's current instant and the caller.
+
         Args:
             needs: The values to load.
             key_digest: The digest of the API key whose caller to load; `None` for a fact.
@@ -432,9 +437,10 @@ class AsyncSqlStore:
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets.
+            charges: The writes of the buckets. They are empty if an earlier attempt at the request
+                charged the buckets already; `durable` is then True.
             durable: True to wait until these and all earlier charges are on disk, because no commit
-                follows. `charges` may then be empty.
+                follows.
 
         Returns:
             True if all buckets were charged. False if a bucket no longer admits the request, after

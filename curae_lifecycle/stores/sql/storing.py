@@ -142,7 +142,7 @@ class Purge:
         returns no row if fewer than a thousand rows are left.
 
         Args:
-            after: The end of the last batch, or `EARLIEST`.
+            after: The end of the previous batch; `EARLIEST` for the first batch.
         """
         return Statement(
             f"SELECT {self.column} FROM {self.table} WHERE {self.column} > ? "
@@ -154,7 +154,7 @@ class Purge:
         """Build the DELETE of one batch of expired rows.
 
         Args:
-            after: The end of the last batch, or `EARLIEST`.
+            after: The end of the previous batch; `EARLIEST` for the first batch.
             end: The end of this batch: the instant up to which expired rows are deleted.
         """
         where = f"{self.column} > ? AND {self.column} <= ?"
@@ -326,7 +326,8 @@ def clear_user_statement(
     """Build the UPDATE that removes the user from the binding of an erased coordinate.
 
     A purge runs the statement if connections or sessions that still need the binding are left. If
-    none are left, the purge deletes the binding instead. Once a new user is bound, it does neither.
+    none are left, the purge deletes the binding instead. Once a new user is bound, the purge does
+    neither.
 
     Args:
         dialect: The database's dialect.
