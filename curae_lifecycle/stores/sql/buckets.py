@@ -85,7 +85,7 @@ def charge_statements(
 
     Args:
         dialect: The database's dialect.
-        policy: The bucket: the capacity and the refill of the rate limit.
+        policy: The bucket, which holds the capacity and the refill of the rate limit.
         key: The key of the bucket's row, from `rate_key`.
         at: The instant of the charge, in microseconds since 1970.
         known: Whether the bucket's row existed when the request was loaded. If not, a separate

@@ -422,12 +422,12 @@ def _connect_with_timeout(
 
 
 COUNTED: Final = "curae_lifecycle_counted"
-"""The key in the `info` of a pooled connection that says that a request is closing the connection.
+"""The key in the `info` of a pooled connection that a request closes, instead of the pool.
 
-The key keeps the connection from counting twice. A semaphore counts the connections of an engine. A
-request that closes its connection has acquired the semaphore, and releases it when the server has
-closed the connection, too. For an idle connection that the pool closes, the engine itself acquires
-the semaphore. It does not if this key is set.
+The key keeps such a connection from counting twice. A semaphore counts each connection of an engine
+until the server has closed it. For a connection that a request closes, the request has acquired the
+semaphore. For an idle connection that the pool closes, the engine acquires the semaphore. If the
+key is set, the engine does not, since the request has.
 """
 
 

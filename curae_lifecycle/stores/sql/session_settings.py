@@ -27,8 +27,8 @@ def postgresql_options(wait: float, given: Iterable[str]) -> str:
 
     Args:
         wait: The longest duration of a statement, in seconds; at least a millisecond, since
-            PostgreSQL reads 0 as no limit. The longest wait for a lock is a
-            sixteenth of `wait` shorter, but at most an eighth of a second shorter.
+            PostgreSQL reads 0 as no limit. The longest wait for a lock is shorter by a sixteenth,
+            but by no more than an eighth of a second.
         given: The options of the database's URL. Without any, those of the environment variable
             `PGOPTIONS` are used, as by PostgreSQL's client library. Both may set another
             `synchronous_commit`.

@@ -18,9 +18,10 @@ Rows = Sequence[Sequence[object]]
 """The rows of a query's result, each a sequence of the values of its columns."""
 
 TEXT_CACHE_SIZE: Final = 1024
-"""How many converted SQL texts are cached for each form that a driver needs.
+"""The largest number of SQL texts in each cache of converted texts.
 
-One form has `%s` in place of each `?`, the other `$1`, `$2` and so on.
+A text is converted to the placeholders of a driver, such as `%s` for each `?`, or it is combined
+from the texts of several statements.
 """
 
 _MAX_COMBINED: Final = 50

@@ -48,7 +48,7 @@ from curae_lifecycle.stores.sweeping import BATCH_POLICY
 from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 CALLER_CACHE_SIZE: Final = 10_000
-"""The number of callers that a store caches."""
+"""The largest number of callers that a store caches."""
 
 
 class Database(Transactions, Protocol):
