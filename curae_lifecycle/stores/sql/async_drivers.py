@@ -47,7 +47,7 @@ class AsyncConnection(Closable, Protocol):
         ...
 
     async def recover(self) -> bool:
-        """Roll back a failed transaction, if any; return whether the connection can be used again."""
+        """Roll back a failed transaction, if any; return whether the connection is still usable."""
         ...
 
 
@@ -88,7 +88,7 @@ class PsycopgConnection:
         return await cursor.fetchall() if cursor.description else ()
 
     async def recover(self) -> bool:
-        """Roll back a failed transaction, if any; return whether the connection can be used again."""
+        """Roll back a failed transaction, if any; return whether the connection is still usable."""
         from psycopg import Error  # noqa: PLC0415 - needed for this driver alone
         from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
 
@@ -203,7 +203,7 @@ class AsyncpgConnection:
         return rows
 
     async def recover(self) -> bool:
-        """Roll back a failed transaction, if any; return whether the connection can be used again."""
+        """Roll back a failed transaction, if any; return whether the connection is still usable."""
         if self._is_hung or self.driver.is_closed():
             return False
         if self.driver.is_in_transaction():
@@ -348,7 +348,7 @@ class AiosqliteConnection:
         return True
 
     async def recover(self) -> bool:
-        """Roll back a failed transaction, if any; return whether the connection can be used again."""
+        """Roll back a failed transaction, if any; return whether the connection is still usable."""
         if self.driver.in_transaction:
             await self.driver.rollback()
         return True
@@ -424,7 +424,7 @@ class AsyncmyConnection:
             raise
 
     async def recover(self) -> bool:
-        """Roll back a failed transaction, if any; return whether the connection can be used again."""
+        """Roll back a failed transaction, if any; return whether the connection is still usable."""
         if self._is_hung:
             return False
         async with asyncio.timeout(self.seconds):
