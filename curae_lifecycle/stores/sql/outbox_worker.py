@@ -271,7 +271,7 @@ class AsyncOutbox:
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Make a dead message due now with no attempts counted, as `Outbox.revive` does.
+        """Make a dead message (no attempts left) due now, as if new, as `Outbox.revive` does.
 
         Returns:
             Whether a dead message had that number.
@@ -281,7 +281,7 @@ class AsyncOutbox:
         )
 
     async def discard(self, number: int) -> bool:
-        """Delete a dead message, as `Outbox.discard` does; return whether there was one."""
+        """Delete a dead message (no attempts left), as `Outbox.discard`; return whether it existed."""
         return await dead_messages.discard(
             self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
         )

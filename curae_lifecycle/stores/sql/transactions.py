@@ -126,7 +126,7 @@ class RetriedTransactions:
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction, with retries; return whether it committed.
 
-        It may run twice, since the outcome of a failed commit can be unknown.
+        The transaction may run twice, since the outcome of a failed commit can be unknown.
 
         Raises:
             StoreUnavailableError: The database was unavailable in every attempt.
