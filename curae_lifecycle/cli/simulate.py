@@ -68,7 +68,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run one simulation for each seed, and stop at the first violation of a law.
 
-    A law is a numbered statement that holds whatever happens: a `revokedAt` never changes, say.
+    A simulation sends random traffic of simulated apps to a store in memory. A law is a numbered
+    statement that holds whatever happens: a `revokedAt` never changes, say.
 
     Args:
         parser: The parser of the command, which reports a wrong option and exits.
@@ -105,13 +106,16 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def run_seed(
     seed: int, clients: int, hours: int, store: Callable[[Settings], StoreWithApiKeys]
 ) -> Summary:
-    """Run one simulation, show its progress, and return its summary, with any violation of a law.
+    """Run one simulation of random traffic, and show its progress.
 
     Args:
         seed: The seed of the random numbers, which decides everything that happens.
         clients: The number of simulated apps.
         hours: The number of simulated hours.
         store: Makes an empty store; it is called with the settings of the simulated server.
+
+    Returns:
+        The summary of the simulation, with the violation of a law that ended it, if any.
     """
     simulation = Simulation(seed, clients=clients, hours=hours, make_store=store)
     for _ in track_progress(f"seed {seed}", items=simulation.run(), total=hours, size=lambda _: 1):

@@ -39,7 +39,7 @@ _CONNECTIONS: Final = "/api/sdk/v1/connections"
 
 @attrs.frozen
 class Step:
-    """A step of the tour.
+    """A step of the tour, a guided example: one request or fact, with its answer.
 
     Attributes:
         title: A sentence that says what the step shows.
@@ -137,7 +137,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
-    """Print the steps of the tour; return the exit status 0."""
+    """Print the steps of the tour, a guided example of the rules; return the exit status 0."""
     for number, step in enumerate(steps(), 1):
         for text, role in lines(number, step):
             say(text, role, PIPED_WIDTH)
@@ -236,7 +236,7 @@ def steps() -> Iterator[Step]:
 
 
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
-    """Format a step: yield its lines, each with its role (by which `say` colours the line).
+    """Format a step: yield its lines, each with its role, which selects its colour.
 
     Args:
         number: The step's number, from 1.

@@ -281,7 +281,7 @@ class AsyncOutbox:
         )
 
     async def discard(self, number: int) -> bool:
-        """Delete a dead message (no attempts left), as `Outbox.discard`; return whether it existed."""
+        """Delete a dead message (no attempts left), as `Outbox.discard`; return if it existed."""
         return await dead_messages.discard(
             self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
         )

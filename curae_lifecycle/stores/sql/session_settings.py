@@ -30,8 +30,8 @@ def postgresql_options(wait: float, given: Iterable[str]) -> str:
             PostgreSQL reads 0 as no limit. The longest wait for a lock is shorter by a sixteenth,
             but by no more than an eighth of a second.
         given: The options of the database's URL. Without any, those of the environment variable
-            `PGOPTIONS` are used, as by PostgreSQL's client library. These options may
-            set another `synchronous_commit`.
+            `PGOPTIONS` are used, as by PostgreSQL's client library. These options may set another
+            `synchronous_commit`.
     """
     milliseconds = max(1, int(wait * 1000))
     # The lock timeout is the shorter one: its error says that a lock was not free.
