@@ -80,7 +80,7 @@ def rate_key_parts(key: RateKey) -> KeyParts:
 def coordinate_key(coordinate: Coordinate) -> str:
     """Return the key of the row of a coordinate's binding.
 
-    The rows of the user's connections and sessions hold this key in their column `user`.
+    The rows of the user's connections and sessions hold this key, too (`stores.rows.Row.user`).
     """
     return key_of(*coordinate_key_parts(coordinate))
 

@@ -257,8 +257,8 @@ class SqlStore:
 
         Buckets are the rate limits of the request's API key.
 
-        On PostgreSQL the transaction does not wait for the disk. The next commit does, for all
-        earlier charges, too.
+        On PostgreSQL the transaction does not wait for the disk, unless it inserts the row of a
+        bucket. The next commit waits for all earlier charges, too.
 
         Args:
             loaded: The result of the load that the charges were decided from.
