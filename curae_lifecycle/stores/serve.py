@@ -243,8 +243,8 @@ async def serve_with_external_call_async(
 
     The request holds its idempotency key for `lease` seconds. `make_next_action` asks the other
     service, and gets a function that extends the lease; both are async. `lost_lease` says whether
-    the next retry may execute once the lease has expired. Otherwise, arguments, result and errors
-    are as for `serve_with_external_call`.
+    the next retry may execute once the lease has expired. Arguments, result and errors are the same
+    as `serve_with_external_call` has.
 
     If the task is cancelled, the idempotency key is released before the cancellation is passed on,
     unless the external call was started and `lost_lease` is UNKNOWN.

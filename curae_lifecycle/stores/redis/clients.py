@@ -97,8 +97,8 @@ def create_client_async(
 ) -> redis.asyncio.Redis:
     """Create an async client for `AsyncRedisLimitsStore`, which keeps rate limits in Redis.
 
-    The client has all timeouts set and never retries. Arguments and errors are as for
-    `create_client`.
+    The client has all timeouts set and never retries. It takes the same arguments and raises the
+    same errors as `create_client`.
     """
     check_count("pool_size", pool_size, least=1)
     with _refuse_malformed_url():
