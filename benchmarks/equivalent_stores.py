@@ -242,8 +242,8 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
     ): "The name of a driver has one plus sign.",
     (
         "stores.sql.engine_factory._count_until_closed",
-        "if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):",
-        "if COUNTED not in pooled.info and bounds.free.acquire(blocking=None):",
+        "if COUNTED not in pooled.info and limits.free.acquire(blocking=False):",
+        "if COUNTED not in pooled.info and limits.free.acquire(blocking=None):",
     ): _FALSY,
     **{
         (

@@ -115,7 +115,7 @@ class SimulatedClockStore:
         return self._store.commit(loaded, changes, page)
 
     def limit_purge_to(self, now: datetime) -> None:
-        """Set the store's clock to `now`, so that the store drops no value that is live then.
+        """Set the clock of the wrapped store to `now`: it then purges no value that is live at `now`.
 
         If that clock cannot be set, nothing happens. This method itself purges nothing. The clock
         stays at `now` until this method or `purge` sets it again.

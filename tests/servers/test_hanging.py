@@ -27,7 +27,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.engine_factory import bounds_of
+from curae_lifecycle.stores.sql.engine_factory import limits_of
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -175,7 +175,7 @@ def test_exhausted_database_pool_gives_500_in_time(postgres_url: str) -> None:
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
     answer, patient = (Endpoint(store, MINT, retry_policy=each) for each in (SHORT, PATIENT))
-    free = bounds_of(engine).free
+    free = limits_of(engine).free
     assert patient(GET).status == 404
     free.acquire()
     later = Timer(WHILE, free.release)

@@ -92,9 +92,8 @@ def charge_statements(
             statement inserts it on MariaDB. Other databases do not need to know.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
-        tokens: How many tokens to charge, at most as many as `most_together` returns. The bucket
-            refuses more than one at a time if a wrong clock wrote its row: the stored instant at
-            which the bucket is full again is then too late.
+        tokens: How many tokens to charge, at most as many as `most_together` returns. After a
+            clock that ran ahead wrote the bucket's row, only one at a time is admitted.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

@@ -27,9 +27,9 @@ from curae_lifecycle.stores.sql.drivers import DriverConnection, connection_of
 from curae_lifecycle.stores.sql.engine_factory import (
     COUNTED,
     AsyncEngine,
-    bounds_of,
     create_engine,
     create_engine_async,
+    limits_of,
 )
 from curae_lifecycle.stores.sql.failures import (
     has_connect_error_code,
@@ -63,7 +63,7 @@ class SqlDatabase:
         allowed = f"an engine from create_engine: {_fix_of(engine)}"
         check_type("engine", engine, sa.Engine, allowed=allowed)
         self._engine = engine
-        self._bounds = bounds_of(engine)
+        self._limits = limits_of(engine)
         self._dialect = Dialect(engine.dialect.name)
         self._error = _error_of(engine)
 
@@ -104,8 +104,8 @@ class SqlDatabase:
             _reraise(self._dialect, error)
 
     def _with_connection(self, act: Callable[[DriverConnection], _Result]) -> _Result:
-        bounds = self._bounds
-        if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
+        limits = self._limits
+        if not limits.free.acquire(timeout=seconds_left(limits.wait)):
             raise StoreUnchangedError("no connection was free in time")
         closing: socket.socket | None = None
         try:
@@ -113,7 +113,7 @@ class SqlDatabase:
             pooled = self._connect()
             connection = connection_of(self._dialect, pooled.driver_connection)
             try:
-                connection.set_lock_timeout(seconds_left(bounds.wait))
+                connection.set_lock_timeout(seconds_left(limits.wait))
                 return act(connection)
             except BaseException:
                 with suppress(self._error):
@@ -130,7 +130,7 @@ class SqlDatabase:
                     closing = _invalidate(pooled, connection)
                 pooled.close()
         finally:
-            bounds.release_when_closed(closing)
+            limits.release_when_closed(closing)
 
     def _connect(self) -> PoolProxiedConnection:
         try:

@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 
     from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 
-_BOUNDS_OPTION: Final = "curae_lifecycle"
-"""The execution option in which an engine of this module carries its `Bounds`."""
+_LIMITS_OPTION: Final = "curae_lifecycle"
+"""The execution option in which an engine of this module carries its `EngineLimits`."""
 
 
 @attrs.define
-class Bounds:
+class EngineLimits:
     """The limits of a blocking engine: its timeout, and a semaphore for its connections.
 
     A request acquires the semaphore before it takes a connection from SQLAlchemy's pool, and
@@ -73,7 +73,7 @@ class Bounds:
         self.reset()
 
     def reset(self) -> None:
-        """Count no connection any more; a forked process calls this, since it opens others."""
+        """Set the number of open connections to zero: a process that was just forked has none."""
         self.free = BoundedSemaphore(self.size)
 
     def release_when_closed(self, handle: socket.socket | None) -> None:
@@ -128,7 +128,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     """
     _check_limits(timeout, pool_size)
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
-    bounds = Bounds(timeout, pool_size)
+    limits = EngineLimits(timeout, pool_size)
     engine = sa.create_engine(
         parsed,
         connect_args=_connect_args(parsed, dialect, timeout),
@@ -137,7 +137,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
         max_overflow=0,
         # `SqlDatabase` ends every transaction itself, so the pool has nothing to reset.
         pool_reset_on_return=None,
-        execution_options={_BOUNDS_OPTION: bounds},
+        execution_options={_LIMITS_OPTION: limits},
         **_dialect_options(dialect),
     )
     match dialect:
@@ -145,7 +145,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
             event.listen(engine, "connect", _enable_wal)
         case Dialect.POSTGRESQL:
             event.listen(engine, "do_connect", _connect_with_timeout(timeout + GRACE))
-            event.listen(engine, "close", _count_until_closed(bounds))
+            event.listen(engine, "close", _count_until_closed(limits))
         case Dialect.MARIADB:
             pass
     forget_after_fork(engine, _forget_connections)
@@ -155,7 +155,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
 def _forget_connections(engine: sa.Engine) -> object:
     pool = engine.pool
     engine.dispose(close=False)
-    bounds_of(engine).reset()
+    limits_of(engine).reset()
     return pool
 
 
@@ -209,17 +209,17 @@ def create_engine_async(
     return AsyncEngine(dialect, pool, connector.errors)
 
 
-def bounds_of(engine: sa.Engine) -> Bounds:
+def limits_of(engine: sa.Engine) -> EngineLimits:
     """Return the limits of an engine from `create_engine`: for each wait, and for its connections.
 
     Raises:
         ArgumentError: Another function made the engine, so nothing ensures that its connections
             autocommit.
     """
-    found = engine.get_execution_options().get(_BOUNDS_OPTION)
+    found = engine.get_execution_options().get(_LIMITS_OPTION)
     if found is None:
         raise ArgumentError("engine", "an engine from create_engine of stores.sql.engine")
-    return cast("Bounds", found)
+    return cast("EngineLimits", found)
 
 
 BLOCKING_DRIVERS: Final = {
@@ -431,11 +431,13 @@ key is set, the engine does not, since the request has.
 """
 
 
-def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, ConnectionPoolEntry], None]:
+def _count_until_closed(
+    limits: EngineLimits,
+) -> Callable[[BoundedConnection, ConnectionPoolEntry], None]:
     # Counts an idle connection that the pool closes.
     def close(connection: BoundedConnection, pooled: ConnectionPoolEntry) -> None:
-        if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):
-            bounds.release_when_closed(socket_of(connection))
+        if COUNTED not in pooled.info and limits.free.acquire(blocking=False):
+            limits.release_when_closed(socket_of(connection))
 
     return close
 

@@ -56,7 +56,9 @@ def policies() -> st.SearchStrategy[ratelimit.Policy]:
 
 
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
-    """Draw charges: each is a rate limit with its state after a run of at most 12 requests.
+    """Draw `Charge` values: a rate limit with the state that the next request finds.
+
+    The state is that after at most 12 earlier requests.
 
     The requests come at `START` or up to 3 hours later. The limit may have refused some of them. In
     half of the draws all come at `START`, and use the limit up.

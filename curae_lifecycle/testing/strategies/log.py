@@ -98,9 +98,9 @@ def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ..
     """Return drawn requests, facts and access questions as the lines of a log for `replay`.
 
     The first lines register the API keys of `CALLERS`, the callers of all drawn requests, and set
-    the buckets of the run, if any. The user and the hosted page of a graduation are left out,
-    because `replay` gives LIMITED users other IDs. Only a refused graduation keeps them, and
-    `replay` refuses it, too.
+    the buckets of the run, if any. A graduation is written without its user and its
+    hosted page, because `replay` gives LIMITED users other IDs. A graduation that was refused is
+    written whole, so that `replay` refuses it, too.
 
     Args:
         run: The requests, facts and access questions in time order, with their answers.

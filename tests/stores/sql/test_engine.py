@@ -28,7 +28,7 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine,
     create_engine_async,
 )
-from curae_lifecycle.stores.sql.engine_factory import COUNTED, AsyncEngine, bounds_of
+from curae_lifecycle.stores.sql.engine_factory import COUNTED, AsyncEngine, limits_of
 from curae_lifecycle.stores.sql.pool import AsyncPool
 from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from tests.stores.sql.fake_psycopg import FakeCursor, FakePgconn, FakePsycopg
@@ -155,7 +155,7 @@ def test_lock_timeout_of_a_commit_stores_nothing(engine: sa.Engine, sqlite_url: 
 
 
 def test_statement_raises_if_no_connection_slot_frees_in_time(engine: sa.Engine) -> None:
-    free = bounds_of(engine).free
+    free = limits_of(engine).free
     for _ in range(2):
         assert free.acquire(blocking=False)
     late = threading.Timer(5, free.release)
@@ -221,7 +221,7 @@ class Server:
 
     def is_free(self) -> bool:
         """Return whether another connection may be used now."""
-        free = bounds_of(self.engine).free
+        free = limits_of(self.engine).free
         if not free.acquire(blocking=False):
             return False
         free.release()

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
-from curae_lifecycle.stores.sql.engine_factory import COUNTED, Bounds, bounds_of
+from curae_lifecycle.stores.sql.engine_factory import COUNTED, EngineLimits, limits_of
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, GRACE, mariadb_limits
@@ -217,7 +217,7 @@ def test_engines_have_10_connections_and_2_s_timeout_by_default() -> None:
     engine = create_engine("sqlite:///never-opened.db")
     assert isinstance(engine.pool, sa.QueuePool)
     assert (engine.pool.size(), engine.pool.timeout()) == (10, 2.0)
-    assert bounds_of(engine).wait == 2.0
+    assert limits_of(engine).wait == 2.0
     made = create_engine_async("postgresql://127.0.0.1:9/none")
     assert (made.dialect, made.pool.size, made.pool.timeout) == (Dialect.POSTGRESQL, 10, 2.0)
     assert made.errors == (psycopg.Error, OSError)
@@ -235,8 +235,8 @@ def test_engine_opens_no_more_connections_than_its_pool_size(sqlite_url: str) ->
     used = [engine.raw_connection() for _ in range(2)]
     with pytest.raises(PoolTimeoutError):
         engine.raw_connection()
-    bounds = bounds_of(engine)
-    assert [bounds.free.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    limits = limits_of(engine)
+    assert [limits.free.acquire(blocking=False) for _ in range(3)] == [True, True, False]
     for each in used:
         each.close()
     engine.dispose()
@@ -391,14 +391,14 @@ class Closing:
     server: socket.socket | None = None
 
     @property
-    def bounds(self) -> Bounds:
-        return bounds_of(self.engine)
+    def limits(self) -> EngineLimits:
+        return limits_of(self.engine)
 
     def is_free(self) -> bool:
         """Return whether a connection may be opened now."""
-        if not self.bounds.free.acquire(blocking=False):
+        if not self.limits.free.acquire(blocking=False):
             return False
-        self.bounds.free.release()
+        self.limits.free.release()
         return True
 
     def close(self, **info: object) -> None:
@@ -435,7 +435,7 @@ def test_closing_a_connection_that_holds_a_slot_takes_no_other() -> None:
 
 def test_pool_closes_connection_without_waiting_for_a_free_slot() -> None:
     closing = Closing()
-    assert closing.bounds.free.acquire(blocking=False)
+    assert closing.limits.free.acquire(blocking=False)
     thread = threading.Thread(target=closing.close, daemon=True)
     thread.start()
     thread.join(10)
@@ -446,8 +446,8 @@ def test_pool_closes_connection_without_waiting_for_a_free_slot() -> None:
 
 def test_db_connection_without_a_socket_frees_its_slot_at_once() -> None:
     closing = Closing()
-    assert closing.bounds.free.acquire(blocking=False)
-    closing.bounds.release_when_closed(None)
+    assert closing.limits.free.acquire(blocking=False)
+    closing.limits.release_when_closed(None)
     assert closing.is_free()
 
 

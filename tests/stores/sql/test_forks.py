@@ -14,7 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from curae_lifecycle.stores.sql import forks
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
-from curae_lifecycle.stores.sql.engine_factory import _forget_connections, bounds_of
+from curae_lifecycle.stores.sql.engine_factory import _forget_connections, limits_of
 from curae_lifecycle.stores.sql.forks import forget_after_fork
 from curae_lifecycle.stores.sql.pool import AsyncPool
 from curae_lifecycle.stores.sql.statement import Statement
@@ -115,10 +115,10 @@ def test_engine_in_a_forked_process_starts_with_a_new_pool(sqlite_url: str) -> N
     engine = create_engine(sqlite_url, pool_size=1)
     database, pool = SqlDatabase(engine), engine.pool
     database.rows(Statement("SELECT 1"))
-    bounds_of(engine).free.acquire()  # as by a thread that the forked process does not have
+    limits_of(engine).free.acquire()  # as by a thread that the forked process does not have
 
     def check() -> bool:
-        free = bounds_of(engine).free
+        free = limits_of(engine).free
         return engine.pool is not pool and free.acquire(timeout=0) and not free.acquire(timeout=0)
 
     assert run_in_fork(check)
