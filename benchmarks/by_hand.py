@@ -206,7 +206,7 @@ class ByHand(Protocol):
 
 
 class _AsyncpgConnection(Protocol):
-    # asyncpg has no type hints of its own.
+    # asyncpg ships without type hints.
     async def fetch(self, text: str, *values: Value) -> object: ...
 
 

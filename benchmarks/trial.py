@@ -149,7 +149,7 @@ class Trial:
                         self.callers.setdefault(place, {})[items[number]] = sum(calls.values())
 
     def _watch(self, items: list[pytest.Item], share: int, report: Path) -> int:
-        """Run every `jobs`-th test under a profiler, in a process of its own.
+        """Run every `jobs`-th test under a profiler, in a separate process.
 
         Args:
             items: All tests.
@@ -175,7 +175,7 @@ class Trial:
         return 0
 
     def _attempt(self, mutant: Mutant) -> int:
-        """Run the tests of a mutant in a process of its own; return 1 if one fails, 0 otherwise."""
+        """Run the tests of a mutant in a separate process; return 1 if one fails, 0 otherwise."""
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         signal.alarm(WALL_SECONDS)

@@ -345,7 +345,7 @@ ASKED: Final = (
     _fact(Tombstoned(COORDINATE)),
     _fact(Tombstoned(COORDINATE, happened_at=MADE), ", a copy of the last one"),
 )
-"""Every operation and fact, with each variant that has cells of its own in a table."""
+"""Every operation and fact, with each variant that a table decides by separate cells."""
 
 
 def document() -> dict[str, Json]:

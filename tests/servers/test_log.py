@@ -142,7 +142,7 @@ def test_log_line_without_an_exception_has_no_error_member() -> None:
 
 @contextmanager
 def handled(logger: logging.Logger) -> Iterator[io.StringIO]:
-    """Collect what a logger prints by a handler of its own."""
+    """Collect the output of a separate handler of a logger."""
     printed = io.StringIO()
     handler = logging.StreamHandler(printed)
     logger.addHandler(handler)

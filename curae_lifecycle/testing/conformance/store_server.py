@@ -181,7 +181,7 @@ class StoreHooks(FactHooks):
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         """Replace the rate limits of every API key with `buckets`, all full.
 
-        `None` removes all of them, since this server has no rate limits of its own for API keys.
+        `None` removes all of them, since this server itself limits no API key.
         """
         self._buckets = buckets or ()
         self._store.generation += 1
