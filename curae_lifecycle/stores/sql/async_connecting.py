@@ -42,8 +42,8 @@ class _Module(Protocol):
     # What is used of a driver that is not imported by name, since it may not be installed.
     Error: type[Exception]
     InterfaceError: type[Exception]
+    InternalClientError: type[Exception]
     PostgresError: type[Exception]
-    TargetServerAttributeNotMatched: type[Exception]
 
     def connect(self, *places: object, **named: object) -> Awaitable[object]: ...
 
@@ -122,14 +122,10 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     settings = {"options": postgresql_options(wait, _pop_options(named))}
     replication = Replication()
 
-    errors = (asyncpg.PostgresError, asyncpg.InterfaceError)
+    errors = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
     async def connect(arguments: _Named) -> AsyncConnection:
-        try:
-            driver = await asyncpg.connect(**arguments, server_settings=settings)
-        except asyncpg.TargetServerAttributeNotMatched as error:
-            # The host may become the primary later.
-            raise ConnectionError("the host lacks the target_session_attrs") from error
+        driver = await asyncpg.connect(**arguments, server_settings=settings)
         return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
 
     return Connector(_connect_to_one(split_hosts(named), connect, errors=errors, wait=wait), errors)

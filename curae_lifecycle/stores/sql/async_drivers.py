@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 import attrs
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
-from curae_lifecycle.stores.sql.failures import is_transient
+from curae_lifecycle.stores.sql.failures import is_lost_connection, is_transient
 from curae_lifecycle.stores.sql.pool import Closable, duplicate_socket, wait_for_server
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
@@ -161,7 +161,7 @@ class AsyncpgConnection:
     driver: _AsyncpgDriver = attrs.field(converter=_as_asyncpg)
     seconds: float
     replication: Replication
-    _is_hung: bool = attrs.field(default=False, init=False)
+    _is_lost: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Pass the server's notices to `replication`: some say that a commit may be lost."""
@@ -195,16 +195,16 @@ class AsyncpgConnection:
                 rows = await self.driver.fetch(
                     statement.as_numbered, *statement.values, timeout=self.seconds
                 )
-        except TimeoutError:
-            # The server may still run the statement.
-            self._is_hung = True
+        except Exception as error:
+            # After a timeout, the server may still run the statement.
+            self._is_lost = isinstance(error, TimeoutError) or is_lost_connection(error)
             raise
         replication.check()
         return rows
 
     async def recover(self) -> bool:
         """Roll back a failed transaction, if any; return whether the connection is still usable."""
-        if self._is_hung or self.driver.is_closed():
+        if self._is_lost or self.driver.is_closed():
             return False
         if self.driver.is_in_transaction():
             await self.driver.execute("ROLLBACK", timeout=self.seconds)

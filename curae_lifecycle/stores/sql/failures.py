@@ -35,6 +35,9 @@ _TRANSIENT_POSTGRESQL_CODES: Final = {
     # idle transaction or of any transaction, which ends the connection.
     *("55P03", "25006", "25P03", "25P04"),
 }
+# asyncpg raises an InternalClientError for a statement after the server's message that it ends the
+# connection, and for a host that is not the primary, but may become it.
+_LOST_CONNECTION_ERRORS: Final = {"OperationalError", "InterfaceError", "InternalClientError"}
 _TRANSIENT_MARIADB_CODES: Final = {
     # Deadlock, lock wait timeout, statement timeout, statement cancelled.
     *(1213, 1205, 1969, 1317),
@@ -85,13 +88,21 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
         case Dialect.POSTGRESQL, str():
             return not _TRANSIENT_POSTGRESQL_CODES.isdisjoint({code, code[:2]})
         case Dialect.POSTGRESQL, None:
-            # An error without a code is the driver's own: the connection failed or was lost. asyncpg
-            # names a wrong value an InterfaceError too, which is also a ValueError.
-            names = {kind.__name__ for kind in type(error).__mro__}
-            is_lost = not names.isdisjoint({"OperationalError", "InterfaceError"})
-            return is_lost and not isinstance(error, ValueError)
+            return is_lost_connection(error)
         case _:
             return code in _TRANSIENT_MARIADB_CODES
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Return whether an error of a PostgreSQL driver says that a connection failed or was lost.
+
+    Such an error is the driver's own, without a code of the server.
+    """
+    if _code(Dialect.POSTGRESQL, error) is not None:
+        return False
+    names = {kind.__name__ for kind in type(error).__mro__}
+    # asyncpg names a wrong value an InterfaceError too, which is also a ValueError.
+    return not (isinstance(error, ValueError) or names.isdisjoint(_LOST_CONNECTION_ERRORS))
 
 
 def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:

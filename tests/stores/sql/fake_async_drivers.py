@@ -70,6 +70,7 @@ class FakeAsyncpg:
     client: socket.socket | None = None
     warns: str = "nothing"
     hangs: str = "nothing"
+    failure: Exception | None = None
     error: Exception | None = None
     listeners: list[Callable[[object, object], None]] = attrs.field(
         factory=list[Callable[[object, object], None]]
@@ -98,6 +99,8 @@ class FakeAsyncpg:
             self.tell()
         if self.hangs in text:
             raise TimeoutError
+        if self.failure is not None:
+            raise self.failure
         return ROWS
 
     async def execute(self, text: str, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's

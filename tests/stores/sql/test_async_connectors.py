@@ -115,7 +115,9 @@ def test_asyncpg_connect_passes_timeouts_and_url_options(
     asked = record_connect(monkeypatch, "asyncpg", driver)
     url = f"postgresql+asyncpg://ada:pw@db.example:5433/kept{query}"
     engine = create_engine_async(url, timeout=60.0)
-    assert engine.errors == errors_of("asyncpg", "PostgresError", "InterfaceError")
+    assert engine.errors == errors_of(
+        "asyncpg", "PostgresError", "InterfaceError", "InternalClientError"
+    )
     first, second = [run_async(connecting(engine.pool.connect)) for _ in range(2)]
     assert isinstance(first, AsyncpgConnection)
     assert isinstance(second, AsyncpgConnection)
@@ -223,8 +225,10 @@ def test_asyncpg_raises_a_transient_error_if_no_host_is_primary(
         raise error
 
     monkeypatch.setattr(asyncpg, "connect", connect)
-    with pytest.raises(ConnectionError) as raised:
-        run_async(connecting(create_engine_async(url).pool.connect))
+    engine = create_engine_async(url)
+    with pytest.raises(error) as raised:
+        run_async(connecting(engine.pool.connect))
+    assert isinstance(raised.value, engine.errors)
     assert is_transient(Dialect.POSTGRESQL, raised.value)
 
 

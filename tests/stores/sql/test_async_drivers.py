@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -190,6 +191,18 @@ def test_asyncpg_connection_is_not_reused_after_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         run_async(connection.run_all([PUT]))
     assert run_async(connection.recover()) is False
+
+
+@pytest.mark.parametrize(
+    ("name", "is_usable"),
+    [("InternalClientError", False), ("InterfaceError", False), ("UniqueViolationError", True)],
+)
+def test_asyncpg_connection_is_not_reused_after_it_is_lost(name: str, *, is_usable: bool) -> None:
+    error: type[Exception] = getattr(importlib.import_module("asyncpg"), name)
+    connection = asyncpg_on(FakeAsyncpg(failure=error("failed")))
+    with pytest.raises(error):
+        run_async(connection.run_all([PUT]))
+    assert run_async(connection.recover()) is is_usable
 
 
 # --- Closing ------------------------------------------------------------------------------------

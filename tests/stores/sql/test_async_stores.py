@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import attrs
 import pytest
@@ -22,6 +22,7 @@ from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record_async, serve, serve_async
+from curae_lifecycle.stores.sql.async_drivers import AsyncpgConnection
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
@@ -212,6 +213,32 @@ def test_async_db_connections_closed_by_the_server_are_replaced(
         # The other three connections are not tried.
         for _ in range(4):
             assert await database.rows(ONE)
+        await engine.dispose()
+
+    asyncio.run(lose())
+
+
+class _Driver(Protocol):
+    # asyncpg does not ship its types.
+    _protocol: asyncio.Protocol
+
+
+def test_asyncpg_connection_whose_end_is_announced_is_replaced(postgres_url: str) -> None:
+    # As after pg_terminate_backend: its message is read an instant before the end of the stream.
+    fields = b"SFATAL\0C57P01\0Mterminating connection\0\0"
+    announcement = b"E" + (4 + len(fields)).to_bytes(4, "big") + fields
+
+    async def lose() -> None:
+        url = with_driver(postgres_url, "asyncpg")
+        engine = create_engine_async(url, timeout=PATIENCE, pool_size=1)
+        database = AsyncSqlDatabase(engine)
+        connection = await engine.pool.acquire()
+        assert isinstance(connection, AsyncpgConnection)
+        cast("_Driver", connection.driver)._protocol.data_received(announcement)
+        engine.pool.release(connection)
+        with pytest.raises(StoreUnavailableError, match="InternalClientError of postgresql"):
+            await database.rows(ONE)
+        assert await database.rows(ONE)
         await engine.dispose()
 
     asyncio.run(lose())

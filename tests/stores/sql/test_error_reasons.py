@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curae_lifecycle.stores.sql.failures import (
+    is_lost_connection,
     is_missing_table,
     is_transient,
     reason,
@@ -21,6 +22,10 @@ class OperationalError(Exception):
     """An error of a driver, with the code of PostgreSQL, if any."""
 
     sqlstate: str | None = None
+
+
+class InternalClientError(Exception):
+    """An error of asyncpg for a statement that the state of the connection does not allow."""
 
 
 class WrongValueError(InterfaceError, ValueError):
@@ -44,6 +49,7 @@ def test_network_error_is_transient(dialect: Dialect, error: Exception) -> None:
     [
         (OperationalError(), True),
         (InterfaceError(), True),
+        (InternalClientError(), True),
         (WrongValueError(), False),
         (ValueError(), False),
     ],
@@ -52,6 +58,11 @@ def test_postgresql_connection_error_without_code_is_transient(
     error: Exception, *, transient: bool
 ) -> None:
     assert is_transient(Dialect.POSTGRESQL, error) is transient
+    assert is_lost_connection(error) is transient
+
+
+def test_error_with_a_code_of_the_server_is_no_lost_connection() -> None:
+    assert not is_lost_connection(with_state("57014"))
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ async def deliver_across_failover(
             assert not running.done()
             await asyncio.sleep(0.01)
         # The last host of the URL, the standby, was reached and is not the primary.
-        assert caplog.messages[-1].endswith("no connection (ConnectionError of postgresql)")
+        reason = "no connection (TargetServerAttributeNotMatched of postgresql)"
+        assert caplog.messages[-1].endswith(reason)
         await asyncio.to_thread(servers.standby.run, "pg_ctl", "--wait", "promote")
         await asyncio.to_thread(post_on, servers.standby.url, "after")
         # The new primary may still hold the first message, whose deletion it had not yet received.

@@ -8,7 +8,7 @@ import os
 import signal
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
@@ -381,12 +381,15 @@ def test_blocking_pool_never_exceeds_its_size_on_the_server(postgres_url: str, e
             return [pid for (pid,) in other.execute(BACKENDS).fetchall()]
 
         most = 0
-        wait([threads.submit(client) for _ in range(2 * SIZE)])
+        for each in [threads.submit(client) for _ in range(2 * SIZE)]:
+            each.result()
         with ENEMIES[enemy](url, backends):
             clients = [threads.submit(client) for _ in range(4 * SIZE)]
             while not all(each.done() for each in clients):
                 most = max(most, len(backends()))
                 sleep(0.005)
+            for each in clients:
+                each.result()
         assert database.rows(LOCK)
     engine.dispose()
     assert 1 <= most <= SIZE
@@ -430,6 +433,7 @@ def test_async_pool_never_exceeds_its_size_on_the_server(
                 while not clients.done():
                     most = max(most, len(backends()))
                     await asyncio.sleep(0.005)
+                await clients
             async with asyncio.timeout(LONG):
                 assert await database.rows(LOCK)
             # Meanwhile the enemy may have ended each backend before it was counted.
