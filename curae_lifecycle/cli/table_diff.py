@@ -57,7 +57,9 @@ class CellsChange:
     A cell is one combination of the values of the table's inputs.
 
     Attributes:
-        kinds: The kinds of change, at least one.
+        kinds: The differences between the two rules: at least one, such as another outcome
+            (`Kind.ANSWER`) and another reason (`Kind.REASON`). Only `Kind.NEW` or `Kind.GONE` if
+            `before` or `after` is None.
         cells: The cells.
         before: The rule that decided the cells in the older release; None if the cells are new.
         after: The rule that decides the cells in the newer release; None if the cells are gone.
@@ -74,14 +76,17 @@ class TableChange:
     """A table that differs between two releases.
 
     The shape of a table says what the table decides, and lists its inputs (the axes). A cell is one
-    combination of the inputs' values.
+    combination of the inputs' values. If only one release has additional axes, the table is
+    compared as if both had them: each cell of the other release counts once for each combination of
+    the additional axes' values. If both releases have additional axes, all old cells are gone and
+    all new cells are new.
 
     Attributes:
         name: The table's name.
         before: The table's shape in the older release; None if the table is new.
         after: The table's shape in the newer release; None if the table is gone.
-        cells: The cells that changed. If axes were only added or only removed, the cells of the
-            release with fewer axes are first copied to the axes of the other, as `spread` does.
+        cells: The cells that changed, grouped by their old and new rule; all cells if the table is
+            new or gone.
     """
 
     name: str

@@ -67,9 +67,10 @@ class Deciders:
         self._accounts: dict[Coordinate | None, str] = {}
 
     def note(self, changes: Changes, rules: tuple[str, ...], now: datetime) -> None:
-        """Remember which rule changed each changed member of a connection or account.
+        """Remember the rule that changed each changed member of a connection or account.
 
-        If a recorded response differs in such a member, the report of it names the rule.
+        The report of a difference in such a member names this rule: the last of `rules` that comes
+        from a table about connections (or accounts), or else the last of all `rules`.
 
         Args:
             changes: The changes that were committed.

@@ -179,7 +179,8 @@ def renew(
         lease: The length of the new lease from `now`, in microseconds, at least 1.
 
     Returns:
-        Done: the record with the new lease. LeaseLost: the attempt may no longer touch the record.
+        Done: the record with the new lease. LeaseLost: the record is not in flight for this
+        attempt, or the lease has expired, even if no other attempt began since.
 
     Raises:
         ArgumentError: `now` is not UTC, or `lease` is below 1.
@@ -199,7 +200,8 @@ def complete(
         now: The instant of the completion, in UTC.
 
     Returns:
-        Done: the record, now COMPLETED. LeaseLost: the attempt may no longer touch the record.
+        Done: the record, now COMPLETED. LeaseLost: the lease has expired, or the record is not in
+        flight for this attempt.
 
     Raises:
         ArgumentError: `now` is not UTC, or `response` has a status that must not be stored.
@@ -217,7 +219,8 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
         now: The instant of the release, in UTC.
 
     Returns:
-        Done: the record, now RELEASED. LeaseLost: the attempt may no longer touch the record.
+        Done: the record, now RELEASED. LeaseLost: the lease has expired, or the record is not in
+        flight for this attempt.
 
     Raises:
         ArgumentError: `now` is not UTC.

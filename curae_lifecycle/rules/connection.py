@@ -260,7 +260,7 @@ class ConnectionView:
         now: The instant, in UTC.
         era: When the coordinate's user was last recorded as gone (tombstoned); `None` if never.
         successor: The connection that recovered `connection`; `None` if none did.
-        head: The last connection of the chain; can be `None` unless it is later than `successor`.
+        head: The last connection of the chain; if `None`, `successor` counts as the last one.
     """
 
     connection: Connection

@@ -102,7 +102,7 @@ class ProblemType:
     """The properties of a problem code.
 
     Attributes:
-        kind: The kind of the problem.
+        kind: The group of codes that share an HTTP status, such as CONFLICT for 409.
         retryable: Whether the same request with the same key may succeed later.
         details: The names of the problem's details, in the order of `Problem.detail_values`.
     """
@@ -120,7 +120,7 @@ def final(kind: ProblemKind, *details: str) -> ProblemType:
     """Make the properties of a final problem code: an identical retry gets the same problem.
 
     Args:
-        kind: The kind of the problem.
+        kind: The group of codes that share an HTTP status, such as CONFLICT for 409.
         details: The member names of the problem's `details`, in order.
     """
     return ProblemType(kind, retryable=False, details=details)
@@ -130,7 +130,7 @@ def retryable(kind: ProblemKind, *details: str) -> ProblemType:
     """Make the properties of a problem code after which an identical retry may succeed.
 
     Args:
-        kind: The kind of the problem.
+        kind: The group of codes that share an HTTP status, such as CONFLICT for 409.
         details: The member names of the problem's `details`, in order.
     """
     return ProblemType(kind, retryable=True, details=details)

@@ -124,7 +124,7 @@ class Enter:
     Attributes:
         path: The path of the session.
         handoff: The state of the hand-off when the session is minted.
-        user: The user of the session.
+        user: The sort of user that the session gets: the bound one, a new one or none yet.
     """
 
     path: EntryPath

@@ -37,15 +37,15 @@ ANY: Final = Wildcard.ANY
 
 
 class TableError(LifecycleError, ValueError):
-    """The error of a malformed table or mapping, raised when it is built, so at import.
+    """The error of a malformed table of rules, or of a mapping that lacks an entry for a key.
 
-    A table is malformed if a cell has no rule or two, if an axis, a rule name or a reason is wrong,
-    or if its `state` is the name of none of its axes. A mapping is malformed if it lacks an entry.
+    `Table` and `check_keys` raise it when a module is imported. For example, a cell of a table has
+    no rule or two rules, or a problem code has no text.
 
     Attributes:
-        table: The name of the table.
+        table: The name of the table or mapping.
         fault: The fault, in words.
-        cells: The cells or rule names at fault.
+        cells: The cells, rules, axes or missing keys at fault.
     """
 
     def __init__(self, table: str, fault: str, cells: tuple[str, ...]) -> None:
