@@ -80,7 +80,7 @@ A retry can have another id, so no response that is stored for retries contains 
 
 
 class Counters(Protocol):
-    """The interface of counters for an endpoint, such as `servers.metrics.Metrics`."""
+    """The interface to count requests and retries, which `servers.metrics.Metrics` implements."""
 
     def count(self, line: RequestLine, stats: RetryStats) -> None:
         """Count a request that finished or was cancelled.

@@ -62,7 +62,7 @@ BODY_SECONDS: Final = 10.0
 """Seconds in which a whole body must arrive, in however many parts."""
 
 QUEUE_SECONDS: Final = 2.0
-"""The most seconds that a request waits for a slot, one of the app's places for requests."""
+"""The most seconds that a request waits for a slot, the permission to run in the app."""
 
 LINGER_BYTES: Final = 1_048_576
 """The most bytes that are read and dropped after the response to a body that is too long."""
@@ -83,7 +83,7 @@ class GuardEvent(StrEnum):
             body: 400.
         BODY_TOO_LONG: The body is longer than `BODY_MAX` (65,536 bytes), so the app got a part of
             it.
-        QUEUE_TIMEOUT: No slot, a place among the requests in the app, became free in time: 503.
+        QUEUE_TIMEOUT: No slot, the permission to run in the app, became free in time: 503.
         CLIENT_LEFT: The client disconnected while its request waited for a slot; the app did not
             get it.
     """
@@ -96,7 +96,11 @@ class GuardEvent(StrEnum):
 
 
 class GuardCounters(Protocol):
-    """The interface of counters for a `Guard`, such as `servers.metrics.Metrics`."""
+    """The interface to count the requests that a `Guard` refused, cut off or dropped.
+
+    A `Guard` is ASGI middleware that limits the requests in an app. `servers.metrics.Metrics`
+    implements the interface.
+    """
 
     def count_guard_event(self, event: GuardEvent) -> None:
         """Count a request that a `Guard` refused, cut off or dropped; `event` is the reason.
@@ -145,10 +149,11 @@ class Guard:
             a free slot. For an app that runs in threads, use the number of threads; otherwise the
             number of connections to the database.
         max_per_key: How many requests of one API key, and how many about one connection, may be in
-            the app at once. Requests without an API key count as those of one key. With `None` the
-            number is three quarters of `max_concurrent`, rounded down, but at least 1. It rises to
-            all slots but one for a key or connection without competition: the last 100 requests
-            with a slot, health checks aside, all had it.
+            the app at once. Requests without an API key count as those of one key. A number given
+            here is fixed. With `None` the limit is three quarters of `max_concurrent`, rounded
+            down, but at least 1. It rises to all slots but one for a key (or connection) while the
+            last 100 requests with a slot were all of that key (or about that connection). Health
+            checks are not among these 100.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.

@@ -26,8 +26,8 @@ Names: TypeAlias = tuple[bytes, ...]
 ALONE_AFTER: Final = 100
 """How many requests in a row must share a name, such as an API key, to raise the name's limit.
 
-After that many, no other name seems to need slots (places in the app). Requests with the name may
-then hold `Slots.max_alone` slots instead of `Slots.max_per_name`.
+After that many, no other name seems to need slots (permissions to run in the web application).
+Requests with the name may then hold `Slots.max_alone` slots instead of `Slots.max_per_name`.
 """
 
 
@@ -67,11 +67,13 @@ class Slots:
     _arrivals: int = attrs.field(default=0, init=False)
 
     def is_free(self, names: Names) -> bool:
-        """Return whether a slot, a place in the app, is free for a request. Take nothing.
+        """Return whether a request could take a slot now. Take nothing.
+
+        A slot lets one request run in the web application.
 
         Args:
-            names: The things that the request shares with others, such as its API key. All requests
-                with one of these names share a limit on their slots.
+            names: The names of things that the request shares with others, such as its API key.
+                Each name has a limit: the most slots that requests with this name hold together.
         """
         if not names and self._nameless == self.max_nameless:
             return False
@@ -86,11 +88,12 @@ class Slots:
     def take_free(self, names: Names) -> bool:
         """Take a slot for a request if that needs no waiting; return whether the slot was taken.
 
-        A slot is a place in the app. Call `give_back` when the request has ended.
+        A slot lets one request run in the web application. Call `give_back` when the request has
+        ended.
 
         Args:
-            names: The things that the request shares with others, such as its API key. All requests
-                with one of these names share a limit on their slots.
+            names: The names of things that the request shares with others, such as its API key.
+                Each name has a limit: the most slots that requests with this name hold together.
         """
         if not self.is_free(names):
             return False
@@ -98,13 +101,14 @@ class Slots:
         return True
 
     async def take(self, names: Names) -> None:
-        """Wait until a request may have a slot, a place in the app, and take that slot.
+        """Wait until a slot is free for a request, and take that slot.
 
-        Call `give_back` when the request has ended, but not if the wait was cancelled.
+        A slot lets one request run in the web application. Call `give_back` when the request has
+        ended, but not if the wait was cancelled.
 
         Args:
-            names: The things that the request shares with others, such as its API key. All requests
-                with one of these names share a limit on their slots.
+            names: The names of things that the request shares with others, such as its API key.
+                Each name has a limit: the most slots that requests with this name hold together.
         """
         if self.take_free(names):
             return
