@@ -55,7 +55,7 @@ class HostedPage:
 
     @property
     def coordinate(self) -> Coordinate:
-        """The coordinate that the page is about; only pages of kind USER have this property."""
+        """The coordinate that a page of kind USER is about; `ValueError` for any other kind."""
         environment, app, account, user, _ = json.loads(self.subject)
         return Coordinate(
             environment=Environment(environment),
@@ -68,9 +68,10 @@ class HostedPage:
     def user_id(self) -> UserId | None:
         """The user who was bound when the URL was handed out; `None` if no user was bound.
 
-        Only pages of kind USER have this property. Pass the id to the fact `Graduated`, so that an
-        old URL cannot graduate a later user. If this is `None`, report no graduation: a fact
-        without a user id is about the user who is bound when the fact is recorded.
+        Only a page of kind USER has this property; any other kind raises `ValueError`. Pass the id
+        to the fact `Graduated`, so that an old URL cannot graduate a later user. If this is `None`,
+        report no graduation: a fact without a user id is about the user who is bound when the fact
+        is recorded.
         """
         user_id: str | None = json.loads(self.subject)[-1]
         return None if user_id is None else UserId(user_id)

@@ -98,9 +98,9 @@ def revoke_part(
         now: When the revocation is recorded, in UTC.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
-        has_head: True if `reached` includes the last connection (the head) of the chain. If so,
-            the changes raise the head's version, even if it was revoked before, so that a
-            concurrent reconnect conflicts.
+        has_head: True if `reached` includes the last connection (the head) of the chain. Changes
+            that revoke at least one connection then raise the head's version, too, even if the head
+            was revoked before. So a concurrent reconnect conflicts.
 
     Returns:
         The answer for each of `reached`, and the changes to commit; `NO_CHANGES` if every one was

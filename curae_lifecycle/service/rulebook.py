@@ -63,7 +63,10 @@ def find_rule(name: str) -> FoundRule | None:
 
 
 def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
-    """Return the rules that refuse, or deny access, with a problem code, in the printed order."""
+    """Return the rules that refuse, or deny access, with a problem code.
+
+    They are in the order of `TABLES`, and within a table in the order of its rows.
+    """
     return tuple(
         FoundRule(table, row)
         for table in TABLES.values()

@@ -57,8 +57,8 @@ class ChainPart:
 
     Attributes:
         limit: The number of connections in the batch, at least 1; the last batch may be smaller.
-        before: The `position` in the chain of the first connection of the batch that was revoked
-            before this one; `None` for the first batch.
+        before: Load only connections before this `position` in the chain, the lowest in the
+            previous batch; `None` for the first batch.
     """
 
     limit: int
@@ -95,7 +95,8 @@ class Needs:
             `connection`, `chain` or `connections`, which load the binding of their coordinate. If
             it is set with one of these, it must be their coordinate: for any other coordinate
             `decide` answers `NOT_FOUND`.
-        connections: The page of a coordinate's connections to load, with the coordinate's binding.
+        connections: The selection of a coordinate's connections to load. The coordinate's binding
+            is loaded, too.
         page: The digest of the URL of a hosted page; load the page, even if it has expired.
     """
 
@@ -145,8 +146,8 @@ class Snapshot:
         session: The session that `needs.session` names.
         binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
             `connections`.
-        connections: The connections that `needs.connections` selects; sorted by their ids
-            unless that page has neither `after` nor `limit`.
+        connections: The connections that `needs.connections` selects: in any order, but sorted by
+            their ids if the selection has an `after` or a `limit`.
         page: The hosted page that `needs.page` names; `None` if another page replaced it or its row
             is gone.
         landed_handoff: An authorization that the pending `connection` does not record yet. `None`
@@ -214,8 +215,9 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
     execute under its key, checks the record.
 
     Raises:
-        ArgumentError: A value belongs to a key that the needs do not name, the number of bucket
-            states differs, or a chain or page has a gap, a wrong order or too many connections.
+        ArgumentError: A value belongs to a key that the needs do not name; the number of bucket
+            states differs; the chain has a gap or a wrong order; or the connections for
+            `needs.connections` are too many or in a wrong order.
     """
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")

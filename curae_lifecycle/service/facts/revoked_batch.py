@@ -30,8 +30,8 @@ class RevokedBatch(Revoked):
 
     Attributes:
         size: The most connections that this batch revokes, not counting that of `connection_id`.
-        before: The `position` (place in the chain) of the first connection in the previous batch;
-            this batch ends with the connection before it. `None` for the first batch.
+        before: The lowest `position` (place in the chain) in the previous batch; this batch ends
+            with the connection before it. `None` for the first batch.
     """
 
     size: int
@@ -127,7 +127,7 @@ def first_step(given: fact.Fact, size: int) -> fact.Fact:
 
     Args:
         given: The fact that was reported.
-        size: The largest number of later connections that one batch revokes.
+        size: The most connections that one batch revokes, not counting that of `given`.
     """
     # A subclass may decide in another way, so it is recorded as it is.
     if type(given) is not Revoked or not reaches_chain(given.actor):

@@ -233,7 +233,7 @@ class OperationContext:
     def new_ids(self) -> NewIds:
         """The new ids and the next action; raises `ArgumentError` if `decide` was given none.
 
-        `serve` gives them to an operation whose rule has a scope.
+        `serve` provides them for an operation that needs a scope of the API key, so not for a read.
         """
         if self.new_ids_or_none is None:
             allowed = "given for a mutation, whose rule has a scope"
