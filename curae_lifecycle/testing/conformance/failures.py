@@ -71,11 +71,11 @@ _WITHOUT_RESULT: Final = frozenset(
 
 
 def check_result(step: SingleStep, result: object) -> None:
-    """Check the type of the result of a function of the server.
+    """Check that `send` or a hook, functions of the server, returned a value of the right type.
 
     Args:
-        step: The request or hook call that called the function.
-        result: The result.
+        step: The request that was passed to `send`, or the call of a hook.
+        result: The value that the function returned.
 
     Raises:
         NotConformingError: The result has a wrong type. The message does not show the value, which
@@ -96,16 +96,16 @@ def check_result(step: SingleStep, result: object) -> None:
 
 
 def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerRaisedError:
-    """Return the error to report if a function of the server raised `error`.
+    """Return the error to report if `send` or a hook, functions of the server, raised `error`.
 
-    The message names the function that `step` calls. For a `Concurrently`, which holds several
-    steps, the message says only that one of them raised.
+    The message names the function. For a `Concurrently`, which holds several steps, the message
+    says only that one of them raised.
 
     Args:
-        step: The step (a request or hook calls) that called the function.
+        step: The request that was passed to `send`, the call of a hook, or a `Concurrently`.
         error: The exception.
-        at_once: How many steps ran at once, `step` included. If a request was one of several, the
-            message says how many.
+        at_once: How many steps ran at once, `step` included. The message shows the number if it is
+            above 1 and `step` is a request.
     """
     match step:
         case HookCall(hook):
@@ -171,12 +171,12 @@ HistoryEntry = str | tuple[Request, Response]
 
 
 def history_of(step: Step, outcome: object) -> Iterable[HistoryEntry]:
-    """Return what a failure message shows for a step of a check (requests or hook calls).
+    """Return the entries of a failure message that show a step of a check and its outcome.
 
-    A single request with a readable response gives one entry: the request with the response. If
-    the check fails, `failure_of` makes a line of this pair. Any other step gives an iterator of
-    lines, one for each request or hook call with its outcome. The iterator raises an error for an
-    outcome that cannot be described, and the error fails the check.
+    A single request gives one entry: the pair of the request and its response. `failure_of` makes a
+    line of the pair if the check fails. A hook call gives a line, and so does each of several
+    concurrent steps. If the body of a response is not bytes, its entry is a line, and iterating
+    over the entries may raise an error, which fails the check.
     """
     is_plain = isinstance(outcome, Response) and isinstance(cast("object", outcome.body), bytes)
     if isinstance(step, Request) and is_plain:
@@ -216,7 +216,7 @@ def _describe_response(request: Request, response: Response) -> str:
 def describe_step(step: Step) -> str:
     """Describe a step for a failure message: the name of a hook, or a request without its API key.
 
-    Of several concurrent steps, the text tells the number and describes the first.
+    For a `Concurrently`, the text says how many steps it holds and describes the first.
     """
     match step:
         case Concurrently(steps):

@@ -78,9 +78,10 @@ def build_request(
     Args:
         app: The SDK app whose API key the request carries.
         kind: The class of the operation.
-        values: The values of members, by name; `connectionId` is required. An id, a required query
-            parameter or a required body member without a value gets its example or a sample value.
-            Optional members are not sent.
+        values: The values of members, by name, such as those of `member_values`. If an id, a
+            required query parameter or a required body member is missing here, `value_of` chooses
+            its value. `connectionId` must always be here, since `value_of` tries it for other
+            members, too. Optional members are not sent.
         headers: Additional headers, each as a pair of name and value.
         body: The body to send; bytes are sent unchanged. `None` builds the body from `values`.
         key: The idempotency key; by default a fresh one if the operation needs a key.
@@ -109,8 +110,9 @@ def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
 
     Args:
         kind: The class of the operation.
-        values: The values to use, by member name; `connectionId` is required. `value_of` chooses
-            the values of other members.
+        values: The values of members, by name, such as those of `member_values`. If a required
+            member is missing here, `value_of` chooses its value. `connectionId` must always be
+            here, since `value_of` tries it for other members, too.
 
     Raises:
         NotSeenError: The kit does not know which value to send for a member.
@@ -125,11 +127,12 @@ def value_of(
     """Choose a value to send for a member of a request.
 
     A known value is taken first, then the example of the member. Without an example, the first
-    sample value that the member's parser accepts is taken.
+    sample value that the member's parser accepts is taken. The samples are the kit's own, such as
+    `word` and `True`, and the known `connectionId`.
 
     Args:
         wanted: The member.
-        values: The known values, by member name; `connectionId` is required.
+        values: The known values, by member name. `connectionId` must be among them.
         in_query: Whether the member belongs to a query. If so, its example or sample is text.
 
     Raises:
@@ -157,16 +160,17 @@ def takes(wanted: Member[object], value: object) -> bool:
 def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps[Request]:
     """Build a request that must succeed, about a new connection and a new app user.
 
-    A trial request is sent first, to find out what the operation needs. It is about a pending
-    connection and an UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, such
-    as a reconnect does, the request to return is about a revoked connection and a LIMITED user.
-    Otherwise it is about another pending connection and UNLINKED user. An operation that takes a
-    session id gets a LIMITED user in any case.
+    First a trial request is sent, about a pending connection and an UNLINKED user. If it gets a
+    409, as the reconnect of a pending connection does, the returned request is about a revoked
+    connection and a LIMITED user. After any other response, or a 409 `IDEMPOTENCY_KEY_IN_FLIGHT`,
+    it is about another pending connection and UNLINKED user. For an operation that takes a session
+    id, the user is LIMITED in both requests.
 
     Args:
-        app: The app that sends both requests.
+        app: The app that sends the trial request and whose API key the returned one carries.
         kind: The class of the operation.
-        body: The body of the returned request; by default it is built from the members.
+        body: A body that names no connection or user, such as `{}`. `None` builds the body for the
+            new connection and user.
 
     Raises:
         NotSeenError: The kit does not know which value to send for a member.

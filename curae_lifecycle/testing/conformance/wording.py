@@ -27,7 +27,10 @@ def format_value(value: object) -> str:
 
 
 def difference(first: Response, second: Response) -> str:
-    """Return what differs in two responses that should be equal, such as `headers: x-id`."""
+    """Describe the first difference between two unequal responses, such as `headers: x-id`.
+
+    The statuses are compared first, then the bodies, then the headers.
+    """
     if first.status != second.status:
         return f"statuses: {first.status} and {second.status}"
     if first.body != second.body:
@@ -39,8 +42,8 @@ def difference(first: Response, second: Response) -> str:
 def format_argument(value: object) -> str:
     """Format an argument or result of a hook (a function of the server) for a failure message.
 
-    A text, a span or the value of an enum is written as it is, any other value as JSON, as
-    `format_value` does.
+    A string is written without quotes, a `timedelta` as `str` writes it, such as `0:30:00`, and a
+    member of an enum as its value. Any other value is written as `format_value` writes it.
     """
     match value:
         case Enum():
