@@ -37,8 +37,8 @@ class Check:
         rules: The rule names of the table rows that the check covers.
         hooks: The names of the hooks (optional fields of `Server`, such as the function
             `expire`) that the check needs.
-        time_needed: How much time the check lets pass on the server's clock, if a hosted page of
-            the server is valid for half an hour.
+        time_needed: An estimate of the time that the check lets pass on the server's clock. It
+            assumes that a hosted page of the server is valid for half an hour.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Checks(list[Check]):
             laws: The numbers of the laws that the check covers in part.
             rules: The rule names of the table rows that the check covers.
             hooks: The names of the hooks that the check needs, such as `expire`.
-            time_needed: How much time the check lets pass on the server's clock.
+            time_needed: An estimate of the time that the check lets pass, as in `Check`.
         """
 
         def add_check(steps: CheckFunction) -> CheckFunction:
@@ -142,7 +142,7 @@ def row_check(
         laws: The numbers of the laws that the check covers in part.
         hooks: The names of the hooks (optional fields of `Server`, such as the function
             `expire`) that the check needs. Repeated names count once.
-        time_needed: How much time the check lets pass on the server's clock.
+        time_needed: An estimate of the time that the check lets pass, as in `Check`.
     """
     return Check(
         name=row.rule,

@@ -190,7 +190,7 @@ class App:
         return (yield from _connection(request, CREATED))
 
     def created_id(self, user: str | None = None) -> Steps[str]:
-        """Create a connection, by default of a fresh user; return its id, or raise on failure."""
+        """Create a connection, by default of a fresh user, or raise; `yield from` gets its id."""
         return id_of((yield from self.created(user)))
 
     def seen(self, connection_id: str) -> Steps[Document]:

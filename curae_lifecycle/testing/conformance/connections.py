@@ -113,10 +113,11 @@ def move(
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return how much time must pass to bring one connection into each of `standings`.
+    """Estimate how much time must pass to bring one connection into each of `standings`.
 
-    A standing is the state of a connection at an instant. Each LAPSED in `standings` takes half an
-    hour and a second, if the server's pages are valid for half an hour. The others take no time.
+    A standing is the state of a connection at an instant. Each LAPSED in `standings` counts as half
+    an hour and a second: the kit assumes that a hosted page of any server is valid for half an
+    hour. The others take no time.
     """
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 

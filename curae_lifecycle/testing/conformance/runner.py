@@ -92,9 +92,9 @@ def run(
         seed: The seed of the names that the checks send. It is random by default, since a server
             that keeps running still holds the names of earlier runs.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
-            is limited. A check that takes longer fails, and its thread is left behind. With `None`
-            there is no timeout, and every check runs in the caller's own thread. Only the
+        timeout: How long a check may take. If the server's `max_time_per_check` is limited, that
+            time is added. A check that takes longer fails, and its thread is left behind. With
+            `None` there is no timeout, and every check runs in the caller's own thread. Only the
             concurrent steps of checks named `race.*` or `*.at-once*` run in new threads.
         progress: Called after each check with its outcome.
 
@@ -140,8 +140,8 @@ async def run_async(
         only: The names of the checks to run; all by default.
         seed: The seed of the names that the checks send; random by default.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
-            is limited; `None` for no timeout.
+        timeout: How long a check may take; `None` for no timeout. If the server's
+            `max_time_per_check` is limited, that time is added.
         progress: Called after each check with its outcome.
 
     Raises:

@@ -69,8 +69,9 @@ class StoreHooks(FactHooks):
     A hook is a function by which a check does what no request can, such as recording a fact.
 
     The server runs on a simulated clock, which starts at `START`. If the store's own clock cannot
-    be replaced, the simulated clock starts at the store's current instant. The store's clock is
-    then never ahead, so no value that is live for the kit has expired for the store.
+    be replaced, the simulated clock starts at the store's current instant. The checks then move the
+    simulated clock alone, by hours. The store's clock falls behind, so the store drops no value
+    that is live for the kit.
 
     Args:
         store: An empty store.
@@ -181,7 +182,7 @@ class StoreHooks(FactHooks):
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         """Replace the rate limits of every API key with `buckets`, all full.
 
-        `None` removes all of them, since this server itself limits no API key.
+        With `None`, no API key has a rate limit, as when this server started.
         """
         self._buckets = buckets or ()
         self._store.generation += 1
