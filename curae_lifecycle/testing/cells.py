@@ -16,13 +16,17 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 Cell = tuple[str, ...]
-"""A cell of one of the rules' tables: the name of the table, then the key of the cell."""
+"""A cell of one of the rules' tables: the name of the table, then a value of each axis.
+
+For example, `("connection", "revoke", "PENDING")`.
+"""
 
 
 def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
-    """Return the name of every cell of the given tables, in the order of the tables.
+    """Return a tuple for every cell of the given tables, in the order of the tables.
 
-    Each name is a tuple: the name of the table, then the key of the cell.
+    Each tuple holds the name of the table, then a value of each of its axes. The table `connection`
+    has the axes trigger and standing, so `("connection", "revoke", "PENDING")` is one of its cells.
     """
     return [(table.name, *map(str, key)) for table in tables for key, _ in table.cells()]
 

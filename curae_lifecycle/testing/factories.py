@@ -37,8 +37,9 @@ def can_build(kind: type[Made], names: Iterable[str]) -> bool:
 def build(kind: type[Made], values: Mapping[str, object]) -> Made:
     """Build an operation or a fact from values and examples.
 
-    A required field without a value takes the example of its member, the named value on the wire
-    that it is parsed from. An optional field without a value takes its default.
+    A field is parsed from a member, a named value on the wire such as `appUserId`. A required field
+    without a value takes the example of its member. An optional field without a value takes its
+    default.
 
     Args:
         kind: The class of the operation or the fact.

@@ -63,8 +63,9 @@ class SimulatedClockStore:
 
     Args:
         store: The store to wrap. Loads return the simulated instant in place of the store's own.
-            The store's own clock decides what the store purges. If it can be set, it shows the
-            first simulated instant until `purge` or `limit_purge_to` of this class sets it.
+            The store purges by its own clock, which does not follow `now`. If that clock can be
+            set, this class sets it to the first simulated instant. Later only `purge` and
+            `limit_purge_to` set it, each to its argument.
         now: The first simulated instant.
 
     Attributes:

@@ -22,7 +22,14 @@ def check_store(
 ) -> None:
     """Check all connections, sessions and bindings of a store while no transaction runs.
 
-    The laws are 1, 6, 7, 8 and 12. A chain is a connection with its successors.
+    Each check belongs to a law, and covers it only in part:
+
+    - Law 1: no connection is stored twice.
+    - Law 6: every chain, which is a connection with its successors, keeps this law.
+    - Law 7: no connection has two successors.
+    - Law 8: no coordinate has two bindings.
+    - Law 12: if a session landed, its coordinate has had a user. If that was the only user, it is
+      the session's. The session's user, if still bound, is not LIMITED.
 
     Args:
         connections: Every connection in the store.
@@ -31,10 +38,7 @@ def check_store(
         now: The instant to judge at. No stored instant may be later.
 
     Raises:
-        LawBrokenError: A connection is stored twice, a chain breaks law 6, a connection has two
-            successors, or a coordinate has two bindings. Or a completed hand-off does not fit the
-            binding: no user was ever bound, the session's user is still LIMITED, or the only user
-            so far is another one.
+        LawBrokenError: One of these checks fails. The error names the law.
     """
     by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)

@@ -201,15 +201,17 @@ class Watch:
             self._check_revoked_at(revocation, loaded_at)
 
     def observe_fact(self, answer: FactAnswer, now: datetime) -> None:
-        """Check a recorded fact and its commit: law 11, and all laws that `observe_commit` checks.
+        """Check the answer to a recorded fact.
+
+        For a `Done`, the writes of its commit are checked as by `observe_commit`. For an `Ignored`,
+        the check is that it changes nothing (law 11). A `Refused` holds no changes to check.
 
         Args:
-            answer: The answer to the fact. If it is `Done`, the store has committed its changes. If
-                it is `Refused`, nothing is checked.
+            answer: The answer. If it is `Done`, the store has committed its changes.
             now: The instant that the fact was decided for.
 
         Raises:
-            LawBrokenError: One of these laws is broken.
+            LawBrokenError: A law of `observe_commit` or law 11 is broken.
         """
         if isinstance(answer, Done):
             self.observe_commit(answer.value.writes, now)

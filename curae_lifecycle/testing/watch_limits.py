@@ -42,12 +42,16 @@ _TOLERANCE: Final = timedelta(microseconds=CLOCK_TOLERANCE)
 class Admissions:
     """The latest admissions by one rate limit of one app user, to judge its refusals by.
 
+    A purge may drop the state of a limit that no longer restricts the user, and a `Watch` does not
+    know if it did. So a refusal is accepted if it follows from `instants`, as for a kept state, or
+    from `since_drop`, as for a dropped one.
+
     Attributes:
-        instants: The instants of the admissions, earliest first.
+        instants: The instants of the latest admissions, earliest first. At most 54 more are kept
+            than the limit admits in its window.
         last_commit: The number of the commit that stored the latest admission; 0 if there is none.
-        since_drop: The admissions since the last purge at which the store may have dropped the
-            limit's state. If the store's clock is put back later, the store knows only these, so a
-            refusal may be right by them alone.
+        since_drop: The instants of the admissions since the last purge that may have dropped the
+            limit's state; at most as many as in `instants`.
     """
 
     instants: list[datetime]
@@ -174,8 +178,9 @@ class LimitHistory:
     def purge(self, now: datetime) -> None:
         """Remember that the store may have dropped states of limits that restrict nothing at `now`.
 
-        Call it when the store purges. A later refusal is then right if it is right with the
-        admissions of those states, or without them.
+        Call it when the store purges. The history cannot know which of these states the store
+        dropped. So `check_refusal` accepts a refusal that is right for a store that kept the
+        limit's state, or for a store that dropped it.
 
         Args:
             now: The instant of the purge, by the clock that is furthest behind.
