@@ -88,7 +88,9 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
 
 
 def number_document(kind: str, members: Document) -> Document:
-    """Return a document to store: a value's members and the number of the class's newest form.
+    """Return a document to store: a value's members, and the member `format` with its version.
+
+    The version is that of the JSON layout in which this release stores values of the class.
 
     Args:
         kind: The name of the value's class.

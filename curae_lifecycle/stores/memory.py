@@ -81,8 +81,8 @@ class MemoryStore:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
             are counted apart. A commit that would exceed it raises `StoreFullError` and stores
-            nothing. Hosted pages are not limited. A tombstone records that a user is gone; it is
-            not limited if no user was ever bound.
+            nothing. Hosted pages are not limited. A tombstone, which records that a user is gone,
+            is stored even if the account is full.
         ended_retention: How long to keep sessions that expired, and chains (a connection with its
             successors) of which every connection is REVOKED, EXPIRED or LAPSED. At least 24 hours,
             so that a replayed response names no value that was dropped. `None` keeps them for ever.
@@ -225,7 +225,8 @@ class MemoryStore:
             True if everything was stored. False on a conflict, after which nothing was stored.
 
         Raises:
-            StoreFullError: The account of a new value is full; nothing was stored.
+            StoreFullError: A customer account would hold more values of one kind than the store's
+                `capacity`; nothing was stored.
         """
         del loaded
         with self._lock:
@@ -255,9 +256,10 @@ class MemoryStore:
             now: The current instant, in UTC, at most five minutes later than the time on any clock
                 in use. `None` takes the instant from the store's own clock.
             limit: How many values and accounts to check at most, so that other threads do not wait
-                long; a chain counts as one value. The next call continues with the next account.
-                `None` checks all of them in batches of a thousand, and other threads may use the
-                store between two batches.
+                long; a chain counts as one value. If the limit ends the call inside an account, the
+                rest of that account is checked in its next turn, after all other accounts. `None`
+                checks everything in batches of a thousand, and other threads may use the store
+                between two batches.
 
         Raises:
             ArgumentError: `now` is not in UTC.

@@ -135,7 +135,10 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
-        """Return the key of a write's limit, its stored state (None if new) and its account."""
+        """Return the key of a write's limit, its stored state (None if new) and its owner.
+
+        The owner is a customer account in one environment.
+        """
         key, name = write.key, rate_key_parts(write.key)
         whose: AppUser | KeyOwner = key.app_user if isinstance(key, LimitKey) else key.owner
         row = self.get(name)
@@ -159,13 +162,10 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
         return (write.expires_at, key) if write.before is None else None
 
     def next_drop_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return when a rate limit has all its requests left again, as if never charged.
+        """Return when the state of a rate limit expires, or None if it may be dropped now.
 
-        The limit's stored state is of no use from then on.
-
-        Returns:
-            The instant; `None` if it was at least five minutes before `now`, so that the state may
-            be dropped.
+        It expires when the limit has all its requests left again, as if never charged. From five
+        minutes later on, the state may be dropped.
         """
         state, policy = self[key]
         return _unless_expired(state_expires_at(policy, state) or LAST_INSTANT, now)
@@ -181,7 +181,10 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         return self.get(record_key_parts(key))
 
     def locate(self, write: RecordWrite) -> tuple[KeyParts, Record | None, Owner]:
-        """Return the key of a write's record, the stored record (None if new) and its account."""
+        """Return the key of a write's record, the stored record (None if new) and its owner.
+
+        The owner is a customer account in one environment.
+        """
         name = record_key_parts(write.key)
         owner = write.key.owner
         return name, self.get(name), (owner.environment, owner.customer_account_id)
@@ -221,7 +224,10 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         self._ended_retention = ended_retention
 
     def locate(self, write: SessionWrite) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
-        """Return the id of a write's session, the stored session (None if new) and its account."""
+        """Return the id of a write's session, the stored session (None if new) and its owner.
+
+        The owner is a customer account in one environment.
+        """
         key, coordinate = write.after.id, write.after.coordinate
         return key, self.get(key), (coordinate.environment, coordinate.customer_account_id)
 
@@ -278,10 +284,10 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
         return name, self.get(name), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: KeyParts, write: BindingWrite) -> None:
-        """Store a binding, and keep its coordinate in `unswept` until its sweep is finished.
+        """Store a binding, and update `unswept`, the coordinates whose sweep is not finished.
 
-        A sweep revokes the connections that a tombstone ended. A binding never expires, so no check
-        for expiry is needed.
+        The coordinate is added if the new binding's `swept` is False, and removed otherwise. A
+        binding never expires, so no check for expiry is needed.
         """
         self[key] = write.after
         if write.after.swept:
@@ -331,8 +337,9 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
 
         Args:
             connection: The connection.
-            part: `None` to return all of them. Otherwise only the last `part.limit` of those before
-                the position `part.before`, or of all if `part.before` is `None`.
+            part: `None` to return all of them. Otherwise at most `part.limit` are returned: those
+                with the highest positions below `part.before`. A position is a place in the whole
+                chain, from 1. If `part.before` is `None`, every position is below it.
         """
         following: list[Connection] = []
         for each in self._backwards(connection.identity.root_id):
@@ -358,7 +365,9 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return tuple([held[each] for each in first])
 
     def locate(self, write: ConnectionWrite) -> tuple[ConnectionId, Connection | None, Owner]:
-        """Return the id of a write's connection, the stored one (None if new) and its account.
+        """Return the id of a write's connection, the stored one (None if new) and its owner.
+
+        The owner is a customer account in one environment.
 
         If the connection is new and its predecessor has a successor already, that successor is
         returned as the stored one. So the commit of a second successor conflicts.

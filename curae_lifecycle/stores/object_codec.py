@@ -110,10 +110,7 @@ class ObjectCodec:
         return value
 
     def write(self, value: object) -> Document:
-        """Return the JSON object of a value: one member for each field.
-
-        The further members that the constructor's `others` allows are not written.
-        """
+        """Return the JSON object of a value: one member for each field, and no others."""
         document: Document = {}
         for name, codec in self._parts.items():
             held = getattr(value, name)

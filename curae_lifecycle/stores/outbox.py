@@ -88,7 +88,8 @@ class NewerDelivery:
         attempt: The number of this attempt to deliver the message, from 1.
         kind: The name of an effect or the kind of an event, as in `Message.kind`.
         subject: A digest of the message's subject, as in `Delivery.subject`.
-        error: The error that reading the message raised, with the number of its newer form.
+        error: The error that reading the message raised. Its `stored` is the version of the
+            message's JSON layout, and its `known` the newest version that this release reads.
     """
 
     number: int

@@ -192,8 +192,8 @@ class RequestAttempts:
     async def commit_decision(self, decided: AttemptDecision) -> Answer | None:
         """Commit a decision and return its answer, or None on a conflict.
 
-        If the customer account of a new value is full, the answer is the problem `INTERNAL`. At
-        most charges of buckets (rate limits of the API key) were stored then.
+        If the store has no room for a new value of a customer account, the answer is the problem
+        `INTERNAL`. Nothing is stored then, except perhaps charges of the API key's rate limits.
         """
         try:
             return await self.commit(decided.loaded, respond(decided.decision), decided.page)
@@ -201,7 +201,7 @@ class RequestAttempts:
             return self.full_account_answer(error)
 
     def full_account_answer(self, error: StoreFullError) -> Answer:
-        """Count and log that an account may hold no more values; return the `INTERNAL` answer."""
+        """Count and log that a customer account may hold no more values; return `INTERNAL`."""
         self.stats.store_full += 1
         # The log must not name the account.
         _LOG.error("no room: %d values of kind %s are kept", error.capacity, error.kind)
@@ -220,8 +220,9 @@ class RequestAttempts:
     ) -> Answer | None:
         """Commit the changes of an answer.
 
-        A store that charges buckets ahead of the commit does so first. The store is not called if
-        there are neither changes nor a page, unless a charge must still become durable.
+        If the store charges buckets (rate limits of the API key) apart, `store.charge` runs first.
+        `store.commit` runs only if a page or other changes are left. If it does not run,
+        `store.charge` makes all charges durable, those of earlier attempts included.
 
         Args:
             loaded: The result of the load that the answer was decided from.
@@ -233,8 +234,8 @@ class RequestAttempts:
 
         Raises:
             ArgumentError: The `commit` of the store returned None.
-            StoreFullError: The customer account of a new value is full. At most charges of buckets
-                were stored.
+            StoreFullError: The store has no room for a new value of a customer account. Nothing was
+                stored, except perhaps charges of buckets.
             StoreUnavailableError: The store failed. The changes may have been stored.
         """
         changes = answer.changes
@@ -255,7 +256,8 @@ class RequestAttempts:
     async def load(self, needs: Needs) -> Loaded:
         """Load the values that `needs` names, and the current caller of the API key.
 
-        The result is kept in the attribute `loaded`, too, for the next attempt.
+        The attribute `loaded` keeps the result. The next attempt loads again; it takes only the
+        caller, with which it reads the request, from `loaded`.
         """
         self.loaded = await self.store.load(needs, self.digest)
         return self.loaded

@@ -49,7 +49,8 @@ class RetryPolicy:
         seconds: The time for all attempts, in seconds. After that time no further attempt starts,
             and a running attempt at an `AsyncStore` is cancelled. A blocking call cannot be
             cancelled, so a `Store` must ask `stores.deadline.seconds_left` how long a call may
-            take: at most the rest of this time, and half a second (`ATTEMPT_GRACE_SECONDS`) more.
+            take. That function already adds half a second (`ATTEMPT_GRACE_SECONDS`) to the rest of
+            this time.
         attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds. Make it longer
             than the store's own timeouts: their errors say why an attempt failed, and whether it
             stored nothing.

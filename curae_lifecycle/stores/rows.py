@@ -97,10 +97,10 @@ class RowQuery:
             chain, and the binding of the connection's user. The connection's own row is in `keys`.
         chain: The id of a connection: fetch every later connection of the same chain, and the
             binding of the connection's user. The connection's own row is in `keys`.
-        chain_before: The position in the chain before which the needed connections end; `None` for
-            the chain's end. A store may fetch more.
-        chain_limit: Fetch only this many connections: the last ones before `chain_before`. `None`
-            for all of them. A store may fetch more.
+        chain_before: Fetch only those of the later connections whose `Row.position` is below this
+            number; `None` for no such bound. A store may fetch more.
+        chain_limit: Fetch only this many of them, those with the highest positions; `None` for all.
+            A store may fetch more.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
         user: The key of a user's binding: fetch the user's connections. The binding itself is in

@@ -50,8 +50,7 @@ class SocketWatchdog:
     def forget(self) -> object:
         """Forget the thread, lock and sockets of the parent, in a process that was just forked.
 
-        The lock is replaced, since another thread may have held the old one during the fork. The
-        waiting thread of the old lock exists only in the parent.
+        The lock is replaced, since another thread may have held the old one during the fork.
 
         Returns:
             The old lock and sockets. `forget_after_fork`, which calls this method in the forked

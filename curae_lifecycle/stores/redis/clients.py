@@ -199,7 +199,8 @@ def create_cluster_client_async(
 ) -> redis.asyncio.RedisCluster:
     """Create an async client of a Redis cluster for `AsyncRedisLimitsStore`.
 
-    The client connects on the first command and never retries, as `ClusterClient` does.
+    The client connects on the first command. It never retries, since a repeated command could
+    charge a rate limit twice.
 
     Args:
         urls: The URLs of one or more nodes, such as `redis://host:6379`; the client finds the other
