@@ -156,7 +156,8 @@ class Store(Protocol):
             changed since the load. Nothing was stored then. Load again and decide again.
 
         Raises:
-            StoreFullError: The customer account of a new value is full. Nothing was stored.
+            StoreFullError: The store has no room for a new value of a customer account. Nothing was
+                stored.
             StoreUnavailableError: The store failed temporarily. The changes may have been stored.
         """
         ...
@@ -192,7 +193,8 @@ class AsyncStore(Protocol):
             True if everything was stored. False on a conflict, after which nothing was stored.
 
         Raises:
-            StoreFullError: The customer account of a new value is full. Nothing was stored.
+            StoreFullError: The store has no room for a new value of a customer account. Nothing was
+                stored.
             StoreUnavailableError: The store failed temporarily. The changes may have been stored.
         """
         ...

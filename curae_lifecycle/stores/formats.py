@@ -88,9 +88,9 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
 
 
 def number_document(kind: str, members: Document) -> Document:
-    """Return a document to store: a value's members, and the member `format` with its version.
+    """Return a document to store: a value's members, and a version number in the member `format`.
 
-    The version is that of the JSON layout in which this release stores values of the class.
+    The number says in which version of their JSON layout this release stores the class's values.
 
     Args:
         kind: The name of the value's class.

@@ -221,8 +221,8 @@ class RequestAttempts:
         """Commit the changes of an answer.
 
         If the store charges buckets (rate limits of the API key) apart, `store.charge` runs first.
-        `store.commit` runs only if a page or other changes are left. If it does not run,
-        `store.charge` makes all charges durable, those of earlier attempts included.
+        If a page or other changes are left, `store.commit` runs. Otherwise `store.charge` makes all
+        charges durable (kept after a crash), those of earlier attempts included.
 
         Args:
             loaded: The result of the load that the answer was decided from.
@@ -256,8 +256,8 @@ class RequestAttempts:
     async def load(self, needs: Needs) -> Loaded:
         """Load the values that `needs` names, and the current caller of the API key.
 
-        The attribute `loaded` keeps the result. The next attempt loads again; it takes only the
-        caller, with which it reads the request, from `loaded`.
+        The attribute `loaded` keeps the result: the next attempt takes the caller from there, and
+        loads everything else again.
         """
         self.loaded = await self.store.load(needs, self.digest)
         return self.loaded

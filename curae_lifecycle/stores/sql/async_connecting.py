@@ -54,7 +54,7 @@ Connect = Callable[[], Awaitable[AsyncConnection]]
 
 @attrs.frozen
 class Connector:
-    """A function that opens connections of a driver, with the errors that it may raise.
+    """A function that opens connections of a driver, and the exceptions that it may raise.
 
     Attributes:
         connect: Opens a connection within a time limit.
@@ -66,7 +66,7 @@ class Connector:
 
 
 def async_connector(url: sa.URL, wait: float) -> Connector:
-    """Return a function that opens connections to a database, with the errors that it may raise.
+    """Return a `Connector` for a database: a function that opens connections, and its exceptions.
 
     Args:
         url: The URL. Its driver is one of the values of `engine_factory.ASYNC_DRIVERS`, such as

@@ -155,7 +155,8 @@ class AsyncpgConnection:
     Attributes:
         driver: The connection object of asyncpg.
         seconds: The longest wait for each response.
-        replication: The record of commits of this database that a failover might lose.
+        replication: Gets the notices of the server, and counts by them the commits of this database
+            that a failover might lose.
     """
 
     driver: _AsyncpgDriver = attrs.field(converter=_as_asyncpg)

@@ -92,8 +92,9 @@ def charge_statements(
             statement inserts it on MariaDB. Other databases do not need to know.
         apart: Whether the transaction only charges buckets. Its commit then does not wait for
             PostgreSQL's disk, unless the charge inserts the bucket's row.
-        tokens: How many tokens to charge, at most as many as `most_together` returns. After a
-            clock that ran ahead wrote the bucket's row, only one at a time is admitted.
+        tokens: How many tokens to charge, at most as many as `most_together` returns. If a clock
+            that ran far ahead wrote the bucket's row, a charge of one token is admitted, and a
+            larger one changes no row.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

@@ -103,7 +103,10 @@ def request_charge_statements(
 
 @attrs.define(eq=False)
 class SharedCharges:
-    """The charges of an async store: waiting requests of one API key are charged together.
+    """The charges of an async store, which may charge several requests of one API key together.
+
+    While a transaction charges the buckets (rate limits) of an API key, other requests of that key
+    wait. The next transaction charges the waiting requests together.
 
     Attributes:
         database: The database in which the buckets are stored.

@@ -24,9 +24,9 @@ class DeliverySettings:
         attempts: How many attempts a message has, from 1 to 1,000. After the last one failed, the
             message is dead: it is tried again only if an operator revives it. With the default
             pauses, the default number takes about five hours.
-        pause: The longest pause before the second attempt, in seconds. Each further attempt
-            doubles the pause.
-        longest_pause: The limit of that doubling, in seconds.
+        pause: The limit of the pause before the second attempt, in seconds. The limit doubles with
+            each further attempt. The pause is random, between half of its limit and the limit.
+        longest_pause: The largest value to which that limit doubles, in seconds.
         poll_seconds: How many seconds a worker waits after it found no due message.
 
     Raises:

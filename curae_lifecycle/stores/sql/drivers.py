@@ -40,7 +40,10 @@ class DriverConnection(Protocol):
         ...
 
     def set_lock_timeout(self, seconds: float) -> None:
-        """Limit the wait for a lock to `seconds`; do nothing if the server limits that wait."""
+        """Limit the wait for a lock to `seconds` on SQLite; do nothing on PostgreSQL and MariaDB.
+
+        The servers of these two limit the wait themselves.
+        """
         ...
 
     def run(self, statement: Statement) -> Cursor:

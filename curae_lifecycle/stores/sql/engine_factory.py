@@ -123,7 +123,8 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     Raises:
         ArgumentError: The URL is malformed or for another database or driver, or has a parameter
             that the driver does not know or that is repeated. Or it names an in-memory SQLite
-            database, which would be a separate one for each connection. Or a limit is out of range.
+            database, which would be a separate one for each connection. Or `timeout` is not a
+            positive and finite number, or `pool_size` is no integer of at least 1.
         ModuleNotFoundError: The driver is not installed.
     """
     _check_limits(timeout, pool_size)
@@ -198,7 +199,8 @@ def create_engine_async(
         ArgumentError: The URL is malformed or for another database or driver, or has a parameter
             that the driver does not know, that is repeated, or that must be a whole number and is
             not. Or it names an in-memory SQLite database, which would be a separate one for each
-            connection. Or a limit is out of range.
+            connection. Or `timeout` is not a positive and finite number, or `pool_size` is no
+            integer of at least 1.
         ModuleNotFoundError: The driver is not installed.
     """
     _check_limits(timeout, pool_size)
@@ -210,7 +212,7 @@ def create_engine_async(
 
 
 def limits_of(engine: sa.Engine) -> EngineLimits:
-    """Return the limits of an engine from `create_engine`: for each wait, and for its connections.
+    """Return the timeout and the number of connections that limit an engine of `create_engine`.
 
     Raises:
         ArgumentError: Another function made the engine, so nothing ensures that its connections

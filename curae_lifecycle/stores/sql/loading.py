@@ -43,9 +43,9 @@ class LoadedRow(NamedTuple):
         id: The key of the stored row; empty for `now`.
         version: The row's version. For a bucket, the instant at which it is full again. For `now`,
             the current instant.
-        second: The row's second number, which is no time. For a connection, its position in the
-            chain. For a bucket, a fraction of a microsecond to add to `version`: this number
-            divided by the bucket's refill. Otherwise 0.
+        second: Another number; the name is no unit of time. For a connection, its position in the
+            chain. For a bucket, the fraction of a microsecond to add to `version`, times the
+            bucket's refill. Otherwise 0.
         document: The value as JSON text; empty for a bucket and for `now`. No repr shows it.
     """
 

@@ -51,8 +51,9 @@ class Due(NamedTuple):
 
     Attributes:
         number: The message's number.
-        due_at: The instant since which the message has been due, in microseconds since 1970; 0 for
-            a message that was never tried. A later instant than now if the clock was put back.
+        due_at: The planned end of the pause after a failed attempt, or of an earlier claim, in
+            microseconds since 1970; 0 for a message that was never tried. It may be in the future:
+            if the clock was put back, a pause or claim that begins in the future has no effect.
         attempts: The number of earlier claims, without those that were released untried.
         claim: The token of an earlier claim that has expired, or `None`. The message may have
             crashed the worker that held the claim.
@@ -75,9 +76,9 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
     Messages of one subject, such as a connection, go in order: only the first one that is not dead
     is considered. The SELECT unites four searches:
 
-    - for messages without a delay;
-    - for messages whose delay or claim has ended;
-    - for messages whose delay begins in the future, because the database's clock was set back;
+    - for messages that were never tried;
+    - for messages whose pause after a failed attempt, or whose claim by a worker, has ended;
+    - for messages whose pause or claim ends early, because the database's clock was put back;
     - for urgent messages once more, so that the limit of the first two never leaves them out.
 
     A message is urgent if its subject has a due `AccessEnded`, the effect to drop cached grants.
@@ -280,7 +281,7 @@ def held_claim_statement(number: int, claim: str) -> Statement:
 
 
 class Backlog(NamedTuple):
-    """The number of undelivered and of dead messages in an outbox, and how late they are.
+    """The numbers of undelivered and of dead messages, and how late the oldest due message is.
 
     Attributes:
         messages: The number of messages to deliver, including those that workers have claimed.
@@ -309,7 +310,7 @@ def backlog_statement(dialect: Dialect) -> Statement:
 
 
 def parse_backlog(rows: Sequence[Sequence[object]]) -> Backlog:
-    """Return the counts of messages and how late they are, from a row of a `backlog_statement`."""
+    """Return the counts of messages, and how late the oldest is, from a `backlog_statement`."""
     messages, dead, first, now = cast("tuple[int, int, int | None, int]", tuple(rows[0]))
     behind = 0.0 if first is None else max(0, now - first) / SECOND
     return Backlog(messages, dead, behind)
@@ -384,9 +385,8 @@ def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> l
     """Build the statements that delete a delivered message.
 
     If earlier attempts at the message failed, later messages of its subject were delayed. The
-    statements then end that delay, too.
-
-    The first statement must delete one row. It deletes none if the claim was lost.
+    statements then end that delay, too. The first statement must delete one row. It deletes none if
+    the claim was lost.
 
     Args:
         dialect: The database's dialect.

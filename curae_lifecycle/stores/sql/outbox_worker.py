@@ -137,7 +137,7 @@ class Outbox:
         return run_sync(dead_messages.list_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
-        """Return how many messages are undelivered or dead, and how late they are.
+        """Return how many messages are undelivered or dead, and how late the oldest due one is.
 
         The query scans the whole outbox.
 
@@ -199,7 +199,8 @@ class AsyncOutbox:
 
     One call of `run` delivers one message at a time. To deliver several at a time, make several
     concurrent calls, in tasks or processes. A due `AccessEnded`, the effect that tells the server
-    to drop cached grants, overtakes other messages; every second one is still in the usual order.
+    to drop cached grants, overtakes other messages. Every second message is still taken in the
+    usual order, so a flood of `AccessEnded` at most doubles the wait of the others.
 
     Args:
         database: The database of an `AsyncSqlStore`.
@@ -267,7 +268,7 @@ class AsyncOutbox:
         return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Return how many messages are undelivered or dead, and how late, as `Outbox.backlog`."""
+        """Return how many messages are undelivered or dead, and how late the oldest due one is."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:

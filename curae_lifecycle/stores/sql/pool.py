@@ -285,10 +285,10 @@ async def wait_for_server(handle: socket.socket | None) -> None:
 
     Until then the connection counts towards the size of its pool.
 
-    First the client ends its side, so that the server closes its own. PostgreSQL does that only
-    after it has released everything else that belongs to the connection, such as locks. The wait
-    also ends if the server's host is dead: it no longer responds to TCP keepalive packets. There is
-    no other limit, so the caller sets one.
+    First this function shuts down the client's side of the connection, so that the server closes
+    the connection. PostgreSQL does that only after it has released everything else that belongs to
+    the connection, such as locks. The wait also ends if the server's host is dead: it no longer
+    responds to TCP keepalive packets. There is no other limit, so the caller sets one.
 
     Args:
         handle: A handle from `duplicate_socket`, which stays open when the driver closes its own.
@@ -309,8 +309,9 @@ def wait_for_server_blocking(handle: socket.socket) -> None:
 
     Until then the connection counts towards the size of its pool.
 
-    First the client ends its side, so that the server closes its own, after it has released the
-    connection's locks. The wait ends after `CLOSING_SECONDS` at the latest.
+    First this function shuts down the client's side of the connection. Then the server releases the
+    connection's locks and closes the connection. The wait ends after `CLOSING_SECONDS` at the
+    latest.
 
     Args:
         handle: A handle from `duplicate_socket`, which stays open when the driver closes its own.

@@ -40,7 +40,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     Attributes:
         seconds: The longest wait for a response. A deadline that the calling code has set with
             `stores.deadline.deadline_scope` may end the wait earlier.
-        replication: The record of commits of this database that a failover might lose.
+        replication: Gets the notices of the server, and counts by them the commits of this database
+            that a failover might lose.
     """
 
     seconds: float = 60.0
@@ -58,8 +59,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         Args:
             seconds: The longest wait for the connection, and then for each response.
             named: psycopg's connection parameters, by name.
-            replication: The record of commits that a failover might lose, shared by all connections
-                to the database.
+            replication: Gets the notices of the server, and counts by them the commits that a
+                failover might lose. All connections to the database share it.
 
         Raises:
             OperationalError: There was no connection in time, or no thread could be started.
@@ -120,7 +121,8 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
 
     Attributes:
         seconds: The longest wait for a response.
-        replication: The record of commits of this database that a failover might lose.
+        replication: Gets the notices of the server, and counts by them the commits of this database
+            that a failover might lose.
     """
 
     seconds: float = 60.0
@@ -137,8 +139,8 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         Args:
             seconds: The longest wait for each response.
             named: psycopg's connection parameters, by name.
-            replication: The record of commits that a failover might lose, shared by all connections
-                to the database.
+            replication: Gets the notices of the server, and counts by them the commits that a
+                failover might lose. All connections to the database share it.
         """
         made = await cls.connect(make_conninfo(**named), autocommit=True)
         made.seconds = seconds

@@ -71,7 +71,8 @@ class Replication:
     def check(self) -> None:
         """Raise if a failover might lose a commit of this process.
 
-        The database is not asked: its notices decide. Drivers call this after each statement.
+        The check runs no query. It relies on the server's notices that `handle_notice` counted.
+        Drivers call this after each statement.
 
         Raises:
             StoreUnavailableError: A failover might lose a commit.
@@ -87,8 +88,8 @@ class Replication:
         has all earlier commits. If the block raises, nothing is recorded.
 
         Raises:
-            StoreUnavailableError: A failover might lose a commit, since a wait was cancelled after
-                the block began. The cancelled wait may be that of `CONFIRM` itself.
+            StoreUnavailableError: A failover might lose a commit of this process: its wait for the
+                standby was cancelled during the block. It may be the commit of `CONFIRM` itself.
         """
         doubts = self._doubts
         yield

@@ -262,8 +262,8 @@ class SqlStore:
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets. They are empty if an earlier attempt at the request
-                charged the buckets already; `durable` is then True.
+            charges: The writes of the buckets. If there are none, an earlier attempt at the request
+                charged the buckets; the call then only waits until that charge is on disk.
             durable: True to wait until these and all earlier charges are on disk, because no commit
                 follows.
 
@@ -437,8 +437,8 @@ class AsyncSqlStore:
 
         Args:
             loaded: The result of the load that the charges were decided from.
-            charges: The writes of the buckets. They are empty if an earlier attempt at the request
-                charged the buckets already; `durable` is then True.
+            charges: The writes of the buckets. If there are none, an earlier attempt at the request
+                charged the buckets; the call then only waits until that charge is on disk.
             durable: True to wait until these and all earlier charges are on disk, because no commit
                 follows.
 

@@ -86,7 +86,8 @@ def commit_statements(
         page: The hosted page to register, if any.
 
     Raises:
-        ArgumentError: A write replaces a value that was not loaded, or a bucket is too large.
+        ArgumentError: A write replaces a value that was not loaded. Or a number of a bucket, such
+            as its capacity, is too large for 64-bit integers.
     """
     versions = loaded.seen if isinstance(loaded.seen, Versions) else Versions()
     at = to_epoch_microseconds(loaded.now)
@@ -142,7 +143,8 @@ class Purge:
         returns no row if fewer than a thousand rows are left.
 
         Args:
-            after: The end of the previous batch; `EARLIEST` for the first batch.
+            after: The end of the previous batch, in microseconds since 1970; `EARLIEST` for the
+                first batch.
         """
         return Statement(
             f"SELECT {self.column} FROM {self.table} WHERE {self.column} > ? "
@@ -153,9 +155,13 @@ class Purge:
     def drop(self, after: int, end: int) -> Statement:
         """Build the DELETE of one batch of expired rows.
 
+        Rows that expired later than `after`, and not later than `end`, are deleted. Both are
+        instants in microseconds since 1970.
+
         Args:
             after: The end of the previous batch; `EARLIEST` for the first batch.
-            end: The end of this batch: the instant up to which expired rows are deleted.
+            end: The end of this batch, as `batch_end_statement` selected it; `until` for the last
+                batch.
         """
         where = f"{self.column} > ? AND {self.column} <= ?"
         return Statement(f"DELETE FROM {self.table} WHERE {where}", (after, end))

@@ -89,7 +89,13 @@ class BlockingTransactions:
         return self._database.rows(statement)
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction, and return whether it committed."""
+        """Run statements in one transaction, as `Transactions.run_transaction` does.
+
+        Returns:
+            True if the transaction committed. False if it was undone on a conflict: a statement did
+            not change as many rows as it must, a unique index refused a row, or a concurrent
+            transaction won.
+        """
         return self._database.run_transaction(statements)
 
 
@@ -124,9 +130,14 @@ class RetriedTransactions:
         return await self._run(partial(self.database.rows, statement))
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction, with retries; return whether it committed.
+        """Run statements in one transaction, and retry it while the database is unavailable.
 
         The transaction may run twice, since the outcome of a failed commit can be unknown.
+
+        Returns:
+            True if the transaction committed. False if it was undone on a conflict, which is not
+            retried: a statement did not change as many rows as it must, a unique index refused a
+            row, or a concurrent transaction won.
 
         Raises:
             StoreUnavailableError: The database was unavailable in every attempt.
