@@ -99,9 +99,9 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
 
     @abstractmethod
     def next_drop_check(self, key: _Key, now: datetime) -> datetime | None:
-        """Return when to look again whether a value may be dropped, or None if it may be now.
+        """Return the deadline of a value, or None if the value may be dropped now.
 
-        A value may be dropped if its deadline was at least five minutes ago.
+        A value may be dropped from five minutes after its deadline on. The store then checks again.
 
         Args:
             key: The key of the value.
@@ -405,10 +405,10 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return add_microseconds(after.updated_at, self._ended_retention), root_id
 
     def next_drop_check(self, key: ConnectionId, now: datetime) -> datetime | None:
-        """Return when to look again whether a chain may be dropped, or None if it may be now.
+        """Return the earliest possible deadline of a chain, or None if it may be dropped now.
 
-        A chain may be dropped if all of its connections ended, and have been kept for
-        `ended_retention` and five minutes since.
+        The deadline is `ended_retention` after the end of the connection that ends last. From five
+        minutes later on, the chain may be dropped.
 
         Args:
             key: The id of the first connection of the chain.
