@@ -61,10 +61,11 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def stores(self) -> tuple[AnyStore, AnyStore]:
-        """Return two objects for the tested store, one for each of the two racing actions.
+        """Return two objects for the tested store, one for each action in a race of two.
 
-        They may be two connections to one database, or the same object twice. Each action of a race
-        of three gets the first object of a separate call. So does an action that does not race.
+        They may be two connections to one database, or the same object twice. In a race of three,
+        and for an action that runs alone, this is called once for each action. The action then uses
+        only the first object.
         """
         ...
 
@@ -78,20 +79,22 @@ class Arena(Protocol[AnyStore]):
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race, and a `PageWrite` for each hosted page that an action
-                registered or tried to register, with that page as `before` and `after`.
+            touched: All writes that the tenant's actions tried to commit: they name the values to
+                return. A hosted page that they tried to register is named by a `PageWrite` whose
+                `before` and `after` are both that page.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`. The values
-            that `touched` wrote and the session `tenant.open_session_id` are required. Other values
+            that `touched` names and the session `tenant.open_session_id` are required. Other values
             of the tenant are allowed if the arena of `reference()` returns them, too.
         """
         ...
 
     def reference(self) -> Arena[Store]:
-        """Return an arena with a correct store, in which the actions also run in sequence.
+        """Return an arena with a correct store, to find the contents that a race should leave.
 
-        The contents of the tested store after a race are compared with those of this store.
+        After a race, its actions run again in this store, one after the other. The contents of the
+        tested store are then compared with those of this one.
         """
         ...
 
@@ -150,7 +153,7 @@ class StoreArena:
         return self._store.outbox_differences()
 
     def reason_outbox_not_compared(self) -> str | None:
-        """Return why commits cannot be compared with the outbox; None if they can."""
+        """Return the reason why `outbox_differences` can compare nothing; None if it can."""
         return self._store.reason_not_compared()
 
     def reference(self) -> Arena[Store]:
@@ -176,15 +179,17 @@ class StoreArena:
         - Each character of the tenant's `id_prefix` becomes `x`, in names and texts.
         - In an idempotency record, only the operation is left of the fingerprint, which identifies
           the request. Only the status and the body are left of the response.
-        - A hosted page has no digest. Its name has the number of the request that opened it.
+        - In a hosted page, the digest is left out. The name of the text is "page" with the number
+          of the request that opened the page.
 
         A page about a user is left out unless the user is LIMITED. If an action registers such a
         page while the user becomes ACTIVE, the page may be stored, but has no effect.
 
         Args:
             tenant: The tenant.
-            touched: The writes of the race, and a `PageWrite` for each page to register, with that
-                page as `before` and `after`.
+            touched: All writes that the tenant's actions tried to commit. A hosted page that they
+                tried to register is named by a `PageWrite` whose `before` and `after` are both that
+                page.
 
         Returns:
             The text of each value, or of a part of it, by a name such as `connection 1`.

@@ -81,7 +81,12 @@ class OutboxRecorder(SimulatedClockStore):
         )
 
     def reason_not_compared(self) -> str | None:
-        """Return why commits cannot be compared with the outbox; None if they can."""
+        """Return the reason why `outbox_differences` can compare nothing; None if it can.
+
+        The reason is one of three: the store has no method `outbox`; a commit raised
+        `StoreUnavailableError`, so its messages may be stored or not; the outbox holds none of the
+        messages in the form that `stores.outbox.messages` makes.
+        """
         if self._outbox is None:
             return "the store has no method outbox"
         if not self._is_certain:

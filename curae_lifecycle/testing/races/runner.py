@@ -39,11 +39,11 @@ class RaceResult:
     Attributes:
         first: The name of the action that loaded first. By default, it commits first, too.
         second: The name of the action that loaded second, before the first one committed.
-        differences: How the store differs from one in which the actions ran in sequence, each as
-            "part: value, not expected value". If the store refused only one of the two commits, the
-            refused action comes second in the sequence. If either order is allowed, the one with
-            fewer differences counts. If the store raised, this is one line with the error. Empty if
-            the race passed.
+        differences: How the contents differ from those after the actions in sequence; empty if the
+            race passed. Each is a line "name: text, not expected text" about a stored value or a
+            part of one. If the store refused only one of the two commits, the refused action comes
+            second in the sequence. If either order is allowed, the one with fewer differences
+            counts. If the store raised, this is one line with the error.
     """
 
     first: str

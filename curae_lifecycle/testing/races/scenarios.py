@@ -203,7 +203,7 @@ class RaceTenant:
 
     @classmethod
     def of(cls, number: int, settings: Settings) -> RaceTenant:
-        """Build the tenant with this number.
+        """Build the app user for one race, the tenant, with ids and an API key made from a number.
 
         Args:
             number: The number. Tenants with different numbers share no stored value.
@@ -243,7 +243,7 @@ class RaceTenant:
 
     @property
     def second(self) -> ConnectionId:
-        """The id of the successor of `first`, in scenarios that create one before the race."""
+        """The id of the successor of `first`; in a scenario without one, no connection has it."""
         return ConnectionId(self._uuid(_SECOND))
 
     @property
