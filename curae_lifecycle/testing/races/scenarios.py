@@ -243,7 +243,7 @@ class RaceTenant:
 
     @property
     def second(self) -> ConnectionId:
-        """The id of the successor of `first`; in a scenario without one, no connection has it."""
+        """The id of the successor of `first`; unused if the scenario creates no successor."""
         return ConnectionId(self._uuid(_SECOND))
 
     @property

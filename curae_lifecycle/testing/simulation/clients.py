@@ -175,7 +175,8 @@ class Population:
         """Draw a user of the customer account of a client, which is a simulated app.
 
         If the drawn user has stopped using the apps by `now`, a new user takes that user's place
-        for good and is returned. The old user's entries leave the world's log.
+        for good and is returned. The old user's requests and facts leave `journal`, the log passed
+        to the constructor.
         """
         users = self._users[client.caller.customer_account_id]
         place = self._dice.chance.randrange(len(users))

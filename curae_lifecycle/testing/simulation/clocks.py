@@ -51,11 +51,11 @@ class Clocks:
         return now + self.wrong_by
 
     def earliest(self, now: datetime) -> datetime:
-        """Return the right time, or what all workers' clocks show then, whichever is earlier.
+        """Return the right time, plus `wrong_by` if `wrong_by` is negative.
 
-        A further span, by which a single clock may be wrong, is left out. The world purges its
-        store at the returned instant less a margin. So no worker's clock is behind a purge, not
-        even after the clocks are put right.
+        `wrong_by` is the error that all workers' clocks have in common. The clock of a single
+        worker may be a few minutes further behind. A caller that purges the store must therefore
+        choose an earlier instant than the returned one.
 
         Args:
             now: The right time.

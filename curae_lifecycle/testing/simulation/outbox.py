@@ -131,7 +131,9 @@ class SimulatedOutbox:
             dies: Returns whether the worker dies; it is called before and after each message.
 
         Raises:
-            RuleBrokenError: A message was held up, or shipped in the wrong order or twice.
+            RuleBrokenError: A message shipped in the wrong order. Or it shipped twice, although no
+                worker died while delivering it. Or it is due and was left, although no worker died
+                while delivering it in the last few minutes.
         """
         if self._database is None:
             return

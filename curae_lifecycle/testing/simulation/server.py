@@ -212,7 +212,7 @@ class SimulatedServer:
             transaction: The loaded request that `load` returned.
             new_ids: The ids that the request may use.
             lease: How long the attempt keeps the idempotency key, in microseconds.
-            lost_lease: The answer to a retry after the lease has expired; stored with the attempt.
+            lost_lease: EXECUTE to run a retry after the lease has expired, UNKNOWN to refuse it.
 
         Returns:
             The answer, already committed, if the request needs no attempt, as for a replay. `None`
@@ -345,9 +345,9 @@ class SimulatedServer:
             key: The key of the request's idempotency record. Nothing happens unless that record is
                 in flight and its lease has expired.
             now: The current instant.
-            took_effect: Whether to record that the request took effect, with a stored response: the
-                latest 404 that this server sent. If False, or if this server has sent none yet, the
-                record says that the request had no effect.
+            took_effect: True to record that the request took effect. Its response is unknown, so
+                the latest 404 that this server sent to any request is stored instead. If False, or
+                without such a 404, the record says that the request had no effect.
         """
         loaded = self._load_record("", key, now)
         response = self._not_found if took_effect else None
@@ -369,7 +369,7 @@ class SimulatedServer:
         return self._store.has_settable_clock
 
     def limit_purge_to(self, now: datetime) -> None:
-        """Let the store drop only values that had expired at `now`, until `purge` is called.
+        """Let the store drop only values that had expired at `now`; `purge` sets another instant.
 
         The simulation makes the clocks of its workers wrong. With the earliest of them as `now`,
         the store drops no value that is live for a worker.

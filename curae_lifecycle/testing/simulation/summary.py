@@ -69,8 +69,9 @@ class Summary:
         answers: The number of responses by status and problem code.
         replays: The number of responses that were replays.
         facts: The number of judged facts by kind and outcome.
-        access: The number of access decisions by status and reason.
-        mishaps: The number of mishaps by kind.
+        access: The number of access decisions by result: "200" if access was granted, "404" for an
+            unknown connection, otherwise the HTTP status and the reason of the denial.
+        mishaps: The number of failures and odd events, such as a lost answer, by kind.
         conflicts: The number of commits that the store refused because of a conflict.
         purged: The number of expired values that the store reported as dropped.
         shipped: The number of messages that the outbox shipped.

@@ -91,7 +91,8 @@ class Simulation:
         watched: Whether a `Watch` checks the laws at each step.
 
     Attributes:
-        summary: The counts so far. `run` sets conflicts, shipped, facts and mishaps when it ends.
+        summary: The counts so far. Its `conflicts`, `shipped` (delivered outbox messages), `facts`
+            and `mishaps` are set only when `run` ends.
 
     Raises:
         ArgumentError: `clients` is not from 1 to `MAX_CLIENTS`, or `hours` not from 1 to

@@ -189,7 +189,7 @@ class CoordinateHistory:
 
     Attributes:
         coordinate: The coordinate.
-        steps: The events, oldest first; a hand-off without any session before it is left out.
+        steps: The events, oldest first. A hand-off is left out if no session was initiated earlier.
         sessions: All sessions of the coordinate as stored after the last step, oldest first. Their
             entry paths and hand-off states vary, and a session may have expired by the last step.
     """

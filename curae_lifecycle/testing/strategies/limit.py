@@ -75,9 +75,10 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
-    """Draw states of exact logs: the instants at which such a rate limit admitted requests.
+    """Draw states of exact logs, rate limits that remember the instant of each admitted request.
 
-    Each is the state after at most 12 requests, as in `charges`; the limit may have refused some.
+    Each is the state after at most 12 requests, which come at `START` or up to 3 hours later. The
+    limit may have refused some of them.
     """
     return (
         exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
@@ -87,7 +88,8 @@ def log_states() -> st.SearchStrategy[ratelimit.LogState]:
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
     """Draw states of token buckets, rate limits whose tokens are refilled with time.
 
-    Each is the state after at most 12 requests, as in `charges`; the limit may have refused some.
+    Each is the state after at most 12 requests, which come at `START` or up to 3 hours later. The
+    limit may have refused some of them.
     """
     return (
         buckets().flatmap(charges).map(lambda each: expect_type(ratelimit.BucketState, each.state))

@@ -144,11 +144,11 @@ class RecordAct(StrEnum):
     An attempt is the right to execute a request with the key; its lease says for how long.
 
     Attributes:
-        BEGIN: A request with the key begins an attempt.
+        BEGIN: A request with the key arrives, to begin an attempt.
         COMPLETE: The attempt ends with a response.
         RELEASE: The attempt ends without effect.
         RENEW: The attempt renews its lease.
-        BEGIN_OTHER: Another request with the same key begins.
+        BEGIN_OTHER: A request with the same key but other values arrives, to begin an attempt.
         RESOLVE: An operator records the response of an attempt whose worker died.
         RESOLVE_NOTHING: An operator records that an attempt whose worker died had no effect.
         FORGET: An operator erases the stored response.
@@ -237,8 +237,8 @@ def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
 
     Each step is a `RecordAct`: a request with the key begins an attempt; an attempt completes, is
     released or renews its lease; or an operator resolves or forgets the record. The request is the
-    same each time or, in BEGIN_OTHER, a second one. The attempt that ends or renews is the newest
-    one or the one before, and may have lost its lease. A history lasts up to 24 hours and 1 minute.
+    same each time, except in BEGIN_OTHER. The attempt that ends or renews is the newest one
+    or the one before, and may have lost its lease. A history lasts up to 24 hours and 1 minute.
 
     Args:
         max_steps: The largest number of steps.

@@ -261,8 +261,8 @@ class TrafficStep:
     """A request, fact or access question to play; fields that its kind does not use are ignored.
 
     Attributes:
-        offset: When the step happens: this long after `START`. In the argument `last` of
-            `play_traffic`, this long after the last step of the argument `steps`.
+        offset: The time from `START` to the step. For the final steps, which `play_traffic` takes
+            as its argument `last`, the time from the latest of the other steps.
         kind: The request, fact or access question of the step.
         nth_newest: The connection, session or (for a graduation) LIMITED user that the step is
             about: 0 is the newest, 1 the one before. A number that is too large means the oldest.
@@ -484,8 +484,8 @@ def play_traffic(
     """Send drawn requests and facts to a new store, in time order, and return all answers.
 
     A step is a request, a fact or an access question. The steps of `last` come after those of
-    `steps`. The result leaves out access questions, and facts about connections, that come before
-    the first connection.
+    `steps`. As long as no connection exists, access questions and facts about connections are
+    skipped: the result does not contain them.
 
     Args:
         buckets: The buckets of the server's settings.
