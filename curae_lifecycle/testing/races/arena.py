@@ -179,8 +179,8 @@ class StoreArena:
         - Each character of the tenant's `id_prefix` becomes `x`, in names and texts.
         - In an idempotency record, only the operation is left of the fingerprint, which identifies
           the request. Only the status and the body are left of the response.
-        - In a hosted page, the digest is left out. The name of the text is "page" with the number
-          of the request that opened the page.
+        - In a hosted page, the digest is left out. The name of each text begins with "page" and the
+          number of the request that opened the page.
 
         A page about a user is left out unless the user is LIMITED. If an action registers such a
         page while the user becomes ACTIVE, the page may be stored, but has no effect.

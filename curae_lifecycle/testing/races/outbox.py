@@ -85,7 +85,7 @@ class OutboxRecorder(SimulatedClockStore):
 
         The reason is one of three: the store has no method `outbox`; a commit raised
         `StoreUnavailableError`, so its messages may be stored or not; the outbox holds none of the
-        messages in the form that `stores.outbox.messages` makes.
+        committed messages in the form that `stores.outbox.messages` makes.
         """
         if self._outbox is None:
             return "the store has no method outbox"

@@ -39,10 +39,10 @@ class RaceResult:
     Attributes:
         first: The name of the action that loaded first. By default, it commits first, too.
         second: The name of the action that loaded second, before the first one committed.
-        differences: How the contents differ from those after the actions in sequence; empty if the
-            race passed. Each is a line "name: text, not expected text" about a stored value or a
-            part of one. If the store refused only one of the two commits, the refused action comes
-            second in the sequence. If either order is allowed, the one with fewer differences
+        differences: How the store's contents differ from those after the actions in sequence; empty
+            if the race passed. Each is a line "name: text, not expected text" about a stored value
+            or a part of one. If the store refused only one of the two commits, the refused action
+            comes second in the sequence. If either order is allowed, the one with fewer differences
             counts. If the store raised, this is one line with the error.
     """
 

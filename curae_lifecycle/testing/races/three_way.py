@@ -51,16 +51,16 @@ graduates a user, and one is a tombstone.
 class ThreeWayResult:
     """The result of one race of three actions.
 
-    The race passed if the same actions, run one after the other in some order, leave the same
-    contents. An action that ended before another one loaded must precede that one in the order.
+    The race passed if the same actions, run one after the other in some order, leave a store with
+    the same contents. An action that ended before another one loaded must precede that other one.
 
     Attributes:
         scenario: The name of the scenario, the state in which the race began.
         schedule: The order in which the three actions loaded and committed.
-        differences: How the contents differ from those after such an order; empty if the race
-            passed. Each is a line "name: text, not expected text" about a stored value or a part of
-            one. The order with the fewest differences counts. If the store raised, this is one line
-            with the error.
+        differences: How the store's contents differ from those after such an order; empty if the
+            race passed. Each is a line "name: text, not expected text" about a stored value or a
+            part of one. The order with the fewest differences counts. If the store raised, this is
+            one line with the error.
     """
 
     scenario: str
