@@ -67,7 +67,7 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, values: Iterable[StrEnum]) -> Axis:
-        """Return the axis of all members of an enumeration, or of some of them.
+        """Return an axis (an input of a table) whose values are members of an enumeration.
 
         Args:
             name: The name of the axis.

@@ -136,9 +136,10 @@ class Guard:
     rounded down, but at least 1. A liveness check never waits. If it gets no slot at once, the
     guard itself responds with 200, as an `Endpoint` does.
 
-    A request whose client disconnects while the request waits for a slot is dropped, unless its
-    body is too long. A request that has a slot keeps it until the app returns: the app may be in
-    the middle of a commit.
+    A request whose client disconnects while the request waits for a slot is dropped. If the body is
+    too long, the guard does not see the disconnect, since it does not read the whole body. A
+    request that has a slot keeps it until the app returns: the app may be in the middle of a
+    commit.
 
     The guard refuses WebSockets. Lifespan messages go to the app. If the app raises because it does
     not support them, the guard answers them.

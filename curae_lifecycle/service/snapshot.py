@@ -216,8 +216,8 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
 
     Raises:
         ArgumentError: A value belongs to a key that the needs do not name; the number of bucket
-            states differs; the chain has a gap or a wrong order; or the connections for
-            `needs.connections` are too many or in a wrong order.
+            states differs; the chain has a gap or a wrong order; or the connections are more than
+            `needs.connections.limit`, or not sorted by their ids although they must be.
     """
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")

@@ -94,7 +94,8 @@ def page_subject_key(page: HostedPage) -> str:
 def record_key(key: RecordKey) -> str:
     """Return the key of the row of an idempotency record.
 
-    The key is a SHA-256 in hex over the owner and the client's key.
+    It is the SHA-256 in hex of the idempotency key that the client sent and of its owner: the API
+    key's id, with its environment, app and customer account.
     """
     return key_of(*record_key_parts(key))
 

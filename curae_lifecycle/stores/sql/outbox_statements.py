@@ -79,9 +79,9 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
     - for messages that were never tried;
     - for messages whose pause after a failed attempt, or whose claim by a worker, has ended;
     - for messages whose pause or claim ends early, because the database's clock was put back;
-    - for urgent messages once more, so that the limit of the first two never leaves them out.
+    - for urgent messages once more, since `limit` may cut them off in the searches above.
 
-    A message is urgent if its subject has a due `AccessEnded`, the effect to drop cached grants.
+    A message is urgent if its subject has a due `AccessEnded` anywhere: drop cached grants.
 
     Args:
         dialect: The database's dialect.

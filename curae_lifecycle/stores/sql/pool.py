@@ -71,9 +71,10 @@ class AsyncPool(Generic[_Connection]):
     opens others.
 
     Attributes:
-        connect: Opens a connection, with a timeout.
+        connect: Opens a connection, and limits itself how long that may take.
         size: The largest number of connections.
-        timeout: The longest wait for a connection, in seconds.
+        timeout: How long `acquire` waits for a connection at most, in seconds, until one is free or
+            opened.
     """
 
     connect: Callable[[], Awaitable[_Connection]]

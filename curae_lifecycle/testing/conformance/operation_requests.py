@@ -133,7 +133,8 @@ def value_of(
     Args:
         wanted: The member.
         values: The known values, by member name. `connectionId` must be among them.
-        in_query: Whether the member belongs to a query. If so, its example or sample is text.
+        in_query: Whether the member belongs to a query. If so, its example or sample is converted
+            to text; a known value is not.
 
     Raises:
         NotSeenError: The member's parser refuses the example or, without one, all sample values.

@@ -84,9 +84,10 @@ class Arena(Protocol[AnyStore]):
                 `before` and `after` are both that page.
 
         Returns:
-            The text of each value, or of a part of it, by a name such as `connection 1`. The values
-            that `touched` names and the session `tenant.open_session_id` are required. Other values
-            of the tenant are allowed if the arena of `reference()` returns them, too.
+            The text of each stored value, or of a part of it, by a name such as `connection 1`. Of
+            the stored values, those that `touched` names and the session `tenant.open_session_id`
+            are required. Other values of the tenant are allowed if the arena of `reference()`
+            returns them, too.
         """
         ...
 

@@ -75,11 +75,11 @@ def race_all(
     scenario: Scenario,
     interleave: Interleaving[AnyStore] = commit_in_sequence,
 ) -> Iterator[RaceResult]:
-    """Race the two actions of each pair in one scenario, in both orders.
+    """Race every two of a scenario's actions against each other, in both orders.
 
-    An action loads values and decides what to commit. A scenario is the state in which a race
-    begins. Only actions that change something in a correct store take part. An action also races
-    against itself. An action whose commit the store does not accept starts over: it loads, decides
+    A scenario is the state in which a race begins. Its actions are those of its tenant, the app
+    user of a race. An action loads values and decides what to commit. Only actions that change
+    something in a correct store take part. An action also races against itself. An action whose commit the store does not accept starts over: it loads, decides
     and commits again.
 
     Args:

@@ -136,7 +136,7 @@ class FactSource:
 
         Yields:
             The completion by the patient, and sometimes a later one by another user. Each is a
-            pair: the delay in seconds, and the fact.
+            pair: the seconds until the fact happens, and the fact.
         """
         dice = self._dice
         if session.handoff != "AWAITED" and not dice.strikes(Mishap.UNEXPECTED_FACT):
@@ -156,7 +156,7 @@ class FactSource:
             known: The ids of the user's connections; may be empty.
 
         Returns:
-            The delay in seconds, and the fact.
+            The seconds until the fact happens, and the fact.
         """
         facts: list[Fact] = [
             Tombstoned(coordinate),
