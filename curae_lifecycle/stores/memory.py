@@ -256,10 +256,10 @@ class MemoryStore:
             now: The current instant, in UTC, at most five minutes later than the time on any clock
                 in use. `None` takes the instant from the store's own clock.
             limit: How many values to check at most, so that other threads do not wait long. A chain
-                counts as one value, and so does an account in which nothing has expired. If the limit ends the call inside an account, the
-                rest of that account is checked in its next turn, after all other accounts. `None`
-                checks everything in batches of a thousand, and other threads may use the store
-                between two batches.
+                counts as one value, and so does an account in which nothing has expired. If the
+                limit ends the call inside an account, the rest of that account is checked in its
+                next turn, after all other accounts. `None` checks everything in batches of a
+                thousand, and other threads may use the store between two batches.
 
         Raises:
             ArgumentError: `now` is not in UTC.

@@ -81,7 +81,7 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
     - for messages whose pause or claim ends early, because the database's clock was put back;
     - for urgent messages once more, since `limit` may cut them off in the searches above.
 
-    A message is urgent if its subject has a due `AccessEnded` anywhere: drop cached grants.
+    A message is urgent if any message of its subject is a due `AccessEnded` (access has ended).
 
     Args:
         dialect: The database's dialect.

@@ -79,8 +79,8 @@ def race_all(
 
     A scenario is the state in which a race begins. Its actions are those of its tenant, the app
     user of a race. An action loads values and decides what to commit. Only actions that change
-    something in a correct store take part. An action also races against itself. An action whose commit the store does not accept starts over: it loads, decides
-    and commits again.
+    something in a correct store take part. An action also races against itself. An action whose
+    commit the store does not accept starts over: it loads, decides and commits again.
 
     Args:
         arena: The arena, which holds the store under test.
