@@ -209,15 +209,19 @@ class NewIds:
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
-    """Check that the values in `snapshot` belong to the keys in `needs`; a value may be missing.
+    """Check that the values in `snapshot` belong to the keys in `needs`, which a store loaded for.
+
+    A value of a key may be missing. Values of a kind that the needs name no key for are not
+    checked.
 
     The idempotency record is not checked here. `begin_attempt`, which decides whether a request may
     execute under its key, checks the record.
 
     Raises:
-        ArgumentError: A value belongs to a key that the needs do not name; the number of bucket
-            states differs; the chain has a gap or a wrong order; or the connections are more than
-            `needs.connections.limit`, or not sorted by their ids although they must be.
+        ArgumentError: A value belongs to another key than the needs name; the number of bucket
+            states differs; only one of `successor` and `head` is missing; the chain has a gap or a
+            wrong order; or the connections are more than `needs.connections.limit`, or not sorted
+            by their ids although they must be.
     """
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")

@@ -26,6 +26,7 @@ from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
 
+_ROLLBACK: Final = Statement("ROLLBACK")
 _CANCEL_SECONDS: Final = 0.25
 """How long a request to cancel a statement may take, in seconds."""
 
@@ -374,7 +375,6 @@ class _AsyncmyDriver(Protocol):
     """The part of asyncmy's `Connection` that is used."""
 
     def cursor(self) -> _AsyncmyCursor: ...
-    async def rollback(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -410,7 +410,7 @@ class AsyncmyConnection:
         for statement in statements:
             changed, _ = await self._run(statement)
             if statement.expected_rows not in {None, changed}:
-                await self.driver.rollback()
+                await self._run(_ROLLBACK)
                 return False
         return True
 
@@ -428,8 +428,7 @@ class AsyncmyConnection:
         """Roll back a failed transaction, if any; return whether the connection is still usable."""
         if self._is_hung:
             return False
-        async with asyncio.timeout(self.seconds):
-            await self.driver.rollback()
+        await self._run(_ROLLBACK)
         return True
 
     async def close(self) -> None:

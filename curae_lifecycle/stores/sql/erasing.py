@@ -52,10 +52,11 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     """End the access of an app user, and mark everything stored about them for deletion.
 
     The function tombstones the coordinate, which records that its user is gone. It revokes every
-    connection, with the platform as the actor. This puts effects and events into the outbox. From
-    five minutes later on, `SqlStore.purge` deletes the connections, sessions and hosted pages, once
-    the outbox holds no more messages about the user. A request that loaded its values before the
-    tombstone has ended by then, and the purge deletes its rows, too.
+    connection, with the platform as the actor. This puts effects and events into the outbox. The
+    hosted page about the user is deleted at once. From five minutes later on, `SqlStore.purge`
+    deletes the connections and sessions with their hosted pages, once the outbox holds no more
+    messages about the user. A request that loaded its values before the tombstone has ended by
+    then, and the purge deletes its rows, too.
 
     Connections and sessions stay if their request loaded its values after the tombstone. As long as
     one of them is left, the row of the binding stays without the erased user. Stored responses hold

@@ -144,9 +144,6 @@ class FakeAsyncmy:
     async def fetchall(self) -> list[tuple[int]]:
         return ROWS
 
-    async def rollback(self) -> None:
-        await self.execute("ROLLBACK", ())
-
     def close(self) -> None:
         self.closed = True
 

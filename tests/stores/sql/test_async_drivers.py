@@ -368,13 +368,19 @@ def test_asyncmy_connection_is_rolled_back_before_it_is_reused() -> None:
     assert driver.closed
 
 
-@pytest.mark.parametrize("hangs", ["UPDATE", "ROLLBACK"])
-def test_hanging_asyncmy_statement_times_out(hangs: str) -> None:
-    driver = FakeAsyncmy(hangs=hangs)
-    connection = AsyncmyConnection(driver, SECONDS)
+def test_asyncmy_rollback_on_a_hanging_server_times_out() -> None:
     time = FakeTime()
     with pytest.raises(TimeoutError):
-        run_async(connection.run_all([PUT]) if hangs == "UPDATE" else connection.recover(), time)
+        run_async(AsyncmyConnection(FakeAsyncmy(hangs="ROLLBACK"), SECONDS).recover(), time)
     assert time.passed == pytest.approx(SECONDS)
-    if hangs == "UPDATE":
-        assert run_async(connection.recover()) is False
+
+
+@pytest.mark.parametrize("hangs", ["UPDATE", "ROLLBACK"])
+def test_asyncmy_transaction_on_a_hanging_server_times_out(hangs: str) -> None:
+    # The update changes no row, so that it is rolled back.
+    connection = AsyncmyConnection(FakeAsyncmy(hangs=hangs, rowcount=0), SECONDS)
+    time = FakeTime()
+    with pytest.raises(TimeoutError):
+        run_async(connection.run_all([PUT]), time)
+    assert time.passed == pytest.approx(SECONDS)
+    assert run_async(connection.recover()) is False
