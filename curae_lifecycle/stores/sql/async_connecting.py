@@ -109,7 +109,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
     async def connect(arguments: _Named) -> AsyncConnection:
         parameters = {name: str(value) for name, value in arguments.items()}
         return PsycopgConnection(
-            await AsyncBoundedConnection.connect_with_timeout(wait + GRACE, parameters, replication)
+            await AsyncBoundedConnection.connect_bounded(wait + GRACE, parameters, replication)
         )
 
     errors = (psycopg.Error,)

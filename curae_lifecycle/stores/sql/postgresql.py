@@ -129,7 +129,7 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     replication: Replication
 
     @classmethod
-    async def connect_with_timeout(
+    async def connect_bounded(
         cls, seconds: float, named: dict[str, str], replication: Replication
     ) -> AsyncBoundedConnection:
         """Open a connection in autocommit mode, with a limit for each later response.

@@ -62,7 +62,7 @@ def test_async_psycopg_connect_passes_timeouts_and_url_options(
         asked.append((seconds, named, replication))
         return driver
 
-    monkeypatch.setattr(AsyncBoundedConnection, "connect_with_timeout", connect)
+    monkeypatch.setattr(AsyncBoundedConnection, "connect_bounded", connect)
     url = f"postgresql://ada:pw@db.example:5433/kept{query}"
     engine = create_engine_async(url, timeout=60.0)
     assert engine.errors == errors_of("psycopg", "Error")
@@ -191,7 +191,7 @@ def test_psycopg_tries_the_next_host_if_one_is_silent(
             await asyncio.Event().wait()
         return driver
 
-    monkeypatch.setattr(AsyncBoundedConnection, "connect_with_timeout", connect)
+    monkeypatch.setattr(AsyncBoundedConnection, "connect_bounded", connect)
     url = "postgresql://ada:pw@/kept?host=a:1&host=b:2"
     engine = create_engine_async(url, timeout=1.75)
     assert isinstance(run_async(connecting(engine.pool.connect), time), PsycopgConnection)
@@ -263,7 +263,7 @@ def test_async_connect_ends_shortly_after_its_timeout(monkeypatch: pytest.Monkey
     async def hang(*_: object) -> None:
         await asyncio.sleep(1000)
 
-    monkeypatch.setattr(AsyncBoundedConnection, "connect_with_timeout", hang)
+    monkeypatch.setattr(AsyncBoundedConnection, "connect_bounded", hang)
     engine = create_engine_async("postgresql://127.0.0.1:9/none", timeout=60.0)
     time = FakeTime()
     with pytest.raises(TimeoutError):

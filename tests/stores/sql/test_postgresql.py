@@ -78,7 +78,7 @@ def test_async_postgresql_connection_is_in_autocommit_mode(
 ) -> None:
     monkeypatch.setattr(AsyncBoundedConnection, "connect", opened_async)
     replication = Replication()
-    found = asyncio.run(AsyncBoundedConnection.connect_with_timeout(7.0, NAMED, replication))
+    found = asyncio.run(AsyncBoundedConnection.connect_bounded(7.0, NAMED, replication))
     check_opened(found, replication)
 
 
