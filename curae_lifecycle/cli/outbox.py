@@ -112,9 +112,12 @@ def _stop_at_signal() -> threading.Event:
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def set_stop(_: int, __: object) -> None:
-        stop.set()
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
+        # The interrupted `stop.wait` may hold the lock of the event, which `set` waits for.
+        setting = threading.Thread(target=stop.set, daemon=True)
+        setting.start()
+        setting.join(1)
 
     for each in signals:
         signal.signal(each, set_stop)
@@ -163,6 +166,8 @@ def _append(descriptor: int, line: bytes) -> None:
     try:
         while written < len(line):
             written += os.write(descriptor, line[written:])
+        # The message is deleted next, and a crash of the machine must not lose its line.
+        os.fsync(descriptor)
     except OSError:
         end = os.lseek(descriptor, 0, os.SEEK_CUR)
         # Another worker may have added a line to the file meanwhile, which must stay.

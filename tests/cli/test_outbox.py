@@ -19,6 +19,7 @@ from curae_lifecycle.stores.sql.outbox_worker import DEFAULT_DEAD_LIMIT, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from tests.cli.operating import Platform
 from tests.support.commands import Command
+from tests.support.patiently import PATIENCE
 
 MESSAGE = Delivery(number=7, attempt=1, kind="AccessEnded", subject="s", document={"a": 1})
 
@@ -94,6 +95,35 @@ def test_failed_outbox_write_keeps_another_workers_line(
         with pytest.raises(OSError, match="No space"):
             _print(MESSAGE)
     assert path.read_text().endswith("another line\n")
+
+
+def test_outbox_line_in_a_file_is_synced_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_text()))
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        _print(MESSAGE)
+    assert synced == [path.read_text()]
+    assert synced[0].endswith("\n")
+
+
+def test_outbox_line_that_cannot_be_synced_is_no_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        with pytest.raises(OSError, match="Input/output"):
+            _print(MESSAGE)
+    assert not path.read_text()
 
 
 def test_outbox_once_option_exits_1_and_keeps_unprinted_message(
@@ -291,6 +321,19 @@ def test_signal_ends_the_outbox_command_after_current_message(
             signal.signal(each, handler)
     assert [json.loads(text)["number"] for text in printed] == [1]
     assert platform.database.rows(COUNT) == [(int(str(before)) - 1,)]
+
+
+def test_signal_during_a_wait_for_messages_ends_that_wait() -> None:
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = _stop_at_signal()
+        # `Event.wait` holds this lock just before it sleeps and just after.
+        with stop._cond:
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(PATIENCE)
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
 
 
 def test_second_signal_ends_the_outbox_command_at_once() -> None:

@@ -34,6 +34,7 @@ from curae_lifecycle.stores.sql.engine_factory import (
 from curae_lifecycle.stores.sql.failures import (
     has_connect_error_code,
     is_conflict,
+    is_read_only,
     is_transient,
     reason,
     to_store_error,
@@ -115,11 +116,11 @@ class SqlDatabase:
             try:
                 connection.set_lock_timeout(seconds_left(limits.wait))
                 return act(connection)
-            except BaseException:
+            except BaseException as error:
                 with suppress(self._error):
                     connection.rollback()
-                if not connection.is_idle:
-                    # The connection is lost, and others of the pool may be too: drop them all.
+                if not connection.is_idle or is_read_only(self._dialect, error):
+                    # The connection is of no use, and others of the pool may be too: drop them all.
                     closing = _invalidate(pooled, connection)
                     self._engine.dispose()
                 raise
@@ -209,9 +210,10 @@ class AsyncSqlDatabase:
         try:
             result = await act(connection)
             is_usable = True
-        except Exception:
-            with suppress(*self._errors):
-                is_usable = await connection.recover()
+        except Exception as error:
+            if not is_read_only(self._dialect, error):
+                with suppress(*self._errors):
+                    is_usable = await connection.recover()
             raise
         finally:
             if is_usable:

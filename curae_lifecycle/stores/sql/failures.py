@@ -22,6 +22,12 @@ _CONFLICT_CODES: Final[dict[Dialect, frozenset[object]]] = {
     Dialect.MARIADB: frozenset({1062, 1020}),
 }
 
+_READ_ONLY_CODES: Final[dict[Dialect, frozenset[object]]] = {
+    Dialect.SQLITE: frozenset(),
+    Dialect.POSTGRESQL: frozenset({"25006"}),
+    Dialect.MARIADB: frozenset({1290}),
+}
+
 _MISSING_TABLE_CODES: Final = {Dialect.POSTGRESQL: "42P01", Dialect.MARIADB: 1146}
 
 _LOCKED_SQLITE_CODES: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -91,6 +97,15 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
             return is_lost_connection(error)
         case _:
             return code in _TRANSIENT_MARIADB_CODES
+
+
+def is_read_only(dialect: Dialect, error: BaseException) -> bool:
+    """Return whether a statement failed because the server is read-only, such as a standby.
+
+    The connection may have been opened while a host name still led to the former primary, so the
+    caller closes it.
+    """
+    return _code(dialect, error) in _READ_ONLY_CODES[dialect]
 
 
 def is_lost_connection(error: BaseException) -> bool:

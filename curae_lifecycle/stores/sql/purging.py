@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.values import Coordinate, to_epoch_microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.stores.codec import load
 from curae_lifecycle.stores.contract import AsyncStore
@@ -184,6 +184,11 @@ def count_statement(subjects: tuple[str, ...]) -> Statement:
 
 
 async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
+    # If the clock was ahead at an erasure and has been put right since, the deletion is too far off.
+    latest = now + CLOCK_TOLERANCE
+    await database.run_transaction(
+        [Statement("UPDATE curae_erasure SET due_at = ? WHERE due_at > ?", (latest, latest))]
+    )
     after = ""
     while rows := await database.rows(
         Statement(

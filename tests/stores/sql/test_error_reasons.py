@@ -7,6 +7,7 @@ import pytest
 from curae_lifecycle.stores.sql.failures import (
     is_lost_connection,
     is_missing_table,
+    is_read_only,
     is_transient,
     reason,
     to_store_error,
@@ -59,6 +60,23 @@ def test_postgresql_connection_error_without_code_is_transient(
 ) -> None:
     assert is_transient(Dialect.POSTGRESQL, error) is transient
     assert is_lost_connection(error) is transient
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error", "expected"),
+    [
+        (Dialect.POSTGRESQL, with_state("25006"), True),
+        (Dialect.POSTGRESQL, with_state("25001"), False),
+        (Dialect.POSTGRESQL, OperationalError(), False),
+        (Dialect.MARIADB, OperationalError(1290, "--read-only"), True),
+        (Dialect.MARIADB, OperationalError(1213, "deadlock"), False),
+        (Dialect.SQLITE, OperationalError("attempt to write a readonly database"), False),
+    ],
+)
+def test_is_read_only_is_true_only_for_the_codes_of_read_only_servers(
+    dialect: Dialect, error: Exception, *, expected: bool
+) -> None:
+    assert is_read_only(dialect, error) is expected
 
 
 def test_error_with_a_code_of_the_server_is_no_lost_connection() -> None:

@@ -202,6 +202,22 @@ def test_purge_about_to_clear_a_user_id_keeps_a_new_binding(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+def test_purge_deletes_a_user_erased_while_the_clock_was_ahead(
+    rival: Rival, *, is_async: bool
+) -> None:
+    initiate(rival, "k-1")
+    rival.now += timedelta(days=30)
+    erase(rival, COORDINATE)
+    rival.now -= timedelta(days=30)
+    rival.run_transaction([Statement("DELETE FROM curae_outbox")])
+    SqlStore(rival).purge()
+    # The clock may have been put right just now, and requests may be in flight.
+    assert (count(rival, "curae_session"), count(rival, "curae_erasure")) == (1, 1)
+    purge_delivered(rival, is_async=is_async)
+    assert (count(rival, "curae_binding"), count(rival, "curae_erasure")) == (0, 0)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 def test_purge_of_erased_user_keeps_rows_made_after_a_tombstone(
     rival: Rival, *, is_async: bool
 ) -> None:

@@ -180,6 +180,27 @@ def test_commit_is_atomic_despite_a_server_replication_warning(
             assert len(made.rows(KEPT)) in {0, 61}
 
 
+@pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg"])
+def test_connections_to_a_read_only_server_are_replaced(kind: str, postgres_url: str) -> None:
+    # As if the host name had led to a standby when these connections were opened.
+    read_only = "default_transaction_read_only"
+    with opened(kind, postgres_url, PATIENCE) as made:
+        made.run_ddl(MAKE[:1])
+        database = Statement("SELECT quote_ident(current_database())")
+        ((name,),) = made.rows(database)
+        made.run_ddl([Statement(f"ALTER DATABASE {name} SET {read_only} TO on")])
+        drop_connections(made)
+        assert not made.rows(KEPT)
+        plain = postgres_url.replace("+psycopg", "")
+        with psycopg.connect(plain, autocommit=True) as other:
+            other.execute("SET default_transaction_read_only TO off")
+            other.execute(f"ALTER DATABASE {name} RESET {read_only}".encode())
+        put = Statement("INSERT INTO kept (id) VALUES (1)", (), 1)
+        with pytest.raises(StoreUnavailableError, match="25006"):
+            made.run_transaction([put])
+        assert made.run_transaction([put])
+
+
 # --- Counts ---------------------------------------------------------------------------------
 
 
