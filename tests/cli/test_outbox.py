@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -328,7 +329,8 @@ def test_signal_during_a_wait_for_messages_ends_that_wait() -> None:
     try:
         stop = _stop_at_signal()
         # `Event.wait` holds this lock just before it sleeps and just after.
-        with stop._cond:
+        condition: threading.Condition = vars(stop)["_cond"]
+        with condition:
             signal.raise_signal(signal.SIGTERM)
         assert stop.wait(PATIENCE)
     finally:

@@ -26,6 +26,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     PsycopgConnection,
     SqliteWriteLock,
 )
+from curae_lifecycle.stores.sql.failures import is_thread_shortage
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.session_settings import (
     GRACE,
@@ -82,8 +83,14 @@ def async_connector(url: sa.URL, wait: float) -> Connector:
     connector = _CONNECTORS[url.drivername]([*places], dict(named), wait)
 
     async def connect() -> AsyncConnection:
-        async with asyncio.timeout(wait + GRACE):
-            return await connector.connect()
+        try:
+            async with asyncio.timeout(wait + GRACE):
+                return await connector.connect()
+        except RuntimeError as error:
+            # A connection of aiosqlite runs in a thread, and so does the lookup of a host name.
+            if not is_thread_shortage(error):
+                raise
+            raise ConnectionError("no thread could be started to connect") from error
 
     return Connector(connect, (*connector.errors, OSError))
 

@@ -120,6 +120,11 @@ def is_lost_connection(error: BaseException) -> bool:
     return not (isinstance(error, ValueError) or names.isdisjoint(_LOST_CONNECTION_ERRORS))
 
 
+def is_thread_shortage(error: RuntimeError) -> bool:
+    """Return whether Python could start no thread, as at a limit on the number of processes."""
+    return "can't start new thread" in str(error)
+
+
 def has_connect_error_code(dialect: Dialect, error: BaseException) -> bool:
     """Return whether an error of connecting has an error code, such as that of a wrong password.
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import attrs
 import pytest
@@ -71,6 +72,27 @@ def test_async_connect_to_a_silent_server_raises_timeout_error(tmp_path: Path, d
         silent.bind(str(tmp_path / ".s.PGSQL.5432"))
         silent.listen()
         asyncio.run(connect())
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("can't start new thread", StoreUnchangedError), ("Event loop is closed", RuntimeError)],
+)
+def test_only_a_lack_of_threads_makes_aiosqlite_unavailable(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, text: str, error: type[Exception]
+) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError(text)
+
+    async def ask() -> None:
+        engine = create_engine_async(sqlite_url)
+        with monkeypatch.context() as patched:
+            patched.setattr(Thread, "start", refuse)
+            with pytest.raises(error):
+                await AsyncSqlDatabase(engine).rows(Statement("SELECT 1"))
+        await engine.dispose()
+
+    asyncio.run(ask())
 
 
 class SetUpError(Exception):

@@ -6,6 +6,9 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+import pytest
+
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
@@ -37,6 +40,39 @@ class Waiting:
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         self.note("change", statements)
         return len(statements) == 1
+
+
+class Broken(Waiting):
+    """A database whose reads raise an error."""
+
+    def rows(self, statement: Statement) -> Rows:
+        del statement
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+def test_threaded_database_is_unavailable_if_no_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def ask() -> None:
+        broken = Broken()
+        broken.go_on.set()
+        database = ThreadedDatabase(broken)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            for act in (database.run_transaction, database.run_ddl):
+                with pytest.raises(StoreUnavailableError) as raised:
+                    await act([])
+                # The call is queued, so it may still take effect.
+                assert not isinstance(raised.value, StoreUnchangedError)
+            with pytest.raises(StoreUnavailableError, match="no thread"):
+                await database.rows(ASKED)
+        with pytest.raises(RuntimeError, match="changed size"):
+            await database.rows(ASKED)
+
+    asyncio.run(ask())
 
 
 def test_threaded_database_runs_blocking_calls_in_another_thread() -> None:
