@@ -73,7 +73,7 @@ def test_postgresql_connection_error_without_code_is_transient(
         (Dialect.SQLITE, OperationalError("attempt to write a readonly database"), False),
     ],
 )
-def test_is_read_only_is_true_only_for_the_codes_of_read_only_servers(
+def test_is_read_only_is_true_only_for_read_only_server_errors(
     dialect: Dialect, error: Exception, *, expected: bool
 ) -> None:
     assert is_read_only(dialect, error) is expected
