@@ -114,7 +114,8 @@ def _stop_at_signal() -> threading.Event:
     def set_stop(_: int, __: object) -> None:
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
-        # The interrupted `stop.wait` may hold the lock of the event, which `set` waits for.
+        # The interrupted `stop.wait` may hold the lock of the event until this handler has returned.
+        # `set` waits for that lock, so it runs in a thread, which is usually done at once.
         setting = threading.Thread(target=stop.set, daemon=True)
         setting.start()
         setting.join(1)

@@ -47,7 +47,7 @@ class Admissions:
     from `since_drop`, as for a dropped one.
 
     Attributes:
-        instants: The instants of the latest admissions, earliest first. At most 54 more are kept
+        instants: The instants of the latest admissions, earliest first. A few more are kept
             than the limit admits in its window.
         last_commit: The number of the commit that stored the latest admission; 0 if there is none.
         since_drop: The instants of the admissions since the last purge that may have dropped the

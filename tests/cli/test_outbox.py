@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -293,7 +294,20 @@ def test_revive_and_discard_of_an_unknown_dead_message_exit_1(
     assert error == f"{name}: error: no dead message has the number {number}\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.fixture
+def _restored_handlers() -> Iterator[None]:
+    """Restore what the test's process does at a signal."""
+    handlers = {each: signal.getsignal(each) for each in SIGNALS}
+    yield
+    for each, handler in handlers.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("_restored_handlers")
+@pytest.mark.parametrize("number", SIGNALS)
 def test_signal_ends_the_outbox_command_after_current_message(
     number: signal.Signals, platform: Platform, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,44 +323,31 @@ def test_signal_ends_the_outbox_command_after_current_message(
             signal.raise_signal(number)
             return len(text)
 
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        # A signal that the command ignores leaves the test alive.
-        for each in handlers:
-            signal.signal(each, signal.SIG_IGN)
-        with monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", Signalled())
-            assert command("outbox")[0] == 0
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+    # A signal that the command ignores leaves the test alive.
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Signalled())
+        assert command("outbox")[0] == 0
     assert [json.loads(text)["number"] for text in printed] == [1]
     assert platform.database.rows(COUNT) == [(int(str(before)) - 1,)]
 
 
+@pytest.mark.usefixtures("_restored_handlers")
 def test_signal_during_a_wait_for_messages_ends_that_wait() -> None:
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        stop = _stop_at_signal()
-        # `Event.wait` holds this lock just before it sleeps and just after.
-        condition: threading.Condition = vars(stop)["_cond"]
-        with condition:
-            signal.raise_signal(signal.SIGTERM)
-        assert stop.wait(PATIENCE)
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-
-
-def test_second_signal_ends_the_outbox_command_at_once() -> None:
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        stop = _stop_at_signal()
-        assert not stop.is_set()
+    stop = _stop_at_signal()
+    # `Event.wait` holds this lock just before it sleeps and just after.
+    condition: threading.Condition = vars(stop)["_cond"]
+    with condition:
         signal.raise_signal(signal.SIGTERM)
-        assert stop.is_set()
-        # A write to a pipe that no one reads does not return, so the default has to end it.
-        assert {signal.getsignal(each) for each in handlers} == {signal.SIG_DFL}
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+    assert stop.wait(PATIENCE)
+
+
+@pytest.mark.usefixtures("_restored_handlers")
+def test_second_signal_ends_the_outbox_command_at_once() -> None:
+    stop = _stop_at_signal()
+    assert not stop.is_set()
+    signal.raise_signal(signal.SIGTERM)
+    assert stop.is_set()
+    # A write to a pipe that no one reads does not return, so the default has to end it.
+    assert {signal.getsignal(each) for each in SIGNALS} == {signal.SIG_DFL}

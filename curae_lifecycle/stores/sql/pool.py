@@ -71,7 +71,7 @@ class AsyncPool(Generic[_Connection]):
     opens others.
 
     Attributes:
-        connect: Opens a connection, and limits itself how long that may take.
+        connect: Opens a connection, and itself limits how long that may take.
         size: The largest number of connections.
         timeout: How long `acquire` waits for a connection at most, in seconds, until one is free or
             opened.

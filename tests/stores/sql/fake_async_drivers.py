@@ -63,7 +63,10 @@ class AsyncpgNotice:
 
 @attrs.define(eq=False)
 class FakeAsyncpg:
-    """A connection of asyncpg; a doubt arises while the text `warns` runs, and `hangs` hangs."""
+    """A connection of asyncpg; a doubt arises while the text `warns` runs, and `hangs` hangs.
+
+    Each statement raises `failure`, if given, and `close` raises `error`.
+    """
 
     closed: bool = False
     in_transaction: bool = False
