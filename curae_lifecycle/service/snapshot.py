@@ -209,7 +209,7 @@ class NewIds:
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
-    """Check that the values that a store loaded belong to the keys in `needs`.
+    """Check that the values in `snapshot`, which a store loaded, belong to the keys in `needs`.
 
     A value of a key may be missing. Values of a kind that the needs name no key for are not
     checked.
