@@ -1,7 +1,8 @@
 """Connections of async drivers behind one interface: read rows, run a transaction, close.
 
-The law of this module: **every statement has a time limit on the client's side**. A hung server
-ends no statement itself, and its kernel still acknowledges packets.
+The laws of this module: **every statement has a time limit on the client's side**, because a hung
+server ends no statement itself, and its kernel still acknowledges packets; **no statement of
+PostgreSQL is cancelled**, because one that waits for a standby would then be committed without it.
 
 psycopg and asyncpg run PostgreSQL, aiosqlite runs SQLite, asyncmy runs MariaDB. Only
 the driver of the URL is imported.
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, cast
 
 import attrs
 
@@ -26,9 +27,9 @@ from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
 
+_Result = TypeVar("_Result")
+
 _ROLLBACK: Final = Statement("ROLLBACK")
-_CANCEL_SECONDS: Final = 0.25
-"""How long a request to cancel a statement may take, in seconds."""
 
 
 class AsyncConnection(Closable, Protocol):
@@ -103,17 +104,10 @@ class PsycopgConnection:
         return driver.pgconn.transaction_status == TransactionStatus.IDLE
 
     async def close(self) -> None:
-        """Cancel any running statement, close the connection and wait until the server has, too."""
-        from psycopg import Error, capabilities  # noqa: PLC0415 - needed for this driver alone
-        from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
-
+        """Close the connection, and wait until the server has ended its statement and closed it."""
         driver = self._driver
         if driver.closed:
             return
-        is_active = driver.pgconn.transaction_status == TransactionStatus.ACTIVE
-        if is_active and capabilities.has_cancel_safe():
-            with suppress(Error):
-                await driver.cancel_safe(timeout=_CANCEL_SECONDS)
         handle = duplicate_socket(driver.pgconn.socket)
         driver.pgconn.finish()
         await wait_for_server(handle)
@@ -132,12 +126,12 @@ class _AsyncpgDriver(Protocol):
 
     _transport: _Transport
 
-    async def fetch(self, text: str, *values: object, timeout: float) -> Rows: ...  # noqa: ASYNC109 - asyncpg's
-    async def execute(self, text: str, *, timeout: float) -> str: ...  # noqa: ASYNC109 - asyncpg's
+    async def fetch(self, text: str, *values: object) -> Rows: ...
+    async def execute(self, text: str) -> str: ...
     def add_log_listener(self, listener: Callable[[object, object], None], /) -> None: ...
     def is_closed(self) -> bool: ...
     def is_in_transaction(self) -> bool: ...
-    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's
+    def terminate(self) -> None: ...
 
 
 @attrs.frozen
@@ -192,11 +186,9 @@ class AsyncpgConnection:
         try:
             if replication.is_in_doubt:
                 with replication.confirm_earlier_commits():
-                    await self.driver.execute(CONFIRM, timeout=self.seconds)
+                    await self._wait(self.driver.execute(CONFIRM))
             for statement in statements:
-                rows = await self.driver.fetch(
-                    statement.as_numbered, *statement.values, timeout=self.seconds
-                )
+                rows = await self._wait(self.driver.fetch(statement.as_numbered, *statement.values))
         except Exception as error:
             # After a timeout, the server may still run the statement.
             self._is_lost = isinstance(error, TimeoutError) or is_lost_connection(error)
@@ -204,29 +196,39 @@ class AsyncpgConnection:
         replication.check()
         return rows
 
+    async def _wait(self, call: Coroutine[object, object, _Result]) -> _Result:
+        # asyncpg asks the server to cancel the statement of a call that is cancelled or exceeds
+        # asyncpg's own time limit. So the call gets a task, which nothing cancels.
+        running = asyncio.create_task(call)
+        running.add_done_callback(_ignore_error)
+        done, _ = await asyncio.wait([running], timeout=self.seconds)
+        if not done:
+            raise TimeoutError
+        return running.result()
+
     async def recover(self) -> bool:
         """Roll back a failed transaction, if any; return whether the connection is still usable."""
         if self._is_lost or self.driver.is_closed():
             return False
         if self.driver.is_in_transaction():
-            await self.driver.execute("ROLLBACK", timeout=self.seconds)
+            await self._wait(self.driver.execute("ROLLBACK"))
         return True
 
     async def close(self) -> None:
-        """Cancel any running statement, close the connection and wait until the server has, too."""
+        """Close the connection, and wait until the server has ended its statement and closed it."""
         if self.driver.is_closed():
             return
         # asyncpg has no public way to its socket.
         found = self.driver._transport.get_extra_info("socket")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
         handle = None if found is None else duplicate_socket(found.fileno())
-        try:
-            # The server may have closed the connection, without having closed its socket.
-            with suppress(Exception):
-                await self.driver.close(timeout=_CANCEL_SECONDS)
-            await wait_for_server(handle)
-        finally:
-            if handle is not None:
-                handle.close()
+        self.driver.terminate()
+        await wait_for_server(handle)
+
+
+def _ignore_error(ended: asyncio.Task[_Result]) -> None:
+    # asyncio logs the error of a task that nothing asked for it.
+    if not ended.cancelled():
+        ended.exception()
 
 
 # --- SQLite and MariaDB -----------------------------------------------------------------------

@@ -110,7 +110,10 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         """
         del timeout  # psycopg passes it for notifications only, which this package does not use.
         deadline = min(monotonic() + self.seconds, current_deadline())
-        return super().wait(_wait_until(gen, deadline, self.pgconn), interval)
+        limited = _wait_until(gen, deadline, self.pgconn)
+        # On Ctrl-C, psycopg's own `wait` asks the server to cancel the statement. A commit that
+        # waits for a standby would then take effect without it.
+        return waiting.wait(limited, self.pgconn.socket, interval)
 
 
 class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
@@ -168,8 +171,8 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         """
         del timeout
         limited = _wait_until(gen, monotonic() + self.seconds, self.pgconn)
-        # On cancellation, psycopg's own `wait` asks the server to cancel and waits for that. A hung
-        # server never confirms. Here the pool closes the connection in a task.
+        # On cancellation, psycopg's own `wait` asks the server to cancel the statement, and waits
+        # for that. Here the pool closes the connection in a task.
         return await waiting.wait_async(limited, self.pgconn.socket, interval)
 
 

@@ -32,7 +32,6 @@ class FakeAsyncPsycopg:
     warns: str = "nothing"
     error: Exception | None = None
     description: list[str] | None = attrs.field(factory=lambda: ["a column"])
-    cancels: list[float] = attrs.field(factory=list[float])
     ran: Ran = attrs.field(factory=Ran)
 
     async def execute(self, text: str | bytes, values: Sequence[object] = ()) -> None:
@@ -50,11 +49,6 @@ class FakeAsyncPsycopg:
             raise self.error
         self.pgconn.transaction_status = TransactionStatus.IDLE
 
-    async def cancel_safe(self, *, timeout: float) -> None:  # noqa: ASYNC109 - psycopg's
-        self.cancels.append(timeout)
-        if self.error is not None:
-            raise self.error
-
 
 @attrs.frozen
 class AsyncpgNotice:
@@ -65,7 +59,7 @@ class AsyncpgNotice:
 class FakeAsyncpg:
     """A connection of asyncpg; a doubt arises while the text `warns` runs, and `hangs` hangs.
 
-    Each statement raises `failure`, if given, and `close` raises `error`.
+    Each statement raises `failure`, if given.
     """
 
     closed: bool = False
@@ -74,11 +68,11 @@ class FakeAsyncpg:
     warns: str = "nothing"
     hangs: str = "nothing"
     failure: Exception | None = None
-    error: Exception | None = None
     listeners: list[Callable[[object, object], None]] = attrs.field(
         factory=list[Callable[[object, object], None]]
     )
-    closings: list[float] = attrs.field(factory=list[float])
+    is_cancelled: bool = False
+    terminations: int = 0
     ran: Ran = attrs.field(factory=Ran)
 
     @property
@@ -95,19 +89,25 @@ class FakeAsyncpg:
         for listener in self.listeners:
             listener(self, AsyncpgNotice(function))
 
-    async def fetch(self, text: str, *values: object, timeout: float) -> list[tuple[int]]:  # noqa: ASYNC109 - asyncpg's
-        assert timeout == SECONDS
+    async def fetch(self, text: str, *values: object) -> list[tuple[int]]:
         self.ran.append((text, values))
         if self.warns in text:
             self.tell()
         if self.hangs in text:
-            raise TimeoutError
+            await self._hang()
         if self.failure is not None:
             raise self.failure
         return ROWS
 
-    async def execute(self, text: str, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
-        await self.fetch(text, timeout=timeout)
+    async def _hang(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            raise
+
+    async def execute(self, text: str) -> None:
+        await self.fetch(text)
 
     def is_closed(self) -> bool:
         return self.closed
@@ -115,10 +115,8 @@ class FakeAsyncpg:
     def is_in_transaction(self) -> bool:
         return self.in_transaction
 
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
-        self.closings.append(timeout)
-        if self.error is not None:
-            raise self.error
+    def terminate(self) -> None:
+        self.terminations += 1
 
 
 @attrs.define(eq=False)

@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-import attrs
 import pytest
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
-from curae_lifecycle.stores.sql.async_drivers import AiosqliteConnection, AsyncpgConnection
+from curae_lifecycle.stores.sql.async_drivers import AiosqliteConnection
 from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
-from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Statement
 
 PROGRAM = """
@@ -161,44 +159,3 @@ def test_aiosqlite_transaction_times_out_waiting_for_write_lock(sqlite_url: str)
         await engine.dispose()
 
     asyncio.run(wait())
-
-
-@attrs.define
-class LostDriver:
-    """A connection of asyncpg that fails to close, as after the server has ended it."""
-
-    client: socket.socket
-
-    @property
-    def _transport(self) -> LostDriver:
-        return self
-
-    def get_extra_info(self, name: str) -> socket.socket | None:
-        return self.client if name == "socket" else None
-
-    def add_log_listener(self, listener: object) -> None:
-        del listener
-
-    def is_closed(self) -> bool:
-        return False
-
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg's
-        del timeout
-        self.client.close()
-        raise ConnectionError("the server ended the connection")
-
-
-def test_failed_close_of_an_asyncpg_connection_leaves_no_socket() -> None:
-    client, server = socket.socketpair()
-
-    async def close() -> None:
-        made = AsyncpgConnection(LostDriver(client), seconds=1, replication=Replication())
-        server.setblocking(False)
-        closing = asyncio.create_task(made.close())
-        assert await asyncio.get_running_loop().sock_recv(server, 1) == b""
-        # The client's last handle waits until the server has closed its side too.
-        assert not closing.done()
-        server.close()
-        await closing
-
-    asyncio.run(asyncio.wait_for(close(), 60))

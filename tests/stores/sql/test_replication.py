@@ -13,6 +13,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from django.db import connections
+from psycopg import waiting
+from psycopg.abc import PQGen
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
@@ -201,6 +203,28 @@ def test_connections_to_a_read_only_server_are_replaced(kind: str, postgres_url:
         assert made.run_transaction([put])
 
 
+@pytest.mark.slow
+def test_interrupted_statement_goes_on_at_the_server(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # psycopg would ask the server to cancel it, and so commit it without the standby.
+    def interrupt(waits: PQGen[object], *_: object, **__: object) -> None:
+        next(waits)
+        raise KeyboardInterrupt
+
+    with opened("waits", postgres_url, PATIENCE) as made:
+        made.run_ddl(MAKE[:1])
+        slow = Statement("INSERT INTO kept (id) SELECT 1 FROM pg_sleep(0.2)", (), 1)
+        with monkeypatch.context() as patched:
+            patched.setattr(waiting, "wait", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                made.run_transaction([slow])
+        until = time.monotonic() + PATIENCE
+        while list(map(tuple, made.rows(KEPT))) != [(1,)]:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 # --- Counts ---------------------------------------------------------------------------------
 
 
@@ -321,6 +345,59 @@ def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
         assert connection.execute(count).fetchone() == (1,)
         assert serve(store, created, mint, retry_policy=PATIENT).response.status == 201
         assert connection.execute(count).fetchone() == (1,)
+
+
+@contextmanager
+def missing_standby(server: sa.URL) -> Iterator[None]:
+    """Make commits wait for a missing standby; afterwards, wait until they have ended."""
+    url = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+    def write_until_ended() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not ended.is_set():
+                connection.execute("SELECT pg_logical_emit_message(true, 'written', '')")
+
+    def wait_until(*, has_waits: bool) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            until = time.monotonic() + PATIENCE
+            while (connection.execute(waits).fetchone() != (0,)) is not has_waits:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+
+    ended = threading.Event()
+    _set(url, "nobody")
+    thread = threading.Thread(target=write_until_ended)
+    thread.start()
+    try:
+        wait_until(has_waits=True)
+        ended.set()
+        yield
+    finally:
+        ended.set()
+        _set(url, "")
+        thread.join()
+        wait_until(has_waits=False)
+
+
+@pytest.mark.heavy
+@KINDS
+def test_commit_without_its_standby_is_neither_read_nor_replayed(kind: str) -> None:
+    with cluster() as server, database(server.url) as url, opened(kind, url, 0.5) as made:
+        mint, created = RandomIds("https://connect.example/"), request("create")
+        store = SqlStore(made)
+        store.create_tables()
+        store.register(ApiKey(API_KEY), CALLER)
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            count = "SELECT count(*) FROM curae_connection"
+            with missing_standby(server.url):
+                twice = RetryPolicy(attempts=2, seconds=PATIENCE)
+                lost = serve(store, created, mint, retry_policy=twice).response
+                assert lost.status == 500, lost.body
+                assert connection.execute(count).fetchone() == (0,)
+            assert connection.execute(count).fetchone() == (1,)
+            assert serve(store, created, mint, retry_policy=PATIENT).response.status == 201
+            assert connection.execute(count).fetchone() == (1,)
 
 
 @pytest.mark.heavy
