@@ -17,7 +17,8 @@ class DeliverySettings:
     A worker claims messages before it delivers them, so that no other worker delivers them too.
 
     Attributes:
-        batch: How many messages a worker claims at once, from 1 to 1,000.
+        batch: The most messages that a worker claims at once, from 1 to 1,000. With a slow handler
+            it claims fewer: as many as it can start in half a lease at the pace of its last batch.
         lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
             handler should return within half the lease. The message of a slower handler may be
             delivered a second time while that handler still runs.

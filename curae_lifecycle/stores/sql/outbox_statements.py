@@ -244,8 +244,7 @@ that were delivered meanwhile. A search of that index would read each of them.
 
 
 def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, ...]]:
-    # Returns the condition, and its values, that a message is still due, and that no worker has
-    # claimed it since it was read.
+    # Returns the condition, with its values, that a message is due and unclaimed since it was read.
     claims = [each.claim for each in due if each.claim is not None]
     same = f" OR claim IN ({placeholders(len(claims))})" if claims else ""
     now, clock = NOW_SQL[dialect], now_values(dialect)
@@ -287,6 +286,7 @@ class Backlog(NamedTuple):
         messages: The number of messages to deliver, including those that workers have claimed.
         dead: The number of dead messages, which have no attempts left.
         oldest_due_seconds: How many seconds the oldest due message has been due; 0 if none is due.
+            A claimed message is not due. One that its worker returned has been due since then.
             If the database's clock was stepped meanwhile, the number is wrong by that step.
     """
 

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
+from math import ceil
 from secrets import token_hex
 from typing import Final, cast
 
@@ -80,7 +81,7 @@ class Outbox:
         check_database(database, "AsyncOutbox")
         self._database = BlockingTransactions(database)
         self._settings = settings
-        self._turns = _Turns()
+        self._next = _NextBatch()
 
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
         """Deliver messages as they become due, until `stop` is set.
@@ -190,17 +191,15 @@ class Outbox:
             handle=handle_blocking,
             stopped=stopped,
             retrier=blocking_retrier(DEFAULT_RETRY_POLICY),
-            turns=self._turns,
+            next_batch=self._next,
         )
 
 
 class AsyncOutbox:
     """A worker that delivers the effects and events of an `AsyncSqlStore`, from an async database.
 
-    One call of `run` delivers one message at a time. To deliver several at a time, make several
-    concurrent calls, in tasks or processes. A due `AccessEnded`, the effect that tells the server
-    to drop cached grants, overtakes other messages. Every second message is still taken in the
-    usual order, so a flood of `AccessEnded` at most doubles the wait of the others.
+    One call of `run` delivers one message at a time, in the order of `Outbox`. To deliver several
+    at a time, make several concurrent calls, in tasks or processes.
 
     Args:
         database: The database of an `AsyncSqlStore`.
@@ -216,7 +215,7 @@ class AsyncOutbox:
         check_async_database(database, "Outbox")
         self._database = database
         self._settings = settings
-        self._turns = _Turns()
+        self._next = _NextBatch()
 
     async def run(
         self, handle: Callable[[Delivery], Awaitable[None]], stop: asyncio.Event | None = None
@@ -261,10 +260,7 @@ class AsyncOutbox:
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[AnyDelivery, ...]:
-        """Return up to `limit` dead messages with numbers above `after`, as `Outbox.list_dead`.
-
-        Dead messages have no attempts left. They are in the order of their numbers.
-        """
+        """Return up to `limit` dead messages (no attempts left) after `after`, as `Outbox` does."""
         return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
@@ -272,11 +268,7 @@ class AsyncOutbox:
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Make a dead message (no attempts left) due now, as if new, as `Outbox.revive` does.
-
-        Returns:
-            Whether a dead message had that number.
-        """
+        """Make a dead message (no attempts left) due now, as `Outbox.revive`; return if it existed."""
         return await dead_messages.revive(
             self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
         )
@@ -302,7 +294,7 @@ class AsyncOutbox:
             handle=handle_in_time,
             stopped=stopped,
             retrier=async_retrier(DEFAULT_RETRY_POLICY),
-            turns=self._turns,
+            next_batch=self._next,
         )
 
 
@@ -344,10 +336,15 @@ async def _backlog(database: AsyncTransactions) -> Backlog:
 
 
 @attrs.define
-class _Turns:
-    """The next turn: an urgent message's, or after one, the usual order's."""
+class _NextBatch:
+    """The next turn, an urgent message's or the usual order's, and the last batch's pace.
+
+    A worker claims what it can start in half a lease at that pace, in seconds a message. More would
+    be kept from other workers, and `Backlog.oldest_due_seconds`, which skips claims, be too low.
+    """
 
     urgent_first: bool = True
+    pace: float = 0.0
 
 
 @attrs.frozen
@@ -359,7 +356,7 @@ class _Worker:
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
     retrier: Retrier
-    turns: _Turns = attrs.field(factory=_Turns)
+    next_batch: _NextBatch = attrs.field(factory=_NextBatch)
     newer: set[int] = attrs.field(factory=set[int])
     """The numbers of due messages that only a newer release can read; they are not claimed again."""
 
@@ -371,9 +368,10 @@ class _Worker:
         try:
             while left and not self.stopped() and self._has_time(started_at):
                 due, delivery = left.popleft()
-                self.turns.urgent_first = not due.urgent
+                self.next_batch.urgent_first = not due.urgent
                 await self._try(delivery, claim)
                 tried += 1
+                self.next_batch.pace = (time.monotonic() - started_at) / tried
         finally:
             if left:
                 await self._release([delivery for _, delivery in left], claim)
@@ -428,8 +426,10 @@ class _Worker:
         readable = [
             row for row, number in zip(rows, numbers, strict=True) if number not in self.newer
         ]
+        pace = max(self.next_batch.pace, 1e-9)  # A clock may not move during a delivery.
+        size = min(self.settings.batch, ceil(self.settings.lease / 2 / pace))
         return outbox_statements.due_messages(
-            readable, self.settings.batch, urgent_first=self.turns.urgent_first
+            readable, size, urgent_first=self.next_batch.urgent_first
         )
 
     async def _return_untried(self, newer: Sequence[NewerDelivery], claim: str) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 
+import attrs
+import pytest
+
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql import outbox_worker
+from curae_lifecycle.stores.sql.clock import SQLITE_CLOCK
 from curae_lifecycle.stores.sql.delivery_settings import DeliverySettings
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.outbox_statements import Backlog, parse_backlog
@@ -46,3 +54,56 @@ def test_outbox_backlog_has_the_age_of_the_oldest_due_message(
 def test_outbox_message_not_yet_due_gives_backlog_age_zero() -> None:
     assert parse_backlog([(1, 0, 5_000_000, 4_000_000)]) == Backlog(1, 0, 0.0)
     assert parse_backlog([(1, 0, 4_000_000, 6_500_000)]) == Backlog(1, 0, 2.5)
+
+
+# --- Slow handlers ---------------------------------------------------------------------------
+
+
+@attrs.define
+class Slow:
+    """A handler that takes some seconds of a clock, and notes the backlog after each message."""
+
+    database: SqlDatabase
+    takes: float
+    seconds: float = 1000.0
+    claimed: list[int] = attrs.field(factory=list[int])
+    ages: list[float] = attrs.field(factory=list[float])
+
+    def __call__(self, _: Delivery) -> None:
+        self.seconds += self.takes
+        claims = Statement("SELECT COUNT(claim) FROM curae_outbox")
+        self.claimed.append(int(str(self.database.rows(claims)[0][0])))
+        self.ages.append(Outbox(self.database).backlog().oldest_due_seconds)
+
+
+@pytest.fixture
+def slow(database: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    """A handler that takes a second."""
+    made = Slow(database, 1.0)
+    clock = SimpleNamespace(monotonic=lambda: made.seconds)
+    monkeypatch.setattr(outbox_worker, "time", clock)
+    token = SQLITE_CLOCK.set(lambda: int(made.seconds * 1_000_000))
+    yield made
+    SQLITE_CLOCK.reset(token)
+
+
+def test_slow_outbox_worker_claims_what_it_can_start_in_time(slow: Slow) -> None:
+    post(slow.database, *"abcdefghi")
+    worker = Outbox(slow.database, DeliverySettings(lease=6.0, batch=8))
+    assert [worker.deliver_batch(slow) for _ in range(2)] == [3, 3]
+    assert slow.claimed == [8, 7, 6, 3, 2, 1]
+    # It learns that its handler is fast again.
+    slow.takes = 0.0
+    assert worker.deliver_batch(slow) == 3
+    post(slow.database, *"abcdefghi")
+    assert worker.deliver_batch(slow) == 8
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_backlog_of_a_slow_outbox_worker_ages(slow: Slow) -> None:
+    post(slow.database, *"abcdefghijkl")
+    worker = Outbox(slow.database, DeliverySettings(lease=6.0))
+    while worker.deliver_batch(slow):
+        pass
+    # The first batch claims all messages, and returns those that it has no time for.
+    assert slow.ages == [0, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain, repeat
 from types import SimpleNamespace
 
 import attrs
@@ -110,7 +111,7 @@ def test_only_a_dead_message_with_the_given_number_is_discarded(
 def test_outbox_starts_a_delivery_only_in_first_half_of_lease(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, seconds: float, tried: int
 ) -> None:
-    passed = iter([100.0, 100.0 + seconds])
+    passed = chain([100.0], repeat(100.0 + seconds))
     monkeypatch.setattr(outbox_worker, "time", SimpleNamespace(monotonic=lambda: next(passed)))
     assert Outbox(database, DeliverySettings(lease=60.0)).deliver_batch(lambda _: None) == tried
     # A message that was not tried is due at once.
