@@ -471,8 +471,8 @@ class _Worker:
         message = "the result of a delivery could not be stored in time"
         if not await self.retrier.run_or_raise(end, message):
             _LOG.warning(
-                "message %d: the claim was lost before the result was stored; "
-                "the message may be delivered twice",
+                "message %d: the claim was lost before the result was stored, or the database's "
+                "answer was lost after it; the message may be delivered twice",
                 delivery.number,
             )
 

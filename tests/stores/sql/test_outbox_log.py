@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -20,8 +20,13 @@ from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.stores.sql.posting import pass_time, post, raising
+from tests.support.sql.databases import Forwarding
 
 NOW = 10**15
+LOST = (
+    "message 1: the claim was lost before the result was stored, or the database's "
+    "answer was lost after it; the message may be delivered twice"
+)
 
 
 @pytest.fixture
@@ -88,8 +93,25 @@ def test_outbox_worker_logs_that_a_rival_claimed_its_message(
         database.run_transaction([Statement("UPDATE curae_outbox SET claim = 'rival'")])
 
     assert Outbox(database).deliver_batch(handle) == 1
-    lost = "message 1: the claim was lost before the result was stored"
-    assert caplog.messages == [f"{lost}; the message may be delivered twice"]
+    assert caplog.messages == [LOST]
+
+
+def test_outbox_worker_logs_a_lost_answer_as_one_possible_cause(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Silent(Forwarding):
+        def run_transaction(self, statements: Sequence[Statement]) -> bool:
+            done = super().run_transaction(statements)
+            if "DELETE" in statements[0].text and done:
+                raise StoreUnavailableError("the connection was lost")
+            return done
+
+    seen: list[int] = []
+    outbox = Outbox(Silent(database))
+    while outbox.deliver_batch(lambda each: seen.append(each.number)):
+        pass
+    assert seen == [1]
+    assert caplog.messages[1:] == [LOST]
 
 
 def test_outbox_worker_raises_if_it_cannot_store_a_result(
