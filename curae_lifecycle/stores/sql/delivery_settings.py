@@ -1,7 +1,8 @@
-"""The settings of an outbox worker: its batches, its lease, its attempts and its pauses."""
+"""The settings of an outbox worker, and the order and size of its next batch."""
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final
 
 import attrs
@@ -77,3 +78,27 @@ _MAX_SECONDS: Final = 366 * 24 * 3600.0
 
 DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 """The default settings of an outbox worker."""
+
+
+@attrs.define
+class NextBatch:
+    """The order and size of an outbox worker's next batch; each batch decides those of the next.
+
+    Attributes:
+        urgent_first: Whether the next message is a due `AccessEnded`, if there is one. After one,
+            the next message is taken in the usual order.
+        pace: How many seconds the last batch took for each message; 0 before the first batch.
+    """
+
+    urgent_first: bool = True
+    pace: float = 0.0
+
+    def size(self, settings: DeliverySettings) -> int:
+        """Return how many messages to claim: as many as can be started in half a lease.
+
+        More would be kept from other workers, and would not count in the age of the backlog.
+        """
+        startable = settings.lease / 2
+        if self.pace * settings.batch <= startable:
+            return settings.batch
+        return ceil(startable / self.pace)

@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from inspect import isawaitable, iscoroutine, iscoroutinefunction
-from math import ceil
 from secrets import token_hex
 from typing import Final, cast
 
@@ -41,7 +40,11 @@ from curae_lifecycle.stores.retry import (
 )
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.sql import dead_messages, outbox_statements
-from curae_lifecycle.stores.sql.delivery_settings import DEFAULT_DELIVERY_SETTINGS, DeliverySettings
+from curae_lifecycle.stores.sql.delivery_settings import (
+    DEFAULT_DELIVERY_SETTINGS,
+    DeliverySettings,
+    NextBatch,
+)
 from curae_lifecycle.stores.sql.outbox_statements import Backlog, Due
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database
@@ -81,7 +84,7 @@ class Outbox:
         check_database(database, "AsyncOutbox")
         self._database = BlockingTransactions(database)
         self._settings = settings
-        self._next = _NextBatch()
+        self._next = NextBatch()
 
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
         """Deliver messages as they become due, until `stop` is set.
@@ -198,8 +201,8 @@ class Outbox:
 class AsyncOutbox:
     """A worker that delivers the effects and events of an `AsyncSqlStore`, from an async database.
 
-    One call of `run` delivers one message at a time, in the order of `Outbox`. To deliver several
-    at a time, make several concurrent calls, in tasks or processes.
+    One call of `run` delivers one message at a time, in the same order as `Outbox`. To deliver
+    several at a time, make several concurrent calls, in tasks or processes.
 
     Args:
         database: The database of an `AsyncSqlStore`.
@@ -215,7 +218,7 @@ class AsyncOutbox:
         check_async_database(database, "Outbox")
         self._database = database
         self._settings = settings
-        self._next = _NextBatch()
+        self._next = NextBatch()
 
     async def run(
         self, handle: Callable[[Delivery], Awaitable[None]], stop: asyncio.Event | None = None
@@ -260,7 +263,10 @@ class AsyncOutbox:
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[AnyDelivery, ...]:
-        """Return up to `limit` dead messages (no attempts left) after `after`, as `Outbox` does."""
+        """Return up to `limit` dead messages with numbers above `after`, as `Outbox.list_dead`.
+
+        Dead messages have no attempts left. They are in the order of their numbers.
+        """
         return await dead_messages.list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
@@ -268,7 +274,11 @@ class AsyncOutbox:
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Make a dead message (no attempts left) due now, as `Outbox.revive`; return if it existed."""
+        """Make a dead message (no attempts left) due now, as if new, as `Outbox.revive` does.
+
+        Returns:
+            Whether a dead message had that number.
+        """
         return await dead_messages.revive(
             self._database, number, async_retrier(DEFAULT_RETRY_POLICY)
         )
@@ -335,18 +345,6 @@ async def _backlog(database: AsyncTransactions) -> Backlog:
     )
 
 
-@attrs.define
-class _NextBatch:
-    """The next turn, an urgent message's or the usual order's, and the last batch's pace.
-
-    A worker claims what it can start in half a lease at that pace, in seconds a message. More would
-    be kept from other workers, and `Backlog.oldest_due_seconds`, which skips claims, be too low.
-    """
-
-    urgent_first: bool = True
-    pace: float = 0.0
-
-
 @attrs.frozen
 class _Worker:
     """One worker. Its database is async, or a blocking one behind an adapter."""
@@ -356,7 +354,7 @@ class _Worker:
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
     retrier: Retrier
-    next_batch: _NextBatch = attrs.field(factory=_NextBatch)
+    next_batch: NextBatch = attrs.field(factory=NextBatch)
     newer: set[int] = attrs.field(factory=set[int])
     """The numbers of due messages that only a newer release can read; they are not claimed again."""
 
@@ -426,8 +424,7 @@ class _Worker:
         readable = [
             row for row, number in zip(rows, numbers, strict=True) if number not in self.newer
         ]
-        pace = max(self.next_batch.pace, 1e-9)  # A clock may not move during a delivery.
-        size = min(self.settings.batch, ceil(self.settings.lease / 2 / pace))
+        size = self.next_batch.size(self.settings)
         return outbox_statements.due_messages(
             readable, size, urgent_first=self.next_batch.urgent_first
         )
