@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from threading import BoundedSemaphore, Thread
@@ -25,6 +26,7 @@ from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
 from curae_lifecycle.stores.sql.async_connecting import async_connector, split_hosts
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
+from curae_lifecycle.stores.sql.connecting import connect_in_thread
 from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
 from curae_lifecycle.stores.sql.forks import forget_after_fork
@@ -145,10 +147,11 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
         case Dialect.SQLITE:
             event.listen(engine, "connect", _enable_wal)
         case Dialect.POSTGRESQL:
-            event.listen(engine, "do_connect", _connect_with_timeout(timeout + GRACE))
+            event.listen(engine, "do_connect", _postgresql_connector(timeout + GRACE))
             event.listen(engine, "close", _count_until_closed(limits))
         case Dialect.MARIADB:
-            pass
+            seconds = mariadb_limits(timeout).seconds + GRACE
+            event.listen(engine, "do_connect", _mariadb_connector(seconds))
     forget_after_fork(engine, _forget_connections)
     return engine
 
@@ -392,7 +395,7 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
             }
 
 
-def _connect_with_timeout(
+def _postgresql_connector(
     seconds: float,
 ) -> Callable[[object, object, object, dict[str, object]], object]:
     from psycopg import Error  # noqa: PLC0415 - needed for PostgreSQL alone
@@ -419,6 +422,22 @@ def _connect_with_timeout(
             raise failures[0]
         # Operators need the text of each to see why there is no connection.
         raise type(failures[-1])("; ".join(map(str, failures)))
+
+    return connect
+
+
+_NO_SERVER: Final = 2003
+"""The error code of PyMySQL for a connection that could not be opened."""
+
+
+def _mariadb_connector(
+    seconds: float,
+) -> Callable[[sa.Dialect, object, list[object], dict[str, object]], object]:
+    def connect(
+        dialect: sa.Dialect, _: object, places: list[object], named: dict[str, object], /
+    ) -> object:
+        error = partial(dialect.loaded_dbapi.OperationalError, _NO_SERVER)
+        return connect_in_thread(lambda: dialect.connect(*places, **named), seconds, error)
 
     return connect
 

@@ -6,9 +6,6 @@ of TCP end the wait, and these connections watch the clock themselves.
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from contextlib import suppress
-from threading import Thread
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -18,7 +15,8 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn
 
-from curae_lifecycle.stores.deadline import current_deadline, seconds_left
+from curae_lifecycle.stores.deadline import current_deadline
+from curae_lifecycle.stores.sql.connecting import connect_in_thread
 from curae_lifecycle.stores.sql.replication import Replication
 
 _Result = TypeVar("_Result")
@@ -53,9 +51,6 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     ) -> BoundedConnection:
         """Open a connection in autocommit mode within a time limit.
 
-        A thread opens the connection and is abandoned at the limit. psycopg's own limit is for each
-        address of a host; it covers neither all addresses together nor the DNS lookup.
-
         Args:
             seconds: The longest wait for the connection, and then for each response.
             named: psycopg's connection parameters, by name.
@@ -65,32 +60,14 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         Raises:
             OperationalError: There was no connection in time, or no thread could be started.
         """
-        made: Future[BoundedConnection] = Future()
-
-        def connect() -> None:
-            try:
-                connected = cls.connect(make_conninfo(**named), autocommit=True)
-            except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
-                if made.set_running_or_notify_cancel():
-                    made.set_exception(error)
-                return
-            if made.set_running_or_notify_cancel():
-                connected.seconds = seconds
-                connected.replication = replication
-                connected.add_notice_handler(replication.handle_notice)
-                made.set_result(connected)
-            else:
-                connected.close()
-
-        try:
-            Thread(target=connect, daemon=True).start()
-        except RuntimeError as error:
-            raise psycopg.OperationalError("no thread could be started to connect") from error
-        with suppress(TimeoutError):
-            made.exception(seconds_left(seconds))
-        if made.cancel():
-            raise psycopg.OperationalError("no connection in time")
-        return made.result()
+        conninfo = make_conninfo(**named)
+        made = connect_in_thread(
+            lambda: cls.connect(conninfo, autocommit=True), seconds, psycopg.OperationalError
+        )
+        made.seconds = seconds
+        made.replication = replication
+        made.add_notice_handler(replication.handle_notice)
+        return made
 
     def wait(
         self, gen: PQGen[_Result], interval: float = _POLL_SECONDS, timeout: float | None = None

@@ -159,7 +159,7 @@ def test_observing_docs_page_names_health_paths_and_loggers() -> None:
         ("the store", READY_TIMEOUT_SECONDS),
         ("its lock and its end", session_settings.DEFAULT_TIMEOUT),
         ("its answer, by this side's", session_settings.DEFAULT_TIMEOUT + session_settings.GRACE),
-        ("being made, all hosts", session_settings.DEFAULT_TIMEOUT + session_settings.GRACE),
+        ("being made, all its", session_settings.DEFAULT_TIMEOUT + session_settings.GRACE),
         ("a free connection", session_settings.DEFAULT_TIMEOUT),
         (
             "a pooled connection",

@@ -1,4 +1,4 @@
-"""Tests of the time limit for connecting to PostgreSQL."""
+"""Tests of the time limit for connecting to PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
-from typing import cast
 
 import attrs
-import psycopg
 import pytest
+import sqlalchemy as sa
 
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.deadline import deadline_scope
@@ -22,36 +21,58 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
-from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Statement
 
 ONE = Statement("SELECT 1")
 
 
-def test_connecting_to_a_silent_server_times_out_at_the_deadline(tmp_path: Path) -> None:
-    door = str(tmp_path / ".s.PGSQL.5432")
+SERVERS = pytest.mark.parametrize(
+    "url", ["postgresql://curae@db.example:1/curae", "mariadb://curae@db.example:1/curae"]
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "door", "reason"),
+    [
+        (
+            "postgresql://curae@/curae?host={folder}",
+            ".s.PGSQL.5432",
+            "OperationalError of postgresql",
+        ),
+        (
+            "mariadb://curae@/curae?unix_socket={folder}/door",
+            "door",
+            "OperationalError of mariadb, code 2003",
+        ),
+    ],
+)
+def test_connecting_to_a_silent_server_times_out_at_the_deadline(
+    tmp_path: Path, url: str, door: str, reason: str
+) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(door)
+        silent.bind(str(tmp_path / door))
         silent.listen()
-        engine = create_engine(f"postgresql://curae@/curae?host={tmp_path}", timeout=60)
+        engine = create_engine(url.format(folder=tmp_path), timeout=60)
         with deadline_scope(0.05), pytest.raises(StoreUnchangedError) as raised:
             SqlDatabase(engine).rows(ONE)
-        # This side gave up; psycopg would raise an error of another name.
-        assert "no connection (OperationalError of postgresql)" in str(raised.value)
+        # This side gave up; the drivers would raise errors of another name or code.
+        assert f"no connection ({reason})" in str(raised.value)
         engine.dispose()
 
 
+@SERVERS
 def test_connecting_without_a_free_thread_raises_store_unchanged(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     def refuse(_: Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    engine = create_engine("postgresql://curae@127.0.0.1:1/curae")
+    engine = create_engine(url)
     with monkeypatch.context() as patched:
         patched.setattr(Thread, "start", refuse)
-        with pytest.raises(StoreUnchangedError, match="no connection"):
+        with pytest.raises(StoreUnchangedError, match="no connection") as raised:
             SqlDatabase(engine).rows(ONE)
+    assert "no thread could be started to connect" in str(raised.value.__cause__)
     engine.dispose()
 
 
@@ -60,50 +81,83 @@ class Late:
     """A connection that is made after the timeout."""
 
     closed: Event = attrs.field(factory=Event)
-    seconds: float = 0.0
 
     def close(self) -> None:
         self.closed.set()
 
 
-def late(monkeypatch: pytest.MonkeyPatch, connect: Callable[[], object]) -> tuple[Event, Event]:
-    """Delay connections until an event is set; return it, and one that says a connect has ended."""
+def delay(act: Callable[[], object]) -> tuple[object, Event, Event]:
+    """Return a function that runs `act` late, the event that it waits for, and that of its end."""
     begins, ended = Event(), Event()
 
-    def connected(*_: object, **__: object) -> BoundedConnection:
+    def run(*_: object, **__: object) -> object:
         begins.wait(60)
         try:
-            return cast("BoundedConnection", connect())
+            return act()
         finally:
             ended.set()
 
-    monkeypatch.setattr(BoundedConnection, "connect", connected)
-    return begins, ended
+    return run, begins, ended
 
 
-def test_db_connection_opened_after_the_timeout_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def set_connect(monkeypatch: pytest.MonkeyPatch, engine: sa.Engine, connect: object) -> None:
+    """Replace the function of the engine's driver that opens a connection."""
+    is_psycopg = engine.dialect.name == "postgresql"
+    owner = BoundedConnection if is_psycopg else engine.dialect.loaded_dbapi
+    monkeypatch.setattr(owner, "connect", connect)
+
+
+@SERVERS
+def test_hanging_dns_lookup_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    def fail() -> object:
+        raise socket.gaierror("too late")
+
+    lookup, begins, ended = delay(fail)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    engine = create_engine(url, timeout=60)
+    with deadline_scope(0.01), pytest.raises(StoreUnchangedError) as raised:
+        SqlDatabase(engine).rows(ONE)
+    assert not ended.is_set()
+    assert "no connection in time" in str(raised.value.__cause__)
+    begins.set()
+    assert ended.wait(60)
+
+
+@SERVERS
+def test_db_connection_opened_after_the_timeout_is_closed(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     made = Late()
-    begins, _ = late(monkeypatch, lambda: made)
-    with pytest.raises(psycopg.OperationalError, match="no connection in time"):
-        BoundedConnection.connect_with_timeout(0.01, {}, Replication())
+    connect, begins, _ = delay(lambda: made)
+    engine = create_engine(url, timeout=60)
+    set_connect(monkeypatch, engine, connect)
+    with deadline_scope(0.01), pytest.raises(StoreUnchangedError) as raised:
+        SqlDatabase(engine).rows(ONE)
+    assert "no connection in time" in str(raised.value.__cause__)
     begins.set()
     assert made.closed.wait(60)
 
 
+@SERVERS
 def test_late_connect_error_is_replaced_by_the_timeout_error(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    def fails() -> object:
-        raise psycopg.OperationalError("a-secret")
+    engine = create_engine(url, timeout=60)
 
-    begins, ended = late(monkeypatch, fails)
-    with pytest.raises(psycopg.OperationalError, match="no connection in time"):
-        BoundedConnection.connect_with_timeout(0.01, {}, Replication())
+    def fail() -> object:
+        raise engine.dialect.loaded_dbapi.OperationalError(2003, "a-secret")
+
+    connect, begins, ended = delay(fail)
+    set_connect(monkeypatch, engine, connect)
+    with deadline_scope(0.01), pytest.raises(StoreUnchangedError) as raised:
+        SqlDatabase(engine).rows(ONE)
+    assert "no connection in time" in str(raised.value.__cause__)
     begins.set()
     assert ended.wait(60)
     # An error in time is raised.
-    with pytest.raises(psycopg.OperationalError, match="a-secret"):
-        BoundedConnection.connect_with_timeout(60, {}, Replication())
+    with pytest.raises(StoreUnchangedError) as raised:
+        SqlDatabase(engine).rows(ONE)
+    assert "a-secret" in str(raised.value.__cause__)
 
 
 def test_request_deadline_aborts_a_running_sql_statement(postgres_url: str) -> None:

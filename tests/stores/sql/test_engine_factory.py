@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.deadline import deadline_scope, seconds_left
 from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
+from curae_lifecycle.stores.sql import engine_factory
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine, create_engine_async
 from curae_lifecycle.stores.sql.engine_factory import COUNTED, EngineLimits, limits_of
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
@@ -376,6 +377,22 @@ def test_mariadb_engine_connects_with_login_and_timeouts(monkeypatch: pytest.Mon
             "sql_mode": "STRICT_ALL_TABLES",
         }.items()
     )
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(0.3, 1.25), (2.0, 2.25), (2.6, 3.25)])
+def test_mariadb_engine_limits_connecting_as_it_limits_packets(
+    monkeypatch: pytest.MonkeyPatch, timeout: float, seconds: float
+) -> None:
+    asked: list[float] = []
+
+    def connect(_: object, most: float, __: object) -> NoReturn:
+        asked.append(most)
+        raise OSError("a test")
+
+    monkeypatch.setattr(engine_factory, "connect_in_thread", connect)
+    with pytest.raises(OSError, match="a test"):
+        create_engine("mariadb://ada:pw@db.example/kept", timeout=timeout).raw_connection()
+    assert asked == [seconds]
 
 
 # --- Connections that the server has not closed yet ----------------------------------------------
