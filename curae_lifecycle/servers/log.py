@@ -6,6 +6,7 @@ The laws of this module:
   the type and where it was raised, and never its text.
 - **No line holds a path that server software logged.** The line is dropped, or loses its text if it
   reports a failure.
+- **No line holds the values of a statement that a database driver logged.** It loses its text.
 - **No other logger is silenced.**
 """
 
@@ -159,7 +160,12 @@ _PATH_MESSAGES: Final = re.compile(
 _OWN_HANDLER_LOGGERS: Final = ("sanic.error", "litestar", "_granian.utils")
 """Loggers with such messages and with handlers that the framework or the server software adds."""
 
+_STATEMENT_LOGGERS: Final = ("aiosqlite",)
+"""Loggers of database drivers whose lines of level DEBUG hold statements with their values."""
+
 _HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not logged"
+
+_HIDDEN_STATEMENT: Final = "a driver ran a statement; its values are not logged"
 
 _HIDDEN_TASK: Final = "a task or a callback failed; its text is not logged"
 
@@ -169,6 +175,8 @@ def _message(record: logging.LogRecord) -> str:
         return "request"
     if record.name in _PATH_LOGGERS or _has_path_message(record):
         return _HIDDEN_TEXT
+    if _has_statement(record):
+        return _HIDDEN_STATEMENT
     if record.name == "asyncio" and record.exc_info:
         # The message holds the repr of the task, and so the exception's text.
         return _HIDDEN_TASK
@@ -184,6 +192,10 @@ def _is_returned_response(record: logging.LogRecord) -> bool:
 
 def _has_path_message(record: logging.LogRecord) -> bool:
     return isinstance(record.msg, str) and _PATH_MESSAGES.fullmatch(record.msg) is not None
+
+
+def _has_statement(record: logging.LogRecord) -> bool:
+    return record.name in _STATEMENT_LOGGERS and record.levelno <= logging.DEBUG
 
 
 def _hide_path(record: logging.LogRecord) -> bool:
@@ -202,6 +214,13 @@ def _hide_path_message(record: logging.LogRecord) -> bool:
     return True
 
 
+def _hide_statement(record: logging.LogRecord) -> bool:
+    # A filter: keeps every record, without its text if that holds the values of a statement.
+    if _has_statement(record):
+        record.msg, record.args = _HIDDEN_STATEMENT, ()
+    return True
+
+
 # --- A process ------------------------------------------------------------------------------
 
 
@@ -214,7 +233,8 @@ def configure_logging(
 
     The lines of all loggers appear if they propagate their records to the root logger. Some lines
     of server software can hold a request's path. These are dropped, or lose their text if they
-    report a failure, because a path can be a secret.
+    report a failure, because a path can be a secret. Lines of a database driver lose their text if
+    it holds the values of a statement.
 
     Call this function after any code that configures logging itself, such as `django.setup()`. Such
     code can disable the package's loggers; they are enabled again. A second call replaces the
@@ -243,6 +263,8 @@ def configure_logging(
         logging.getLogger(name).addFilter(_hide_path)
     for name in _OWN_HANDLER_LOGGERS:
         logging.getLogger(name).addFilter(_hide_path_message)
+    for name in _STATEMENT_LOGGERS:
+        logging.getLogger(name).addFilter(_hide_statement)
 
 
 class _JsonHandler(logging.StreamHandler[TextIO]):

@@ -1,4 +1,4 @@
-"""Tests of logging: one JSON object a line with the request id, and no paths."""
+"""Tests of logging: one JSON object a line with the request id, and no secrets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from traceback import format_exc
 
 import pytest
@@ -23,6 +24,8 @@ from curae_lifecycle.servers.log import (
     request_id,
 )
 from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
+from curae_lifecycle.stores.sql.statement import Statement
 from tests.support.asking import MINT, logged
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -221,6 +224,32 @@ def test_log_handlers_of_a_framework_get_errors_without_path(name: str) -> None:
     hidden, kept = own.getvalue().splitlines()
     assert "outside of the endpoint" in hidden
     assert kept == "Startup failed due to OS error: no such file"
+
+
+def test_aiosqlite_statements_are_logged_without_their_values(tmp_path: Path) -> None:
+    logger = logging.getLogger("aiosqlite")
+    statement = Statement("SELECT ?", ("a-secret",))
+
+    async def ask() -> None:
+        engine = create_engine_async(f"sqlite+aiosqlite:///{tmp_path}/file")
+        assert [*await AsyncSqlDatabase(engine).rows(statement)] == [("a-secret",)]
+        await engine.dispose()
+
+    with logged() as log, handled(logger) as own:
+        logger.setLevel(logging.DEBUG)
+        try:
+            asyncio.run(ask())
+            logger.info("a note")
+        finally:
+            logger.setLevel(logging.NOTSET)
+    assert {line["message"] for line in log.lines if line["logger"] == "aiosqlite"} == {
+        "a driver ran a statement; its values are not logged",
+        "a note",
+    }
+    for text in (log.text, own.getvalue()):
+        assert "a-secret" not in text
+    record = logging.LogRecord("aiosqlite", logging.DEBUG, "", 1, "a-secret", (), None)
+    assert "a-secret" not in JsonFormatter().format(record)
 
 
 @pytest.mark.parametrize("text", ["Exception on the way", "Exception on [x", "Not an Exception on"])
