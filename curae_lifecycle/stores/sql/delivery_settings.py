@@ -98,7 +98,6 @@ class NextBatch:
 
         More would be kept from other workers, and would not count in the age of the backlog.
         """
-        startable = settings.lease / 2
-        if self.pace * settings.batch <= startable:
+        if self.pace == 0:
             return settings.batch
-        return ceil(startable / self.pace)
+        return min(settings.batch, ceil(settings.lease / 2 / self.pace))

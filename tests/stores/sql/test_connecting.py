@@ -31,6 +31,12 @@ SERVERS = pytest.mark.parametrize(
 )
 
 
+def text_of(error: BaseException | None) -> object:
+    """Return the text of a driver's error; PyMySQL puts a code in front of it."""
+    assert error is not None
+    return error.args[-1]
+
+
 @pytest.mark.parametrize(
     ("url", "door", "reason"),
     [
@@ -72,7 +78,7 @@ def test_connecting_without_a_free_thread_raises_store_unchanged(
         patched.setattr(Thread, "start", refuse)
         with pytest.raises(StoreUnchangedError, match="no connection") as raised:
             SqlDatabase(engine).rows(ONE)
-    assert "no thread could be started to connect" in str(raised.value.__cause__)
+    assert text_of(raised.value.__cause__) == "no thread could be started to connect"
     engine.dispose()
 
 
@@ -118,7 +124,7 @@ def test_hanging_dns_lookup_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch
     with deadline_scope(0.01), pytest.raises(StoreUnchangedError) as raised:
         SqlDatabase(engine).rows(ONE)
     assert not ended.is_set()
-    assert "no connection in time" in str(raised.value.__cause__)
+    assert text_of(raised.value.__cause__) == "no connection in time"
     begins.set()
     assert ended.wait(60)
 
@@ -133,7 +139,7 @@ def test_db_connection_opened_after_the_timeout_is_closed(
     set_connect(monkeypatch, engine, connect)
     with deadline_scope(0.01), pytest.raises(StoreUnchangedError) as raised:
         SqlDatabase(engine).rows(ONE)
-    assert "no connection in time" in str(raised.value.__cause__)
+    assert text_of(raised.value.__cause__) == "no connection in time"
     begins.set()
     assert made.closed.wait(60)
 
@@ -151,7 +157,7 @@ def test_late_connect_error_is_replaced_by_the_timeout_error(
     set_connect(monkeypatch, engine, connect)
     with deadline_scope(0.01), pytest.raises(StoreUnchangedError) as raised:
         SqlDatabase(engine).rows(ONE)
-    assert "no connection in time" in str(raised.value.__cause__)
+    assert text_of(raised.value.__cause__) == "no connection in time"
     begins.set()
     assert ended.wait(60)
     # An error in time is raised.

@@ -7,12 +7,15 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
+from types import SimpleNamespace
+from typing import cast
 
 import attrs
 import psycopg
 import pytest
 from psycopg import waiting
 from psycopg.abc import PQGen
+from psycopg.errors import Diagnostic
 from psycopg.waiting import Ready, Wait
 
 from curae_lifecycle.stores.deadline import deadline_scope
@@ -206,3 +209,42 @@ def test_wait_for_database_response_polls_at_the_given_interval(
     ends[1].sendall(b"a packet")
     assert act(ends[0], Response().read(), 60.0) == "the response"
     assert intervals == [0.001]
+
+
+# --- Errors -------------------------------------------------------------------------------------
+
+
+class Refused(psycopg.errors.FeatureNotSupported):
+    """An error of the server that a function of PostgreSQL raised."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__("refused")
+        self.function = function
+
+    @property
+    def diag(self) -> Diagnostic:
+        return cast("Diagnostic", SimpleNamespace(source_function=self.function))
+
+
+def refuse(function: str) -> PQGen[str]:
+    yield Wait.R
+    raise Refused(function)
+
+
+@BOTH
+def test_outdated_prepared_statement_closes_its_connection(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, act: Waits
+) -> None:
+    finished: list[FakePgconn] = []
+
+    def finish(pgconn: FakePgconn) -> None:
+        finished.append(pgconn)
+
+    monkeypatch.setattr(FakePgconn, "finish", finish)
+    ends[1].sendall(b"a packet")
+    with pytest.raises(psycopg.OperationalError, match=r"^a table was altered$"):
+        act(ends[0], refuse("RevalidateCachedQuery"), 60.0)
+    assert len(finished) == 1
+    with pytest.raises(Refused):
+        act(ends[0], refuse("ExecInitNode"), 60.0)
+    assert len(finished) == 1
