@@ -6,7 +6,8 @@ The laws of this module:
   the type and where it was raised, and never its text.
 - **No line holds a path that server software logged.** The line is dropped, or loses its text if it
   reports a failure.
-- **No line holds the values of a statement that a database driver logged.** It loses its text.
+- **No line holds the values of a statement that a database driver logged.** Such a line loses its
+  text.
 - **No other logger is silenced.**
 """
 
@@ -160,12 +161,12 @@ _PATH_MESSAGES: Final = re.compile(
 _OWN_HANDLER_LOGGERS: Final = ("sanic.error", "litestar", "_granian.utils")
 """Loggers with such messages and with handlers that the framework or the server software adds."""
 
-_STATEMENT_LOGGERS: Final = ("aiosqlite",)
-"""Loggers of database drivers whose lines of level DEBUG hold statements with their values."""
+_STATEMENT_LOGGERS: Final = {"aiosqlite": logging.DEBUG, "asyncmy": logging.INFO}
+"""Loggers of drivers that log statements with their values, and the level of those lines."""
 
 _HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not logged"
 
-_HIDDEN_STATEMENT: Final = "a driver ran a statement; its values are not logged"
+_HIDDEN_STATEMENT: Final = "a line of a database driver, which may hold values"
 
 _HIDDEN_TASK: Final = "a task or a callback failed; its text is not logged"
 
@@ -195,7 +196,7 @@ def _has_path_message(record: logging.LogRecord) -> bool:
 
 
 def _has_statement(record: logging.LogRecord) -> bool:
-    return record.name in _STATEMENT_LOGGERS and record.levelno <= logging.DEBUG
+    return record.levelno <= _STATEMENT_LOGGERS.get(record.name, logging.NOTSET)
 
 
 def _hide_path(record: logging.LogRecord) -> bool:

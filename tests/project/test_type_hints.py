@@ -29,6 +29,7 @@ EXCEPTIONS: Final = {
     "stores.sql.postgresql.AsyncBoundedConnection.wait": OF_PSYCOPG,
     "stores.sql.postgresql.BoundedConnection": OF_PSYCOPG,
     "stores.sql.postgresql.BoundedConnection.wait": OF_PSYCOPG,
+    "stores.sql.postgresql.wait_without_cancel": OF_PSYCOPG,
     "testing.factories.fields_of": OF_ATTRS,
 }
 """Public names whose hints cannot be read, each with the reason."""

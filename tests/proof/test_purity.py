@@ -173,6 +173,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "AsyncBoundedConnection.wait": {"monotonic", "socket"},
         "BoundedConnection.wait": {"monotonic"},
         "_wait_until": {"monotonic"},
+        "wait_without_cancel": {"socket"},
     },
     "curae_lifecycle.stores.sql.transactions": {
         "<module>": {"random"},

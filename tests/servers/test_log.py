@@ -243,13 +243,20 @@ def test_aiosqlite_statements_are_logged_without_their_values(tmp_path: Path) ->
         finally:
             logger.setLevel(logging.NOTSET)
     assert {line["message"] for line in log.lines if line["logger"] == "aiosqlite"} == {
-        "a driver ran a statement; its values are not logged",
+        "a line of a database driver, which may hold values",
         "a note",
     }
     for text in (log.text, own.getvalue()):
         assert "a-secret" not in text
-    record = logging.LogRecord("aiosqlite", logging.DEBUG, "", 1, "a-secret", (), None)
-    assert "a-secret" not in JsonFormatter().format(record)
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("aiosqlite", logging.DEBUG), ("asyncmy", logging.INFO)]
+)
+def test_statements_of_database_drivers_lose_their_text(name: str, level: int) -> None:
+    for each, hides in ((level, True), (level + 1, False)):
+        record = logging.LogRecord(name, each, "", 1, "SELECT 'a-secret'", (), None)
+        assert ("a-secret" not in JsonFormatter().format(record)) is hides
 
 
 @pytest.mark.parametrize("text", ["Exception on the way", "Exception on [x", "Not an Exception on"])

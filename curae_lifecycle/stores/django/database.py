@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from time import monotonic
-from typing import Final, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar, cast
 
 from django import conf
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
@@ -30,6 +31,12 @@ from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, to_st
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, GRACE
 from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement, combine_in_batches
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.abc import PQGen
+
+_Result = TypeVar("_Result")
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 """The Django setting that holds the key of the database in DATABASES; by default `default`."""
@@ -194,6 +201,7 @@ class DjangoDatabase:
         # A commit that a failover might lose is neither read nor reported as done.
         replication, driver = self._replication, connection.connection
         driver.add_notice_handler(replication.handle_notice)
+        driver.wait = partial(_wait_without_cancel, driver)
         try:
             if replication.is_in_doubt and connection.get_autocommit():
                 with replication.confirm_earlier_commits(), connection.cursor() as cursor:
@@ -201,6 +209,7 @@ class DjangoDatabase:
             yield
             replication.check()
         finally:
+            del driver.wait
             driver.remove_notice_handler(replication.handle_notice)
 
     def _transaction(
@@ -232,6 +241,14 @@ class DjangoDatabase:
         if is_transient(self._dialect, original):
             raise to_store_error(self._dialect, original) from None
         raise error
+
+
+def _wait_without_cancel(driver: Connection, gen: PQGen[_Result], interval: float = 0.1) -> _Result:
+    from curae_lifecycle.stores.sql.postgresql import (  # noqa: PLC0415 - needed for PostgreSQL alone
+        wait_without_cancel,
+    )
+
+    return wait_without_cancel(gen, driver.pgconn, interval)
 
 
 def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float:

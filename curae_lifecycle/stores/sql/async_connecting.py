@@ -25,6 +25,7 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AsyncpgConnection,
     PsycopgConnection,
     SqliteWriteLock,
+    without_cancel,
 )
 from curae_lifecycle.stores.sql.failures import is_thread_shortage
 from curae_lifecycle.stores.sql.replication import Replication
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 class _Module(Protocol):
     # What is used of a driver that is not imported by name, since it may not be installed.
+    Connection: type
     Error: type[Exception]
     InterfaceError: type[Exception]
     InternalClientError: type[Exception]
@@ -128,11 +130,14 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
     named = _read_numbers(asyncpg, named)
     settings = {"options": postgresql_options(wait, _pop_options(named))}
     replication = Replication()
+    connection_class = without_cancel(asyncpg.Connection)
 
     errors = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
     async def connect(arguments: _Named) -> AsyncConnection:
-        driver = await asyncpg.connect(**arguments, server_settings=settings)
+        driver = await asyncpg.connect(
+            **arguments, server_settings=settings, connection_class=connection_class
+        )
         return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
 
     return Connector(_connect_to_one(split_hosts(named), connect, errors=errors, wait=wait), errors)

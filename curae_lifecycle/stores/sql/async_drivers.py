@@ -1,8 +1,8 @@
 """Connections of async drivers behind one interface: read rows, run a transaction, close.
 
 The laws of this module: **every statement has a time limit on the client's side**, because a hung
-server ends no statement itself, and its kernel still acknowledges packets; **no statement of
-PostgreSQL is cancelled**, because one that waits for a standby would then be committed without it.
+server ends no statement itself, and its kernel still acknowledges packets; **the client never asks
+PostgreSQL to cancel a statement**, because one that waits for a standby would be committed without.
 
 psycopg and asyncpg run PostgreSQL, aiosqlite runs SQLite, asyncmy runs MariaDB. Only
 the driver of the URL is imported.
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
 import attrs
 
@@ -26,8 +26,6 @@ from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement
 
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
-
-_Result = TypeVar("_Result")
 
 _ROLLBACK: Final = Statement("ROLLBACK")
 
@@ -104,7 +102,7 @@ class PsycopgConnection:
         return driver.pgconn.transaction_status == TransactionStatus.IDLE
 
     async def close(self) -> None:
-        """Close the connection, and wait until the server has ended its statement and closed it."""
+        """Close the client's end, and wait until the server has finished its statement, too."""
         driver = self._driver
         if driver.closed:
             return
@@ -139,6 +137,21 @@ class _AsyncpgNotice:
     source_function: str | None
 
 
+def without_cancel(connection_class: type) -> type:
+    """Return a subclass of asyncpg's `Connection` that never asks the server to cancel a statement.
+
+    asyncpg itself does, in a connection of its own, if a call is cancelled or ends at a limit. The
+    caller must then close the connection, since it waits for an answer to that request.
+    """
+    return type(
+        "Connection", (connection_class,), {"__slots__": (), "_cancel_current_command": _do_nothing}
+    )
+
+
+def _do_nothing(*_: object) -> None:
+    pass
+
+
 def _as_asyncpg(driver: object) -> _AsyncpgDriver:
     return cast("_AsyncpgDriver", driver)
 
@@ -148,7 +161,7 @@ class AsyncpgConnection:
     """An `AsyncConnection` that runs its statements on a connection of asyncpg.
 
     Attributes:
-        driver: The connection object of asyncpg.
+        driver: The connection object of asyncpg, of a class from `without_cancel`.
         seconds: The longest wait for each response.
         replication: Gets the notices of the server, and counts by them the commits of this database
             that a failover might lose.
@@ -186,9 +199,11 @@ class AsyncpgConnection:
         try:
             if replication.is_in_doubt:
                 with replication.confirm_earlier_commits():
-                    await self._wait(self.driver.execute(CONFIRM))
+                    async with asyncio.timeout(self.seconds):
+                        await self.driver.execute(CONFIRM)
             for statement in statements:
-                rows = await self._wait(self.driver.fetch(statement.as_numbered, *statement.values))
+                async with asyncio.timeout(self.seconds):
+                    rows = await self.driver.fetch(statement.as_numbered, *statement.values)
         except Exception as error:
             # After a timeout, the server may still run the statement.
             self._is_lost = isinstance(error, TimeoutError) or is_lost_connection(error)
@@ -196,39 +211,26 @@ class AsyncpgConnection:
         replication.check()
         return rows
 
-    async def _wait(self, call: Coroutine[object, object, _Result]) -> _Result:
-        # asyncpg asks the server to cancel the statement of a call that is cancelled or exceeds
-        # asyncpg's own time limit. So the call gets a task, which nothing cancels.
-        running = asyncio.create_task(call)
-        running.add_done_callback(_ignore_error)
-        done, _ = await asyncio.wait([running], timeout=self.seconds)
-        if not done:
-            raise TimeoutError
-        return running.result()
-
     async def recover(self) -> bool:
         """Roll back a failed transaction, if any; return whether the connection is still usable."""
         if self._is_lost or self.driver.is_closed():
             return False
         if self.driver.is_in_transaction():
-            await self._wait(self.driver.execute("ROLLBACK"))
+            async with asyncio.timeout(self.seconds):
+                await self.driver.execute("ROLLBACK")
         return True
 
     async def close(self) -> None:
-        """Close the connection, and wait until the server has ended its statement and closed it."""
+        """Close the client's end, and wait until the server has finished its statement, too."""
         if self.driver.is_closed():
             return
         # asyncpg has no public way to its socket.
         found = self.driver._transport.get_extra_info("socket")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
         handle = None if found is None else duplicate_socket(found.fileno())
-        self.driver.terminate()
+        # The driver's end may be closed already.
+        with suppress(Exception):
+            self.driver.terminate()
         await wait_for_server(handle)
-
-
-def _ignore_error(ended: asyncio.Task[_Result]) -> None:
-    # asyncio logs the error of a task that nothing asked for it.
-    if not ended.cancelled():
-        ended.exception()
 
 
 # --- SQLite and MariaDB -----------------------------------------------------------------------

@@ -27,26 +27,26 @@ def connect_in_thread(
 ) -> _Connection:
     """Open a connection in a thread, and stop waiting for it at the time limit.
 
-    The thread closes a connection that it opens later.
+    If the connection opens after the limit, the thread closes it.
 
     Args:
         connect: Opens the connection.
         seconds: The longest wait. A deadline that the calling code has set with
             `stores.deadline.deadline_scope` may end it earlier.
-        error: Makes an exception of the driver from a text. It is raised if there was no connection
-            in time, or if no thread could be started.
+        error: Builds the driver's exception from a text. It is raised if there was no connection in
+            time, or if no thread could be started.
     """
-    made: Future[_Connection] = Future()
+    opened: Future[_Connection] = Future()
 
     def run() -> None:
         try:
             connected = connect()
         except BaseException as failure:  # noqa: BLE001 - raised in the waiting thread
-            if made.set_running_or_notify_cancel():
-                made.set_exception(failure)
+            if opened.set_running_or_notify_cancel():
+                opened.set_exception(failure)
             return
-        if made.set_running_or_notify_cancel():
-            made.set_result(connected)
+        if opened.set_running_or_notify_cancel():
+            opened.set_result(connected)
         else:
             connected.close()
 
@@ -54,8 +54,12 @@ def connect_in_thread(
         Thread(target=run, daemon=True).start()
     except RuntimeError as failure:
         raise error("no thread could be started to connect") from failure
-    with suppress(TimeoutError):
-        made.exception(seconds_left(seconds))
-    if made.cancel():
+    try:
+        with suppress(TimeoutError):
+            opened.exception(seconds_left(seconds))
+    finally:
+        # After a KeyboardInterrupt, too, the thread closes a connection that opens later.
+        is_late = opened.cancel()
+    if is_late:
         raise error("no connection in time")
-    return made.result()
+    return opened.result()

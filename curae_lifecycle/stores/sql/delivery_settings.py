@@ -82,22 +82,22 @@ DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 
 @attrs.define
 class NextBatch:
-    """The order and size of an outbox worker's next batch; each batch decides those of the next.
+    """The order and size of an outbox worker's next batch, as far as its last one decides them.
 
     Attributes:
         urgent_first: Whether the next message is a due `AccessEnded`, if there is one. After one,
             the next message is taken in the usual order.
-        pace: How many seconds the last batch took for each message; 0 before the first batch.
+        seconds_each: How many seconds the last batch took for each message; 0 before the first batch.
     """
 
     urgent_first: bool = True
-    pace: float = 0.0
+    seconds_each: float = 0.0
 
     def size(self, settings: DeliverySettings) -> int:
         """Return how many messages to claim: as many as can be started in half a lease.
 
         More would be kept from other workers, and would not count in the age of the backlog.
         """
-        if self.pace == 0:
+        if self.seconds_each == 0:
             return settings.batch
-        return min(settings.batch, ceil(settings.lease / 2 / self.pace))
+        return min(settings.batch, ceil(settings.lease / 2 / self.seconds_each))

@@ -286,7 +286,7 @@ class Backlog(NamedTuple):
         messages: The number of messages to deliver, including those that workers have claimed.
         dead: The number of dead messages, which have no attempts left.
         oldest_due_seconds: How many seconds the oldest due message has been due; 0 if none is due.
-            A claimed message is not due. One that its worker returned has been due since then.
+            A claimed message is not due. One that a worker returned untried is due from then on.
             If the database's clock was stepped meanwhile, the number is wrong by that step.
     """
 

@@ -369,7 +369,7 @@ class _Worker:
                 self.next_batch.urgent_first = not due.urgent
                 await self._try(delivery, claim)
                 tried += 1
-                self.next_batch.pace = (time.monotonic() - started_at) / tried
+                self.next_batch.seconds_each = (time.monotonic() - started_at) / tried
         finally:
             if left:
                 await self._release([delivery for _, delivery in left], claim)
@@ -468,8 +468,8 @@ class _Worker:
         message = "the result of a delivery could not be stored in time"
         if not await self.retrier.run_or_raise(end, message):
             _LOG.warning(
-                "message %d: the claim was lost before the result was stored, or the database's "
-                "answer was lost after it; the message may be delivered twice",
+                "message %d: the claim was lost before the result was stored, so the message may be "
+                "delivered twice; or the result was stored, and the database's response was lost",
                 delivery.number,
             )
 

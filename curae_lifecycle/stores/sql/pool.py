@@ -6,7 +6,8 @@ and **no wait for a connection lasts longer than the pool's timeout**.
 A connection counts from before it is opened until the server has closed it, not until the client
 has (on SQLite and MariaDB: until the client has). A server may notice late that its client is gone,
 for example while it waits for a lock. So a request that is cancelled does not open one connection
-more.
+more. But after `CLOSING_SECONDS` a closed connection no longer counts, even if its commit still
+waits for a standby.
 
 The connection that was returned last is used first, since its caches are warm. Requests wait in
 order of arrival.

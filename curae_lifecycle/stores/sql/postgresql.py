@@ -88,9 +88,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         del timeout  # psycopg passes it for notifications only, which this package does not use.
         deadline = min(monotonic() + self.seconds, current_deadline())
         limited = _wait_until(gen, deadline, self.pgconn)
-        # On Ctrl-C, psycopg's own `wait` asks the server to cancel the statement. A commit that
-        # waits for a standby would then take effect without it.
-        return waiting.wait(limited, self.pgconn.socket, interval)
+        return wait_without_cancel(limited, self.pgconn, interval)
 
 
 class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
@@ -151,6 +149,22 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         # On cancellation, psycopg's own `wait` asks the server to cancel the statement, and waits
         # for that. Here the pool closes the connection in a task.
         return await waiting.wait_async(limited, self.pgconn.socket, interval)
+
+
+def wait_without_cancel(
+    gen: PQGen[_Result], pgconn: PGconn, interval: float = _POLL_SECONDS
+) -> _Result:
+    """Wait for a response; if an exception ends the wait, the server goes on with the statement.
+
+    On a `KeyboardInterrupt` or `SystemExit`, psycopg's own `wait` asks the server to cancel the
+    statement. A commit that waits for a standby would then take effect without it.
+
+    Args:
+        gen: psycopg's generator that reads the response.
+        pgconn: The connection to read it from. It cannot be used again after an exception.
+        interval: The seconds after which `gen` is called again if there is no response yet.
+    """
+    return waiting.wait(gen, pgconn.socket, interval)
 
 
 def _wait_until(gen: PQGen[_Result], deadline: float, pgconn: PGconn) -> PQGen[_Result]:

@@ -29,7 +29,7 @@ NOW: Final = 1e9
 """A time of the monotonic clock, later than any that a machine shows."""
 
 
-@attrs.define
+@attrs.define(slots=False)
 class Driver:
     """An open connection of psycopg that notes its handlers of notices."""
 

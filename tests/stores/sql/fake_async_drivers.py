@@ -71,7 +71,6 @@ class FakeAsyncpg:
     listeners: list[Callable[[object, object], None]] = attrs.field(
         factory=list[Callable[[object, object], None]]
     )
-    is_cancelled: bool = False
     terminations: int = 0
     ran: Ran = attrs.field(factory=Ran)
 
@@ -94,17 +93,10 @@ class FakeAsyncpg:
         if self.warns in text:
             self.tell()
         if self.hangs in text:
-            await self._hang()
+            await asyncio.Event().wait()
         if self.failure is not None:
             raise self.failure
         return ROWS
-
-    async def _hang(self) -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.is_cancelled = True
-            raise
 
     async def execute(self, text: str) -> None:
         await self.fetch(text)

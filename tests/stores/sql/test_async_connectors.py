@@ -51,6 +51,11 @@ def errors_of(module: str, *names: str) -> tuple[object, ...]:
     return (*[vars(importlib.import_module(module))[name] for name in names], OSError)
 
 
+def asyncpg_connection() -> type:
+    connection: type = importlib.import_module("asyncpg").Connection
+    return connection
+
+
 @OPTIONS
 def test_async_psycopg_connect_passes_timeouts_and_url_options(
     monkeypatch: pytest.MonkeyPatch, query: str, options: str
@@ -127,6 +132,8 @@ def test_asyncpg_connect_passes_timeouts_and_url_options(
     assert first.replication is second.replication
     named = {"host": "db.example", "port": 5433, "database": "kept", "user": "ada"}
     settings = {"options": options}
+    classes = [each.pop("connection_class") for each in asked]
+    assert all(issubclass(cast("type", each), asyncpg_connection()) for each in classes)
     assert asked == [{**named, "password": "pw", "server_settings": settings}] * 2
 
 

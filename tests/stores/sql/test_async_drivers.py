@@ -200,26 +200,6 @@ def test_asyncpg_rollback_on_a_hanging_server_times_out() -> None:
     assert time.passed == pytest.approx(SECONDS)
 
 
-@pytest.mark.parametrize("cancels", [False, True])
-def test_asyncpg_statement_goes_on_after_its_request_ends(*, cancels: bool) -> None:
-    # asyncpg would ask the server to cancel it, and so commit it without the standby.
-    driver = FakeAsyncpg(hangs="UPDATE")
-
-    async def act() -> None:
-        request = asyncio.create_task(asyncpg_on(driver).run_all([PUT]))
-        await asyncio.sleep(1)
-        if cancels:
-            request.cancel()
-        await asyncio.wait([request])
-        assert request.cancelled() is cancels
-        assert driver.ran == [SENT[1]]
-        assert not driver.is_cancelled
-
-    run_async(act())
-    # The end of the event loop shows that the fake connection notices a cancellation.
-    assert driver.is_cancelled
-
-
 @pytest.mark.parametrize(
     ("name", "is_usable"),
     [("InternalClientError", False), ("InterfaceError", False), ("UniqueViolationError", True)],

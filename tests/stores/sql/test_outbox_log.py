@@ -24,8 +24,8 @@ from tests.support.sql.databases import Forwarding
 
 NOW = 10**15
 LOST = (
-    "message 1: the claim was lost before the result was stored, or the database's "
-    "answer was lost after it; the message may be delivered twice"
+    "message 1: the claim was lost before the result was stored, so the message may be delivered "
+    "twice; or the result was stored, and the database's response was lost"
 )
 
 

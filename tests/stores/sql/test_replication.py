@@ -203,26 +203,81 @@ def test_connections_to_a_read_only_server_are_replaced(kind: str, postgres_url:
         assert made.run_transaction([put])
 
 
+# --- Statements that are not cancelled ------------------------------------------------------
+#
+# If the server is asked to cancel a commit that waits for a standby, it commits without one.
+
+SLOW = Statement("INSERT INTO kept (id) SELECT 1 FROM pg_sleep(1)", (), 1)
+
+
+def wait_until_kept(url: str) -> None:
+    """Wait until the server has run the slow statement to its end."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        until = time.monotonic() + PATIENCE
+        while connection.execute("SELECT id FROM kept").fetchone() != (1,):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["waits", "django"])
 def test_interrupted_statement_goes_on_at_the_server(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # psycopg would ask the server to cancel it, and so commit it without the standby.
     def interrupt(waits: PQGen[object], *_: object, **__: object) -> None:
         next(waits)
         raise KeyboardInterrupt
 
-    with opened("waits", postgres_url, PATIENCE) as made:
+    with opened(kind, postgres_url, PATIENCE) as made:
         made.run_ddl(MAKE[:1])
-        slow = Statement("INSERT INTO kept (id) SELECT 1 FROM pg_sleep(0.2)", (), 1)
         with monkeypatch.context() as patched:
             patched.setattr(waiting, "wait", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                made.run_transaction([slow])
+                made.run_transaction([SLOW])
+        wait_until_kept(postgres_url)
+
+
+def wait_until_running(url: str) -> None:
+    """Wait until the server runs the slow statement."""
+    runs = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         until = time.monotonic() + PATIENCE
-        while list(map(tuple, made.rows(KEPT))) != [(1,)]:
+        while connection.execute(runs).fetchone() == (0,):
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["awaited", "asyncpg"])
+def test_statement_of_cancelled_request_goes_on_at_the_server(kind: str, postgres_url: str) -> None:
+    async def cancel(database: AsyncSqlDatabase) -> None:
+        await database.run_ddl(MAKE[:1])
+        running = asyncio.create_task(database.run_transaction([SLOW]))
+        await asyncio.to_thread(wait_until_running, postgres_url)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.to_thread(wait_until_kept, postgres_url)
+
+    with opened(kind, postgres_url, PATIENCE) as made:
+        assert isinstance(made, Awaited)
+        made.run(cancel(made.database))
+
+
+@pytest.mark.slow
+def test_asyncpg_statement_after_command_timeout_goes_on(postgres_url: str) -> None:
+    # A limit of asyncpg's own.
+    limited = sa.make_url(postgres_url).update_query_dict({"command_timeout": "0.5"})
+
+    async def wait(database: AsyncSqlDatabase) -> None:
+        await database.run_ddl(MAKE[:1])
+        with pytest.raises(StoreUnavailableError, match="TimeoutError"):
+            await database.run_transaction([SLOW])
+        await asyncio.to_thread(wait_until_kept, postgres_url)
+
+    with opened("asyncpg", limited.render_as_string(hide_password=False), PATIENCE) as made:
+        assert isinstance(made, Awaited)
+        made.run(wait(made.database))
 
 
 # --- Counts ---------------------------------------------------------------------------------
