@@ -1,8 +1,8 @@
 """The command `outbox`: print messages to deliver them, and list, revive and discard dead ones.
 
 The law of this module: **a message is deleted only after its whole line is printed**. A failed
-write leaves no part of a line in a file, since the next line would be added to it. A pipe holds
-printed lines until its reader takes them, so a reader that ends loses those.
+write leaves no part of a line in a file, and a part that a crash left gets its own line. A pipe
+holds printed lines until its reader takes them, so a reader that ends loses those.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.service.json_schema import Json
@@ -163,6 +164,8 @@ def _file_descriptor() -> int | None:
 
 
 def _append(descriptor: int, line: bytes) -> None:
+    if not _is_at_line_start(descriptor):
+        line = b"\n" + line
     written = 0
     try:
         while written < len(line):
@@ -176,6 +179,20 @@ def _append(descriptor: int, line: bytes) -> None:
             os.ftruncate(descriptor, end - written)
             os.lseek(descriptor, end - written, os.SEEK_SET)
         raise
+
+
+def _is_at_line_start(descriptor: int) -> bool:
+    # A process that was killed in the middle of a write leaves a part of a line. If that cannot be
+    # known, an empty line does less harm than a message that is added to such a part.
+    if os.fstat(descriptor).st_size == 0:
+        return True
+    try:
+        # A file to append to cannot be read through the same descriptor.
+        with Path(f"/dev/fd/{descriptor}").open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read().endswith(b"\n")
+    except OSError:
+        return False
 
 
 def _format(delivery: AnyDelivery) -> str:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -97,6 +98,63 @@ def test_failed_outbox_write_keeps_another_workers_line(
         with pytest.raises(OSError, match="No space"):
             _print(MESSAGE)
     assert path.read_text().endswith("another line\n")
+
+
+TORN = '{"number": 6, "att'
+
+
+def test_outbox_begins_a_new_line_after_a_torn_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+    path.write_text(TORN)
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        _print(MESSAGE)
+        with path.open("a") as killed_worker:
+            killed_worker.write(TORN)
+        _print(MESSAGE)
+        _print(MESSAGE)
+    first, line, second, *others = path.read_text().splitlines()
+    assert json.loads(line)["number"] == 7
+    assert (first, second, others) == (TORN, TORN, [line, line])
+
+
+def test_failed_outbox_write_after_a_torn_line_leaves_that_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+    path.write_text(TORN)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        with monkeypatch.context() as failing:
+            failing.setattr(os, "fsync", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                _print(MESSAGE)
+        assert path.read_text() == TORN
+        _print(MESSAGE)
+    assert path.read_text().splitlines()[0] == TORN
+
+
+def test_outbox_adds_an_empty_line_if_file_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.jsonl"
+
+    def refuse(_: Path, __: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with path.open("a") as file, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", file)
+        patched.setattr(Path, "open", refuse)
+        _print(MESSAGE)
+        _print(MESSAGE)
+    first, *others = path.read_text().splitlines()
+    assert others == ["", first]
 
 
 def test_outbox_line_in_a_file_is_synced_to_the_disk(

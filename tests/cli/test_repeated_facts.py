@@ -6,13 +6,16 @@ import io
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from curae_lifecycle.cli import facts
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record
@@ -112,3 +115,21 @@ def test_outcome_is_flushed_before_the_next_fact_is_recorded(
     line = {"type": "connection.expire", "connectionId": platform.connect()}
     assert command("facts", "-", given=lines(line, line))[0] == 1
     assert len(recorded) == 1
+
+
+def test_ends_after_a_torn_line_and_an_empty_line_are_recorded(
+    platform: Platform, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = platform.connect()
+    assert command("outbox", "--once")[0] == 0
+    platform.record(Revoked(ConnectionId(made), Actor.PATIENT))
+    shipped = tmp_path / "shipped.jsonl"
+    shipped.write_text('\n{"number": 6, "att')
+    with shipped.open("a") as file, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", file)
+        assert command("outbox", "--once") == (0, [], "")
+    since = ("--ends-since", "2000-01-01T00:00:00Z")
+    status, (torn, repeated), error = command("facts", str(shipped), *since)
+    assert (status, error) == (1, "")
+    assert (torn["line"], "error" in torn) == (2, True)
+    assert repeated["outcome"] == "ignored"
