@@ -48,14 +48,18 @@ def _standard_input(parser: argparse.ArgumentParser) -> TextIO:
 
 
 def read_line(parser: argparse.ArgumentParser) -> str:
-    """Read one line of standard input, without its line end and without a byte order mark.
+    """Read the line of standard input, without its line end and without a byte order mark.
 
-    If standard input is closed, cannot be read or is not text, `parser` prints an error and exits
-    with status 2.
+    If standard input is closed, cannot be read, is not text or has a second line that is not blank,
+    `parser` prints an error and exits with status 2.
     """
     stdin = _standard_input(parser)
     try:
-        return stdin.readline().removeprefix("\ufeff").rstrip("\r\n")
+        line = stdin.readline()
+        # A terminal has no end before someone types it.
+        if not stdin.isatty() and any(map(str.strip, stdin)):
+            parser.error("standard input must hold one line")
+        return line.removeprefix("\ufeff").rstrip("\r\n")
     except UnicodeDecodeError as error:
         parser.error(f"standard input is not {error.encoding}")
     except OSError as error:

@@ -43,6 +43,14 @@ def purge_later(platform: Platform) -> None:
     platform.store.purge()
 
 
+def test_erase_of_two_users_from_standard_input_erases_none(
+    platform: Platform, command: Command
+) -> None:
+    made = platform.connect()
+    assert command("database", "erase", *NAMED, given="mary\nbob\n")[:2] == (2, [])
+    assert platform.status(made) == "ACTIVE"
+
+
 def test_erase_and_purge_leave_only_idempotency_records(
     platform: Platform, command: Command
 ) -> None:

@@ -155,6 +155,16 @@ def test_withdraw_deletes_a_key_with_malformed_row_and_exits_1(
     assert command("keys", "list") == (0, [], "")
 
 
+def test_withdraw_of_two_keys_from_standard_input_deletes_none(
+    platform: Platform, command: Command
+) -> None:
+    given = "cae_live_k1\ncae_live_k2\n"
+    status, printed, error = command("keys", "withdraw", "--stdin", given=given)
+    assert (status, printed) == (2, [])
+    assert error.endswith("error: standard input must hold one line\n")
+    assert platform.ask("GET", "curae-connect/account-state?appUserId=mary")[0] == 200
+
+
 def test_key_is_withdrawn_by_id_if_another_keys_row_is_malformed(
     platform: Platform, command: Command
 ) -> None:

@@ -37,12 +37,37 @@ def test_non_numeric_option_error_asks_for_a_whole_number(parse: Callable[[str],
 
 
 @pytest.mark.parametrize("text", [" mary \t", "maryX"])
-@pytest.mark.parametrize("rest", ["\n", "\r\n", "\nbob\n", ""])
-def test_read_line_returns_the_first_line_without_its_line_break(
+@pytest.mark.parametrize("rest", ["\n", "\r\n", "\n \n\r\n", ""])
+def test_read_line_returns_the_only_line_without_its_line_break(
     text: str, rest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}{rest}"))
     assert read_line(PARSER) == text
+
+
+@pytest.mark.parametrize("text", ["mary\nbob\n", "mary\n\n\nbob", "\nmary\n"])
+def test_read_line_of_a_second_line_exits_2(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    with pytest.raises(SystemExit, match="2"):
+        read_line(PARSER)
+    error = capsys.readouterr().err
+    assert error.endswith("program: error: standard input must hold one line\n")
+
+
+def test_read_line_of_a_terminal_does_not_wait_for_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def __next__(self) -> str:
+            pytest.fail("it reads on")
+
+    monkeypatch.setattr("sys.stdin", Terminal("mary\n"))
+    assert read_line(PARSER) == "mary"
 
 
 def test_read_line_drops_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
