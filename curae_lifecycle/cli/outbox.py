@@ -108,9 +108,11 @@ def _print_due(parser: argparse.ArgumentParser, outbox: Outbox) -> None:
 
 def _stop_at_signal() -> threading.Event:
     # A signal ends the command after the current message, and a second one at once: the reader of a
-    # pipe may never take that message.
+    # pipe may never take that message. A shell starts a job in the background with SIGINT ignored,
+    # and that stays so.
     stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    both = (signal.SIGINT, signal.SIGTERM)
+    signals = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
 
     def set_stop(_: int, __: object) -> None:
         for each in signals:

@@ -357,8 +357,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @pytest.fixture
 def _restored_handlers() -> Iterator[None]:
-    """Restore what the test's process does at a signal."""
-    handlers = {each: signal.getsignal(each) for each in SIGNALS}
+    """Handle each signal by doing nothing, and restore the handlers of the test's process."""
+    # A process in the background of a shell ignores SIGINT.
+    handlers = {each: signal.signal(each, lambda *_: None) for each in SIGNALS}
     yield
     for each, handler in handlers.items():
         signal.signal(each, handler)
@@ -381,9 +382,6 @@ def test_signal_ends_the_outbox_command_after_current_message(
             signal.raise_signal(number)
             return len(text)
 
-    # A signal that the command ignores leaves the test alive.
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", Signalled())
         assert command("outbox")[0] == 0
@@ -409,3 +407,17 @@ def test_second_signal_ends_the_outbox_command_at_once() -> None:
     assert stop.is_set()
     # A write to a pipe that no one reads does not return, so the default has to end it.
     assert {signal.getsignal(each) for each in SIGNALS} == {signal.SIG_DFL}
+
+
+@pytest.mark.usefixtures("_restored_handlers")
+@pytest.mark.parametrize("ignored", SIGNALS)
+def test_ignored_signal_does_not_stop_the_outbox_command(ignored: signal.Signals) -> None:
+    signal.signal(ignored, signal.SIG_IGN)
+    (other,) = {*SIGNALS} - {ignored}
+    stop = _stop_at_signal()
+    signal.raise_signal(ignored)
+    assert not stop.is_set()
+    signal.raise_signal(other)
+    assert stop.is_set()
+    assert signal.getsignal(ignored) is signal.SIG_IGN
+    assert signal.getsignal(other) is signal.SIG_DFL
