@@ -75,6 +75,17 @@ def test_missing_tls_file_is_reported_as_no_database_connection(
     assert "password" not in error
 
 
+@pytest.mark.parametrize("driver", ["mariadb+pymysql", "postgresql+psycopg"])
+def test_malformed_host_name_exits_2_and_is_not_shown(
+    driver: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["keys", "list", "--database", f"{driver}://user:password@db..example/name"])
+    error = capsys.readouterr().err
+    assert error.endswith("keys list: error: --database must be a URL with a valid host name\n")
+    assert "password" not in error.partition("error: ")[2]
+
+
 def test_unrelated_database_error_does_not_advise_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -314,6 +314,18 @@ def _check_parameters(url: sa.URL, dialect: Dialect, named: dict[str, object]) -
         # The unknown name may be a part of a password.
         allowed = f"a URL whose parameters {name} knows{_TLS_EXAMPLES.get(name, '')}"
         raise ArgumentError("url", allowed)
+    hosts = named.get("host", "")
+    for host in cast("list[str]", hosts) if isinstance(hosts, list) else str(hosts).split(","):
+        _check_host(host)
+
+
+def _check_host(host: str) -> None:
+    # Python encodes a host name in this way to look it up. The path of a socket is no host name.
+    try:
+        if not host.startswith(("/", "@")):
+            host.encode("idna")
+    except UnicodeError:
+        raise ArgumentError("url", "a URL with a valid host name") from None
 
 
 def _is_known_to_psycopg(_: str, named: dict[str, object]) -> bool:
