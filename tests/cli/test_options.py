@@ -63,11 +63,10 @@ def test_read_line_of_a_terminal_does_not_wait_for_its_end(
         def isatty(self) -> bool:
             return True
 
-        def __next__(self) -> str:
-            pytest.fail("it reads on")
-
-    monkeypatch.setattr("sys.stdin", Terminal("mary\n"))
+    terminal = Terminal("mary\nbob\n")
+    monkeypatch.setattr("sys.stdin", terminal)
     assert read_line(PARSER) == "mary"
+    assert terminal.read() == "bob\n"
 
 
 def test_read_line_drops_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
