@@ -6,9 +6,10 @@ import argparse
 import json
 import os
 import sys
+from typing import TextIO
 
 from curae_lifecycle.cli.options import open_input, read_lines
-from curae_lifecycle.cli.terminal import track_progress
+from curae_lifecycle.cli.terminal import discard_output, track_progress
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.replay.recorded import Absent
 from curae_lifecycle.rules.values import Environment
@@ -61,17 +62,25 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         for line in replay(lines, environment=environment, check=options.check):
             answer = line.answer
             for each in line.divergences:
-                print(
+                _print(
                     f"line {answer['line']}: {_escape(each.member)}: "
                     f"recorded {_show(each.recorded)}, "
                     f"decided {_show(each.decided)} by rule {each.rule}",
-                    file=sys.stderr,
+                    sys.stderr,
                 )
             if line.divergences:
                 answer = answer | {"divergences": [each.document() for each in line.divergences]}
-            sys.stdout.write(f"{json.dumps(answer)}\n")
+            _print(json.dumps(answer), sys.stdout)
             failed = failed or line.broken or bool(line.divergences)
     return 1 if failed else 0
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        stream.write(f"{text}\n")
+    except BrokenPipeError:
+        # The rest of the log decides the exit status, too.
+        discard_output(stream)
 
 
 def _show(value: Json | Absent) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar, cast
 
 from curae_lifecycle.rules.tables import AnyTable
 
@@ -61,12 +61,15 @@ def say(text: str, role: str, piped_width: int | None = None) -> None:
         console.print(text, style=_STYLES[role], soft_wrap=True, markup=False)
 
 
-def discard_output() -> None:
-    """Discard the buffered rest of standard output, after a write to it failed.
+def discard_output(stream: TextIO | None = None) -> None:
+    """Discard the buffered rest of a standard stream, and later output, after a write to it failed.
 
     Python would otherwise repeat the write, and report its error, when it flushes at exit.
+
+    Args:
+        stream: Standard output or standard error; by default standard output.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 def replace_unencodable() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -302,6 +304,26 @@ def test_replay_check_prints_divergences_in_answers_and_errors(
     assert main(["replay", str(log)]) == 0
     out, err = capsys.readouterr()
     assert (err, "divergences" in out) == ("", False)
+
+
+@pytest.mark.parametrize(("closed", "intact"), [("stdout", "err"), ("stderr", "out")])
+def test_replay_check_with_a_closed_pipe_runs_all_and_exits_1(
+    closed: str,
+    intact: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = tmp_path / "log.jsonl"
+    wrong = line({"request": created("u", "k"), "response": {"status": 201}})
+    log.write_bytes((wrong + b"\n") * 400)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1) as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, closed, stream)
+        assert main(["replay", str(log), "--check"]) == 1
+    printed: str = getattr(capsys.readouterr(), intact)
+    assert len(printed.splitlines()) == 400
 
 
 def test_replay_refuses_api_keys_of_another_environment(
