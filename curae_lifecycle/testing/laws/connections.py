@@ -265,9 +265,9 @@ def check_access(
         decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
-        LawBrokenError: Access is granted although the connection is not ACTIVE at `now`, was made
-            in another era or lacks the package. Or the grant has ended by `now`, or lasts longer
-            than the connection.
+        LawBrokenError: Access is granted although the connection is not ACTIVE at `now`, has a
+            `revoked_at`, was made in another era or lacks the package. Or the grant has ended by
+            `now`, or lasts longer than the connection.
     """
     decision = decide(connection, package, now, era=era)
     if not isinstance(decision, Granted):
@@ -276,6 +276,8 @@ def check_access(
     until, end = decision.valid_until, connection.expires_at
     if connection.status != "ACTIVE":
         raise LawBrokenError(5, f"granted although the status is {connection.status}", where)
+    if connection.revoked_at is not None:
+        raise LawBrokenError(5, "granted although the connection has a revokedAt", where)
     if connection.identity.era != era:
         raise LawBrokenError(5, "granted although the connection is of another era", where)
     if end is not None and end <= now:
@@ -324,7 +326,8 @@ def check_chain(connections: Sequence[Connection], now: datetime, *, era: dateti
     """Check law 6: a chain is linear, and only its newest connection is PENDING.
 
     A PENDING connection past the deadline of its hand-off does not count as PENDING. An ACTIVE one
-    past its `expires_at` does not count as ACTIVE. A connection of another era counts as neither.
+    past its `expires_at` does not count as ACTIVE. A connection with a `revoked_at` or of another
+    era counts as neither.
 
     Args:
         connections: All connections of one chain, in any order.
@@ -345,7 +348,7 @@ def check_chain(connections: Sequence[Connection], now: datetime, *, era: dateti
         end = each.handoff_deadline if pending else each.expires_at
         if each.status not in {"PENDING", "ACTIVE"} or (end is not None and end <= now):
             continue
-        if each.identity.era != era:
+        if each.revoked_at is not None or each.identity.era != era:
             continue
         if each.status in alive:
             raise LawBrokenError(6, f"a second {each.status}", where)

@@ -89,6 +89,12 @@ def test_law_6_check_reports_two_active_connections_of_one_era() -> None:
         check_chain(chain, START, era=START)
 
 
+@pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
+def test_law_6_check_skips_connections_with_a_revoked_at(status: Status) -> None:
+    older, newer = chain_of(status)
+    check_chain([attrs.evolve(older, revoked_at=START), newer], START, era=None)
+
+
 def test_law_6_check_reports_pending_connection_with_a_successor() -> None:
     with broken(6, "PENDING although it has a successor"):
         check_chain(revoked_then(Status.PENDING, Status.REVOKED), START, era=None)
@@ -205,6 +211,14 @@ def test_law_5_check_reports_access_granted_after_a_tombstone() -> None:
     where = f"connection {uuid(1)}, package 'labs' at {START.isoformat()}"
     with broken(5, "granted although the connection is of another era", where=where):
         check_access(active, "labs", START, era=START, decide=decide_without_era)
+
+
+def test_law_5_check_reports_access_granted_despite_a_revoked_at() -> None:
+    revoked = attrs.evolve(ACTIVE, revoked_at=START)
+    check_access(revoked, "labs", START, era=None)
+    where = f"connection {uuid(1)}, package 'labs' at {START.isoformat()}"
+    with broken(5, "granted although the connection has a revokedAt", where=where):
+        check_access(revoked, "labs", START, era=None, decide=rule_that_answers(Granted(END, "r")))
 
 
 @pytest.mark.parametrize(

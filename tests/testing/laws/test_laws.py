@@ -111,7 +111,8 @@ def kin(
         predecessor_id=None if older is None else ConnectionId(uuid(older)),
         root_id=ConnectionId(uuid(root)),
     )
-    return attrs.evolve(REVOKED, identity=identity)
+    # Without a `revoked_at`, so that tests can give it another status.
+    return attrs.evolve(REVOKED, identity=identity, revoked_at=None)
 
 
 def problem(**changes: object) -> Response:
