@@ -10,7 +10,8 @@ from inspect import iscoroutine
 from types import NoneType
 from typing import Final, cast
 
-from curae_lifecycle.rules.errors import LifecycleError, describe
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError, describe
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import in_short
@@ -40,6 +41,12 @@ _SHORT_HOOKS: Final = frozenset(
     {"make_key", "register_again", "change_key_id", "withdraw", "outbox"}
 )
 """Hooks of which a failure message shows only the name: their values are secret or long."""
+
+_HOOKS_WITH_KEY: Final = frozenset({"register_again", "change_key_id", "withdraw"})
+"""Hooks whose first argument is an API key."""
+
+_HIDDEN_KEY: Final = "<API key>"
+"""The text that replaces an API key in a failure message."""
 
 _HIDDEN_HEADERS: Final = frozenset({"authorization", "content-type"})
 
@@ -78,8 +85,8 @@ def check_result(step: SingleStep, result: object) -> None:
         result: The value that the function returned.
 
     Raises:
-        NotConformingError: The result has a wrong type. The message does not show the value, which
-            may be an API key.
+        NotConformingError: The result has a wrong type, or is an API key that no header can hold.
+            The message does not show the value, which may be an API key.
     """
     if isinstance(step, HookCall):
         if step.hook in _WITHOUT_RESULT:
@@ -93,13 +100,20 @@ def check_result(step: SingleStep, result: object) -> None:
         raise NotConformingError(
             f"{function} returned {given} instead of {wanted}\n  where: {describe_step(step)}"
         )
+    if isinstance(step, HookCall) and step.hook == "make_key":
+        # A client names an invalid header's value in its error, so the key is not sent.
+        try:
+            ApiKey(cast("str", result))
+        except ArgumentError as error:
+            raise NotConformingError(f"{function} returned a wrong key: {error}") from None
 
 
 def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerRaisedError:
     """Return the error to report if `send` or a hook, functions of the server, raised `error`.
 
     The message names the function. For a `Concurrently`, which holds several steps, the message
-    says only that one of them raised.
+    says only that one of them raised. An API key that was passed to the function is replaced in the
+    text and the notes of the exception.
 
     Args:
         step: The request that was passed to `send`, the call of a hook, or a `Concurrently`.
@@ -114,15 +128,33 @@ def server_raised(step: Step, error: BaseException, at_once: int = 1) -> ServerR
             function = "a concurrent step"
         case _:
             function = "send"
-    lines = [f"{function} raised {error!r}"]
     notes = cast("list[object]", getattr(error, "__notes__", []))
-    lines += [f"  note: {note}" for note in notes]
+    raised = "\n".join([f"{function} raised {error!r}", *[f"  note: {note}" for note in notes]])
+    for key in _keys_of(step):
+        # A key with quotes or backslashes has another text in a repr.
+        raised = raised.replace(key, _HIDDEN_KEY).replace(repr(key)[1:-1], _HIDDEN_KEY)
+    lines = [raised]
     lines.append(f"  where: {describe_step(step)}")
     if at_once > 1 and isinstance(step, Request):
         lines.append(
             f"  sent at once: {at_once}; connections beyond the server's listen backlog may be reset"
         )
     return ServerRaisedError("\n".join(lines))
+
+
+def _keys_of(step: Step) -> Iterator[str]:
+    match step:
+        case Concurrently(steps):
+            for each in steps:
+                yield from _keys_of(each)
+        case HookCall(hook, arguments):
+            if hook in _HOOKS_WITH_KEY:
+                yield from map(str, arguments[:1])
+        case _:
+            for name, value in step.headers:
+                key = value.rpartition(" ")[2]
+                if name.lower() == "authorization" and key:
+                    yield key
 
 
 def result_of_blocking(result: object) -> object:

@@ -143,6 +143,37 @@ def test_server_exception_message_has_the_function_and_the_step(step: Step, func
     assert str(server_raised(step, error)).splitlines() == lines
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        GET,
+        Concurrently((REVOKE, GET)),
+        *(HookCall(hook, ("secret",)) for hook in ("register_again", "change_key_id", "withdraw")),
+    ],
+    ids=describe_step,
+)
+def test_server_exception_message_hides_the_api_key(step: Step) -> None:
+    error = ValueError(b"Bearer secret")
+    error.add_note("sent secret")
+    lines = str(server_raised(step, error)).splitlines()
+    assert lines[0].endswith(" raised ValueError(b'Bearer <API key>')")
+    assert lines[1] == "  note: sent <API key>"
+
+
+def test_server_exception_message_hides_a_key_with_backslash() -> None:
+    request = Request("GET", "/x", (("authorization", "Bearer a\\b"),))
+    error = ValueError("Bearer a\\b")
+    error.add_note("a\\b")
+    lines = str(server_raised(request, error)).splitlines()
+    assert lines[:2] == ["send raised ValueError('Bearer <API key>')", "  note: <API key>"]
+
+
+def test_server_exception_message_stays_whole_without_a_key() -> None:
+    request = Request("GET", "/x", (("Authorization", ""), ("X-A", "Bearer k")))
+    said = str(server_raised(request, ValueError("k")))
+    assert said.startswith("send raised ValueError('k')\n")
+
+
 def test_error_of_concurrent_requests_hints_at_listen_backlog() -> None:
     hint = "  sent at once: 2; connections beyond the server's listen backlog may be reset"
     assert str(server_raised(GET, ConnectionResetError(104), 2)).splitlines()[-1] == hint

@@ -15,7 +15,14 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.outcomes import Ignored
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.conformance import Report, Request, Response, run, run_async
+from curae_lifecycle.testing.conformance import (
+    ApiKeyRequest,
+    Report,
+    Request,
+    Response,
+    run,
+    run_async,
+)
 from curae_lifecycle.testing.conformance.store_server import server_for_store
 from tests.support.kit import Reference, asynchronous
 
@@ -187,6 +194,25 @@ def test_failure_names_the_function_that_returns_a_wrong_type(
         report = run(wrong, only=[check], seed="1")
     (failure,) = report.failed
     assert failure.message.startswith(message)
+    assert "secret" not in failure.message
+
+
+@pytest.mark.parametrize("key", ["", "cae_live_secret\n", "cae secret", "cae_secret_\u20ac"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_key_that_no_header_can_hold_fails_without_being_shown(key: str, *, is_async: bool) -> None:
+    def make_key(wanted: ApiKeyRequest) -> str:
+        del wanted
+        return key
+
+    wrong = attrs.evolve(Reference().server(), make_key=make_key)
+    if is_async:
+        report = asyncio.run(run_async(asynchronous(wrong), only=["request.limit"], seed="1"))
+    else:
+        report = run(wrong, only=["request.limit"], seed="1")
+    (failure,) = report.failed
+    what = "not empty" if not key else "visible ASCII characters without spaces"
+    first = f"the hook make_key returned a wrong key: api key: must be {what}"
+    assert failure.message.splitlines()[0] == first
     assert "secret" not in failure.message
 
 
