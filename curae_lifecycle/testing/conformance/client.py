@@ -31,6 +31,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
 )
 from curae_lifecycle.testing.conformance.wording import format_value, status_and_code
+from curae_lifecycle.testing.laws.wire import read_json
 from curae_lifecycle.web.request import Request
 
 PACKAGES: Final = ("clinical_summary", "labs")
@@ -264,11 +265,8 @@ def new_app(
 
 
 def parsed(response: Response) -> object:
-    """Return the parsed body of a response, or None if the body is not JSON."""
-    try:
-        return cast("object", json.loads(response.body))
-    except (ValueError, RecursionError):
-        return None
+    """Return the parsed body of a response, or None if `read_json` finds that it is not JSON."""
+    return read_json(response.body)[0]
 
 
 def document(response: Response) -> Document:
@@ -277,10 +275,11 @@ def document(response: Response) -> Document:
     Raises:
         NotConformingError: The body is not a JSON object.
     """
-    value = parsed(response)
+    value, fault = read_json(response.body)
     if not isinstance(value, dict):
+        why = f": {fault}" if fault and response.body else ""
         raise NotConformingError(
-            f"the server answered {response.status} with a body that is not a JSON object"
+            f"the server answered {response.status} with a body that is not a JSON object{why}"
         )
     return cast("dict[str, object]", value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final, cast
@@ -13,6 +12,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing.laws.law import LawBrokenError
+from curae_lifecycle.web.json import MalformedError, has_duplicate_keys, parse_json
 from curae_lifecycle.web.wire_format import to_camel_case
 
 _SESSION: Final = frozenset(
@@ -226,22 +226,29 @@ def parse_object(law: int, body: bytes | str) -> Mapping[str, object]:
         body: The body.
 
     Raises:
-        LawBrokenError: The body is not a JSON object, or an object in it repeats a member.
+        LawBrokenError: The body is not a JSON object, as `read_json` reads it.
     """
-
-    def build(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            raise LawBrokenError(law, "a member is repeated", "body")
-        return members
-
     if not body:
         return {}
-    try:
-        value: object = json.loads(body, object_pairs_hook=build)
-    except (ValueError, RecursionError):
-        raise LawBrokenError(law, "the body is not JSON", "body") from None
+    value, fault = read_json(body)
+    if fault:
+        raise LawBrokenError(law, fault, "body")
     return require_object(law, value, "body")
+
+
+def read_json(body: bytes | str) -> tuple[object, str]:
+    """Parse a body that must be strict JSON, which every client reads in the same way.
+
+    Such JSON is in UTF-8. It has no byte order mark, no NaN or infinity and no repeated member.
+
+    Returns:
+        The value and an empty text; or None and what is wrong with the body.
+    """
+    try:
+        value = parse_json(body)
+    except MalformedError:
+        return None, "the body is not JSON in UTF-8, or has a byte order mark, NaN or Infinity"
+    return (None, "a member is repeated") if has_duplicate_keys(value) else (value, "")
 
 
 def require_object(law: int, value: object, where: str) -> Mapping[str, object]:

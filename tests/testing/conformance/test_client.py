@@ -311,12 +311,25 @@ def test_client_returns_the_details_of_the_expected_problem() -> None:
 # --- Reading responses ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"nonsense"])
-def test_body_that_is_not_json_is_parsed_to_none(body: bytes) -> None:
+NOT_JSON = ": the body is not JSON in UTF-8, or has a byte order mark, NaN or Infinity"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", ""),
+        *((each, NOT_JSON) for each in (b"{", b"\xff", b"[" * 100_000, b"nonsense")),
+        *(('{"a":1}'.encode(each), NOT_JSON) for each in ("utf-16", "utf-16-be", "utf-8-sig")),
+        *((b'{"a":%s}' % each, NOT_JSON) for each in (b"NaN", b"Infinity", b"-Infinity")),
+        (b'{"a":[{"b":1,"b":1}]}', ": a member is repeated"),
+    ],
+    ids=repr,
+)
+def test_body_that_is_not_json_is_parsed_to_none(body: bytes, why: str) -> None:
     answer = Response(200, (), body)
     assert client.parsed(answer) is None
     said = message(lambda: client.document(answer))
-    assert said == "the server answered 200 with a body that is not a JSON object"
+    assert said == f"the server answered 200 with a body that is not a JSON object{why}"
 
 
 @pytest.mark.parametrize("body", [[], 7, "text", None])

@@ -1,4 +1,4 @@
-"""Tests that the kit finds secrets in any response."""
+"""Tests that the kit finds secrets in any response, and a success that is not strict JSON."""
 
 from __future__ import annotations
 
@@ -66,3 +66,42 @@ def test_kit_fails_a_401_that_repeats_the_api_key_in_a_header() -> None:
 
 def test_kit_fails_a_problem_that_contains_the_app_id() -> None:
     assert "contains the app's id" in failure(Telling({404}, in_detail, shows_app_id=True))
+
+
+class Rewriting(Reference):
+    """A server that writes the body of each success in its own way."""
+
+    def __init__(self, rewrite: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self.rewrite = rewrite
+
+    def send(self, request: Request) -> Response:
+        answer = super().send(request)
+        is_success = answer.status < 300
+        return attrs.evolve(answer, body=self.rewrite(answer.body)) if is_success else answer
+
+
+def repeat_connection(body: bytes) -> bytes:
+    return body.replace(b"{", b'{"connection":{"appId":"internal"},', 1)
+
+
+def encode_as_utf_16(body: bytes) -> bytes:
+    return body.decode().encode("utf-16")
+
+
+def add_byte_order_mark(body: bytes) -> bytes:
+    return body.decode().encode("utf-8-sig")
+
+
+@pytest.mark.parametrize("rewrite", [repeat_connection, encode_as_utf_16, add_byte_order_mark])
+def test_kit_fails_a_success_that_clients_read_differently(
+    rewrite: Callable[[bytes], bytes],
+) -> None:
+    (failed,) = run(Rewriting(rewrite).server(), only=["operation.create-connection"]).failed
+    why = (
+        "a member is repeated"
+        if rewrite is repeat_connection
+        else "the body is not JSON in UTF-8, or has a byte order mark, NaN or Infinity"
+    )
+    said = f"the server answered 201 with a body that is not a JSON object: {why}"
+    assert failed.message.splitlines()[0] == said

@@ -154,7 +154,10 @@ def test_law_13_check_allows_member_instance_in_400_but_not_404() -> None:
         ({"connection": {**CONNECTION, "status": [["A"]]}}, "must hold no object", "status"),
         ("[]", "it is not an object", "body"),
         ('{"effects": 1, "effects": 1}', "a member is repeated", "body"),
-        (b"{", "the body is not JSON", "body"),
+        (b"{", "the body is not JSON in UTF-8, or has a byte order mark", "body"),
+        ('{"revokedNow":true}'.encode("utf-16"), "the body is not JSON", "body"),
+        (b'\xef\xbb\xbf{"revokedNow":true}', "the body is not JSON", "body"),
+        (b'{"revokedNow":NaN}', "the body is not JSON", "body"),
     ],
 )
 def test_law_13_error_names_the_wrong_members_and_their_place(
