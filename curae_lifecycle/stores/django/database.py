@@ -27,7 +27,12 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.deadline import current_deadline, seconds_left
 from curae_lifecycle.stores.django.socket_watchdog import WATCHDOG
-from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, to_store_error
+from curae_lifecycle.stores.sql.failures import (
+    is_conflict,
+    is_read_only,
+    is_transient,
+    to_store_error,
+)
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.session_settings import DEFAULT_TIMEOUT, GRACE
 from curae_lifecycle.stores.sql.statement import Dialect, Rows, Statement, combine_in_batches
@@ -232,12 +237,15 @@ class DjangoDatabase:
         return True
 
     def _reraise(self, connection: BaseDatabaseWrapper, error: Error) -> NoReturn:
+        # The cause of Django's error is the driver's error.
+        original = error.__cause__ or error
         # Django checks the connection only when the request ends, which is too late for a retry.
         if not connection.in_atomic_block:
             with self._watched(connection):
+                if connection.connection is not None and is_read_only(self._dialect, original):
+                    # Django's pool would reuse the driver's connection if it were open.
+                    connection.connection.close()
                 connection.close_if_unusable_or_obsolete()
-        # The cause of Django's error is the driver's error.
-        original = error.__cause__ or error
         if is_transient(self._dialect, original):
             raise to_store_error(self._dialect, original) from None
         raise error

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from django.core.management import call_command
 from django.db import ProgrammingError, connections, transaction
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.utils import DatabaseError, OperationalError
 from django.test import TestCase, override_settings
 
@@ -258,6 +259,20 @@ def test_statement_leaves_no_notice_handler_on_db_connection(
         with connections[alias].cursor() as cursor:
             cursor.execute(tell)
     assert heard == []
+
+
+@pytest.mark.slow
+def test_django_pool_drops_a_connection_to_a_read_only_server(postgres_url: str) -> None:
+    put = Statement("INSERT INTO curae_caller (id, version, document) VALUES ('a', 1, 'x')", (), 1)
+    with database(postgres_url, options={"pool": {"min_size": 1, "max_size": 1}}) as alias:
+        made = DjangoDatabase(alias)
+        made.rows(Statement("SELECT set_config('default_transaction_read_only', 'on', false)"))
+        with pytest.raises(StoreUnavailableError, match="25006"):
+            made.run_transaction([put])
+        assert made.run_transaction([put])
+        pooled = connections[alias]
+        assert isinstance(pooled, DatabaseWrapper)
+        pooled.close_pool()
 
 
 def test_missing_database_raises_store_unavailable(tmp_path: str) -> None:

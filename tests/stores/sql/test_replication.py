@@ -83,7 +83,8 @@ def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
     """Yield a PostgreSQL database through stores of this kind."""
     if kind == "django":
         limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout={int(wait * 1000)}"
-        with django(url, migrated=False, options={"options": limits}) as alias:
+        kept = {"CONN_MAX_AGE": 600}
+        with django(url, migrated=False, options={"options": limits}, changed=kept) as alias:
             yield DjangoDatabase(alias)
     elif kind in {"awaited", "asyncpg"}:
         driver = "postgresql+psycopg" if kind == "awaited" else "postgresql+asyncpg"
@@ -182,7 +183,7 @@ def test_commit_is_atomic_despite_a_server_replication_warning(
             assert len(made.rows(KEPT)) in {0, 61}
 
 
-@pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg"])
+@KINDS
 def test_connections_to_a_read_only_server_are_replaced(kind: str, postgres_url: str) -> None:
     # As if the host name had led to a standby when these connections were opened.
     read_only = "default_transaction_read_only"
