@@ -187,12 +187,26 @@ class DjangoDatabase:
             return
         with self._watched(connection):
             connection.close_if_health_check_failed()
-        if connection.connection is None and seconds_left(self._connect_wait) < self._connect_wait:
-            # The attempt to connect could outlast the deadline and cannot be interrupted.
-            raise StoreUnchangedError("no time was left to connect")
-        connection.ensure_connection()
+        if connection.connection is None:
+            self._connect(connection)
         with self._watched(connection), self._replication_checked(connection):
             yield
+
+    def _connect(self, connection: BaseDatabaseWrapper) -> None:
+        if seconds_left(self._connect_wait) < self._connect_wait:
+            # The attempt to connect could outlast the deadline and cannot be interrupted.
+            raise StoreUnchangedError("no time was left to connect")
+
+        with ExitStack() as stack:
+
+            def init_watched() -> None:
+                stack.enter_context(self._watched(connection))
+                type(connection).init_connection_state(connection)
+
+            # After the login Django may run statements, such as SET ROLE, which need a limit, too.
+            vars(connection)["init_connection_state"] = init_watched
+            stack.callback(vars(connection).pop, "init_connection_state")
+            connection.ensure_connection()
 
     def _watched(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         driver = connection.connection

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, cast
 
@@ -114,6 +117,39 @@ def test_django_tries_to_connect_if_no_connect_timeout_is_set() -> None:
     ):
         DjangoDatabase(alias).rows(ONE)
     assert type(refused.value) is StoreUnavailableError
+
+
+def answer_login(listener: socket.socket) -> bytes:
+    """Log a client in to a server that answers no statement; return what the client sent next."""
+    settings = (b"client_encoding\0UTF8\0", b"server_version\x0017.0\0", b"TimeZone\0Etc/UTC\0")
+    messages = [(b"R", bytes(4)), *((b"S", each) for each in settings), (b"Z", b"I")]
+    client, _ = listener.accept()
+    # A test that fails must not wait for ever.
+    client.settimeout(60)
+    with client:
+        client.recv(8192)
+        for kind, body in messages:
+            client.sendall(kind + (4 + len(body)).to_bytes(4, "big") + body)
+        return b"".join(iter(lambda: client.recv(8192), b""))
+
+
+@pytest.mark.slow
+def test_first_django_statement_after_login_has_a_time_limit(tmp_path: Path) -> None:
+    url, options = (
+        f"postgresql://reader@/none?host={tmp_path}",
+        {"options": "-c statement_timeout=50"},
+    )
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.bind(str(tmp_path / ".s.PGSQL.5432"))
+        listener.listen()
+        sent = pool.submit(answer_login, listener)
+        with (
+            database(url, migrated=False, options=options) as alias,
+            pytest.raises(StoreUnavailableError, match="OperationalError"),
+        ):
+            DjangoDatabase(alias).rows(ONE)
+        # The time zone has another name than Django's.
+        assert b"TimeZone" in sent.result()
 
 
 def test_django_removes_its_notice_handler_after_a_statement(made: DjangoDatabase) -> None:
