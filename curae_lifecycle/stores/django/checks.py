@@ -23,6 +23,9 @@ from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 TAG: Final = "curae_lifecycle"
 """The tag of the checks for `manage.py check --tag`."""
 
+READY_SECONDS: Final = 3.0
+"""The `READY_TIMEOUT_SECONDS` of the servers, which a store may not import."""
+
 
 def register_checks() -> None:
     """Register the check of Django's settings, `check_database`, for `manage.py check` to run."""
@@ -96,3 +99,7 @@ def _check_postgresql(where: str, options: Mapping[str, object]) -> Iterator[che
         message = f"{where} may block a request for {seconds:g} s until its pool has a connection."
         hint = 'Add "timeout": 2 to the dict "pool" of OPTIONS.'
         yield checks.Warning(message, hint, id="curae_lifecycle.W003")
+    if limits["connect_timeout"] >= READY_SECONDS:
+        message = f"{where} never connects for `/readyz`, which has {READY_SECONDS:g} s in all."
+        hint = 'Set "connect_timeout": 2 in OPTIONS.'
+        yield checks.Warning(message, hint, id="curae_lifecycle.W004")

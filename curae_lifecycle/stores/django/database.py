@@ -89,8 +89,9 @@ class DjangoDatabase:
     """A database that runs the statements of a `SqlStore` on Django's connections, one per thread.
 
     On PostgreSQL, an attempt to connect cannot be interrupted. So no connection is attempted if the
-    time left for the request is less than `connect_timeout` in OPTIONS. Set `seconds` of the
-    `RetryPolicy`, the time for all attempts at a request, to more than `connect_timeout`.
+    time left for the request is less than `connect_timeout` in OPTIONS. Set `connect_timeout` to 2,
+    since `/readyz` has three seconds. Set `seconds` of the `RetryPolicy`, the time for all attempts
+    at a request, to more than `connect_timeout`.
 
     Args:
         alias: A key of DATABASES; `None` for the Django setting `CURAE_LIFECYCLE_DATABASE`, by

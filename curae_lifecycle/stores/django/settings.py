@@ -43,8 +43,8 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
         url: `sqlite:///file`, `sqlite:///file:name?uri=true` for a URI of SQLite, or
             `postgresql://user:password@host/name`. The query after a `?` holds parameters of the
             URI, or connection parameters of psycopg.
-        timeout: Seconds to wait for a lock, a statement (PostgreSQL only) or a connection. For a
-            connection to PostgreSQL it is rounded to whole seconds, at least two.
+        timeout: Seconds to wait for a lock or a statement (PostgreSQL only). The wait for a
+            connection to PostgreSQL is always two seconds.
 
     Raises:
         ArgumentError: The URL is malformed, for another database, or for SQLite in memory.
@@ -109,8 +109,8 @@ def _postgresql(parts: SplitResult, *, name: str, port: str, wait: float) -> dic
         "PORT": ",".join(ports) or port,
         "OPTIONS": {
             **options,
-            # psycopg treats one second as two.
-            "connect_timeout": max(2, round(wait)),
+            # psycopg treats one second as two. `/readyz` has no time to connect with three.
+            "connect_timeout": 2,
             "options": postgresql_options(wait, given),
         },
         "CONN_MAX_AGE": MAX_AGE_SECONDS,

@@ -12,7 +12,8 @@ from django.db.backends.postgresql import psycopg_any
 from django.test import override_settings
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.stores.django.checks import TAG, register_checks
+from curae_lifecycle.servers.health import READY_TIMEOUT_SECONDS
+from curae_lifecycle.stores.django.checks import READY_SECONDS, TAG, register_checks
 from curae_lifecycle.stores.django.database import DjangoDatabase, pool_timeout
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.support.django_project import database
@@ -37,9 +38,9 @@ def codes(alias: str) -> set[str]:
     ("kind", "changed", "expected"),
     [
         ("sqlite", {}, set()),
-        ("postgres", {}, set()),
+        ("postgres", {}, {"W004"}),
         ("sqlite", {"ATOMIC_REQUESTS": True}, {"W001"}),
-        ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "E003"}),
+        ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "W004", "E003"}),
         ("postgres", {"OPTIONS": {"connect_timeout": 2, "options": IN_ANOTHER_WAY}}, set()),
     ],
 )
@@ -95,6 +96,22 @@ def test_django_system_check_warns_which_timeouts_are_not_set(
         assert warning.msg == f"DATABASES[{alias!r}] may block for ever: {missing} not set."
 
 
+def test_ready_seconds_of_the_check_are_those_of_the_servers() -> None:
+    assert READY_SECONDS == READY_TIMEOUT_SECONDS
+
+
+@pytest.mark.parametrize(("seconds", "is_too_long"), [(2, False), ("2", False), (3, True)])
+def test_django_system_check_warns_if_readyz_cannot_connect(
+    seconds: object, *, is_too_long: bool
+) -> None:
+    options = {"connect_timeout": seconds, "options": IN_ANOTHER_WAY}
+    with database(URLS["postgres"], migrated=False, changed={"OPTIONS": options}) as alias:
+        messages = {each.id: (each.msg, each.hint) for each in found(alias)}
+    said = f"DATABASES[{alias!r}] never connects for `/readyz`, which has 3 s in all."
+    hint = 'Set "connect_timeout": 2 in OPTIONS.'
+    assert messages == ({"curae_lifecycle.W004": (said, hint)} if is_too_long else {})
+
+
 LIMITED = {"connect_timeout": 2, "options": "-c statement_timeout=2000 -c lock_timeout=2000"}
 
 
@@ -135,7 +152,7 @@ def test_django_system_check_reports_an_unsupported_driver(
 ) -> None:
     with database(URLS["postgres"], migrated=False) as alias:
         monkeypatch.setattr(psycopg_any, "is_psycopg3", False)
-        assert codes(alias) == {"E004"}
+        assert codes(alias) == {"E004", "W004"}
 
 
 def test_each_message_of_django_system_check_says_what_to_change(

@@ -61,6 +61,12 @@ def test_django_settings_add_timeouts_to_options_of_the_url() -> None:
     }
 
 
+def test_django_settings_leave_readyz_time_to_connect() -> None:
+    options = database_settings("postgresql:///curae", timeout=5)["OPTIONS"]
+    limits = "-c synchronous_commit=on -c statement_timeout=5000 -c lock_timeout=4875"
+    assert options == {"connect_timeout": 2, "options": limits}
+
+
 def test_django_login_and_host_absent_from_url_are_empty_text() -> None:
     seen = database_settings("postgresql:///curae")
     given = {name: seen[name] for name in ("USER", "PASSWORD", "HOST", "PORT")}
