@@ -231,11 +231,6 @@ EQUIVALENT_STORES: Final[dict[Key, str]] = {
         for other in ("None", "False")
     },
     (
-        "stores.sql.engine_factory.create_engine",
-        "case Dialect.MARIADB: pass",
-        "",
-    ): "A value that no case fits changes nothing.",
-    (
         "stores.sql.engine_factory._parse_url",
         'dialect = Dialect(driver.partition("+")[0])',
         'dialect = Dialect(driver.rpartition("+")[0])',
