@@ -73,6 +73,17 @@ def test_outbox_statements_have_one_value_per_placeholder(dialect: Dialect) -> N
         assert "()" not in statement.text.replace(NOW_SQL[dialect], "NOW")
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+def test_search_for_due_messages_suits_its_database(dialect: Dialect) -> None:
+    # With old statistics, either server would read all rows for each message.
+    statement = statements.due_statement(dialect, 9)
+    is_postgresql = dialect is Dialect.POSTGRESQL
+    assert ("due_at <= 0" in statement.text) is is_postgresql
+    assert ("earlier.subject >= later.subject" in statement.text) is is_postgresql
+    assert ("LATERAL" in statement.text) is is_postgresql
+    assert ("FORCE INDEX" in statement.text) is (dialect is Dialect.MARIADB)
+
+
 # --- Rows ---------------------------------------------------------------------------------------
 
 
