@@ -326,8 +326,7 @@ def check_chain(connections: Sequence[Connection], now: datetime, *, era: dateti
     """Check law 6: a chain is linear, and only its newest connection is PENDING.
 
     A PENDING connection past the deadline of its hand-off does not count as PENDING. An ACTIVE one
-    past its `expires_at` does not count as ACTIVE. A connection with a `revoked_at` or of another
-    era counts as neither.
+    past its `expires_at` does not count as ACTIVE. A connection of another era counts as neither.
 
     Args:
         connections: All connections of one chain, in any order.
@@ -348,7 +347,7 @@ def check_chain(connections: Sequence[Connection], now: datetime, *, era: dateti
         end = each.handoff_deadline if pending else each.expires_at
         if each.status not in {"PENDING", "ACTIVE"} or (end is not None and end <= now):
             continue
-        if each.revoked_at is not None or each.identity.era != era:
+        if each.identity.era != era:
             continue
         if each.status in alive:
             raise LawBrokenError(6, f"a second {each.status}", where)

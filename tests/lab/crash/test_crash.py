@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 import sqlalchemy as sa
 
-from tests.lab.crash import Run, crash
+from tests.lab.crash import Run, crash, crash_until_decided
 from tests.lab.crash.enemies import ROOM, Enemy
 from tests.support.databases.postgres import can_mount, cluster, database
 
@@ -43,17 +43,21 @@ def test_killing_server_workers_on_sqlite_breaks_no_law(sqlite_url: str, tmp_pat
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask", "django"])
 def test_crash_run_with_every_kind_of_fault_breaks_no_law(app: str, tmp_path: Path) -> None:
-    with cluster(connections=80, room=ROOM) as server, database(server.url) as url:
-        seen = crash(
-            app,
-            url,
-            tmp_path,
-            requests=400,
-            enemies=_EVERY_ENEMY,
-            cluster=server,
-            rounds=2,
-            longest=1.5,
-        )
+    def run(seed: int) -> Run:
+        with cluster(connections=80, room=ROOM) as server, database(server.url) as url:
+            return crash(
+                app,
+                url,
+                tmp_path / str(seed),
+                requests=400,
+                enemies=_EVERY_ENEMY,
+                cluster=server,
+                rounds=2,
+                longest=1.5,
+                seed=seed,
+            )
+
+    seen = crash_until_decided(run)
     assert seen.broken == [], str(seen)
     assert seen.blows == {enemy: times for enemy, times in _EVERY_ENEMY.items() if times}
     assert seen.sent >= 400

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import pytest
 
@@ -13,7 +14,7 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.keys import rate_key
-from tests.lab.crash import exit_status
+from tests.lab.crash import Run, crash_until_decided, exit_status
 from tests.lab.crash.enemies import Enemy, schedule
 from tests.lab.crash.judging import UNDECIDED, Judged, lost, overdrawn, tell, uncharged
 from tests.lab.crash.lived import CALLER, START, USER, Lived
@@ -131,3 +132,26 @@ def test_crash_fault_schedule_depends_only_on_its_seed() -> None:
 )
 def test_crash_run_exit_status_is_1_if_broken_3_if_undecided(found: list[str], status: int) -> None:
     assert exit_status(found) == status
+
+
+@pytest.mark.parametrize(
+    ("found", "seeds"),
+    [
+        ([None], [1]),
+        (["law 4 is broken"], [1]),
+        ([f"{UNDECIDED}an order", None], [1, 2]),
+        ([f"{UNDECIDED}an order"] * 3, [1, 2, 3]),
+    ],
+)
+def test_crash_run_is_repeated_only_while_it_is_undecided(
+    found: list[str | None], seeds: list[int]
+) -> None:
+    ran: list[int] = []
+
+    def run(seed: int) -> Run:
+        ran.append(seed)
+        broken = found[seed - 1]
+        return cast("Run", SimpleNamespace(broken=[] if broken is None else [broken]))
+
+    assert crash_until_decided(run).broken == [each for each in found[-1:] if each]
+    assert ran == seeds

@@ -89,12 +89,6 @@ def test_law_6_check_reports_two_active_connections_of_one_era() -> None:
         check_chain(chain, START, era=START)
 
 
-@pytest.mark.parametrize("status", [Status.PENDING, Status.ACTIVE])
-def test_law_6_check_skips_connections_with_a_revoked_at(status: Status) -> None:
-    older, newer = chain_of(status)
-    check_chain([attrs.evolve(older, revoked_at=START), newer], START, era=None)
-
-
 def test_law_6_check_reports_pending_connection_with_a_successor() -> None:
     with broken(6, "PENDING although it has a successor"):
         check_chain(revoked_then(Status.PENDING, Status.REVOKED), START, era=None)

@@ -111,8 +111,7 @@ def kin(
         predecessor_id=None if older is None else ConnectionId(uuid(older)),
         root_id=ConnectionId(uuid(root)),
     )
-    # Without a `revoked_at`, so that tests can give it another status.
-    return attrs.evolve(REVOKED, identity=identity, revoked_at=None)
+    return attrs.evolve(REVOKED, identity=identity)
 
 
 def problem(**changes: object) -> Response:
