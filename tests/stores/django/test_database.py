@@ -261,7 +261,7 @@ def test_statement_leaves_no_notice_handler_on_db_connection(
     assert heard == []
 
 
-@pytest.mark.slow
+@pytest.mark.peers
 def test_django_pool_drops_a_connection_to_a_read_only_server(postgres_url: str) -> None:
     put = Statement("INSERT INTO curae_caller (id, version, document) VALUES ('a', 1, 'x')", (), 1)
     with database(postgres_url, options={"pool": {"min_size": 1, "max_size": 1}}) as alias:
