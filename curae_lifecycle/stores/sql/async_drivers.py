@@ -140,8 +140,9 @@ class _AsyncpgNotice:
 def without_cancel(connection_class: type) -> type:
     """Return a subclass of asyncpg's `Connection` that never asks the server to cancel a statement.
 
-    asyncpg itself does, in a connection of its own, if a call is cancelled or ends at a limit. The
-    caller must then close the connection, since it waits for an answer to that request.
+    By itself, asyncpg sends that request, over a further connection, if a call is cancelled or
+    exceeds a time limit. The caller must close the connection then, because asyncpg goes on waiting
+    for an answer to the request.
     """
     return type(
         "Connection", (connection_class,), {"__slots__": (), "_cancel_current_command": _do_nothing}
