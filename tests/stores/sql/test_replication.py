@@ -266,19 +266,26 @@ def test_statement_of_cancelled_request_goes_on_at_the_server(kind: str, postgre
 
 
 @pytest.mark.slow
-def test_asyncpg_statement_after_command_timeout_goes_on(postgres_url: str) -> None:
-    # A limit of asyncpg's own.
-    limited = sa.make_url(postgres_url).update_query_dict({"command_timeout": "0.5"})
+@pytest.mark.parametrize("limit", ["0.5", "60"])
+def test_asyncpg_asks_for_no_cancel_before_it_is_closed(limit: str, postgres_url: str) -> None:
+    # With the first limit, one of asyncpg's own, the call ends by itself.
+    limited = sa.make_url(postgres_url).update_query_dict({"command_timeout": limit})
 
-    async def wait(database: AsyncSqlDatabase) -> None:
+    async def abandon(database: AsyncSqlDatabase) -> None:
         await database.run_ddl(MAKE[:1])
-        with pytest.raises(StoreUnavailableError, match="TimeoutError"):
-            await database.run_transaction([SLOW])
+        connection = await database._pool.acquire()
+        running = asyncio.create_task(connection.rows(SLOW))
+        await asyncio.to_thread(wait_until_running, postgres_url)
+        if limit == "60":
+            running.cancel()
+        with pytest.raises((asyncio.CancelledError, TimeoutError)):
+            await running
         await asyncio.to_thread(wait_until_kept, postgres_url)
+        database._pool.discard(connection)
 
     with opened("asyncpg", limited.render_as_string(hide_password=False), PATIENCE) as made:
         assert isinstance(made, Awaited)
-        made.run(wait(made.database))
+        made.run(abandon(made.database))
 
 
 # --- Counts ---------------------------------------------------------------------------------
