@@ -2,7 +2,8 @@
 
 The laws of this module: **every statement has a time limit on the client's side**, because a hung
 server ends no statement itself, and its kernel still acknowledges packets; **the client never asks
-PostgreSQL to cancel a statement**, because one that waits for a standby would be committed without.
+PostgreSQL to cancel a statement**, because a commit that waits for a standby would then take effect
+without it.
 
 psycopg and asyncpg run PostgreSQL, aiosqlite runs SQLite, asyncmy runs MariaDB. Only
 the driver of the URL is imported.

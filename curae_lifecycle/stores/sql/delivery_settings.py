@@ -82,7 +82,7 @@ DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
 
 @attrs.define
 class NextBatch:
-    """The order and size of an outbox worker's next batch, as far as its last one decides them.
+    """The order and size of an outbox worker's next batch, learned from its last one.
 
     Attributes:
         urgent_first: Whether the next message is a due `AccessEnded`, if there is one. After one,

@@ -352,7 +352,7 @@ def cancelled(server: sa.URL) -> Iterator[None]:
                 connection.execute(waiting)
 
     thread = threading.Thread(target=cancel)
-    _set(url, "nobody")
+    _set(url, "missing")
     thread.start()
     try:
         _write_until_told(url)
@@ -429,7 +429,7 @@ def missing_standby(server: sa.URL) -> Iterator[None]:
                 time.sleep(0.01)
 
     ended = threading.Event()
-    _set(url, "nobody")
+    _set(url, "missing")
     thread = threading.Thread(target=write_until_ended)
     thread.start()
     try:
