@@ -10,6 +10,7 @@ on the drivers' own cursors.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import NoReturn, TypeVar, cast
@@ -65,6 +66,7 @@ class SqlDatabase:
         check_type("engine", engine, sa.Engine, allowed=allowed)
         self._engine = engine
         self._limits = limits_of(engine)
+        self._replacing = threading.Lock()
         self._dialect = Dialect(engine.dialect.name)
         self._error = _error_of(engine)
 
@@ -122,7 +124,9 @@ class SqlDatabase:
                 if not connection.is_idle or is_read_only(self._dialect, error):
                     # The connection is of no use, and others of the pool may be too: drop them all.
                     closing = _invalidate(pooled, connection)
-                    self._engine.dispose()
+                    with self._replacing:
+                        if self._engine.pool is pool:
+                            self._engine.dispose()
                 raise
             finally:
                 if self._engine.pool is not pool and pooled.is_valid:
@@ -130,6 +134,9 @@ class SqlDatabase:
                     # and never use it again.
                     closing = _invalidate(pooled, connection)
                 pooled.close()
+                if self._engine.pool is not pool:
+                    # It was replaced since, and the connection went back to the old one.
+                    pool.dispose()
         finally:
             limits.release_when_closed(closing)
 
