@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Generator, Sequence
 from contextlib import nullcontext, suppress
 from contextvars import Context, copy_context
 from types import SimpleNamespace
-from typing import ClassVar, Final
+from typing import Final
 
 import attrs
 import pytest
@@ -129,9 +129,6 @@ def change(connection: sqlite3.Connection, statements: Sequence[Statement]) -> b
 class Shipped(RuleBasedStateMachine):
     """A machine that posts messages, steps workers by one statement, and checks deliveries."""
 
-    seen: ClassVar[Counter[str]] = Counter()
-    """The situations of all runs, by name."""
-
     def __init__(self) -> None:
         super().__init__()
         self.connection = sqlite3.connect(":memory:", isolation_level="IMMEDIATE")
@@ -196,7 +193,6 @@ class Shipped(RuleBasedStateMachine):
             text = "INSERT INTO curae_outbox VALUES (?, ?, 'k', ?, 0, 0, 0, NULL)"
             assert change(self.connection, [Statement(text, values)])
             self.posted[number] = subject
-            self.seen["a number committed late"] += 1
 
     @rule(process=workers, end=ends)
     def go_on_until_it_ships(self, process: int, end: str) -> None:
@@ -233,7 +229,6 @@ class Shipped(RuleBasedStateMachine):
     @rule(by=st.sampled_from([sign * by for sign in (-1, 1) for by in (1.0, 60.0, 3600.0, YEAR)]))
     def step_the_clock(self, by: float) -> None:
         self.wrong_by += by
-        self.seen["a clock put ahead" if by > 0 else "a clock put back"] += 1
         for process in self.processes:
             if process.running is not None:
                 process.put_back += max(0.0, -by)
@@ -280,7 +275,6 @@ class Shipped(RuleBasedStateMachine):
         if process.running is not None:
             if process.current is not None:
                 self.excuse[process.current] += 1
-            self.seen["a worker killed"] += 1
             process.killed = True
             with suppress(KilledError):
                 process.context.run(process.running.throw, KilledError())
@@ -363,10 +357,6 @@ class Shipped(RuleBasedStateMachine):
             assert lost <= set(self.dead()), f"lost: {lost}"
             for number, times in self.shipped.items():
                 assert times <= 1 + self.excuse[number], f"{number} was shipped {times} times"
-                self.seen["a message shipped twice"] += times > 1
-            self.seen["a message dead"] += len(self.dead())
-            self.seen["a message shipped"] += len(self.shipped)
-            self.seen["a message revived"] += len(self.revived)
         finally:
             self._kill(0)
             self.patched.undo()
