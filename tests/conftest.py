@@ -26,7 +26,7 @@ LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "cli", "servers", "st
 """The folders of files that may take many seconds; the others follow."""
 
 # A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws four times
-# as much; `.ci/run` does so where it tests the wheel on the newest Python.
+# as much; so does `nox -s thorough`.
 settings.register_profile("curae", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")

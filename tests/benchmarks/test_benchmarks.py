@@ -1,6 +1,6 @@
 """The benchmarks: sides of a row that give the same answer, figures, tables and pictures.
 
-Tests marked `peers` need the dependency group `peers`, as in `.ci/run`: `python -m pytest -m peers`.
+Tests marked `peers` need the dependency group `peers`: `nox -s "marked(peers)"`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from tests.support.paths import ROOT
 PACKAGE = Path(curae_lifecycle.__file__).parent
 FOLDERS = {
     PACKAGE: 200,
-    ROOT / ".ci": 10,
     ROOT / "benchmarks": 40,
     ROOT / "docs": 60,
     ROOT / "tests": 700,

@@ -15,7 +15,7 @@ import curae_lifecycle
 ALLOWED: Final = 3
 """The most positional arguments in a call."""
 
-ROOTS: Final = ("curae_lifecycle", "tests", "benchmarks", "docs", ".ci")
+ROOTS: Final = ("curae_lifecycle", "tests", "benchmarks", "docs")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 

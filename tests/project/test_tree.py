@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-import re
-import tomllib
 from pathlib import Path
 
 import curae_lifecycle
@@ -56,11 +54,3 @@ def test_misplaced_test_files_and_folders_are_found(tmp_path: Path) -> None:
         "rules/sums is no module of the package",
         "rules has no __init__.py",
     ]
-
-
-def test_contributing_lists_every_pytest_marker() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    markers: list[str] = settings["tool"]["pytest"]["ini_options"]["markers"]
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
-    assert sorted(rows) == sorted(each.partition(":")[0] for each in markers)

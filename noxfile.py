@@ -1,0 +1,368 @@
+"""The checks of this project: `nox -l` lists them, and `nox -s NAME` runs one.
+
+`nox -s submission` runs what every change must pass, in at most 15 minutes on two cores: the sessions
+of `EVERY`, and one row of `SHARES`. `nox -s release` runs all sessions. A session installs the Debian
+packages that it needs and does not find, which only root may do.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import Final, NamedTuple
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT: Final = Path(__file__).parent
+PROJECT: Final = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+OLDEST, *LATER = [each.split()[-1] for each in PROJECT["classifiers"] if ":: 3." in each]
+
+
+def is_here(version: str) -> bool:
+    """Return whether this machine has a version of Python; pyenv's command for it may not run."""
+    command = shutil.which(f"python{version}")
+    return (
+        command is not None
+        and subprocess.run([command, "-V"], capture_output=True, check=False).returncode == 0
+    )
+
+
+NEWEST: Final = next((each for each in reversed(LATER) if is_here(each)), OLDEST)
+
+DEBIAN: Final = {
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "curl": "curl",
+    "mariadb-install-db": "mariadb-server",
+    "node": "nodejs",
+    "npm": "npm",
+}
+"""Programs, each with its Debian package."""
+
+DATABASES: Final = {
+    "asyncmy": "mariadb",
+    "asyncpg": "postgresql",
+    "mariadb": "mariadb",
+    "postgresql": "postgresql",
+    "redis": "redis",
+}
+"""The databases that the programs of extras need."""
+
+EXTRAS: Final = list(PROJECT["optional-dependencies"])
+
+MARKERS: Final = {
+    "browser": ("chromedriver", "chromium", "node", "npm"),
+    "engines": (),
+    "frameworks": (),
+    "mariadb": ("mariadb-install-db",),
+    "node": ("node", "npm"),
+    "peers": (),
+}
+"""The markers of tests that need more than Python, and the programs that they need."""
+
+GROUPS: Final = {"browser": ["docs"], "frameworks": ["frameworks"], "peers": ["peers"]}
+"""The dependency groups that these tests need."""
+
+CORE: Final = ("rules", "service", "web", "replay", "stores/memory", "proof/vectors")
+"""The folders whose tests run on every Python."""
+
+SLOW: Final = sorted(each.parent.name for each in ROOT.glob("tests/*/__init__.py"))
+"""The folders of tests."""
+
+
+# --- Each submission --------------------------------------------------------------------------
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, spelling, Markdown, and the imports between rooms."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+    session.run("lint-imports", "--no-cache")
+    session.run("pymarkdown", "scan", "-r", *map(str, ROOT.glob("*.md")), "docs")
+
+
+@nox.session(python=OLDEST)
+@nox.parametrize("command", ["mypy --strict", "pyright"], ids=["mypy", "pyright"])
+def types(session: nox.Session, command: str) -> None:
+    """Check all types with one of the two type checkers."""
+    install(session, "lint")
+    session.run(*command.split())
+
+
+@nox.session(python=OLDEST, venv_backend="venv")
+def tour(session: nox.Session) -> None:
+    """Run the README's first command as printed, then the tutorial."""
+    need(session, "curl")
+    session.run("sh", "-c", readme_commands()[0], external=True)
+    session.run("python", "-m", "tests.docs.tutorial")
+
+
+@nox.session(python=OLDEST, venv_backend="venv")
+def tests(session: nox.Session) -> None:
+    """Run the README's second command as printed: the tests."""
+    session.run("sh", "-c", readme_commands()[1], external=True)
+
+
+@nox.session(python=OLDEST)
+def pages(session: nox.Session) -> None:
+    """Check that the generated pages are current."""
+    need(session, "node", "npm")
+    install(session)
+    session.run("python", "-m", "docs.generate", "--check")
+
+
+@nox.session(python=OLDEST)
+def site(session: nox.Session) -> None:
+    """Build the site with its playground; a broken link is an error."""
+    need(session, "node", "npm")
+    install(session, "docs", extras="cli,examples,prometheus,testing")
+    session.install("pip")
+    out = f"{session.create_tmp()}/html"
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", out)
+    session.run("python", "docs/playground/build.py", out)
+
+
+@nox.session
+@nox.parametrize(
+    "python,releases", [(OLDEST, "oldest"), (NEWEST, "newest")], ids=["oldest", "newest"]
+)
+def wheel(session: nox.Session, releases: str) -> None:
+    """Test the wheel, built from the sdist, with the oldest or newest Python and dependencies."""
+    tree = copy_without_package(session)
+    session.run("uv", "build", "--quiet", "--out-dir", str(tree / "dist"), str(ROOT))
+    (built,) = (tree / "dist").glob("*.whl")
+    exactly = "==" if releases == "oldest" else ">="
+    pins = [each.replace(">=", exactly) for each in PROJECT["dependencies"]]
+    session.install(str(built), *pins)
+    session.chdir(tree)
+    session.run("curae-lifecycle", "--version")
+    session.run("python", "-m", "curae_lifecycle", "tour", silent=True)
+    session.run("python", "-c", "import curae_lifecycle as it; open(it.__path__[0] + '/py.typed')")
+    session.install(f"{built}[test]", *pins)
+    session.run("python", "-m", "pytest", "-n", "0", *core())
+
+
+# --- Each submission in turn ------------------------------------------------------------------
+
+
+@nox.session(python=LATER)
+def python(session: nox.Session) -> None:
+    """Test the core on a later Python; it is skipped if this machine does not have that."""
+    tree = copy_without_package(session)
+    install(session)
+    session.chdir(tree)
+    session.run("python", "-m", "pytest", "-n", "0", *core())
+
+
+@nox.session(python=OLDEST)
+@nox.parametrize("folder", SLOW, ids=SLOW)
+def slow(session: nox.Session, folder: str) -> None:
+    """Run the tests of a folder that the README's command leaves out."""
+    install(session)
+    wanted = f"(slow or heavy or postgres) and not ({' or '.join(MARKERS)})"
+    session.run("python", "-m", "pytest", "-m", wanted, *(session.posargs or [f"tests/{folder}"]))
+
+
+@nox.session(python=OLDEST)
+@nox.parametrize("marker", list(MARKERS), ids=list(MARKERS))
+def marked(session: nox.Session, marker: str) -> None:
+    """Run the tests with a marker, which need more than Python."""
+    need(session, *MARKERS[marker])
+    install(session, *GROUPS.get(marker, []))
+    session.run("python", "-m", "pytest", "-m", marker, *(session.posargs or ["tests"]))
+
+
+@nox.session(python=OLDEST)
+@nox.parametrize("name", EXTRAS, ids=EXTRAS)
+def extra(session: nox.Session, name: str) -> None:
+    """Run the program of an extra with it alone: newest Python and releases, then the oldest."""
+    install(session)
+    databases = [DATABASES[name]] if name in DATABASES else []
+    if "mariadb" in databases:
+        need(session, "mariadb-install-db")
+    for version, resolution in ((NEWEST, "highest"), (OLDEST, "lowest-direct")):
+        folder = str(Path(session.create_tmp(), resolution))
+        own = f"{folder}/bin/python"
+        session.run("uv", "venv", "--quiet", "--clear", f"--python={version}", folder)
+        alone = (f"--python={own}", f"--resolution={resolution}", f".[{name}]")
+        session.run("uv", "pip", "install", "--quiet", *alone)
+        program = (own, "tests/project/extras.py", name, folder)
+        session.run("python", "-m", "tests.support.databases", *databases, "--", *program)
+
+
+@nox.session(python=OLDEST)
+def thorough(session: nox.Session) -> None:
+    """Run the property tests with four times as many examples."""
+    install(session)
+    wanted = f"hypothesis and not (slow or heavy or {' or '.join(MARKERS)})"
+    session.run("python", "-m", "pytest", "--hypothesis-profile=thorough", "-m", wanted, "tests")
+
+
+@nox.session(python=OLDEST)
+def coverage(session: nox.Session) -> None:
+    """Measure the lines and branches that the tests reach."""
+    install(session)
+    wanted = f"not (slow or heavy or {' or '.join(MARKERS)})"
+    session.run("coverage", "run", "-m", "pytest", "-m", wanted, "tests")
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(python=OLDEST)
+def proofs(session: nox.Session) -> None:
+    """Prove the arithmetic, and search for counterexamples."""
+    install(session, "symbolic")
+    session.run("python", "-m", "tests.proof.symbolic.prove")
+    session.run("python", "-m", "tests.proof.symbolic.search")
+
+
+@nox.session(python=OLDEST)
+def mutants(session: nox.Session) -> None:
+    """Run the tests against a sample of mutants of the code."""
+    install(session, "mutation")
+    sample = session.posargs or ["--sample", "60", "--seed", "1"]
+    session.run("python", "benchmarks/mutants.py", *sample)
+
+
+# --- All together -----------------------------------------------------------------------------
+
+EVERY: Final = (
+    *("tests", "types(pyright)", "types(mypy)", "site", "wheel(oldest)", "wheel(newest)"),
+    *("lint", "pages", "tour"),
+)
+"""The sessions of every submission."""
+
+SHARES: Final = (("slow(stores)",),)
+"""The other sessions: every submission runs one row, so eight run all of them."""
+
+ON_DEMAND: Final = frozenset({"marked(engines)", "submission", "release"})
+"""The sessions of no submission."""
+
+TWO_CORES: Final = frozenset({"coverage", "marked", "mutants", "slow", "tests", "thorough"})
+"""The sessions that use both cores: they run one after the other, all others two at a time."""
+
+STATE: Final = Path.home() / ".cache/curae-lifecycle/share"
+"""Holds the number of the share to run next. It changes when a share has passed."""
+
+
+@nox.session(python=False)
+def submission(session: nox.Session) -> None:
+    """Run what every submission must pass, and this one's share of the rest."""
+    named = {*EVERY, *ON_DEMAND, *(name for row in SHARES for name in row)}
+    if forgotten := [each for each in all_sessions() if each not in named]:
+        session.error(f"in no layer: {', '.join(forgotten)}")
+    commits = subprocess.run(
+        ["git", "rev-list", "--count", "HEAD"], cwd=ROOT, capture_output=True, check=True
+    )
+    number = int(STATE.read_bytes() if STATE.exists() else commits.stdout) % len(SHARES)
+    STATE.parent.mkdir(parents=True, exist_ok=True)
+    STATE.write_text(str(number))
+    print(f"share {number + 1} of {len(SHARES)}: {', '.join(SHARES[number])}", flush=True)
+    run_all(session, [*EVERY, *SHARES[number]])
+    STATE.write_text(str(number + 1))
+
+
+@nox.session(python=False)
+def release(session: nox.Session) -> None:
+    """Run every session."""
+    run_all(session, [each for each in all_sessions() if each not in {"submission", "release"}])
+
+
+class Ended(NamedTuple):
+    """A session that ended."""
+
+    name: str
+    passed: bool
+    seconds: float
+
+
+def run_all(session: nox.Session, names: Iterable[str]) -> None:
+    """Run sessions in processes of their own, and fail if one of them failed."""
+    started = monotonic()
+    wide = [each for each in names if each.partition("(")[0] in TWO_CORES]
+    ended = [run(each) for each in wide]
+    with ThreadPoolExecutor(2) as pool:
+        ended += pool.map(run, [each for each in names if each not in wide])
+    print()
+    for name, passed, seconds in ended:
+        print(f"{seconds:6.0f} s  {name}", "" if passed else f"FAILED; alone: nox -s '{name}'")
+    print(f"{monotonic() - started:6.0f} s  in all")
+    if failed := [each.name for each in ended if not each.passed]:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+def run(name: str) -> Ended:
+    """Run a session, and print its output: the end of it if it passed."""
+    started = monotonic()
+    command = [sys.executable, "-m", "nox", "--session", name]
+    ran = subprocess.run(
+        command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    lines = ran.stdout.decode(errors="replace").splitlines()
+    print(f"\n== {name}", *(lines if ran.returncode else lines[-6:]), sep="\n", flush=True)
+    return Ended(name, ran.returncode == 0, monotonic() - started)
+
+
+def all_sessions() -> list[str]:
+    """Return the names of all sessions."""
+    command = [sys.executable, "-m", "nox", "--list", "--json"]
+    listed = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    return [each["session"] for each in listed]
+
+
+# --- Helpers ----------------------------------------------------------------------------------
+
+
+def readme_commands() -> list[str]:
+    """Return the two commands of the README's first code block."""
+    block = (ROOT / "README.md").read_text("utf-8").split("```sh\n")[1].split("```")[0]
+    first, second = block.splitlines()
+    return [first, second]
+
+
+def need(session: nox.Session, *programs: str) -> None:
+    """Install the Debian packages of the programs that are missing."""
+    if missing := [DEBIAN[each] for each in programs if shutil.which(each) is None]:
+        apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
+        session.run(*apt, "update", external=True)
+        session.run(*apt, "install", "-y", "--no-install-recommends", *missing, external=True)
+
+
+def install(session: nox.Session, *groups: str, extras: str = "test") -> None:
+    """Install the package with extras and dependency groups."""
+    session.install(f".[{extras}]", *(f"--group={each}" for each in groups))
+
+
+def copy_without_package(session: nox.Session) -> Path:
+    """Copy the repository without the package, so that its tests import the installed one."""
+    tree = Path(session.create_tmp(), "tree")
+    shutil.rmtree(tree, ignore_errors=True)
+    left = shutil.ignore_patterns(
+        ".git", ".nox", ".venv", ".hypothesis", ".*_cache", "__pycache__", "dist"
+    )
+    shutil.copytree(ROOT, tree, ignore=left)
+    shutil.rmtree(tree / "curae_lifecycle")
+    return tree
+
+
+def core() -> list[str]:
+    """Return the arguments with which pytest runs the core's tests, without slow ones."""
+    return [
+        "-m",
+        f"not (slow or heavy or {' or '.join(MARKERS)})",
+        *(f"tests/{each}" for each in CORE),
+    ]
