@@ -77,8 +77,18 @@ GROUPS: Final = {"browser": ["docs"], "frameworks": ["frameworks"], "peers": ["p
 CORE: Final = ("rules", "service", "web", "replay", "stores/memory", "proof/vectors")
 """The folders whose tests run on every Python."""
 
-SLOW: Final = sorted(each.parent.name for each in ROOT.glob("tests/*/__init__.py"))
-"""The folders of tests."""
+SLOW: Final = {
+    "bugs": "tests/proof/bugs",
+    "conformance": "tests/testing/conformance",
+    "crash": "tests/lab",
+    "docs": "tests/docs",
+    "entry": "tests/cli tests/servers tests/web tests/replay tests/service tests/rules",
+    "proof": "tests/proof --ignore=tests/proof/bugs",
+    "stores": "tests/stores",
+    "testing": "tests/testing --ignore=tests/testing/conformance",
+    "tree": "tests/project tests/benchmarks",
+}
+"""The slow tests, in parts of a few minutes: the arguments of pytest."""
 
 
 # --- Each submission --------------------------------------------------------------------------
@@ -169,12 +179,12 @@ def python(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
-@nox.parametrize("folder", SLOW, ids=SLOW)
-def slow(session: nox.Session, folder: str) -> None:
-    """Run the tests of a folder that the README's command leaves out."""
+@nox.parametrize("part", list(SLOW), ids=list(SLOW))
+def slow(session: nox.Session, part: str) -> None:
+    """Run a part of the tests that the README's command leaves out."""
     install(session)
     wanted = f"(slow or heavy or postgres) and not ({' or '.join(MARKERS)})"
-    session.run("python", "-m", "pytest", "-m", wanted, *(session.posargs or [f"tests/{folder}"]))
+    session.run("python", "-m", "pytest", "-m", wanted, *(session.posargs or SLOW[part].split()))
 
 
 @nox.session(python=OLDEST)
@@ -246,7 +256,24 @@ EVERY: Final = (
 )
 """The sessions of every submission."""
 
-SHARES: Final = (("slow(stores)",),)
+SHARES: Final = (
+    ("slow(conformance)", "extra(cli)", "extra(django)", "python-3.12"),
+    ("slow(bugs)", "extra(redis)", "extra(sql)", "python-3.13"),
+    ("slow(crash)", "extra(postgresql)", "extra(mariadb)", "python-3.14"),
+    ("slow(stores)", "extra(asyncpg)", "extra(aiosqlite)", "python-3.15"),
+    ("marked(mariadb)", "slow(tree)", "extra(asyncmy)", "extra(servers)"),
+    ("slow(proof)", "slow(entry)", "extra(examples)", "marked(frameworks)"),
+    ("slow(docs)", "slow(testing)", "marked(browser)", "marked(node)", "proofs"),
+    (
+        "mutants",
+        "thorough",
+        "coverage",
+        "marked(peers)",
+        "extra(prometheus)",
+        "extra(testing)",
+        "extra(test)",
+    ),
+)
 """The other sessions: every submission runs one row, so eight run all of them."""
 
 ON_DEMAND: Final = frozenset({"marked(engines)", "submission", "release"})
