@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 import nox
 
@@ -25,6 +25,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT: Final = Path(__file__).parent
+PACKAGE: Final = "curae_lifecycle"
 PROJECT: Final = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
 OLDEST, *LATER = [each.split()[-1] for each in PROJECT["classifiers"] if ":: 3." in each]
 
@@ -61,7 +62,7 @@ DATABASES: Final = {
 
 EXTRAS: Final = list(PROJECT["optional-dependencies"])
 
-MARKERS: Final = {
+MARKERS: Final[dict[str, Iterable[str]]] = {
     "browser": ("chromedriver", "chromium", "node", "npm"),
     "engines": (),
     "frameworks": (),
@@ -71,24 +72,25 @@ MARKERS: Final = {
 }
 """The markers of tests that need more than Python, and the programs that they need."""
 
-GROUPS: Final = {"browser": ["docs"], "frameworks": ["frameworks"], "peers": ["peers"]}
+GROUPS: Final = {"browser": "docs", "frameworks": "frameworks", "peers": "peers"}
 """The dependency groups that these tests need."""
 
-CORE: Final = ("rules", "service", "web", "replay", "stores/memory", "proof/vectors")
+QUICK: Final = f"not (slow or heavy or {' or '.join(MARKERS)})"
+"""The tests that need Python only, and little time."""
+
+CORE: Final = "rules", "service", "web", "replay", "stores/memory", "proof/vectors"
 """The folders whose tests run on every Python."""
 
 SLOW: Final = {
-    "bugs": "tests/proof/bugs",
-    "conformance": "tests/testing/conformance",
     "crash": "tests/lab",
     "docs": "tests/docs",
-    "entry": "tests/cli tests/servers tests/web tests/replay tests/service tests/rules",
-    "proof": "tests/proof --ignore=tests/proof/bugs",
+    "entry": "tests/cli tests/servers tests/web tests/replay",
+    "others": "tests/rules tests/service tests/project tests/benchmarks",
+    "proof": "tests/proof",
     "stores": "tests/stores",
-    "testing": "tests/testing --ignore=tests/testing/conformance",
-    "tree": "tests/project tests/benchmarks",
+    "testing": "tests/testing",
 }
-"""The slow tests, in parts of a few minutes: the arguments of pytest."""
+"""The slow tests, in parts of one to three minutes: the arguments of pytest."""
 
 
 # --- Each submission --------------------------------------------------------------------------
@@ -140,42 +142,34 @@ def site(session: nox.Session) -> None:
     """Build the site with its playground; a broken link is an error."""
     need(session, "node", "npm")
     install(session, "docs", extras="cli,examples,prometheus,testing")
-    session.install("pip")
     out = f"{session.create_tmp()}/html"
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", out)
     session.run("python", "docs/playground/build.py", out)
 
 
-@nox.session
-@nox.parametrize(
-    "python,releases", [(OLDEST, "oldest"), (NEWEST, "newest")], ids=["oldest", "newest"]
-)
-def wheel(session: nox.Session, releases: str) -> None:
-    """Test the wheel, built from the sdist, with the oldest or newest Python and dependencies."""
-    tree = copy_without_package(session)
+@nox.session(python=[OLDEST, *LATER])
+def wheel(session: nox.Session) -> None:
+    """Test the wheel on one Python: with the newest attrs, or on the oldest with the oldest."""
+    tree = Path(session.create_tmp(), "tree")
+    shutil.rmtree(tree, ignore_errors=True)
+    # The tests stand without the package beside them, so that they import the installed one.
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", PACKAGE))
     session.run("uv", "build", "--quiet", "--out-dir", str(tree / "dist"), str(ROOT))
     (built,) = (tree / "dist").glob("*.whl")
-    exactly = "==" if releases == "oldest" else ">="
+    exactly = "==" if session.python == OLDEST else ">="
     pins = [each.replace(">=", exactly) for each in PROJECT["dependencies"]]
     session.install(str(built), *pins)
     session.chdir(tree)
     session.run("curae-lifecycle", "--version")
-    session.run("python", "-m", "curae_lifecycle", "tour", silent=True)
-    session.run("python", "-c", "import curae_lifecycle as it; open(it.__path__[0] + '/py.typed')")
+    session.run("python", "-m", PACKAGE, "tour", silent=True)
+    session.run("python", "-c", f"import {PACKAGE} as it; open(it.__path__[0] + '/py.typed')")
     session.install(f"{built}[test]", *pins)
-    session.run("python", "-m", "pytest", "-n", "0", *core())
+    session.run(
+        "python", "-m", "pytest", "-n", "0", "-m", QUICK, *(f"tests/{each}" for each in CORE)
+    )
 
 
 # --- Each submission in turn ------------------------------------------------------------------
-
-
-@nox.session(python=LATER)
-def python(session: nox.Session) -> None:
-    """Test the core on a later Python; it is skipped if this machine does not have that."""
-    tree = copy_without_package(session)
-    install(session)
-    session.chdir(tree)
-    session.run("python", "-m", "pytest", "-n", "0", *core())
 
 
 @nox.session(python=OLDEST)
@@ -192,7 +186,7 @@ def slow(session: nox.Session, part: str) -> None:
 def marked(session: nox.Session, marker: str) -> None:
     """Run the tests with a marker, which need more than Python."""
     need(session, *MARKERS[marker])
-    install(session, *GROUPS.get(marker, []))
+    install(session, *([GROUPS[marker]] if marker in GROUPS else []))
     session.run("python", "-m", "pytest", "-m", marker, *(session.posargs or ["tests"]))
 
 
@@ -218,7 +212,7 @@ def extra(session: nox.Session, name: str) -> None:
 def thorough(session: nox.Session) -> None:
     """Run the property tests with four times as many examples."""
     install(session)
-    wanted = f"hypothesis and not (slow or heavy or {' or '.join(MARKERS)})"
+    wanted = f"hypothesis and {QUICK}"
     session.run("python", "-m", "pytest", "--hypothesis-profile=thorough", "-m", wanted, "tests")
 
 
@@ -226,8 +220,7 @@ def thorough(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Measure the lines and branches that the tests reach."""
     install(session)
-    wanted = f"not (slow or heavy or {' or '.join(MARKERS)})"
-    session.run("coverage", "run", "-m", "pytest", "-m", wanted, "tests")
+    session.run("coverage", "run", "-m", "pytest", "-m", QUICK, "tests")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -251,28 +244,20 @@ def mutants(session: nox.Session) -> None:
 # --- All together -----------------------------------------------------------------------------
 
 EVERY: Final = (
-    *("tests", "types(pyright)", "types(mypy)", "site", "wheel(oldest)", "wheel(newest)"),
-    *("lint", "pages", "tour"),
+    *("tests", "types(pyright)", "types(mypy)", "site", "lint", "pages", "tour"),
+    *(f"wheel-{OLDEST}", f"wheel-{NEWEST}"),
 )
 """The sessions of every submission."""
 
 SHARES: Final = (
-    ("slow(conformance)", "extra(cli)", "extra(django)", "python-3.12"),
-    ("slow(bugs)", "extra(redis)", "extra(sql)", "python-3.13"),
-    ("slow(crash)", "extra(postgresql)", "extra(mariadb)", "python-3.14"),
-    ("slow(stores)", "extra(asyncpg)", "extra(aiosqlite)", "python-3.15"),
-    ("marked(mariadb)", "slow(tree)", "extra(asyncmy)", "extra(servers)"),
-    ("slow(proof)", "slow(entry)", "extra(examples)", "marked(frameworks)"),
-    ("slow(docs)", "slow(testing)", "marked(browser)", "marked(node)", "proofs"),
-    (
-        "mutants",
-        "thorough",
-        "coverage",
-        "marked(peers)",
-        "extra(prometheus)",
-        "extra(testing)",
-        "extra(test)",
-    ),
+    "slow(testing) wheel-3.12 extra(cli) extra(django)",
+    "slow(proof) wheel-3.13 extra(redis) extra(sql)",
+    "slow(stores) wheel-3.14 extra(aiosqlite)",
+    "slow(entry) slow(others) wheel-3.15 extra(servers)",
+    "slow(docs) marked(mariadb) extra(asyncmy)",
+    "slow(crash) marked(browser) extra(examples)",
+    "marked(node) marked(frameworks) marked(peers) thorough extra(postgresql) extra(mariadb)",
+    "coverage mutants proofs extra(asyncpg) extra(prometheus) extra(testing) extra(test)",
 )
 """The other sessions: every submission runs one row, so eight run all of them."""
 
@@ -289,7 +274,7 @@ STATE: Final = Path.home() / ".cache/curae-lifecycle/share"
 @nox.session(python=False)
 def submission(session: nox.Session) -> None:
     """Run what every submission must pass, and this one's share of the rest."""
-    named = {*EVERY, *ON_DEMAND, *(name for row in SHARES for name in row)}
+    named = {*EVERY, *ON_DEMAND, *" ".join(SHARES).split()}
     if forgotten := [each for each in all_sessions() if each not in named]:
         session.error(f"in no layer: {', '.join(forgotten)}")
     commits = subprocess.run(
@@ -298,8 +283,8 @@ def submission(session: nox.Session) -> None:
     number = int(STATE.read_bytes() if STATE.exists() else commits.stdout) % len(SHARES)
     STATE.parent.mkdir(parents=True, exist_ok=True)
     STATE.write_text(str(number))
-    print(f"share {number + 1} of {len(SHARES)}: {', '.join(SHARES[number])}", flush=True)
-    run_all(session, [*EVERY, *SHARES[number]])
+    print(f"share {number + 1} of {len(SHARES)}: {SHARES[number]}", flush=True)
+    run_all(session, dict.fromkeys([*EVERY, *SHARES[number].split()]))
     STATE.write_text(str(number + 1))
 
 
@@ -307,14 +292,6 @@ def submission(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """Run every session."""
     run_all(session, [each for each in all_sessions() if each not in {"submission", "release"}])
-
-
-class Ended(NamedTuple):
-    """A session that ended."""
-
-    name: str
-    passed: bool
-    seconds: float
 
 
 def run_all(session: nox.Session, names: Iterable[str]) -> None:
@@ -328,12 +305,12 @@ def run_all(session: nox.Session, names: Iterable[str]) -> None:
     for name, passed, seconds in ended:
         print(f"{seconds:6.0f} s  {name}", "" if passed else f"FAILED; alone: nox -s '{name}'")
     print(f"{monotonic() - started:6.0f} s  in all")
-    if failed := [each.name for each in ended if not each.passed]:
+    if failed := [name for name, passed, _ in ended if not passed]:
         session.error(f"failed: {', '.join(failed)}")
 
 
-def run(name: str) -> Ended:
-    """Run a session, and print its output: the end of it if it passed."""
+def run(name: str) -> tuple[str, bool, float]:
+    """Run a session, print its output or, if it passed, the end of it; return what run_all sums up."""
     started = monotonic()
     command = [sys.executable, "-m", "nox", "--session", name]
     ran = subprocess.run(
@@ -341,7 +318,7 @@ def run(name: str) -> Ended:
     )
     lines = ran.stdout.decode(errors="replace").splitlines()
     print(f"\n== {name}", *(lines if ran.returncode else lines[-6:]), sep="\n", flush=True)
-    return Ended(name, ran.returncode == 0, monotonic() - started)
+    return name, ran.returncode == 0, monotonic() - started
 
 
 def all_sessions() -> list[str]:
@@ -372,24 +349,3 @@ def need(session: nox.Session, *programs: str) -> None:
 def install(session: nox.Session, *groups: str, extras: str = "test") -> None:
     """Install the package with extras and dependency groups."""
     session.install(f".[{extras}]", *(f"--group={each}" for each in groups))
-
-
-def copy_without_package(session: nox.Session) -> Path:
-    """Copy the repository without the package, so that its tests import the installed one."""
-    tree = Path(session.create_tmp(), "tree")
-    shutil.rmtree(tree, ignore_errors=True)
-    left = shutil.ignore_patterns(
-        ".git", ".nox", ".venv", ".hypothesis", ".*_cache", "__pycache__", "dist"
-    )
-    shutil.copytree(ROOT, tree, ignore=left)
-    shutil.rmtree(tree / "curae_lifecycle")
-    return tree
-
-
-def core() -> list[str]:
-    """Return the arguments with which pytest runs the core's tests, without slow ones."""
-    return [
-        "-m",
-        f"not (slow or heavy or {' or '.join(MARKERS)})",
-        *(f"tests/{each}" for each in CORE),
-    ]
