@@ -72,7 +72,12 @@ MARKERS: Final[dict[str, Iterable[str]]] = {
 }
 """The markers of tests that need more than Python, and the programs that they need."""
 
-GROUPS: Final = {"browser": "docs", "frameworks": "frameworks", "peers": "peers"}
+GROUPS: Final = {
+    "browser": "docs",
+    "frameworks": "frameworks",
+    "node": "docs",
+    "peers": "peers",
+}
 """The dependency groups that these tests need."""
 
 QUICK: Final = f"not (slow or heavy or {' or '.join(MARKERS)})"
