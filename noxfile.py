@@ -86,16 +86,8 @@ QUICK: Final = f"not (slow or heavy or {' or '.join(MARKERS)})"
 CORE: Final = "rules", "service", "web", "replay", "stores/memory", "proof/vectors"
 """The folders whose tests run on every Python."""
 
-SLOW: Final = {
-    "crash": "tests/lab",
-    "docs": "tests/docs",
-    "entry": "tests/cli tests/servers tests/web tests/replay",
-    "others": "tests/rules tests/service tests/project tests/benchmarks",
-    "proof": "tests/proof",
-    "stores": "tests/stores",
-    "testing": "tests/testing",
-}
-"""The slow tests, in parts of one to three minutes: the arguments of pytest."""
+SLOW: Final = ("docs", "lab", "proof", "stores", "testing")
+"""The folders whose slow tests take minutes; those of all other folders run together."""
 
 
 # --- Each submission --------------------------------------------------------------------------
@@ -178,12 +170,14 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
-@nox.parametrize("part", list(SLOW), ids=list(SLOW))
-def slow(session: nox.Session, part: str) -> None:
-    """Run a part of the tests that the README's command leaves out."""
+@nox.parametrize("folder", [*SLOW, "others"], ids=[*SLOW, "others"])
+def slow(session: nox.Session, folder: str) -> None:
+    """Run the tests that the README's command leaves out: those of one folder, or all others."""
     install(session)
     wanted = f"(slow or heavy or postgres) and not ({' or '.join(MARKERS)})"
-    session.run("python", "-m", "pytest", "-m", wanted, *(session.posargs or SLOW[part].split()))
+    others = ["tests", *(f"--ignore=tests/{each}" for each in SLOW)]
+    tests = session.posargs or ([f"tests/{folder}"] if folder in SLOW else others)
+    session.run("python", "-m", "pytest", "-m", wanted, *tests)
 
 
 @nox.session(python=OLDEST)
@@ -258,9 +252,9 @@ SHARES: Final = (
     "slow(testing) wheel-3.12 extra(cli) extra(django)",
     "slow(proof) wheel-3.13 extra(redis) extra(sql)",
     "slow(stores) wheel-3.14 extra(aiosqlite)",
-    "slow(entry) slow(others) wheel-3.15 extra(servers)",
+    "slow(others) wheel-3.15 extra(servers)",
     "slow(docs) marked(mariadb) extra(asyncmy)",
-    "slow(crash) marked(browser) extra(examples)",
+    "slow(lab) marked(browser) extra(examples)",
     "marked(node) marked(frameworks) marked(peers) thorough extra(postgresql) extra(mariadb)",
     "coverage mutants proofs extra(asyncpg) extra(prometheus) extra(testing) extra(test)",
 )
