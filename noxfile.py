@@ -147,7 +147,7 @@ def site(session: nox.Session) -> None:
 @nox.session(python=[OLDEST, *LATER])
 def wheel(session: nox.Session) -> None:
     """Test the wheel on one Python: with the newest attrs, or on the oldest with the oldest."""
-    tree = Path(session.create_tmp(), "tree")
+    tree = Path(session.create_tmp(), "tree").absolute()
     shutil.rmtree(tree, ignore_errors=True)
     # The tests stand without the package beside them, so that they import the installed one.
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", PACKAGE))
