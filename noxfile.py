@@ -249,13 +249,13 @@ EVERY: Final = (
 """The sessions of every submission."""
 
 SHARES: Final = (
-    "slow(testing) wheel-3.12 extra(cli) extra(django)",
+    "slow(testing) thorough wheel-3.12 extra(cli) extra(django)",
     "slow(proof) wheel-3.13 extra(redis) extra(sql)",
-    "slow(stores) wheel-3.14 extra(aiosqlite)",
-    "slow(others) wheel-3.15 extra(servers)",
+    "slow(stores) marked(peers) wheel-3.14 extra(aiosqlite)",
+    "slow(others) marked(frameworks) wheel-3.15 extra(servers)",
     "slow(docs) marked(mariadb) extra(asyncmy)",
     "slow(lab) marked(browser) extra(examples)",
-    "marked(node) marked(frameworks) marked(peers) thorough extra(postgresql) extra(mariadb)",
+    "marked(node) extra(postgresql) extra(mariadb)",
     "coverage mutants proofs extra(asyncpg) extra(prometheus) extra(testing) extra(test)",
 )
 """The other sessions: every submission runs one row, so eight run all of them."""
