@@ -1,7 +1,6 @@
 """Run the tests against mutants of the package's code; each must make a deterministic test fail.
 
     python benchmarks/mutants.py [MODULE ...] [--sample N] [--seed S] [--jobs N]
-        [--changed FILE ...]
 
 mutmut 3.8 or newer makes the mutants: one change in one function, method or property. A MODULE is
 a name within the package, such as `rules.ratelimit`, or a folder's, such as `service.operations`.
@@ -27,7 +26,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.choosing import choose, choose_modules, modules_of
+from benchmarks.choosing import choose, choose_modules
 from benchmarks.equivalent import EQUIVALENT
 from benchmarks.equivalent_bodies import EQUIVALENT_BODIES
 from benchmarks.equivalent_checks import EQUIVALENT_CHECKS
@@ -178,9 +177,6 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(every))
     parser.add_argument("--sample", type=int, metavar="N", help="try N of the mutants")
     parser.add_argument("--seed", type=int, default=0, help="the seed of the sample")
-    parser.add_argument(
-        "--changed", nargs="*", default=[], metavar="FILE", help="take half of the N from these"
-    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     asked: list[str] = options.modules or list(every)
@@ -188,16 +184,14 @@ def main() -> int:
         if not any(f"{each}.".startswith(f"{name}.") for each in every):
             parser.error(f"{name} is none of {', '.join(every)}")
     names = [each for each in every if any(f"{each}.".startswith(f"{name}.") for name in asked)]
-    changed = modules_of(options.changed)
     if options.sample is not None:
         sizes = {name: path_of(name).stat().st_size for name in names}
         some = choose_modules(sizes, max(1, options.sample // _PER_MODULE), seed=options.seed)
-        names = [name for name in names if name in some | changed]
+        names = [name for name in names if name in some]
     configure()
     mutants = [mutant for name in names for mutant in mutants_of(name)]
     if options.sample is not None:
-        of = [mutant.module for mutant in mutants]
-        chosen = choose(of, options.sample, seed=options.seed, changed=changed)
+        chosen = choose(len(mutants), options.sample, seed=options.seed)
         mutants = [mutants[place] for place in chosen]
     began = time.monotonic()
     trial = Trial(mutants, options.jobs)
